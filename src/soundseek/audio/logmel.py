@@ -1,0 +1,234 @@
+"""Waveform -> log-mel, with numpy's float32 rfft in blocks; whole or streamed, the same numbers either way."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+Float = npt.NDArray[np.float32]
+
+_BLOCK_FRAMES = 256  # 256 x 1024 float32 = 1 MB: a block and its spectrum stay in the L2 cache
+
+
+class FrontEndConfig(BaseModel):
+    """How a model hears. It belongs to the model, so a model can never be fed the wrong features.
+
+    Attributes:
+        sample_rate_hz: Rate of the waveform.
+        n_fft: FFT length in samples; a shorter window is zero-padded to it in the middle.
+        win_length: Window length in samples.
+        hop_length: Samples from one frame to the next.
+        window: Window shape.
+        window_periodic: True for DFT-even windows (torch's and SciPy's default), False for symmetric ones.
+        pre_emphasis: a of `y[t] = x[t+1] - a x[t]`; 0 leaves the waveform alone.
+        num_mels: Mel bands.
+        f_min_hz: Lower edge of the first band.
+        f_max_hz: Upper edge of the last band.
+        mel_scale: "slaney": Slaney's scale with area norm (librosa's default, PANNs);
+            "kaldi": triangles linear on 1127 ln(1 + f/700), no norm, last FFT bin unused (EfficientAT, AST).
+        log: "db": `10 log10(max(power, floor))`; "ln": `ln(power + floor)`.
+        floor: See `log`.
+        offset: The features are `(log + offset) / scale`.
+        scale: See `offset`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sample_rate_hz: int = Field(default=32_000, gt=0)
+    n_fft: int = Field(default=1024, gt=1)
+    win_length: int = Field(default=800, gt=1)
+    hop_length: int = Field(default=320, gt=0)
+    window: Literal["hann", "hamming"] = "hann"
+    window_periodic: bool = False
+    pre_emphasis: float = Field(default=0.97, ge=0, lt=1)
+    num_mels: int = Field(default=128, gt=0)
+    f_min_hz: float = Field(default=0.0, ge=0)
+    f_max_hz: float = Field(default=15_000.0, gt=0)
+    mel_scale: Literal["slaney", "kaldi"] = "kaldi"
+    log: Literal["db", "ln"] = "ln"
+    floor: float = Field(default=1e-5, gt=0)
+    offset: float = 4.5
+    scale: float = 5.0
+
+    @property
+    def hop_s(self) -> float:
+        """Seconds from one log-mel frame to the next."""
+        return self.hop_length / self.sample_rate_hz
+
+
+PANNS_FRONT_END = FrontEndConfig(
+    win_length=1024, window_periodic=True, pre_emphasis=0.0, num_mels=64, f_min_hz=50.0, f_max_hz=14_000.0,
+    mel_scale="slaney", log="db", floor=1e-10, offset=0.0, scale=1.0,
+)  # fmt: skip
+"""The front end of the published PANNs weights (Kong et al., 2020)."""
+
+PAPER_FRONT_END = PANNS_FRONT_END.model_copy(
+    update={"sample_rate_hz": 44_100, "window": "hamming", "hop_length": 512, "f_max_hz": 14_000.0}
+)
+"""The paper's own, section III-A: 44.1 kHz, 64 bands, Hamming, 50 % overlap. The window length is open; 1024 is the
+choice of the nearest public systems at this rate."""
+
+
+class LogMel:
+    """Log-mel features `(time, mel)` of a mono waveform `(samples,)`; frames are centred, the ends reflected.
+
+    Example:
+        >>> log_mel = LogMel(FrontEndConfig())
+        >>> log_mel(np.zeros(32_000, np.float32)).shape
+        (100, 128)
+    """
+
+    def __init__(self, config: FrontEndConfig) -> None:
+        self.config = config
+        self._window = _padded_window(config)
+        self._mel = mel_matrix(config)
+
+    def __call__(self, waveform: Float) -> Float:
+        """The features of a whole waveform.
+
+        Args:
+            waveform: `(samples,)` float32 in [-1, 1]. One shorter than the FFT is padded with silence at its end.
+
+        Returns:
+            `(time, mel)` float32.
+        """
+        stream = self.stream()
+        return np.concatenate([stream.push(waveform), stream.flush()])
+
+    def stream(self) -> LogMelStream:
+        """A stateful front end for a waveform that comes in pieces."""
+        return LogMelStream(self)
+
+    def of_padded(self, signal: Float) -> Float:
+        """Frames `(time, mel)` of a signal that already has its pre-emphasis and its margins."""
+        config = self.config
+        num_frames = max(0, 1 + (len(signal) - config.n_fft) // config.hop_length)
+        out = np.empty((num_frames, config.num_mels), np.float32)
+        if not num_frames:
+            return out
+        framed = np.lib.stride_tricks.sliding_window_view(signal, config.n_fft)[:: config.hop_length]
+        for start in range(0, num_frames, _BLOCK_FRAMES):
+            spectrum = np.fft.rfft(framed[start : start + _BLOCK_FRAMES] * self._window, axis=1)
+            power = spectrum.real**2
+            power += spectrum.imag**2
+            np.matmul(power, self._mel, out=out[start : start + _BLOCK_FRAMES])
+        if config.log == "ln":
+            out += np.float32(config.floor)
+            np.log(out, out=out)
+        else:
+            np.maximum(out, np.float32(config.floor), out=out)
+            np.log10(out, out=out)
+            out *= np.float32(10)
+        if config.offset:
+            out += np.float32(config.offset)
+        if config.scale != 1:
+            out /= np.float32(config.scale)
+        return out
+
+
+class LogMelStream:
+    """Push blocks of waveform, get the frames they complete; `flush` gives the last ones."""
+
+    def __init__(self, log_mel: LogMel) -> None:
+        self._log_mel = log_mel
+        self._half = log_mel.config.n_fft // 2
+        self._pending: Float = np.empty(0, np.float32)  # raw waveform, until the left margin can be reflected
+        self._signal: Float | None = None  # emphasised signal from the next frame's first sample on
+        self._last: Float = np.empty(0, np.float32)  # one raw sample that the pre-emphasis still needs
+
+    def push(self, block: Float) -> Float:
+        """Frames `(time, mel)` completed by `block` `(samples,)`; may be none."""
+        return self._advance(self._emphasise(block))
+
+    def flush(self) -> Float:
+        """The frames that only the end of the waveform completes."""
+        if self._signal is None:
+            missing = self._log_mel.config.n_fft - len(self._pending)
+            self._begin(np.pad(self._pending, (0, max(0, missing))))
+        assert self._signal is not None
+        # The last `half` samples before the end are mirrored without repeating the end sample itself.
+        tail = self._signal[-self._half - 1 : -1][::-1]
+        return self._advance(tail)
+
+    def _emphasise(self, block: Float) -> Float:
+        block = np.ascontiguousarray(block, np.float32)
+        coefficient = self._log_mel.config.pre_emphasis
+        if not coefficient:
+            return block
+        joined = np.concatenate([self._last, block])
+        self._last = joined[-1:]
+        return joined[1:] - np.float32(coefficient) * joined[:-1]
+
+    def _begin(self, signal: Float) -> None:
+        self._signal = np.concatenate([signal[1 : self._half + 1][::-1], signal])
+        self._pending = np.empty(0, np.float32)
+
+    def _advance(self, block: Float) -> Float:
+        if self._signal is None:
+            self._pending = np.concatenate([self._pending, block])
+            if len(self._pending) < self._log_mel.config.n_fft:
+                return np.empty((0, self._log_mel.config.num_mels), np.float32)
+            self._begin(self._pending)
+        else:
+            self._signal = np.concatenate([self._signal, block])
+        assert self._signal is not None
+        frames = self._log_mel.of_padded(self._signal)
+        # `half` + 1 samples stay behind so that the end can be mirrored when it comes.
+        self._signal = self._signal[len(frames) * self._log_mel.config.hop_length :]
+        return frames
+
+
+def mel_matrix(config: FrontEndConfig) -> Float:
+    """Triangular mel filters, `(n_fft // 2 + 1, num_mels)`."""
+    return _slaney(config) if config.mel_scale == "slaney" else _kaldi(config)
+
+
+def _slaney(config: FrontEndConfig) -> Float:
+    """Slaney's Auditory Toolbox scale: linear to 1 kHz, then logarithmic; each triangle has unit area."""
+    linear, knee_hz, log_step = 200 / 3, 1000.0, np.log(6.4) / 27
+
+    def to_mel(hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.where(hz < knee_hz, hz / linear, knee_hz / linear + np.log(np.maximum(hz, 1e-9) / knee_hz) / log_step)
+
+    def to_hz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        knee = knee_hz / linear
+        return np.where(mel < knee, mel * linear, knee_hz * np.exp(log_step * (mel - knee)))
+
+    low, high = to_mel(np.array([config.f_min_hz, config.f_max_hz]))
+    edges = to_hz(np.linspace(low, high, config.num_mels + 2))
+    bins = np.linspace(0, config.sample_rate_hz / 2, config.n_fft // 2 + 1)
+    return (_triangles(bins, edges) * (2 / (edges[2:] - edges[:-2]))).astype(np.float32)
+
+
+def _kaldi(config: FrontEndConfig) -> Float:
+    """Kaldi's banks: triangles are linear in mel, not in hertz, and the Nyquist bin has no weight."""
+
+    def to_mel(hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return 1127 * np.log1p(hz / 700)
+
+    low, high = to_mel(np.array([config.f_min_hz, config.f_max_hz]))
+    edges = np.linspace(low, high, config.num_mels + 2)
+    bins = to_mel(np.linspace(0, config.sample_rate_hz / 2, config.n_fft // 2 + 1))
+    weights = _triangles(bins, edges)
+    weights[-1] = 0
+    return weights.astype(np.float32)
+
+
+def _triangles(bins: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Triangles `(bin, band)` that rise from edge b to 1 at edge b+1 and fall to edge b+2."""
+    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+    rising = (bins[:, None] - left) / (centre - left)
+    falling = (right - bins[:, None]) / (right - centre)
+    return np.maximum(0, np.minimum(rising, falling))
+
+
+def _padded_window(config: FrontEndConfig) -> Float:
+    length = config.win_length
+    positions = np.arange(length) / (length if config.window_periodic else length - 1)
+    floor = 0.5 if config.window == "hann" else 0.54
+    window = floor - (1 - floor) * np.cos(2 * np.pi * positions)
+    left = (config.n_fft - length) // 2
+    return np.pad(window, (left, config.n_fft - length - left)).astype(np.float32)

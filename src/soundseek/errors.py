@@ -1,0 +1,47 @@
+"""soundseek's errors: each message says what was wrong, the value, and what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class SoundseekError(Exception):
+    """Base of every error that soundseek raises on purpose."""
+
+
+class UsageError(SoundseekError):
+    """The caller asked for something impossible; the command line exits with 2."""
+
+
+class DecodeError(SoundseekError):
+    """One file cannot be turned into sound; an index run names it and goes on.
+
+    Args:
+        path: The file.
+        reason: What is wrong with it, without the path.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = reason
+
+
+class ModelError(SoundseekError):
+    """A model directory is missing, incomplete, damaged or of another version."""
+
+
+class LibraryError(SoundseekError):
+    """A library on disk cannot be opened, is damaged, or belongs to another model."""
+
+
+class QueryError(UsageError):
+    """A query cannot be understood: empty, an unknown field, a bad filter."""
+
+
+class RecipeError(UsageError):
+    """A training recipe is wrong: an unknown key, a value out of range."""
+
+
+class DataError(SoundseekError):
+    """A data set is incomplete or malformed; the message names file and line."""

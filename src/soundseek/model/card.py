@@ -1,0 +1,93 @@
+"""`config.json` of a model directory: what a model is, how it hears, and what it was trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from soundseek.audio.logmel import FrontEndConfig
+from soundseek.errors import ModelError
+
+CARD_FILE = "config.json"
+AUDIO_FILE = "audio.onnx"
+TEXT_FILE = "text.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+
+
+class AudioTowerConfig(BaseModel):
+    """How `audio.onnx` turns a log-mel `(1, time, mel)` into frames `(1, frames, dim)`.
+
+    Attributes:
+        frame_hop: Log-mel frames per output frame.
+        scope: "local": a frame depends on its neighbourhood alone, so a long file streams in one pass.
+            "clip": attention (or squeeze-and-excitation) sees the whole segment, so every segment is embedded alone.
+        context_frames: For "local", log-mel frames on either side that a frame can depend on.
+        min_frames: Shortest log-mel the network accepts; shorter ones are padded with silence.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    frame_hop: int = Field(gt=0)
+    scope: Literal["local", "clip"]
+    context_frames: int = Field(ge=0)
+    min_frames: int = Field(gt=0)
+
+
+class TextTowerConfig(BaseModel):
+    """How `text.onnx` turns token ids `(batch, tokens)` into embeddings `(batch, dim)`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["bert", "word2vec"] = "bert"
+    max_tokens: int = Field(gt=2)
+
+
+class ModelCard(BaseModel):
+    """The whole of `config.json`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    version: str
+    format: Literal[1] = 1
+    dim: int = Field(gt=0)
+    front_end: FrontEndConfig
+    audio: AudioTowerConfig
+    text: TextTowerConfig
+    fingerprint: str = ""
+    license: str = ""
+    summary: str = ""
+    scores: dict[str, float] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def read(cls, directory: Path) -> ModelCard:
+        """The card of a model directory.
+
+        Raises:
+            ModelError: No such directory, no card in it, or a card this version cannot read.
+        """
+        path = directory / CARD_FILE
+        if not path.is_file():
+            raise ModelError(f"{directory} is no model directory: it has no {CARD_FILE}. See: soundseek models")
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise ModelError(f"{path} cannot be read by this version of soundseek: {error}") from error
+
+    def write(self, directory: Path) -> None:
+        """Write `config.json` into a model directory."""
+        text = json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False)
+        (directory / CARD_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def fingerprint(directory: Path, front_end: FrontEndConfig) -> str:
+    """Twelve hex digits that change whenever the vectors of a model could change: sha256 of its networks and front end."""
+    digest = hashlib.sha256(front_end.model_dump_json().encode())
+    for name in (AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE):
+        digest.update(hashlib.sha256((directory / name).read_bytes()).digest())
+    return digest.hexdigest()[:12]
