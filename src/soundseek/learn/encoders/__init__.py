@@ -1,0 +1,88 @@
+"""Audio trunks and text towers by name. A trunk: log-mel `(batch, time, mel)` -> frames `(batch, time, width)`."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from torch import Tensor, nn
+
+from soundseek.audio.logmel import FrontEndConfig
+from soundseek.errors import RecipeError
+
+if TYPE_CHECKING:
+    from soundseek.learn.encoders.bert import BertText
+
+
+class Trunk(Protocol):
+    """What every audio trunk offers.
+
+    Attributes:
+        front_end: The features it was trained on.
+        width: Width of its frames.
+        frame_hop: Log-mel frames per output frame.
+        scope: "local": a frame depends on its neighbourhood alone; "clip": on the whole clip.
+        context_frames: For "local", log-mel frames on either side that a frame can depend on.
+        min_frames: Shortest log-mel it accepts.
+    """
+
+    front_end: FrontEndConfig
+    width: int
+    frame_hop: int
+    scope: Literal["local", "clip"]
+    context_frames: int
+    min_frames: int
+
+    def __call__(self, log_mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Frames `(batch, time', width)` and their mask `(batch, time')`, True = real."""
+        ...
+
+
+def _compact(weights: Path) -> nn.Module:
+    from soundseek.learn.encoders.compact import CompactTrunk
+
+    return CompactTrunk.load(weights)
+
+
+def _efficientat(weights: Path) -> nn.Module:
+    from soundseek.learn.encoders.efficientat import EfficientATTrunk
+
+    return EfficientATTrunk.load(weights)
+
+
+TRUNKS: dict[str, Callable[[Path], nn.Module]] = {"compact": _compact, "efficientat": _efficientat}
+"""How each trunk is loaded from its weights."""
+
+
+def build_trunk(name: str, weights: Path | None) -> nn.Module:
+    """A trunk with its weights, frozen and in evaluation mode; it follows the protocol `Trunk`.
+
+    Raises:
+        RecipeError: An unknown name, no weights given, or no such file.
+    """
+    if name not in TRUNKS:
+        close = difflib.get_close_matches(name, TRUNKS, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(TRUNKS)}"
+        raise RecipeError(f"no audio trunk {name!r}; {hint}")
+    if weights is None:
+        raise RecipeError(f"the trunk {name!r} needs its weights: --set audio.weights=FILE.safetensors")
+    if not weights.is_file():
+        raise RecipeError(f"audio.weights: no file {weights}")
+    trunk = TRUNKS[name](weights)
+    trunk.requires_grad_(False)
+    return trunk.eval()
+
+
+def weights_digest(weights: Path) -> str:
+    """Sixteen hex digits of a weights file's sha256: which trunk made a feature."""
+    return hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+
+
+def build_text(tower: str, *, pooling: Literal["cls", "mean"], max_tokens: int) -> BertText:
+    """A BERT text tower: "minilm", a model of the hub, or a local directory."""
+    from soundseek.learn.encoders.bert import BertText
+
+    return BertText.load(tower, pooling=pooling, max_tokens=max_tokens)
