@@ -1,0 +1,101 @@
+"""The dual encoder: audio tower and text tower, each ending in a linear projector into one space (Fig. 1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from soundseek.learn.attention import build_attention, masked_mean
+
+if TYPE_CHECKING:
+    from soundseek.learn.encoders.bert import BertText
+
+
+class DualEncoder(nn.Module):
+    """Sounds and sentences to unit vectors whose dot product says how well they match (eq. 5).
+
+    The trunk and the text tower may be absent while the heads learn from their cached outputs: then only the methods
+    that start from frames and from text features work.
+
+    Args:
+        dim: D, the width of the shared space.
+        audio_width: D_A, the width of the trunk's frames.
+        text_width: D_S, the width of the text tower's features.
+        attention: The attention module between trunk and pooling.
+        attention_options: Further arguments of `build_attention`.
+        audio_dropout: Share of the pooled frames' features that training sets to zero.
+        text_dropout: The same for the text features.
+        trunk: Log-mel and mask -> frames and mask; see `soundseek.learn.encoders.Trunk`.
+        text: Token ids and mask -> features.
+    """
+
+    audio_mean: Tensor
+    audio_scale: Tensor
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        audio_width: int,
+        text_width: int,
+        attention: Literal["none", "graph", "self"] = "none",
+        attention_options: dict[str, Any] | None = None,
+        audio_dropout: float = 0.0,
+        text_dropout: float = 0.0,
+        trunk: nn.Module | None = None,
+        text: BertText | None = None,
+    ) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.attention = build_attention(attention, audio_width, **(attention_options or {}))
+        self.audio_dropout = nn.Dropout(audio_dropout)
+        self.audio_projector = nn.Linear(audio_width, dim)
+        self.text = text
+        self.text_dropout = nn.Dropout(text_dropout)
+        self.text_projector = nn.Linear(text_width, dim)
+        # An affine map of each feature, the identity unless `standardise` sets it.
+        self.register_buffer("audio_mean", torch.zeros(audio_width))
+        self.register_buffer("audio_scale", torch.ones(audio_width))
+
+    def standardise(self, mean: Tensor, deviation: Tensor) -> None:
+        """Bring frames with this `mean` and standard `deviation` `(width,)` to zero mean and unit variance."""
+        self.audio_mean.copy_(mean)
+        self.audio_scale.copy_(1 / deviation.clamp(min=1e-4))  # a feature that never moves stays small
+
+    def attend(self, frames: Tensor, frame_mask: Tensor) -> Tensor:
+        """Frames `(batch, time, width)` of the trunk, standardised and joined by the attention module."""
+        attended: Tensor = self.attention((frames - self.audio_mean) * self.audio_scale, frame_mask)
+        return attended
+
+    def encode_audio(self, frames: Tensor, frame_mask: Tensor) -> Tensor:
+        """Audio embeddings `(batch, dim)`, unit norm, of the trunk's frames `(batch, time, width)` (eqs. 2 and 4)."""
+        pooled = masked_mean(self.attend(frames, frame_mask), frame_mask)
+        return functional.normalize(self.audio_projector(self.audio_dropout(pooled)), dim=-1)
+
+    def project_frames(self, frames: Tensor, frame_mask: Tensor) -> Tensor:
+        """Each frame in the shared space, `(batch, time, dim)`, not normalised.
+
+        The projector is linear, so the mean of a clip's real frames here points exactly where `encode_audio` points,
+        and the clip's score is the mean of its frames' scores up to the clip's norm.
+        """
+        projected: Tensor = self.audio_projector(self.attend(frames, frame_mask))
+        return projected
+
+    def encode_log_mel(self, log_mel: Tensor, frame_mask: Tensor | None = None) -> Tensor:
+        """Audio embeddings `(batch, dim)`, unit norm, of log-mels `(batch, time, mel)`; needs the trunk."""
+        if self.trunk is None:
+            raise ValueError("this DualEncoder has no trunk: give encode_audio the trunk's frames")
+        return self.encode_audio(*self.trunk(log_mel, frame_mask))
+
+    def encode_text_features(self, features: Tensor) -> Tensor:
+        """Text embeddings `(batch, dim)`, unit norm, of the text tower's features `(batch, width)`."""
+        return functional.normalize(self.text_projector(self.text_dropout(features)), dim=-1)
+
+    def encode_text(self, token_ids: Tensor, token_mask: Tensor) -> Tensor:
+        """Text embeddings `(batch, dim)`, unit norm, of token ids and mask `(batch, token)`; needs the text tower."""
+        if self.text is None:
+            raise ValueError("this DualEncoder has no text tower: give encode_text_features its features")
+        return self.encode_text_features(self.text(token_ids, token_mask))
