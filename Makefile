@@ -1,0 +1,52 @@
+# `make help` lists what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# One process a core, a file's tests together; each process computes on one thread.
+PYTEST_FLAGS ?= -n 2 --dist loadfile
+
+.PHONY: help demo test lint format picture clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.searching ## install the searching half, index samples/ and ask it four things
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/demo.sh
+
+test: $(VENV)/.development ## install the development set, check style and types, run all tests
+	@$(MAKE) --no-print-directory lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: $(VENV)/.development ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.development ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+picture: $(VENV)/.searching ## make the README's picture of the demo anew
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/terminal_picture.py
+
+clean: ## remove .venv, the demo's library and every cache
+	rm -rf $(VENV) .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+
+# ensurepip writes pip last, so a half-made environment is made again.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "soundseek needs Python 3.10 or newer; $(PYTHON) is older. Say: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "$(PYTHON) cannot make environments. On Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
+
+$(VENV)/.searching: pyproject.toml | $(BIN)/pip
+	@test $(VENV)/.development -nt pyproject.toml || \
+		{ echo "installing soundseek's searching half into $(VENV) (no PyTorch) ..."; $(PIP) -e .; }
+	@touch $@
+
+$(VENV)/.development: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "installing soundseek's development set into $(VENV) (with PyTorch for CPUs) ..."
+	@$(PIP) -c constraints.txt -e ".[dev]"
+	@touch $@

@@ -1,0 +1,51 @@
+"""Find recorded sounds by describing them in words.
+
+The public names are imported when they are first used, so `import soundseek` itself costs next to nothing.
+
+Example:
+    >>> import soundseek
+    >>> soundseek.Hit(path="rain.ogg", start_s=0.0, end_s=2.0, score=0.5, moments=(0.4, 0.6)).path
+    'rain.ogg'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from soundseek import errors as errors
+    from soundseek.library import Hit as Hit
+    from soundseek.library import Library as Library
+    from soundseek.model.embedder import Model as Model
+    from soundseek.model.embedder import load_model as load_model
+
+    __version__: str
+
+_HOMES = {
+    "Hit": "soundseek.library",
+    "Library": "soundseek.library",
+    "Model": "soundseek.model.embedder",
+    "load_model": "soundseek.model.embedder",
+}
+
+__all__ = ["Hit", "Library", "Model", "__version__", "errors", "load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    elif name == "errors":
+        value = import_module("soundseek.errors")
+    elif name == "__version__":
+        from importlib.metadata import version
+
+        value = version("soundseek")
+    else:
+        raise AttributeError(f"module 'soundseek' has no attribute {name!r}; it has: {', '.join(__all__)}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

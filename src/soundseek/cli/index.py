@@ -1,0 +1,82 @@
+"""`soundseek index`: folders of sounds -> a library."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from soundseek.cli.options import JsonOption, LibraryOption, ModelOption, open_library
+from soundseek.cli.output import choose_format, clock, write, write_json_lines
+from soundseek.cli.progress import ProgressReport
+
+if TYPE_CHECKING:
+    from soundseek.library import IndexReport
+
+
+def index(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="FOLDER...", help="Folders of sounds (or single files).", show_default=False),
+    ],
+    library: LibraryOption = None,
+    model: ModelOption = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Processes that listen.")] = 1,
+    max_duration: Annotated[
+        float,
+        typer.Option("--max-duration", min=1, metavar="SECONDS", help="Hear no more than this of a file."),
+    ] = 3600.0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", show_default=False)] = False,
+    json: JsonOption = False,
+) -> None:
+    """Listen to every sound below some folders and remember it; run it again when they have changed.
+
+    Only new and changed files are heard. Stopping it loses nothing: the next run goes on from there. A file
+    that cannot be heard is skipped (see: soundseek failures) and the exit code is 1.
+    """
+    output = choose_format(json=json)
+    with open_library(library, model, create=True) as opened, ProgressReport() as shown:
+        report = opened.index(
+            *folders, workers=workers, max_duration_s=max_duration, progress=None if quiet else shown
+        )
+    if output == "json":
+        write_json_lines([asdict(report)])
+    else:
+        write(summary(report) + "\n")
+    if report.failed:
+        print(
+            f"{counted(report.failed, 'file')} could not be heard; see: soundseek failures", file=sys.stderr
+        )
+    if report.interrupted:
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        raise typer.Exit(130)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+def summary(report: IndexReport) -> str:
+    """One line on an index run: what changed, how much sound, how fast."""
+    counts = {
+        "new": report.added,
+        "changed": report.changed,
+        "moved": report.moved,
+        "gone": report.removed,
+        "unchanged": report.unchanged,
+        "failed": report.failed,
+        "cut at --max-duration": report.cut,
+    }
+    parts = [f"{number} {what}" for what, number in counts.items() if number] or ["no sounds found"]
+    line = ", ".join(parts)
+    if report.audio_s and report.elapsed_s:
+        speed = report.audio_s / report.elapsed_s
+        line += f"; heard {clock(round(report.audio_s))} of sound in {report.elapsed_s:.1f} s"
+        line += f" ({speed:.0f} x real time)"
+    return line
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun in the right form."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,42 @@
+"""`soundseek info`: where the library is and what is in it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library
+from soundseek.cli.output import choose_format, console, printable, write_json_lines
+
+
+def info(library: LibraryOption = None, json: JsonOption = False, table: TableOption = False) -> None:
+    """Say where the library is, what is in it, and which model heard it."""
+    output = choose_format(json=json, table=table)
+    with open_library(library, None, create=False) as opened:
+        record = asdict(opened.info())
+    if output == "json":
+        write_json_lines(
+            [{name: value if _is_plain(value) else str(value) for name, value in record.items()}]
+        )
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    rows.add_column(style="bold", no_wrap=True)
+    rows.add_column(overflow="fold")
+    for name, value in record.items():
+        rows.add_row(Text(name), Text(_shown(value)))
+    console().print(rows)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, (str, int, float, list, tuple, dict))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return printable(str(value))

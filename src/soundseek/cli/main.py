@@ -1,0 +1,133 @@
+"""The command `soundseek`: a command's file is imported when it runs, so that quick ones stay quick."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import sys
+from collections import UserDict
+from collections.abc import Callable
+from importlib import import_module
+from typing import Annotated, Any, NoReturn
+
+import typer
+import typer.main
+
+import soundseek
+from soundseek.errors import SoundseekError, UsageError
+
+COMMANDS = {
+    "index": "soundseek.cli.index",
+    "search": "soundseek.cli.search",
+    "similar": "soundseek.cli.similar",
+    "info": "soundseek.cli.info",
+    "failures": "soundseek.cli.failures",
+    "models": "soundseek.cli.models",
+}
+"""Commands in the order of the help page; each module has a function of the command's name."""
+
+LEARNING_COMMANDS: dict[str, str] = {}
+"""The same for the learning half, whose commands need PyTorch."""
+
+_LEARNING_NEEDS = ("torch", "lightning", "yaml")
+
+
+def main() -> None:
+    """Run the command line and exit with its code: 0 fine, 1 something failed, 2 wrong usage, 130 stopped."""
+    group()()
+
+
+def group() -> Any:
+    """The whole command line as a click group, built without importing any command."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_soundseek)
+    built: Any = typer.main.get_command(app)
+    built.name = "soundseek"
+    built.commands = _LazyCommands({**COMMANDS, **LEARNING_COMMANDS})
+    return built
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"soundseek {soundseek.__version__}")
+        raise typer.Exit
+
+
+def _soundseek(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Find recorded sounds by describing them in words.
+
+    Start with: soundseek index FOLDER, then: soundseek search "a dog barks while it rains"
+    """
+
+
+class _LazyCommands(UserDict[str, Any]):
+    """Name -> click command; a command's module is imported when the command is looked up."""
+
+    def __getitem__(self, name: str) -> Any:
+        module_name = self.data[name]
+        run = getattr(import_module(module_name), name)
+        if name in LEARNING_COMMANDS:
+            run = _needing_pytorch(run)
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        app.command(name, context_settings={"help_option_names": ["-h", "--help"]})(plain_errors(run))
+        return typer.main.get_command(app)
+
+
+def plain_errors(run: Callable[..., None]) -> Callable[..., None]:
+    """`run`, with every expected error told in one line on stderr and turned into an exit code."""
+
+    @functools.wraps(run)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        try:
+            run(*args, **kwargs)
+            sys.stdout.flush()
+        except UsageError as error:
+            _fail(str(error), code=2)
+        except SoundseekError as error:
+            _fail(str(error), code=1)
+        except BrokenPipeError:
+            _leave_the_pipe()
+        except OSError as error:
+            _fail(f"{error.filename or 'the system'}: {error.strerror or error}", code=1)
+        except KeyboardInterrupt:
+            _fail("stopped", code=130)
+
+    return guarded
+
+
+def _fail(message: str, *, code: int) -> NoReturn:
+    from soundseek.cli.output import printable
+
+    print(f"soundseek: {' '.join(printable(line) for line in message.splitlines())}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def _leave_the_pipe() -> NoReturn:
+    # The reader (`| head`) has what it wanted. Python would complain once more when it flushes stdout at
+    # exit, so stdout now leads nowhere.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise typer.Exit(0)
+
+
+def _needing_pytorch(run: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(run)
+    def checked(*args: Any, **kwargs: Any) -> None:
+        missing = [name for name in _LEARNING_NEEDS if importlib.util.find_spec(name) is None]
+        if missing:
+            raise UsageError(
+                f"this command trains, and {', '.join(missing)} is not installed. "
+                'Install the learning half: pip install "soundseek[learn]"'
+            )
+        run(*args, **kwargs)
+
+    return checked

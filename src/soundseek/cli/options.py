@@ -1,0 +1,78 @@
+"""Options that several commands share, so that they have one name and one help text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from soundseek.library import Library
+
+LibraryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--library",
+        envvar="SOUNDSEEK_LIBRARY",
+        metavar="DIR",
+        help="The library to use; default: the one in your data folder (see: soundseek info).",
+        show_default=False,
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        envvar="SOUNDSEEK_MODEL",
+        metavar="MODEL",
+        help="A model's name or directory; default: the bundled one (see: soundseek models).",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="JSON lines; also what a pipe gets.", show_default=False)
+]
+CsvOption = Annotated[bool, typer.Option("--csv", help="A CSV file with a header.", show_default=False)]
+M3uOption = Annotated[
+    bool, typer.Option("--m3u", help="A playlist; players that can start at the moment.", show_default=False)
+]
+TableOption = Annotated[bool, typer.Option("--table", help="A table even in a pipe.", show_default=False)]
+CountOption = Annotated[int, typer.Option("-k", "--count", min=1, metavar="N", help="How many hits.")]
+LikeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--like", metavar="FILE", help="An example sound; may be given several times.", show_default=False
+    ),
+]
+NotOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--not", metavar="TEXT", help="What it should not sound like; repeatable.", show_default=False
+    ),
+]
+WhereOption = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        metavar="EXPR",
+        help="Keep only some files, such as: duration < 5 and format = wav",
+        show_default=False,
+    ),
+]
+SegmentsOption = Annotated[
+    bool,
+    typer.Option("--segments", help="Every segment is a hit, not only each file's best.", show_default=False),
+]
+WhyOption = Annotated[
+    bool,
+    typer.Option("--why", help="Say which words carried a hit (a table always does).", show_default=False),
+]
+
+
+def open_library(directory: Path | None, model: str | None, *, create: bool) -> Library:
+    """The library at `directory` (None: the user's) with the model of that name or directory."""
+    from soundseek.library import Library
+    from soundseek.model.embedder import load_model
+
+    return Library.open(directory, model=load_model(model) if model else None, create=create)

@@ -1,0 +1,169 @@
+"""How results look: a table on a terminal, JSON lines in a pipe, CSV or a playlist on demand."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from soundseek.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from soundseek.library import Hit
+
+Format = Literal["table", "json", "csv", "m3u"]
+
+BARS = "▁▂▃▄▅▆▇█"
+STRIP_WIDTH = 16  # columns of the bar strip: a 10 s segment has a bar every 0.6 s
+
+
+def choose_format(*, json: bool, csv: bool = False, m3u: bool = False, table: bool = False) -> Format:
+    """The format asked for; without a wish, a table on a terminal and JSON lines elsewhere.
+
+    Raises:
+        UsageError: Two formats at once.
+    """
+    wishes: dict[Format, bool] = {"json": json, "csv": csv, "m3u": m3u, "table": table}
+    chosen = [name for name, wished in wishes.items() if wished]
+    if len(chosen) > 1:
+        raise UsageError(f"--{' and --'.join(chosen)} exclude each other; give one of them")
+    if chosen:
+        return chosen[0]
+    return "table" if sys.stdout.isatty() else "json"
+
+
+def write(text: str) -> None:
+    """Write to stdout as UTF-8, whatever the locale; what UTF-8 cannot carry becomes a backslash escape.
+
+    A file name that is no UTF-8 holds lone surrogates in Python. In JSON their escape `\\udcff` is what a
+    JSON parser turns back into the same name (`os.fsencode` gives its bytes).
+    """
+    sys.stdout.flush()
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:  # stdout was replaced by something that takes text alone
+        sys.stdout.write(text)
+    else:
+        buffer.write(text.encode("utf-8", "backslashreplace"))
+        buffer.flush()
+
+
+def write_json_lines(records: Iterable[dict[str, Any]]) -> None:
+    """One JSON object a line."""
+    for record in records:
+        write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def printable(text: str) -> str:
+    """`text` safe to show: control characters, which can steer a terminal, and broken bytes become escapes.
+
+    Example:
+        >>> print(printable("a\\nb\\x1b[31m"))
+        a\\nb\\x1b[31m
+    """
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def short_path(path: str, width: int = 60) -> str:
+    """A path for reading: relative to here or to home if it lies below, its beginning cut if it is too long.
+
+    Example:
+        >>> short_path("/a/very/long/folder/name/dog.ogg", width=16)
+        '…er/name/dog.ogg'
+    """
+    here, home = str(Path.cwd()).rstrip(os.sep), str(Path.home()).rstrip(os.sep)
+    if path.startswith(here + os.sep):
+        path = path[len(here) + 1 :]
+    elif path.startswith(home + os.sep):
+        path = "~" + path[len(home) :]
+    shown = printable(path)
+    return shown if len(shown) <= width else "…" + shown[-(width - 1) :]
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a player shows them, with a tenth only where it says something.
+
+    Example:
+        >>> clock(75), clock(7.25), clock(3725)
+        ('1:15', '0:07.2', '1:02:05')
+    """
+    tenths = round(seconds * 10)
+    minutes, tenths = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    whole, tenth = divmod(tenths, 10)
+    text = f"{hours}:{minutes:02d}:{whole:02d}" if hours else f"{minutes}:{whole:02d}"
+    return f"{text}.{tenth}" if tenth else text
+
+
+def bar_strip(moments: Sequence[float], low: float, high: float, width: int = STRIP_WIDTH) -> str:
+    """Scores over time as bars; more moments than columns are averaged.
+
+    Args:
+        moments: A score for each frame, in the order of time.
+        low: The score of the lowest bar.
+        high: The score of the highest bar.
+        width: Most columns to use.
+
+    Example:
+        >>> bar_strip([0.0, 0.5, 1.0], low=0.0, high=1.0)
+        '▁▅█'
+        >>> bar_strip([0.0, 0.0, 1.0, 1.0], low=0.0, high=1.0, width=2)
+        '▁█'
+    """
+    columns = min(width, len(moments))
+    bars = []
+    for column in range(columns):
+        start, end = column * len(moments) // columns, (column + 1) * len(moments) // columns
+        height = (sum(moments[start:end]) / (end - start) - low) / ((high - low) or 1)
+        bars.append(BARS[min(len(BARS) - 1, max(0, int(height * len(BARS))))])
+    return "".join(bars)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The terminal, or a pipe that wants a table all the same."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+
+
+def hits_table(hits: Sequence[Hit], why: Sequence[str], width: int) -> Table:
+    """A ranked table of score, file, moment, its bar strip, and why.
+
+    Args:
+        hits: The hits, best first.
+        why: One explanation a hit; all empty leaves the column out.
+        width: Columns of the terminal.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    scores = [score for hit in hits for score in hit.moments] or [0.0]
+    low, high = min(scores), max(scores)
+    why_width = min(24, max(map(len, why), default=0))
+    file_width = max(16, width - 7 - 14 - STRIP_WIDTH - why_width - 12)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), header_style="bold")
+    table.add_column("score", justify="right", style="cyan", no_wrap=True)
+    table.add_column("file", no_wrap=True)
+    table.add_column("moment", style="green", no_wrap=True)
+    table.add_column("", style="magenta", no_wrap=True)
+    if any(why):
+        table.add_column("why", style="dim", overflow="fold", max_width=24)
+    for hit, reason in zip(hits, why, strict=True):
+        row = [
+            Text(f"{hit.score:.3f}"),
+            Text(short_path(hit.path, file_width)),
+            Text(f"{clock(hit.start_s)}–{clock(hit.end_s)}"),
+            Text(bar_strip(hit.moments, low, high)),
+            Text(printable(reason)),
+        ]
+        table.add_row(*(row if any(why) else row[:-1]))
+    return table

@@ -1,0 +1,63 @@
+"""`soundseek search`: words, example sounds and negatives -> ranked moments."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from soundseek.cli.hits import show_hits
+from soundseek.cli.options import (
+    CountOption,
+    CsvOption,
+    JsonOption,
+    LibraryOption,
+    LikeOption,
+    M3uOption,
+    ModelOption,
+    NotOption,
+    SegmentsOption,
+    TableOption,
+    WhereOption,
+    WhyOption,
+    open_library,
+)
+from soundseek.cli.output import choose_format
+from soundseek.errors import UsageError
+
+
+def search(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TEXT", help="What to listen for, as you would say it.", show_default=False),
+    ] = None,
+    library: LibraryOption = None,
+    model: ModelOption = None,
+    count: CountOption = 10,
+    like: LikeOption = None,
+    without: NotOption = None,
+    where: WhereOption = None,
+    segments: SegmentsOption = False,
+    why: WhyOption = False,
+    json: JsonOption = False,
+    csv: CsvOption = False,
+    m3u: M3uOption = False,
+    table: TableOption = False,
+) -> None:
+    """Find sounds by words, by example sounds, or by both; each hit says at which moment.
+
+    soundseek search "a dog barks while it rains" --not music --where "duration < 30"
+    """
+    output = choose_format(json=json, csv=csv, m3u=m3u, table=table)
+    text = " ".join(words or []).strip()
+    if not text and not like:
+        raise UsageError(
+            'nothing to look for; say it in words, soundseek search "rain on a tent", or by --like FILE'
+        )
+    with open_library(library, model, create=False) as opened:
+        hits = opened.search(
+            text or None, k=count, like=like or (), without=without or (), where=where, segments=segments
+        )
+        wanted = why or output == "table"
+        reasons = opened.explain(text, hits) if wanted and text else None
+    show_hits(hits, reasons, output)

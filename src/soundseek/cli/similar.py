@@ -1,0 +1,46 @@
+"""`soundseek similar`: a sound -> the sounds like it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from soundseek.cli.hits import show_hits
+from soundseek.cli.options import (
+    CountOption,
+    CsvOption,
+    JsonOption,
+    LibraryOption,
+    M3uOption,
+    ModelOption,
+    SegmentsOption,
+    TableOption,
+    WhereOption,
+    open_library,
+)
+from soundseek.cli.output import choose_format
+
+
+def similar(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="The sound to compare with.", show_default=False)
+    ],
+    library: LibraryOption = None,
+    model: ModelOption = None,
+    count: CountOption = 10,
+    where: WhereOption = None,
+    segments: SegmentsOption = False,
+    json: JsonOption = False,
+    csv: CsvOption = False,
+    m3u: M3uOption = False,
+    table: TableOption = False,
+) -> None:
+    """Find the sounds most like a given one, which need not be in the library.
+
+    To add words to an example: soundseek search "in a cave" --like FILE
+    """
+    output = choose_format(json=json, csv=csv, m3u=m3u, table=table)
+    with open_library(library, model, create=False) as opened:
+        hits = opened.similar(file, k=count, where=where, segments=segments)
+    show_hits(hits, None, output)

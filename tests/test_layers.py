@@ -1,0 +1,208 @@
+"""Who may import whom, held by reading every import of the package; those inside functions count as well."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "soundseek"
+
+# A layer may import itself and whatever stands before it.
+LAYERS = ("errors", "audio", "model", "library", "cli")
+LEARN_MAY_IMPORT = ("soundseek.errors", "soundseek.audio", "soundseek.model.card", "soundseek.model.bundled")
+LEARNING_COMMANDS = {"cli/train.py", "cli/evaluate.py", "cli/export.py"}
+
+# Inside `learn`, a file of a later row may import earlier rows; one row may import itself.
+LEARN_ROWS = (
+    ("recipe", "encoders", "attention", "losses", "augment"),
+    ("dual_encoder",),
+    ("data", "distill", "training", "evaluation"),
+    ("export",),
+)
+
+# Each third party has one home; the learning half has its own door to those that it shares.
+HOMES = {
+    "soundfile": {"audio/decode.py"},
+    "soxr": {"audio/decode.py"},
+    "av": {"audio/decode.py"},
+    "onnxruntime": {"model/embedder.py", "learn/export.py"},
+    "sqlite3": {"library/store/sqlite.py"},
+    "usearch": {"library/store/sqlite.py"},
+    "transformers": {"learn/encoders/bert.py"},
+    "lightning": {"learn/training.py"},
+    "yaml": {"learn/recipe.py"},
+}
+ONLY_LEARNING = {"torch", "torchaudio", "scipy", "yaml", "lightning", "transformers", "onnx", "matplotlib"}
+ONLY_COMMAND_LINE = {"typer", "rich"}
+
+
+@dataclass(frozen=True)
+class Import:
+    file: str  # relative to the package, with forward slashes
+    name: str  # dotted, with the imported name where it is a module of ours
+    line: int
+    is_lazy: bool  # inside a function
+    is_for_types: bool  # under TYPE_CHECKING: never happens at run time
+
+    @property
+    def top(self) -> str:
+        return self.name.split(".")[0]
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} imports {self.name}"
+
+
+def imports_of(file: Path, package: Path = PACKAGE) -> list[Import]:
+    """Every import statement of a file."""
+    relative = file.relative_to(package).as_posix()
+    found: list[Import] = []
+
+    def walk(node: ast.AST, is_lazy: bool, is_for_types: bool) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                names = [alias.name for alias in child.names]
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, (
+                    f"{relative}:{child.lineno} is a relative import; write the whole name"
+                )
+                names = [f"{child.module}.{alias.name}" for alias in child.names]
+            else:
+                inside = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef))
+                checking = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+                walk(child, is_lazy or inside, is_for_types or checking)
+                continue
+            found.extend(Import(relative, name, child.lineno, is_lazy, is_for_types) for name in names)
+
+    walk(ast.parse(file.read_text(encoding="utf-8")), False, False)
+    return found
+
+
+IMPORTS = [found for file in sorted(PACKAGE.rglob("*.py")) for found in imports_of(file)]
+
+
+def layer_of(file: str) -> str:
+    return file.split("/")[0].removesuffix(".py")
+
+
+def learn_row(module: str) -> int:
+    """Row of a module inside `learn`: `learn/encoders/bert.py` and `soundseek.learn.encoders.bert` alike."""
+    parts = module.removesuffix(".py").replace("/", ".").removeprefix("soundseek.").split(".")
+    part = parts[1] if len(parts) > 1 else "__init__"
+    if part == "__init__":
+        return 0
+    rows = [number for number, row in enumerate(LEARN_ROWS) if part in row]
+    assert rows, f"learn/{part} has no place in LEARN_ROWS; give it one"
+    return rows[0]
+
+
+def test_the_walk_sees_every_kind_of_import(tmp_path: Path) -> None:
+    file = tmp_path / "cli" / "x.py"
+    file.parent.mkdir()
+    file.write_text(
+        "from typing import TYPE_CHECKING\nimport torch.nn\n"
+        "if TYPE_CHECKING:\n    import rich\n"
+        "def f():\n    if 1:\n        from soundseek.learn import training\n"
+    )
+    seen = [(each.name, each.is_lazy, each.is_for_types) for each in imports_of(file, tmp_path)]
+    assert seen == [
+        ("typing.TYPE_CHECKING", False, False),
+        ("torch.nn", False, False),
+        ("rich", False, True),
+        ("soundseek.learn.training", True, False),
+    ]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_imports_only_itself_and_what_lies_below(layer: str) -> None:
+    allowed = {f"soundseek.{name}" for name in LAYERS[: LAYERS.index(layer) + 1]}
+    ours = [each for each in IMPORTS if layer_of(each.file) == layer and each.top == "soundseek"]
+    assert ours or layer == "errors", (
+        f"no file of {layer} imports anything of ours: is the layer still there?"
+    )
+    wrong = [
+        each
+        for each in ours
+        if ".".join(each.name.split(".")[:2]) not in allowed
+        and not (layer == "cli" and each.name == "soundseek")
+        and not (each.file in LEARNING_COMMANDS and each.name.startswith("soundseek.learn"))
+    ]
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_the_learning_half_imports_little_of_the_searching_half() -> None:
+    ours = [each for each in IMPORTS if layer_of(each.file) == "learn" and each.top == "soundseek"]
+    assert ours
+    allowed = (*LEARN_MAY_IMPORT, "soundseek.learn")
+    wrong = [each for each in ours if not any(f"{each.name}.".startswith(f"{name}.") for name in allowed)]
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_the_learning_half_has_rows_of_its_own() -> None:
+    inner = [
+        each
+        for each in IMPORTS
+        if layer_of(each.file) == "learn" and each.name.startswith("soundseek.learn.")
+    ]
+    assert inner
+    wrong = [each for each in inner if learn_row(each.name) > learn_row(each.file)]
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_the_learning_commands_import_learn_only_while_they_run() -> None:
+    eager = [
+        each
+        for each in IMPORTS
+        if layer_of(each.file) == "cli"
+        and (each.name.startswith("soundseek.learn") or each.top in ONLY_LEARNING)
+        and not (each.is_lazy or each.is_for_types)
+    ]
+    assert not eager, "\n".join(map(str, eager))
+
+
+def test_the_searching_half_has_no_use_for_pytorch() -> None:
+    searching = [
+        each for each in IMPORTS if layer_of(each.file) != "learn" and each.file not in LEARNING_COMMANDS
+    ]
+    wrong = [each for each in searching if each.top in ONLY_LEARNING]
+    assert len(searching) > 20
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+@pytest.mark.parametrize("package", HOMES)
+def test_a_third_party_has_one_home(package: str) -> None:
+    users = {each.file for each in IMPORTS if each.top == package and not each.is_for_types}
+    assert users, f"nobody imports {package}; drop it from HOMES and pyproject.toml"
+    assert users <= HOMES[package], (
+        f"{package} is imported outside its home: {sorted(users - HOMES[package])}"
+    )
+
+
+def test_only_the_command_line_talks_to_the_terminal() -> None:
+    wrong = [each for each in IMPORTS if each.top in ONLY_COMMAND_LINE and layer_of(each.file) != "cli"]
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+@pytest.mark.parametrize(
+    ("statement", "forbidden"),
+    [
+        ("import soundseek", {"numpy", "onnxruntime", "pydantic", "typer", "rich", "torch"}),
+        (
+            "import soundseek.cli.main; soundseek.cli.main.group()",
+            {"onnxruntime", "usearch", "torch", "soundfile"},
+        ),
+        ("import soundseek.cli.search", {"onnxruntime", "usearch", "torch", "soundfile"}),
+        (
+            "from soundseek import Library, load_model",
+            {"torch", "scipy", "yaml", "lightning", "transformers", "rich"},
+        ),
+    ],
+)
+def test_an_import_brings_nothing_heavy_along(statement: str, forbidden: set[str]) -> None:
+    script = f"import sys; {statement}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert not forbidden & {name.split(".")[0] for name in loaded.split()}
