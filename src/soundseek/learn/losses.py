@@ -103,8 +103,8 @@ class ContrastiveLoss(nn.Module):
 
     Args:
         temperature: tau, or where a learned one starts.
-        temperature_mode: "fixed" (the paper) or "learned": `MIN_TEMPERATURE + exp(parameter)`, which, unlike a
-            clamp, never stops the gradient.
+        temperature_mode: "fixed" (the paper) or "learned": `MIN_TEMPERATURE + exp(parameter)`, which, unlike
+            a clamp, never stops the gradient.
     """
 
     log_excess: Tensor
