@@ -13,7 +13,7 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.searching ## install the searching half, index samples/ and ask it four things
-	@PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/demo.sh
+	@$(BIN)/python scripts/demo.py
 
 test: $(VENV)/.development ## install the development set, check style and types, run all tests
 	@$(MAKE) --no-print-directory lint
@@ -29,7 +29,7 @@ format: $(VENV)/.development ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 
 picture: $(VENV)/.searching ## make the README's picture of the demo anew
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/terminal_picture.py
+	@$(BIN)/python scripts/terminal_picture.py
 
 clean: ## remove .venv, the demo's library and every cache
 	rm -rf $(VENV) .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soundseek.cli.options import JsonOption, LibraryOption, ModelOption, open_library
+from soundseek.cli.options import JsonOption, LibraryOption, ModelOption, TableOption, open_library
 from soundseek.cli.output import choose_format, clock, write, write_json_lines
 from soundseek.cli.progress import ProgressReport
 
@@ -31,13 +31,14 @@ def index(
     ] = 3600.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", show_default=False)] = False,
     json: JsonOption = False,
+    table: TableOption = False,
 ) -> None:
     """Listen to every sound below some folders and remember it; run it again when they have changed.
 
     Only new and changed files are heard. Stopping it loses nothing: the next run goes on from there. A file
     that cannot be heard is skipped (see: soundseek failures) and the exit code is 1.
     """
-    output = choose_format(json=json)
+    output = choose_format(json=json, table=table)
     with open_library(library, model, create=True) as opened, ProgressReport() as shown:
         report = opened.index(
             *folders, workers=workers, max_duration_s=max_duration, progress=None if quiet else shown

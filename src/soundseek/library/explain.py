@@ -20,13 +20,13 @@ _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 _EMPTY_WORDS = frozenset(
     word
     for line in (
-        "a an the this that these those some any each every all both no not without",
-        "and or but while as when then than so if because until after before during",
-        "of in on at to from by with into onto over under up down off out near behind through across along",
-        "around about for is are was were be been being am do does did has have had having can could will would",
-        "may might must shall should it its it's he she they them his her their there here i me my you your we us our",
-        "who which what where how very quite too also just only someone something somebody",
-        "sound sounds sounding noise noises recording recordings recorded audio clip heard hear hearing",
+        "a an the this that these those some any each every all both no not without and or but while as",
+        "when then than so if because until after before during of in on at to from by with into onto",
+        "over under up down off out near behind through across along around about for is are was were be",
+        "been being am do does did has have had having can could will would may might must shall should",
+        "it its it's he she they them his her their there here i me my you your we us our who which what",
+        "where how very quite too also just only someone something somebody sound sounds sounding noise",
+        "noises recording recordings recorded audio clip heard hear hearing",
     )
     for word in line.split()
 )

@@ -1,0 +1,68 @@
+"""The demo: index samples/, ask it three things in words and one by example (`make demo` runs this)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = Path(sys.executable).with_name("soundseek")
+LIBRARY = Path(".demo") / "library"  # not the user's own: the demo leaves nothing else behind
+
+COMMANDS = [
+    ["index", "samples"],
+    ["search", "a dog barks", "-k", "3"],
+    ["search", "rain and thunder", "-k", "3"],
+    ["search", "someone walks on gravel", "-k", "3"],
+]
+EXAMPLE_OF = "a bird sings"  # the last question: the sounds most like the best hit for these words
+
+NEXT = """
+Now your own sounds:
+
+  .venv/bin/soundseek index ~/Sounds
+  .venv/bin/soundseek search "waves break on a beach at night"
+  .venv/bin/soundseek similar ~/Sounds/one-you-like.wav
+"""
+
+
+def main() -> int:
+    """Run the commands, each shown as one would type it, and say what to do next."""
+    environment = {**os.environ, "SOUNDSEEK_LIBRARY": str(LIBRARY)}
+    if not sys.stdout.isatty():
+        environment.setdefault("COLUMNS", "100")
+    for command in COMMANDS:
+        show(command, environment)
+    show(["similar", best_hit(EXAMPLE_OF, environment), "-k", "3"], environment)
+    print(NEXT)
+    return 0
+
+
+def show(command: list[str], environment: dict[str, str]) -> None:
+    """Print a command and run it; a table, even if the demo itself is piped."""
+    bold, plain = ("\x1b[1m", "\x1b[0m") if sys.stdout.isatty() or "FORCE_COLOR" in os.environ else ("", "")
+    print(f"\n{bold}$ soundseek {' '.join(map(quoted, command))}{plain}", flush=True)
+    subprocess.run([PROGRAM, *command, "--table"], env=environment, check=True)
+
+
+def best_hit(text: str, environment: dict[str, str]) -> str:
+    """The path of the best hit, as a script would ask for it."""
+    found = subprocess.run(
+        [PROGRAM, "search", text, "-k", "1", "--json"], env=environment, check=True, capture_output=True
+    )
+    path = json.loads(found.stdout)["path"]
+    return os.path.relpath(path, ROOT)
+
+
+def quoted(word: str) -> str:
+    """A word as one types it in a shell."""
+    return f'"{word}"' if " " in word else shlex.quote(word)
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    sys.exit(main())
