@@ -1,0 +1,60 @@
+"""What a path leads to, before any decoder sees it: a regular file and its first bytes, or why not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from pathlib import Path
+
+from soundseek.errors import DecodeError
+
+_HEAD_BYTES = 4096
+
+_OS_REASONS = {
+    errno.ENOENT: "no such file",
+    errno.ENOTDIR: "no such file",
+    errno.EACCES: "no permission to read it",
+    errno.EPERM: "no permission to read it",
+    errno.ELOOP: "a loop of links",
+    errno.ENAMETOOLONG: "its name is too long",
+}
+
+
+def read_head(path: str) -> bytes:
+    """The first bytes of a regular file; anything else is refused unopened, since a pipe would block.
+
+    Raises:
+        DecodeError: No such file, no permission, a folder, a pipe, a device, a loop of links, 0 bytes.
+    """
+    shown = printable(path)
+    try:
+        mode = Path(path).stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise DecodeError(shown, f"{_kind_of_file(mode)}, not a file")
+        with Path(path).open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        reason = _OS_REASONS.get(error.errno or 0) or error.strerror or str(error)
+        raise DecodeError(shown, reason) from error
+    except ValueError as error:  # a zero byte in the name
+        raise DecodeError(shown, f"impossible file name: {error}") from error
+    if not head:
+        raise DecodeError(shown, "empty: 0 bytes")
+    return head
+
+
+def is_text(head: bytes) -> bool:
+    """Whether first bytes look like ASCII text: a web page saved as a sound, a list of sounds."""
+    return not re.search(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x80-\xff]", head[:256])
+
+
+def printable(path: str) -> str:
+    r"""A path that any terminal can show: bytes that are no UTF-8 become escapes such as \xff."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _kind_of_file(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
