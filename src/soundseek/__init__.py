@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from soundseek.library import Hit as Hit
     from soundseek.library import Library as Library
     from soundseek.model.embedder import Model as Model
-    from soundseek.model.embedder import load_model as load_model
+    from soundseek.model.catalog import load_model as load_model
 
     __version__: str
 

@@ -73,6 +73,6 @@ WhyOption = Annotated[
 def open_library(directory: Path | None, model: str | None, *, create: bool) -> Library:
     """The library at `directory` (None: the user's) with the model of that name or directory."""
     from soundseek.library import Library
-    from soundseek.model.embedder import load_model
+    from soundseek.model.catalog import load_model
 
     return Library.open(directory, model=load_model(model) if model else None, create=create)

@@ -1,0 +1,249 @@
+"""A model directory at run time: files and words -> unit vectors in one space, with ONNX Runtime."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from soundseek.audio.decode import AudioInfo, AudioStream, open_audio
+from soundseek.audio.logmel import FrontEndConfig, LogMel
+from soundseek.audio.segments import Segment, plan_segments
+from soundseek.errors import DecodeError, ModelError
+from soundseek.model.card import AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, ModelCard
+
+Float = npt.NDArray[np.float32]
+
+SEGMENT_S, HOP_S = 10.0, 5.0
+_CHUNK_FRAMES = 4096  # log-mel frames in one pass of a "local" trunk: 41 s, some 30 MB of activations
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a model hears in one file.
+
+    Attributes:
+        info: The file's facts; `duration_s` is the decoded length.
+        segments: Windows of at most ten seconds, in order.
+        vectors: `(segments, dim)` float32, unit norm.
+        frames: `(frames, dim)` float16, projected and not normalised: the mean over a segment's frames, normalised,
+            is the segment's vector.
+        spans: `(segments, 2)` first and one-past-last row of `frames` of each segment.
+        frame_s: Seconds from one frame to the next.
+    """
+
+    info: AudioInfo
+    segments: tuple[Segment, ...]
+    vectors: Float
+    frames: npt.NDArray[np.float16]
+    spans: npt.NDArray[np.int64]
+    frame_s: float
+
+
+class Model:
+    """A text-audio dual encoder read from a model directory. Networks load on first use; calls are thread-safe.
+
+    Args:
+        directory: The model directory.
+        threads: Threads of each network; 1 for index workers.
+
+    Raises:
+        ModelError: The directory is missing, incomplete or of another version.
+    """
+
+    def __init__(self, directory: Path, *, threads: int = 1) -> None:
+        self.directory = directory
+        self.card = ModelCard.read(directory)
+        self._threads = threads
+        self._lock = threading.RLock()
+        for name in (AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE):
+            if not (directory / name).is_file():
+                raise ModelError(f"{directory} is incomplete: it has no {name}; export or fetch the model again")
+
+    @property
+    def dim(self) -> int:
+        """Dimension of every vector."""
+        return self.card.dim
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the vectors change; a library accepts only the model that filled it."""
+        return self.card.fingerprint
+
+    @property
+    def front_end(self) -> FrontEndConfig:
+        """How the model hears."""
+        return self.card.front_end
+
+    @property
+    def frame_s(self) -> float:
+        """Seconds from one frame to the next."""
+        return self.card.audio.frame_hop * self.card.front_end.hop_s
+
+    def embed_text(self, texts: Sequence[str]) -> Float:
+        """Unit vectors `(n, dim)` of some sentences; more than `max_tokens` tokens are cut.
+
+        A sentence gets the same vector alone or among others: each length is run on its own, so no padding is seen.
+        """
+        out = np.empty((len(texts), self.dim), np.float32)
+        encoded = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        by_length: dict[int, list[int]] = {}
+        for row, ids in enumerate(encoded):
+            by_length.setdefault(len(ids), []).append(row)
+        for rows in by_length.values():
+            ids = np.array([encoded[row] for row in rows], np.int64)
+            feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+            out[rows] = self._text.run(["text_embedding"], feeds)[0]
+        return unit(out)
+
+    def embed_audio(self, paths: Sequence[str | Path]) -> Float:
+        """Unit vectors `(n, dim)` of whole files: the mean over each file's segments before normalising.
+
+        Raises:
+            DecodeError: The first file that cannot be heard.
+        """
+        means = [_segment_means(heard.frames, heard.spans).mean(axis=0) for heard in map(self.hear, paths)]
+        return unit(np.array(means, np.float32).reshape(len(paths), self.dim))
+
+    def hear(self, path: str | Path, *, max_duration_s: float = 3600.0) -> Heard:
+        """Decode, listen and cut one file into segments, in one streaming pass.
+
+        Raises:
+            DecodeError: The file cannot be turned into sound.
+        """
+        with open_audio(path, sample_rate_hz=self.front_end.sample_rate_hz, max_duration_s=max_duration_s) as stream:
+            if self.card.audio.scope == "local":
+                frames = np.concatenate(list(self._stream_frames(self._log_mel_blocks(stream))))
+                segments = plan_segments(stream.info.duration_s, length_s=SEGMENT_S, hop_s=HOP_S)
+                spans = self._spans(segments, len(frames))
+            else:
+                segments, frames, spans = self._segment_frames(stream)
+            info = stream.info
+        if not np.isfinite(frames).all():
+            raise DecodeError(path, "the model gives no finite vector for it")
+        half = frames.astype(np.float16)
+        return Heard(info, tuple(segments), unit(_segment_means(half, spans)), half, spans, self.frame_s)
+
+    def with_threads(self, threads: int) -> Model:
+        """The same model with another number of threads a network."""
+        return Model(self.directory, threads=threads)
+
+    @cached_property
+    def _log_mel(self) -> LogMel:
+        return LogMel(self.front_end)
+
+    def _log_mel_blocks(self, stream: AudioStream) -> Iterator[Float]:
+        features = self._log_mel.stream()
+        for block in stream:
+            yield features.push(block)
+        yield features.flush()
+
+    def _stream_frames(self, blocks: Iterator[Float]) -> Iterator[Float]:
+        """Frames of a local trunk, a chunk at a time with its context on both sides: the frames of one long pass."""
+        context, hop = self.card.audio.context_frames, self.card.audio.frame_hop
+        chunk = -(-_CHUNK_FRAMES // hop) * hop
+        pending = np.empty((0, self.front_end.num_mels), np.float32)
+        left = 0  # log-mel frames at the front of `pending` that are context only
+        for block in blocks:
+            pending = np.concatenate([pending, block])
+            while len(pending) >= left + chunk + context:
+                frames = self._run_audio(pending[: left + chunk + context])
+                yield frames[left // hop : (left + chunk) // hop]
+                keep_from = left + chunk - min(context, left + chunk)
+                pending, left = pending[keep_from:], left + chunk - keep_from
+        if len(pending) > left:
+            yield self._run_audio(pending)[left // hop :]
+
+    def _segment_frames(self, stream: AudioStream) -> tuple[list[Segment], Float, npt.NDArray[np.int64]]:
+        """Frames of a trunk that sees whole clips: every segment is heard alone."""
+        per_second = 1 / self.front_end.hop_s
+        length, hop = round(SEGMENT_S * per_second), round(HOP_S * per_second)
+        window = np.empty((0, self.front_end.num_mels), np.float32)
+        first = 0  # position of the window's first log-mel frame in the file
+        heard: list[Float] = []
+        emitted = 0
+        for block in self._log_mel_blocks(stream):
+            window = np.concatenate([window, block])
+            # One window is held back: the last one may have to move back to the end.
+            while len(window) + first > emitted * hop + length:
+                start = emitted * hop - first
+                heard.append(self._run_audio(window[start : start + length]))
+                emitted += 1
+                drop = max(0, min(emitted * hop - first, len(window) - length))
+                window, first = window[drop:], first + drop
+        segments = plan_segments(stream.info.duration_s, length_s=SEGMENT_S, hop_s=HOP_S)
+        for segment in segments[emitted:]:
+            start = max(0, min(round(segment.start_s * per_second) - first, len(window) - length))
+            heard.append(self._run_audio(window[start : start + length]))
+        heard = heard[: len(segments)]
+        ends = np.cumsum([len(frames) for frames in heard])
+        return segments, np.concatenate(heard), np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)
+
+    def _spans(self, segments: Sequence[Segment], num_frames: int) -> npt.NDArray[np.int64]:
+        bounds = np.array([[s.start_s, s.end_s] for s in segments]) / self.frame_s
+        spans = np.rint(bounds).astype(np.int64)
+        spans[:, 0] = np.minimum(spans[:, 0], num_frames - 1)
+        spans[:, 1] = np.clip(spans[:, 1], spans[:, 0] + 1, num_frames)
+        return spans
+
+    def _run_audio(self, log_mel: Float) -> Float:
+        missing = self.card.audio.min_frames - len(log_mel)
+        if missing > 0:
+            silence = self._log_mel(np.zeros(self.front_end.n_fft, np.float32))[0]
+            log_mel = np.concatenate([log_mel, np.repeat(silence[None], missing, axis=0)])
+        frames: Float = self._audio.run(["frames"], {"log_mel": log_mel[None]})[0][0]
+        return frames
+
+    @cached_property
+    def _audio(self) -> Any:
+        return self._session(AUDIO_FILE)
+
+    @cached_property
+    def _text(self) -> Any:
+        return self._session(TEXT_FILE)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from tokenizers import Tokenizer
+
+        try:
+            tokenizer = Tokenizer.from_file(str(self.directory / TOKENIZER_FILE))
+        except Exception as error:  # the library raises bare Exception for a malformed file
+            raise ModelError(f"{self.directory / TOKENIZER_FILE} is damaged: {error}") from error
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(self.card.text.max_tokens)
+        return tokenizer
+
+    def _session(self, name: str) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        with self._lock:
+            try:
+                return onnxruntime.InferenceSession(
+                    str(self.directory / name), options, providers=["CPUExecutionProvider"]
+                )
+            except Exception as error:  # ONNX Runtime's exceptions share no public base
+                raise ModelError(f"{self.directory / name} is damaged: {error}") from error
+
+
+def unit(vectors: Float) -> Float:
+    """Rows `(n, dim)` scaled to unit norm; a row of zeros stays zero."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: Float = (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
+    return scaled
+
+
+def _segment_means(frames: npt.NDArray[np.float16], spans: npt.NDArray[np.int64]) -> Float:
+    """Mean frame of each span, `(segments, dim)` float32."""
+    return np.array([frames[first:last].mean(axis=0, dtype=np.float32) for first, last in spans], np.float32)
