@@ -26,7 +26,7 @@ _HOMES = {
     "Hit": "soundseek.library",
     "Library": "soundseek.library",
     "Model": "soundseek.model.embedder",
-    "load_model": "soundseek.model.embedder",
+    "load_model": "soundseek.model.catalog",
 }
 
 __all__ = ["Hit", "Library", "Model", "__version__", "errors", "load_model"]
