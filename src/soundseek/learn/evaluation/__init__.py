@@ -1,1 +1,1 @@
-"""Scores of a retrieval system: metrics, their intervals, and the DCASE challenge's files. No torch in here."""
+"""Scores of a retrieval system: metrics, their intervals, and the DCASE challenge's files."""

@@ -48,8 +48,8 @@ def jackknife_interval(per_query: npt.ArrayLike) -> Interval:
     """Mean of `(queries,)` values in [0, 1] with the jackknife's interval, as the DCASE challenge reports it.
 
     With the leave-one-out means `m_i` and their mean `m`: `SE = sqrt((n - 1) / n * sum((m_i - m)^2))` and the
-    interval is `mean -+ 1.95996 SE`; as in the challenge it is not cut at 0 and 1. One query alone says nothing:
-    `[0, 1]`.
+    interval is `mean -+ 1.95996 SE`; as in the challenge it is not cut at 0 and 1. One query alone says
+    nothing: `[0, 1]`.
 
     >>> jackknife_interval([0.0, 1.0, 1.0, 0.0]).value
     0.5
@@ -88,9 +88,9 @@ def bootstrap_interval(
     Args:
         per_query: One value a query.
         generator: Where the draws come from.
-        groups: `(queries,)` labels of what is drawn together, such as the clip of a caption: five captions of one
-            clip are not five independent queries, and drawing them alone makes the interval too narrow. None draws
-            queries.
+        groups: `(queries,)` labels of what is drawn together, such as the clip of a caption: five captions of
+            one clip are not five independent queries, and drawing them alone makes the interval too narrow.
+            None draws queries.
         num_resamples: Draws.
     """
     values = _checked(per_query)
@@ -109,8 +109,8 @@ def paired_bootstrap(
 ) -> PairedDifference:
     """Whether system a differs from system b, from their `(queries,)` values on the same queries.
 
-    The p-value is the share of draws whose difference, shifted to mean 0, is at least as large as the one seen
-    (with one draw added to both counts, so that it is never 0).
+    The p-value is the share of draws whose difference, shifted to mean 0, is at least as large as the one
+    seen (with one draw added to both counts, so that it is never 0).
 
     Raises:
         UsageError: Different numbers of queries.

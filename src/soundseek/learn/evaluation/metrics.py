@@ -1,10 +1,10 @@
 """Retrieval metrics and their intervals: pure numpy, for any number of queries and items.
 
-A rank is 1 for the best place. Ties are ranked pessimistically: an item that matches stands behind every item that
-does not match and has the same score, so a system that gives one score to everything is last, not first. Scores may
-be negative. R@k is the share of queries with at least one matching item among the first k; AP@k is the sum of the
-precisions at the matching items among the first k, divided by *all* matching items of the query (DCASE 2025; with one
-matching item it is 1/rank, DCASE 2022).
+A rank is 1 for the best place. Ties are ranked pessimistically: an item that matches stands behind every item
+that does not match and has the same score, so a system that gives one score to everything is last, not first.
+Scores may be negative. R@k is the share of queries with at least one matching item among the first k; AP@k is
+the sum of the precisions at the matching items among the first k, divided by *all* matching items of the
+query (DCASE 2025; with one matching item it is 1/rank, DCASE 2022).
 """
 
 from __future__ import annotations
@@ -26,10 +26,8 @@ Relevant = Array | Sequence[Sequence[int]]
 IntervalOf = Callable[[Doubles], Interval]
 
 _BLOCK_SCORES = 1 << 23  # scores held at once: 32 MB of float32
-_FLOAT32_DOUBT = 1e-5  # cosines nearer than this in float32 are computed again in float64
-_SAME_SCORE = (
-    1e-12  # cosines nearer than this in float64 are one score: a matrix product's last bits depend on place
-)
+_FLOAT32_DOUBT = 2e-6  # float32 cosines nearer than this (some ten times their error) are computed in float64
+_SAME_SCORE = 1e-12  # nearer than this in float64 is a tie: a product's last bits depend on place
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,8 @@ class Ranks:
     Attributes:
         values: `(pairs,)` ranks, ascending within a query; 1 is the best.
         offsets: `(queries + 1,)`: query q owns `values[offsets[q]:offsets[q + 1]]`, at least one.
-        queries: `(queries,)` indices of the queries; those without a matching item ask nothing and are left out.
+        queries: `(queries,)` indices of the queries; those without a matching item ask nothing and are left
+            out.
     """
 
     values: Ints
@@ -56,7 +55,7 @@ class Ranks:
         return (self.first <= k).astype(np.float64)
 
     def average_precision_at(self, k: int) -> Doubles:
-        """`(queries,)` sum over the matching items among the first k of (their place among those) / rank, over all."""
+        """`(queries,)` sum of n / rank of the n-th match where rank <= k, divided by all matches."""
         counts = np.diff(self.offsets)
         place = np.arange(len(self.values)) - np.repeat(self.offsets[:-1], counts) + 1
         precision = np.where(self.values <= k, place / self.values, 0.0)
@@ -100,10 +99,10 @@ def retrieval_metrics(
     """The metrics of captions against clips, in both directions.
 
     Args:
-        scores: `(captions, clips)`, higher is better; or the embeddings `((captions, dim), (clips, dim))`, scored by
-            cosine in blocks so that the whole matrix never exists.
-        relevant: What matches: `(captions,)` integers, the one clip of each caption; or `(captions, clips)` bool; or
-            for each caption a list of clips.
+        scores: `(captions, clips)`, higher is better; or the embeddings `((captions, dim), (clips, dim))`,
+            scored by cosine in blocks so that the whole matrix never exists.
+        relevant: What matches: `(captions,)` integers, the one clip of each caption; or `(captions, clips)`
+            bool; or for each caption a list of clips.
         interval: From per-query values to a mean with its 95 % interval.
         chunk: With embeddings, queries scored at once; None takes what fits 32 MB. It changes no number.
 
@@ -135,7 +134,7 @@ def ranks(query_emb: Array, item_emb: Array, relevant: Relevant, *, chunk: int |
         chunk: Queries a block.
 
     Note:
-        Scores come from a float32 product. Where a matching item lies within 1e-5 of another item that row is
+        Scores come from a float32 product. Where a matching item lies within 2e-6 of another item that row is
         computed again in float64, so that copies of one sound tie exactly and no block size changes a rank.
 
     Raises:
@@ -144,7 +143,8 @@ def ranks(query_emb: Array, item_emb: Array, relevant: Relevant, *, chunk: int |
     query_emb, item_emb = np.asarray(query_emb), np.asarray(item_emb)
     if query_emb.ndim != 2 or item_emb.ndim != 2 or query_emb.shape[1] != item_emb.shape[1]:
         raise UsageError(
-            f"embeddings need the shapes (queries, dim) and (items, dim), got {query_emb.shape}, {item_emb.shape}"
+            "embeddings need the shapes (queries, dim) and (items, dim),"
+            f" got {query_emb.shape} and {item_emb.shape}"
         )
     if not (np.isfinite(query_emb).all() and np.isfinite(item_emb).all()):
         raise UsageError("embeddings hold values that are not finite; look for NaN before you evaluate")
@@ -153,19 +153,16 @@ def ranks(query_emb: Array, item_emb: Array, relevant: Relevant, *, chunk: int |
     queries32, items32 = _unit(query_emb, np.float32), _unit(item_emb, np.float32)
     offsets, items = relevant_lists(relevant, len(query_emb), len(item_emb))
     values = np.empty(len(items), np.int64)
+    doubtful = np.zeros(len(query_emb), bool)
     for start in range(0, len(query_emb), chunk):
-        stop = min(start + chunk, len(query_emb))
-        block = slice(offsets[start], offsets[stop])
-        local = offsets[start : stop + 1] - offsets[start]
-        scores = queries32[start:stop] @ items32.T
-        values[block] = _rank_block(scores, local, items[block], tolerance=_FLOAT32_DOUBT)
-        certain = values[block] == _rank_block(scores, local, items[block], tolerance=-_FLOAT32_DOUBT)
-        doubtful = np.unique(np.repeat(np.arange(stop - start), np.diff(local))[~certain])
-        if len(doubtful):
-            exact = _unit(query_emb[start:stop][doubtful], np.float64) @ _unit(item_emb, np.float64).T
-            pairs = np.concatenate([np.arange(local[row], local[row + 1]) for row in doubtful])
-            rows = np.concatenate([[0], np.cumsum(np.diff(local)[doubtful])])
-            values[block][pairs] = _rank_block(exact, rows, items[block][pairs], tolerance=_SAME_SCORE)
+        rows = slice(start, start + chunk)
+        scores = queries32[rows] @ items32.T
+        pairs, local = _pairs_of(np.arange(len(query_emb))[rows], offsets)
+        values[pairs] = _rank_block(scores, local, items[pairs], tolerance=_FLOAT32_DOUBT)
+        certain = values[pairs] == _rank_block(scores, local, items[pairs], tolerance=-_FLOAT32_DOUBT)
+        doubtful[start + np.repeat(np.arange(len(scores)), np.diff(local))[~certain]] = True
+    if doubtful.any():
+        _rank_in_float64(np.flatnonzero(doubtful), query_emb, item_emb, values, offsets, items, chunk)
     return _ranks(values, offsets)
 
 
@@ -184,10 +181,9 @@ def ranks_of_scores(scores: Array, relevant: Relevant) -> Ranks:
     values = np.empty(len(items), np.int64)
     chunk = max(1, _BLOCK_SCORES // max(1, scores.shape[1]))
     for start in range(0, len(scores), chunk):
-        stop = min(start + chunk, len(scores))
-        block = slice(offsets[start], offsets[stop])
-        local = offsets[start : stop + 1] - offsets[start]
-        values[block] = _rank_block(scores[start:stop], local, items[block], tolerance=0.0)
+        rows = slice(start, start + chunk)
+        pairs, local = _pairs_of(np.arange(len(scores))[rows], offsets)
+        values[pairs] = _rank_block(scores[rows], local, items[pairs], tolerance=0.0)
     return _ranks(values, offsets)
 
 
@@ -197,7 +193,6 @@ def relevant_lists(relevant: Relevant, num_queries: int, num_items: int) -> tupl
     Raises:
         UsageError: Another number of queries, or an item that does not exist or stands twice.
     """
-    lists: Sequence[Sequence[int]] | Array
     if isinstance(relevant, np.ndarray) and relevant.ndim == 2:
         if relevant.shape != (num_queries, num_items) or relevant.dtype != np.bool_:
             raise UsageError(
@@ -207,9 +202,9 @@ def relevant_lists(relevant: Relevant, num_queries: int, num_items: int) -> tupl
         return _offsets(np.bincount(rows, minlength=num_queries)), items
     if len(relevant) != num_queries:
         raise UsageError(f"relevant speaks of {len(relevant)} queries, there are {num_queries}")
-    lists = relevant.reshape(-1, 1) if isinstance(relevant, np.ndarray) else relevant
+    lists = [[item] for item in relevant.tolist()] if isinstance(relevant, np.ndarray) else relevant
     for query, row in enumerate(lists):
-        if len(set(row)) != len(row) or (len(row) and not (0 <= min(row) and max(row) < num_items)):
+        if len(set(row)) != len(row) or any(item < 0 or item >= num_items for item in row):
             raise UsageError(
                 f"query {query} matches {list(row)}: items run from 0 to {num_items - 1}, each once"
             )
@@ -237,8 +232,27 @@ def transpose_relevant(relevant: Relevant, num_queries: int, num_items: int) -> 
     return back
 
 
+def _rank_in_float64(
+    queries: Ints, query_emb: Array, item_emb: Array, values: Ints, offsets: Ints, items: Ints, chunk: int
+) -> None:
+    """Write the ranks of some queries' pairs into `values`, from scores that leave no doubt about a tie."""
+    items64 = _unit(item_emb, np.float64)
+    for start in range(0, len(queries), chunk):
+        some = queries[start : start + chunk]
+        pairs, local = _pairs_of(some, offsets)
+        scores = _unit(query_emb[some], np.float64) @ items64.T
+        values[pairs] = _rank_block(scores, local, items[pairs], tolerance=_SAME_SCORE)
+
+
+def _pairs_of(queries: Ints, offsets: Ints) -> tuple[Ints, Ints]:
+    """Indices of the pairs of some queries, and the offsets that cut them into one run a query."""
+    counts = np.diff(offsets)[queries]
+    local = _offsets(counts)
+    return np.arange(local[-1]) + np.repeat(offsets[queries] - local[:-1], counts), local
+
+
 def _rank_block(scores: Array, offsets: Ints, items: Ints, *, tolerance: float) -> Ints:
-    """`(pairs,)` ranks, ascending within a row; an item less than `tolerance` below a match counts as ahead of it."""
+    """`(pairs,)` ranks, ascending within a row; what is less than `tolerance` below a match is ahead of it."""
     counts = np.diff(offsets)
     rows = np.repeat(np.arange(len(scores)), counts)
     matching = scores[rows, items]
@@ -279,4 +293,4 @@ def _offsets(counts: Ints) -> Ints:
 def _unit(embedding: Array, dtype: type[np.floating[Any]]) -> Array:
     wide = embedding.astype(dtype)
     norm = np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide / np.where(norm > 0, norm, 1)  # type: ignore[no-any-return]
+    return wide / np.where(norm > 0, norm, 1)
