@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from soundseek import errors as errors
     from soundseek.library import Hit as Hit
     from soundseek.library import Library as Library
-    from soundseek.model.embedder import Model as Model
     from soundseek.model.catalog import load_model as load_model
+    from soundseek.model.embedder import Model as Model
 
     __version__: str
 

@@ -1,0 +1,128 @@
+"""The frame of the command line: exit codes, one-line errors, and what a machine without PyTorch is told."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+
+from soundseek.cli import main as command_line
+from soundseek.cli.main import plain_errors
+from soundseek.errors import DecodeError, QueryError, SoundseekError, UsageError
+
+ENVIRONMENT = {**os.environ, "COLUMNS": "200", "TERM": "dumb"}
+
+
+def soundseek(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "soundseek", *arguments]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    def run() -> None:
+        raise error
+
+    return plain_errors(run)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (UsageError("no such thing; do this"), 2, "soundseek: no such thing; do this\n"),
+        (QueryError("an empty query"), 2, "soundseek: an empty query\n"),
+        (SoundseekError("damaged"), 1, "soundseek: damaged\n"),
+        (DecodeError(os.fsdecode(b"a\xff\x1b.wav"), "empty"), 1, "soundseek: a\\udcff\\x1b.wav: empty\n"),
+        (SoundseekError("two\nlines"), 1, "soundseek: two lines\n"),
+        (PermissionError(13, "Permission denied", "/x"), 1, "soundseek: /x: Permission denied\n"),
+        (KeyboardInterrupt(), 130, "soundseek: stopped\n"),
+    ],
+)
+def test_an_expected_error_is_one_line_and_an_exit_code(
+    error: BaseException, code: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as exit_:
+        raising(error)()
+    assert exit_.value.exit_code == code
+    assert capsys.readouterr().err == told
+
+
+def test_an_unexpected_error_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        raising(ZeroDivisionError())()
+
+
+def test_help_lists_every_command() -> None:
+    run = soundseek("--help")
+    assert run.returncode == 0, run.stderr
+    assert all(
+        f" {name} " in run.stdout for name in {**command_line.COMMANDS, **command_line.LEARNING_COMMANDS}
+    )
+
+
+@pytest.mark.parametrize("name", [*command_line.COMMANDS, *command_line.LEARNING_COMMANDS])
+def test_every_option_of_every_command_has_a_help_text(name: str) -> None:
+    command = command_line.group().commands[name]
+    assert command.help
+    for parameter in command.params:
+        assert getattr(parameter, "help", None), f"soundseek {name}: {parameter.name} has no help text"
+
+
+@pytest.mark.parametrize("name", command_line.COMMANDS)
+def test_every_command_takes_a_library_and_json(name: str) -> None:
+    options = {option for each in command_line.group().commands[name].params for option in each.opts}
+    assert {"--library", "--json"} <= options
+
+
+def test_a_mistyped_command_is_guessed() -> None:
+    run = soundseek("serch", "rain")
+    assert run.returncode == 2
+    assert "Did you mean 'search'?" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["search"], "nothing to look for"),
+        (["search", "rain", "-k", "0"], "Invalid value for '-k' / '--count'"),
+        (["search", "rain", "--json", "--csv"], "--json and --csv exclude each other"),
+        (["search", "rain", "--colour"], "No such option: --colour"),
+        (["index"], "Missing argument"),
+        (["similar"], "Missing argument"),
+    ],
+)
+def test_wrong_usage_says_so_and_exits_2(arguments: list[str], told: str) -> None:
+    run = soundseek(*arguments)
+    assert run.returncode == 2
+    assert told in run.stderr and run.stdout == ""
+
+
+def test_the_version_is_the_installed_one() -> None:
+    from importlib.metadata import version
+
+    assert soundseek("--version").stdout == f"soundseek {version('soundseek')}\n"
+
+
+def test_an_unknown_public_name_lists_the_known_ones() -> None:
+    import soundseek as package
+
+    with pytest.raises(AttributeError, match=r"'Libary'; it has: Hit, Library"):
+        _ = package.Libary
+
+
+def test_without_pytorch_a_learning_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else found(name))
+    with pytest.raises(UsageError, match=r'torch is not installed.*pip install "soundseek\[learn\]"'):
+        command_line._needing_pytorch(lambda: None)()
+
+
+def test_with_pytorch_a_learning_command_runs() -> None:
+    calls: list[Path] = []
+    command_line._needing_pytorch(calls.append)(Path("recipe.yaml"))
+    assert calls == [Path("recipe.yaml")]

@@ -1,0 +1,109 @@
+"""What the documents say is run: README commands and Python, examples in docstrings, links to files."""
+
+from __future__ import annotations
+
+import doctest
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+import wave
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import soundseek
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(soundseek.__path__, "soundseek.")
+    if not module.name.endswith("__main__")
+)
+
+
+def snippets(language: str) -> list[str]:
+    """The fenced code blocks of a language in the README."""
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def write_sound(path: Path, *, seed: int, duration_s: float = 2.0, sample_rate_hz: int = 16_000) -> None:
+    """Noise with a tone: a sound that any model can embed."""
+    time_s = np.arange(int(duration_s * sample_rate_hz)) / sample_rate_hz
+    noise = np.random.default_rng(seed).normal(size=len(time_s))
+    samples = 3000 * noise + 9000 * np.sin(2 * np.pi * 220 * (seed + 1) * time_s)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sample_rate_hz)
+        file.writeframes(np.clip(samples, -32768, 32767).astype("<i2").tobytes())
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path, model_directory: Path) -> dict[str, str]:
+    """The environment of somebody with three sounds in ~/Sounds and ./sounds, and no library yet."""
+    for folder in (tmp_path / "Sounds", tmp_path / "sounds"):
+        folder.mkdir(exist_ok=True)  # one folder on file systems that do not tell the two apart
+        for seed, name in enumerate(("creek", "thunder", "dog")):
+            write_sound(folder / f"{name}.wav", seed=seed)
+    scripts = str(Path(sys.executable).parent)
+    return {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "PATH": scripts + os.pathsep + os.environ["PATH"],
+        "SOUNDSEEK_MODEL": str(model_directory),
+    }
+
+
+def test_the_commands_of_the_readme_run_as_written(newcomer: dict[str, str]) -> None:
+    commands = [
+        line for block in snippets("sh") for line in block.splitlines() if line.startswith("soundseek ")
+    ]
+    assert len(commands) >= 4
+    for command in commands:
+        run = subprocess.run(
+            command, shell=True, cwd=newcomer["HOME"], env=newcomer, capture_output=True, text=True
+        )
+        assert run.returncode == 0, f"{command}\n{run.stdout}{run.stderr}"
+        assert run.stdout.strip() or ">" in command, command
+    playlist = Path(newcomer["HOME"], "thunder.m3u").read_text(encoding="utf-8")
+    assert playlist.startswith("#EXTM3U") and playlist.count("#EXTINF") == 3
+
+
+def test_the_python_of_the_readme_runs_as_written(newcomer: dict[str, str]) -> None:
+    for code in snippets("python"):
+        run = subprocess.run(
+            [sys.executable, "-c", code], cwd=newcomer["HOME"], env=newcomer, capture_output=True, text=True
+        )
+        assert run.returncode == 0, run.stderr
+        assert len(run.stdout.splitlines()) == 3, run.stdout
+
+
+def test_make_knows_what_the_readme_tells_to_make() -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = set(re.findall(r"^make (\w+)", README, flags=re.MULTILINE))
+    assert {"demo", "test"} <= named <= targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_local_link_leads_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
+    broken = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+    assert not broken
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings_are_true(name: str) -> None:
+    assert doctest.testmod(import_module(name)).failed == 0
+
+
+def test_there_are_examples_in_docstrings() -> None:
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    names = ("soundseek.cli.output", "soundseek.audio.logmel", "soundseek.library.explain")
+    assert all(any(test.examples for test in finder.find(import_module(name))) for name in names)
