@@ -252,7 +252,7 @@ def _pairs_of(queries: Ints, offsets: Ints) -> tuple[Ints, Ints]:
 
 
 def _rank_block(scores: Array, offsets: Ints, items: Ints, *, tolerance: float) -> Ints:
-    """`(pairs,)` ranks, ascending within a row; what is less than `tolerance` below a match is ahead of it."""
+    """`(pairs,)` ranks, ascending within a row; less than `tolerance` below a match counts as ahead of it."""
     counts = np.diff(offsets)
     rows = np.repeat(np.arange(len(scores)), counts)
     matching = scores[rows, items]

@@ -1,0 +1,46 @@
+"""`soundseek score`: the DCASE scores of any system's output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from soundseek.cli.options import JsonOption, TableOption
+from soundseek.cli.output import choose_format, console, write_json_lines
+
+
+def score(
+    truth: Annotated[
+        Path,
+        typer.Option("--truth", metavar="CSV", help="Ground truth: file_name,caption_1,...,caption_5."),
+    ],
+    predictions: Annotated[
+        Path,
+        typer.Option(
+            "--predictions", metavar="CSV", help="A system's output: caption,file_name_1,...,file_name_10."
+        ),
+    ],
+    json: JsonOption = False,
+    table: TableOption = False,
+) -> None:
+    """Score any system's output by the DCASE protocol: R1, R5, R10, mAP10 with 95 % jackknife intervals."""
+    from soundseek.learn.evaluation.dcase import score_predictions
+
+    output = choose_format(json=json, table=table)
+    scores = score_predictions(truth, predictions).to_dict()
+    if output == "json":
+        write_json_lines([scores])
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    rows = Table(box=SIMPLE_HEAD, header_style="bold")
+    rows.add_column("metric", style="bold")
+    rows.add_column("%", justify="right", style="cyan")
+    rows.add_column("95 % interval", justify="right")
+    for name, interval in scores.items():
+        value, low, high = (100 * interval[key] for key in ("value", "low", "high"))
+        rows.add_row(name, f"{value:.1f}", f"{low:.1f} to {high:.1f}")
+    console().print(rows)
