@@ -25,8 +25,8 @@ def plan_segments(duration_s: float, *, length_s: float = 10.0, hop_s: float = 5
     """Windows in order of time that cover a recording from its first sample to its last.
 
     A recording no longer than `length_s` is one window. In a longer one every window is `length_s` long and
-    starts `hop_s` after the one before, but the last: it ends where the recording ends, so its step is anything
-    from half a hop to one and a half. A smaller step would repeat nearly all of the window before it.
+    starts `hop_s` after the one before, but the last: it ends where the recording ends, so its step is half a
+    hop to one and a half. A smaller step would repeat nearly all of the window before it.
 
     Args:
         duration_s: Length of the recording.
