@@ -41,9 +41,10 @@ $(BIN)/pip:
 	@$(PYTHON) -m venv $(VENV) || \
 		{ rm -rf $(VENV); echo "$(PYTHON) cannot make environments. On Debian or Ubuntu: sudo apt install python3-venv"; exit 1; }
 
+# Bytecode of what is imported comes with the first run; compiling everything would add 40 MB that nobody runs.
 $(VENV)/.searching: pyproject.toml | $(BIN)/pip
 	@test $(VENV)/.development -nt pyproject.toml || \
-		{ echo "installing soundseek's searching half into $(VENV) (no PyTorch) ..."; $(PIP) -e .; }
+		{ echo "installing soundseek's searching half into $(VENV) (no PyTorch) ..."; $(PIP) --no-compile -e .; }
 	@touch $@
 
 $(VENV)/.development: pyproject.toml constraints.txt | $(BIN)/pip

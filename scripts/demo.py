@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import subprocess
@@ -15,11 +14,11 @@ LIBRARY = Path(".demo") / "library"  # not the user's own: the demo leaves nothi
 
 COMMANDS = [
     ["index", "samples"],
-    ["search", "a dog barks", "-k", "3"],
-    ["search", "rain and thunder", "-k", "3"],
+    ["search", "a baby cries", "-k", "3"],
     ["search", "someone walks on gravel", "-k", "3"],
+    ["search", "a blacksmith hammers metal", "-k", "3"],
+    ["similar", "samples/music/xylophone-1.ogg", "-k", "3"],
 ]
-EXAMPLE_OF = "a bird sings"  # the last question: the sounds most like the best hit for these words
 
 NEXT = """
 Now your own sounds:
@@ -37,7 +36,6 @@ def main() -> int:
         environment.setdefault("COLUMNS", "100")
     for command in COMMANDS:
         show(command, environment)
-    show(["similar", best_hit(EXAMPLE_OF, environment), "-k", "3"], environment)
     print(NEXT)
     return 0
 
@@ -47,15 +45,6 @@ def show(command: list[str], environment: dict[str, str]) -> None:
     bold, plain = ("\x1b[1m", "\x1b[0m") if sys.stdout.isatty() or "FORCE_COLOR" in os.environ else ("", "")
     print(f"\n{bold}$ soundseek {' '.join(map(quoted, command))}{plain}", flush=True)
     subprocess.run([PROGRAM, *command, "--table"], env=environment, check=True)
-
-
-def best_hit(text: str, environment: dict[str, str]) -> str:
-    """The path of the best hit, as a script would ask for it."""
-    found = subprocess.run(
-        [PROGRAM, "search", text, "-k", "1", "--json"], env=environment, check=True, capture_output=True
-    )
-    path = json.loads(found.stdout)["path"]
-    return os.path.relpath(path, ROOT)
 
 
 def quoted(word: str) -> str:

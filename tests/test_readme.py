@@ -8,12 +8,12 @@ import pkgutil
 import re
 import subprocess
 import sys
-import wave
 from importlib import import_module
 from pathlib import Path
 
-import numpy as np
 import pytest
+from tones import write_tone
+from toy_model import make_toy_model
 
 import soundseek
 
@@ -32,32 +32,20 @@ def snippets(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def write_sound(path: Path, *, seed: int, duration_s: float = 2.0, sample_rate_hz: int = 16_000) -> None:
-    """Noise with a tone: a sound that any model can embed."""
-    time_s = np.arange(int(duration_s * sample_rate_hz)) / sample_rate_hz
-    noise = np.random.default_rng(seed).normal(size=len(time_s))
-    samples = 3000 * noise + 9000 * np.sin(2 * np.pi * 220 * (seed + 1) * time_s)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(sample_rate_hz)
-        file.writeframes(np.clip(samples, -32768, 32767).astype("<i2").tobytes())
-
-
 @pytest.fixture
-def newcomer(tmp_path: Path, model_directory: Path) -> dict[str, str]:
+def newcomer(tmp_path: Path) -> dict[str, str]:
     """The environment of somebody with three sounds in ~/Sounds and ./sounds, and no library yet."""
     for folder in (tmp_path / "Sounds", tmp_path / "sounds"):
         folder.mkdir(exist_ok=True)  # one folder on file systems that do not tell the two apart
-        for seed, name in enumerate(("creek", "thunder", "dog")):
-            write_sound(folder / f"{name}.wav", seed=seed)
+        for number, name in enumerate(("creek", "thunder", "dog")):
+            write_tone(folder / f"{name}.wav", frequency_hz=220.0 * (number + 1))
     scripts = str(Path(sys.executable).parent)
     return {
         **os.environ,
         "HOME": str(tmp_path),
         "XDG_DATA_HOME": str(tmp_path / "data"),
         "PATH": scripts + os.pathsep + os.environ["PATH"],
-        "SOUNDSEEK_MODEL": str(model_directory),
+        "SOUNDSEEK_MODEL": str(make_toy_model(tmp_path / "toy")),
     }
 
 

@@ -1,0 +1,231 @@
+"""Every command from end to end on a toy model: what it prints, where, and its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tones import write_tone
+
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+def records(output: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in output.decode().splitlines()]
+
+
+def test_a_search_in_a_pipe_prints_json_lines(soundseek: Run, filled: Path, sounds: Path) -> None:
+    run = soundseek("search", "a high tone", "-k", "3", "--library", filled)
+    assert (run.returncode, run.stderr) == (0, b"")
+    hits = records(run.stdout)
+    assert len(hits) == 3
+    for hit in hits:
+        assert list(hit)[:5] == ["path", "start_s", "end_s", "score", "moments"]
+        assert Path(hit["path"]).parent == sounds
+        assert sum(hit["moments"]) / len(hit["moments"]) == pytest.approx(hit["score"], abs=2e-3)
+    assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
+
+
+def test_words_need_no_quotes(soundseek: Run, filled: Path) -> None:
+    loose = soundseek("search", "a", "high", "tone", "--library", filled).stdout
+    assert loose and loose == soundseek("search", "a high tone", "--library", filled).stdout
+
+
+def test_a_library_remembers_its_model(soundseek: Run, filled: Path) -> None:
+    run = soundseek("search", "tone", "--library", filled, SOUNDSEEK_MODEL="")
+    assert run.returncode == 0, run.stderr.decode()
+    assert run.stdout
+
+
+def test_segments_lists_every_moment_of_a_long_file(soundseek: Run, filled: Path) -> None:
+    hits = records(
+        soundseek("search", "tone", "--segments", "--where", "duration > 20", "--library", filled).stdout
+    )
+    assert sorted((hit["start_s"], hit["end_s"]) for hit in hits)[0] == (0.0, 10.0)
+    assert len(hits) == 4  # 0, 5, 10 and 12 s, each 10 s long
+    (best,) = records(soundseek("search", "tone", "--where", "duration > 20", "--library", filled).stdout)
+    assert best == max(hits, key=lambda hit: hit["score"])
+
+
+def test_similar_finds_the_sound_itself_last_or_never_far(soundseek: Run, filled: Path, sounds: Path) -> None:
+    outside = sounds.parent / "outside.wav"
+    shutil.copy(sounds / "tone3.wav", outside)
+    hits = records(soundseek("similar", outside, "-k", "2", "--library", filled).stdout)
+    assert Path(hits[0]["path"]).name == "tone3.wav" and hits[0]["score"] > 0.99
+
+
+def test_an_example_and_a_negative_change_the_answer(soundseek: Run, filled: Path, sounds: Path) -> None:
+    plain = soundseek("search", "tone", "--library", filled).stdout
+    like = soundseek("search", "tone", "--like", sounds / "tone5.wav", "--library", filled).stdout
+    without = soundseek("search", "tone", "--not", "low hum", "--library", filled).stdout
+    assert len({plain, like, without}) == 3
+    assert soundseek("search", "--like", sounds / "tone5.wav", "--library", filled).returncode == 0
+
+
+def test_a_table_says_which_words_carried_a_hit(soundseek: Run, filled: Path) -> None:
+    run = soundseek("search", "a quiet tone", "--table", "-k", "7", "--library", filled)
+    header, *rows = [line.split() for line in run.stdout.decode().splitlines() if line.strip(" ─")]
+    assert header == ["score", "file", "moment", "why"]
+    assert len(rows) == 7
+    assert any({"quiet", "quiet,", "tone", "tone,"} & set(row) for row in rows)
+
+
+def test_why_in_json_is_a_list_of_words(soundseek: Run, filled: Path) -> None:
+    hits = records(soundseek("search", "a quiet tone", "--why", "--library", filled).stdout)
+    assert all(set(hit["why"]) <= {"quiet", "tone"} for hit in hits)
+    assert any(hit["why"] for hit in hits)
+
+
+def test_a_terminal_gets_a_table_without_asking(filled: Path, model_directory: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "soundseek", "search", "tone", "--library", str(filled)]
+    run = subprocess.run(command, stdout=theirs, env={**os.environ, "TERM": "xterm"}, timeout=60)
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert run.returncode == 0
+    assert "moment" in shown and "tone" in shown and "{" not in shown
+
+
+def test_csv_and_playlist_have_the_same_hits(soundseek: Run, filled: Path) -> None:
+    table = soundseek("search", "tone", "--csv", "--library", filled).stdout.decode().splitlines()
+    playlist = soundseek("search", "tone", "--m3u", "--library", filled).stdout.decode().splitlines()
+    paths = [line.split(",")[0] for line in table[1:]]
+    assert paths and paths == [line for line in playlist if not line.startswith("#")]
+
+
+def test_a_reader_that_leaves_early_hears_no_complaint(filled: Path) -> None:
+    program = f"{sys.executable} -m soundseek"
+    script = f"set -o pipefail; {program} search tone --segments --library {filled} | head -c 1"
+    run = subprocess.run(["bash", "-c", script], capture_output=True, timeout=60)
+    assert (run.returncode, run.stdout, run.stderr) == (0, b"{", b"")
+
+
+def test_index_reports_in_json_and_only_hears_what_is_new(
+    soundseek: Run, sounds: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(sounds, folder)
+    (first,) = records(soundseek("index", folder, "--library", tmp_path / "library").stdout)
+    assert (first["added"], first["failed"], first["interrupted"]) == (7, 0, False)
+    assert first["audio_s"] == pytest.approx(6 * 2 + 22, abs=0.1)
+    (folder / "tone0.wav").unlink()
+    write_tone(folder / "new.wav", frequency_hz=99)
+    (second,) = records(soundseek("index", folder, "--library", tmp_path / "library").stdout)
+    assert (second["added"], second["removed"], second["unchanged"]) == (1, 1, 6)
+
+
+def test_bad_files_are_named_and_the_rest_goes_in(soundseek: Run, tmp_path: Path) -> None:
+    folder, library = tmp_path / "mine", tmp_path / "library"
+    folder.mkdir()
+    write_tone(folder / "good.wav", frequency_hz=440)
+    (folder / "empty.wav").write_bytes(b"")
+    (folder / "text.mp3").write_text("this is no sound")
+    run = soundseek("index", folder, "--library", library)
+    assert run.returncode == 1
+    assert records(run.stdout)[0]["added"] == 1
+    assert "2 files could not be heard; see: soundseek failures" in run.stderr.decode()
+    failed = records(soundseek("failures", "--library", library).stdout)
+    assert sorted(Path(each["path"]).name for each in failed) == ["empty.wav", "text.mp3"]
+    assert all(each["reason"] for each in failed)
+    table = soundseek("failures", "--table", "--library", library).stdout.decode()
+    assert "empty.wav" in table and "text.mp3" in table
+    assert records(soundseek("search", "tone", "--library", library).stdout)
+
+
+def test_names_that_are_no_utf_8_can_be_indexed_found_and_printed(soundseek: Run, tmp_path: Path) -> None:
+    folder, library = tmp_path / "mine", tmp_path / "library"
+    folder.mkdir()
+    name = os.fsencode(folder) + b"/caf\xe9\n.wav"
+    try:
+        write_tone(Path(os.fsdecode(name)), frequency_hz=440)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    assert soundseek("index", folder, "--library", library).returncode == 0
+    (hit,) = records(soundseek("search", "tone", "--library", library).stdout)
+    assert os.fsencode(hit["path"]) == name
+    for style in ("--table", "--csv", "--m3u"):
+        run = soundseek("search", "tone", style, "--library", library)
+        assert run.returncode == 0, run.stderr.decode()
+        assert b"\xe9" not in run.stdout
+    assert soundseek("similar", name, "--library", library).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["info", "failures", "models"])
+def test_what_there_is_to_know_comes_as_json_and_as_a_table(name: str, soundseek: Run, filled: Path) -> None:
+    for style in ("--json", "--table"):
+        run = soundseek(name, style, "--library", filled)
+        assert (run.returncode, run.stderr) == (0, b"")
+    assert soundseek(name, "--json", "--library", filled).stdout.startswith(b"{") or name == "failures"
+
+
+def test_info_says_where_the_library_is_and_what_it_holds(soundseek: Run, filled: Path) -> None:
+    (about,) = records(soundseek("info", "--library", filled).stdout)
+    assert str(filled) in about.values()
+    assert about["files"] == 7 and about["segments"] == 6 + 4
+    assert str(filled.name) in soundseek("info", "--table", "--library", filled).stdout.decode()
+
+
+def test_models_lists_what_lies_in_the_data_folder(
+    soundseek: Run, filled: Path, model_directory: Path, tmp_path: Path
+) -> None:
+    installed = tmp_path / "data" / "soundseek" / "models"
+    shutil.copytree(model_directory, installed / "toy")
+    (installed / "broken").mkdir()
+    (installed / "broken" / "config.json").write_text("{}")
+    listed = {each["name"]: each for each in records(soundseek("models", "--library", filled).stdout)}
+    assert listed["toy"]["license"] == "CC0-1.0" and listed["toy"]["used_by_library"]
+    assert listed["toy"]["size_bytes"] == sum(file.stat().st_size for file in model_directory.iterdir())
+    assert "cannot be read" in listed["broken"]["error"]
+    assert "CC0-1.0" in soundseek("models", "--table", "--library", filled).stdout.decode()
+    assert soundseek("search", "tone", "--model", "toy", "--library", filled).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["search", "tone", "--library", "nowhere"], 1, "nowhere"),
+        (["info", "--library", "nowhere"], 1, "nowhere"),
+        (["search", "tone", "--model", "nonesuch"], 1, "no model 'nonesuch'"),
+        (["similar", "nothing.wav"], 1, "nothing.wav"),
+        (["search", "tone", "--where", "colour = red"], 2, "colour"),
+        (["index", "no-such-folder"], 2, "no-such-folder"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it(
+    arguments: list[str], code: int, told: str, soundseek: Run, filled: Path
+) -> None:
+    run = soundseek(*arguments, SOUNDSEEK_LIBRARY=str(filled))
+    message = run.stderr.decode()
+    assert told in message and message.count("\n") == 1 and message.startswith("soundseek: ")
+    assert (run.returncode, run.stdout) == (code, b"")
+
+
+def test_ctrl_c_keeps_what_was_heard_and_the_next_run_goes_on(tmp_path: Path, model_directory: Path) -> None:
+    folder, library = tmp_path / "mine", tmp_path / "library"
+    folder.mkdir()
+    write_tone(folder / "000.wav", frequency_hz=300, duration_s=120)
+    for number in range(1, 400):
+        os.link(folder / "000.wav", folder / f"{number:03}.wav")
+    command = [sys.executable, "-m", "soundseek", "index", folder, "--library", library]
+    command += ["--model", model_directory]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not library.exists() and process.poll() is None:
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors.decode()
+    assert "run the same command again" in errors.decode() or "stopped" in errors.decode()
+    assert "Traceback" not in errors.decode()
+    assert not output or records(output)[0]["interrupted"]
