@@ -1,0 +1,385 @@
+"""The language of `--where`: `duration < 5 and format = wav and not folder = "~/Sounds/rain"`.
+
+A text becomes a `Condition`; a condition becomes SQL with parameters, or is asked about one file at a time.
+
+    condition  = part {"or" part}            part = term {"and" term}
+    term       = "not" term | "(" condition ")" | field operator value
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import math
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, Protocol, TypeAlias
+
+from soundseek.errors import QueryError
+
+FieldName: TypeAlias = Literal["duration", "rate", "modified", "format", "folder", "name"]
+Operator: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">=", "~"]
+
+FIELDS: dict[FieldName, str] = {
+    "duration": "seconds, or 250ms, 1.5min, 1h, 1:30",
+    "format": "wav, flac, mp3, ogg, vorbis ...",
+    "rate": "the file's sample rate: 44100, 44.1k or 48kHz",
+    "folder": "files in a folder or below it",
+    "modified": "a date: 2024, 2024-05, 2024-05-31 or 2024-05-31T18:30",
+    "name": "the file name; * and ? stand for any letters; ~ means contains",
+}
+ALIASES: dict[str, FieldName] = {"sample_rate": "rate", "length": "duration"}
+TEXT_FIELDS = frozenset({"format", "folder", "name"})
+OPERATORS: dict[str, Operator] = {
+    "=": "=", "==": "=", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">=", "~": "~",
+}  # fmt: skip
+NUMERIC: tuple[Operator, ...] = ("=", "!=", "<", "<=", ">", ">=")
+TAKES: dict[FieldName, tuple[Operator, ...]] = {
+    "duration": NUMERIC,
+    "rate": NUMERIC,
+    "modified": NUMERIC,
+    "format": ("=", "!=", "~"),
+    "folder": ("=", "!="),
+    "name": ("=", "!=", "~"),
+}
+# Above these SQLite's own limits (1,000 nested expressions) come near; no person writes such a filter.
+MAX_COMPARISONS = 200
+MAX_DEPTH = 50
+
+
+@dataclass(frozen=True)
+class Span:
+    """The numbers `[low, high)` that a value stands for: a date is a day, a duration is known to 10 ms."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`field operator value`, the value already in the store's units: seconds, Hz, nanoseconds since 1970."""
+
+    field: FieldName
+    operator: Operator
+    value: str | Span
+
+
+@dataclass(frozen=True)
+class Every:
+    """All parts hold."""
+
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True)
+class Some:
+    """At least one part holds."""
+
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True)
+class Negated:
+    """The part does not hold."""
+
+    part: Condition
+
+
+Condition: TypeAlias = Comparison | Every | Some | Negated
+
+
+class FileFacts(Protocol):
+    """What a condition may ask of a file."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def duration_s(self) -> float: ...
+    @property
+    def sample_rate_hz(self) -> int: ...
+    @property
+    def mtime_ns(self) -> int: ...
+    @property
+    def format(self) -> str: ...
+
+
+def parse_where(text: str) -> Condition:
+    """The condition that a `--where` text means.
+
+    >>> parse_where("duration < 5")
+    Comparison(field='duration', operator='<', value=Span(low=5.0, high=5.0))
+
+    Raises:
+        QueryError: The text cannot be understood; the message names the part and what was expected.
+    """
+    parser = _Parser(text)
+    condition = parser.condition(0)
+    parser.finish()
+    return condition
+
+
+class _Parser:
+    """Recursive descent over one text."""
+
+    WORD = re.compile(r"\s*(?:([A-Za-z_][A-Za-z_0-9]*)|(\()|(\)))")
+    OPERATOR = re.compile(r"\s*(==|!=|<=|>=|=|<|>|~)")
+    VALUE = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^\s()"']+))""")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.position = 0
+        self.comparisons = 0
+
+    def condition(self, depth: int) -> Condition:
+        return self._chain("or", depth)
+
+    def _chain(self, word: Literal["or", "and"], depth: int) -> Condition:
+        step = self._term if word == "and" else lambda below: self._chain("and", below)
+        parts = [step(depth)]
+        while self._peek() == word:
+            self._next()
+            parts.append(step(depth))
+        if len(parts) == 1:
+            return parts[0]
+        return Some(tuple(parts)) if word == "or" else Every(tuple(parts))
+
+    def _term(self, depth: int) -> Condition:
+        if depth > MAX_DEPTH:
+            raise QueryError(f"--where is nested more than {MAX_DEPTH} deep; write it with fewer parentheses")
+        word = self._peek()
+        if word == "not":
+            self._next()
+            return Negated(self._term(depth + 1))
+        if word == "(":
+            self._next()
+            inner = self.condition(depth + 1)
+            if self._peek() != ")":
+                raise self._error("a closing parenthesis ')', 'and' or 'or'")
+            self._next()
+            return inner
+        return self._comparison()
+
+    def _comparison(self) -> Comparison:
+        match = self.WORD.match(self.text, self.position)
+        word = match.group(1) if match else None
+        if match is None or word is None or word.lower() in ("and", "or"):
+            raise self._error(f"a field ({', '.join(FIELDS)})")
+        field = _field(word)
+        self.position = match.end()
+        operator = self.OPERATOR.match(self.text, self.position)
+        if operator is None:
+            raise self._error(f"one of = != < <= > >= ~ after {word!r}")
+        self.position = operator.end()
+        value = self.VALUE.match(self.text, self.position)
+        if value is None:
+            raise self._error(f"a value ({FIELDS[field]}) after '{word} {operator.group(1)}'")
+        self.position = value.end()
+        self.comparisons += 1
+        if self.comparisons > MAX_COMPARISONS:
+            raise QueryError(f"--where has more than {MAX_COMPARISONS} comparisons; ask in several searches")
+        literal = next(group for group in value.groups() if group is not None)
+        return _compare(field, operator.group(1), literal)
+
+    def finish(self) -> None:
+        if self.text[self.position :].strip():
+            raise self._error("'and' or 'or' (a value with spaces needs quotes)")
+
+    def _peek(self) -> str | None:
+        match = self.WORD.match(self.text, self.position)
+        return match.group(0).strip().lower() if match else None
+
+    def _next(self) -> None:
+        match = self.WORD.match(self.text, self.position)
+        if match is not None:
+            self.position = match.end()
+
+    def _error(self, expected: str) -> QueryError:
+        rest = self.text[self.position :].strip()
+        found = f"found {rest[:30]!r}" if rest else "it ends there"
+        return QueryError(
+            f"--where {self.text.strip()[:200]!r}: expected {expected}, but {found}. "
+            'Example: duration < 5 and format = wav and folder = "~/Sounds/rain"'
+        )
+
+
+def _field(word: str) -> FieldName:
+    lowered = word.lower()
+    for name in FIELDS:
+        if name == lowered:
+            return name
+    if lowered in ALIASES:
+        return ALIASES[lowered]
+    nearest = difflib.get_close_matches(lowered, [*FIELDS, *ALIASES], n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    raise QueryError(f"--where knows no field {word!r}; {hint}Fields: {', '.join(FIELDS)}")
+
+
+def _compare(field: FieldName, written: str, literal: str) -> Comparison:
+    operator = OPERATORS[written]
+    if operator not in TAKES[field]:
+        raise QueryError(
+            f"--where {field} cannot be compared with {written!r}; it takes {' '.join(TAKES[field])}"
+        )
+    if field in TEXT_FIELDS:
+        if not literal.strip():
+            raise QueryError(f"--where {field} {written} needs a value: {FIELDS[field]}")
+        return Comparison(field, operator, _folder(literal) if field == "folder" else literal.casefold())
+    span = {"duration": _duration, "rate": _rate}.get(field, _modified)(literal)
+    if span is None:
+        raise QueryError(f"--where {field} {written} {literal!r}: not understood; write {FIELDS[field]}")
+    if field == "duration" and operator not in ("=", "!="):
+        middle = (span.low + span.high) / 2
+        span = Span(middle, middle)
+    return Comparison(field, operator, span)
+
+
+def _folder(literal: str) -> str:
+    return os.path.abspath(os.path.expanduser(literal))  # noqa: PTH100, PTH111 (Path would lose a non-UTF-8 name)
+
+
+def _number(text: str) -> float | None:
+    if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", text):
+        return None
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _duration(literal: str) -> Span | None:
+    text = literal.lower().replace(" ", "")
+    if match := re.fullmatch(r"(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)", text):
+        hours, minutes, seconds = (float(part or 0) for part in match.groups())
+        value: float | None = hours * 3600 + minutes * 60 + seconds
+    else:
+        match = re.fullmatch(r"([\d.]+)(ms|s|sec|m|min|h)?", text)
+        number = _number(match.group(1)) if match else None
+        units = {"ms": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0}
+        value = number * units.get((match and match.group(2)) or "s", 1.0) if number is not None else None
+    return None if value is None else Span(value - 0.005, value + 0.005)
+
+
+def _rate(literal: str) -> Span | None:
+    match = re.fullmatch(r"([\d.]+)(k?)(?:hz)?", literal.lower().replace(" ", ""))
+    number = _number(match.group(1)) if match else None
+    if match is None or number is None:
+        return None
+    rate_hz = round(number * (1000 if match.group(2) else 1), 3)
+    return Span(rate_hz, math.nextafter(rate_hz, math.inf))
+
+
+def _modified(literal: str) -> Span | None:
+    """A year, month, day or minute of local time, in nanoseconds since 1970."""
+    text = literal.strip().replace(" ", "T")
+    for pattern in ("%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"):
+        try:
+            start = datetime.strptime(text, pattern)
+        except ValueError:
+            continue
+        try:
+            if pattern == "%Y":
+                end = start.replace(year=start.year + 1)
+            elif pattern == "%Y-%m":
+                end = (start + timedelta(days=31)).replace(day=1)
+            else:
+                step = {"%Y-%m-%d": timedelta(days=1), "%Y-%m-%dT%H:%M": timedelta(minutes=1)}
+                end = start + step.get(pattern, timedelta(seconds=1))
+            return Span(start.timestamp() * 1e9, end.timestamp() * 1e9)
+        except (OverflowError, ValueError, OSError):
+            return None
+    return None
+
+
+def to_sql(condition: Condition) -> tuple[str, list[object]]:
+    """The SQL of a condition over the table `files`, with `?` for every value, and the values.
+
+    >>> to_sql(parse_where("rate >= 48k and not format = mp3"))[0]
+    "(sample_rate_hz >= ? AND NOT (instr('/' || lower(format) || '/', ?) > 0))"
+    """
+    if isinstance(condition, Negated):
+        sql, values = to_sql(condition.part)
+        return f"NOT ({sql})", values
+    if isinstance(condition, Comparison):
+        return _comparison_sql(condition)
+    compiled = [to_sql(part) for part in condition.parts]
+    glue = " AND " if isinstance(condition, Every) else " OR "
+    return f"({glue.join(sql for sql, _ in compiled)})", [value for _, values in compiled for value in values]
+
+
+def _comparison_sql(comparison: Comparison) -> tuple[str, list[object]]:
+    field, operator, value = comparison.field, comparison.operator, comparison.value
+    if isinstance(value, Span):
+        column = {"duration": "duration_s", "rate": "sample_rate_hz"}.get(field, "mtime_ns")
+        low, high = value.low, value.high
+        if operator == "=":
+            return f"({column} >= ? AND {column} < ?)", [low, high]
+        if operator == "!=":
+            return f"({column} < ? OR {column} >= ?)", [low, high]
+        sign, bound = _bound(operator, value)
+        return f"{column} {sign} ?", [bound]
+    values: list[object]
+    if field == "folder":
+        inside = os.fsencode(value.rstrip(os.sep))
+        separator = os.fsencode(os.sep)
+        # All paths below "/a/b" sort between "/a/b/" and "/a/b0" ("0" follows "/"): the index serves.
+        sql, values = "(path >= ? AND path < ?)", [inside + separator, inside + bytes([separator[0] + 1])]
+    elif field == "format":
+        if operator == "~":
+            return "instr(lower(format), ?) > 0", [value]
+        sql, values = "instr('/' || lower(format) || '/', ?) > 0", [f"/{value}/"]
+    elif operator == "~":
+        return "instr(name, ?) > 0", [_storable(value)]
+    else:
+        sql, values = "name GLOB ?", [_storable(value).replace("[", "[[]")]
+    return (f"NOT ({sql})" if operator == "!=" else sql), values
+
+
+def _bound(operator: Operator, span: Span) -> tuple[Literal["<", ">=", ">", "<="], float]:
+    """`>` a day means after its end, `>=` from its start; of a point, both ends are the same."""
+    point = span.high == span.low
+    if operator == ">":
+        return (">", span.high) if point else (">=", span.high)
+    if operator == "<=":
+        return ("<=", span.high) if point else ("<", span.high)
+    return ("<", span.low) if operator == "<" else (">=", span.low)
+
+
+def file_name(path: str) -> str:
+    """The name that `name = ...` is compared with: without its folder, without case, always valid text."""
+    return _storable(os.path.basename(path).casefold())  # noqa: PTH119 (300,000 times, on plain strings)
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def holds(condition: Condition, file: FileFacts) -> bool:
+    """Whether a file fulfils a condition: the same answer as the SQL's."""
+    if isinstance(condition, Every):
+        return all(holds(part, file) for part in condition.parts)
+    if isinstance(condition, Some):
+        return any(holds(part, file) for part in condition.parts)
+    if isinstance(condition, Negated):
+        return not holds(condition.part, file)
+    operator, value = condition.operator, condition.value
+    if isinstance(value, Span):
+        return _number_holds(condition.field, operator, value, file)
+    if operator == "~":
+        return _storable(value) in (
+            file_name(file.path) if condition.field == "name" else file.format.lower()
+        )
+    tests: dict[str, Callable[[], bool]] = {
+        "folder": lambda: file.path.startswith(value.rstrip(os.sep) + os.sep),
+        "format": lambda: f"/{value}/" in f"/{file.format.lower()}/",
+        "name": lambda: fnmatch.fnmatchcase(file_name(file.path), _storable(value).replace("[", "[[]")),
+    }
+    return tests[condition.field]() == (operator == "=")
+
+
+def _number_holds(field: str, operator: Operator, span: Span, file: FileFacts) -> bool:
+    number = {"duration": file.duration_s, "rate": file.sample_rate_hz}.get(field, file.mtime_ns)
+    if operator in ("=", "!="):
+        return (span.low <= number < span.high) == (operator == "=")
+    sign, bound = _bound(operator, span)
+    return {"<": number < bound, "<=": number <= bound, ">": number > bound, ">=": number >= bound}[sign]

@@ -1,0 +1,319 @@
+"""What every vector store keeps and answers: the `VectorStore` protocol and the rows that cross it.
+
+Paths are `str` as `os.fsdecode` makes them, so that a name that is not valid UTF-8 survives the round trip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from soundseek.errors import LibraryError
+from soundseek.library.filters import Condition
+
+FloatArray = npt.NDArray[np.floating[Any]]
+IntArray = npt.NDArray[np.integer[Any]]
+Per = Literal["file", "segment"]
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model filled a library.
+
+    Attributes:
+        name: Name of the model, for people.
+        fingerprint: Changes whenever the vectors of the model could.
+        dim: Width of its vectors.
+        source: Where `load_model` finds it again (a name or a directory); empty when unknown.
+    """
+
+    name: str
+    fingerprint: str
+    dim: int
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class SoundFile:
+    """What a library knows of one file, beside its vectors.
+
+    Attributes:
+        path: Absolute path.
+        size_bytes: Size when it was heard.
+        mtime_ns: Modification time when it was heard, nanoseconds since 1970.
+        content_hash: blake2b-128 of its bytes.
+        format: Container (and codec), as "WAV" or "OGG/VORBIS".
+        sample_rate_hz: The file's own rate.
+        channels: The file's own channels.
+        duration_s: Decoded seconds.
+        truncated: True when hearing stopped at the longest duration asked for.
+        frame_s: Seconds a frame covers.
+        limit_s: The longest duration asked for when it was heard.
+    """
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    content_hash: bytes
+    format: str
+    sample_rate_hz: int
+    channels: int
+    duration_s: float
+    truncated: bool
+    frame_s: float
+    limit_s: float = 3600.0
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """One file and all that was heard in it: what a store takes in.
+
+    Attributes:
+        file: The file.
+        times_s: `(segments, 2)` start and end of each segment.
+        vectors: `(segments, dim)` unit norm.
+        frames: `(frames, dim)` projected frames, not normalised.
+        spans: `(segments, 2)` the frames `[a, b)` of each segment, whose vector is their mean at unit norm.
+    """
+
+    file: SoundFile
+    times_s: FloatArray
+    vectors: FloatArray
+    frames: FloatArray
+    spans: IntArray
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A file (or folder) that could not be taken in.
+
+    Attributes:
+        path: The file.
+        reason: What is wrong with it.
+        seen_at: When it was tried, ISO 8601 in UTC.
+        size_bytes: Its size then; with `mtime_ns`, an unchanged file is not tried again.
+        mtime_ns: Its modification time then.
+        decoders: Versions of what tried to read it; another stamp is worth another try.
+    """
+
+    path: str
+    reason: str
+    seen_at: str
+    size_bytes: int = 0
+    mtime_ns: int = 0
+    decoders: str = ""
+
+
+@dataclass(frozen=True)
+class FileState:
+    """What a rescan compares without opening a file; `limit_s` is 0 for a file that was heard to its end."""
+
+    size_bytes: int
+    mtime_ns: int
+    limit_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Move:
+    """The same content under another path: no vector changes."""
+
+    old_path: str
+    path: str
+    mtime_ns: int
+
+
+@dataclass
+class Changes:
+    """What one transaction does: all of it, or nothing.
+
+    Attributes:
+        sounds: Files to insert, or to replace when their path is known.
+        moves: Files that only changed their path.
+        touches: Path -> new modification time (ns) of files whose content is the same.
+        removed: Paths to forget: their vectors and their failures.
+        failures: Files that could not be read; a failed path loses its vectors.
+        roots: Scanned folder -> device number of the file system it was on.
+    """
+
+    sounds: list[Sound] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    touches: dict[str, int] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    roots: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.sounds) + len(self.moves) + len(self.touches) + len(self.removed) + len(self.failures)
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that the arrays of this change hold."""
+        return sum(sound.vectors.nbytes + sound.frames.nbytes for sound in self.sounds)
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """One segment that a search found.
+
+    Attributes:
+        file: Its file.
+        start_s: Where it starts in the file.
+        end_s: Where it ends.
+        score: Inner product of the query and the segment's vector.
+        frames: `(frames, dim)` float16, its projected frames, not normalised.
+    """
+
+    file: SoundFile
+    start_s: float
+    end_s: float
+    score: float
+    frames: FloatArray
+
+
+@dataclass(frozen=True)
+class StoreStats:
+    """Totals of a store: what `soundseek info` says."""
+
+    files: int
+    segments: int
+    audio_s: float
+    bytes_on_disk: int
+    failures: int
+    truncated: int
+    last_indexed: str | None
+
+
+class VectorStore(Protocol):
+    """Where a library keeps its vectors. One writer at a time, any number of readers."""
+
+    @property
+    def location(self) -> str:
+        """Where it is, for people."""
+        ...
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """The model whose vectors it holds; fixed when it was made."""
+        ...
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Hold the right to write; `commit`, `finish_run` and `compact` need it.
+
+        Raises:
+            LibraryError: Another process (or thread) is writing; it is named.
+        """
+        ...
+
+    def commit(self, changes: Changes) -> None:
+        """Apply all of `changes` durably, or none of it."""
+        ...
+
+    def finish_run(self, seen_at: str) -> None:
+        """Note when a run over the roots ended."""
+        ...
+
+    def compact(self, *, dead_share: float = 0.3) -> bool:
+        """Drop the vectors of removed files when they are more than `dead_share` of all; True if it did."""
+        ...
+
+    def states(self, under: str) -> dict[str, FileState]:
+        """Path -> state of every file at or below a path, in one pass."""
+        ...
+
+    def failures(self, under: str | None = None) -> list[Failure]:
+        """Failures, all or those at or below a path, ordered by path."""
+        ...
+
+    def roots(self) -> Mapping[str, int]:
+        """Folders that were scanned -> device number then."""
+        ...
+
+    def sizes(self) -> set[int]:
+        """Every file size in the store: a new file of another size cannot be known content."""
+        ...
+
+    def same_content(self, content_hash: bytes) -> list[SoundFile]:
+        """The files with this content."""
+        ...
+
+    def file(self, path: str) -> SoundFile | None:
+        """What is known of one file."""
+        ...
+
+    def read(self, path: str) -> Sound | None:
+        """All that was heard in one file."""
+        ...
+
+    def search(
+        self,
+        query: FloatArray,
+        *,
+        k: int,
+        per: Per = "file",
+        where: Condition | None = None,
+        leave_out: str | None = None,
+    ) -> list[Match]:
+        """The best `k`, exactly, best first.
+
+        Args:
+            query: `(dim,)` float32.
+            k: How many.
+            per: "file" keeps the best segment of each file; "segment" ranks every segment.
+            where: Only files that fulfil it.
+            leave_out: A path that never answers (the example itself).
+        """
+        ...
+
+    def stats(self) -> StoreStats:
+        """Totals."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
+
+
+def check_identity(location: str, stored: ModelIdentity, asked: ModelIdentity) -> None:
+    """Refuse another model's vectors.
+
+    Raises:
+        LibraryError: `asked` is not the model that filled the store.
+    """
+    if (stored.fingerprint, stored.dim) == (asked.fingerprint, asked.dim):
+        return
+    raise LibraryError(
+        f"{location} was filled by the model {stored.name} ({stored.fingerprint}, {stored.dim} dimensions), "
+        f"not by {asked.name} ({asked.fingerprint}, {asked.dim} dimensions); vectors of two models cannot be "
+        "compared. Use the model that filled it, or index the sounds into another folder with --library DIR"
+    )
+
+
+def check_sound(sound: Sound, dim: int) -> None:
+    """Refuse arrays that do not fit together, before they reach a file.
+
+    Raises:
+        LibraryError: A shape is wrong, a number is not finite, or a span lies outside the frames.
+    """
+    segments = len(sound.vectors)
+    problem = None
+    if not segments:
+        problem = "no segment"
+    elif sound.vectors.shape != (segments, dim) or sound.frames.shape[1:] != (dim,):
+        problem = f"vectors {sound.vectors.shape} and frames {sound.frames.shape} for {dim} dimensions"
+    elif sound.times_s.shape != (segments, 2) or sound.spans.shape != (segments, 2):
+        problem = f"times {sound.times_s.shape} and spans {sound.spans.shape} for {segments} segments"
+    elif not np.isfinite(sound.vectors).all() or not np.isfinite(sound.frames).all():
+        problem = "a vector that is not finite"
+    elif (sound.spans[:, 0] < 0).any() or (sound.spans[:, 1] > len(sound.frames)).any():
+        problem = f"a span outside its {len(sound.frames)} frames"
+    elif (sound.spans[:, 0] >= sound.spans[:, 1]).any():
+        problem = "an empty span"
+    if problem:
+        raise LibraryError(
+            f"{sound.file.path}: the model returned {problem}; this model cannot fill a library"
+        )

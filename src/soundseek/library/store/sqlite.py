@@ -1,0 +1,402 @@
+"""The default store: SQLite in WAL mode is the truth, vectors lie beside it in append-only float16 files.
+
+    library.sqlite     what files there are, and which rows of the files below are theirs
+    vectors.1.f16      one row a segment, `(dim,)` float16, unit norm; scanned exactly
+    segments.1.rows    one record a segment: its file, its times, its frames
+    frames.1.f16       the projected frames of every file, not normalised; read for the hits alone
+
+The row files are on the disk before SQL says that their rows count, so a killed process leaves at most bytes
+behind the last committed row, which nobody reads and the next writer cuts off. A compaction writes files of
+the next generation and lets SQL switch to them in one transaction.
+
+Threads: one store may be shared by all threads of a process. Each thread gets its own connection; the maps of
+the row files are shared and never change. Do not carry a store over a fork.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from soundseek.errors import LibraryError
+from soundseek.library.filters import Condition
+from soundseek.library.store import schema
+from soundseek.library.store.base import (
+    Changes,
+    Failure,
+    FileState,
+    FloatArray,
+    IntArray,
+    Match,
+    ModelIdentity,
+    Per,
+    Sound,
+    SoundFile,
+    StoreStats,
+    check_identity,
+    check_sound,
+)
+from soundseek.library.store.exact import best_rows
+from soundseek.library.store.generation import Generation, Maps
+from soundseek.library.store.lock import write_lock
+from soundseek.library.store.rows import expand_ranges
+from soundseek.library.store.statements import (
+    Mask,
+    allowed_rows,
+    apply_changes,
+    create_tables,
+    file_and_place,
+    files_by_id,
+    lay_out,
+    read_about,
+    read_state,
+    read_stats,
+    switch_generation,
+    transaction,
+)
+
+BUSY_TIMEOUT_S = 30.0
+# Below this many rows one thread is done before a second has started.
+THREADED_ROWS = 200_000
+
+
+@dataclass(frozen=True, eq=False)
+class _Snapshot:
+    """The rows that one version of the library counts; `live` marks those of present files, None = all."""
+
+    version: int
+    maps: Maps
+    live: Mask | None
+
+
+class SqliteStore:
+    """A `VectorStore` in a folder. Make it with `SqliteStore.open`."""
+
+    def __init__(self, directory: Path, identity: ModelIdentity) -> None:
+        self.directory = directory
+        self._identity = identity
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._mutex = threading.Lock()
+        self._cached: _Snapshot | None = None
+        self._writer: int | None = None
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls, directory: Path, *, identity: ModelIdentity | None = None, create: bool = True
+    ) -> SqliteStore:
+        """The store in a folder.
+
+        Args:
+            directory: The folder.
+            identity: The model to be used with it; None takes whichever filled it.
+            create: Make folder and tables where there are none (needs `identity`).
+
+        Raises:
+            LibraryError: There is no library, it was filled by another model, or it cannot be read.
+        """
+        exists = (directory / schema.DATABASE_FILE).is_file()
+        if not exists and (identity is None or not create):
+            raise LibraryError(f"{directory} holds no library yet; make one with: soundseek index FOLDER")
+        with _explained(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            connection = _connect(directory)
+            try:
+                about = read_about(connection)
+                if not about and identity is not None and create:
+                    create_tables(connection, identity)
+                    about = read_about(connection)
+            finally:
+                connection.close()
+        if not about:
+            raise LibraryError(f"{directory} holds no library yet; make one with: soundseek index FOLDER")
+        if about["format"] != schema.FORMAT:
+            raise LibraryError(
+                f"{directory} has library format {about['format']}, this soundseek reads {schema.FORMAT}; "
+                "update soundseek, or index the sounds into another folder with --library DIR"
+            )
+        stored = ModelIdentity(about["name"], about["fingerprint"], int(about["dim"]), about["source"])
+        if identity is not None:
+            check_identity(str(directory), stored, identity)
+        return cls(directory, stored)
+
+    @property
+    def location(self) -> str:
+        """The folder."""
+        return str(self.directory)
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """The model that filled it."""
+        return self._identity
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the write lock of the folder."""
+        with write_lock(self.directory / schema.LOCK_FILE):
+            self._writer = threading.get_ident()
+            try:
+                self._generation(read_state(self._connection()).generation).remove_others()
+                yield
+            finally:
+                self._writer = None
+
+    def commit(self, changes: Changes) -> None:
+        """Put the rows on the disk, then let SQL count them."""
+        connection = self._connection_for_writing()
+        for sound in changes.sounds:
+            check_sound(sound, self._identity.dim)
+        with _explained(self.directory):
+            state = read_state(connection)
+            new_rows, new_files = lay_out(changes.sounds, state)
+            if changes.sounds:
+                rows = self._generation(state.generation)
+                rows.append(state.num_rows, state.num_frames, changes.sounds, new_rows)
+            with transaction(connection):
+                apply_changes(connection, changes, new_files)
+
+    def finish_run(self, seen_at: str) -> None:
+        """Note when a run ended."""
+        connection = self._connection_for_writing()
+        with _explained(self.directory), transaction(connection):
+            connection.execute("UPDATE state SET last_indexed = ?", (seen_at,))
+
+    def compact(self, *, dead_share: float = 0.3) -> bool:
+        """Rewrite the row files without dead rows, when these are more than `dead_share` of all."""
+        connection = self._connection_for_writing()
+        with _explained(self.directory):
+            state = read_state(connection)
+            if state.dead_rows == 0 or state.dead_rows <= dead_share * state.num_rows:
+                return False
+            rows = connection.execute(
+                "SELECT id, first_row, num_rows, first_frame, num_frames FROM files ORDER BY first_row"
+            ).fetchall()
+            files = np.array(rows, dtype=np.int64).reshape(-1, 5)
+            old = self._generation(state.generation).map(state.num_rows, state.num_frames)
+            rows_at, frames_at = self._generation(state.generation + 1).rewrite(files[:, 1:], old)
+            with transaction(connection):
+                switch_generation(connection, state, files, rows_at, frames_at)
+        with self._mutex:
+            self._cached = None
+        self._generation(state.generation + 1).remove_others()
+        return True
+
+    def states(self, under: str) -> dict[str, FileState]:
+        """Path -> state of the files at or below a path."""
+        sql, values = schema.at_or_below(under)
+        rows = self._fetch(f"SELECT {schema.STATE_COLUMNS} FROM files WHERE {sql}", values)
+        return dict(map(schema.state_of, rows))
+
+    def failures(self, under: str | None = None) -> list[Failure]:
+        """Failures at or below a path, or all."""
+        sql, values = schema.at_or_below(under) if under is not None else ("1", [])
+        rows = self._fetch(f"SELECT {schema.FAILURE_COLUMNS} FROM failures WHERE {sql} ORDER BY path", values)
+        return [schema.failure_of(row) for row in rows]
+
+    def roots(self) -> Mapping[str, int]:
+        """Scanned folders and their device numbers."""
+        return {
+            os.fsdecode(path): int(device)
+            for path, device in self._fetch("SELECT path, device FROM roots", [])
+        }
+
+    def sizes(self) -> set[int]:
+        """Every file size."""
+        return {size for (size,) in self._fetch("SELECT DISTINCT size_bytes FROM files", [])}
+
+    def same_content(self, content_hash: bytes) -> list[SoundFile]:
+        """Files with this content, ordered by path."""
+        sql = f"SELECT {schema.FILE_COLUMNS} FROM files WHERE content_hash = ? ORDER BY path"
+        return [schema.file_of(row) for row in self._fetch(sql, [content_hash])]
+
+    def file(self, path: str) -> SoundFile | None:
+        """What is known of one file."""
+        rows = self._fetch(f"SELECT {schema.FILE_COLUMNS} FROM files WHERE path = ?", [os.fsencode(path)])
+        return schema.file_of(rows[0]) if rows else None
+
+    def read(self, path: str) -> Sound | None:
+        """All of one file, copied out of the maps."""
+        with self._reading() as (connection, snapshot):
+            found = file_and_place(connection, path)
+            if found is None:
+                return None
+            file, rows, frames = found
+            records = snapshot.maps.segments[rows]
+            return Sound(
+                file=file,
+                times_s=np.stack([records["start_s"], records["end_s"]], axis=1),
+                vectors=snapshot.maps.vectors[rows].copy(),
+                frames=snapshot.maps.frames[frames].copy(),
+                spans=np.stack([records["first_frame"], records["last_frame"]], axis=1) - frames.start,
+            )
+
+    def search(
+        self,
+        query: FloatArray,
+        *,
+        k: int,
+        per: Per = "file",
+        where: Condition | None = None,
+        leave_out: str | None = None,
+    ) -> list[Match]:
+        """The best `k` segments, or files by their best segment."""
+        with self._reading() as (connection, snapshot):
+            rows, scores = best_rows(
+                snapshot.maps.vectors,
+                query,
+                k=k,
+                groups=snapshot.maps.segments["file_id"] if per == "file" else None,
+                allowed=allowed_rows(connection, snapshot.live, len(snapshot.maps.vectors), where, leave_out),
+                scan=_simd_scan,
+            )
+            records = snapshot.maps.segments[rows]
+            files = files_by_id(connection, sorted(set(records["file_id"].tolist())))
+        return [
+            Match(
+                file=files[int(record["file_id"])],
+                start_s=float(record["start_s"]),
+                end_s=float(record["end_s"]),
+                score=float(score),
+                frames=snapshot.maps.frames[int(record["first_frame"]) : int(record["last_frame"])],
+            )
+            for record, score in zip(records, scores, strict=True)
+        ]
+
+    def stats(self) -> StoreStats:
+        """Totals."""
+        num_bytes = sum(path.stat().st_size for path in self.directory.iterdir() if path.is_file())
+        with self._reading() as (connection, _):
+            return read_stats(connection, num_bytes)
+
+    def close(self) -> None:
+        """Close every thread's connection and let go of the maps."""
+        with self._mutex:
+            self._closed = True
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+            self._cached = None
+        self._local = threading.local()
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            if self._closed:
+                raise LibraryError(f"the library {self.directory} is closed; open it again with Library.open")
+            with _explained(self.directory):
+                connection = _connect(self.directory)
+            self._local.connection = connection
+            with self._mutex:
+                self._connections.append(connection)
+        return connection
+
+    def _connection_for_writing(self) -> sqlite3.Connection:
+        if self._writer != threading.get_ident():
+            raise LibraryError(
+                f"{self.directory}: writing needs the lock; do it inside `with store.writing():`"
+            )
+        return self._connection()
+
+    def _fetch(self, sql: str, values: list[object]) -> list[tuple[Any, ...]]:
+        with _explained(self.directory):
+            return self._connection().execute(sql, values).fetchall()
+
+    @contextmanager
+    def _reading(self) -> Iterator[tuple[sqlite3.Connection, _Snapshot]]:
+        """SQL and row files of one and the same version, however busy a writer is."""
+        connection = self._connection()
+        with _explained(self.directory):
+            snapshot = self._begin(connection)
+            try:
+                yield connection, snapshot
+            finally:
+                connection.execute("ROLLBACK")
+
+    def _begin(self, connection: sqlite3.Connection) -> _Snapshot:
+        attempts = 5
+        while True:
+            connection.execute("BEGIN")
+            try:
+                return self._snapshot(connection)
+            except FileNotFoundError:
+                # A compaction has removed this generation since BEGIN; the next BEGIN sees the new one.
+                connection.execute("ROLLBACK")
+                attempts -= 1
+                if not attempts:
+                    raise
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+
+    def _snapshot(self, connection: sqlite3.Connection) -> _Snapshot:
+        state = read_state(connection)
+        with self._mutex:
+            if self._cached is not None and self._cached.version == state.version:
+                return self._cached
+        maps = self._generation(state.generation).map(state.num_rows, state.num_frames)
+        live = None
+        if state.dead_rows:
+            dead = np.array(
+                connection.execute("SELECT first_row, num_rows FROM dead").fetchall(), dtype=np.int64
+            )
+            live = np.ones(state.num_rows, dtype=np.bool_)
+            live[expand_ranges(dead[:, 0], dead[:, 1])] = False
+        snapshot = _Snapshot(state.version, maps, live)
+        with self._mutex:
+            self._cached = snapshot
+        return snapshot
+
+    def _generation(self, number: int) -> Generation:
+        return Generation(self.directory, self._identity.dim, number)
+
+
+def _connect(directory: Path) -> sqlite3.Connection:
+    # check_same_thread=False, because close() closes all threads' connections; no two threads use one.
+    connection = sqlite3.connect(
+        directory / schema.DATABASE_FILE,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def _explained(directory: Path) -> Iterator[None]:
+    """Say which library, and what to do, where SQLite or the system say only what."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        advice = "check the disk's space and permissions"
+        if "not a database" in str(error) or "malformed" in str(error):
+            advice = "it is damaged: remove the folder and index the sounds again"
+        elif isinstance(error, sqlite3.ProgrammingError):
+            advice = "it may have been closed meanwhile: open it again"
+        raise LibraryError(f"the library {directory} cannot be used ({error}); {advice}") from error
+
+
+def _simd_scan(vectors: FloatArray, query: FloatArray, count: int) -> IntArray:
+    """Row numbers of the `count` largest inner products, best first; a memory map is read in place."""
+    # 0.15 s to import, and an index run needs none of it.
+    from usearch.compiled import MetricKind
+    from usearch.index import search
+
+    threads = 1 if len(vectors) < THREADED_ROWS else 0
+    matches = search(vectors, query.astype(np.float16), count, MetricKind.IP, exact=True, threads=threads)
+    found: IntArray = np.asarray(matches.keys).reshape(-1).astype(np.int64)
+    return found

@@ -1,0 +1,249 @@
+"""What the SQLite store says to its database: reading the state, laying out new rows, carrying out a change.
+
+Every value travels as a parameter; only column lists and placeholders are pasted into SQL.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from soundseek.library.filters import Condition, file_name, to_sql
+from soundseek.library.store import schema
+from soundseek.library.store.base import Changes, ModelIdentity, Sound, SoundFile, StoreStats
+from soundseek.library.store.rows import Rows, expand_ranges
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+Mask = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class State:
+    """The one row of the table `state`."""
+
+    version: int
+    generation: int
+    num_rows: int
+    num_frames: int
+    dead_rows: int
+    next_file: int
+    last_indexed: str | None
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """All of what the block writes, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk has already undone it
+            connection.execute("ROLLBACK")
+        raise
+
+
+def create_tables(connection: Connection, identity: ModelIdentity) -> None:
+    """Make an empty library of this model, unless there is one."""
+    about = {
+        "format": schema.FORMAT,
+        "name": identity.name,
+        "fingerprint": identity.fingerprint,
+        "dim": str(identity.dim),
+        "source": identity.source,
+    }
+    with transaction(connection):
+        for statement in schema.TABLES:
+            connection.execute(statement)
+        connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", about.items())
+
+
+def read_about(connection: Connection) -> dict[str, str]:
+    """Format and model of a library; empty when its tables were never made."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'about'").fetchone():
+        return {}
+    return dict(connection.execute("SELECT key, value FROM about").fetchall())
+
+
+def read_state(connection: Connection) -> State:
+    """What the library counts now."""
+    row = connection.execute(
+        "SELECT version, generation, num_rows, num_frames, dead_rows, next_file, last_indexed FROM state"
+    ).fetchone()
+    return State(*row)
+
+
+def lay_out(sounds: list[Sound], state: State) -> tuple[list[Rows], list[tuple[object, ...]]]:
+    """The segment records and the `files` rows of new sounds, from the end of the committed rows on."""
+    records, files = [], []
+    row, frame = state.num_rows, state.num_frames
+    for file_id, sound in enumerate(sounds, start=state.next_file):
+        record = np.empty(len(sound.vectors), schema.SEGMENT_DTYPE)
+        record["file_id"] = file_id
+        record["start_s"], record["end_s"] = sound.times_s.T
+        record["first_frame"], record["last_frame"] = sound.spans.T + frame
+        records.append(record)
+        place = (file_id, file_name(sound.file.path), row, len(sound.vectors), frame, len(sound.frames))
+        files.append((*schema.row_of(sound.file), *place))
+        row, frame = row + len(sound.vectors), frame + len(sound.frames)
+    return records, files
+
+
+def apply_changes(connection: Connection, changes: Changes, new_files: list[tuple[object, ...]]) -> None:
+    """Carry out a change in SQL, and count the rows that are there now."""
+    replaced = [*changes.removed, *(failure.path for failure in changes.failures)]
+    replaced += [move.path for move in changes.moves]
+    replaced += [sound.file.path for sound in changes.sounds]
+    dead_rows = sum(_forget(connection, os.fsencode(path)) for path in replaced)
+    connection.executemany(
+        "UPDATE files SET path = ?, name = ?, mtime_ns = ? WHERE path = ?",
+        [
+            (os.fsencode(m.path), file_name(m.path), m.mtime_ns, os.fsencode(m.old_path))
+            for m in changes.moves
+        ],
+    )
+    connection.executemany(
+        "UPDATE files SET mtime_ns = ? WHERE path = ?",
+        [(mtime_ns, os.fsencode(path)) for path, mtime_ns in changes.touches.items()],
+    )
+    connection.executemany(schema.INSERT_FILE, new_files)
+    connection.executemany(
+        schema.INSERT_FAILURE,
+        [
+            (os.fsencode(f.path), f.reason, f.seen_at, f.size_bytes, f.mtime_ns, f.decoders)
+            for f in changes.failures
+        ],
+    )
+    connection.executemany(
+        "INSERT OR REPLACE INTO roots VALUES (?, ?)",
+        [(os.fsencode(path), str(device)) for path, device in changes.roots.items()],
+    )
+    connection.execute(
+        "UPDATE state SET version = version + 1, num_rows = num_rows + ?, num_frames = num_frames + ?, "
+        "dead_rows = dead_rows + ?, next_file = next_file + ?",
+        (
+            sum(len(sound.vectors) for sound in changes.sounds),
+            sum(len(sound.frames) for sound in changes.sounds),
+            dead_rows,
+            len(changes.sounds),
+        ),
+    )
+
+
+def _forget(connection: Connection, path: bytes) -> int:
+    """Remove a path from `files` and `failures`; how many rows died."""
+    connection.execute("DELETE FROM failures WHERE path = ?", (path,))
+    found = connection.execute("SELECT id, first_row, num_rows FROM files WHERE path = ?", (path,)).fetchone()
+    if found is None:
+        return 0
+    file_id, first_row, num_rows = found
+    connection.execute("DELETE FROM files WHERE id = ?", (file_id,))
+    connection.execute("INSERT INTO dead VALUES (?, ?)", (first_row, num_rows))
+    return int(num_rows)
+
+
+def allowed_rows(
+    connection: Connection, live: Mask | None, num_rows: int, where: Condition | None, leave_out: str | None
+) -> Mask | None:
+    """`(rows,)` True where a row may answer; None when all may.
+
+    Args:
+        connection: Inside the read transaction of the search.
+        live: `(rows,)` True for rows of files that are still there; None = all.
+        num_rows: Committed rows.
+        where: Only files that fulfil it.
+        leave_out: A path that may not answer.
+    """
+    mask = live
+    if where is not None:
+        sql, values = to_sql(where)
+        ranges = connection.execute(f"SELECT first_row, num_rows FROM files WHERE {sql}", values).fetchall()
+        kept = np.array(ranges, dtype=np.int64).reshape(-1, 2)
+        mask = np.zeros(num_rows, dtype=np.bool_)
+        mask[expand_ranges(kept[:, 0], kept[:, 1])] = True
+    if leave_out is not None:
+        row = connection.execute(
+            "SELECT first_row, num_rows FROM files WHERE path = ?", (os.fsencode(leave_out),)
+        ).fetchone()
+        if row is not None:
+            mask = np.ones(num_rows, dtype=np.bool_) if mask is None else mask.copy()
+            mask[row[0] : row[0] + row[1]] = False
+    return mask
+
+
+def switch_generation(
+    connection: Connection, state: State, files: Numbers, rows_at: Numbers, frames_at: Numbers
+) -> None:
+    """Let the rewritten row files count.
+
+    Args:
+        connection: Inside a transaction.
+        state: What counted until now.
+        files: `(files, 5)`: id, first row, number of rows, first frame, number of frames.
+        rows_at: `(files,)` where the rows of each file now begin.
+        frames_at: `(files,)` where its frames do.
+    """
+    connection.executemany(
+        "UPDATE files SET first_row = ?, first_frame = ? WHERE id = ?",
+        zip(rows_at.tolist(), frames_at.tolist(), files[:, 0].tolist(), strict=True),
+    )
+    connection.execute("DELETE FROM dead")
+    connection.execute(
+        "UPDATE state SET version = version + 1, generation = ?, num_rows = ?, num_frames = ?, dead_rows = 0",
+        (state.generation + 1, int(files[:, 2].sum()), int(files[:, 4].sum())),
+    )
+
+
+def file_and_place(connection: Connection, path: str) -> tuple[SoundFile, slice, slice] | None:
+    """A file, its rows and its frames."""
+    row = connection.execute(
+        f"SELECT {schema.FILE_COLUMNS}, {schema.PLACE_COLUMNS} FROM files WHERE path = ?",
+        (os.fsencode(path),),
+    ).fetchone()
+    if row is None:
+        return None
+    first_row, num_rows, first_frame, num_frames = row[-4:]
+    return (
+        schema.file_of(row),
+        slice(first_row, first_row + num_rows),
+        slice(first_frame, first_frame + num_frames),
+    )
+
+
+def read_stats(connection: Connection, num_bytes: int) -> StoreStats:
+    """Totals."""
+    files, segments, audio_s, truncated = connection.execute(
+        "SELECT count(*), coalesce(sum(num_rows), 0), coalesce(sum(duration_s), 0.0), "
+        "coalesce(sum(truncated), 0) FROM files"
+    ).fetchone()
+    (failures,) = connection.execute("SELECT count(*) FROM failures").fetchone()
+    return StoreStats(
+        files=files,
+        segments=segments,
+        audio_s=audio_s,
+        bytes_on_disk=num_bytes,
+        failures=failures,
+        truncated=truncated,
+        last_indexed=read_state(connection).last_indexed,
+    )
+
+
+def files_by_id(connection: Connection, ids: list[int]) -> dict[int, SoundFile]:
+    """Files by their number."""
+    files: dict[int, SoundFile] = {}
+    for at in range(0, len(ids), 500):
+        some = ids[at : at + 500]
+        rows = connection.execute(
+            f"SELECT {schema.FILE_COLUMNS}, id FROM files WHERE id IN ({', '.join('?' * len(some))})", some
+        )
+        files.update({row[-1]: schema.file_of(row) for row in rows})
+    return files

@@ -1,0 +1,287 @@
+"""One behaviour suite for every vector store; what only files on disk can do is in test_sqlite.py."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from library.stores import DIM, IDENTITY, sound_file, sound_from_frames, sound_of_vectors, unit_rows
+
+from soundseek.errors import LibraryError
+from soundseek.library.filters import parse_where
+from soundseek.library.store.base import Changes, Failure, FileState, Move, Sound, VectorStore
+from soundseek.library.store.memory import MemoryStore
+from soundseek.library.store.sqlite import SqliteStore
+
+STORES: dict[str, Callable[[Path], VectorStore]] = {
+    "sqlite": lambda folder: SqliteStore.open(folder / "library", identity=IDENTITY),
+    "memory": lambda folder: MemoryStore(IDENTITY),
+}
+EAST, NORTH, WEST = np.eye(DIM, dtype=np.float32)[0], np.eye(DIM, dtype=np.float32)[1], -np.eye(DIM)[0]
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorStore]:
+    opened = STORES[request.param](tmp_path)
+    yield opened
+    opened.close()
+
+
+def commit(store: VectorStore, *sounds: Sound, **changes: object) -> None:
+    with store.writing():
+        store.commit(Changes(sounds=list(sounds), **changes))  # type: ignore[arg-type]
+
+
+def paths(store: VectorStore, query: np.ndarray, **options: object) -> list[str]:
+    found = store.search(query, k=100, **options)  # type: ignore[arg-type]
+    return [match.file.path for match in found]
+
+
+def test_the_nearest_segment_comes_first_with_its_time_and_score(store: VectorStore) -> None:
+    east_then_north = sound_of_vectors("/a.wav", np.stack([EAST, NORTH]))
+    commit(store, east_then_north, sound_of_vectors("/b.wav", np.stack([WEST])))
+    best, second = store.search(NORTH, k=2)
+    assert (best.file.path, best.start_s, best.end_s, best.score) == ("/a.wav", 0.5, 1.0, 1.0)
+    assert (second.file.path, second.score) == ("/b.wav", 0.0)
+
+
+def test_a_file_answers_once_and_its_segments_one_by_one(store: VectorStore) -> None:
+    commit(store, sound_of_vectors("/a.wav", np.stack([EAST, NORTH, EAST])))
+    assert paths(store, EAST) == ["/a.wav"]
+    assert [match.score for match in store.search(EAST, k=9, per="segment")] == [1.0, 1.0, 0.0]
+
+
+def test_an_empty_store_answers_nothing(store: VectorStore) -> None:
+    assert store.search(EAST, k=10) == []
+    assert store.stats().segments == 0
+
+
+@pytest.mark.parametrize("per", ["file", "segment"])
+def test_search_is_exact(store: VectorStore, per: str) -> None:
+    generator = np.random.default_rng(1)
+    vectors = unit_rows(generator, 6000)
+    files = np.sort(generator.integers(0, 900, len(vectors)))
+    commit(store, *(sound_of_vectors(f"/{n}.wav", vectors[files == n]) for n in np.unique(files)))
+    stored = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    stored = stored.astype(np.float16).astype(np.float32)
+    for query in unit_rows(generator, 20):
+        scores = stored @ query
+        if per == "file":
+            scores = np.array([scores[files == n].max() for n in np.unique(files)])
+        found = store.search(query, k=25, per=per)  # type: ignore[arg-type]
+        np.testing.assert_allclose([match.score for match in found], np.sort(scores)[::-1][:25], atol=2e-6)
+
+
+def test_a_filter_that_keeps_two_in_a_thousand_loses_no_neighbour(store: VectorStore) -> None:
+    generator = np.random.default_rng(2)
+    vectors = unit_rows(generator, 5000)
+    stored = vectors.astype(np.float16).astype(np.float32)
+    rare = set(generator.choice(5000, 10, replace=False).tolist())
+    commit(
+        store,
+        *(
+            sound_of_vectors(f"/{n}.wav", vectors[n : n + 1], format="FLAC" if n in rare else "WAV")
+            for n in range(5000)
+        ),
+    )
+    where = parse_where("format = flac")
+    for query in unit_rows(generator, 10):
+        expected = sorted(rare, key=lambda n: -float(stored[n] @ query))
+        assert paths(store, query, where=where) == [f"/{n}.wav" for n in expected]
+
+
+def test_a_broad_filter_is_as_exact_as_a_narrow_one(store: VectorStore) -> None:
+    generator = np.random.default_rng(3)
+    vectors = unit_rows(generator, 2000)
+    stored = vectors.astype(np.float16).astype(np.float32)
+    commit(
+        store,
+        *(sound_of_vectors(f"/{n}.wav", vectors[n : n + 1], duration_s=float(n % 10)) for n in range(2000)),
+    )
+    query = EAST
+    expected = sorted((n for n in range(2000) if n % 10 < 7), key=lambda n: -float(stored[n] @ query))
+    assert paths(store, query, where=parse_where("duration < 7")) == [f"/{n}.wav" for n in expected[:100]]
+
+
+def test_files_that_own_the_first_thousands_of_segments_hide_nobody(store: VectorStore) -> None:
+    generator = np.random.default_rng(4)
+    near = EAST + 0.01 * generator.standard_normal((3000, DIM)).astype(np.float32)
+    others = [sound_of_vectors(f"/other{n}.wav", (EAST + n * NORTH)[None]) for n in range(1, 9)]
+    commit(store, sound_of_vectors("/long.wav", near), sound_of_vectors("/longer.wav", near * 2), *others)
+    found = [match.file.path for match in store.search(EAST, k=10)]
+    assert set(found[:2]) == {"/long.wav", "/longer.wav"}
+    assert found[2:] == [f"/other{n}.wav" for n in range(1, 9)]
+
+
+def test_more_than_there_is_may_be_asked_for(store: VectorStore) -> None:
+    commit(store, *(sound_of_vectors(f"/{n}.wav", np.stack([EAST])) for n in range(3)))
+    assert len(store.search(EAST, k=1000)) == 3
+    assert store.search(EAST, k=0) == []
+
+
+def test_a_replaced_file_answers_with_its_new_vectors_only(store: VectorStore) -> None:
+    commit(store, sound_of_vectors("/a.wav", np.stack([EAST, EAST])))
+    commit(store, sound_of_vectors("/a.wav", np.stack([NORTH])))
+    assert [match.score for match in store.search(EAST, k=9, per="segment")] == [0.0]
+    assert store.stats().segments == 1
+
+
+def test_a_removed_file_answers_no_more(store: VectorStore) -> None:
+    commit(store, sound_of_vectors("/a.wav", np.stack([EAST])), sound_of_vectors("/b.wav", np.stack([NORTH])))
+    commit(store, removed=["/a.wav", "/never-known.wav"])
+    assert paths(store, EAST) == ["/b.wav"]
+
+
+def test_a_moved_file_keeps_its_vectors_and_replaces_what_was_there(store: VectorStore) -> None:
+    commit(store, sound_of_vectors("/a.wav", np.stack([EAST])), sound_of_vectors("/b.wav", np.stack([WEST])))
+    commit(store, moves=[Move("/a.wav", "/b.wav", mtime_ns=7)])
+    (match,) = store.search(EAST, k=9)
+    assert (match.file.path, match.file.mtime_ns, match.score) == ("/b.wav", 7, 1.0)
+    assert paths(store, EAST, where=parse_where("name = b.wav")) == ["/b.wav"]
+
+
+def test_a_touched_file_only_changes_its_time(store: VectorStore) -> None:
+    commit(store, sound_of_vectors("/a.wav", np.stack([EAST])))
+    commit(store, touches={"/a.wav": 42})
+    assert store.states("/") == {"/a.wav": FileState(100, 42)}
+
+
+def test_one_path_may_be_left_out(store: VectorStore) -> None:
+    commit(store, sound_of_vectors("/a.wav", np.stack([EAST])), sound_of_vectors("/b.wav", np.stack([EAST])))
+    assert paths(store, EAST, leave_out="/a.wav") == ["/b.wav"]
+    assert set(paths(store, EAST, leave_out="/unknown.wav")) == {"/a.wav", "/b.wav"}
+    assert paths(store, EAST, leave_out="/a.wav", where=parse_where("name = a.wav")) == []
+
+
+def test_the_frames_of_a_match_average_to_its_score(store: VectorStore) -> None:
+    generator = np.random.default_rng(5)
+    frames = generator.standard_normal((9, DIM)).astype(np.float32)
+    commit(store, sound_of_vectors("/before.wav", unit_rows(generator, 3)))
+    commit(store, sound_from_frames(sound_file("/a.wav"), frames, [(0, 4), (2, 9)]))
+    matches = [m for m in store.search(EAST, k=9, per="segment") if m.file.path == "/a.wav"]
+    assert sorted((match.start_s, match.end_s) for match in matches) == [(0.0, 2.0), (1.0, 4.5)]
+    for match in matches:
+        heard = np.asarray(match.frames, np.float32)
+        norm = float(np.linalg.norm(heard.mean(axis=0)))
+        assert math.isclose(float((heard @ EAST).mean()) / norm, match.score, abs_tol=1e-3)
+
+
+def test_a_sound_is_read_back_as_it_went_in(store: VectorStore) -> None:
+    generator = np.random.default_rng(6)
+    frames = generator.standard_normal((6, DIM)).astype(np.float32)
+    commit(store, sound_of_vectors("/before.wav", unit_rows(generator, 2)))
+    file = sound_file("/a.wav", truncated=True, limit_s=60.0, channels=2, format="OGG/VORBIS")
+    written = sound_from_frames(file, frames, [(0, 3), (3, 6)])
+    commit(store, written)
+    read = store.read("/a.wav")
+    assert read is not None
+    assert read.file == file == store.file("/a.wav")
+    np.testing.assert_array_equal(read.frames, frames.astype(np.float16))
+    np.testing.assert_array_equal(read.vectors, written.vectors.astype(np.float16))
+    np.testing.assert_array_equal(read.spans, written.spans)
+    np.testing.assert_array_equal(read.times_s, written.times_s)
+    assert store.read("/unknown.wav") is None and store.file("/unknown.wav") is None
+
+
+def test_states_are_those_at_or_below_a_path_and_say_where_hearing_was_cut(store: VectorStore) -> None:
+    names = ["/s/a.wav", "/s/b/c.wav", "/s-other/d.wav", "/s.wav", "/t.wav"]
+    commit(store, *(sound_of_vectors(name, np.stack([EAST])) for name in names))
+    assert set(store.states("/s")) == {"/s/a.wav", "/s/b/c.wav"}
+    assert set(store.states("/")) == set(names)
+    assert set(store.states("/t.wav")) == {"/t.wav"}
+    commit(store, sound_of_vectors("/t.wav", np.stack([EAST]), truncated=True, limit_s=60.0))
+    assert store.states("/t.wav") == {"/t.wav": FileState(100, 1_700_000_000_000_000_000, 60.0)}
+
+
+def test_a_failure_is_kept_until_its_file_is_heard_or_gone(store: VectorStore) -> None:
+    one = Failure("/s/a.wav", "no sound in it", "2024-05-01T00:00:00Z", 5, 6, "decoder 1")
+    two = replace(one, path="/t.wav")
+    commit(store, failures=[two, one])
+    assert store.failures() == [one, two]
+    assert store.failures(under="/s") == [one]
+    commit(store, sound_of_vectors("/s/a.wav", np.stack([EAST])), removed=["/t.wav"])
+    assert store.failures() == []
+
+
+def test_a_failed_change_takes_the_old_vectors_away(store: VectorStore) -> None:
+    commit(store, sound_of_vectors("/a.wav", np.stack([EAST])))
+    commit(store, failures=[Failure("/a.wav", "now it is text", "2024-05-01T00:00:00Z")])
+    assert store.search(EAST, k=9) == []
+    assert store.stats().failures == 1
+
+
+def test_a_name_that_is_not_utf8_comes_back_unharmed(store: VectorStore) -> None:
+    odd = b"/sounds/\xff\xferain.wav".decode("utf-8", "surrogateescape")
+    commit(store, sound_of_vectors(odd, np.stack([EAST])), failures=[Failure(odd + "x", "bad", "2024")])
+    assert paths(store, EAST, where=parse_where("name ~ rain")) == [odd]
+    assert list(store.states("/sounds")) == [odd]
+    assert [failure.path for failure in store.failures()] == [odd + "x"]
+
+
+def test_equal_contents_are_found_under_every_path(store: VectorStore) -> None:
+    commit(
+        store,
+        *(sound_of_vectors(f"/{n}.wav", np.stack([EAST]), content_hash=b"h" * 16) for n in "ba"),
+        sound_of_vectors("/c.wav", np.stack([EAST]), size_bytes=7),
+    )
+    assert [file.path for file in store.same_content(b"h" * 16)] == ["/a.wav", "/b.wav"]
+    assert store.same_content(b"?" * 16) == []
+    assert store.sizes() == {7, 100}
+
+
+def test_totals_and_roots_are_kept(store: VectorStore) -> None:
+    commit(store, sound_of_vectors("/a.wav", np.stack([EAST, WEST])), roots={"/sounds": 2**63 + 1})
+    with store.writing():
+        store.finish_run("2024-05-01T00:00:00Z")
+    stats = store.stats()
+    assert (stats.files, stats.segments, stats.audio_s) == (1, 2, 10.0)
+    assert (stats.failures, stats.truncated, stats.last_indexed) == (0, 0, "2024-05-01T00:00:00Z")
+    assert store.roots() == {"/sounds": 2**63 + 1}
+
+
+def test_writing_needs_the_lock_and_only_one_holds_it(store: VectorStore) -> None:
+    with pytest.raises(LibraryError, match="needs the lock"):
+        store.commit(Changes())
+    with store.writing(), pytest.raises(LibraryError, match=r"being written by this process \(\d+\)"):
+        store.writing().__enter__()
+    with store.writing():
+        store.commit(Changes())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        ({"vectors": np.zeros((0, DIM))}, "no segment"),
+        ({"vectors": np.zeros((2, DIM + 1))}, "for 8 dimensions"),
+        ({"vectors": np.full((2, DIM), np.nan)}, "not finite"),
+        ({"spans": np.array([[0, 1], [1, 3]])}, "outside its 2 frames"),
+        ({"spans": np.array([[0, 1], [1, 1]])}, "empty span"),
+        ({"times_s": np.zeros((1, 2))}, "for 2 segments"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused_and_change_nothing(
+    store: VectorStore, spoil: dict[str, np.ndarray], message: str
+) -> None:
+    good = sound_of_vectors("/a.wav", np.stack([EAST, WEST]))
+    with pytest.raises(LibraryError, match=message):
+        commit(store, sound_of_vectors("/b.wav", np.stack([EAST])), replace(good, **spoil))
+    assert store.stats().files == 0
+
+
+def test_compaction_changes_no_answer(store: VectorStore) -> None:
+    generator = np.random.default_rng(7)
+    for n in range(12):
+        frames = generator.standard_normal((7, DIM)).astype(np.float32)
+        commit(store, sound_from_frames(sound_file(f"/{n}.wav"), frames, [(0, 4), (3, 7)]))
+    commit(store, removed=[f"/{n}.wav" for n in range(0, 12, 2)])
+    before = [(m.file, m.start_s, m.score, m.frames.tolist()) for m in store.search(EAST, k=99, per="segment")]
+    with store.writing():
+        store.compact()
+    after = [(m.file, m.start_s, m.score, m.frames.tolist()) for m in store.search(EAST, k=99, per="segment")]
+    assert len(after) == 12 and after == before
+    commit(store, sound_of_vectors("/new.wav", np.stack([EAST])))
+    assert paths(store, EAST)[0] == "/new.wav"
