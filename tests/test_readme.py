@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import doctest
+import json
 import os
 import pkgutil
 import re
 import subprocess
 import sys
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from tones import write_tone
@@ -95,3 +98,30 @@ def test_there_are_examples_in_docstrings() -> None:
     finder = doctest.DocTestFinder(exclude_empty=True)
     names = ("soundseek.cli.output", "soundseek.audio.logmel", "soundseek.library.explain")
     assert all(any(test.examples for test in finder.find(import_module(name))) for name in names)
+
+
+@pytest.fixture
+def numbers() -> ModuleType:
+    """`scripts/readme_numbers.py` as a module."""
+    spec = spec_from_file_location("readme_numbers", ROOT / "scripts" / "readme_numbers.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_numbers_of_the_readme_are_the_measured_ones(numbers: ModuleType) -> None:
+    assert numbers.with_numbers(README, numbers.section(ROOT / "docs" / "results")) == README
+
+
+def test_numbers_are_written_once_and_go_with_their_results(numbers: ModuleType, tmp_path: Path) -> None:
+    interval = {"value": 0.5, "low": 0.25, "high": 0.75}
+    report = {"split": "evaluation", "num_clips": 4, "num_captions": 20}
+    report["text_to_audio"] = dict.fromkeys(("R1", "R5", "R10", "mAP10"), interval)
+    (tmp_path / "soundseek-small.json").write_text(json.dumps(report))
+    bare = numbers.with_numbers(README, "")
+    written = numbers.with_numbers(bare, numbers.section(tmp_path))
+    assert written.count("| mAP10 | 50.0 (25.0 to 75.0) |") == 1
+    assert numbers.with_numbers(written, numbers.section(tmp_path)) == written
+    (tmp_path / "soundseek-small.json").unlink()
+    assert numbers.with_numbers(written, numbers.section(tmp_path)) == bare

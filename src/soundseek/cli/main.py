@@ -27,8 +27,12 @@ COMMANDS = {
 }
 """Commands in the order of the help page; each module has a function of the command's name."""
 
-LEARNING_COMMANDS: dict[str, str] = {}
-"""The same for the learning half, whose commands need PyTorch."""
+LEARNING_COMMANDS = {
+    "score": "soundseek.cli.score",
+}
+"""The same for the learning half."""
+
+NEEDING_PYTORCH = frozenset({"train", "evaluate", "export"})
 
 _LEARNING_NEEDS = ("torch", "lightning", "yaml")
 
@@ -76,7 +80,7 @@ class _LazyCommands(UserDict[str, Any]):
     def __getitem__(self, name: str) -> Any:
         module_name = self.data[name]
         run = getattr(import_module(module_name), name)
-        if name in LEARNING_COMMANDS:
+        if name in NEEDING_PYTORCH:
             run = _needing_pytorch(run)
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         app.command(name, context_settings={"help_option_names": ["-h", "--help"]})(plain_errors(run))
