@@ -3,7 +3,7 @@
     soundseek evaluate soundseek-small --data DIR --json > docs/results/soundseek-small.json
     python scripts/readme_numbers.py
 
-`docs/results/speed.json`, if it is there, adds rows: `{"machine": "2 cores of ...", "rows": {"what": "much"}}`.
+`docs/results/speed.json`, if it is there, adds rows: `{"machine": "2 cores", "rows": {"what": "much"}}`.
 """
 
 from __future__ import annotations
