@@ -278,7 +278,9 @@ def test_compaction_changes_no_answer(store: VectorStore) -> None:
         frames = generator.standard_normal((7, DIM)).astype(np.float32)
         commit(store, sound_from_frames(sound_file(f"/{n}.wav"), frames, [(0, 4), (3, 7)]))
     commit(store, removed=[f"/{n}.wav" for n in range(0, 12, 2)])
-    before = [(m.file, m.start_s, m.score, m.frames.tolist()) for m in store.search(EAST, k=99, per="segment")]
+    before = [
+        (m.file, m.start_s, m.score, m.frames.tolist()) for m in store.search(EAST, k=99, per="segment")
+    ]
     with store.writing():
         store.compact()
     after = [(m.file, m.start_s, m.score, m.frames.tolist()) for m in store.search(EAST, k=99, per="segment")]

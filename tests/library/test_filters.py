@@ -1,0 +1,214 @@
+"""The language of --where: what it accepts, what it means, how it refuses."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from library.stores import sound_file
+
+from soundseek.errors import QueryError
+from soundseek.library.filters import FIELDS, Condition, file_name, holds, parse_where, to_sql
+from soundseek.library.store import schema
+
+MAY_NOON = int(datetime(2024, 5, 1, 12).timestamp()) * 10**9
+FACTS = {
+    "bell": ("/s/Church BELL.wav", 4.0, 44100, "WAV", MAY_NOON),
+    "rain": ("/s/wet/rain 100%.ogg", 90.0, 48000, "OGG/VORBIS", 0),
+    "odd": ("/s/wet\udcff/[x]_rain.mp3", 3600.0, 8000, "MP3", 1),
+    "outside": ("/s-more/Straße.flac", 0.25, 96000, "FLAC", 2),
+}
+FILES = {
+    name: sound_file(path, duration_s=duration, sample_rate_hz=rate, format=form, mtime_ns=mtime)
+    for name, (path, duration, rate, form, mtime) in FACTS.items()
+}
+
+
+def by_sql(condition: Condition) -> set[str]:
+    connection = sqlite3.connect(":memory:")
+    for statement in schema.TABLES:
+        connection.execute(statement)
+    for number, file in enumerate(FILES.values()):
+        place = (number, file_name(file.path), number, 1, number, 1)
+        connection.execute(schema.INSERT_FILE, (*schema.row_of(file), *place))
+    sql, values = to_sql(condition)
+    names = list(FILES)
+    found = connection.execute(f"SELECT id FROM files WHERE {sql}", values).fetchall()
+    connection.close()
+    return {names[number] for (number,) in found}
+
+
+def selected(text: str) -> set[str]:
+    """The files that fulfil a condition; asked in SQL and in Python, which must agree."""
+    condition = parse_where(text)
+    by_python = {name for name, file in FILES.items() if holds(condition, file)}
+    assert by_sql(condition) == by_python
+    return by_python
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("duration < 5", {"bell", "outside"}),
+        ("duration <= 4", {"bell", "outside"}),
+        ("duration > 1:30", {"odd"}),
+        ("duration >= 1.5min and duration < 1h", {"rain"}),
+        ("duration = 1h", {"odd"}),
+        ("duration = 0:00:04", {"bell"}),
+        ("length = 250ms", {"outside"}),
+        ("duration != 4 and duration != .25s", {"rain", "odd"}),
+        ("rate = 44.1k", {"bell"}),
+        ("rate >= 48kHz", {"rain", "outside"}),
+        ("rate > 48000", {"outside"}),
+        ("rate <= 44100", {"bell", "odd"}),
+        ("sample_rate != 44100", {"rain", "odd", "outside"}),
+        ("format = wav", {"bell"}),
+        ("format == OGG", {"rain"}),
+        ("format = vorbis", {"rain"}),
+        ("format = ogg/vorbis", {"rain"}),
+        ("format = og", set()),
+        ("format ~ o", {"rain"}),
+        ("format != mp3", {"bell", "rain", "outside"}),
+        ("folder = /s", {"bell", "rain", "odd"}),
+        ("folder = /s/", {"bell", "rain", "odd"}),
+        ("folder = '/s/wet'", {"rain"}),
+        ("folder != /s", {"outside"}),
+        ("folder = /", {"bell", "rain", "odd", "outside"}),
+        ("name ~ RAIN", {"rain", "odd"}),
+        ("name ~ %", {"rain"}),
+        ("name = 'church bell.wav'", {"bell"}),
+        ("name = *.ogg", {"rain"}),
+        ("name = [x]*", {"odd"}),
+        ("name = ?x?_rain.mp3", {"odd"}),
+        ("name = 'rain'", set()),
+        ("name = STRASSE.flac", {"outside"}),
+        ("name != *rain*", {"bell", "outside"}),
+        ("modified = 2024", {"bell"}),
+        ("modified = 2024-05", {"bell"}),
+        ("modified = 2024-05-01", {"bell"}),
+        ("modified = 2024-05-01T12:00", {"bell"}),
+        ("modified = '2024-05-01 12:01'", set()),
+        ("modified > 2024-05-01", set()),
+        ("modified >= 2024-05-01", {"bell"}),
+        ("modified < 2024-05-01", {"rain", "odd", "outside"}),
+        ("modified <= 2024-05-01", {"bell", "rain", "odd", "outside"}),
+        ("modified != 2024", {"rain", "odd", "outside"}),
+        ("duration < 5 or rate < 10k and format = wav", {"bell", "outside"}),
+        ("(duration < 5 or rate < 10k) and not format = wav", {"odd", "outside"}),
+        ("not not format = wav", {"bell"}),
+        ("NOT (format = wav OR format = mp3) AND duration<100", {"rain", "outside"}),
+        ("((format=wav))", {"bell"}),
+    ],
+)
+def test_a_condition_selects_the_same_files_in_sql_and_in_python(text: str, expected: set[str]) -> None:
+    assert selected(text) == expected
+
+
+def test_a_tilde_is_the_home_folder_and_a_relative_folder_starts_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", "/s")
+    assert selected("folder = ~/wet") == {"rain"}
+    monkeypatch.chdir(tmp_path)
+    condition = parse_where("folder = here")
+    assert holds(condition, sound_file(str(tmp_path / "here" / "a.wav")))
+
+
+def test_a_value_is_never_pasted_into_sql() -> None:
+    text = 'name = "x\'); DROP TABLE files; --"'
+    sql, values = to_sql(parse_where(text))
+    assert (sql, values) == ("name GLOB ?", ["x'); drop table files; --"])
+    assert selected(text) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected a field .* it ends there"),
+        ("duraton < 5", r"no field 'duraton'; did you mean 'duration'\? Fields: duration, format, rate"),
+        ("xyzzy = 5", r"no field 'xyzzy'; Fields: duration"),
+        ("duration 5", "expected one of = != .* after 'duration'"),
+        ("duration <", "expected a value .* after 'duration <'"),
+        ("duration < five", "duration < 'five': not understood; write seconds"),
+        ("duration < 1.2.3", "not understood"),
+        ("duration ~ 5", "duration cannot be compared with '~'; it takes ="),
+        ("folder < /s", "folder cannot be compared with '<'; it takes = !="),
+        ("name > a", "name cannot be compared with '>'"),
+        ("rate = fast", "write the file's sample rate"),
+        ("modified > yesterday", "write a date"),
+        ("modified > 2024-13-01", "write a date"),
+        ("name = ''", "needs a value"),
+        ("name = heavy rain", "a value with spaces needs quotes.*found 'rain'"),
+        ("name = 'rain", "expected a value"),
+        ("format = wav and", "expected a field"),
+        ("and format = wav", "expected a field"),
+        ("(format = wav", r"closing parenthesis '\)'.*it ends there"),
+        ("format = wav)", r"expected 'and' or 'or'.*found '\)'"),
+        ("not", "expected a field"),
+        ("(" * 200 + "format = wav" + ")" * 200, "nested more than 50 deep"),
+        ("not " * 5000 + "format = wav", "nested more than 50 deep"),
+        (" or ".join(["format = wav"] * 201), "more than 200 comparisons"),
+    ],
+)
+def test_a_condition_that_makes_no_sense_says_what_was_expected(text: str, message: str) -> None:
+    with pytest.raises(QueryError, match=message):
+        parse_where(text)
+
+
+def test_as_many_comparisons_as_allowed_are_no_trouble_for_sqlite() -> None:
+    assert selected(" or ".join(["format = wav"] * 200)) == {"bell"}
+    assert selected("(" * 50 + "format = wav" + ")" * 50) == {"bell"}
+
+
+@given(st.text(max_size=60))
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_a_condition_or_a_query_error(text: str) -> None:
+    try:
+        condition = parse_where(text)
+    except QueryError:
+        return
+    to_sql(condition)
+
+
+VALUES = {
+    "duration": st.sampled_from(["4", "0.25s", "1:30", "1h"]),
+    "rate": st.sampled_from(["44.1k", "48000", "8000Hz"]),
+    "modified": st.sampled_from(["2024", "2024-05-01", "1970-01-01"]),
+    "format": st.sampled_from(["wav", "vorbis", "o"]),
+    "folder": st.sampled_from(["/s", "/s/wet", "/"]),
+    "name": st.sampled_from(["rain", "*rain*", "[x]*"]),
+}
+COMPARISONS = st.sampled_from(sorted(FIELDS)).flatmap(
+    lambda field: st.builds(
+        lambda operator, value: f"{field} {operator} {value}",
+        st.sampled_from(
+            ["=", "!="] if field in ("format", "folder", "name") else ["=", "!=", "<", "<=", ">", ">="]
+        ),
+        VALUES[field],
+    )
+)
+CONDITIONS = st.recursive(
+    COMPARISONS,
+    lambda inner: st.one_of(
+        st.builds("not ({})".format, inner),
+        st.builds("({}) and {}".format, inner, COMPARISONS),
+        st.builds("{} or ({})".format, COMPARISONS, inner),
+    ),
+    max_leaves=6,
+)
+
+
+@given(CONDITIONS)
+@settings(max_examples=200, deadline=None)
+def test_sql_and_python_agree_on_any_condition(text: str) -> None:
+    selected(text)
+
+
+def test_a_name_is_compared_as_valid_text_without_case() -> None:
+    assert file_name("/s/BELL\udcff.wav") == "bell\ufffd.wav"
+    assert os.fsencode("/s/BELL\udcff.wav").endswith(b"\xff.wav")
