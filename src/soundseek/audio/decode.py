@@ -192,9 +192,10 @@ class AudioStream:
             return np.empty(0, np.float32)
         peak = max(float(raw.max()), -float(raw.min()))  # NaN and infinity come through both
         if not peak <= MAX_PEAK:
-            at_s = self._num_frames / self.info.sample_rate_hz
+            rate_hz = self.info.sample_rate_hz
+            start_s, end_s = self._num_frames / rate_hz, (self._num_frames + len(raw)) / rate_hz
             what = f"samples reach {peak:g}, {MAX_PEAK:g} at most" if peak > MAX_PEAK else "samples are NaN"
-            raise self._error(f"damaged: between {at_s:.0f} s and {at_s + BLOCK_S:.0f} s {what}")
+            raise self._error(f"damaged: {what}, between {start_s:.1f} s and {end_s:.1f} s")
         mono = _mix(raw)
         self._num_frames += len(raw)
         self._raw_peak = max(self._raw_peak, peak)
@@ -211,7 +212,7 @@ class AudioStream:
                 f"truncated: its header says {_seconds(declared_s)}, {_seconds(decoded_s)} could be decoded"
             )
         if not self._num_frames:
-            raise self._error("header only: it holds no samples")
+            raise self._error("no sound: by its header it holds no samples")
         if decoded_s < MIN_DURATION_S:
             raise self._error(
                 f"too short: {_seconds(decoded_s)}, at least {_seconds(MIN_DURATION_S)} are needed"
@@ -233,21 +234,21 @@ class SoundfileSource:
         self._shown = shown
         self._file: BinaryIO = Path(path).open("rb")  # noqa: SIM115 (closed in close)
         try:
-            self._open()
+            self._open(path)
         except BaseException:
             self.close()
             raise
 
-    def _open(self) -> None:
+    def _open(self, path: str) -> None:
         with without_decoder_chatter():
-            self._sound = _Sound(self._handle(), closefd=False)
+            self._sound = _Sound(self._handle(path), closefd=False)
         sound = self._sound
         self.sample_rate_hz, self.channels = sound.samplerate, sound.channels
         self.format = _format_name(sound)
         self._is_mp3 = sound.format == "MP3"
         self.declared_s = _declared_s(sound)
         if self._is_mp3:
-            self._trust_mp3_length()
+            self._distrust_mp3_length()
         block_frames = min(BLOCK_S * self.sample_rate_hz, _MAX_BLOCK_VALUES / self.channels)
         self._block_frames = max(1, int(block_frames))
 
@@ -272,12 +273,15 @@ class SoundfileSource:
                 self._sound.close()
         self._file.close()
 
-    def _handle(self) -> int | BinaryIO:
+    def _handle(self, path: str) -> str | bytes | int | BinaryIO:
         # A descriptor has no name, so libsndfile judges by content alone: by name it takes any text called
-        # x.au for µ-law. On Windows, Python and libsndfile do not share descriptors.
-        return self._file if sys.platform == "win32" else self._file.fileno()
+        # x.au for µ-law. But only by its name does it look for an mp3 behind junk.
+        by_name = path.lower().endswith(".mp3")
+        if sys.platform == "win32":  # where Python and libsndfile do not share descriptors
+            return path if by_name else self._file
+        return os.fsencode(path) if by_name else self._file.fileno()
 
-    def _trust_mp3_length(self) -> None:
+    def _distrust_mp3_length(self) -> None:
         """Without a stated frame count libsndfile's length is a guess: forget it, and never stop at it."""
         with Path(self._file.name).open("rb") as file:
             length = mp3.read_length(file)
@@ -322,7 +326,8 @@ def _checked(source: Source, shown: str) -> Source:
     )
 
 
-_UNRECOGNISED = 1  # libsndfile's SF_ERR_UNRECOGNISED_FORMAT
+# libsndfile's error codes. 7 is "does not exist": said of what looks like an mp3 and holds no frame of one.
+_UNRECOGNISED, _MALFORMED, _NO_MP3_FRAME = 1, 3, 7
 _HEADER_CLAIMS = (
     24,
     32,
@@ -336,14 +341,11 @@ def _why_not(error: soundfile.LibsndfileError, head: bytes) -> str:
         channels = int.from_bytes(head[fmt + 10 : fmt + 12], "little")
         rate_hz = int.from_bytes(head[fmt + 12 : fmt + 16], "little")
         return f"no sound: its header claims {channels} channels at {rate_hz} Hz"
-    if error.code != _UNRECOGNISED:
+    if error.code == _MALFORMED:
+        return "damaged or cut off: its parts do not fit together"
+    if error.code not in (_UNRECOGNISED, _NO_MP3_FRAME):
         return f"damaged, or of a kind that cannot be read: {_words(error)}"
-    if not head.strip(b"\0"):
-        return "no sound: it begins with nothing but zero bytes"
-    if files.is_text(head):
-        start = " ".join(head[:64].decode("utf-8", "replace").split())[:32]
-        return f"text, not sound: it begins with {start!r}"
-    return "not a sound format that soundseek knows"
+    return files.why_unrecognised(head)
 
 
 def _words(error: soundfile.LibsndfileError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import re
@@ -46,8 +47,22 @@ def read_head(path: str) -> bytes:
 
 
 def is_text(head: bytes) -> bool:
-    """Whether first bytes look like ASCII text: a web page saved as a sound, a list of sounds."""
-    return not re.search(rb"[\0-\x08\x0e-\x1a\x1c-\x1f\x80-\xff]", head[:256])
+    """Whether first bytes are UTF-8 text: a web page saved as a sound, a list of sounds."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the head may end inside a letter
+    except UnicodeDecodeError:
+        return False
+    return not re.search("[\0-\x08\x0e-\x1a\x1c-\x1f\x7f]", text)
+
+
+def why_unrecognised(head: bytes) -> str:
+    """A reason for a file that no decoder recognises by its first bytes."""
+    if not head.strip(b"\0"):
+        return "no sound: it begins with nothing but zero bytes"
+    if is_text(head):
+        start = " ".join(head.decode("utf-8", "ignore").split())[:32]
+        return f"text, not sound: it begins with {start!r}"
+    return "not a sound format that soundseek knows"
 
 
 def printable(path: str) -> str:

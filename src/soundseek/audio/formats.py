@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -74,9 +73,8 @@ class FormatsSource:
     def __init__(self, path: str, shown: str, kind: str, block_s: float) -> None:
         self._av = _import_av(shown, kind)
         self._shown, self._block_s = shown, block_s
-        self._file = Path(path).open("rb")  # noqa: SIM115 (closed in close)
         try:
-            self._open(kind)
+            self._open(path, kind)
         except self._av.FFmpegError as error:
             self.close()
             raise DecodeError(shown, f"damaged {kind}, or cut off: {_words(error)}") from error
@@ -84,14 +82,15 @@ class FormatsSource:
             self.close()
             raise
 
-    def _open(self, kind: str) -> None:
-        # An open file instead of its name: FFmpeg reads names as URLs ("concat:", "http:").
-        self._container = self._av.open(
-            self._file, metadata_errors="replace", options={"format_whitelist": _DEMUXERS}
-        )
+    def _open(self, path: str, kind: str) -> None:
+        # "file:" because FFmpeg reads names as URLs: a file may be called "concat:x" or "http:x".
+        options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"}
+        self._container = self._av.open(f"file:{path}", metadata_errors="replace", options=options)
         if not self._container.streams.audio:
             raise DecodeError(self._shown, f"{kind} without a sound track")
         self._stream = self._container.streams.audio[0]
+        if self._stream.codec_context is None:
+            raise DecodeError(self._shown, f"damaged {kind}, or in a codec that FFmpeg does not know")
         container = self._container.format.name.split(",")[0]
         codec = self._stream.codec_context.name.upper()
         name = _NAMES.get(container, container.upper())
@@ -123,7 +122,6 @@ class FormatsSource:
         """Let go of the file."""
         if hasattr(self, "_container"):
             self._container.close()
-        self._file.close()
 
     def _stated_length(self, container: str) -> float | None:
         if container not in _STATES_LENGTH:
@@ -137,14 +135,17 @@ class FormatsSource:
         parts: list[Float] = []
         total = 0
         while total < num_frames:
-            packet = next(self._packets, None)
+            try:
+                packet = next(self._packets, None)
+            except self._av.FFmpegError as error:
+                raise DecodeError(self._shown, f"damaged or cut off: {_words(error)}") from error
             if packet is None:
                 break
             try:
                 frames = packet.decode()
             except (
                 self._av.FFmpegError
-            ):  # FFmpeg's own player skips such a packet; the length check judges the rest
+            ):  # FFmpeg's player skips such a packet; the length check judges the rest
                 self._bad_packets += 1
                 continue
             for frame in frames:
