@@ -162,6 +162,22 @@ class TrainingConfig(_Section):
     extraction_workers: int = Field(default=2, ge=0)
 
 
+class CardConfig(_Section):
+    """What the exported model's card says that no measurement can.
+
+    Attributes:
+        license: Of the weights, as an SPDX expression.
+        summary: One line.
+        credits: Whose work is in it: teachers, text towers, sounds, with their licences.
+        limits: What it is bad at.
+    """
+
+    license: str = ""
+    summary: str = ""
+    credits: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+
+
 class Recipe(_Section):
     """One system, complete: everything that `train` needs besides the data.
 
@@ -170,6 +186,7 @@ class Recipe(_Section):
         notes: Where the recipe departs from its source, and why.
         seed: Of every random choice.
         dim: Width of the shared embedding space.
+        card: What the exported model's card says.
     """
 
     name: str
@@ -181,6 +198,7 @@ class Recipe(_Section):
     loss: LossConfig = LossConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
+    card: CardConfig = CardConfig()
 
 
 def recipe_names() -> list[str]:
@@ -223,7 +241,9 @@ def _find(name_or_path: str, beside: Path | None = None) -> Path:
     if name_or_path.endswith((".yaml", ".yml")):
         path = (beside or Path()) / name_or_path
         if not path.is_file():
-            raise RecipeError(f"no recipe file {path}; a recipe of soundseek goes without .yaml: {', '.join(recipe_names())}")
+            raise RecipeError(
+                f"no recipe file {path}; a recipe of soundseek goes without .yaml: {', '.join(recipe_names())}"
+            )
         return path
     path = RECIPES_DIRECTORY / f"{name_or_path}.yaml"
     if not path.is_file():

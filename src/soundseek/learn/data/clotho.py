@@ -36,7 +36,11 @@ def read_split(data: Path, split: str) -> list[Clip]:
     table = data / f"captions_{split}.csv"
     if not table.is_file():
         found = sorted(path.name for path in data.glob("captions_*.csv")) if data.is_dir() else []
-        hint = f"it has {', '.join(found)}" if found else "expected Clotho's layout: captions_development.csv and so on"
+        hint = (
+            f"it has {', '.join(found)}"
+            if found
+            else "expected Clotho's layout: captions_development.csv and so on"
+        )
         raise DataError(f"{data} has no captions_{split}.csv; {hint}")
     folder = data / split
     clips: list[Clip] = []

@@ -219,7 +219,12 @@ def embed_sound(sound: Sound, trunk: Trunk, log_mel: LogMel) -> Half:
 
 
 def extract_texts(
-    texts: Sequence[str], store: FeatureStore, text: BertText, *, batch_size: int = 64, report: Report | None = None
+    texts: Sequence[str],
+    store: FeatureStore,
+    text: BertText,
+    *,
+    batch_size: int = 64,
+    report: Report | None = None,
 ) -> npt.NDArray[np.float32]:
     """Features `(len(texts), width)` float32 of sentences; those that the store lacks are computed first.
 

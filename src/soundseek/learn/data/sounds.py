@@ -151,12 +151,14 @@ def _crop(waveform: Float, longest: int, generator: np.random.Generator) -> Floa
 def _match_level(waveform: Float, reference: Float, difference_db: float) -> Float:
     """`waveform` with a level `difference_db` above that of `reference` (root mean square)."""
     level, wanted = (float(np.sqrt(np.mean(np.square(x)))) for x in (waveform, reference))
-    return waveform * np.float32(wanted / max(level, 1e-6)) * _amplitude(difference_db)
+    matched: Float = waveform * np.float32(wanted / max(level, 1e-6)) * _amplitude(difference_db)
+    return matched
 
 
 def _below_full_scale(waveform: Float) -> Float:
-    return waveform * np.float32(0.98 / max(0.98, float(np.abs(waveform).max(initial=0))))
+    quieter: Float = waveform * np.float32(0.98 / max(0.98, float(np.abs(waveform).max(initial=0))))
+    return quieter
 
 
 def _amplitude(level_db: float) -> np.float32:
-    return np.float32(10 ** (level_db / 20))
+    return np.float32(float(10 ** (level_db / 20)))

@@ -44,7 +44,13 @@ class BertText(nn.Module):
     """
 
     def __init__(
-        self, bert: nn.Module, tokenizer: Any, *, pooling: Literal["cls", "mean"], max_tokens: int, digest: str
+        self,
+        bert: nn.Module,
+        tokenizer: Any,
+        *,
+        pooling: Literal["cls", "mean"],
+        max_tokens: int,
+        digest: str,
     ) -> None:
         super().__init__()
         self.bert = bert
@@ -69,8 +75,9 @@ class BertText(nn.Module):
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging as transformers_logging
 
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
+        quiet: Any = transformers_logging
+        quiet.set_verbosity_error()
+        quiet.disable_progress_bar()
         source = str(minilm_directory()) if tower == MINILM else tower
         try:
             tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
@@ -106,7 +113,8 @@ class BertText(nn.Module):
         was_training = self.training
         self.eval()
         try:
-            return self(*self.tokenize(texts))
+            features: Tensor = self(*self.tokenize(texts))
+            return features
         finally:
             self.train(was_training)
 
@@ -117,7 +125,9 @@ class BertText(nn.Module):
             RecipeError: More layers than there are.
         """
         if num_layers > self.num_layers:
-            raise RecipeError(f"text.trained_layers = {num_layers}, but this tower has {self.num_layers} layers")
+            raise RecipeError(
+                f"text.trained_layers = {num_layers}, but this tower has {self.num_layers} layers"
+            )
         self.requires_grad_(False)
         layers: Any = self.bert.encoder.layer  # type: ignore[union-attr]
         chosen = list(layers)[self.num_layers - num_layers :]

@@ -1,0 +1,159 @@
+"""How well a model finds each caption's clip, and each clip's captions, in a split of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from soundseek.learn.data.batches import pad
+from soundseek.learn.data.clotho import read_split
+from soundseek.learn.data.features import FeatureStore, Report
+from soundseek.learn.data.prepare import SplitFeatures, clip_keys, open_store
+from soundseek.learn.dual_encoder import DualEncoder
+from soundseek.learn.encoders.bert import BertText
+from soundseek.learn.evaluation.metrics import DirectionMetrics, retrieval_metrics
+from soundseek.learn.recipe import Recipe
+
+Float = npt.NDArray[np.float32]
+
+_CLIPS_AT_ONCE = 64
+_SENTENCES_AT_ONCE = 64
+
+
+class Embedder(Protocol):
+    """Sounds and sentences to vectors of one space: a model directory's `Model`, or a `RunEmbedder`."""
+
+    def embed_audio(self, paths: Sequence[Path]) -> Float:
+        """`(len(paths), dim)`, unit norm."""
+        ...
+
+    def embed_text(self, texts: Sequence[str]) -> Float:
+        """`(len(texts), dim)`, unit norm."""
+        ...
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """The metrics of one model on one split, shares in [0, 1] with their 95 % intervals.
+
+    Attributes:
+        split: Its name.
+        num_clips: Sounds to choose from.
+        num_captions: Sentences.
+        text_to_audio: Each caption looks for its clip.
+        audio_to_text: Each clip looks for its captions.
+    """
+
+    split: str
+    num_clips: int
+    num_captions: int
+    text_to_audio: DirectionMetrics
+    audio_to_text: DirectionMetrics
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON."""
+        return asdict(self)
+
+
+def evaluate(embedder: Embedder, data: Path, split: str = "evaluation") -> EvaluationReport:
+    """Embed a split and score it.
+
+    Args:
+        embedder: What to evaluate.
+        data: A directory in Clotho's layout.
+        split: One of its splits.
+
+    Raises:
+        DataError: The split is incomplete.
+    """
+    clips = read_split(data, split)
+    captions = [caption for clip in clips for caption in clip.captions]
+    relevant = np.repeat(np.arange(len(clips)), [len(clip.captions) for clip in clips])
+    audio = embedder.embed_audio([clip.path for clip in clips])
+    metrics = retrieval_metrics((embedder.embed_text(captions), audio), relevant)
+    return EvaluationReport(split, len(clips), len(captions), metrics.text_to_audio, metrics.audio_to_text)
+
+
+class RunEmbedder:
+    """The dual encoder of a run folder as an `Embedder`: each clip alone through the trunk, whole.
+
+    Args:
+        model: With its text tower.
+        recipe: Its recipe, with the trunk's weights.
+        report: Called while features are computed.
+    """
+
+    def __init__(self, model: DualEncoder, recipe: Recipe, *, report: Report | None = None) -> None:
+        self._model = model
+        self._recipe = recipe
+        self._report = report
+
+    def embed_audio(self, paths: Sequence[Path]) -> Float:
+        """`(len(paths), dim)`, unit norm."""
+        store = open_store(self._recipe.audio)
+        keys = clip_keys([Path(path) for path in paths], store, self._recipe, report=self._report)
+        return embed_clips(self._model, store, keys).numpy()
+
+    def embed_text(self, texts: Sequence[str]) -> Float:
+        """`(len(texts), dim)`, unit norm."""
+        return embed_sentences(self._model, texts, self._text()).numpy()
+
+    def _text(self) -> BertText:
+        if self._model.text is None:
+            raise ValueError("this DualEncoder has no text tower; load_run gives it one")
+        return self._model.text
+
+
+@torch.no_grad()
+def score_split(
+    model: DualEncoder, split: SplitFeatures, *, text: BertText | None = None
+) -> dict[str, float]:
+    """`R1`, `R5`, `R10` and `mAP10`, captions to clips, without dropout.
+
+    Args:
+        model: Its heads are used.
+        split: Cached features.
+        text: A text tower that has changed since the features were cached, else None.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        audio = embed_clips(model, split.store, split.keys)
+        if text is None:
+            sentences = model.encode_text_features(split.features.to(audio.device))
+        else:
+            sentences = embed_sentences(model, split.captions, text)
+    finally:
+        model.train(was_training)
+    metrics = retrieval_metrics((sentences.cpu().numpy(), audio.cpu().numpy()), split.relevant).text_to_audio
+    return {name: getattr(metrics, name).value for name in ("R1", "R5", "R10", "mAP10")}
+
+
+@torch.no_grad()
+def embed_clips(model: DualEncoder, store: FeatureStore, keys: Sequence[str]) -> Tensor:
+    """`(clip, dim)`, unit norm, of cached frames."""
+    device = model.audio_mean.device
+    embedded = []
+    for start in range(0, len(keys), _CLIPS_AT_ONCE):
+        frames, frame_mask = pad([store[key] for key in keys[start : start + _CLIPS_AT_ONCE]])
+        embedded.append(model.encode_audio(frames.to(device), frame_mask.to(device)))
+    return torch.cat(embedded)
+
+
+@torch.no_grad()
+def embed_sentences(model: DualEncoder, texts: Sequence[str], text: BertText) -> Tensor:
+    """`(len(texts), dim)`, unit norm, of sentences that go through the text tower now."""
+    device = model.audio_mean.device
+    embedded = []
+    for start in range(0, len(texts), _SENTENCES_AT_ONCE):
+        token_ids, token_mask = text.tokenize(texts[start : start + _SENTENCES_AT_ONCE])
+        features = text(token_ids.to(device), token_mask.to(device))
+        embedded.append(model.encode_text_features(features))
+    return torch.cat(embedded)
