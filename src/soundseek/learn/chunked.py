@@ -62,7 +62,7 @@ def chunked_backward(
     with torch.enable_grad():
         value = loss(*embeddings)
     backward(value)
-    # Autocast keeps the weights that it has cast; those of the first pass have no graph.
+    # Autocast may keep the weights that it has cast, and those of the first pass have no graph.
     torch.clear_autocast_cache()
     for tower, draft, embedding in zip(towers, drafts, embeddings, strict=True):
         if embedding.grad is None:  # the loss makes no use of this tower

@@ -238,9 +238,11 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _write(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     with Path(path).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+        plain = csv.writer(file, lineterminator="\n")
+        quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        plain.writerow(header)
+        for row in rows:  # a lone carriage return ends a row for every reader, yet `plain` would not quote it
+            (quoted if any("\r" in cell for cell in row) else plain).writerow(row)
 
 
 def _too_many(path: Path, line: int, row: list[str], header: list[str]) -> DataError:
