@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class DualEncoder(nn.Module):
     """Sounds and sentences to unit vectors whose dot product says how well they match (eq. 5).
 
-    The trunk and the text tower may be absent while the heads learn from their cached outputs: then only the methods
-    that start from frames and from text features work.
+    The trunk and the text tower may be absent while the heads learn from their cached outputs: then only the
+    methods that start from frames and from text features work.
 
     Args:
         dim: D, the width of the shared space.
@@ -61,7 +61,7 @@ class DualEncoder(nn.Module):
         self.register_buffer("audio_scale", torch.ones(audio_width))
 
     def standardise(self, mean: Tensor, deviation: Tensor) -> None:
-        """Bring frames with this `mean` and standard `deviation` `(width,)` to zero mean and unit variance."""
+        """Bring frames of this `mean` and standard `deviation`, `(width,)`, to zero mean and unit variance."""
         self.audio_mean.copy_(mean)
         self.audio_scale.copy_(1 / deviation.clamp(min=1e-4))  # a feature that never moves stays small
 
@@ -71,15 +71,15 @@ class DualEncoder(nn.Module):
         return attended
 
     def encode_audio(self, frames: Tensor, frame_mask: Tensor) -> Tensor:
-        """Audio embeddings `(batch, dim)`, unit norm, of the trunk's frames `(batch, time, width)` (eqs. 2 and 4)."""
+        """Audio embeddings `(batch, dim)`, unit norm, of frames `(batch, time, width)` (eqs. 2 and 4)."""
         pooled = masked_mean(self.attend(frames, frame_mask), frame_mask)
         return functional.normalize(self.audio_projector(self.audio_dropout(pooled)), dim=-1)
 
     def project_frames(self, frames: Tensor, frame_mask: Tensor) -> Tensor:
         """Each frame in the shared space, `(batch, time, dim)`, not normalised.
 
-        The projector is linear, so the mean of a clip's real frames here points exactly where `encode_audio` points,
-        and the clip's score is the mean of its frames' scores up to the clip's norm.
+        The projector is linear, so the mean of a clip's real frames here points exactly where `encode_audio`
+        points, and the clip's score is the mean of its frames' scores up to the clip's norm.
         """
         projected: Tensor = self.audio_projector(self.attend(frames, frame_mask))
         return projected
@@ -95,7 +95,7 @@ class DualEncoder(nn.Module):
         return functional.normalize(self.text_projector(self.text_dropout(features)), dim=-1)
 
     def encode_text(self, token_ids: Tensor, token_mask: Tensor) -> Tensor:
-        """Text embeddings `(batch, dim)`, unit norm, of token ids and mask `(batch, token)`; needs the text tower."""
+        """Text embeddings `(batch, dim)`, unit norm, of ids and mask `(batch, token)`; needs the text tower."""
         if self.text is None:
             raise ValueError("this DualEncoder has no text tower: give encode_text_features its features")
         return self.encode_text_features(self.text(token_ids, token_mask))

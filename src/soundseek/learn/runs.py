@@ -1,8 +1,8 @@
 """A run folder: what a training run leaves behind, and how the trained model comes back from it.
 
-`recipe.yaml` (every value), `run.json` (versions, git commit, data, the chosen epoch), `metrics.jsonl` (a line an epoch),
-`trunk.safetensors` (a copy of the frozen trunk's weights), `model.safetensors` (the heads of the best epoch, and the text
-tower if it was trained) and `checkpoints/last.ckpt` (to resume).
+`recipe.yaml` (every value), `run.json` (versions, git commit, data, the chosen epoch), `metrics.jsonl` (a
+line an epoch), `trunk.safetensors` (a copy of the frozen trunk's weights), `model.safetensors` (the heads of
+the best epoch, and the text tower if it was trained) and `checkpoints/last.ckpt` (to resume).
 """
 
 from __future__ import annotations
@@ -31,11 +31,17 @@ MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "checkpoints/last.ckpt"
 
 
+def is_run(folder: Path) -> bool:
+    """True for a folder that a training run has written to."""
+    return (folder / RECIPE_FILE).is_file()
+
+
 def load_run(run: Path) -> tuple[DualEncoder, Recipe]:
-    """The trained dual encoder of a run folder, with trunk and text tower, in evaluation mode, and its recipe.
+    """The trained dual encoder of a run folder, with trunk and text tower, and its recipe.
 
     Raises:
-        ModelError: No run there, or none whose first epoch is finished, or weights that do not fit the recipe.
+        ModelError: No run there, or none whose first epoch is finished, or weights that do not fit the
+        recipe.
     """
     if not (run / RECIPE_FILE).is_file() or not (run / MODEL_FILE).is_file():
         raise ModelError(
@@ -79,7 +85,7 @@ def build_dual_encoder(recipe: Recipe, audio_width: int, text_width: int, *, tex
 
 
 def claim_run(out: Path, recipe: Recipe, *, resume: bool) -> Recipe:
-    """Make a run folder, or find the run to go on with; the recipe comes back with the run's own copy of the trunk.
+    """Make a run folder, or find the run to go on with; returns the recipe with the run's copy of the trunk.
 
     Raises:
         UsageError: `out` holds a run and `resume` is False, or it holds a run of another recipe or trunk.
@@ -117,7 +123,7 @@ def update_record(out: Path, **values: Any) -> None:
 
 
 def environment() -> dict[str, Any]:
-    """Versions of what a result depends on, and the commit of soundseek's source where it runs from a checkout."""
+    """Versions of what a result depends on, and the commit of soundseek's source if it is a checkout."""
     packages = ("soundseek", "torch", "lightning", "transformers", "numpy")
     versions = {name: version(name) for name in packages} | {"python": platform.python_version()}
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]

@@ -40,7 +40,8 @@ class Batch(NamedTuple):
     Attributes:
         frames: `(batch, time, width)` of the trunk, padded with zeros.
         frame_mask: `(batch, time)` bool, True = real.
-        sentences: `(batch, width)` features of a frozen text tower; or token ids `(batch, token)` of a trained one.
+        sentences: `(batch, width)` features of a frozen text tower; or token ids `(batch, token)` of a
+            trained one.
         token_mask: `(batch, token)` bool where `sentences` are token ids, else None.
         meanings: `(batch, width)` features that say which sentences mean the same.
         clip_ids: `(batch,)` equal where the sounds stem from one example.
@@ -69,7 +70,7 @@ def plan_clips(clips: Sequence[Clip], config: DataConfig, seed: int) -> list[Exa
 
 
 def plan_mixtures(clips: Sequence[Clip], config: DataConfig, seed: int) -> list[Example]:
-    """Two clips at once, or one after the other, with their captions joined; a clip is never mixed with its like."""
+    """Two clips at once or one after the other, their captions joined; none is mixed with its like."""
     random = Random(_seed(seed, 1, 1))
     examples = []
     for number in range(config.overlays + config.sequences):
@@ -183,7 +184,7 @@ def _version(example: Example, degraded_share: float, generator: np.random.Gener
 
 
 class EpochBatches:
-    """The batches of one epoch, a function of seed and epoch alone, so that a resumed run meets the same ones.
+    """The batches of one epoch, a function of seed and epoch alone: a resumed run meets the same ones.
 
     Args:
         corpus: What to draw from.
@@ -242,7 +243,7 @@ class EpochBatches:
 
 
 def pad(clips: Sequence[npt.NDArray[Any]]) -> tuple[Tensor, Tensor]:
-    """Frames `(time, width)` of several clips as one `(batch, time, width)` float32, and their mask, True = real."""
+    """Frames `(time, width)` of several clips as one `(batch, time, width)` float32, and its mask."""
     longest = max(len(clip) for clip in clips)
     frames = torch.zeros(len(clips), longest, clips[0].shape[1])
     frame_mask = torch.zeros(len(clips), longest, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Clotho's layout: `DIR/{split}/*.wav|ogg|flac` and `DIR/captions_{split}.csv` with `file_name,caption_1,...`."""
+"""Clotho's layout: sounds in `DIR/{split}/`, and `DIR/captions_{split}.csv`: `file_name,caption_1,...`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frozen towers run once: frames of every sound and features of every caption, float16, memory-mapped on disk."""
+"""Frozen towers run once: frames of sounds and features of captions, float16, memory-mapped on disk."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ _FRAMES_REVISION = 1  # part of the folder's name: raise it when the same trunk 
 
 
 class FeatureStore:
-    """Rows `(rows, width)` float16 by key, in append-only shards: a kill loses at most the entry being written.
+    """Rows `(rows, width)` float16 by key, in append-only shards: a kill loses the last entry at most.
 
-    A shard is a file of rows and a file of JSON lines `{"key", "start", "rows"}`. Every writer has its own shard, so
-    several processes may write to one store; what two of them both computed is kept twice and read once.
+    A shard is a file of rows and a file of JSON lines `{"key", "start", "rows"}`. Every writer has its own
+    shard, so several processes may write to one store; what two of them both computed is kept twice and read
+    once.
 
     Args:
         directory: Where the shards are; made if missing.
@@ -120,7 +121,7 @@ class FeatureWriter:
 
 
 def cache_directory() -> Path:
-    """Where features are kept: `$SOUNDSEEK_CACHE`, or the user's cache folder. It may be deleted at any time."""
+    """Where features are kept: `$SOUNDSEEK_CACHE`, or the user's cache folder. It may be deleted."""
     chosen = os.environ.get("SOUNDSEEK_CACHE")
     return Path(chosen) if chosen else user_cache_path("soundseek", appauthor=False) / "features"
 
@@ -228,7 +229,8 @@ def extract_texts(
 ) -> npt.NDArray[np.float32]:
     """Features `(len(texts), width)` float32 of sentences; those that the store lacks are computed first.
 
-    Sentences of one length share a batch, so that none is padded: a sentence's features are the same in any company.
+    Sentences of one length share a batch, so that none is padded: a sentence's features are the same in any
+    company.
     """
     keys = [text_key(sentence) for sentence in texts]
     by_key = dict(zip(keys, texts, strict=True))

@@ -92,7 +92,7 @@ def in_sequence(first: Float, second: Float, sample_rate_hz: int, generator: np.
 
 
 def degrade(waveform: Float, sample_rate_hz: int, generator: np.random.Generator) -> Float:
-    """The sound as a phone, an old file or a distant microphone gives it; always another level, often more."""
+    """The sound as a phone, an old file or a far microphone gives it; always another level, often more."""
     # In the order of a recording chain: room, surroundings, transmission, overload, level.
     if generator.random() < 0.2:
         waveform = reverberate(waveform, sample_rate_hz, generator.uniform(0.2, 1.2), generator)
@@ -106,7 +106,7 @@ def degrade(waveform: Float, sample_rate_hz: int, generator: np.random.Generator
 
 
 def band_limit(waveform: Float, sample_rate_hz: int, cutoff_hz: float) -> Float:
-    """Nothing above `cutoff_hz`: a raised cosine falls over the last tenth below it, as a resampler's filter does."""
+    """Nothing above `cutoff_hz`; a raised cosine falls over the last tenth below it, as resamplers do."""
     spectrum = np.fft.rfft(waveform)
     frequencies = np.fft.rfftfreq(len(waveform), 1 / sample_rate_hz)
     position = np.clip((frequencies / cutoff_hz - 0.9) / 0.1, 0, 1)

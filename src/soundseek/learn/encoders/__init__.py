@@ -1,4 +1,4 @@
-"""Audio trunks and text towers by name. A trunk: log-mel `(batch, time, mel)` -> frames `(batch, time, width)`."""
+"""Audio trunks and text towers by name. A trunk gives frames `(batch, time, width)` of a log-mel."""
 
 from __future__ import annotations
 

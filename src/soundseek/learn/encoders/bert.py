@@ -1,4 +1,4 @@
-"""A BERT text tower: token ids -> one feature vector a sentence (the paper's section II-B, without its projector)."""
+"""A BERT text tower: one feature vector a sentence (the paper's section II-B, without its projector)."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ class BertText(nn.Module):
         """A published tower, frozen and in evaluation mode.
 
         Args:
-            tower: "minilm", a local directory with `config.json` and `model.safetensors`, or a name on the hub.
+            tower: "minilm", a local directory with `config.json` and `model.safetensors`, or a name on the
+                hub.
 
         Raises:
             RecipeError: The tower is neither here nor to be had.
