@@ -51,7 +51,7 @@ def _embedder(model: str) -> Embedder:
         from soundseek.learn.runs import load_run
 
         return RunEmbedder(*load_run(Path(model)), report=FeatureProgress())
-    from soundseek.model import load_model
+    from soundseek.model.catalog import load_model
 
     return load_model(model)
 

@@ -84,7 +84,8 @@ class FeatureProgress:
 def _say_epoch(metrics: dict[str, float]) -> None:
     print(
         f"epoch {metrics['epoch']:.0f}  loss {metrics['loss']:.4f}  "
-        f"validation mAP10 {100 * metrics['mAP10']:.1f} %  R10 {100 * metrics['R10']:.1f} %  {metrics['seconds']:.1f} s",
+        f"validation mAP10 {100 * metrics['mAP10']:.1f} %  R10 {100 * metrics['R10']:.1f} %  "
+        f"{metrics['seconds']:.1f} s",
         file=sys.stderr,
         flush=True,
     )

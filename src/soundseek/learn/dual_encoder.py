@@ -61,7 +61,7 @@ class DualEncoder(nn.Module):
         self.register_buffer("audio_scale", torch.ones(audio_width))
 
     def standardise(self, mean: Tensor, deviation: Tensor) -> None:
-        """Bring frames of this `mean` and standard `deviation`, `(width,)`, to zero mean and unit variance."""
+        """Bring frames of this mean and standard deviation, `(width,)`, to zero mean and unit variance."""
         self.audio_mean.copy_(mean)
         self.audio_scale.copy_(1 / deviation.clamp(min=1e-4))  # a feature that never moves stays small
 
@@ -95,7 +95,7 @@ class DualEncoder(nn.Module):
         return functional.normalize(self.text_projector(self.text_dropout(features)), dim=-1)
 
     def encode_text(self, token_ids: Tensor, token_mask: Tensor) -> Tensor:
-        """Text embeddings `(batch, dim)`, unit norm, of ids and mask `(batch, token)`; needs the text tower."""
+        """Text embeddings `(batch, dim)`, unit norm, of ids and mask `(batch, token)`."""
         if self.text is None:
             raise ValueError("this DualEncoder has no text tower: give encode_text_features its features")
         return self.encode_text_features(self.text(token_ids, token_mask))

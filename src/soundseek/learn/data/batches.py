@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -74,10 +74,10 @@ def plan_mixtures(clips: Sequence[Clip], config: DataConfig, seed: int) -> list[
     random = Random(_seed(seed, 1, 1))
     examples = []
     for number in range(config.overlays + config.sequences):
-        kind = "overlay" if number < config.overlays else "sequence"
+        kind: Literal["overlay", "sequence"] = "overlay" if number < config.overlays else "sequence"
         first, second = _different(clips, random)
         sound = Sound(
-            kind,  # type: ignore[arg-type]
+            kind,
             (first.path, second.path),
             seed=random.getrandbits(31),
             degraded=random.random() < config.mixtures_degraded,

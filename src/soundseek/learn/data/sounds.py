@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -161,4 +162,4 @@ def _below_full_scale(waveform: Float) -> Float:
 
 
 def _amplitude(level_db: float) -> np.float32:
-    return np.float32(float(10 ** (level_db / 20)))
+    return np.float32(math.pow(10, level_db / 20))
