@@ -23,11 +23,16 @@ from soundseek.model.card import (
 DIM, HOP = 16, 32
 
 
-def make_toy_model(directory: Path, *, seed: int = 0, scope: str = "local", name: str = "toy") -> Path:
-    """Write a model whose frames are linear in mean log-mels and whose texts are linear in mean letters."""
+def make_toy_model(
+    directory: Path, *, seed: int = 0, scope: str = "local", name: str = "toy", context: int = 0
+) -> Path:
+    """Write a model whose frames are linear in mean log-mels and whose texts are linear in mean letters.
+
+    With `context` (log-mel frames, a multiple of 32) a frame also hears that much on both sides.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(seed)
-    _write_audio(directory / AUDIO_FILE, generator)
+    _write_audio(directory / AUDIO_FILE, generator, context)
     _write_text(directory / TEXT_FILE, generator)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {letter: number for number, letter in enumerate(alphabet)}
@@ -40,7 +45,7 @@ def make_toy_model(directory: Path, *, seed: int = 0, scope: str = "local", name
         version="0",
         dim=DIM,
         front_end=front_end,
-        audio=AudioTowerConfig(frame_hop=HOP, scope=scope, context_frames=0, min_frames=HOP),
+        audio=AudioTowerConfig(frame_hop=HOP, scope=scope, context_frames=context, min_frames=HOP),
         text=TextTowerConfig(max_tokens=64),
         fingerprint=fingerprint(directory, front_end),
         license="CC0-1.0",
@@ -50,11 +55,19 @@ def make_toy_model(directory: Path, *, seed: int = 0, scope: str = "local", name
     return directory
 
 
-def _write_audio(path: Path, generator: np.random.Generator) -> None:
+def _write_audio(path: Path, generator: np.random.Generator, context: int) -> None:
     weights = {"w": generator.standard_normal((128, DIM)).astype(np.float32)}
     nodes = [
         helper.make_node("Transpose", ["log_mel"], ["bands"], perm=[0, 2, 1]),
-        helper.make_node("AveragePool", ["bands"], ["pooled"], kernel_shape=[HOP], strides=[HOP], ceil_mode=1),
+        helper.make_node(
+            "AveragePool",
+            ["bands"],
+            ["pooled"],
+            kernel_shape=[HOP + 2 * context],
+            strides=[HOP],
+            pads=[context, context],
+            ceil_mode=1,
+        ),
         helper.make_node("Transpose", ["pooled"], ["mean"], perm=[0, 2, 1]),
         helper.make_node("MatMul", ["mean", "w"], ["frames"]),
     ]
@@ -63,7 +76,10 @@ def _write_audio(path: Path, generator: np.random.Generator) -> None:
 
 
 def _write_text(path: Path, generator: np.random.Generator) -> None:
-    weights = {"table": generator.standard_normal((256, DIM)).astype(np.float32), "axis": np.array([1], np.int64)}
+    weights = {
+        "table": generator.standard_normal((256, DIM)).astype(np.float32),
+        "axis": np.array([1], np.int64),
+    }
     nodes = [
         helper.make_node("Gather", ["table", "input_ids"], ["tokens"]),
         helper.make_node("Unsqueeze", ["attention_mask", "last"], ["mask"]),
@@ -79,7 +95,9 @@ def _write_text(path: Path, generator: np.random.Generator) -> None:
     _save(path, nodes, inputs, ("text_embedding", ["batch", DIM]), weights)
 
 
-def _save(path: Path, nodes: list, inputs: list, output: tuple[str, list], weights: dict[str, np.ndarray]) -> None:
+def _save(
+    path: Path, nodes: list, inputs: list, output: tuple[str, list], weights: dict[str, np.ndarray]
+) -> None:
     outputs = [helper.make_tensor_value_info(output[0], TensorProto.FLOAT, output[1])]
     initializers = [numpy_helper.from_array(value, key) for key, value in weights.items()]
     graph = helper.make_graph(nodes, path.stem, inputs, outputs, initializers)

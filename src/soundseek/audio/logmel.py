@@ -191,7 +191,9 @@ def _slaney(config: FrontEndConfig) -> Float:
     linear, knee_hz, log_step = 200 / 3, 1000.0, np.log(6.4) / 27
 
     def to_mel(hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.where(hz < knee_hz, hz / linear, knee_hz / linear + np.log(np.maximum(hz, 1e-9) / knee_hz) / log_step)
+        return np.where(
+            hz < knee_hz, hz / linear, knee_hz / linear + np.log(np.maximum(hz, 1e-9) / knee_hz) / log_step
+        )
 
     def to_hz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         knee = knee_hz / linear

@@ -19,13 +19,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from soundseek.audio.logmel import LogMel
@@ -33,6 +34,8 @@ from soundseek.learn.data.waveforms import WaveformCache
 from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk
 from soundseek.learn.encoders.efficientat import NUM_CLASSES, EfficientATTrunk
 from soundseek.learn.mixtures import CROP_LENGTHS_S, MelDamage, clip_samples, draw_mixture
+
+_M = TypeVar("_M", bound=nn.Module)
 
 CHECKPOINT, TRUNK, METRICS = "checkpoint.pt", "trunk.safetensors", "metrics.jsonl"
 
@@ -140,7 +143,9 @@ def learning_rate_factor(step: int, spent: float, config: DistillConfig) -> floa
     return min(1.0, (step + 1) / config.warmup_steps) * min(1.0, max(0.0, 1 - spent) / 0.5)
 
 
-def draw_batch(cache: WaveformCache, log_mel: LogMel, damage: MelDamage, batch_s: float, generator: np.random.Generator) -> Batch:
+def draw_batch(
+    cache: WaveformCache, log_mel: LogMel, damage: MelDamage, batch_s: float, generator: np.random.Generator
+) -> Batch:
     """A batch of mixtures of one random length, clean and damaged."""
     length_s = float(generator.choice(CROP_LENGTHS_S))
     size = min(40, max(2, round(batch_s / length_s)))
@@ -156,7 +161,9 @@ def draw_batch(cache: WaveformCache, log_mel: LogMel, damage: MelDamage, batch_s
     return Batch(torch.from_numpy(np.stack(clean)), torch.from_numpy(np.stack(damaged)))
 
 
-def batches(cache: WaveformCache, log_mel: LogMel, config: DistillConfig, *, rank: int, first_step: int) -> Iterator[Batch]:
+def batches(
+    cache: WaveformCache, log_mel: LogMel, config: DistillConfig, *, rank: int, first_step: int
+) -> Iterator[Batch]:
     """Endless batches made by another thread; each depends on (seed, rank, step) alone."""
     ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=3)
     damage = MelDamage(log_mel.config)
@@ -198,7 +205,7 @@ def distill(teacher_file: Path, train: Path, validation: Path, out: Path, config
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
     rendezvous = out / "rendezvous"
     rendezvous.unlink(missing_ok=True)
-    torch.multiprocessing.spawn(  # type: ignore[no-untyped-call]
+    spawn(  # type: ignore[no-untyped-call]
         _work, args=(teacher_file, train, validation, out, config, rendezvous), nprocs=config.processes
     )
     return out / TRUNK
@@ -214,12 +221,12 @@ class _Run:
         tagger = EfficientATTrunk.load(teacher_file)
         if trunk.front_end != tagger.front_end:
             raise ValueError("teacher and student must share a front end: both hear one log-mel")
-        self.student = Student(trunk, tagger.width).to(memory_format=torch.channels_last)
+        self.student = _channels_last(Student(trunk, tagger.width))
         self.averaged = copy.deepcopy(self.student).requires_grad_(False)
-        self.teacher = Teacher(tagger).to(memory_format=torch.channels_last).eval()
+        self.teacher = _channels_last(Teacher(tagger)).eval()
         matrices = [p for p in self.student.parameters() if p.ndim > 1]
         vectors = [p for p in self.student.parameters() if p.ndim <= 1]
-        groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
         self.step, self.elapsed_s = 0, 0.0
         self.log_mel = LogMel(trunk.front_end)
@@ -229,7 +236,9 @@ class _Run:
         else:
             damage = MelDamage(self.log_mel.config)
             some = [
-                draw_batch(self.cache, self.log_mel, damage, 160.0, np.random.default_rng([config.seed, 999, n]))
+                draw_batch(
+                    self.cache, self.log_mel, damage, 160.0, np.random.default_rng([config.seed, 999, n])
+                )
                 for n in range(8)
             ]
             self.teacher.standardise([batch.clean for batch in some])
@@ -249,7 +258,9 @@ class _Run:
         self.step += 1
         keep = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for mean, value in zip(self.averaged.state_dict().values(), self.student.state_dict().values(), strict=True):
+            for mean, value in zip(
+                self.averaged.state_dict().values(), self.student.state_dict().values(), strict=True
+            ):
                 if mean.is_floating_point():
                     mean.lerp_(value, 1 - keep)
         return loss.item()
@@ -261,7 +272,8 @@ class _Run:
         flat = torch.cat([g.flatten() for g in gradients])
         dist.all_reduce(flat)
         flat /= self.config.processes
-        for gradient, piece in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        pieces = torch.split(flat, [g.numel() for g in gradients])
+        for gradient, piece in zip(gradients, pieces, strict=True):
             gradient.copy_(piece.view_as(gradient))
 
     def save(self) -> None:
@@ -277,7 +289,9 @@ class _Run:
         }
         torch.save(state, self.out / "checkpoint.tmp")
         (self.out / "checkpoint.tmp").replace(self.out / CHECKPOINT)
-        self.averaged.trunk.save(self.out / "trunk.tmp", steps=str(self.step), hours=f"{self.elapsed_s / 3600:.2f}")
+        self.averaged.trunk.save(
+            self.out / "trunk.tmp", steps=str(self.step), hours=f"{self.elapsed_s / 3600:.2f}"
+        )
         (self.out / "trunk.tmp").replace(self.out / TRUNK)
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -315,12 +329,20 @@ class _Run:
 
 
 def _work(
-    rank: int, teacher_file: Path, train: Path, validation: Path, out: Path, config: DistillConfig, rendezvous: Path
+    rank: int,
+    teacher_file: Path,
+    train: Path,
+    validation: Path,
+    out: Path,
+    config: DistillConfig,
+    rendezvous: Path,
 ) -> None:
     """The life of one process: step until the hours are spent, measure and checkpoint every five minutes."""
     torch.set_num_threads(1)
     if config.processes > 1:
-        dist.init_process_group("gloo", init_method=f"file://{rendezvous.resolve()}", rank=rank, world_size=config.processes)
+        dist.init_process_group(
+            "gloo", init_method=f"file://{rendezvous.resolve()}", rank=rank, world_size=config.processes
+        )
     run = _Run(rank, teacher_file, train, out, config)
     held_out = WaveformCache(validation)
     source = batches(run.cache, run.log_mel, config, rank=rank, first_step=run.step)
@@ -350,6 +372,11 @@ def _agreed(elapsed_s: float, config: DistillConfig) -> float:
     clock = torch.tensor([elapsed_s], dtype=torch.float64)
     dist.broadcast(clock, 0)
     return float(clock.item())
+
+
+def _channels_last(module: _M) -> _M:
+    """The memory layout in which this machine's convolutions are fastest."""
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _folded(trunk: EfficientATTrunk) -> EfficientATTrunk:

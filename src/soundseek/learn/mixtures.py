@@ -65,7 +65,8 @@ def draw_mixture(cache: WaveformCache, num_samples: int, generator: np.random.Ge
 def clip_samples(waveform: Float, generator: np.random.Generator) -> Float:
     """The waveform overdriven by 3 to 20 dB and clipped at its old peak."""
     peak = max(float(np.abs(waveform).max()), 1e-4)
-    return np.clip(waveform * np.float32(10 ** (generator.uniform(3, 20) / 20)), -peak, peak)
+    clipped: Float = np.clip(waveform * np.float32(10 ** (generator.uniform(3, 20) / 20)), -peak, peak)
+    return clipped
 
 
 class MelDamage:
@@ -79,7 +80,11 @@ class MelDamage:
         self._centres_hz = (weights.T @ bins_hz / np.maximum(total, 1e-9)).astype(np.float32)
         self._band_gain = total.astype(np.float32)
         # White noise of unit variance through pre-emphasis and window has this expected power in a bin.
-        emphasis = 1 + config.pre_emphasis**2 - 2 * config.pre_emphasis * np.cos(np.pi * np.linspace(0, 1, len(weights)))
+        emphasis = (
+            1
+            + config.pre_emphasis**2
+            - 2 * config.pre_emphasis * np.cos(np.pi * np.linspace(0, 1, len(weights)))
+        )
         self._white = (weights.T @ emphasis).astype(np.float32)
 
     def __call__(self, log_mel: Float, generator: np.random.Generator) -> Float:
@@ -87,7 +92,9 @@ class MelDamage:
         if generator.random() < 0.33:
             return log_mel
         config = self._config
-        power = np.exp(log_mel * np.float32(config.scale) - np.float32(config.offset)) - np.float32(config.floor)
+        power = np.exp(log_mel * np.float32(config.scale) - np.float32(config.offset)) - np.float32(
+            config.floor
+        )
         np.maximum(power, 0, out=power)
         if generator.random() < 0.25:
             power = self._reverberate(power, generator)
@@ -100,7 +107,8 @@ class MelDamage:
         if generator.random() < 0.6:
             power = power * np.float32(10 ** (generator.uniform(-36, 6) / 10))
         damaged = np.log(power + np.float32(config.floor))
-        return ((damaged + np.float32(config.offset)) / np.float32(config.scale)).astype(np.float32)
+        features: Float = ((damaged + np.float32(config.offset)) / np.float32(config.scale)).astype(np.float32)
+        return features
 
     def _noise(self, power: Float, generator: np.random.Generator) -> Float:
         """Stationary noise at 3 to 30 dB below the clip, between white and brown."""
@@ -109,7 +117,8 @@ class MelDamage:
         level = power.mean() * power.shape[1] / shape.sum() * 10 ** (-generator.uniform(3, 30) / 10)
         # A band averages several bins, each exponentially distributed: wide bands fluctuate less.
         degrees = np.maximum(1.0, self._band_gain / 2)
-        return (shape * level * generator.gamma(degrees, 1 / degrees, power.shape)).astype(np.float32)
+        noise: Float = (shape * level * generator.gamma(degrees, 1 / degrees, power.shape)).astype(np.float32)
+        return noise
 
     def _reverberate(self, power: Float, generator: np.random.Generator) -> Float:
         """An exponentially decaying tail, 0.2 to 1.2 s to -60 dB, 0 to 10 dB below the direct sound."""
@@ -119,4 +128,5 @@ class MelDamage:
         for t in range(len(power)):
             state = state * decay + power[t] * (1 - decay)
             tail[t] = state
-        return power + tail * np.float32(10 ** (-generator.uniform(0, 10) / 10) * 8)
+        wet: Float = power + tail * np.float32(10 ** (-generator.uniform(0, 10) / 10) * 8)
+        return wet

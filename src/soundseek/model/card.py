@@ -73,7 +73,9 @@ class ModelCard(BaseModel):
         """
         path = directory / CARD_FILE
         if not path.is_file():
-            raise ModelError(f"{directory} is no model directory: it has no {CARD_FILE}. See: soundseek models")
+            raise ModelError(
+                f"{directory} is no model directory: it has no {CARD_FILE}. See: soundseek models"
+            )
         try:
             return cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
@@ -86,7 +88,7 @@ class ModelCard(BaseModel):
 
 
 def fingerprint(directory: Path, front_end: FrontEndConfig) -> str:
-    """Twelve hex digits that change whenever the vectors of a model could change: sha256 of its networks and front end."""
+    """Twelve hex digits of a sha256 over networks and front end: they change whenever vectors could change."""
     digest = hashlib.sha256(front_end.model_dump_json().encode())
     for name in (AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE):
         digest.update(hashlib.sha256((directory / name).read_bytes()).digest())

@@ -64,7 +64,9 @@ class Model:
         self._lock = threading.RLock()
         for name in (AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE):
             if not (directory / name).is_file():
-                raise ModelError(f"{directory} is incomplete: it has no {name}; export or fetch the model again")
+                raise ModelError(
+                    f"{directory} is incomplete: it has no {name}; export or fetch the model again"
+                )
 
     @property
     def dim(self) -> int:
@@ -117,7 +119,9 @@ class Model:
         Raises:
             DecodeError: The file cannot be turned into sound.
         """
-        with open_audio(path, sample_rate_hz=self.front_end.sample_rate_hz, max_duration_s=max_duration_s) as stream:
+        with open_audio(
+            path, sample_rate_hz=self.front_end.sample_rate_hz, max_duration_s=max_duration_s
+        ) as stream:
             if self.card.audio.scope == "local":
                 frames = np.concatenate(list(self._stream_frames(self._log_mel_blocks(stream))))
                 segments = plan_segments(stream.info.duration_s, length_s=SEGMENT_S, hop_s=HOP_S)

@@ -16,7 +16,8 @@ from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict
-from safetensors.torch import load_file, safe_open, save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from soundseek.audio.logmel import FrontEndConfig
@@ -111,9 +112,7 @@ class CompactTrunk(nn.Module):
                 x = layer(x, frame_mask) if isinstance(layer, InvertedResidual) else layer(x)
             else:
                 x = layer(x)
-            stride = layer.stride
-            if stride > 1:
-                frame_mask = frame_mask[:, ::stride]
+            frame_mask = frame_mask[:, :: int(layer.stride)]  # type: ignore[arg-type]
         return x.mean(dim=3).transpose(1, 2), frame_mask  # mean over bands: (batch, frames, width)
 
     def save(self, path: Path, **facts: str) -> None:
@@ -174,5 +173,5 @@ class InvertedResidual(nn.Module):
         if frame_mask is not None:
             hidden = hidden * frame_mask[:, None, :, None]
         hidden = nn.functional.hardswish(self.depthwise_norm(self.depthwise(hidden)))
-        out = self.project_norm(self.project(hidden))
+        out: Tensor = self.project_norm(self.project(hidden))
         return x + out if self.residual else out

@@ -114,7 +114,9 @@ class EfficientATTrunk(nn.Module):
         """
         path = Path(path)
         if not path.is_file():
-            raise ModelError(f"no tagger weights at {path}; see docs/distillation.md for where they are published")
+            raise ModelError(
+                f"no tagger weights at {path}; see docs/distillation.md for where they are published"
+            )
         state: dict[str, Any]
         if path.suffix == ".safetensors":
             state = load_file(path)
@@ -123,9 +125,13 @@ class EfficientATTrunk(nn.Module):
         trunk = cls(width_factor)
         expected = {name: tuple(tensor.shape) for name, tensor in trunk.state_dict().items()}
         found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+        wrong = sorted(
+            name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+        )
         if wrong:
-            raise ModelError(f"{path} is not this network; missing, surplus or misshapen: {', '.join(wrong[:8])}")
+            raise ModelError(
+                f"{path} is not this network; missing, surplus or misshapen: {', '.join(wrong[:8])}"
+            )
         trunk.load_state_dict(state)
         return trunk.eval()
 
@@ -137,7 +143,9 @@ class _InvertedResidual(nn.Module):
         layers: list[nn.Module] = []
         if hidden != inputs:
             layers.append(_conv_norm(inputs, hidden, 1, 1, activation=row.activation))
-        layers.append(_conv_norm(hidden, hidden, row.kernel, row.stride, groups=hidden, activation=row.activation))
+        layers.append(
+            _conv_norm(hidden, hidden, row.kernel, row.stride, groups=hidden, activation=row.activation)
+        )
         if row.squeeze:
             layers.append(_SqueezeExcitation(hidden))
         layers.append(_conv_norm(hidden, outputs, 1, 1, activation=None))
@@ -172,7 +180,13 @@ class _Gate(nn.Module):
 
 
 def _conv_norm(
-    inputs: int, outputs: int, kernel: int, stride: int, *, groups: int = 1, activation: type[nn.Module] | None
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    stride: int,
+    *,
+    groups: int = 1,
+    activation: type[nn.Module] | None,
 ) -> nn.Sequential:
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),

@@ -1,0 +1,36 @@
+"""`soundseek distill`: a published tagger teaches soundseek's own trunk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def distill(
+    teacher: Annotated[Path, typer.Option(help="Weights of EfficientAT's mn04_as, .pt or .safetensors.")],
+    data: Annotated[Path, typer.Option(help="A data set in Clotho's layout; its captions are not read.")],
+    out: Annotated[Path, typer.Option(help="Run folder: checkpoint, metrics and trunk.safetensors.")],
+    hours: Annotated[float, typer.Option(help="Training time; a longer one continues an ended run.")] = 2.0,
+    processes: Annotated[int, typer.Option(help="Processes of one thread; as many as there are cores.")] = 2,
+    seed: Annotated[int, typer.Option(help="Of the weights and the mixtures.")] = 0,
+) -> None:
+    """Teach a compact trunk on mixtures of the development split; an interrupted run continues."""
+    from soundseek.learn.data.clotho import read_split
+    from soundseek.learn.data.waveforms import WaveformCache
+    from soundseek.learn.distill import DistillConfig
+    from soundseek.learn.distill import distill as run
+
+    config = DistillConfig(hours=hours, processes=processes, seed=seed)
+    caches = {}
+    for split in ("development", "validation"):
+        caches[split] = out / "waveforms" / split
+        typer.echo(f"decoding {split} ...", err=True)
+        WaveformCache.build(
+            [clip.path for clip in read_split(data, split)],
+            caches[split],
+            sample_rate_hz=config.trunk.front_end.sample_rate_hz,
+            report=lambda line: typer.echo(line, err=True),
+        )
+    typer.echo(str(run(teacher, caches["development"], caches["validation"], out, config)))

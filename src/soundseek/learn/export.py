@@ -1,0 +1,241 @@
+"""A trained run -> a model directory that the searching half reads, with a parity check between PyTorch and ONNX.
+
+Attention joins frames of one segment, so `audio.onnx` ends after the projector and before the mean: the searching half
+takes means over segments and keeps the frames for the moments.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from soundseek.errors import ModelError
+from soundseek.learn.dual_encoder import DualEncoder
+from soundseek.learn.encoders.bert import BertText
+from soundseek.learn.quantize import quantize_weights
+from soundseek.learn.runs import RECORD_FILE, load_run
+from soundseek.model.card import (
+    AUDIO_FILE,
+    TEXT_FILE,
+    TOKENIZER_FILE,
+    AudioTowerConfig,
+    ModelCard,
+    TextTowerConfig,
+    fingerprint,
+)
+
+Precision = Literal["fp32", "int8"]
+PARITY = 0.9999
+"""Least cosine between PyTorch's and ONNX Runtime's vectors in fp32."""
+QUANTIZED_PARITY = 0.99
+"""The same for int8 weights; what they cost in retrieval is measured by `soundseek evaluate`."""
+
+_SENTENCES = (
+    "a dog",
+    "a dog barks while it rains",
+    "Birds chirp and pigeons vocalize as a vehicle passes by",
+    "",
+    "someone types quickly on a mechanical keyboard, then a door is closed and footsteps fade away",
+)
+
+
+def export_run(
+    run: Path, out: Path, *, precision: Precision = "fp32", name: str | None = None
+) -> dict[str, float]:
+    """Write the model directory of a trained run.
+
+    Args:
+        run: A run folder of `soundseek train`.
+        out: The model directory; made if missing, files of an earlier export are replaced.
+        precision: Of the text tower's matrices. The audio tower is small and stays fp32.
+        name: What the model is called; the recipe's name by default.
+
+    Returns:
+        Least cosine between PyTorch and ONNX Runtime: `audio`, `text` (fp32) and `text_int8` if asked for.
+
+    Raises:
+        ModelError: The run is incomplete, or the exported networks disagree with the trained ones.
+    """
+    model, recipe = load_run(run)
+    trunk: Any = model.trunk
+    text: Any = model.text
+    out.mkdir(parents=True, exist_ok=True)
+    context = 0 if recipe.audio.attention != "none" else trunk.context_frames
+    audio = AudioTowerConfig(
+        frame_hop=trunk.frame_hop,
+        scope=trunk.scope if recipe.audio.attention == "none" else "clip",
+        context_frames=context,
+        min_frames=trunk.min_frames,
+    )
+    with _quiet():
+        parity = {"audio": _export_audio(model, out / AUDIO_FILE, trunk)}
+        parity |= _export_text(model, out / TEXT_FILE, precision)
+    _save_tokenizer(text, out / TOKENIZER_FILE)
+    weights = {key: value.contiguous().clone() for key, value in _own_weights(model).items()}
+    save_file(weights, out / "model.safetensors", metadata={"recipe": recipe.model_dump_json()})
+    record = (
+        json.loads((run / RECORD_FILE).read_text(encoding="utf-8")) if (run / RECORD_FILE).is_file() else {}
+    )
+    card = ModelCard(
+        name=name or recipe.name,
+        version="1",
+        dim=recipe.dim,
+        front_end=trunk.front_end,
+        audio=audio,
+        text=TextTowerConfig(max_tokens=text.max_tokens),
+        fingerprint=fingerprint(out, trunk.front_end),
+        license=recipe.card.license,
+        summary=recipe.card.summary,
+        training={"precision": precision, "parity": parity, **record},
+    )
+    card.write(out)
+    return parity
+
+
+class AudioToFrames(nn.Module):
+    """Log-mel `(1, time, mel)` -> projected frames `(1, frames, dim)`: what `audio.onnx` is."""
+
+    def __init__(self, model: DualEncoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        trunk: Any = self.model.trunk
+        return self.model.project_frames(*trunk(log_mel))
+
+
+class TextToEmbedding(nn.Module):
+    """Token ids and mask `(batch, token)` -> embeddings `(batch, dim)`: what `text.onnx` is."""
+
+    def __init__(self, model: DualEncoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return self.model.encode_text(input_ids, attention_mask.bool())
+
+
+def _export_audio(model: DualEncoder, path: Path, trunk: Any) -> float:
+    network = AudioToFrames(model).eval()
+    num_mels = trunk.front_end.num_mels
+    generator = torch.Generator().manual_seed(0)
+    example = torch.randn(1, 16 * trunk.frame_hop, num_mels, generator=generator)
+    frames = torch.export.Dim("time", min=trunk.min_frames, max=1_000_000)
+    _to_onnx(network, (example,), path, ["log_mel"], "frames", {"log_mel": {1: frames}})
+    worst = 1.0
+    for length in (trunk.min_frames, 1000, 1777):
+        log_mel = torch.randn(1, length, num_mels, generator=generator)
+        with torch.no_grad():
+            expected = network(log_mel)[0].numpy()
+        worst = min(worst, _least_cosine(expected, _run(path, {"log_mel": log_mel.numpy()})[0]))
+    return _accepted("audio", worst, PARITY)
+
+
+def _export_text(model: DualEncoder, path: Path, precision: Precision) -> dict[str, float]:
+    network = TextToEmbedding(model).eval()
+    text: Any = model.text
+    ids, mask = text.tokenize(list(_SENTENCES[:3]))
+    shapes = {
+        name: {
+            0: torch.export.Dim("batch", min=1, max=4096),
+            1: torch.export.Dim("token", min=2, max=text.max_tokens),
+        }
+        for name in ("input_ids", "attention_mask")
+    }
+    _to_onnx(network, (ids, mask.long()), path, ["input_ids", "attention_mask"], "text_embedding", shapes)
+    parity = {"text": _accepted("text", _text_parity(network, text, path), PARITY)}
+    if precision == "int8":
+        quantize_weights(path)
+        parity["text_int8"] = _accepted("text (int8)", _text_parity(network, text, path), QUANTIZED_PARITY)
+    return parity
+
+
+def _text_parity(network: nn.Module, text: BertText, path: Path) -> float:
+    worst = 1.0
+    for batch in (_SENTENCES[:1], _SENTENCES):
+        ids, mask = text.tokenize(list(batch))
+        with torch.no_grad():
+            expected = network(ids, mask.long()).numpy()
+        found = _run(path, {"input_ids": ids.numpy(), "attention_mask": mask.long().numpy()})
+        worst = min(worst, _least_cosine(expected, found))
+    return worst
+
+
+def _to_onnx(
+    network: nn.Module,
+    example: tuple[Tensor, ...],
+    path: Path,
+    inputs: list[str],
+    output: str,
+    shapes: dict[str, Any],
+) -> None:
+    torch.onnx.export(
+        network,
+        example,
+        str(path),
+        input_names=inputs,
+        output_names=[output],
+        dynamic_shapes=shapes,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+
+
+def _run(path: Path, feeds: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    result: npt.NDArray[np.float32] = session.run(None, feeds)[0]
+    return result
+
+
+def _least_cosine(expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> float:
+    if expected.shape != found.shape:
+        raise ModelError(f"the exported network gives {found.shape}, the trained one {expected.shape}")
+    norms = np.linalg.norm(expected, axis=-1) * np.linalg.norm(found, axis=-1)
+    return float(((expected * found).sum(axis=-1) / np.maximum(norms, 1e-12)).min())
+
+
+def _accepted(part: str, cosine: float, least: float) -> float:
+    if not cosine >= least:
+        raise ModelError(
+            f"{part}: ONNX Runtime agrees with PyTorch only to a cosine of {cosine:.6f}, below {least}"
+        )
+    return cosine
+
+
+def _own_weights(model: DualEncoder) -> dict[str, Tensor]:
+    """Everything but the text tower, which is in `text.onnx` and is published elsewhere."""
+    return {key: value for key, value in model.state_dict().items() if not key.startswith("text.")}
+
+
+def _save_tokenizer(text: BertText, path: Path) -> None:
+    """The fast tokenizer's own file, without padding and truncation: the embedder sets both."""
+    backend = text.tokenizer.backend_tokenizer
+    backend.no_padding()
+    backend.no_truncation()
+    backend.save(str(path))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter reports its progress on stdout and warns of its own deprecations."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

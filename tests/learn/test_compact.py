@@ -1,0 +1,86 @@
+"""The compact trunk: local frames, silent padding, and a file that says what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from soundseek.errors import ModelError
+from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk, StageConfig
+
+
+@pytest.fixture(scope="module")
+def trunk() -> CompactTrunk:
+    torch.manual_seed(0)
+    trunk = CompactTrunk()
+    for module in trunk.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0  # one pass gives norms that fit the activations, as training does
+    trunk.train()
+    with torch.no_grad():
+        trunk(torch.randn(4, 320, 128))
+    return trunk.eval()
+
+
+@torch.no_grad()
+def test_padding_does_not_change_a_real_frame(trunk: CompactTrunk) -> None:
+    log_mel = torch.randn(2, 640, 128, generator=torch.Generator().manual_seed(1))
+    mask = torch.ones(2, 640, dtype=torch.bool)
+    mask[1, 416:] = False
+    frames, frame_mask = trunk(log_mel, mask)
+    alone, _ = trunk(log_mel[1:, :416])
+    assert frame_mask.sum(dim=1).tolist() == [20, 13]
+    torch.testing.assert_close(frames[1, :13], alone[0], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_a_frame_depends_on_its_neighbourhood_alone(trunk: CompactTrunk) -> None:
+    log_mel = torch.randn(1, 2048, 128, generator=torch.Generator().manual_seed(2))
+    other = log_mel.clone()
+    frame, hop = 30, trunk.frame_hop
+    near, far = frame * hop - trunk.context_frames, (frame + 1) * hop + trunk.context_frames
+    other[:, :near] += 1
+    other[:, far:] -= 1
+    before, after = trunk(log_mel)[0], trunk(other)[0]
+    torch.testing.assert_close(before[0, frame], after[0, frame], atol=1e-5, rtol=0)
+    assert (before[0, 10] - after[0, 10]).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_a_long_clip_in_chunks_gives_the_frames_of_one_pass(trunk: CompactTrunk) -> None:
+    log_mel = torch.randn(1, 3200, 128, generator=torch.Generator().manual_seed(3))
+    context, hop = trunk.context_frames, trunk.frame_hop
+    whole = trunk(log_mel)[0]
+    chunk = trunk(log_mel[:, 1600 - context : 2240 + context])[0]
+    skip = context // hop
+    torch.testing.assert_close(whole[:, 50:70], chunk[:, skip : skip + 20], atol=1e-5, rtol=0)
+
+
+def test_it_is_as_small_as_it_says_and_has_a_frame_every_320_ms(trunk: CompactTrunk) -> None:
+    assert 0.8e6 < sum(parameter.numel() for parameter in trunk.parameters()) < 1.1e6
+    assert trunk.frame_hop * trunk.front_end.hop_s == pytest.approx(0.32)
+    assert trunk(torch.zeros(1, 33, 128))[0].shape == (1, 2, trunk.width)
+
+
+@torch.no_grad()
+def test_a_saved_trunk_loads_as_it_was(tmp_path: Path) -> None:
+    config = CompactConfig(
+        width=16, stages=(StageConfig(width=8, expansion=2, kernel=3, stride=2, blocks=1),)
+    )
+    trunk = CompactTrunk(config).eval()
+    trunk.save(tmp_path / "trunk.safetensors", steps="3")
+    loaded = CompactTrunk.load(tmp_path / "trunk.safetensors")
+    assert loaded.config == config
+    log_mel = torch.randn(1, 64, 128)
+    torch.testing.assert_close(loaded(log_mel)[0], trunk(log_mel)[0])
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="soundseek distill"):
+        CompactTrunk.load(tmp_path / "missing.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ModelError, match="no compact trunk"):
+        CompactTrunk.load(tmp_path / "other.safetensors")

@@ -1,0 +1,114 @@
+"""Distillation at toy size: the loss falls, two processes agree, an interrupted run goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import save_file
+
+from soundseek.audio.logmel import LogMel
+from soundseek.learn.data.waveforms import WaveformCache
+from soundseek.learn.distill import (
+    CHECKPOINT,
+    METRICS,
+    DistillConfig,
+    Student,
+    Teacher,
+    distill,
+    distillation_loss,
+    draw_batch,
+    learning_rate_factor,
+)
+from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk, StageConfig
+from soundseek.learn.encoders.efficientat import EfficientATTrunk
+from soundseek.learn.mixtures import MelDamage
+
+TINY = CompactConfig(
+    stem_width=4,
+    width=16,
+    stages=tuple(StageConfig(width=8, expansion=1, kernel=3, stride=2, blocks=1) for _ in range(3)),
+)
+
+
+@pytest.fixture(scope="module")
+def teacher_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    file = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    save_file(EfficientATTrunk().state_dict(), file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    for number in range(3):
+        tone = np.sin(np.arange(64_000) * 2 * np.pi * 300 * (number + 1) / 32_000) * 0.3
+        soundfile.write(folder / f"{number}.wav", tone, 32_000)
+    WaveformCache.build(sorted(folder.glob("*.wav")), folder / "cache", sample_rate_hz=32_000)
+    return folder / "cache"
+
+
+def test_a_student_that_hears_one_batch_again_and_again_learns_it(teacher_file: Path, clips: Path) -> None:
+    torch.manual_seed(0)
+    config = DistillConfig(trunk=TINY, tags_weight=0.0)  # a random teacher's tags are all near one half
+    student = Student(CompactTrunk(TINY), 384)
+    teacher = Teacher(EfficientATTrunk.load(teacher_file)).eval()
+    log_mel = LogMel(TINY.front_end)
+    batch = draw_batch(
+        WaveformCache(clips), log_mel, MelDamage(TINY.front_end), 12.0, np.random.default_rng(0)
+    )
+    teacher.standardise([batch.clean])
+    targets = teacher(batch.clean)
+    optimizer = torch.optim.Adam(student.parameters(), 1e-2)
+    losses = []
+    for _ in range(30):
+        loss = distillation_loss(student(batch.damaged), targets, config)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_teacher_with_folded_norms_says_what_the_teacher_says(teacher_file: Path) -> None:
+    trunk = EfficientATTrunk.load(teacher_file)
+    teacher = Teacher(trunk).eval()
+    log_mel = torch.randn(2, 96, 128)
+    with torch.no_grad():
+        frames, _ = trunk(log_mel)
+        found = teacher(log_mel)
+    torch.testing.assert_close(found.frames, frames, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(found.logits, trunk.logits(frames), atol=1e-4, rtol=1e-3)
+
+
+def test_the_learning_rate_warms_up_holds_and_ends_at_nothing() -> None:
+    config = DistillConfig(warmup_steps=10)
+    assert learning_rate_factor(0, 0.0, config) == pytest.approx(0.1)
+    assert learning_rate_factor(500, 0.4, config) == 1.0
+    assert learning_rate_factor(500, 0.75, config) == pytest.approx(0.5)
+    assert learning_rate_factor(500, 1.0, config) == 0.0
+
+
+def test_two_processes_distil_and_an_ended_run_goes_on(
+    teacher_file: Path, clips: Path, tmp_path: Path
+) -> None:
+    short = DistillConfig(hours=4 / 3600, processes=2, batch_s=6.0, trunk=TINY)
+    trunk = distill(teacher_file, clips, clips, tmp_path, short)
+    first = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert first["step"] > 0 and CompactTrunk.load(trunk).config == TINY
+    distill(teacher_file, clips, clips, tmp_path, short.model_copy(update={"hours": 7 / 3600}))
+    second = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert second["step"] > first["step"]
+    torch.testing.assert_close(second["teacher_mean"], first["teacher_mean"])
+    rows = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
+    assert [row["step"] for row in rows] == [first["step"], second["step"]]
+    assert all(
+        -1 <= row["cosine"] <= 1 and 0 <= row["tag_map"] <= 1
+        for row in rows
+        if row["tag_map"] == row["tag_map"]
+    )
