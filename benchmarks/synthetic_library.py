@@ -1,0 +1,54 @@
+"""A library of random vectors, as large as wanted, in the store that users have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from soundseek.library.store.base import Changes, Match, ModelIdentity, Sound, SoundFile
+from soundseek.library.store.sqlite import SqliteStore
+
+SEGMENTS_PER_FILE = 4
+
+
+@contextmanager
+def filled_store(directory: Path, rows: int, dim: int) -> Iterator[Callable[[np.ndarray], list[Match]]]:
+    """A function that asks a store of `rows` segments, four a file, for its ten best files."""
+    store = SqliteStore.open(directory, identity=ModelIdentity("random", "0" * 12, dim))
+    generator = np.random.default_rng(0)
+    with store.writing():
+        for first in range(0, rows // SEGMENTS_PER_FILE, 1000):
+            last = min(first + 1000, rows // SEGMENTS_PER_FILE)
+            store.commit(Changes(sounds=[_sound(number, dim, generator) for number in range(first, last)]))
+    try:
+        yield lambda query: store.search(query, k=10)
+    finally:
+        store.close()
+
+
+def _sound(number: int, dim: int, generator: np.random.Generator) -> Sound:
+    vectors = generator.standard_normal((SEGMENTS_PER_FILE, dim)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    starts = np.arange(SEGMENTS_PER_FILE)
+    file = SoundFile(
+        path=f"/sounds/{number:07}.wav",
+        size_bytes=number + 1,
+        mtime_ns=number,
+        content_hash=number.to_bytes(16, "big"),
+        format="WAV",
+        sample_rate_hz=44_100,
+        channels=2,
+        duration_s=10.0 + 5.0 * SEGMENTS_PER_FILE,
+        truncated=False,
+        frame_s=10.0,
+    )
+    return Sound(
+        file=file,
+        times_s=np.stack([starts * 5.0, starts * 5.0 + 10.0], axis=1),
+        vectors=vectors,
+        frames=vectors.astype(np.float16),
+        spans=np.stack([starts, starts + 1], axis=1),
+    )
