@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +60,11 @@ def sound_number(number: int) -> Sound:
     return sound_of_vectors(f"/sounds/{number:06d}.wav", unit_rows(generator, 1 + number % 4))
 
 
-def ingest_for_ever(directory: str) -> None:
+def ingest_for_ever(directory: str, started: Connection | None = None) -> None:
     """Commit batches of numbered sounds, replace and remove some, compact: until killed."""
+    sound_number(0)  # whatever is imported late is imported now
+    if started is not None:
+        started.send("started")
     store = SqliteStore.open(Path(directory), identity=IDENTITY)
     with store.writing():
         known = store.states("/sounds")

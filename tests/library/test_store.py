@@ -152,9 +152,9 @@ def test_a_touched_file_only_changes_its_time(store: VectorStore) -> None:
 
 def test_one_path_may_be_left_out(store: VectorStore) -> None:
     commit(store, sound_of_vectors("/a.wav", np.stack([EAST])), sound_of_vectors("/b.wav", np.stack([EAST])))
-    assert paths(store, EAST, leave_out="/a.wav") == ["/b.wav"]
-    assert set(paths(store, EAST, leave_out="/unknown.wav")) == {"/a.wav", "/b.wav"}
-    assert paths(store, EAST, leave_out="/a.wav", where=parse_where("name = a.wav")) == []
+    assert paths(store, EAST, leave_out=["/a.wav"]) == ["/b.wav"]
+    assert set(paths(store, EAST, leave_out=["/unknown.wav"])) == {"/a.wav", "/b.wav"}
+    assert paths(store, EAST, leave_out=["/a.wav"], where=parse_where("name = a.wav")) == []
 
 
 def test_the_frames_of_a_match_average_to_its_score(store: VectorStore) -> None:

@@ -5,7 +5,7 @@ Paths are `str` as `os.fsdecode` makes them, so that a name that is not valid UT
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -19,6 +19,10 @@ from soundseek.library.filters import Condition
 FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 Per = Literal["file", "segment"]
+
+
+class NoLibraryError(LibraryError):
+    """There is no library at a location (yet)."""
 
 
 @dataclass(frozen=True)
@@ -249,6 +253,10 @@ class VectorStore(Protocol):
         """All that was heard in one file."""
         ...
 
+    def vectors(self, path: str) -> tuple[FloatArray, FloatArray] | None:
+        """`(segments, 2)` times in seconds and `(segments, dim)` vectors of one file."""
+        ...
+
     def search(
         self,
         query: FloatArray,
@@ -256,7 +264,7 @@ class VectorStore(Protocol):
         k: int,
         per: Per = "file",
         where: Condition | None = None,
-        leave_out: str | None = None,
+        leave_out: Collection[str] = (),
     ) -> list[Match]:
         """The best `k`, exactly, best first.
 
@@ -265,7 +273,7 @@ class VectorStore(Protocol):
             k: How many.
             per: "file" keeps the best segment of each file; "segment" ranks every segment.
             where: Only files that fulfil it.
-            leave_out: A path that never answers (the example itself).
+            leave_out: Paths that do not answer (the examples of the query).
         """
         ...
 

@@ -35,6 +35,21 @@ class Maps:
     frames: FloatArray
 
 
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What one version of a library counts.
+
+    Attributes:
+        version: Grows with every commit.
+        maps: The committed rows.
+        live: `(rows,)` True for rows of files that are still there; None = all.
+    """
+
+    version: int
+    maps: Maps
+    live: npt.NDArray[np.bool_] | None
+
+
 class Generation:
     """Three row files with one number.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -154,6 +154,11 @@ class MemoryStore:
         with self._mutex:
             return self._sounds.get(path)
 
+    def vectors(self, path: str) -> tuple[FloatArray, FloatArray] | None:
+        """Times and vectors of one file."""
+        sound = self.read(path)
+        return (sound.times_s, sound.vectors) if sound else None
+
     def search(
         self,
         query: FloatArray,
@@ -161,14 +166,14 @@ class MemoryStore:
         k: int,
         per: Per = "file",
         where: Condition | None = None,
-        leave_out: str | None = None,
+        leave_out: Collection[str] = (),
     ) -> list[Match]:
         """The best `k` segments, or files by their best segment."""
         vectors, owners, segments, sounds = self._rows()
         allowed: npt.NDArray[np.bool_] | None = None
-        if where is not None or leave_out is not None:
+        if where is not None or leave_out:
             kept = [
-                (where is None or holds(where, sound.file)) and sound.file.path != leave_out
+                (where is None or holds(where, sound.file)) and sound.file.path not in leave_out
                 for sound in sounds
             ]
             allowed = np.array(kept, dtype=np.bool_)[owners]

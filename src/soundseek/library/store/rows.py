@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,16 @@ def expand_ranges(first: npt.NDArray[np.int64], count: npt.NDArray[np.int64]) ->
     """
     starts = np.cumsum(count) - count
     return np.repeat(first - starts, count) + np.arange(int(count.sum()), dtype=np.int64)
+
+
+def rows_without(num_rows: int, dead: Sequence[tuple[int, int]]) -> npt.NDArray[np.bool_] | None:
+    """`(rows,)` False in the ranges `(first row, number of rows)` that are dead; None when there are none."""
+    if not dead:
+        return None
+    ranges = np.array(dead, dtype=np.int64)
+    live = np.ones(num_rows, dtype=np.bool_)
+    live[expand_ranges(ranges[:, 0], ranges[:, 1])] = False
+    return live
 
 
 def sync_directory(directory: Path) -> None:

@@ -18,9 +18,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from soundseek.library.store.base import (
     IntArray,
     Match,
     ModelIdentity,
+    NoLibraryError,
     Per,
     Sound,
     SoundFile,
@@ -45,11 +45,10 @@ from soundseek.library.store.base import (
     check_sound,
 )
 from soundseek.library.store.exact import best_rows
-from soundseek.library.store.generation import Generation, Maps
+from soundseek.library.store.generation import Generation, Snapshot
 from soundseek.library.store.lock import write_lock
-from soundseek.library.store.rows import expand_ranges
+from soundseek.library.store.rows import rows_without
 from soundseek.library.store.statements import (
-    Mask,
     allowed_rows,
     apply_changes,
     create_tables,
@@ -64,17 +63,8 @@ from soundseek.library.store.statements import (
 )
 
 BUSY_TIMEOUT_S = 30.0
-# Below this many rows one thread is done before a second has started.
+# Below this many rows one thread is done before a second one has started.
 THREADED_ROWS = 200_000
-
-
-@dataclass(frozen=True, eq=False)
-class _Snapshot:
-    """The rows that one version of the library counts; `live` marks those of present files, None = all."""
-
-    version: int
-    maps: Maps
-    live: Mask | None
 
 
 class SqliteStore:
@@ -86,7 +76,7 @@ class SqliteStore:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._mutex = threading.Lock()
-        self._cached: _Snapshot | None = None
+        self._cached: Snapshot | None = None
         self._writer: int | None = None
         self._closed = False
 
@@ -104,21 +94,12 @@ class SqliteStore:
         Raises:
             LibraryError: There is no library, it was filled by another model, or it cannot be read.
         """
-        exists = (directory / schema.DATABASE_FILE).is_file()
-        if not exists and (identity is None or not create):
-            raise LibraryError(f"{directory} holds no library yet; make one with: soundseek index FOLDER")
-        with _explained(directory):
-            directory.mkdir(parents=True, exist_ok=True)
-            connection = _connect(directory)
-            try:
-                about = read_about(connection)
-                if not about and identity is not None and create:
-                    create_tables(connection, identity)
-                    about = read_about(connection)
-            finally:
-                connection.close()
+        about: dict[str, str] = {}
+        if (directory / schema.DATABASE_FILE).is_file() or (identity is not None and create):
+            with _explained(directory):
+                about = _read_or_create(directory, identity if create else None)
         if not about:
-            raise LibraryError(f"{directory} holds no library yet; make one with: soundseek index FOLDER")
+            raise NoLibraryError(f"{directory} holds no library yet; make one with: soundseek index FOLDER")
         if about["format"] != schema.FORMAT:
             raise LibraryError(
                 f"{directory} has library format {about['format']}, this soundseek reads {schema.FORMAT}; "
@@ -239,6 +220,16 @@ class SqliteStore:
                 spans=np.stack([records["first_frame"], records["last_frame"]], axis=1) - frames.start,
             )
 
+    def vectors(self, path: str) -> tuple[FloatArray, FloatArray] | None:
+        """Times and vectors of one file, copied out of the maps."""
+        with self._reading() as (connection, snapshot):
+            found = file_and_place(connection, path)
+            if found is None:
+                return None
+            records = snapshot.maps.segments[found[1]]
+            times_s = np.stack([records["start_s"], records["end_s"]], axis=1)
+            return times_s, snapshot.maps.vectors[found[1]].copy()
+
     def search(
         self,
         query: FloatArray,
@@ -246,7 +237,7 @@ class SqliteStore:
         k: int,
         per: Per = "file",
         where: Condition | None = None,
-        leave_out: str | None = None,
+        leave_out: Collection[str] = (),
     ) -> list[Match]:
         """The best `k` segments, or files by their best segment."""
         with self._reading() as (connection, snapshot):
@@ -311,7 +302,7 @@ class SqliteStore:
             return self._connection().execute(sql, values).fetchall()
 
     @contextmanager
-    def _reading(self) -> Iterator[tuple[sqlite3.Connection, _Snapshot]]:
+    def _reading(self) -> Iterator[tuple[sqlite3.Connection, Snapshot]]:
         """SQL and row files of one and the same version, however busy a writer is."""
         connection = self._connection()
         with _explained(self.directory):
@@ -321,7 +312,7 @@ class SqliteStore:
             finally:
                 connection.execute("ROLLBACK")
 
-    def _begin(self, connection: sqlite3.Connection) -> _Snapshot:
+    def _begin(self, connection: sqlite3.Connection) -> Snapshot:
         attempts = 5
         while True:
             connection.execute("BEGIN")
@@ -337,26 +328,33 @@ class SqliteStore:
                 connection.execute("ROLLBACK")
                 raise
 
-    def _snapshot(self, connection: sqlite3.Connection) -> _Snapshot:
+    def _snapshot(self, connection: sqlite3.Connection) -> Snapshot:
         state = read_state(connection)
         with self._mutex:
             if self._cached is not None and self._cached.version == state.version:
                 return self._cached
         maps = self._generation(state.generation).map(state.num_rows, state.num_frames)
-        live = None
-        if state.dead_rows:
-            dead = np.array(
-                connection.execute("SELECT first_row, num_rows FROM dead").fetchall(), dtype=np.int64
-            )
-            live = np.ones(state.num_rows, dtype=np.bool_)
-            live[expand_ranges(dead[:, 0], dead[:, 1])] = False
-        snapshot = _Snapshot(state.version, maps, live)
+        dead = (
+            connection.execute("SELECT first_row, num_rows FROM dead").fetchall() if state.dead_rows else []
+        )
+        snapshot = Snapshot(state.version, maps, rows_without(state.num_rows, dead))
         with self._mutex:
             self._cached = snapshot
         return snapshot
 
     def _generation(self, number: int) -> Generation:
         return Generation(self.directory, self._identity.dim, number)
+
+
+def _read_or_create(directory: Path, identity: ModelIdentity | None) -> dict[str, str]:
+    directory.mkdir(parents=True, exist_ok=True)
+    connection = _connect(directory)
+    try:
+        if identity is not None and not read_about(connection):
+            create_tables(connection, identity)
+        return read_about(connection)
+    finally:
+        connection.close()
 
 
 def _connect(directory: Path) -> sqlite3.Connection:

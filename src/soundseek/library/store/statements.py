@@ -6,7 +6,7 @@ Every value travels as a parameter; only column lists and placeholders are paste
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -152,7 +152,11 @@ def _forget(connection: Connection, path: bytes) -> int:
 
 
 def allowed_rows(
-    connection: Connection, live: Mask | None, num_rows: int, where: Condition | None, leave_out: str | None
+    connection: Connection,
+    live: Mask | None,
+    num_rows: int,
+    where: Condition | None,
+    leave_out: Collection[str],
 ) -> Mask | None:
     """`(rows,)` True where a row may answer; None when all may.
 
@@ -161,7 +165,7 @@ def allowed_rows(
         live: `(rows,)` True for rows of files that are still there; None = all.
         num_rows: Committed rows.
         where: Only files that fulfil it.
-        leave_out: A path that may not answer.
+        leave_out: Paths that may not answer.
     """
     mask = live
     if where is not None:
@@ -170,13 +174,11 @@ def allowed_rows(
         kept = np.array(ranges, dtype=np.int64).reshape(-1, 2)
         mask = np.zeros(num_rows, dtype=np.bool_)
         mask[expand_ranges(kept[:, 0], kept[:, 1])] = True
-    if leave_out is not None:
-        row = connection.execute(
-            "SELECT first_row, num_rows FROM files WHERE path = ?", (os.fsencode(leave_out),)
-        ).fetchone()
-        if row is not None:
+    for path in leave_out:
+        found = file_and_place(connection, path)
+        if found is not None:
             mask = np.ones(num_rows, dtype=np.bool_) if mask is None else mask.copy()
-            mask[row[0] : row[0] + row[1]] = False
+            mask[found[1]] = False
     return mask
 
 

@@ -1,0 +1,98 @@
+"""A query vector -> hits, each with the moments that carried it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from soundseek.library.filters import Condition
+from soundseek.library.store.base import FloatArray, Match, Per, VectorStore
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One place where a sound was found.
+
+    Attributes:
+        path: The file.
+        start_s: Where the segment starts.
+        end_s: Where it ends.
+        score: Cosine of the query and the segment, -1 to 1.
+        moments: The score of each frame from `start_s` to `end_s`; their mean is `score`.
+        duration_s: Length of the whole file.
+        moment_s: The middle of the best frame, in seconds from the file's beginning.
+        sample_rate_hz: The file's own rate.
+        format: "WAV", "OGG/VORBIS" ...
+    """
+
+    path: str
+    start_s: float
+    end_s: float
+    score: float
+    moments: tuple[float, ...]
+    duration_s: float = 0.0
+    moment_s: float = 0.0
+    sample_rate_hz: int = 0
+    format: str = ""
+
+
+def find(
+    store: VectorStore,
+    query: FloatArray,
+    *,
+    k: int,
+    per: Per = "file",
+    where: Condition | None = None,
+    leave_out: Collection[str] = (),
+) -> list[Hit]:
+    """The best `k` hits, best first.
+
+    Args:
+        store: What is searched.
+        query: `(dim,)` unit norm.
+        k: How many hits.
+        per: "file" gives each file's best segment, "segment" all segments.
+        where: Only files that fulfil it.
+        leave_out: Paths that do not answer.
+    """
+    matches = store.search(query, k=k, per=per, where=where, leave_out=leave_out)
+    return [_hit(match, query) for match in matches]
+
+
+def _hit(match: Match, query: FloatArray) -> Hit:
+    moments = moments_of(match.frames, query)
+    file = match.file
+    best_s = match.start_s + (int(moments.argmax()) + 0.5) * file.frame_s
+    return Hit(
+        path=file.path,
+        start_s=match.start_s,
+        end_s=match.end_s,
+        score=match.score,
+        moments=tuple(moments.tolist()),
+        duration_s=file.duration_s,
+        moment_s=min(best_s, match.end_s),
+        sample_rate_hz=file.sample_rate_hz,
+        format=file.format,
+    )
+
+
+def moments_of(frames: FloatArray, query: FloatArray) -> FloatArray:
+    """The part of each frame in a segment's score: `(frames,)`, whose mean is the score.
+
+    The projector is linear, so the segment's vector is `mean(frames) / |mean(frames)|`, and with it
+    `query · vector = mean(query · frame) / |mean(frames)|`: exact but for the float16 that both lie in.
+
+    Args:
+        frames: `(frames, dim)` of one segment, not normalised.
+        query: `(dim,)`.
+
+    Example:
+        >>> moments_of(np.array([[3.0, 0.0], [0.0, 1.0]]), np.array([1.0, 0.0])).round(3).tolist()
+        [1.897, 0.0]
+    """
+    heard = np.asarray(frames, np.float32)
+    norm = max(float(np.linalg.norm(heard.mean(axis=0))), 1e-12)
+    moments: FloatArray = heard @ query.astype(np.float32) / norm
+    return moments

@@ -1,0 +1,346 @@
+"""What only files on a disk can do: survive kills, serve readers beside a writer, compact, be damaged."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import shutil
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from library.stores import (
+    DIM,
+    IDENTITY,
+    ingest_for_ever,
+    sound_number,
+    sound_of_vectors,
+    unit_rows,
+)
+
+from soundseek.errors import LibraryError, UsageError
+from soundseek.library.store import open_store
+from soundseek.library.store.base import Changes, NoLibraryError
+from soundseek.library.store.sqlite import SqliteStore
+
+EAST = np.eye(DIM, dtype=np.float32)[0]
+KILLS = 100
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "library"
+
+
+@pytest.fixture
+def store(folder: Path) -> Iterator[SqliteStore]:
+    with open_closing(folder) as opened:
+        yield opened
+
+
+class open_closing:
+    def __init__(self, folder: Path) -> None:
+        self.store = SqliteStore.open(folder, identity=IDENTITY)
+
+    def __enter__(self) -> SqliteStore:
+        return self.store
+
+    def __exit__(self, *exception: object) -> None:
+        self.store.close()
+
+
+def commit(store: SqliteStore, *numbers: int, **changes: object) -> None:
+    with store.writing():
+        store.commit(Changes(sounds=[sound_number(n) for n in numbers], **changes))  # type: ignore[arg-type]
+
+
+def check_every_row(folder: Path) -> int:
+    """Every committed file reads back as its number says, and is found by its own vector; how many."""
+    store = SqliteStore.open(folder, identity=IDENTITY)
+    paths = sorted(store.states("/"))
+    for path in paths:
+        expected, read = sound_number(int(Path(path).stem)), store.read(path)
+        assert read is not None
+        np.testing.assert_array_equal(read.vectors, expected.vectors.astype(np.float16))
+        np.testing.assert_array_equal(read.frames, expected.frames.astype(np.float16))
+        np.testing.assert_array_equal(read.spans, expected.spans)
+    for path in paths[-3:]:
+        (best,) = store.search(sound_number(int(Path(path).stem)).vectors[0], k=1)
+        assert best.file.path == path
+    store.close()
+    return len(paths)
+
+
+@pytest.fixture
+def folder_in_memory(tmp_path: Path) -> Iterator[Path]:
+    """A folder where fsync costs nothing, if there is one: what a kill leaves behind is the same."""
+    shared = Path("/dev/shm")
+    if not os.access(shared, os.W_OK):
+        yield tmp_path / "library"
+        return
+    with tempfile.TemporaryDirectory(dir=shared) as folder:
+        yield Path(folder) / "library"
+
+
+def test_a_hundred_kills_at_random_moments_lose_nothing_that_was_committed(folder_in_memory: Path) -> None:
+    folder = folder_in_memory
+    SqliteStore.open(folder, identity=IDENTITY).close()
+    # The fork server imports the heavy things once, so that the time goes into writing.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["numpy.random", "soundseek.library.store.sqlite"])
+    chance = random.Random(0)
+    versions = set()
+    for _ in range(KILLS):
+        ours, theirs = context.Pipe()
+        process = context.Process(target=ingest_for_ever, args=(str(folder), theirs))
+        process.start()
+        assert ours.recv() == "started"
+        time.sleep(chance.uniform(0, 0.08))
+        process.kill()
+        process.join()
+        files = check_every_row(folder)
+        versions.add(files)
+        if files > 150:  # keep the check of every row quick
+            with open_closing(folder) as store:
+                commit(store, removed=list(store.states("/"))[50:])
+    assert len(versions) > 20, "the ingest hardly ever got to a commit: this tested nothing"
+    with open_closing(folder) as store:
+        commit(store, 999_999)
+        assert store.read("/sounds/999999.wav") is not None
+
+
+def test_bytes_behind_the_last_committed_row_are_not_seen_and_then_cut_off(folder: Path) -> None:
+    with open_closing(folder) as store:
+        commit(store, 1)
+    for name in ("vectors.1.f16", "frames.1.f16", "segments.1.rows"):
+        with (folder / name).open("ab") as handle:
+            handle.write(b"\xff" * 333)
+    assert check_every_row(folder) == 1
+    with open_closing(folder) as store:
+        commit(store, 2)
+    assert check_every_row(folder) == 2
+    assert (folder / "vectors.1.f16").stat().st_size == (2 + 3) * DIM * 2
+
+
+def test_a_commit_that_fails_in_sql_leaves_the_library_as_it_was(folder: Path, store: SqliteStore) -> None:
+    commit(store, 1)
+    broken = sound_number(2)
+    broken = replace(broken, file=replace(broken.file, size_bytes=2**70))  # too large for SQLite
+    with store.writing(), pytest.raises(OverflowError):
+        store.commit(Changes(sounds=[sound_number(3), broken], removed=["/sounds/000001.wav"]))
+    assert check_every_row(folder) == 1
+    commit(store, 4)
+    assert check_every_row(folder) == 2
+
+
+def test_a_library_is_found_again_with_all_it_held(folder: Path) -> None:
+    with open_closing(folder) as store:
+        commit(store, *range(20))
+    reopened = SqliteStore.open(folder, create=False)
+    assert reopened.identity == IDENTITY
+    assert check_every_row(folder) == 20
+    reopened.close()
+
+
+def test_another_models_vectors_are_refused(folder: Path, store: SqliteStore) -> None:
+    other = replace(IDENTITY, name="other", fingerprint="ba9876543210")
+    message = r"filled by the model toy \(0123456789ab, 8 dimensions\), not by other .* --library DIR"
+    with pytest.raises(LibraryError, match=message):
+        SqliteStore.open(folder, identity=other)
+    with pytest.raises(LibraryError, match="not by toy"):
+        SqliteStore.open(folder, identity=replace(IDENTITY, dim=16))
+
+
+def test_a_reader_beside_a_writer_always_sees_a_whole_version(folder: Path) -> None:
+    SqliteStore.open(folder, identity=IDENTITY).close()
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=ingest_for_ever, args=(str(folder),))
+    process.start()
+    try:
+        reader = SqliteStore.open(folder, create=False)
+        seen: set[int] = set()
+        until = time.monotonic() + 30
+        while len(seen) < 15 and time.monotonic() < until:
+            for match in reader.search(EAST, k=50, per="segment"):
+                expected = sound_number(int(Path(match.file.path).stem))
+                row = round(match.start_s / match.file.frame_s)
+                assert match.score == pytest.approx(float(expected.vectors[row] @ EAST), abs=1e-3)
+                np.testing.assert_array_equal(match.frames[0], expected.frames[row])
+            seen.add(reader.stats().files)
+        assert len(seen) >= 15, f"the writer made only {len(seen)} versions"
+        with pytest.raises(LibraryError, match=f"being written by process {process.pid}"):
+            reader.writing().__enter__()
+        reader.close()
+    finally:
+        process.kill()
+        process.join()
+
+
+def test_threads_share_a_store(store: SqliteStore) -> None:
+    commit(store, *range(50))
+    wrong: list[object] = []
+
+    def ask(number: int) -> None:
+        try:
+            for _ in range(20):
+                (best,) = store.search(sound_number(number).vectors[0], k=1)
+                if best.file.path != f"/sounds/{number:06d}.wav":
+                    wrong.append(best)
+        except Exception as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for number in range(50, 60):
+        commit(store, number)
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_only_much_waste_is_compacted_and_the_old_files_go(folder: Path, store: SqliteStore) -> None:
+    for number in range(10):
+        commit(store, number)
+    commit(store, removed=["/sounds/000000.wav"])
+    with store.writing():
+        assert not store.compact()
+    commit(store, removed=[f"/sounds/{n:06d}.wav" for n in range(1, 8)])
+    with store.writing():
+        assert store.compact()
+    names = {path.name for path in folder.iterdir()}
+    assert {"vectors.2.f16", "segments.2.rows", "frames.2.f16"} <= names
+    assert not {"vectors.1.f16", "segments.1.rows", "frames.1.f16"} & names
+    assert (folder / "vectors.2.f16").stat().st_size == (1 + 2) * DIM * 2  # files 8 and 9
+    assert check_every_row(folder) == 2
+
+
+def test_everything_may_be_removed(folder: Path, store: SqliteStore) -> None:
+    commit(store, 1, 2)
+    commit(store, removed=list(store.states("/")))
+    with store.writing():
+        assert store.compact()
+    assert store.search(EAST, k=5) == []
+    commit(store, 3)
+    assert check_every_row(folder) == 1
+
+
+def test_a_reader_survives_a_compaction(folder: Path, store: SqliteStore) -> None:
+    commit(store, *range(10))
+    reader = SqliteStore.open(folder, create=False)
+    assert len(reader.search(EAST, k=20)) == 10
+    held = reader.search(EAST, k=20)
+    before = [match.frames.tolist() for match in held]
+    commit(store, removed=[f"/sounds/{n:06d}.wav" for n in range(5)])
+    with store.writing():
+        assert store.compact()
+    assert len(reader.search(EAST, k=20)) == 5
+    assert [match.frames.tolist() for match in held] == before
+    reader.close()
+
+
+def test_a_compaction_that_is_killed_before_its_commit_changes_nothing(
+    folder: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(store, *range(10))
+    commit(store, removed=[f"/sounds/{n:06d}.wav" for n in range(5)])
+    with monkeypatch.context() as patch, store.writing(), pytest.raises(KeyboardInterrupt):
+        patch.setattr("soundseek.library.store.sqlite.switch_generation", interrupt)
+        store.compact()
+    assert (folder / "vectors.2.f16").exists()
+    assert check_every_row(folder) == 5
+    with store.writing():
+        assert not (folder / "vectors.2.f16").exists(), "the next writer removes the leftovers"
+        assert store.compact()
+    assert check_every_row(folder) == 5
+
+
+def interrupt(*anything: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_vector_file_that_was_cut_is_an_error_that_names_it(folder: Path, store: SqliteStore) -> None:
+    commit(store, *range(10))
+    os.truncate(folder / "vectors.1.f16", 8)
+    with (
+        open_closing(folder) as again,
+        pytest.raises(LibraryError, match=r"vectors\.1\.f16 is damaged.*8 bytes"),
+    ):
+        again.search(EAST, k=1)
+    with pytest.raises(LibraryError, match="is damaged"):
+        commit(store, 11)
+
+
+def test_a_database_that_is_none_is_an_error_that_names_it(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "library.sqlite").write_bytes(b"these are no tables, but text " * 100)
+    with pytest.raises(LibraryError, match=r"not a database.*index the sounds again"):
+        SqliteStore.open(folder, identity=IDENTITY)
+
+
+def test_a_newer_format_is_refused(folder: Path) -> None:
+    SqliteStore.open(folder, identity=IDENTITY).close()
+    connection = sqlite3.connect(folder / "library.sqlite")
+    connection.execute("UPDATE about SET value = '2' WHERE key = 'format'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(LibraryError, match="has library format 2, this soundseek reads 1"):
+        SqliteStore.open(folder, identity=IDENTITY)
+
+
+def test_where_there_is_no_library_none_is_made_by_reading(folder: Path) -> None:
+    for identity, create in ((None, True), (IDENTITY, False)):
+        with pytest.raises(NoLibraryError, match="holds no library yet; make one with: soundseek index"):
+            SqliteStore.open(folder, identity=identity, create=create)
+    assert not folder.exists()
+
+
+def test_a_library_whose_making_was_killed_can_be_made_again(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "library.sqlite").touch()
+    with pytest.raises(NoLibraryError):
+        SqliteStore.open(folder)
+    with open_closing(folder) as store:
+        commit(store, 1)
+    assert check_every_row(folder) == 1
+
+
+def test_a_closed_store_says_so(folder: Path) -> None:
+    store = SqliteStore.open(folder, identity=IDENTITY)
+    store.close()
+    with pytest.raises(LibraryError, match="is closed; open it again"):
+        store.stats()
+
+
+def test_a_library_may_be_carried_elsewhere(folder: Path, tmp_path: Path) -> None:
+    with open_closing(folder) as store:
+        commit(store, *range(5))
+    shutil.copytree(folder, tmp_path / "copy")
+    assert check_every_row(tmp_path / "copy") == 5
+
+
+def test_a_location_chooses_its_store(folder: Path) -> None:
+    in_memory = open_store("memory://", identity=IDENTITY, create=True)
+    on_disk = open_store(str(folder), identity=IDENTITY, create=True)
+    assert (in_memory.location, on_disk.location) == ("memory://", str(folder))
+    on_disk.close()
+    with pytest.raises(NoLibraryError, match="needs a model"):
+        open_store("memory://", identity=None, create=True)
+    with pytest.raises(UsageError, match="no kind of library 'postgres'"):
+        open_store("postgres://host", identity=IDENTITY, create=True)
+
+
+def test_two_thousand_files_are_found_by_one_filter_each(store: SqliteStore) -> None:
+    generator = np.random.default_rng(0)
+    vectors = unit_rows(generator, 2000)
+    with store.writing():
+        store.commit(Changes([sound_of_vectors(f"/{n:04d}.wav", vectors[n : n + 1]) for n in range(2000)]))
+    assert len(store.search(EAST, k=2000)) == 2000
+    assert len({match.file.path for match in store.search(EAST, k=1500)}) == 1500
