@@ -58,21 +58,21 @@ def recognise(head: bytes) -> str | None:
 
 
 class FormatsSource:
-    """Blocks `(frames, channels)` float32 of a file that FFmpeg decodes.
+    """Pieces `(frames, channels)` float32 of a file that FFmpeg decodes.
 
     Args:
         path: The file.
         shown: Its name as messages show it.
         kind: What the file was taken for, for messages.
-        block_s: Length of a block in seconds.
+        piece_s: Length of a piece in seconds.
 
     Raises:
         DecodeError: PyAV is not installed, or FFmpeg cannot read the file.
     """
 
-    def __init__(self, path: str, shown: str, kind: str, block_s: float) -> None:
+    def __init__(self, path: str, shown: str, kind: str, piece_s: float) -> None:
         self._av = _import_av(shown, kind)
-        self._shown, self._block_s = shown, block_s
+        self._shown, self._piece_s = shown, piece_s
         try:
             self._open(path, kind)
         except self._av.FFmpegError as error:
@@ -107,12 +107,12 @@ class FormatsSource:
             raise DecodeError(self._shown, f"{self.format}: {reason}")
 
     def read(self) -> Float:
-        """The next block `(frames, channels)`, empty at the end.
+        """The next piece `(frames, channels)`, empty at the end.
 
         Raises:
             DecodeError: The sample rate or number of channels changes on the way.
         """
-        num_frames = max(1, round(self._block_s * self.sample_rate_hz))
+        num_frames = max(1, round(self._piece_s * self.sample_rate_hz))
         first, self._next = self._next, None
         if first is None:
             return self._read_frames(num_frames)
@@ -143,9 +143,7 @@ class FormatsSource:
                 break
             try:
                 frames = packet.decode()
-            except (
-                self._av.FFmpegError
-            ):  # FFmpeg's player skips such a packet; the length check judges the rest
+            except self._av.FFmpegError:  # FFmpeg's player skips it, too; the length check judges the rest
                 self._bad_packets += 1
                 continue
             for frame in frames:
