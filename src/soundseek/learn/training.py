@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from soundseek.learn.data.batches import Batch, EpochBatches
 from soundseek.learn.data.features import Report
-from soundseek.learn.data.prepare import TrainingData, frame_statistics, prepare
+from soundseek.learn.data.prepare import TrainingData, prepare
 from soundseek.learn.dual_encoder import DualEncoder
 from soundseek.learn.encoders import build_text, weights_digest
 from soundseek.learn.encoders.bert import BertText
@@ -82,7 +82,7 @@ def train(
     features = prepare(recipe, data, text, report=report)
     model = build_dual_encoder(recipe, features.store.width, text.width, text=text)
     if recipe.audio.standardise:
-        model.standardise(*frame_statistics(features.corpus.clips, features))
+        model.standardise(*features.statistics)
     module = RetrievalTraining(recipe, model, features, text, out, on_epoch)
     update_record(out, data=str(data), **_facts(recipe, features), **environment())
     checkpoint = out / CHECKPOINT_FILE

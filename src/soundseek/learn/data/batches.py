@@ -14,7 +14,7 @@ from torch import Tensor
 
 from soundseek.learn.augment import join_captions
 from soundseek.learn.data.clotho import Clip
-from soundseek.learn.data.features import FeatureStore
+from soundseek.learn.data.features import Frames
 from soundseek.learn.data.sounds import Sound
 from soundseek.learn.recipe import DataConfig
 
@@ -204,7 +204,7 @@ class EpochBatches:
         config: DataConfig,
         *,
         keys: Mapping[Sound, str],
-        store: FeatureStore,
+        store: Frames,
         features: Tensor,
         tokenize: Callable[[Sequence[str]], tuple[Tensor, Tensor]] | None,
         batch_size: int,

@@ -65,10 +65,12 @@ def _rows(table: Path) -> Iterator[tuple[int, str, tuple[str, ...]]]:
     # utf-8-sig: spreadsheet programs write a byte order mark that would become part of "file_name".
     with table.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
-        columns = [name for name in reader.fieldnames or [] if name.startswith("caption")]
-        if "file_name" not in (reader.fieldnames or []) or not columns:
-            raise DataError(f"{table}, line 1: expected file_name,caption_1,..., found {reader.fieldnames}")
         try:
+            columns = [name for name in reader.fieldnames or [] if name.startswith("caption")]
+            if "file_name" not in (reader.fieldnames or []) or not columns:
+                raise DataError(
+                    f"{table}, line 1: expected file_name,caption_1,..., found {reader.fieldnames}"
+                )
             for row in reader:
                 captions = ((row[column] or "").strip() for column in columns)
                 yield reader.line_num, (row["file_name"] or "").strip(), tuple(filter(None, captions))

@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, cast
 from uuid import uuid4
 
 import numpy as np
@@ -120,6 +121,35 @@ class FeatureWriter:
         self.store.refresh()
 
 
+class Frames(Protocol):
+    """Rows `(time, width)` by key."""
+
+    width: int
+
+    def __getitem__(self, key: str) -> npt.NDArray[Any]:
+        """The rows of a key."""
+        ...
+
+
+class MeanFrames:
+    """Each sound's mean frame `(1, width)` float32: all that a model without attention takes from its frames.
+
+    Args:
+        frames: Where the frames are; each sound's are read once.
+    """
+
+    def __init__(self, frames: Frames) -> None:
+        self.width = frames.width
+        self._frames = frames
+        self._means: dict[str, npt.NDArray[np.float32]] = {}
+
+    def __getitem__(self, key: str) -> npt.NDArray[np.float32]:
+        """The mean frame of a key."""
+        if key not in self._means:
+            self._means[key] = np.asarray(self._frames[key], np.float32).mean(axis=0, keepdims=True)
+        return self._means[key]
+
+
 def cache_directory() -> Path:
     """Where features are kept: `$SOUNDSEEK_CACHE`, or the user's cache folder. It may be deleted."""
     chosen = os.environ.get("SOUNDSEEK_CACHE")
@@ -172,10 +202,13 @@ def extract_frames(
     wanted = store.missing(keys)
     if not wanted:
         return keys
-    frames = _Frames([by_key[key] for key in wanted], name, weights)
+    frames = _Embedded([by_key[key] for key in wanted], name, weights)
     # A DataLoader only for its workers: each ends by itself when this process is killed.
-    loader: DataLoader[Any] = DataLoader(frames, batch_size=None, num_workers=min(workers, len(wanted)))
-    with store.writer() as writer:
+    workers = min(workers, len(wanted))
+    loader: DataLoader[Any] = DataLoader(
+        frames, batch_size=None, num_workers=workers, multiprocessing_context="spawn" if workers else None
+    )
+    with store.writer() as writer, _one_thread_each():
         for done, (key, rows) in enumerate(zip(wanted, loader, strict=True), start=1):
             if isinstance(rows, str):
                 raise DataError(f"cannot learn from {rows}; mend or remove it, and its line in the captions")
@@ -185,7 +218,26 @@ def extract_frames(
     return keys
 
 
-class _Frames(Dataset[Any]):
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started meanwhile use one thread for numpy's products of matrices, as torch gives its workers.
+
+    Several processes whose BLAS threads wait for each other were measured at seven times the CPU time.
+    """
+    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+class _Embedded(Dataset[Any]):
     """Frames `(time, width)` float16 of each sound, or the reason why there are none."""
 
     def __init__(self, sounds: Sequence[Sound], name: str, weights: Path) -> None:

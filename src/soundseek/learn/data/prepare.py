@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from soundseek.errors import RecipeError
-from soundseek.learn.data.batches import Corpus, Example, plan_clips, plan_mixtures
+from soundseek.learn.data.batches import Corpus, plan_clips, plan_mixtures
 from soundseek.learn.data.clotho import Clip, read_split
 from soundseek.learn.data.features import (
     FeatureStore,
+    Frames,
+    MeanFrames,
     Report,
     cache_directory,
     extract_frames,
@@ -45,7 +47,7 @@ class SplitFeatures:
         relevant: `(caption,)` number of each caption's clip.
     """
 
-    store: FeatureStore
+    store: Frames
     keys: Sequence[str]
     captions: Sequence[str]
     features: Tensor
@@ -59,14 +61,16 @@ class TrainingData:
     Attributes:
         corpus: What to draw pairs from.
         keys: Each sound's key in `store`.
-        store: The trunk's frames.
+        store: The trunk's frames; their means where the model has no attention.
+        statistics: Mean and standard deviation `(width,)` of the frames of the clips as they are.
         features: `(text, width)` of the frozen text tower, by the corpus' numbers.
         validation: Chooses the epoch.
     """
 
     corpus: Corpus
     keys: Mapping[Sound, str]
-    store: FeatureStore
+    store: Frames
+    statistics: tuple[Tensor, Tensor]
     features: Tensor
     validation: SplitFeatures
 
@@ -98,14 +102,15 @@ def prepare(recipe: Recipe, data: Path, text: BertText, *, report: Report | None
     if config.listener_captions:
         texts, substitutes = _add_listeners(texts, config.listener_captions, report)
     features = extract_texts(list(texts), text_store(text), text, report=report)
+    validation = split_features(read_split(data, config.validation_split), recipe, text, store, report=report)
+    frames: Frames = MeanFrames(store) if recipe.audio.attention == "none" else store
     return TrainingData(
         corpus=Corpus(examples, mixtures, texts, substitutes),
         keys=dict(zip(sounds, keys, strict=True)),
-        store=store,
+        store=frames,
+        statistics=frame_statistics(store, [example.sounds[0].key() for example in examples]),
         features=torch.from_numpy(features),
-        validation=split_features(
-            read_split(data, config.validation_split), recipe, text, store, report=report
-        ),
+        validation=replace(validation, store=frames),
     )
 
 
@@ -139,12 +144,11 @@ def clip_keys(
     return _extract([Sound("clip", (path,)) for path in paths], store, recipe, report)
 
 
-def frame_statistics(examples: Sequence[Example], data: TrainingData) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation `(width,)` over all frames of the examples as they are."""
-    width = data.store.width
-    total, squares, count = np.zeros(width), np.zeros(width), 0
-    for example in examples:
-        frames = data.store[data.keys[example.sounds[0]]].astype(np.float64)
+def frame_statistics(store: Frames, keys: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation `(width,)` over all frames of some clips."""
+    total, squares, count = np.zeros(store.width), np.zeros(store.width), 0
+    for key in keys:
+        frames = store[key].astype(np.float64)
         total += frames.sum(axis=0)
         squares += np.square(frames).sum(axis=0)
         count += len(frames)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from soundseek.learn.data.batches import pad
 from soundseek.learn.data.clotho import read_split
-from soundseek.learn.data.features import FeatureStore, Report
+from soundseek.learn.data.features import Frames, Report
 from soundseek.learn.data.prepare import SplitFeatures, clip_keys, open_store
 from soundseek.learn.dual_encoder import DualEncoder
 from soundseek.learn.encoders.bert import BertText
@@ -137,7 +137,7 @@ def score_split(
 
 
 @torch.no_grad()
-def embed_clips(model: DualEncoder, store: FeatureStore, keys: Sequence[str]) -> Tensor:
+def embed_clips(model: DualEncoder, store: Frames, keys: Sequence[str]) -> Tensor:
     """`(clip, dim)`, unit norm, of cached frames."""
     device = model.audio_mean.device
     embedded = []

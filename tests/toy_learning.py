@@ -1,0 +1,89 @@
+"""A toy data set in Clotho's layout, a tiny trunk and a tiny BERT: everything that training needs, in a second."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import torch
+from tones import write_tone
+
+from soundseek.audio.logmel import FrontEndConfig
+from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk, StageConfig
+from soundseek.learn.recipe import Recipe, load_recipe
+
+WORDS = "a high low tone hum whistle plays sounds is heard and then followed by while as quietly the in".split()
+TONES_HZ = {"low hum": 110, "low tone": 220, "tone": 440, "high tone": 1760, "whistle": 3000, "high whistle": 3500}
+NUM_CAPTIONS = 2
+
+
+def make_toy_data(directory: Path, splits: tuple[str, ...] = ("development", "validation")) -> Path:
+    """Six tones a split, half a second each, two captions a tone."""
+    for number, split in enumerate(splits):
+        (directory / split).mkdir(parents=True)
+        with (directory / f"captions_{split}.csv").open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(["file_name", "caption_1", "caption_2"])
+            for name, frequency_hz in TONES_HZ.items():
+                file_name = f"{name.replace(' ', '-')}.wav"
+                write_tone(directory / split / file_name, frequency_hz=frequency_hz + 10 * number, duration_s=0.5)
+                rows.writerow([file_name, f"A {name} plays.", f"{name} is heard"])
+    return directory
+
+
+def make_toy_trunk(path: Path, seed: int = 0) -> Path:
+    """A compact trunk with eight features a frame."""
+    torch.manual_seed(seed)
+    stage = StageConfig(width=8, expansion=1, kernel=3, stride=2, blocks=1)
+    front_end = FrontEndConfig(sample_rate_hz=8000, n_fft=256, win_length=200, hop_length=80, num_mels=16, f_max_hz=4000)
+    CompactTrunk(
+        CompactConfig(stem_width=4, stem_kernel=3, stem_stride=2, stages=(stage,), width=8, front_end=front_end)
+    ).save(path)
+    return path
+
+
+def make_toy_bert(directory: Path, seed: int = 0) -> Path:
+    """A BERT of two layers, 16 wide, that knows the toy data's words."""
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    directory.mkdir(parents=True)
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", *WORDS, *letters, *(f"##{x}" for x in letters)]
+    vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
+    BertTokenizerFast(vocab=vocabulary, do_lower_case=True).save_pretrained(directory)
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=32,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(directory)
+    return directory
+
+
+def toy_recipe(directory: Path, *settings: str) -> Recipe:
+    """A recipe on a toy trunk and a toy BERT in `directory`, made there if missing."""
+    trunk, tower = directory / "trunk.safetensors", directory / "bert"
+    if not trunk.exists():
+        make_toy_trunk(trunk)
+        make_toy_bert(tower)
+    return load_recipe(
+        "base",
+        [
+            "name=toy",
+            "dim=8",
+            "audio.trunk=compact",
+            f"audio.weights={trunk}",
+            f"text.tower={tower}",
+            "text.pooling=mean",
+            "text.max_tokens=16",
+            "training.extraction_workers=0",
+            "training.epochs=3",
+            "training.batch_size=4",
+            "training.learning_rate=0.01",
+            *settings,
+        ],
+    )
