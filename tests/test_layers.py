@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "soundseek"
 # A layer may import itself and whatever stands before it.
 LAYERS = ("errors", "audio", "model", "library", "cli")
 LEARN_MAY_IMPORT = ("soundseek.errors", "soundseek.audio", "soundseek.model.card", "soundseek.model.bundled")
-LEARNING_COMMANDS = {"cli/train.py", "cli/evaluate.py", "cli/export.py", "cli/score.py"}
+LEARNING_COMMANDS = {f"cli/{name}.py" for name in ("distill", "train", "evaluate", "export", "score")}
 
 # Inside `learn`, a file of a later row may import earlier rows; one row may import itself.
 LEARN_ROWS = (

@@ -28,11 +28,15 @@ COMMANDS = {
 """Commands in the order of the help page; each module has a function of the command's name."""
 
 LEARNING_COMMANDS = {
+    "distill": "soundseek.cli.distill",
+    "train": "soundseek.cli.train",
+    "evaluate": "soundseek.cli.evaluate",
+    "export": "soundseek.cli.export",
     "score": "soundseek.cli.score",
 }
 """The same for the learning half."""
 
-NEEDING_PYTORCH = frozenset({"train", "evaluate", "export"})
+NEEDING_PYTORCH = frozenset({"distill", "train", "evaluate", "export"})
 
 _LEARNING_NEEDS = ("torch", "lightning", "yaml")
 
