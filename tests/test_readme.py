@@ -91,7 +91,7 @@ def test_every_local_link_leads_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings_are_true(name: str) -> None:
-    assert doctest.testmod(import_module(name)).failed == 0
+    assert doctest.testmod(import_module(name), verbose=False).failed == 0
 
 
 def test_there_are_examples_in_docstrings() -> None:

@@ -1,16 +1,19 @@
-"""A folder of small sounds, a toy model, a filled library, and `soundseek` run as its own process."""
+"""A folder of small sounds, a toy model, a filled library, and `soundseek` run within the test's process."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tones import write_tone
 from toy_model import make_toy_model
+
+from soundseek.cli.main import group
+from soundseek.library import Library
+from soundseek.model.catalog import load_model
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -34,26 +37,29 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def filled(tmp_path_factory: pytest.TempPathFactory, sounds: Path, model_directory: Path) -> Path:
     """A library that holds `sounds`; tests only read it."""
     directory = tmp_path_factory.mktemp("libraries") / "filled"
-    done = _run(["index", str(sounds), "--library", str(directory), "--model", str(model_directory)], {})
-    assert done.returncode == 0, done.stderr.decode()
+    with Library.open(directory, model=load_model(model_directory)) as library:
+        library.index(sounds)
     return directory
 
 
 @pytest.fixture
-def soundseek(tmp_path: Path, model_directory: Path) -> Run:
-    """Run the command line in its own process, with an empty data folder and the toy as default model."""
-    place = {"XDG_DATA_HOME": str(tmp_path / "data"), "SOUNDSEEK_MODEL": str(model_directory)}
+def soundseek(
+    tmp_path: Path,
+    model_directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> Run:
+    """Run a command as from a shell, with an empty data folder and the toy as default model."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("COLUMNS", "120")
 
     def run(*arguments: str | bytes | Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
-        return _run(list(arguments), {**place, **environment})
+        for name, value in {"SOUNDSEEK_MODEL": str(model_directory), **environment}.items():
+            monkeypatch.setenv(name, value)
+        capfdbinary.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            group()([os.fsdecode(each) for each in arguments], prog_name="soundseek")
+        shown = capfdbinary.readouterr()
+        return subprocess.CompletedProcess(list(arguments), ended.value.code or 0, shown.out, shown.err)
 
     return run
-
-
-def _run(
-    arguments: list[str | bytes | Path], environment: dict[str, str]
-) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "soundseek", *arguments]
-    return subprocess.run(
-        command, env={**os.environ, "COLUMNS": "120", **environment}, capture_output=True, timeout=120
-    )

@@ -17,6 +17,9 @@ from typing import Any
 import pytest
 from tones import write_tone
 
+from soundseek.errors import LibraryError
+from soundseek.library import Library
+
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
@@ -52,12 +55,12 @@ def test_segments_lists_every_moment_of_a_long_file(soundseek: Run, filled: Path
         soundseek("search", "tone", "--segments", "--where", "duration > 20", "--library", filled).stdout
     )
     assert sorted((hit["start_s"], hit["end_s"]) for hit in hits)[0] == (0.0, 10.0)
-    assert len(hits) == 4  # 0, 5, 10 and 12 s, each 10 s long
+    assert sorted(hit["end_s"] for hit in hits) == [10.0, 15.0, 22.0]  # the last one ends with the file
     (best,) = records(soundseek("search", "tone", "--where", "duration > 20", "--library", filled).stdout)
     assert best == max(hits, key=lambda hit: hit["score"])
 
 
-def test_similar_finds_the_sound_itself_last_or_never_far(soundseek: Run, filled: Path, sounds: Path) -> None:
+def test_similar_finds_the_same_sound_under_another_name(soundseek: Run, filled: Path, sounds: Path) -> None:
     outside = sounds.parent / "outside.wav"
     shutil.copy(sounds / "tone3.wav", outside)
     hits = records(soundseek("similar", outside, "-k", "2", "--library", filled).stdout)
@@ -166,13 +169,12 @@ def test_what_there_is_to_know_comes_as_json_and_as_a_table(name: str, soundseek
     for style in ("--json", "--table"):
         run = soundseek(name, style, "--library", filled)
         assert (run.returncode, run.stderr) == (0, b"")
-    assert soundseek(name, "--json", "--library", filled).stdout.startswith(b"{") or name == "failures"
 
 
 def test_info_says_where_the_library_is_and_what_it_holds(soundseek: Run, filled: Path) -> None:
     (about,) = records(soundseek("info", "--library", filled).stdout)
     assert str(filled) in about.values()
-    assert about["files"] == 7 and about["segments"] == 6 + 4
+    assert about["files"] == 7 and about["segments"] == 6 + 3
     assert str(filled.name) in soundseek("info", "--table", "--library", filled).stdout.decode()
 
 
@@ -211,7 +213,7 @@ def test_a_mistake_is_one_line_that_names_it(
     assert (run.returncode, run.stdout) == (code, b"")
 
 
-def test_ctrl_c_keeps_what_was_heard_and_the_next_run_goes_on(tmp_path: Path, model_directory: Path) -> None:
+def test_ctrl_c_keeps_what_was_heard_and_says_how_to_go_on(tmp_path: Path, model_directory: Path) -> None:
     folder, library = tmp_path / "mine", tmp_path / "library"
     folder.mkdir()
     write_tone(folder / "000.wav", frequency_hz=300, duration_s=120)
@@ -220,12 +222,22 @@ def test_ctrl_c_keeps_what_was_heard_and_the_next_run_goes_on(tmp_path: Path, mo
     command = [sys.executable, "-m", "soundseek", "index", folder, "--library", library]
     command += ["--model", model_directory]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while not library.exists() and process.poll() is None:
-        time.sleep(0.05)
-    time.sleep(1)
+    while not heard_in(library):
+        assert process.poll() is None
+        time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors.decode()
-    assert "run the same command again" in errors.decode() or "stopped" in errors.decode()
-    assert "Traceback" not in errors.decode()
-    assert not output or records(output)[0]["interrupted"]
+    assert errors.decode().splitlines()[-1] == "stopped; run the same command again to go on"
+    (report,) = records(output)
+    assert report["interrupted"] and 0 < report["added"] < 400
+    assert heard_in(library) == report["added"]
+
+
+def heard_in(library: Path) -> int:
+    """Files that a library holds; none while it is still being made."""
+    try:
+        with Library.open(library, create=False) as opened:
+            return opened.info().files
+    except LibraryError:
+        return 0

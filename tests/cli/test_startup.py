@@ -19,7 +19,7 @@ from soundseek.errors import DecodeError, QueryError, SoundseekError, UsageError
 ENVIRONMENT = {**os.environ, "COLUMNS": "200", "TERM": "dumb"}
 
 
-def soundseek(*arguments: str) -> subprocess.CompletedProcess[str]:
+def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "soundseek", *arguments]
     return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True)
 
@@ -58,7 +58,7 @@ def test_an_unexpected_error_keeps_its_traceback() -> None:
 
 
 def test_help_lists_every_command() -> None:
-    run = soundseek("--help")
+    run = shell("--help")
     assert run.returncode == 0, run.stderr
     assert all(
         f" {name} " in run.stdout for name in {**command_line.COMMANDS, **command_line.LEARNING_COMMANDS}
@@ -80,7 +80,7 @@ def test_every_command_takes_a_library_and_json(name: str) -> None:
 
 
 def test_a_mistyped_command_is_guessed() -> None:
-    run = soundseek("serch", "rain")
+    run = shell("serch", "rain")
     assert run.returncode == 2
     assert "Did you mean 'search'?" in run.stderr
 
@@ -97,7 +97,7 @@ def test_a_mistyped_command_is_guessed() -> None:
     ],
 )
 def test_wrong_usage_says_so_and_exits_2(arguments: list[str], told: str) -> None:
-    run = soundseek(*arguments)
+    run = shell(*arguments)
     assert run.returncode == 2
     assert told in run.stderr and run.stdout == ""
 
@@ -105,7 +105,7 @@ def test_wrong_usage_says_so_and_exits_2(arguments: list[str], told: str) -> Non
 def test_the_version_is_the_installed_one() -> None:
     from importlib.metadata import version
 
-    assert soundseek("--version").stdout == f"soundseek {version('soundseek')}\n"
+    assert shell("--version").stdout == f"soundseek {version('soundseek')}\n"
 
 
 def test_an_unknown_public_name_lists_the_known_ones() -> None:
