@@ -1,0 +1,107 @@
+"""Stand-ins for a model's hearing: quick, deterministic, and badly behaved on request."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from library.stores import DIM
+
+from soundseek.audio.decode import AudioInfo
+from soundseek.audio.segments import plan_segments
+from soundseek.errors import DecodeError, ModelError
+from soundseek.model.embedder import Heard
+
+FRAME_S = 1.0
+
+
+def content(text: str) -> np.ndarray:
+    """The vector that a file of this text is heard as."""
+    rows = np.random.default_rng(list(text.encode())).standard_normal(DIM).astype(np.float32)
+    return rows / np.linalg.norm(rows)
+
+
+def hear(path: str, *, max_duration_s: float) -> Heard:
+    """A file's text is its sound; a first word in capitals is an order.
+
+    "LASTS 25 ..." is 25 s long, "BAD ..." no sound, "CRASH" ends the process, "KILL" kills it, "BUG" raises,
+    "BROKEN MODEL" is the model's fault, "SLOW" takes a tenth of a second, "CTRL-C" presses it.
+    """
+    text = Path(path).read_text()
+    order, _, rest = text.partition(" ")
+    if order in ORDERS:
+        ORDERS[order](path, rest)
+    full_s = float(rest.split()[0]) if order == "LASTS" else 10.0
+    duration_s = min(full_s, max_duration_s)
+    segments = plan_segments(duration_s)
+    num_frames = max(1, round(duration_s / FRAME_S))
+    frames = np.tile(2 * content(text), (num_frames, 1)).astype(np.float16)
+    spans = [
+        (int(segment.start_s), max(int(segment.end_s), int(segment.start_s) + 1)) for segment in segments
+    ]
+    info = AudioInfo(path, "WAV", 44100, 1, duration_s, truncated=full_s > max_duration_s)
+    return Heard(
+        info=info,
+        segments=tuple(segments),
+        vectors=np.tile(content(text), (len(segments), 1)),
+        frames=frames,
+        spans=np.array(spans, np.int64),
+        frame_s=FRAME_S,
+    )
+
+
+def _bad(path: str, rest: str) -> None:
+    raise DecodeError(path, rest)
+
+
+def _bug(path: str, rest: str) -> None:
+    raise ZeroDivisionError("division by zero")
+
+
+def _broken_model(path: str, rest: str) -> None:
+    raise ModelError("the model is damaged")
+
+
+ORDERS: dict[str, Callable[[str, str], object]] = {
+    "BAD": _bad,
+    "BUG": _bug,
+    "BROKEN": _broken_model,
+    "CRASH": lambda path, rest: os._exit(7),
+    "KILL": lambda path, rest: os.kill(os.getpid(), signal.SIGKILL),
+    "SLOW": lambda path, rest: time.sleep(0.1),
+    "CTRL-C": lambda path, rest: os.kill(os.getpid(), signal.SIGINT),
+}
+
+
+def load() -> Callable[..., Heard]:
+    """What a worker calls to get its ears."""
+    return hear
+
+
+def load_nothing() -> Callable[..., Heard]:
+    """A model that cannot be loaded."""
+    raise ModelError("audio.onnx is damaged")
+
+
+def die() -> Callable[..., Heard]:
+    """A worker that dies while it starts."""
+    os._exit(3)
+
+
+@dataclass
+class CountingEars:
+    """Hears in this process and notes every path."""
+
+    heard: list[str]
+
+    def __call__(self) -> Callable[..., Heard]:
+        def note_and_hear(path: str, *, max_duration_s: float) -> Heard:
+            self.heard.append(Path(path).name)
+            return hear(path, max_duration_s=max_duration_s)
+
+        return note_and_hear

@@ -1,0 +1,175 @@
+"""Walking folders: links, loops, hidden files, things that are no files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from library.stores import IDENTITY, sound_of_vectors, unit_rows
+
+from soundseek.library.scan import Difference, compare
+from soundseek.library.store.base import Changes, Failure
+from soundseek.library.store.memory import MemoryStore
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore(IDENTITY)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "sounds").mkdir()
+    return tmp_path / "sounds"
+
+
+def put(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("sound")
+    return path
+
+
+def scan(store: MemoryStore, *folders: Path) -> Difference:
+    return compare(store, folders, extensions={".wav", ".mp3"}, max_duration_s=3600, decoders="1")
+
+
+def new(store: MemoryStore, folder: Path) -> list[str]:
+    return [os.path.relpath(found.path, folder) for found in scan(store, folder).to_hear]
+
+
+def test_only_sounds_count_and_come_in_order(store: MemoryStore, folder: Path) -> None:
+    for name in ("b.wav", "a.MP3", "deep/er/c.Wav", "no.txt", "wav", ".wav", "x.wav.bak", "mp3.", "d.mp3"):
+        put(folder / name)
+    assert new(store, folder) == ["a.MP3", "b.wav", "d.mp3", "deep/er/c.Wav"]
+
+
+def test_hidden_files_and_folders_are_passed_over(store: MemoryStore, folder: Path) -> None:
+    for name in (".a.wav", ".git/b.wav", "._c.wav", "d/.e/f.wav"):
+        put(folder / name)
+    assert new(store, folder) == []
+
+
+def test_a_folder_that_is_called_like_a_sound_is_a_folder(store: MemoryStore, folder: Path) -> None:
+    put(folder / "x.wav" / "y.wav")
+    assert new(store, folder) == ["x.wav/y.wav"]
+
+
+def test_a_loop_of_folders_ends_and_lists_each_file_once_by_its_real_path(
+    store: MemoryStore, folder: Path
+) -> None:
+    put(folder / "z" / "a.wav")
+    (folder / "z" / "up").symlink_to(folder)
+    (folder / "also-z").symlink_to(folder / "z")
+    assert new(store, folder) == ["z/a.wav"]
+
+
+def test_a_link_to_a_folder_elsewhere_is_followed(store: MemoryStore, folder: Path, tmp_path: Path) -> None:
+    put(tmp_path / "elsewhere" / "a.wav")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    assert new(store, folder) == ["linked/a.wav"]
+
+
+def test_links_that_lead_nowhere_are_named_if_they_look_like_sounds(store: MemoryStore, folder: Path) -> None:
+    (folder / "loop.wav").symlink_to(folder / "loop.wav")
+    (folder / "broken.mp3").symlink_to(folder / "missing")
+    (folder / "broken.txt").symlink_to(folder / "missing")
+    found = scan(store, folder)
+    reasons = {Path(path).name: reason for path, reason in found.unreadable.items()}
+    assert set(reasons) == {"loop.wav", "broken.mp3"}
+    assert "symbolic links" in reasons["loop.wav"] and "No such file" in reasons["broken.mp3"]
+
+
+def test_a_pipe_is_named_and_never_opened(store: MemoryStore, folder: Path) -> None:
+    os.mkfifo(folder / "pipe.wav")
+    found = scan(store, folder)
+    assert found.to_hear == []
+    assert found.unreadable == {str(folder / "pipe.wav"): "no regular file (a pipe, a socket or a device)"}
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_what_lies_below_is_kept(
+    store: MemoryStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = str(put(folder / "locked" / "a.wav"))
+    gone = str(folder / "open" / "b.wav")
+    remember(store, known, gone)
+    real = os.scandir
+
+    def refuse(path: str) -> Iterator[os.DirEntry[str]]:
+        if path.endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = scan(store, folder)
+    assert found.unreadable == {str(folder / "locked"): "the folder cannot be read: Permission denied"}
+    assert set(found.gone) == {gone}
+
+
+def test_a_single_file_may_be_scanned_and_found_gone(store: MemoryStore, folder: Path) -> None:
+    path = put(folder / "a.wav")
+    put(folder / "b.wav")
+    assert [found.path for found in scan(store, path).to_hear] == [str(path)]
+    remember(store, str(path))
+    path.unlink()
+    assert set(scan(store, path).gone) == {str(path)}
+
+
+def test_folders_inside_each_other_are_scanned_once(store: MemoryStore, folder: Path) -> None:
+    put(folder / "in" / "a.wav")
+    assert len(scan(store, folder, folder / "in", folder).to_hear) == 1
+
+
+def test_an_earlier_root_in_a_hidden_folder_is_not_forgotten_with_its_parent(
+    store: MemoryStore, folder: Path
+) -> None:
+    path = put(folder / ".hidden" / "a.wav")
+    remember(store, str(path), roots={str(folder / ".hidden"): 1})
+    found = scan(store, folder)
+    assert found.gone == {} and len(found.to_hear) == 1  # it has another time than the one remembered
+
+
+def test_a_relative_folder_is_stored_by_its_absolute_path(
+    store: MemoryStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(folder / "a.wav")
+    monkeypatch.chdir(folder)
+    assert [found.path for found in scan(store, Path()).to_hear] == [str(folder / "a.wav")]
+
+
+def test_each_difference_has_its_name(store: MemoryStore, folder: Path) -> None:
+    paths = {
+        name: put(folder / f"{name}.wav")
+        for name in ("same", "touched", "changed", "longer", "failed", "new")
+    }
+    states = {name: path.stat() for name, path in paths.items()}
+    rows = unit_rows(np.random.default_rng(0), 1)
+    facts = {name: {"size_bytes": s.st_size, "mtime_ns": s.st_mtime_ns} for name, s in states.items()}
+    facts["touched"]["mtime_ns"] += 1
+    facts["changed"]["size_bytes"] += 1
+    sounds = [
+        sound_of_vectors(str(paths[name]), rows, **facts[name], truncated=name == "longer", limit_s=60.0)
+        for name in ("same", "touched", "changed", "longer")
+    ]
+    failed = Failure(str(paths["failed"]), "bad", "2024", *facts["failed"].values(), "1")
+    vanished = Failure(str(folder / "vanished.wav"), "bad", "2024")
+    with store.writing():
+        store.commit(Changes(sounds=sounds, failures=[failed, vanished]))
+    found = scan(store, folder)
+    assert [(Path(each.path).stem, each.status) for each in found.to_hear] == [
+        ("changed", "changed"),
+        ("longer", "longer"),
+        ("new", "new"),
+        ("touched", "touched"),
+    ]
+    assert (found.unchanged, found.still_failing) == (1, 1)
+    assert found.healed == [vanished.path] and found.gone == {}
+    assert found.roots == {str(folder): folder.stat().st_dev}
+
+
+def remember(store: MemoryStore, *paths: str, roots: dict[str, int] | None = None) -> None:
+    rows = unit_rows(np.random.default_rng(0), 1)
+    with store.writing():
+        store.commit(Changes(sounds=[sound_of_vectors(path, rows) for path in paths], roots=roots or {}))

@@ -1,0 +1,100 @@
+"""Queries and hits: how words, examples and negatives combine, and that moments average to the score."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from library.stores import DIM, IDENTITY, sound_file, sound_from_frames, unit_rows
+
+from soundseek.errors import QueryError
+from soundseek.library.query import NEGATIVE_WEIGHT, combine
+from soundseek.library.search import find, moments_of
+from soundseek.library.store.base import Changes
+from soundseek.library.store.memory import MemoryStore
+
+EAST, NORTH, UP = np.eye(3, dtype=np.float32)
+NOTHING = np.empty((0, 3), np.float32)
+
+
+def test_one_positive_is_its_own_direction() -> None:
+    np.testing.assert_allclose(combine(EAST[None], NOTHING), EAST)
+
+
+def test_positives_count_the_same() -> None:
+    np.testing.assert_allclose(combine(np.stack([EAST, NORTH]), NOTHING), (EAST + NORTH) / math.sqrt(2))
+
+
+def test_a_negative_turns_the_query_away_from_it_by_half() -> None:
+    np.testing.assert_allclose(combine(EAST[None], NORTH[None]), (2 * EAST - NORTH) / math.sqrt(5), rtol=1e-6)
+
+
+def test_many_negatives_weigh_no_more_than_one() -> None:
+    once = combine(EAST[None], NORTH[None])
+    np.testing.assert_allclose(combine(EAST[None], np.stack([NORTH] * 5)), once, rtol=1e-6)
+
+
+def test_what_is_asked_for_and_unwanted_at_once_is_still_asked_for() -> None:
+    np.testing.assert_allclose(combine(EAST[None], EAST[None]), EAST)
+
+
+def test_negatives_that_cancel_out_change_nothing() -> None:
+    np.testing.assert_allclose(combine(EAST[None], np.stack([UP, -UP])), EAST)
+
+
+def test_a_query_of_nothing_is_refused() -> None:
+    with pytest.raises(QueryError, match="nothing to look for"):
+        combine(NOTHING, EAST[None])
+    with pytest.raises(QueryError, match="cancel each other out"):
+        combine(np.stack([EAST, -EAST]), NOTHING)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=50, deadline=None)
+def test_the_score_is_the_weighted_difference_of_both_scores(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    positive, negative, segment = unit_rows(generator, 3)
+    query = combine(positive[None], negative[None])
+    assert math.isclose(float(np.linalg.norm(query)), 1, abs_tol=1e-6)
+    length = float(np.linalg.norm(positive - NEGATIVE_WEIGHT * negative))
+    by_hand = (segment @ positive - NEGATIVE_WEIGHT * (segment @ negative)) / length
+    assert math.isclose(float(segment @ query), float(by_hand), abs_tol=1e-5)
+
+
+def test_moments_by_hand() -> None:
+    # The mean is (3, 4) of length 5; the frames lie at 6/5 and 0 of the query's direction.
+    frames = np.array([[6.0, 0.0], [0.0, 8.0]], np.float16)
+    np.testing.assert_allclose(moments_of(frames, np.array([1.0, 0.0])), [6 / 5, 0])
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40))
+@settings(max_examples=50, deadline=None)
+def test_the_mean_of_the_moments_is_the_score_with_negatives_as_well(seed: int, num_frames: int) -> None:
+    generator = np.random.default_rng(seed)
+    frames = generator.standard_normal((num_frames, DIM)).astype(np.float32)
+    store = MemoryStore(IDENTITY)
+    with store.writing():
+        spans = [(0, num_frames), (num_frames // 2, num_frames)]
+        store.commit(Changes([sound_from_frames(sound_file("/a.wav"), frames, spans)]))
+    query = combine(unit_rows(generator, 2), unit_rows(generator, 1))
+    hits = find(store, query, k=5, per="segment")
+    assert len(hits) == 2
+    for hit in hits:
+        assert len(hit.moments) == round((hit.end_s - hit.start_s) / 0.5)
+        assert sum(hit.moments) / len(hit.moments) == pytest.approx(hit.score, abs=3e-3)
+
+
+def test_a_hit_says_when_and_what() -> None:
+    frames = np.zeros((4, DIM), np.float32)
+    frames[:, 0], frames[2, 1] = 1, 3
+    file = sound_file("/a.ogg", duration_s=77.0, sample_rate_hz=48000, format="OGG/VORBIS")
+    store = MemoryStore(IDENTITY)
+    with store.writing():
+        store.commit(Changes([sound_from_frames(file, frames, [(0, 2), (1, 4)])]))
+    (hit,) = find(store, np.eye(DIM, dtype=np.float32)[1], k=1)
+    assert (hit.path, hit.start_s, hit.end_s) == ("/a.ogg", 0.5, 2.0)
+    assert hit.moment_s == 1.25  # the middle of the third half-second
+    assert (hit.duration_s, hit.sample_rate_hz, hit.format) == (77.0, 48000, "OGG/VORBIS")
