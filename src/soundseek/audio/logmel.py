@@ -83,7 +83,7 @@ class LogMel:
 
     def __init__(self, config: FrontEndConfig) -> None:
         self.config = config
-        self._window = _padded_window(config)
+        self._window = padded_window(config)
         self._mel = mel_matrix(config)
 
     def __call__(self, waveform: Float) -> Float:
@@ -227,7 +227,8 @@ def _triangles(bins: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) ->
     return np.maximum(0, np.minimum(rising, falling))
 
 
-def _padded_window(config: FrontEndConfig) -> Float:
+def padded_window(config: FrontEndConfig) -> Float:
+    """The window `(n_fft,)`, with zeros on both sides where it is shorter than the FFT."""
     length = config.win_length
     positions = np.arange(length) / (length if config.window_periodic else length - 1)
     floor = 0.5 if config.window == "hann" else 0.54

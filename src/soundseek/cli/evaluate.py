@@ -10,6 +10,7 @@ import typer
 from soundseek.cli.options import JsonOption, TableOption
 from soundseek.cli.output import choose_format, console, write_json_lines
 from soundseek.cli.train import DataOption, FeatureProgress
+from soundseek.errors import UsageError
 
 if TYPE_CHECKING:
     from soundseek.learn.evaluation.evaluate import Embedder, EvaluationReport
@@ -29,6 +30,9 @@ def evaluate(
     split: Annotated[
         str, typer.Option("--split", metavar="NAME", help="Which captions to ask with.")
     ] = "evaluation",
+    record: Annotated[
+        bool, typer.Option("--record", help="Write the scores into the model directory's card and README.")
+    ] = False,
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:
@@ -36,7 +40,15 @@ def evaluate(
     from soundseek.learn.evaluation.evaluate import evaluate as measure
 
     output = choose_format(json=json, table=table)
-    report = measure(_embedder(model), data, split)
+    embedder = _embedder(model)
+    directory = getattr(embedder, "directory", None)
+    if record and directory is None:
+        raise UsageError(f"--record needs a model directory, and {model} is a run folder; export it first")
+    report = measure(embedder, data, split)
+    if record and directory is not None:
+        from soundseek.learn.model_card import record_scores
+
+        record_scores(directory, report.to_dict())
     if output == "json":
         write_json_lines([report.to_dict()])
     else:

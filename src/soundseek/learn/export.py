@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from soundseek.errors import ModelError
 from soundseek.learn.dual_encoder import DualEncoder
 from soundseek.learn.encoders.bert import BertText
+from soundseek.learn.model_card import write_readme
 from soundseek.learn.quantize import quantize_weights
-from soundseek.learn.runs import RECORD_FILE, load_run
+from soundseek.learn.runs import load_run, read_record
 from soundseek.model.card import (
     AUDIO_FILE,
     TEXT_FILE,
@@ -84,9 +85,10 @@ def export_run(
         parity |= _export_text(model, out / TEXT_FILE, precision)
     _save_tokenizer(text, out / TOKENIZER_FILE)
     weights = {key: value.contiguous().clone() for key, value in _own_weights(model).items()}
-    save_file(weights, out / "model.safetensors", metadata={"recipe": recipe.model_dump_json()})
-    record = (
-        json.loads((run / RECORD_FILE).read_text(encoding="utf-8")) if (run / RECORD_FILE).is_file() else {}
+    save_file(
+        weights,
+        out / "model.safetensors",
+        metadata={"recipe": json.dumps(_portable(recipe.model_dump(mode="json")))},
     )
     card = ModelCard(
         name=name or recipe.name,
@@ -98,9 +100,12 @@ def export_run(
         fingerprint=fingerprint(out, trunk.front_end),
         license=recipe.card.license,
         summary=recipe.card.summary,
-        training={"precision": precision, "parity": parity, **record},
+        credits=recipe.card.credits,
+        limits=recipe.card.limits,
+        training={"precision": precision, "parity": parity, **_portable(read_record(run))},
     )
     card.write(out)
+    write_readme(out, card)
     return parity
 
 
@@ -217,6 +222,15 @@ def _accepted(part: str, cosine: float, least: float) -> float:
             f"{part}: ONNX Runtime agrees with PyTorch only to a cosine of {cosine:.6f}, below {least}"
         )
     return cosine
+
+
+def _portable(value: Any) -> Any:
+    """The same facts with file names in place of absolute paths, which say nothing on another machine."""
+    if isinstance(value, dict):
+        return {key: _portable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_portable(item) for item in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def _own_weights(model: DualEncoder) -> dict[str, Tensor]:

@@ -61,6 +61,8 @@ class ModelCard(BaseModel):
     fingerprint: str = ""
     license: str = ""
     summary: str = ""
+    credits: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
     scores: dict[str, float] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
 

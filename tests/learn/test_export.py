@@ -1,0 +1,111 @@
+"""A trained run as a model directory: the same vectors, a card that tells where they come from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors import safe_open
+
+from soundseek.audio.decode import read_audio
+from soundseek.audio.logmel import LogMel
+from soundseek.errors import ModelError
+from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk, StageConfig
+from soundseek.learn.export import _accepted, _least_cosine, export_run
+from soundseek.learn.model_card import record_scores
+from soundseek.learn.recipe import load_recipe
+from soundseek.learn.runs import build_dual_encoder, claim_run, load_run, save_model, update_record
+from soundseek.model.card import ModelCard, fingerprint
+from soundseek.model.embedder import Model
+
+TINY = CompactConfig(
+    stem_width=4, width=24, stages=(StageConfig(width=8, expansion=2, kernel=3, stride=2, blocks=2),)
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with a small trunk, newly drawn heads and the real MiniLM."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("run")
+    CompactTrunk(TINY).save(folder / "compact.safetensors")
+    settings = [f"audio.weights={folder / 'compact.safetensors'}", "dim=32", "card.license=Apache-2.0"]
+    out = folder / "run"
+    recipe = claim_run(out, load_recipe("soundseek-small", settings), resume=False)
+    text_width = 384
+    save_model(build_dual_encoder(recipe, TINY.width, text_width, text=None), out)  # type: ignore[arg-type]
+    update_record(out, data=str(folder / "sounds"), best_epoch=3)
+    return out
+
+
+@pytest.fixture(scope="module")
+def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
+    out = tmp_path_factory.mktemp("exported") / "model"
+    return out, export_run(run, out, precision="int8", name="tiny")
+
+
+def test_both_runtimes_agree_and_int8_weights_cost_little(exported: tuple[Path, dict[str, float]]) -> None:
+    _, parity = exported
+    assert parity["audio"] > 0.9999 and parity["text"] > 0.9999
+    assert 0.99 < parity["text_int8"] < 1.0
+
+
+def test_the_searching_half_gives_the_vectors_of_the_learning_half(
+    exported: tuple[Path, dict[str, float]], run: Path, tmp_path: Path
+) -> None:
+    trained, _ = load_run(run)
+    model = Model(exported[0])
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, 32_000 * 4)
+    soundfile.write(tmp_path / "x.wav", noise * np.linspace(0, 1, len(noise)), 32_000)
+    log_mel = LogMel(model.front_end)(read_audio(tmp_path / "x.wav", sample_rate_hz=32_000))
+    text = trained.text
+    assert text is not None
+    with torch.no_grad():
+        audio = trained.encode_log_mel(torch.from_numpy(log_mel)[None])[0].numpy()
+        sentence = trained.encode_text(*text.tokenize(["a dog barks while it rains"]))[0].numpy()
+    assert model.embed_audio([tmp_path / "x.wav"])[0] @ audio > 0.9999
+    assert model.embed_text(["a dog barks while it rains"])[0] @ sentence > 0.995
+
+
+def test_the_card_says_what_is_needed_and_nothing_of_the_machine(
+    exported: tuple[Path, dict[str, float]], run: Path
+) -> None:
+    out, _ = exported
+    card = ModelCard.read(out)
+    assert (card.name, card.dim, card.license, card.audio.scope) == ("tiny", 32, "Apache-2.0", "local")
+    assert card.fingerprint == fingerprint(out, card.front_end)
+    assert card.training["best_epoch"] == 3 and card.training["data"] == "sounds"
+    assert str(run.parent) not in (out / "config.json").read_text()
+    with safe_open(out / "model.safetensors", "pt") as file:
+        recipe = json.loads(file.metadata()["recipe"])
+        assert not any(name.startswith("text.") for name in file.keys())
+    assert recipe["audio"]["weights"] == "trunk.safetensors"
+
+
+def test_recorded_scores_stand_in_the_card_and_its_readme(exported: tuple[Path, dict[str, float]]) -> None:
+    interval = {"value": 0.25, "low": 0.2, "high": 0.3}
+    metrics = {name: interval for name in ("R1", "R5", "R10", "mAP10")}
+    report = {"split": "evaluation", "num_clips": 4, "num_captions": 20}
+    record_scores(exported[0], {**report, "text_to_audio": metrics, "audio_to_text": metrics})
+    assert ModelCard.read(exported[0]).scores["evaluation mAP10"] == 0.25
+    readme = (exported[0] / "README.md").read_text()
+    assert "# tiny" in readme and "25.0 (20.0 to 30.0)" in readme and "best_epoch | 3" in readme
+
+
+def test_disagreement_is_an_error() -> None:
+    rows = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    assert _least_cosine(rows, rows) == 1.0
+    assert _least_cosine(rows, rows[::-1]) == 0.0
+    with pytest.raises(ModelError, match="agrees with PyTorch only"):
+        _accepted("audio", 0.5, 0.9999)
+    with pytest.raises(ModelError, match="gives"):
+        _least_cosine(rows, rows[:1])
+
+
+def test_a_folder_that_holds_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no trained run"):
+        export_run(tmp_path, tmp_path / "out")
