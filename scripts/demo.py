@@ -29,7 +29,7 @@ Now your own sounds:
 """
 
 
-def main() -> int:
+def main() -> None:
     """Run the commands, each shown as one would type it, and say what to do next."""
     environment = {**os.environ, "SOUNDSEEK_LIBRARY": str(LIBRARY)}
     if not sys.stdout.isatty():
@@ -37,14 +37,15 @@ def main() -> int:
     for command in COMMANDS:
         show(command, environment)
     print(NEXT)
-    return 0
 
 
 def show(command: list[str], environment: dict[str, str]) -> None:
     """Print a command and run it; a table, even if the demo itself is piped."""
     bold, plain = ("\x1b[1m", "\x1b[0m") if sys.stdout.isatty() or "FORCE_COLOR" in os.environ else ("", "")
     print(f"\n{bold}$ soundseek {' '.join(map(quoted, command))}{plain}", flush=True)
-    subprocess.run([PROGRAM, *command, "--table"], env=environment, check=True)
+    done = subprocess.run([PROGRAM, *command, "--table"], env=environment)
+    if done.returncode:
+        sys.exit(done.returncode)  # the command has said why
 
 
 def quoted(word: str) -> str:
@@ -54,4 +55,4 @@ def quoted(word: str) -> str:
 
 if __name__ == "__main__":
     os.chdir(ROOT)
-    sys.exit(main())
+    main()

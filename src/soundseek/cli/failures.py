@@ -26,7 +26,7 @@ def failures(library: LibraryOption = None, json: JsonOption = False, table: Tab
         from rich.text import Text
 
         terminal = console()
-        rows = Table(box=SIMPLE_HEAD, header_style="bold")
+        rows = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold")
         rows.add_column("file", overflow="fold")
         rows.add_column("reason", style="red", overflow="fold")
         for failure in found:

@@ -67,7 +67,7 @@ def _print_table(records: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    rows = Table(box=SIMPLE_HEAD, header_style="bold")
+    rows = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold")
     for column in ("model", "size", "licence", "scores", ""):
         rows.add_column(column, overflow="fold", justify="right" if column == "size" else "left")
     for record in records:

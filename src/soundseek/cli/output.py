@@ -150,7 +150,7 @@ def hits_table(hits: Sequence[Hit], why: Sequence[str], width: int) -> Table:
     low, high = min(scores), max(scores)
     why_width = min(24, max(map(len, why), default=0))
     file_width = max(16, width - 7 - 14 - STRIP_WIDTH - why_width - 12)
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), header_style="bold")
+    table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold")
     table.add_column("score", justify="right", style="cyan", no_wrap=True)
     table.add_column("file", no_wrap=True)
     table.add_column("moment", style="green", no_wrap=True)

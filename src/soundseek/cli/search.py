@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -60,4 +61,6 @@ def search(
         )
         wanted = why or output == "table"
         reasons = opened.explain(text, hits) if wanted and text else None
+    if output == "table" and like and not text:
+        reasons = [[f"like {', '.join(Path(each).stem for each in like)}"]] * len(hits)
     show_hits(hits, reasons, output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,4 +44,5 @@ def similar(
     output = choose_format(json=json, csv=csv, m3u=m3u, table=table)
     with open_library(library, model, create=False) as opened:
         hits = opened.similar(file, k=count, where=where, segments=segments)
-    show_hits(hits, None, output)
+    reason = [f"like {Path(file).stem}"]
+    show_hits(hits, [reason] * len(hits) if output == "table" else None, output)
