@@ -368,16 +368,10 @@ def _declared_s(sound: soundfile.SoundFile) -> float | None:
     if frames >= 1 << 62:  # "not known", as in FLAC from a stream
         return None
     if sound.format in ("WAV", "WAVEX", "AIFF", "AU", "W64"):
-        claim = re.search(
-            r"^ ?(?:data|SSND|  Data Size  ) *: (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE
-        )
-        if (
-            claim
-            and int(claim[2])
-            and frames * int(claim[1]) // int(claim[2])
-            and int(claim[1]) < _UNKNOWN_BYTES
-        ):
-            return float(frames / sound.samplerate * int(claim[1]) / int(claim[2]))
+        sizes = re.search(r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", sound.extra_info, re.M)
+        claimed, there = map(int, sizes.groups()) if sizes else (0, 0)
+        if there and claimed < _UNKNOWN_BYTES:
+            return float(frames / sound.samplerate * claimed / there)
     elif sound.format == "RF64":
         claim = re.search(r"does not match value from 'ds64' chunk of (\d+)", sound.extra_info)
         if claim:
