@@ -12,8 +12,35 @@ from soundseek.audio.logmel import FrontEndConfig
 from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk, StageConfig
 from soundseek.learn.recipe import Recipe, load_recipe
 
-WORDS = "a high low tone hum whistle plays sounds is heard and then followed by while as quietly the in".split()
-TONES_HZ = {"low hum": 110, "low tone": 220, "tone": 440, "high tone": 1760, "whistle": 3000, "high whistle": 3500}
+WORDS = [
+    "a",
+    "high",
+    "low",
+    "tone",
+    "hum",
+    "whistle",
+    "plays",
+    "sounds",
+    "is",
+    "heard",
+    "and",
+    "then",
+    "followed",
+    "by",
+    "while",
+    "as",
+    "quietly",
+    "the",
+    "in",
+]
+TONES_HZ = {
+    "low hum": 110,
+    "low tone": 220,
+    "tone": 440,
+    "high tone": 1760,
+    "whistle": 3000,
+    "high whistle": 3500,
+}
 NUM_CAPTIONS = 2
 
 
@@ -26,7 +53,9 @@ def make_toy_data(directory: Path, splits: tuple[str, ...] = ("development", "va
             rows.writerow(["file_name", "caption_1", "caption_2"])
             for name, frequency_hz in TONES_HZ.items():
                 file_name = f"{name.replace(' ', '-')}.wav"
-                write_tone(directory / split / file_name, frequency_hz=frequency_hz + 10 * number, duration_s=0.5)
+                write_tone(
+                    directory / split / file_name, frequency_hz=frequency_hz + 10 * number, duration_s=0.5
+                )
                 rows.writerow([file_name, f"A {name} plays.", f"{name} is heard"])
     return directory
 
@@ -35,9 +64,13 @@ def make_toy_trunk(path: Path, seed: int = 0) -> Path:
     """A compact trunk with eight features a frame."""
     torch.manual_seed(seed)
     stage = StageConfig(width=8, expansion=1, kernel=3, stride=2, blocks=1)
-    front_end = FrontEndConfig(sample_rate_hz=8000, n_fft=256, win_length=200, hop_length=80, num_mels=16, f_max_hz=4000)
+    front_end = FrontEndConfig(
+        sample_rate_hz=8000, n_fft=256, win_length=200, hop_length=80, num_mels=16, f_max_hz=4000
+    )
     CompactTrunk(
-        CompactConfig(stem_width=4, stem_kernel=3, stem_stride=2, stages=(stage,), width=8, front_end=front_end)
+        CompactConfig(
+            stem_width=4, stem_kernel=3, stem_stride=2, stages=(stage,), width=8, front_end=front_end
+        )
     ).save(path)
     return path
 
@@ -48,7 +81,18 @@ def make_toy_bert(directory: Path, seed: int = 0) -> Path:
 
     directory.mkdir(parents=True)
     letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", ",", *WORDS, *letters, *(f"##{x}" for x in letters)]
+    tokens = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        ".",
+        ",",
+        *WORDS,
+        *letters,
+        *(f"##{x}" for x in letters),
+    ]
     vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
     BertTokenizerFast(vocab=vocabulary, do_lower_case=True).save_pretrained(directory)
     torch.manual_seed(seed)

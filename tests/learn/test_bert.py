@@ -81,7 +81,7 @@ def test_the_digest_tells_weights_and_pooling_apart(directory: Path, tmp_path: P
 
 
 def test_an_unknown_tower_says_what_to_do_offline(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="--set text.tower=minilm"):
+    with pytest.raises(RecipeError, match=r"--set text\.tower=minilm"):
         BertText.load(str(tmp_path / "nothing"), pooling="cls")
 
 

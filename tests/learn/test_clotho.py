@@ -17,7 +17,9 @@ def write(directory: Path, table: bytes, sounds: tuple[str, ...] = ("a.wav", "b.
 
 
 def test_clips_come_in_the_order_of_the_table(tmp_path: Path) -> None:
-    write(tmp_path, b'file_name,caption_1,caption_2\nb.wav,"Rain, then wind",Rain\na.wav,Birds,A bird sings\n')
+    write(
+        tmp_path, b'file_name,caption_1,caption_2\nb.wav,"Rain, then wind",Rain\na.wav,Birds,A bird sings\n'
+    )
     folder = tmp_path / "development"
     assert read_split(tmp_path, "development") == [
         Clip(folder / "b.wav", ("Rain, then wind", "Rain")),

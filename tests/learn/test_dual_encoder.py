@@ -33,7 +33,9 @@ def test_embeddings_have_unit_norm(attention: str) -> None:
     audio = make(attention).encode_audio(*clips())
     text = make(attention).encode_text_features(torch.randn(2, 5))
     assert audio.shape == (3, 4) and text.shape == (2, 4)
-    assert torch.allclose(audio.norm(dim=1), torch.ones(3)) and torch.allclose(text.norm(dim=1), torch.ones(2))
+    assert torch.allclose(audio.norm(dim=1), torch.ones(3)) and torch.allclose(
+        text.norm(dim=1), torch.ones(2)
+    )
 
 
 @pytest.mark.parametrize("attention", KINDS)
@@ -41,7 +43,9 @@ def test_padding_does_not_change_the_embedding(attention: str) -> None:
     frames, frame_mask = clips()
     together = make(attention).encode_audio(frames.masked_fill(~frame_mask[..., None], 1e3), frame_mask)
     for row, length in enumerate((7, 4, 1)):
-        alone = make(attention).encode_audio(frames[row : row + 1, :length], torch.ones(1, length, dtype=torch.bool))
+        alone = make(attention).encode_audio(
+            frames[row : row + 1, :length], torch.ones(1, length, dtype=torch.bool)
+        )
         assert torch.allclose(alone[0], together[row], atol=1e-5)
 
 
@@ -50,7 +54,9 @@ def test_the_mean_of_projected_frames_points_where_the_clip_points(attention: st
     model, (frames, frame_mask) = make(attention), clips()
     model.standardise(torch.randn(6), torch.rand(6) + 0.5)
     mean = masked_mean(model.project_frames(frames, frame_mask), frame_mask)
-    assert torch.allclose(torch.nn.functional.normalize(mean, dim=1), model.encode_audio(frames, frame_mask), atol=1e-6)
+    assert torch.allclose(
+        torch.nn.functional.normalize(mean, dim=1), model.encode_audio(frames, frame_mask), atol=1e-6
+    )
 
 
 def test_a_clips_score_is_the_mean_of_its_frames_scores_up_to_its_norm() -> None:

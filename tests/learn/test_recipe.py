@@ -18,13 +18,18 @@ def test_every_recipe_can_be_read_and_says_its_own_name(name: str) -> None:
 def test_the_papers_numbers_are_those_of_section_three() -> None:
     base = load_recipe("base")
     assert (base.dim, base.training.batch_size, base.training.learning_rate) == (1024, 60, 1e-4)
-    assert (base.loss.temperature, base.loss.temperature_mode, base.training.optimizer) == (0.07, "fixed", "adam")
+    assert (base.loss.temperature, base.loss.temperature_mode, base.training.optimizer) == (
+        0.07,
+        "fixed",
+        "adam",
+    )
     assert base.text.pooling == "cls"
 
 
 def test_the_papers_systems_differ_only_in_attention_and_loss() -> None:
     plain = [
-        load_recipe(name, ["name=same", "audio.attention=none", "loss.name=nt-xent"]).model_dump() for name in PAPER
+        load_recipe(name, ["name=same", "audio.attention=none", "loss.name=nt-xent"]).model_dump()
+        for name in PAPER
     ]
     assert all(each == plain[0] for each in plain)
     assert [load_recipe(name).audio.attention for name in PAPER] == ["none", "graph", "self", "self"]
@@ -32,14 +37,17 @@ def test_the_papers_systems_differ_only_in_attention_and_loss() -> None:
 
 
 def test_a_recipe_survives_a_round_trip_through_its_file(tmp_path: Path) -> None:
-    recipe = load_recipe("soundseek-small", ["audio.weights=a b.safetensors", "data.listener_captions.path=x.csv"])
+    recipe = load_recipe(
+        "soundseek-small", ["audio.weights=a b.safetensors", "data.listener_captions.path=x.csv"]
+    )
     save_recipe(recipe, tmp_path / "recipe.yaml")
     assert load_recipe(tmp_path / "recipe.yaml") == recipe
 
 
 def test_settings_are_read_as_yaml_and_small_numbers_as_people_write_them() -> None:
     recipe = load_recipe(
-        "base", ["training.learning_rate=1e-3", "audio.weights=null", "data.train_splits=[development, validation]"]
+        "base",
+        ["training.learning_rate=1e-3", "audio.weights=null", "data.train_splits=[development, validation]"],
     )
     assert recipe.training.learning_rate == 0.001
     assert recipe.audio.weights is None

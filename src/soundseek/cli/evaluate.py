@@ -74,7 +74,7 @@ def _print_table(report: EvaluationReport) -> None:
 
     title = f"{report.split}: {report.num_captions:,} captions of {report.num_clips:,} sounds"
     rows = Table(box=SIMPLE_HEAD, header_style="bold", title=title, title_justify="left")
-    rows.add_column("%", style="bold")
+    rows.add_column("%", style="bold", no_wrap=True)
     for name in _METRICS.values():
         rows.add_column(name, justify="right")
     for direction, shown in _DIRECTIONS.items():

@@ -77,9 +77,9 @@ def train(
     recipe = claim_run(out, recipe, resume=resume)
     if "best_epoch" in read_record(out):
         return out  # a finished run; there is nothing to go on with
-    torch.manual_seed(recipe.seed)
     text = build_text(recipe.text.tower, pooling=recipe.text.pooling, max_tokens=recipe.text.max_tokens)
     features = prepare(recipe, data, text, report=report)
+    torch.manual_seed(recipe.seed)  # now, for the extraction of missing features draws numbers too
     model = build_dual_encoder(recipe, features.store.width, text.width, text=text)
     if recipe.audio.standardise:
         model.standardise(*features.statistics)
@@ -179,8 +179,7 @@ class RetrievalTraining(pl.LightningModule):
         scores = score_split(chosen, self._data.validation, text=self._text[0] if self.model.text else None)
         loss = torch.stack(self._losses).mean().item()
         metrics: Metrics = {"epoch": self.current_epoch, "loss": loss, **scores}
-        temperature = self.loss.temperature
-        metrics["temperature"] = float(temperature)
+        metrics["temperature"] = torch.as_tensor(self.loss.temperature).item()
         metrics["seconds"] = round(time.monotonic() - self._started, 3)
         self.log(MONITOR, scores[MONITOR])
         append_metrics(self._out, metrics)
