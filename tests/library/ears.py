@@ -30,6 +30,7 @@ def hear(path: str, *, max_duration_s: float) -> Heard:
     """A file's text is its sound; a first word in capitals is an order.
 
     "LASTS 25 ..." is 25 s long, "BAD ..." no sound, "CRASH" ends the process, "KILL" kills it, "BUG" raises,
+    "REWRITE ..." changes the file meanwhile,
     "BROKEN MODEL" is the model's fault, "SLOW" takes a tenth of a second, "CTRL-C" presses it.
     """
     text = Path(path).read_text()
@@ -67,11 +68,17 @@ def _broken_model(path: str, rest: str) -> None:
     raise ModelError("the model is damaged")
 
 
+def _rewrite(path: str, rest: str) -> None:
+    time.sleep(0.01)  # another modification time, whatever the clock's grain
+    Path(path).write_text(rest.ljust(len("REWRITE ") + len(rest)))
+
+
 ORDERS: dict[str, Callable[[str, str], object]] = {
     "BAD": _bad,
     "BUG": _bug,
     "BROKEN": _broken_model,
     "CRASH": lambda path, rest: os._exit(7),
+    "REWRITE": _rewrite,
     "KILL": lambda path, rest: os.kill(os.getpid(), signal.SIGKILL),
     "SLOW": lambda path, rest: time.sleep(0.1),
     "CTRL-C": lambda path, rest: os.kill(os.getpid(), signal.SIGINT),

@@ -292,6 +292,14 @@ def test_a_file_whose_name_is_not_utf8_is_indexed_and_moved(shelf: Shelf) -> Non
     assert list(shelf.store.states("/")) == [odd + ".ogg"]
 
 
+def test_a_file_that_changes_while_it_is_heard_is_heard_again_by_the_next_run(shelf: Shelf) -> None:
+    shelf.put("a.wav", "REWRITE rain")
+    assert shelf.index() == {"added": 1}
+    assert shelf.index() == {"changed": 1}
+    assert shelf.says("rain".ljust(12)) == "a.wav"
+    assert shelf.index() == {"unchanged": 1}
+
+
 def test_progress_tells_how_far_the_run_is(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "PROGRESS_EVERY_S", 0.0)
     monkeypatch.setattr(build, "ETA_AFTER_S", 0.0)

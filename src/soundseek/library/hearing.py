@@ -88,9 +88,10 @@ def listen(hear: Hear, job: Job) -> Sound | Failure:
         SoundseekError: The model is at fault, so every other file would fail as well.
     """
     try:
-        # A file that is no sound need not be read whole, and the decoder has the better words for why.
-        heard = hear(job.path, max_duration_s=job.max_duration_s)
+        # The hash comes first: if the file changes in between, the next run sees another hash and hears it again.
+        # The other way round, new bytes would for ever stand beside old vectors.
         content_hash = job.content_hash or hash_file(job.path)
+        heard = hear(job.path, max_duration_s=job.max_duration_s)
     except DecodeError as error:
         return failure_of(job, error.reason)
     except OSError as error:

@@ -29,8 +29,8 @@ def combine(positives: FloatArray, negatives: FloatArray) -> FloatArray:
         QueryError: There is no positive, or they cancel each other out.
 
     Example:
-        >>> combine(np.eye(3)[:1], np.eye(3)[1:2]).round(3).tolist()
-        [0.894, -0.447, 0.0]
+        >>> [f"{x:.3f}" for x in combine(np.eye(3)[:1], np.eye(3)[1:2])]
+        ['0.894', '-0.447', '0.000']
     """
     if not len(positives):
         raise QueryError("nothing to look for; say it in words or give an example sound (--like FILE)")
