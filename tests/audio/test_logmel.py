@@ -275,7 +275,11 @@ def test_a_config_refuses_unknown_keys_and_impossible_values() -> None:
         FrontEndConfig(num_mel=64)  # type: ignore[call-arg]
     with pytest.raises(ValidationError, match="hop_length"):
         FrontEndConfig(hop_length=0)
+    with pytest.raises(ValidationError, match="must not exceed n_fft 1024"):
+        FrontEndConfig(hop_length=2000)
+    with pytest.raises(ValidationError, match="do not fit 8000 Hz sound"):
+        FrontEndConfig(sample_rate_hz=8000)
 
 
 def test_the_hop_in_seconds_is_that_in_samples() -> None:
-    assert FrontEndConfig(sample_rate_hz=8000, hop_length=80).hop_s == 0.01
+    assert FrontEndConfig(sample_rate_hz=8000, hop_length=80, f_max_hz=4000).hop_s == 0.01

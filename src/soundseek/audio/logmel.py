@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Float = npt.NDArray[np.float32]
 
@@ -52,6 +52,18 @@ class FrontEndConfig(BaseModel):
     floor: float = Field(default=1e-5, gt=0)
     offset: float = 4.5
     scale: float = 5.0
+
+    @model_validator(mode="after")
+    def _window_and_hop_fit_the_fft(self) -> FrontEndConfig:
+        if self.win_length > self.n_fft or self.hop_length > self.n_fft:
+            raise ValueError(
+                f"win_length {self.win_length} and hop_length {self.hop_length} must not exceed n_fft {self.n_fft}"
+            )
+        if not self.f_min_hz < self.f_max_hz <= self.sample_rate_hz / 2:
+            raise ValueError(
+                f"bands from {self.f_min_hz} to {self.f_max_hz} Hz do not fit {self.sample_rate_hz} Hz sound"
+            )
+        return self
 
     @property
     def hop_s(self) -> float:
@@ -138,6 +150,7 @@ class LogMelStream:
         self._pending: Float = np.empty(0, np.float32)  # raw waveform, until the left margin can be reflected
         self._signal: Float | None = None  # emphasised signal from the next frame's first sample on
         self._last: Float = np.empty(0, np.float32)  # one raw sample that the pre-emphasis still needs
+        self._end: Float = np.empty(0, np.float32)  # the last `half` + 1 samples, to be mirrored
 
     def push(self, block: Float) -> Float:
         """Frames `(time, mel)` completed by `block` `(samples,)`; may be none."""
@@ -150,8 +163,7 @@ class LogMelStream:
             self._begin(np.pad(self._pending, (0, max(0, missing))))
         assert self._signal is not None
         # The last `half` samples before the end are mirrored without repeating the end sample itself.
-        tail = self._signal[-self._half - 1 : -1][::-1]
-        return self._advance(tail)
+        return self._advance(self._end[:-1][::-1])
 
     def _emphasise(self, block: Float) -> Float:
         block = np.ascontiguousarray(block, np.float32)
@@ -160,10 +172,12 @@ class LogMelStream:
             return block
         joined = np.concatenate([self._last, block])
         self._last = joined[-1:]
-        return joined[1:] - np.float32(coefficient) * joined[:-1]
+        emphasised: Float = joined[1:] - np.float32(coefficient) * joined[:-1]
+        return emphasised
 
     def _begin(self, signal: Float) -> None:
         self._signal = np.concatenate([signal[1 : self._half + 1][::-1], signal])
+        self._end = signal[-self._half - 1 :]
         self._pending = np.empty(0, np.float32)
 
     def _advance(self, block: Float) -> Float:
@@ -174,9 +188,9 @@ class LogMelStream:
             self._begin(self._pending)
         else:
             self._signal = np.concatenate([self._signal, block])
+            self._end = np.concatenate([self._end, block[-self._half - 1 :]])[-self._half - 1 :]
         assert self._signal is not None
         frames = self._log_mel.of_padded(self._signal)
-        # `half` + 1 samples stay behind so that the end can be mirrored when it comes.
         self._signal = self._signal[len(frames) * self._log_mel.config.hop_length :]
         return frames
 
