@@ -15,14 +15,14 @@ PACKAGE = Path(__file__).parents[1] / "src" / "soundseek"
 # A layer may import itself and whatever stands before it.
 LAYERS = ("errors", "audio", "model", "library", "cli")
 LEARN_MAY_IMPORT = ("soundseek.errors", "soundseek.audio", "soundseek.model.card", "soundseek.model.bundled")
-LEARNING_COMMANDS = {f"cli/{name}.py" for name in ("distill", "train", "evaluate", "export", "score")}
+LEARNING_COMMANDS = {f"cli/{name}.py" for name in ("data", "distill", "train", "evaluate", "export", "score")}
 
 # Inside `learn`, a file of a later row may import earlier rows; one row may import itself.
 LEARN_ROWS = (
     ("recipe", "encoders", "attention", "losses", "augment"),
-    ("dual_encoder",),
+    ("dual_encoder", "chunked"),
     ("data", "mixtures", "distill", "runs", "training", "evaluation"),
-    ("export", "quantize"),
+    ("export", "quantize", "calibrate"),
 )
 
 # Each third party has one home; the learning half has its own door to those that it shares.
@@ -30,12 +30,13 @@ HOMES = {
     "soundfile": {"audio/decode.py"},
     "soxr": {"audio/decode.py"},
     "av": {"audio/formats.py"},
-    "onnxruntime": {"model/embedder.py", "learn/export.py"},
+    "onnxruntime": {"model/embedder.py", "learn/export.py", "learn/calibrate.py"},
     "sqlite3": {"library/store/sqlite.py"},
     "usearch": {"library/store/sqlite.py"},
     "transformers": {"learn/encoders/bert.py"},
     "lightning": {"learn/training.py"},
-    "yaml": {"learn/recipe.py"},
+    "py7zr": {"learn/data/archives.py"},
+    "yaml": {"learn/recipe.py", "learn/data/convert.py"},
 }
 ONLY_LEARNING = {"torch", "torchaudio", "scipy", "yaml", "lightning", "transformers", "onnx", "matplotlib"}
 ONLY_COMMAND_LINE = {"typer", "rich"}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
 
 import pytest
 
-from soundseek.cli.hits import csv_text, m3u_text, record, show_hits
+from soundseek.cli.hits import show_hits
 from soundseek.cli.output import (
     bar_strip,
     choose_format,
@@ -80,33 +79,12 @@ def test_text_goes_out_as_utf_8_whatever_stdout_thinks(capfdbinary: pytest.Captu
     assert capfdbinary.readouterr().out == "▁█\n".encode()
 
 
-def test_a_hit_in_json_begins_with_the_promised_keys() -> None:
-    assert list(record(HIT))[:5] == ["path", "start_s", "end_s", "score", "moments"]
-    assert record(HIT)["moments"] == [0.0, 0.25, 0.5]
-    assert "why" not in record(HIT) and record(HIT, ["dog"])["why"] == ["dog"]
-
-
-def test_csv_reads_back() -> None:
-    odd = Hit(path='/s/a "b", c\n.wav', start_s=0, end_s=1, score=-0.5, moments=(-0.5,))
-    header, first, second = csv.reader(io.StringIO(csv_text([HIT, odd])))
-    assert header == ["path", "start_s", "end_s", "score", "moments"]
-    assert first == ["/sounds/dog.ogg", "5.000", "15.000", "0.250000", "0.000000 0.250000 0.500000"]
-    assert second[0] == odd.path and second[3] == "-0.500000"
-
-
-def test_a_playlist_starts_at_the_moment() -> None:
-    assert m3u_text([HIT]).splitlines() == [
-        "#EXTM3U",
-        "#EXTINF:10,0.250 dog.ogg",
-        "#EXTVLCOPT:start-time=5.000",
-        "#EXTVLCOPT:stop-time=15.000",
-        "/sounds/dog.ogg",
-    ]
-
-
-def test_a_playlist_writes_a_difficult_name_as_an_address() -> None:
-    lines = m3u_text([Hit(path=os.fsdecode(b"/s/a\n\xe9.wav"), start_s=0, end_s=1, score=0, moments=(0,))])
-    assert lines.splitlines()[-1] == "file:///s/a%0A%E9.wav"
+def test_json_names_the_words_only_if_asked(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    show_hits([HIT], None, "json")
+    show_hits([HIT], [["dog"]], "json")
+    plain, explained = map(json.loads, capfdbinary.readouterr().out.splitlines())
+    assert list(plain)[:5] == ["path", "start_s", "end_s", "score", "moments"]
+    assert explained == {**plain, "why": ["dog"]} and "why" not in plain
 
 
 def test_a_table_shows_score_file_moment_bars_and_why(
