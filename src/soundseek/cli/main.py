@@ -28,6 +28,7 @@ COMMANDS = {
 """Commands in the order of the help page; each module has a function of the command's name."""
 
 LEARNING_COMMANDS = {
+    "data": "soundseek.cli.data",
     "distill": "soundseek.cli.distill",
     "train": "soundseek.cli.train",
     "evaluate": "soundseek.cli.evaluate",
@@ -84,6 +85,8 @@ class _LazyCommands(UserDict[str, Any]):
     def __getitem__(self, name: str) -> Any:
         module_name = self.data[name]
         run = getattr(import_module(module_name), name)
+        if isinstance(run, typer.Typer):  # commands of its own, as in `soundseek data check`
+            return typer.main.get_command(run)
         if name in NEEDING_PYTORCH:
             run = _needing_pytorch(run)
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -239,8 +239,9 @@ def _place(response: Any) -> tuple[int, int]:
 
 def _tag(response: Any) -> str:
     """A strong validator for If-Range, empty if the server gives none."""
-    etag = response.headers.get("ETag", "")
-    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
+    etag: str = response.headers.get("ETag", "")
+    modified: str = response.headers.get("Last-Modified", "")
+    return etag if etag and not etag.startswith("W/") else modified
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from soundseek.errors import DataError
 
@@ -66,13 +67,14 @@ def read_table(data: Path, split: str) -> Table:
     table = Table(data / f"captions_{split}.csv")
     try:
         with table.path.open(encoding="utf-8-sig", newline="") as file:
-            _read_rows(csv.reader(file), table)
+            _read_rows(file, table)
     except (csv.Error, UnicodeDecodeError, OSError) as error:
         table.faults.append(f"cannot be read: {error}")
     return table
 
 
-def _read_rows(reader: csv.reader, table: Table) -> None:  # type: ignore[valid-type]
+def _read_rows(file: TextIO, table: Table) -> None:
+    reader = csv.reader(file)
     header = next(reader, [])
     columns = [number for number, name in enumerate(header) if name.startswith("caption")]
     if "file_name" not in header or not columns:

@@ -1,0 +1,363 @@
+"""`soundseek data`: captioned sounds fetched, checked and described, all in one layout."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from soundseek.cli.main import plain_errors
+from soundseek.cli.options import JsonOption, TableOption
+from soundseek.cli.output import choose_format, console, printable, write_json_lines
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from soundseek.learn.data.check import CheckReport
+    from soundseek.learn.data.convert import Laid
+    from soundseek.learn.data.describe import SplitDescription
+
+DirectoryArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Where the data set is, or shall be.", show_default=False)
+]
+MirrorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--mirror",
+        envvar="SOUNDSEEK_MIRROR",
+        metavar="URL",
+        help="A folder on the web that has the published files by name.",
+        show_default=False,
+    ),
+]
+AudioOption = Annotated[
+    Path | None,
+    typer.Option("--audio", metavar="FOLDER", help="The sounds that you have already.", show_default=False),
+]
+WithoutOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--without",
+        metavar="DIR",
+        help="Leave out recordings that this data set is tested on; repeatable.",
+        show_default=False,
+    ),
+]
+
+data = typer.Typer(
+    name="data",
+    help="Fetch, check and describe captioned sounds, in the layout that soundseek train reads.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@data.command()
+@plain_errors
+def clotho(
+    directory: DirectoryArgument,
+    split: Annotated[
+        list[str] | None,
+        typer.Option("--split", metavar="NAME", help="Only this split; repeatable.", show_default=False),
+    ] = None,
+    mirror: MirrorOption = None,
+) -> None:
+    """Fetch Clotho v2.1, unpack, verify, and mend what is missing or cut off.
+
+    Some 6.5 GB are downloaded and 11 GB unpacked. A stopped run goes on where it was. Files that you put into
+    DIR/downloads yourself are verified and used.
+    """
+    from soundseek.learn.data.clotho_release import ClothoBuilder
+
+    with ByteProgress() as progress:
+        builder = ClothoBuilder(directory, mirror=mirror, report=progress, say=progress.say)
+        built = builder.build(split)
+    for name, clips in built.items():
+        print(f"{name}: {clips:,} clips with their captions", file=sys.stderr)
+    _say_next(directory)
+
+
+@data.command()
+@plain_errors
+def audiocaps(
+    directory: DirectoryArgument,
+    audio: AudioOption = None,
+    without: WithoutOption = None,
+    mirror: MirrorOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Fetch AudioCaps' captions and join them with the sounds that you have.
+
+    Its sounds are parts of YouTube videos, which soundseek does not download. Files called by video and start
+    in any of the usual ways (ID_30.wav, YID.wav, ID_30_40.flac, ...) are found below FOLDER.
+    """
+    from soundseek.learn.data.obtain import obtain_audiocaps
+
+    with ByteProgress() as progress:
+        laid = obtain_audiocaps(directory, audio, without=without or [], mirror=mirror, report=progress)
+    _say_laid(laid, directory, json=json)
+
+
+@data.command()
+@plain_errors
+def macs(
+    directory: DirectoryArgument,
+    audio: AudioOption = None,
+    mirror: MirrorOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Fetch MACS: its captions, and its sounds out of TAU Urban Acoustic Scenes 2019."""
+    from soundseek.learn.data.obtain import obtain_macs
+
+    with ByteProgress() as progress:
+        laid = obtain_macs(directory, audio, mirror=mirror, report=progress)
+    _say_laid(laid, directory, json=json)
+
+
+@data.command()
+@plain_errors
+def wavcaps(
+    directory: DirectoryArgument,
+    audio: AudioOption = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--part",
+            metavar="NAME",
+            help="Only this part, such as FreeSound; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    without: WithoutOption = None,
+    mirror: MirrorOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Fetch WavCaps' captions and join them with the sounds that you have.
+
+    Before you test on Clotho, leave its recordings out: --without CLOTHO_DIR
+    """
+    from soundseek.learn.data.obtain import obtain_wavcaps
+
+    with ByteProgress() as progress:
+        laid = obtain_wavcaps(
+            directory, audio, parts=part or [], without=without or [], mirror=mirror, report=progress
+        )
+    _say_laid(laid, directory, json=json)
+
+
+@data.command()
+@plain_errors
+def check(
+    directory: DirectoryArgument,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, metavar="N", help="Processes that decode.", show_default=False)
+    ] = os.cpu_count() or 1,
+    json: JsonOption = False,
+    table: TableOption = False,
+) -> None:
+    """Name every missing, surplus, broken, silent or double sound, and every clip that stands in two splits.
+
+    Exits with 1 if there is any.
+    """
+    from dataclasses import asdict
+
+    from soundseek.learn.data.check import check_data
+
+    output = choose_format(json=json, table=table)
+    with CountProgress() as progress:
+        report = check_data(directory, workers=workers, report=progress)
+    if output == "json":
+        write_json_lines([asdict(report)])
+    else:
+        _print_check(report)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@data.command()
+@plain_errors
+def describe(
+    directory: DirectoryArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="Also write plots (PNG) and word counts (CSV).",
+            show_default=False,
+        ),
+    ] = None,
+    json: JsonOption = False,
+    table: TableOption = False,
+) -> None:
+    """Count words, lengths of captions, durations, and the words that training never sees."""
+    from soundseek.learn.data.describe import describe_data, write_words
+
+    output = choose_format(json=json, table=table)
+    with CountProgress() as progress:
+        descriptions = describe_data(directory, report=progress)
+    if output == "json":
+        write_json_lines(each.to_dict() for each in descriptions)
+    else:
+        _print_descriptions(descriptions)
+    if out:
+        from soundseek.learn.data.plots import plot_descriptions
+
+        out.mkdir(parents=True, exist_ok=True)
+        write_words(descriptions, out / "words.csv")
+        plot_descriptions(descriptions, out / "data.png")
+        print(f"wrote {out / 'data.png'} and {out / 'words.csv'}", file=sys.stderr)
+
+
+class CountProgress:
+    """Says on stderr how much is done: a line that is written over on a terminal, else one every ten seconds."""
+
+    def __init__(self, *, terminal: bool | None = None) -> None:
+        self._terminal = sys.stderr.isatty() if terminal is None else terminal
+        self._every_s = 0.2 if self._terminal else 10.0
+        self._what = ""
+        self._began = self._last = time.monotonic()
+        self._began_at = 0
+        self._shown = False
+
+    def __enter__(self) -> CountProgress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._wipe()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """So much is done."""
+        now = time.monotonic()
+        if what != self._what:
+            self._what, self._began, self._began_at = what, now, done
+        if now - self._last < self._every_s:
+            return
+        self._last = now
+        line = f"{what}: {self.amount(done, total)}"
+        if done > self._began_at and total > done:
+            left_s = (now - self._began) / (done - self._began_at) * (total - done)
+            line += f", {left_s / 60:.0f} min left" if left_s >= 60 else f", {left_s:.0f} s left"
+        self._wipe()
+        print(line, end="" if self._terminal else "\n", file=sys.stderr, flush=True)
+        self._shown = self._terminal
+
+    def say(self, line: str) -> None:
+        """Something worth keeping."""
+        self._wipe()
+        print(printable(line), file=sys.stderr)
+
+    def amount(self, done: int, total: int) -> str:
+        """In words."""
+        return f"{done:,} of {total:,}"
+
+    def _wipe(self) -> None:
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr)
+            self._shown = False
+
+
+class ByteProgress(CountProgress):
+    """The same in megabytes."""
+
+    def __enter__(self) -> ByteProgress:
+        return self
+
+    def amount(self, done: int, total: int) -> str:
+        """In words; a server need not say how much there is."""
+        return f"{done / 1e6:,.0f}" + (f" of {total / 1e6:,.0f} MB" if total else " MB")
+
+
+def _say_next(directory: Path) -> None:
+    print(f"next: soundseek data check {printable(str(directory))}", file=sys.stderr)
+
+
+def _say_laid(laid: Sequence[Laid], directory: Path, *, json: bool) -> None:
+    if json:
+        from dataclasses import asdict
+
+        write_json_lines(asdict(each) for each in laid)
+        return
+    for each in laid:
+        line = f"{each.split}: {each.clips:,} clips"
+        if each.missing:
+            line += f"; {len(each.missing):,} have no sound, such as {each.missing[0]}"
+        if each.left_out:
+            line += f"; {each.left_out:,} left out, others are tested on them"
+        print(printable(line), file=sys.stderr)
+    _say_next(directory)
+
+
+def _print_check(report: CheckReport) -> None:
+    rows = _table("split", "clips", "captions", "sounds", "hours")
+    for split in report.splits:
+        counts = (f"{number:,}" for number in (split.clips, split.captions, split.sounds))
+        rows.add_row(printable(split.split), *counts, f"{split.audio_s / 3600:.1f}")
+    console().print(rows)
+    if not report.problems:
+        print("nothing is wrong")
+        return
+    rows = _table("problem", "split", "file", "what", right=())
+    for problem in report.problems:
+        rows.add_row(*(_plain(cell) for cell in (problem.kind, problem.split, problem.file, problem.detail)))
+    console().print(rows)
+    print("1 problem" if len(report.problems) == 1 else f"{len(report.problems):,} problems")
+
+
+def _print_descriptions(descriptions: Sequence[SplitDescription]) -> None:
+    rows = _table("", *(each.split for each in descriptions))
+    told = [each.to_dict() for each in descriptions]
+    for name, show in _LINES.items():
+        rows.add_row(name, *(show(each) for each in told))
+    console().print(rows)
+    words = ", ".join(f"{word} {count:,}" for word, count in told[0]["frequent_words"].items())
+    console().print(_plain(f"most frequent in {told[0]['split']}: {words}"))
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f} %"
+
+
+def _spread(spread: dict[str, float], digits: int) -> str:
+    return f"{spread['mean']:.1f} ({spread['least']:.{digits}f} to {spread['most']:.{digits}f})"
+
+
+_LINES: dict[str, Any] = {
+    "clips": lambda told: f"{told['clips']:,}",
+    "captions": lambda told: f"{told['captions']:,}",
+    "different captions": lambda told: f"{told['distinct_captions']:,}",
+    "words in a caption": lambda told: _spread(told["caption_words"], 0),
+    "seconds of a sound": lambda told: _spread(told["duration_s"], 1),
+    "hours": lambda told: f"{told['audio_s'] / 3600:.2f}",
+    "words": lambda told: f"{told['tokens']:,}",
+    "different words": lambda told: f"{told['vocabulary']:,}",
+    "of these there once": lambda told: f"{told['once_only']:,}",
+    "of these not in training": lambda told: _share(told["unseen_words"]),
+    "of all words, not in training": lambda told: _share(told["unseen_tokens"]),
+    "captions with a word not in training": lambda told: _share(told["unseen_captions"]),
+}
+
+
+def _table(first: str, *columns: str, right: Sequence[str] | None = None) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    rows = Table(box=SIMPLE_HEAD, header_style="bold")
+    rows.add_column(first, style="bold")
+    for column in columns:
+        aligned = column in right if right is not None else True
+        rows.add_column(printable(column), justify="right" if aligned else "left", overflow="fold")
+    return rows
+
+
+def _plain(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(printable(text))
