@@ -19,10 +19,10 @@ LEARNING_COMMANDS = {f"cli/{name}.py" for name in ("data", "distill", "train", "
 
 # Inside `learn`, a file of a later row may import earlier rows; one row may import itself.
 LEARN_ROWS = (
-    ("recipe", "encoders", "attention", "losses", "augment"),
+    ("recipe", "recipe_values", "encoders", "attention", "losses", "augment"),
     ("dual_encoder", "chunked"),
     ("data", "mixtures", "distill", "runs", "training", "evaluation"),
-    ("export", "quantize", "calibrate"),
+    ("export", "quantize", "calibrate", "model_card"),
 )
 
 # Each third party has one home; the learning half has its own door to those that it shares.
@@ -36,7 +36,7 @@ HOMES = {
     "transformers": {"learn/encoders/bert.py"},
     "lightning": {"learn/training.py"},
     "py7zr": {"learn/data/archives.py"},
-    "yaml": {"learn/recipe.py", "learn/data/convert.py"},
+    "yaml": {"learn/recipe.py", "learn/recipe_values.py", "learn/data/convert.py"},
 }
 ONLY_LEARNING = {"torch", "torchaudio", "scipy", "yaml", "lightning", "transformers", "onnx", "matplotlib"}
 ONLY_COMMAND_LINE = {"typer", "rich"}

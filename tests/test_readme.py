@@ -19,6 +19,7 @@ from tones import write_tone
 from toy_model import make_toy_model
 
 import soundseek
+from soundseek.cli.main import group
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -80,6 +81,20 @@ def test_make_knows_what_the_readme_tells_to_make() -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     named = set(re.findall(r"^make (\w+)", README, flags=re.MULTILINE))
     assert {"demo", "test"} <= named <= targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_and_option_in_a_document_exists(document: Path) -> None:
+    commands = group().commands
+    text = document.read_text(encoding="utf-8")
+    blocks = "".join(re.findall(r"```\w*\n(.*?)```", text, flags=re.DOTALL))
+    lines = re.findall(r"^soundseek (\w+)([^\n#]*)", blocks, flags=re.MULTILINE)
+    lines += re.findall(r"`soundseek (\w+)([^`]*)`", text)
+    for name, rest in lines:
+        assert name in commands, f"{document.name}: no command {name!r}"
+        known = {option for each in commands[name].params for option in each.opts}
+        unknown = set(re.findall(r"(?<=\s)--?[a-z][\w-]*", rest)) - known
+        assert not unknown, f"{document.name}: soundseek {name} has no {', '.join(unknown)}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
