@@ -19,7 +19,7 @@ def every_file() -> list[sources.RemoteFile]:
 
 def test_every_url_is_https_and_ends_with_a_file() -> None:
     for file in every_file():
-        assert re.fullmatch(r"https://[\w./-]+\.(7z|csv|zip|yaml|json)", file.url), file
+        assert re.fullmatch(r"https://[\w./-]+\.(7z|csv|zip|yaml|json)(\?download=1)?", file.url), file
 
 
 def test_names_and_digests_are_unique() -> None:
@@ -41,6 +41,9 @@ def test_clotho_has_the_three_splits_of_the_paper() -> None:
         "evaluation": 1045,
     }
     evaluation = sources.CLOTHO.splits["evaluation"]
-    assert evaluation.audio.url == "https://zenodo.org/records/4783391/files/clotho_audio_evaluation.7z"
+    assert (
+        evaluation.audio.url
+        == "https://zenodo.org/records/4783391/files/clotho_audio_evaluation.7z?download=1"
+    )
     assert evaluation.audio.md5 == "4569624ccadf96223f19cb59fe4f849f"
     assert evaluation.captions.md5 == "1b16b9e57cf7bdb7f13a13802aeb57e2"

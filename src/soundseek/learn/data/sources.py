@@ -77,7 +77,7 @@ CLOTHO_PAGE = "https://zenodo.org/records/4783391"
 def _clotho_split(name: str, num_clips: int, audio: str, captions: str, metadata: str) -> ClothoSplit:
     def file(what: str, suffix: str, md5: str) -> RemoteFile:
         full = f"clotho_{what}_{name}.{suffix}"
-        return RemoteFile(full, f"{CLOTHO_PAGE}/files/{full}", md5)
+        return RemoteFile(full, f"{CLOTHO_PAGE}/files/{full}?download=1", md5)
 
     return ClothoSplit(
         file("audio", "7z", audio),
@@ -126,7 +126,9 @@ AUDIOCAPS = {
 """AudioCaps' captions: `audiocap_id,youtube_id,start_time,caption`. Its sounds are parts of YouTube videos."""
 
 MACS_PAGE = "https://zenodo.org/records/5114771"
-MACS_CAPTIONS = RemoteFile("MACS.yaml", f"{MACS_PAGE}/files/MACS.yaml", "23fcb2ebd0b109094034ef9e87972256")
+MACS_CAPTIONS = RemoteFile(
+    "MACS.yaml", f"{MACS_PAGE}/files/MACS.yaml?download=1", "23fcb2ebd0b109094034ef9e87972256"
+)
 TAU_PAGE = "https://zenodo.org/records/2589280"
 _TAU_MD5 = {
     1: "aca4ebfd9ed03d5f747d6ba8c24bc728",
@@ -140,7 +142,7 @@ _TAU_MD5 = {
 }
 _TAU_NAME = "TAU-urban-acoustic-scenes-2019-development.audio.{}.zip"
 MACS_AUDIO = tuple(
-    RemoteFile(_TAU_NAME.format(number), f"{TAU_PAGE}/files/{_TAU_NAME.format(number)}", md5)
+    RemoteFile(_TAU_NAME.format(number), f"{TAU_PAGE}/files/{_TAU_NAME.format(number)}?download=1", md5)
     for number, md5 in _TAU_MD5.items()
 )
 """The archives of TAU Urban Acoustic Scenes 2019 that hold a sound of MACS; the other thirteen hold none."""
