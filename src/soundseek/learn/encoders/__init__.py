@@ -53,7 +53,34 @@ def _efficientat(weights: Path) -> nn.Module:
     return EfficientATTrunk.load(weights)
 
 
-TRUNKS: dict[str, Callable[[Path], nn.Module]] = {"compact": _compact, "efficientat": _efficientat}
+def _cnn14(weights: Path) -> nn.Module:
+    from soundseek.learn.encoders.cnn14 import CNN14Config, CNN14Trunk
+
+    if weights.suffix == ".safetensors":
+        return CNN14Trunk.load(weights)
+    # The published file has no layer from 2048 to 1024, and a frozen trunk would keep one drawn at random.
+    return CNN14Trunk.load(weights, CNN14Config(reduction="none"))
+
+
+def _cnn10(weights: Path) -> nn.Module:
+    from soundseek.learn.encoders.cnn10 import CNN10Trunk
+
+    return CNN10Trunk.load(weights)
+
+
+def _resnet38(weights: Path) -> nn.Module:
+    from soundseek.learn.encoders.resnet38 import ResNet38Trunk
+
+    return ResNet38Trunk.load(weights)
+
+
+TRUNKS: dict[str, Callable[[Path], nn.Module]] = {
+    "compact": _compact,
+    "efficientat": _efficientat,
+    "cnn14": _cnn14,
+    "cnn10": _cnn10,
+    "resnet38": _resnet38,
+}
 """How each trunk is loaded from its weights."""
 
 
@@ -68,7 +95,7 @@ def build_trunk(name: str, weights: Path | None) -> nn.Module:
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(TRUNKS)}"
         raise RecipeError(f"no audio trunk {name!r}; {hint}")
     if weights is None:
-        raise RecipeError(f"the trunk {name!r} needs its weights: --set audio.weights=FILE.safetensors")
+        raise RecipeError(f"the trunk {name!r} needs its weights: --set audio.weights=FILE")
     if not weights.is_file():
         raise RecipeError(f"audio.weights: no file {weights}")
     trunk = TRUNKS[name](weights)
