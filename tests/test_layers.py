@@ -15,14 +15,19 @@ PACKAGE = Path(__file__).parents[1] / "src" / "soundseek"
 # A layer may import itself and whatever stands before it.
 LAYERS = ("errors", "audio", "model", "library", "cli")
 LEARN_MAY_IMPORT = ("soundseek.errors", "soundseek.audio", "soundseek.model.card", "soundseek.model.bundled")
-LEARNING_COMMANDS = {f"cli/{name}.py" for name in ("data", "distill", "train", "evaluate", "export", "score")}
+LEARNING_COMMANDS = {
+    f"cli/{name}.py"
+    for name in (
+        "data", "recipes", "distill", "train", "evaluate", "export", "score", "reproduce"
+    )
+}  # fmt: skip
 
 # Inside `learn`, a file of a later row may import earlier rows; one row may import itself.
 LEARN_ROWS = (
-    ("recipe", "recipe_values", "encoders", "attention", "losses", "augment"),
+    ("recipe", "recipe_values", "cost", "encoders", "attention", "losses", "augment"),
     ("dual_encoder", "chunked"),
     ("data", "mixtures", "distill", "runs", "training", "evaluation"),
-    ("export", "quantize", "calibrate", "model_card"),
+    ("export", "quantize", "calibrate", "model_card", "reproduce"),
 )
 
 # Each third party has one home; the learning half has its own door to those that it shares.

@@ -10,7 +10,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from soundseek.errors import ModelError
+from soundseek.learn.calibrate import calibration_log_mels, quantize_convolutions
 from soundseek.learn.dual_encoder import DualEncoder
 from soundseek.learn.encoders.bert import BertText
 from soundseek.learn.model_card import write_readme
@@ -41,7 +42,7 @@ Precision = Literal["fp32", "int8"]
 PARITY = 0.9999
 """Least cosine between PyTorch's and ONNX Runtime's vectors in fp32."""
 QUANTIZED_PARITY = 0.99
-"""The same for int8 weights; what they cost in retrieval is measured by `soundseek evaluate`."""
+"""The same for int8 weights or convolutions; what they cost in retrieval is measured by `soundseek evaluate`."""
 
 _SENTENCES = (
     "a dog",
@@ -53,18 +54,27 @@ _SENTENCES = (
 
 
 def export_run(
-    run: Path, out: Path, *, precision: Precision = "fp32", name: str | None = None
+    run: Path,
+    out: Path,
+    *,
+    precision: Precision = "fp32",
+    audio_precision: Precision = "fp32",
+    calibration: Sequence[Path] = (),
+    name: str | None = None,
 ) -> dict[str, float]:
     """Write the model directory of a trained run.
 
     Args:
         run: A run folder of `soundseek train`.
         out: The model directory; made if missing, files of an earlier export are replaced.
-        precision: Of the text tower's matrices. The audio tower is small and stays fp32.
+        precision: Of the text tower's matrices.
+        audio_precision: Of the audio tower's convolutions; "int8" pays for large trunks such as CNN14.
+        calibration: Sounds to calibrate int8 convolutions with; synthetic ones where there are none.
         name: What the model is called; the recipe's name by default.
 
     Returns:
-        Least cosine between PyTorch and ONNX Runtime: `audio`, `text` (fp32) and `text_int8` if asked for.
+        Least cosine between PyTorch and ONNX Runtime: `audio`, `text` (fp32), and `audio_int8` and `text_int8` if
+        asked for.
 
     Raises:
         ModelError: The run is incomplete, or the exported networks disagree with the trained ones.
@@ -81,7 +91,7 @@ def export_run(
         min_frames=trunk.min_frames,
     )
     with _quiet():
-        parity = {"audio": _export_audio(model, out / AUDIO_FILE, trunk)}
+        parity = export_audio(model, out / AUDIO_FILE, precision=audio_precision, calibration=calibration)
         parity |= _export_text(model, out / TEXT_FILE, precision)
     _save_tokenizer(text, out / TOKENIZER_FILE)
     weights = {key: value.contiguous().clone() for key, value in _own_weights(model).items()}
@@ -102,7 +112,12 @@ def export_run(
         summary=recipe.card.summary,
         credits=recipe.card.credits,
         limits=recipe.card.limits,
-        training={"precision": precision, "parity": parity, **_portable(read_record(run))},
+        training={
+            "precision": precision,
+            "audio_precision": audio_precision,
+            "parity": parity,
+            **_portable(read_record(run)),
+        },
     )
     card.write(out)
     write_readme(out, card)
@@ -132,7 +147,25 @@ class TextToEmbedding(nn.Module):
         return self.model.encode_text(input_ids, attention_mask.bool())
 
 
-def _export_audio(model: DualEncoder, path: Path, trunk: Any) -> float:
+def export_audio(
+    model: DualEncoder, path: Path, *, precision: Precision = "fp32", calibration: Sequence[Path] = ()
+) -> dict[str, float]:
+    """Write `audio.onnx` of a dual encoder with its trunk.
+
+    Args:
+        model: In eval mode.
+        path: The file.
+        precision: Of the convolutions.
+        calibration: Sounds to calibrate int8 with; see `calibration_log_mels`.
+
+    Returns:
+        Least cosine between PyTorch and ONNX Runtime: `audio` over single frames in fp32; `audio_int8` over whole
+        sounds, every fourth of the calibration's, which is then not calibrated with.
+
+    Raises:
+        ModelError: The exported network disagrees with the trained one.
+    """
+    trunk: Any = model.trunk
     network = AudioToFrames(model).eval()
     num_mels = trunk.front_end.num_mels
     generator = torch.Generator().manual_seed(0)
@@ -145,7 +178,19 @@ def _export_audio(model: DualEncoder, path: Path, trunk: Any) -> float:
         with torch.no_grad():
             expected = network(log_mel)[0].numpy()
         worst = min(worst, _least_cosine(expected, _run(path, {"log_mel": log_mel.numpy()})[0]))
-    return _accepted("audio", worst, PARITY)
+    parity = {"audio": _accepted("audio", worst, PARITY)}
+    if precision == "int8":
+        log_mels = calibration_log_mels(trunk.front_end, calibration)
+        exact = _clip_vectors(path, log_mels[::4])
+        quantize_convolutions(path, [x for number, x in enumerate(log_mels) if number % 4])
+        cosine = _least_cosine(exact, _clip_vectors(path, log_mels[::4]))
+        parity["audio_int8"] = _accepted("audio (int8)", cosine, QUANTIZED_PARITY)
+    return parity
+
+
+def _clip_vectors(path: Path, log_mels: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """`(clip, dim)`: the mean frame of each log-mel, as `audio.onnx` hears it."""
+    return np.stack([_run(path, {"log_mel": log_mel[None]})[0].mean(axis=0) for log_mel in log_mels])
 
 
 def _export_text(model: DualEncoder, path: Path, precision: Precision) -> dict[str, float]:
@@ -225,12 +270,13 @@ def _accepted(part: str, cosine: float, least: float) -> float:
 
 
 def _portable(value: Any) -> Any:
-    """The same facts with file names in place of absolute paths, which say nothing on another machine."""
+    """The same facts with names in place of paths, which say nothing on another machine."""
     if isinstance(value, dict):
         return {key: _portable(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_portable(item) for item in value]
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+    is_path = isinstance(value, str) and value.startswith(("/", ".", "~"))
+    return Path(value).name if is_path else value
 
 
 def _own_weights(model: DualEncoder) -> dict[str, Tensor]:
