@@ -51,6 +51,17 @@ def test_a_segment_is_the_mean_of_its_frames(model: Model, long_file: Path) -> N
         np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)
 
 
+@pytest.mark.parametrize("seconds", [0.06, 0.65, 1.94, 9.99, 12.0])
+def test_the_last_segment_ends_with_the_last_frame(model: Model, tmp_path: Path, seconds: float) -> None:
+    soundfile.write(tmp_path / "x.wav", np.random.default_rng(2).uniform(-0.5, 0.5, round(seconds * RATE)), RATE)
+    heard = model.hear(tmp_path / "x.wav")
+    assert heard.spans[0, 0] == 0 and heard.spans[-1, 1] == len(heard.frames)
+    mean = unit(heard.frames.mean(axis=0, dtype=np.float32)[None])
+    np.testing.assert_allclose(model.embed_audio([tmp_path / "x.wav"]), mean, atol=1e-6)
+    if len(heard.segments) == 1:
+        np.testing.assert_allclose(heard.vectors, mean, atol=1e-6)
+
+
 @pytest.mark.parametrize("seconds", [0.06, 4.0, 10.0, 14.9, 31.3])
 def test_a_model_that_hears_clips_gives_every_segment_frames_of_its_own(
     tmp_path: Path, seconds: float

@@ -105,12 +105,12 @@ class Model:
         return unit(out)
 
     def embed_audio(self, paths: Sequence[str | Path]) -> Float:
-        """Unit vectors `(n, dim)` of whole files: the mean over each file's segments before normalising.
+        """Unit vectors `(n, dim)` of whole files: the mean over all frames of each, normalised.
 
         Raises:
             DecodeError: The first file that cannot be heard.
         """
-        means = [_segment_means(heard.frames, heard.spans).mean(axis=0) for heard in map(self.hear, paths)]
+        means = [heard.frames.mean(axis=0, dtype=np.float32) for heard in map(self.hear, paths)]
         return unit(np.array(means, np.float32).reshape(len(paths), self.dim))
 
     def hear(self, path: str | Path, *, max_duration_s: float = 3600.0) -> Heard:
@@ -194,6 +194,7 @@ class Model:
         spans = np.rint(bounds).astype(np.int64)
         spans[:, 0] = np.minimum(spans[:, 0], num_frames - 1)
         spans[:, 1] = np.clip(spans[:, 1], spans[:, 0] + 1, num_frames)
+        spans[-1, 1] = num_frames  # a frame that the end cuts short counts: without it half of a short sound is lost
         return spans
 
     def _run_audio(self, log_mel: Float) -> Float:
