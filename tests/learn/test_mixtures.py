@@ -38,6 +38,15 @@ def test_the_cache_gives_back_what_was_decoded(cache: WaveformCache) -> None:
     np.testing.assert_array_equal(cache.read(1, 100, 300), cache[1][100:300])
 
 
+def test_a_cache_is_made_anew_when_a_file_has_changed(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / name, np.full(8000, 0.25), RATE)
+    paths = sorted(tmp_path.glob("*.wav"))
+    assert WaveformCache.build(paths, tmp_path / "cache", sample_rate_hz=RATE).lengths == [8000, 8000]
+    soundfile.write(tmp_path / "b.wav", np.full(9000, 0.25), RATE)
+    assert WaveformCache.build(paths, tmp_path / "cache", sample_rate_hz=RATE).lengths == [8000, 9000]
+
+
 def test_a_cache_without_a_single_sound_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"")
     with pytest.raises(DataError, match="none of 1 clips"):

@@ -53,7 +53,9 @@ def test_a_segment_is_the_mean_of_its_frames(model: Model, long_file: Path) -> N
 
 @pytest.mark.parametrize("seconds", [0.06, 0.65, 1.94, 9.99, 12.0])
 def test_the_last_segment_ends_with_the_last_frame(model: Model, tmp_path: Path, seconds: float) -> None:
-    soundfile.write(tmp_path / "x.wav", np.random.default_rng(2).uniform(-0.5, 0.5, round(seconds * RATE)), RATE)
+    soundfile.write(
+        tmp_path / "x.wav", np.random.default_rng(2).uniform(-0.5, 0.5, round(seconds * RATE)), RATE
+    )
     heard = model.hear(tmp_path / "x.wav")
     assert heard.spans[0, 0] == 0 and heard.spans[-1, 1] == len(heard.frames)
     mean = unit(heard.frames.mean(axis=0, dtype=np.float32)[None])

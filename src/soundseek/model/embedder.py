@@ -194,7 +194,9 @@ class Model:
         spans = np.rint(bounds).astype(np.int64)
         spans[:, 0] = np.minimum(spans[:, 0], num_frames - 1)
         spans[:, 1] = np.clip(spans[:, 1], spans[:, 0] + 1, num_frames)
-        spans[-1, 1] = num_frames  # a frame that the end cuts short counts: without it half of a short sound is lost
+        spans[-1, 1] = (
+            num_frames  # a frame that the end cuts short counts: without it half of a short sound is lost
+        )
         return spans
 
     def _run_audio(self, log_mel: Float) -> Float:

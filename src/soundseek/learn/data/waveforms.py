@@ -46,7 +46,8 @@ class WaveformCache:
         """Samples `start` to `stop` of one clip, as float32; only these are read from disk."""
         offset = self._starts[number]
         piece = self._samples[offset + start : offset + min(stop, self.lengths[number])]
-        return piece.astype(np.float32) * np.float32(1 / 32768)
+        waveform: Float = piece.astype(np.float32) * np.float32(1 / 32768)
+        return waveform
 
     @classmethod
     def build(
@@ -57,7 +58,7 @@ class WaveformCache:
         sample_rate_hz: int,
         report: Callable[[str], None] = lambda line: None,
     ) -> WaveformCache:
-        """Decode `paths` into `directory`, or open what an earlier call left there for the same names and rate.
+        """Decode `paths` into `directory`, or open what an earlier call left there for the same files and rate.
 
         A clip that cannot be decoded is named by `report` and left out.
 
@@ -65,7 +66,7 @@ class WaveformCache:
             DataError: Not one clip could be decoded.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        wanted = [path.name for path in paths]
+        wanted = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
         index = directory / _INDEX
         if index.is_file():
             content = json.loads(index.read_text(encoding="utf-8"))
