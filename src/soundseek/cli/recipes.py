@@ -1,0 +1,132 @@
+"""`soundseek recipes`: what can be trained, every value of it, and where two recipes differ."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from soundseek.cli.main import plain_errors
+from soundseek.cli.options import JsonOption, TableOption
+from soundseek.cli.output import choose_format, console, printable, write, write_json_lines
+from soundseek.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe's name, or a YAML file.", show_default=False)
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Replace one value: training.epochs=5; repeatable.",
+        show_default=False,
+    ),
+]
+
+recipes = typer.Typer(
+    name="recipes",
+    help="List what can be trained; show a recipe with every value; tell where two differ.",
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@recipes.callback()
+@plain_errors
+def listing(context: typer.Context, json: JsonOption = False, table: TableOption = False) -> None:
+    """List what can be trained; show a recipe with every value; tell where two differ."""
+    if context.invoked_subcommand:
+        return
+    _need_yaml()
+    from soundseek.learn.evaluation.table_one import TABLE_ONE
+    from soundseek.learn.recipe import recipe_names
+    from soundseek.learn.recipe_values import purpose
+
+    output = choose_format(json=json, table=table)
+    told = [(name, purpose(name), TABLE_ONE.get(name)) for name in recipe_names()]
+    if output == "json":
+        from dataclasses import asdict
+
+        write_json_lines(
+            {"name": name, "what": what, "paper": paper and asdict(paper)} for name, what, paper in told
+        )
+        return
+    rows = _table("recipe", "paper's mAP10, %", "what")
+    for name, what, paper in told:
+        rows.add_row(name, f"{paper.mAP10:.1f}" if paper else "–", _plain(what))
+    console().print(rows)
+
+
+@recipes.command()
+@plain_errors
+def show(recipe: RecipeArgument, settings: SetOption = None, json: JsonOption = False) -> None:
+    """Print a recipe with every value filled in, as YAML that `soundseek train` reads."""
+    _need_yaml()
+    from soundseek.learn.recipe import load_recipe
+    from soundseek.learn.recipe_values import recipe_text
+
+    found = load_recipe(recipe, settings or [])
+    if json:
+        write_json_lines([found.model_dump(mode="json")])
+    else:
+        write(recipe_text(found))
+
+
+@recipes.command()
+@plain_errors
+def diff(
+    one: Annotated[
+        str, typer.Argument(metavar="A", help="A recipe's name, or a YAML file.", show_default=False)
+    ],
+    other: Annotated[str, typer.Argument(metavar="B", help="Another.", show_default=False)],
+    json: JsonOption = False,
+    table: TableOption = False,
+) -> None:
+    """Print every value in which two recipes differ."""
+    _need_yaml()
+    from soundseek.learn.recipe import load_recipe
+    from soundseek.learn.recipe_values import differences
+
+    output = choose_format(json=json, table=table)
+    pair = [load_recipe(name) for name in (one, other)]
+    found = differences(pair)
+    if output == "json":
+        write_json_lines({"key": key, "a": a, "b": b} for key, (a, b) in found.items())
+        return
+    rows = _table("key", pair[0].name, pair[1].name)
+    for key, values in found.items():
+        if key != "name":
+            rows.add_row(key, *(_plain("–" if value is None else str(value)) for value in values))
+    console().print(rows)
+
+
+def _need_yaml() -> None:
+    if importlib.util.find_spec("yaml") is None:
+        raise UsageError(
+            "recipes are YAML files, and yaml is not installed. "
+            'Install the learning half: pip install "soundseek[learn]"'
+        )
+
+
+def _table(first: str, *columns: str) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    rows = Table(box=SIMPLE_HEAD, header_style="bold")
+    rows.add_column(first, style="bold", no_wrap=True)
+    for column in columns:
+        rows.add_column(printable(column), overflow="fold")
+    return rows
+
+
+def _plain(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(printable(text))
