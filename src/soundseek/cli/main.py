@@ -29,15 +29,17 @@ COMMANDS = {
 
 LEARNING_COMMANDS = {
     "data": "soundseek.cli.data",
+    "recipes": "soundseek.cli.recipes",
     "distill": "soundseek.cli.distill",
     "train": "soundseek.cli.train",
     "evaluate": "soundseek.cli.evaluate",
     "export": "soundseek.cli.export",
     "score": "soundseek.cli.score",
+    "reproduce": "soundseek.cli.reproduce",
 }
 """The same for the learning half."""
 
-NEEDING_PYTORCH = frozenset({"distill", "train", "evaluate", "export"})
+NEEDING_PYTORCH = frozenset({"distill", "train", "evaluate", "export", "reproduce"})
 
 _LEARNING_NEEDS = ("torch", "lightning", "yaml")
 

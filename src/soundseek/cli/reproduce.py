@@ -1,0 +1,62 @@
+"""`soundseek reproduce`: the paper's Table I, or any recipes beside each other, in one report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from soundseek.cli.output import printable
+from soundseek.cli.train import DataOption, FeatureProgress
+
+
+def reproduce(
+    data: DataOption,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="REPORT", help="The report's folder; made if missing.")
+    ],
+    recipes: Annotated[
+        str,
+        typer.Option(
+            "--recipes", metavar="A,B,C", help="Names or YAML files; the others are compared with the first."
+        ),
+    ] = "cnn14,graph-attention,self-attention,self-attention-supervised",
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, metavar="N", help="Runs of each recipe, with the seeds 0, 1, ...")
+    ] = 3,
+    split: Annotated[
+        str, typer.Option("--split", metavar="NAME", help="Which captions to ask with.")
+    ] = "evaluation",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Replace one value in every recipe: training.epochs=5; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Train recipes with several seeds, evaluate them, and write one report beside the paper's numbers.
+
+    REPORT gets report.md, report.html and pictures, written anew after every run. What is done is not done
+    again: after a stop, or with more recipes or seeds, give the same command.
+    """
+    from soundseek.learn.reproduce import Observer
+    from soundseek.learn.reproduce import reproduce as run
+
+    names = [name.strip() for name in recipes.split(",") if name.strip()]
+    observer = Observer(say=_say, features=FeatureProgress(), epoch=_say_epoch)
+    report = run(names, data, out, num_seeds=seeds, split=split, settings=settings or [], observer=observer)
+    _say(f"done: {report}")
+
+
+def _say(line: str) -> None:
+    print(printable(line), file=sys.stderr, flush=True)
+
+
+def _say_epoch(metrics: dict[str, float]) -> None:
+    scores = f"  validation mAP10 {100 * metrics['mAP10']:.1f} %" if "mAP10" in metrics else ""
+    _say(f"  epoch {metrics['epoch']:.0f}  loss {metrics['loss']:.4f}{scores}  {metrics['seconds']:.1f} s")
