@@ -90,9 +90,8 @@ def export_run(
         context_frames=context,
         min_frames=trunk.min_frames,
     )
-    with _quiet():
-        parity = export_audio(model, out / AUDIO_FILE, precision=audio_precision, calibration=calibration)
-        parity |= _export_text(model, out / TEXT_FILE, precision)
+    parity = export_audio(model, out / AUDIO_FILE, precision=audio_precision, calibration=calibration)
+    parity |= _export_text(model, out / TEXT_FILE, precision)
     _save_tokenizer(text, out / TOKENIZER_FILE)
     weights = {key: value.contiguous().clone() for key, value in _own_weights(model).items()}
     save_file(
@@ -231,17 +230,18 @@ def _to_onnx(
     output: str,
     shapes: dict[str, Any],
 ) -> None:
-    torch.onnx.export(
-        network,
-        example,
-        str(path),
-        input_names=inputs,
-        output_names=[output],
-        dynamic_shapes=shapes,
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    with _quiet():
+        torch.onnx.export(
+            network,
+            example,
+            str(path),
+            input_names=inputs,
+            output_names=[output],
+            dynamic_shapes=shapes,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
 
 
 def _run(path: Path, feeds: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
