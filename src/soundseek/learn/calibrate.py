@@ -43,7 +43,9 @@ def quantize_convolutions(path: Path, log_mels: Sequence[Float]) -> None:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     if not log_mels:
-        raise ModelError("no sounds to calibrate int8 convolutions with: give several, every fourth is kept to compare")
+        raise ModelError(
+            "no sounds to calibrate int8 convolutions with: give several, every fourth is kept to compare"
+        )
     graph = onnx.load(str(path)).graph
     convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
     if len(convolutions) < 2:
