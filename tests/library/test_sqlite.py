@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -300,6 +301,69 @@ def test_where_there_is_no_library_none_is_made_by_reading(folder: Path) -> None
         with pytest.raises(NoLibraryError, match="holds no library yet; make one with: soundseek index"):
             SqliteStore.open(folder, identity=identity, create=create)
     assert not folder.exists()
+
+
+def test_a_file_in_the_place_of_a_library_is_named(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no library")
+    for create in (True, False):
+        with pytest.raises(LibraryError, match=r"notes\.txt is a file, and a library is a folder"):
+            SqliteStore.open(tmp_path / "notes.txt", identity=IDENTITY, create=create)
+    assert (tmp_path / "notes.txt").read_text() == "no library"
+
+
+@contextmanager
+def only_readable(folder: Path) -> Iterator[None]:
+    """Nobody may write into `folder`, not even root, who is somebody else meanwhile."""
+    folder.chmod(0o555)
+    for file in folder.iterdir():
+        file.chmod(0o444)
+    is_root = os.geteuid() == 0
+    try:
+        if is_root:
+            os.seteuid(65534)
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that other users can reach: pytest's own are private."""
+    with tempfile.TemporaryDirectory() as made:
+        Path(made).chmod(0o755)
+        yield Path(made) / "library"
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs POSIX permissions")
+def test_a_library_that_nobody_may_write_to_can_be_searched(public_folder: Path) -> None:
+    with open_closing(public_folder) as store:
+        commit(store, *range(20))
+        expected = [match.file.path for match in store.search(EAST, k=5)]  # imports what root alone may read
+    with only_readable(public_folder), open_closing(public_folder) as store:
+        assert [match.file.path for match in store.search(EAST, k=5)] == expected
+        assert store.stats().files == 20
+        with pytest.raises(LibraryError, match=r"cannot be written to .*Searching still works"):
+            commit(store, 21)
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs POSIX permissions")
+def test_a_log_that_a_killed_writer_left_counts_where_nobody_may_write(public_folder: Path) -> None:
+    killed = multiprocessing.get_context("fork").Process(target=_commit_and_die, args=(public_folder,))
+    killed.start()
+    killed.join()
+    assert (public_folder / "library.sqlite-wal").stat().st_size
+    with only_readable(public_folder):
+        reader = SqliteStore.open(public_folder, create=False)
+        assert reader.stats().files == 3
+        reader.close()
+
+
+def _commit_and_die(folder: Path) -> None:
+    store = SqliteStore.open(folder, identity=IDENTITY)
+    commit(store, 1, 2, 3)
+    os._exit(9)
 
 
 def test_a_library_whose_making_was_killed_can_be_made_again(folder: Path) -> None:

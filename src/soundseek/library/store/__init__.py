@@ -33,4 +33,4 @@ def open_store(location: str, *, identity: ModelIdentity | None, create: bool) -
         raise UsageError(f"no kind of library {kind!r} in {location!r}; give a folder, or {MEMORY}")
     from soundseek.library.store.sqlite import SqliteStore
 
-    return SqliteStore.open(Path(location).expanduser(), identity=identity, create=create)
+    return SqliteStore.open(Path(location).expanduser().absolute(), identity=identity, create=create)

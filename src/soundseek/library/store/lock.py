@@ -20,9 +20,14 @@ def write_lock(path: Path) -> Iterator[None]:
         path: The lock file; it stays there and holds the writer's process id.
 
     Raises:
-        LibraryError: Somebody else holds it; the message names the process.
+        LibraryError: Somebody else holds it (the message names the process), or the folder is read-only.
     """
-    handle = path.open("a+b")
+    try:
+        handle = path.open("a+b")
+    except OSError as error:
+        raise LibraryError(
+            f"the library {path.parent} cannot be written to ({error.strerror}). Searching still works"
+        ) from error
     try:
         if not _try_lock(handle):
             raise LibraryError(_taken(path, handle))

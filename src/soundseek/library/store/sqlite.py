@@ -44,6 +44,7 @@ from soundseek.library.store.base import (
     check_identity,
     check_sound,
 )
+from soundseek.library.store.connect import connect, explained
 from soundseek.library.store.exact import best_rows
 from soundseek.library.store.generation import Generation, Snapshot
 from soundseek.library.store.lock import write_lock
@@ -62,7 +63,6 @@ from soundseek.library.store.statements import (
     transaction,
 )
 
-BUSY_TIMEOUT_S = 30.0
 # Below this many rows one thread is done before a second one has started.
 THREADED_ROWS = 200_000
 
@@ -95,11 +95,17 @@ class SqliteStore:
             LibraryError: There is no library, it was filled by another model, or it cannot be read.
         """
         about: dict[str, str] = {}
+        if directory.exists() and not directory.is_dir():
+            raise LibraryError(
+                f"{directory} is a file, and a library is a folder; name one with --library DIR"
+            )
         if (directory / schema.DATABASE_FILE).is_file() or (identity is not None and create):
-            with _explained(directory):
+            with explained(directory):
                 about = _read_or_create(directory, identity if create else None)
         if not about:
-            raise NoLibraryError(f"{directory} holds no library yet; make one with: soundseek index FOLDER")
+            raise NoLibraryError(
+                f"{directory} holds no library yet; make one with: soundseek index FOLDER --library {directory}"
+            )
         if about["format"] != schema.FORMAT:
             raise LibraryError(
                 f"{directory} has library format {about['format']}, this soundseek reads {schema.FORMAT}; "
@@ -136,7 +142,7 @@ class SqliteStore:
         connection = self._connection_for_writing()
         for sound in changes.sounds:
             check_sound(sound, self._identity.dim)
-        with _explained(self.directory):
+        with explained(self.directory):
             state = read_state(connection)
             new_rows, new_files = lay_out(changes.sounds, state)
             if changes.sounds:
@@ -148,13 +154,13 @@ class SqliteStore:
     def finish_run(self, seen_at: str) -> None:
         """Note when a run ended."""
         connection = self._connection_for_writing()
-        with _explained(self.directory), transaction(connection):
+        with explained(self.directory), transaction(connection):
             connection.execute("UPDATE state SET last_indexed = ?", (seen_at,))
 
     def compact(self, *, dead_share: float = 0.3) -> bool:
         """Rewrite the row files without dead rows, when these are more than `dead_share` of all."""
         connection = self._connection_for_writing()
-        with _explained(self.directory):
+        with explained(self.directory):
             state = read_state(connection)
             if state.dead_rows == 0 or state.dead_rows <= dead_share * state.num_rows:
                 return False
@@ -283,8 +289,8 @@ class SqliteStore:
         if connection is None:
             if self._closed:
                 raise LibraryError(f"the library {self.directory} is closed; open it again with Library.open")
-            with _explained(self.directory):
-                connection = _connect(self.directory)
+            with explained(self.directory):
+                connection = connect(self.directory)
             self._local.connection = connection
             with self._mutex:
                 self._connections.append(connection)
@@ -298,14 +304,14 @@ class SqliteStore:
         return self._connection()
 
     def _fetch(self, sql: str, values: list[object]) -> list[tuple[Any, ...]]:
-        with _explained(self.directory):
+        with explained(self.directory):
             return self._connection().execute(sql, values).fetchall()
 
     @contextmanager
     def _reading(self) -> Iterator[tuple[sqlite3.Connection, Snapshot]]:
         """SQL and row files of one and the same version, however busy a writer is."""
         connection = self._connection()
-        with _explained(self.directory):
+        with explained(self.directory):
             snapshot = self._begin(connection)
             try:
                 yield connection, snapshot
@@ -348,44 +354,13 @@ class SqliteStore:
 
 def _read_or_create(directory: Path, identity: ModelIdentity | None) -> dict[str, str]:
     directory.mkdir(parents=True, exist_ok=True)
-    connection = _connect(directory)
+    connection = connect(directory)
     try:
         if identity is not None and not read_about(connection):
             create_tables(connection, identity)
         return read_about(connection)
     finally:
         connection.close()
-
-
-def _connect(directory: Path) -> sqlite3.Connection:
-    # check_same_thread=False, because close() closes all threads' connections; no two threads use one.
-    connection = sqlite3.connect(
-        directory / schema.DATABASE_FILE,
-        timeout=BUSY_TIMEOUT_S,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-@contextmanager
-def _explained(directory: Path) -> Iterator[None]:
-    """Say which library, and what to do, where SQLite or the system say only what."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        advice = "check the disk's space and permissions"
-        if "not a database" in str(error) or "malformed" in str(error):
-            advice = "it is damaged: remove the folder and index the sounds again"
-        elif isinstance(error, sqlite3.ProgrammingError):
-            advice = "it may have been closed meanwhile: open it again"
-        raise LibraryError(f"the library {directory} cannot be used ({error}); {advice}") from error
 
 
 def _simd_scan(vectors: FloatArray, query: FloatArray, count: int) -> IntArray:
