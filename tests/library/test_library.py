@@ -128,6 +128,20 @@ def test_wrong_questions_are_refused(library: Library, tmp_path: Path) -> None:
         library.index(tmp_path, max_duration_s=0)
 
 
+def test_one_text_or_path_in_the_place_of_a_list_is_refused(
+    library: Library, model: Model, sounds: Path
+) -> None:
+    with pytest.raises(QueryError, match="take lists"):
+        library.search("tone", without="rain")
+    for example in (sounds / "tone3.wav", str(sounds / "tone3.wav")):
+        with pytest.raises(QueryError, match="take lists"):
+            library.search("tone", like=example)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match=r"embed_audio\(\['.*tone3\.wav'\]\)"):
+            model.embed_audio(example)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"embed_text\(\['a dog'\]\)"):
+        model.embed_text("a dog")
+
+
 def test_failures_are_listed(library: Library, sounds: Path) -> None:
     (failure,) = library.failures()
     assert failure.path == str(sounds / "text.wav")
@@ -179,6 +193,17 @@ def test_reading_makes_no_library(tmp_path: Path) -> None:
     with pytest.raises(LibraryError, match="holds no library yet; make one with: soundseek index FOLDER"):
         Library.open(tmp_path / "nowhere", create=False)
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_advice_on_a_missing_library_names_it_unless_it_is_the_users_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(LibraryError, match=rf"soundseek index FOLDER --library {tmp_path}/mine$"):
+        Library.open("mine", create=False)
+    with pytest.raises(LibraryError, match=r"soundseek index FOLDER$"):
+        Library.open(create=False)
 
 
 def test_a_new_library_takes_the_default_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

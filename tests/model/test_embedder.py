@@ -51,7 +51,17 @@ def test_a_segment_is_the_mean_of_its_frames(model: Model, long_file: Path) -> N
         np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)
 
 
-@pytest.mark.parametrize("seconds", [0.06, 0.65, 1.94, 9.99, 12.0])
+def test_a_frame_beyond_float16_is_an_error_of_its_file(
+    model: Model, long_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        model, "_run_audio", lambda log_mel: np.full((len(log_mel) // 32 + 1, DIM), 1e5, np.float32)
+    )
+    with pytest.raises(DecodeError, match="no finite vector"):
+        model.hear(long_file)
+
+
+@pytest.mark.parametrize("seconds", [0.06, 1.94, 9.99, 12.0])
 def test_the_last_segment_ends_with_the_last_frame(model: Model, tmp_path: Path, seconds: float) -> None:
     soundfile.write(
         tmp_path / "x.wav", np.random.default_rng(2).uniform(-0.5, 0.5, round(seconds * RATE)), RATE

@@ -103,6 +103,9 @@ class Library:
         try:
             return cls(open_store(location, identity=identity, create=create), model)
         except NoLibraryError:
+            if path is None and not create:
+                advice = "make one with: soundseek index FOLDER"
+                raise NoLibraryError(f"{location} holds no library yet; {advice}") from None
             if identity is not None or not create:
                 raise
         model = _load_model(None)
@@ -189,6 +192,10 @@ class Library:
             QueryError: There is nothing to look for, or `where` cannot be understood.
             DecodeError: An example cannot be heard.
         """
+        if isinstance(like, (str, os.PathLike)) or isinstance(
+            without, str
+        ):  # a str is a sequence, of letters
+            raise QueryError("like and without take lists: like=['dog.wav'], without=['music']")
         if k < 1:
             raise QueryError(f"k is {k}: ask for at least one hit")
         condition = parse_where(where) if where is not None else None

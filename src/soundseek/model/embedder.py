@@ -15,7 +15,7 @@ import numpy.typing as npt
 from soundseek.audio.decode import AudioInfo, AudioStream, open_audio
 from soundseek.audio.logmel import FrontEndConfig, LogMel
 from soundseek.audio.segments import Segment, plan_segments
-from soundseek.errors import DecodeError, ModelError
+from soundseek.errors import DecodeError, ModelError, UsageError
 from soundseek.model.card import AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, ModelCard
 
 Float = npt.NDArray[np.float32]
@@ -92,7 +92,12 @@ class Model:
         """Unit vectors `(n, dim)` of some sentences; more than `max_tokens` tokens are cut.
 
         A sentence gets the same vector alone or among others: each length is run on its own, so no padding is seen.
+
+        Raises:
+            UsageError: One text instead of a list of texts.
         """
+        if isinstance(texts, str):  # a sequence, too: of letters
+            raise UsageError(f"embed_text takes a list of texts: embed_text([{texts[:60]!r}])")
         out = np.empty((len(texts), self.dim), np.float32)
         encoded = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
         by_length: dict[int, list[int]] = {}
@@ -109,7 +114,10 @@ class Model:
 
         Raises:
             DecodeError: The first file that cannot be heard.
+            UsageError: One path instead of a list of paths.
         """
+        if isinstance(paths, (str, Path)):
+            raise UsageError(f"embed_audio takes a list of paths: embed_audio([{str(paths)!r}])")
         means = [heard.frames.mean(axis=0, dtype=np.float32) for heard in map(self.hear, paths)]
         return unit(np.array(means, np.float32).reshape(len(paths), self.dim))
 
@@ -123,15 +131,18 @@ class Model:
             path, sample_rate_hz=self.front_end.sample_rate_hz, max_duration_s=max_duration_s
         ) as stream:
             if self.card.audio.scope == "local":
-                frames = np.concatenate(list(self._stream_frames(self._log_mel_blocks(stream))))
+                # float16 as soon as it is heard: three hours are 70 MB then, and not 280.
+                half = np.concatenate(
+                    [_half(part) for part in self._stream_frames(self._log_mel_blocks(stream))]
+                )
                 segments = plan_segments(stream.info.duration_s, length_s=SEGMENT_S, hop_s=HOP_S)
-                spans = self._spans(segments, len(frames))
+                spans = self._spans(segments, len(half))
             else:
                 segments, frames, spans = self._segment_frames(stream)
+                half = _half(frames)
             info = stream.info
-        if not np.isfinite(frames).all():
+        if not np.isfinite(half).all():
             raise DecodeError(path, "the model gives no finite vector for it")
-        half = frames.astype(np.float16)
         return Heard(info, tuple(segments), unit(_segment_means(half, spans)), half, spans, self.frame_s)
 
     def with_threads(self, threads: int) -> Model:
@@ -194,9 +205,8 @@ class Model:
         spans = np.rint(bounds).astype(np.int64)
         spans[:, 0] = np.minimum(spans[:, 0], num_frames - 1)
         spans[:, 1] = np.clip(spans[:, 1], spans[:, 0] + 1, num_frames)
-        spans[-1, 1] = (
-            num_frames  # a frame that the end cuts short counts: without it half of a short sound is lost
-        )
+        # A frame that the end cuts short counts: without it half of a short sound is lost.
+        spans[-1, 1] = num_frames
         return spans
 
     def _run_audio(self, log_mel: Float) -> Float:
@@ -249,6 +259,12 @@ def unit(vectors: Float) -> Float:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled: Float = (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
     return scaled
+
+
+def _half(frames: Float) -> npt.NDArray[np.float16]:
+    """Frames as they are kept; what float16 cannot hold becomes infinite, which is an error later."""
+    with np.errstate(over="ignore"):
+        return frames.astype(np.float16)
 
 
 def _segment_means(frames: npt.NDArray[np.float16], spans: npt.NDArray[np.int64]) -> Float:
