@@ -50,7 +50,11 @@ def test_a_file_name_cannot_steer_the_terminal() -> None:
 def test_a_long_path_keeps_its_end(monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str]) -> None:
     monkeypatch.chdir(tmp_path)
     assert short_path(os.path.join(tmp_path, "birds", "owl.wav")) == os.path.join("birds", "owl.wav")  # noqa: PTH118
-    assert short_path("/far/away/birds/owl.wav", width=10) == "…s/owl.wav"
+    assert short_path("/far/away/birds/owl.wav", width=16) == "…/birds/owl.wav"
+    assert short_path("/far/away/birds/owl.wav", width=15) == "…/birds/owl.wav"
+    assert short_path("/far/away/birds/owl.wav", width=14) == "…/owl.wav"
+    assert short_path("/far/away/birds/owl.wav", width=8) == "…owl.wav"
+    assert short_path("/鳥/梟梟梟.wav", width=10) == "…梟梟.wav"  # these letters are two columns wide
 
 
 def test_two_formats_at_once_are_wrong_usage() -> None:
@@ -99,6 +103,39 @@ def test_a_table_shows_score_file_moment_bars_and_why(
     assert lines[2] == ["0.125", "/s/[red]x.wav", "0:00–0:02.5", "▃"]
 
 
-def test_no_hit_says_what_to_look_at(capsys: pytest.CaptureFixture[str]) -> None:
-    show_hits([], None, "table")
-    assert "soundseek info" in capsys.readouterr().out
+def table_lines(
+    width: int, hits: list[Hit], why: list[str], capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch
+) -> list[str]:
+    patch.setenv("COLUMNS", str(width))
+    show_hits(hits, [[each] for each in why], "table")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    return lines[2:]
+
+
+FAR = Hit(
+    path="/samples/fire-and-weather/fire-roaring-1.ogg",
+    start_s=3600.0,
+    end_s=3610.0,
+    score=-0.25,
+    moments=tuple(step / 31 for step in range(31)),
+)
+
+
+def test_a_narrow_table_gives_up_bars_before_names(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (wide,) = table_lines(120, [FAR], ["rains, barks"], capsys, monkeypatch)
+    assert wide.split()[1] == FAR.path and "▁▁▁▂▃▃▄▄▅▅▆▆▇▇██" in wide
+    (narrow,) = table_lines(100, [FAR], ["rains, barks"], capsys, monkeypatch)
+    assert narrow.split()[1] == FAR.path and "rains, barks" in narrow
+    (eighty,) = table_lines(80, [FAR], ["like dog-barking-1"], capsys, monkeypatch)
+    assert eighty.split()[1] == "…/fire-roaring-1.ogg" and "▁▂▃▄▅▆▇█" in eighty and "like dog-ba…" in eighty
+
+
+def test_a_table_fits_a_terminal_however_narrow(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for width in (40, 60, 80, 120, 200):
+        (line,) = table_lines(width, [FAR], ["rains, barks"], capsys, monkeypatch)
+        assert "-0.250" in line

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from soundseek.cli.output import Format, console, hits_table, write, write_json_lines
+from soundseek.cli.output import Format, console, hits_table, printable, write, write_json_lines
 
 if TYPE_CHECKING:
-    from soundseek.library import Hit
+    from soundseek.library import Hit, Library
 
 
 def show_hits(hits: Sequence[Hit], why: Sequence[Sequence[str]] | None, output: Format) -> None:
@@ -28,9 +29,21 @@ def show_hits(hits: Sequence[Hit], why: Sequence[Sequence[str]] | None, output: 
     elif output == "json":
         reasons = [{}] * len(hits) if why is None else [{"why": list(words)} for words in why]
         write_json_lines(record(hit) | reason for hit, reason in zip(hits, reasons, strict=True))
-    elif not hits:
-        write("nothing found; is the library filled? See: soundseek info\n")
-    else:
+    elif hits:
         terminal = console()
         lines = [", ".join(words) for words in why] if why is not None else [""] * len(hits)
         terminal.print(hits_table(hits, lines, terminal.width))
+
+
+def say_if_nothing(hits: Sequence[Hit], library: Library, where: str | None) -> None:
+    """Why there is no hit, on stderr, so that a pipe gets none of it."""
+    if hits:
+        return
+    about = library.info()
+    if not about.files:
+        why = f"{about.path} holds no sounds; fill it with: soundseek index FOLDER --library {about.path}"
+    elif where is not None:
+        why = f"none of the library's {about.files} sounds fulfils --where {where!r}"
+    else:
+        why = "the example is the only sound in the library"
+    print(f"nothing found: {printable(why)}", file=sys.stderr)

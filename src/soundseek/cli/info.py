@@ -36,7 +36,9 @@ def _is_plain(value: Any) -> bool:
 
 def _shown(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:,.1f}"
+        return f"{value:,.1f}" if value >= 10 else f"{value:.2g}"
     if isinstance(value, int):
         return f"{value:,}"
-    return printable(str(value))
+    if isinstance(value, tuple):
+        return "\n".join(printable(each) for each in value)
+    return "never" if value is None else printable(str(value))

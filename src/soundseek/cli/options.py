@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,6 +69,17 @@ WhyOption = Annotated[
     bool,
     typer.Option("--why", help="Say which words carried a hit (a table always does).", show_default=False),
 ]
+
+
+def see(command: str, directory: Path | None) -> str:
+    """The command to run next, on the same library.
+
+    Example:
+        >>> see("failures", None), see("failures", Path("my sounds"))
+        ('soundseek failures', "soundseek failures --library 'my sounds'")
+    """
+    library = "" if directory is None else f" --library {shlex.quote(str(directory))}"
+    return f"soundseek {command}{library}"
 
 
 def open_library(directory: Path | None, model: str | None, *, create: bool) -> Library:

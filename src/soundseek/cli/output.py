@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 Format = Literal["table", "json", "csv", "m3u"]
 
 BARS = "▁▂▃▄▅▆▇█"
-STRIP_WIDTH = 16  # columns of the bar strip: a 10 s segment has a bar every 0.6 s
+SCORE_WIDTH = len("-0.123")
+STRIP_WIDTH = 8, 16  # columns of the bar strip, least and most: a 10 s segment has a bar every 1.3 or 0.6 s
+WHY_WIDTH = 12, 24
+SHORTEST_FILE = len("…/dog.ogg")
 
 
 def choose_format(*, json: bool, csv: bool = False, m3u: bool = False, table: bool = False) -> Format:
@@ -73,19 +76,31 @@ def printable(text: str) -> str:
 
 
 def short_path(path: str, width: int = 60) -> str:
-    """A path for reading: relative to here or to home if it lies below, its beginning cut if it is too long.
+    """A path for reading: relative to here or to home if it lies below; a long one loses its first folders.
+
+    Args:
+        path: An absolute path.
+        width: Columns of the terminal that it may take.
 
     Example:
         >>> short_path("/a/very/long/folder/name/dog.ogg", width=16)
-        '…er/name/dog.ogg'
+        '…/name/dog.ogg'
+        >>> short_path("/folder/big-dog-barks.ogg", width=16)
+        '…-dog-barks.ogg'
     """
+    from rich.cells import cell_len
+
     here, home = str(Path.cwd()).rstrip(os.sep), str(Path.home()).rstrip(os.sep)
     if path.startswith(here + os.sep):
         path = path[len(here) + 1 :]
     elif path.startswith(home + os.sep):
         path = "~" + path[len(home) :]
     shown = printable(path)
-    return shown if len(shown) <= width else "…" + shown[-(width - 1) :]
+    if cell_len(shown) <= width:
+        return shown
+    ends = [shown[at:] for at, letter in enumerate(shown) if letter == os.sep]
+    ends += [shown[at:] for at in range(len(shown))]  # not even the name fits
+    return "…" + next((end for end in ends if cell_len(end) < width), "")
 
 
 def clock(seconds: float) -> str:
@@ -103,7 +118,7 @@ def clock(seconds: float) -> str:
     return f"{text}.{tenth}" if tenth else text
 
 
-def bar_strip(moments: Sequence[float], low: float, high: float, width: int = STRIP_WIDTH) -> str:
+def bar_strip(moments: Sequence[float], low: float, high: float, width: int = STRIP_WIDTH[1]) -> str:
     """Scores over time as bars; more moments than columns are averaged.
 
     Args:
@@ -138,7 +153,7 @@ def hits_table(hits: Sequence[Hit], why: Sequence[str], width: int) -> Table:
     """A ranked table of score, file, moment, its bar strip, and why.
 
     Args:
-        hits: The hits, best first.
+        hits: The hits, best first; at least one.
         why: One explanation a hit; all empty leaves the column out.
         width: Columns of the terminal.
     """
@@ -146,24 +161,40 @@ def hits_table(hits: Sequence[Hit], why: Sequence[str], width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    spans = [f"{clock(hit.start_s)}–{clock(hit.end_s)}" for hit in hits]
+    reasons = [printable(reason) for reason in why]
+    num_columns = 5 if any(reasons) else 4
+    span_width = max(map(len, ["moment", *spans]))
+    room = width - SCORE_WIDTH - span_width - 2 * (num_columns - 1)
+    file_width, strip_width, why_width = _share(room, hits, reasons)
     scores = [score for hit in hits for score in hit.moments] or [0.0]
     low, high = min(scores), max(scores)
-    why_width = min(24, max(map(len, why), default=0))
-    file_width = max(16, width - 7 - 14 - STRIP_WIDTH - why_width - 12)
-    table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold")
-    table.add_column("score", justify="right", style="cyan", no_wrap=True)
+    # SIMPLE_HEAD puts a blank between columns; with one blank of padding, they stand two apart.
+    table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("score", justify="right", style="cyan", no_wrap=True, min_width=SCORE_WIDTH)
     table.add_column("file", no_wrap=True)
-    table.add_column("moment", style="green", no_wrap=True)
+    table.add_column("moment", style="green", no_wrap=True, min_width=span_width)
     table.add_column("", style="magenta", no_wrap=True)
-    if any(why):
-        table.add_column("why", style="dim", overflow="fold", max_width=24)
-    for hit, reason in zip(hits, why, strict=True):
-        row = [
-            Text(f"{hit.score:.3f}"),
-            Text(short_path(hit.path, file_width)),
-            Text(f"{clock(hit.start_s)}–{clock(hit.end_s)}"),
-            Text(bar_strip(hit.moments, low, high)),
-            Text(printable(reason)),
-        ]
-        table.add_row(*(row if any(why) else row[:-1]))
+    if any(reasons):
+        table.add_column("why", style="dim", no_wrap=True, max_width=why_width)
+    for hit, span, reason in zip(hits, spans, reasons, strict=True):
+        strip = bar_strip(hit.moments, low, high, strip_width)
+        row = [f"{hit.score:.3f}", short_path(hit.path, file_width), span, strip, reason]
+        table.add_row(*map(Text, row[:num_columns]))
     return table
+
+
+def _share(room: int, hits: Sequence[Hit], reasons: Sequence[str]) -> tuple[int, int, int]:
+    """Columns for file, strip and why.
+
+    Where there are too few for all, the file's name has priority: first the bars become fewer, then the
+    reasons are cut, then paths lose their first folders.
+    """
+    from rich.cells import cell_len
+
+    file = max(cell_len(short_path(hit.path, room)) for hit in hits)
+    why = min(WHY_WIDTH[1], max(map(cell_len, ["why", *reasons]))) if any(reasons) else 0
+    most_bars = min(STRIP_WIDTH[1], max(len(hit.moments) for hit in hits))
+    strip = min(max(STRIP_WIDTH[0], room - file - why), most_bars)
+    why = min(max(WHY_WIDTH[0], room - file - strip), why)
+    return max(SHORTEST_FILE, room - strip - why), strip, why

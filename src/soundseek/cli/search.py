@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from soundseek.cli.hits import show_hits
+from soundseek.cli.hits import say_if_nothing, show_hits
 from soundseek.cli.options import (
     CountOption,
     CsvOption,
@@ -59,6 +59,7 @@ def search(
         hits = opened.search(
             text or None, k=count, like=like or (), without=without or (), where=where, segments=segments
         )
+        say_if_nothing(hits, opened, where)
         wanted = why or output == "table"
         reasons = opened.explain(text, hits) if wanted and text else None
     if output == "table" and like and not text:

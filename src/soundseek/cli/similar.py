@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from soundseek.cli.hits import show_hits
+from soundseek.cli.hits import say_if_nothing, show_hits
 from soundseek.cli.options import (
     CountOption,
     CsvOption,
@@ -44,5 +44,6 @@ def similar(
     output = choose_format(json=json, csv=csv, m3u=m3u, table=table)
     with open_library(library, model, create=False) as opened:
         hits = opened.similar(file, k=count, where=where, segments=segments)
+        say_if_nothing(hits, opened, where)
     reason = [f"like {Path(file).stem}"]
     show_hits(hits, [reason] * len(hits) if output == "table" else None, output)
