@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from tones import write_tone
 
+from soundseek.cli.index import MAX_DEFAULT_WORKERS, default_workers
 from soundseek.errors import LibraryError
 from soundseek.library import Library
 
@@ -137,7 +138,7 @@ def test_bad_files_are_named_and_the_rest_goes_in(soundseek: Run, tmp_path: Path
     run = soundseek("index", folder, "--library", library)
     assert run.returncode == 1
     assert records(run.stdout)[0]["added"] == 1
-    assert "2 files could not be heard; see: soundseek failures" in run.stderr.decode()
+    assert f"2 files could not be heard; see: soundseek failures --library {library}\n" in run.stderr.decode()
     failed = records(soundseek("failures", "--library", library).stdout)
     assert sorted(Path(each["path"]).name for each in failed) == ["empty.wav", "text.mp3"]
     assert all(each["reason"] for each in failed)
@@ -162,6 +163,33 @@ def test_names_that_are_no_utf_8_can_be_indexed_found_and_printed(soundseek: Run
         assert run.returncode == 0, run.stderr.decode()
         assert b"\xe9" not in run.stdout
     assert soundseek("similar", name, "--library", library).returncode == 0
+
+
+def test_an_index_run_takes_one_worker_a_core_and_not_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(3)), raising=False)
+    assert default_workers() == 3
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(64)), raising=False)
+    assert default_workers() == MAX_DEFAULT_WORKERS
+
+
+def test_no_hit_says_why_on_stderr(soundseek: Run, filled: Path, tmp_path: Path) -> None:
+    run = soundseek("search", "tone", "--where", "duration > 1h", "--library", filled)
+    assert (run.returncode, run.stdout) == (0, b"")
+    assert run.stderr == b"nothing found: none of the library's 7 sounds fulfils --where 'duration > 1h'\n"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert soundseek("index", empty, "--library", tmp_path / "library").returncode == 0
+    told = soundseek("search", "tone", "--table", "--library", tmp_path / "library")
+    assert told.stdout == b""
+    assert b"holds no sounds; fill it with: soundseek index FOLDER --library" in told.stderr
+
+
+def test_an_example_that_is_the_only_sound_has_no_likeness(
+    soundseek: Run, sounds: Path, tmp_path: Path
+) -> None:
+    soundseek("index", sounds / "tone1.wav", "--library", tmp_path / "library")
+    run = soundseek("similar", sounds / "tone1.wav", "--library", tmp_path / "library")
+    assert run.stderr == b"nothing found: the example is the only sound in the library\n"
 
 
 @pytest.mark.parametrize("name", ["info", "failures", "models"])

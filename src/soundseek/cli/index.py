@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soundseek.cli.options import JsonOption, LibraryOption, ModelOption, TableOption, open_library
-from soundseek.cli.output import choose_format, clock, write, write_json_lines
+from soundseek.cli.options import JsonOption, LibraryOption, ModelOption, TableOption, open_library, see
+from soundseek.cli.output import choose_format, clock, printable, write, write_json_lines
 from soundseek.cli.progress import ProgressReport
 
 if TYPE_CHECKING:
     from soundseek.library import IndexReport
+
+# A worker takes some 150 MB; beyond this many the process that commits has to keep up.
+MAX_DEFAULT_WORKERS = 8
 
 
 def index(
@@ -24,7 +28,16 @@ def index(
     ],
     library: LibraryOption = None,
     model: ModelOption = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Processes that listen.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            metavar="N",
+            help=f"Processes that listen; default: one a core, at most {MAX_DEFAULT_WORKERS}.",
+            show_default=False,
+        ),
+    ] = None,
     max_duration: Annotated[
         float,
         typer.Option("--max-duration", min=1, metavar="SECONDS", help="Hear no more than this of a file."),
@@ -41,21 +54,29 @@ def index(
     output = choose_format(json=json, table=table)
     with open_library(library, model, create=True) as opened, ProgressReport() as shown:
         report = opened.index(
-            *folders, workers=workers, max_duration_s=max_duration, progress=None if quiet else shown
+            *folders,
+            workers=workers or default_workers(),
+            max_duration_s=max_duration,
+            progress=None if quiet else shown,
         )
     if output == "json":
         write_json_lines([asdict(report)])
     else:
         write(summary(report) + "\n")
     if report.failed:
-        print(
-            f"{counted(report.failed, 'file')} could not be heard; see: soundseek failures", file=sys.stderr
-        )
+        failures = printable(see("failures", library))
+        print(f"{counted(report.failed, 'file')} could not be heard; see: {failures}", file=sys.stderr)
     if report.interrupted:
         print("stopped; run the same command again to go on", file=sys.stderr)
         raise typer.Exit(130)
     if report.failed:
         raise typer.Exit(1)
+
+
+def default_workers() -> int:
+    """One a core that this process may use: a file that crashes its decoder takes one of them, not the run."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MAX_DEFAULT_WORKERS)
 
 
 def summary(report: IndexReport) -> str:
