@@ -14,9 +14,9 @@ LIBRARY = Path(".demo") / "library"  # not the user's own: the demo leaves nothi
 
 COMMANDS = [
     ["index", "samples"],
-    ["search", "a baby cries", "-k", "3"],
-    ["search", "someone walks on gravel", "-k", "3"],
-    ["search", "a blacksmith hammers metal", "-k", "3"],
+    ["search", "a car passes by", "-k", "3"],
+    ["search", "an owl hoots at night", "-k", "3"],
+    ["search", "a crowd cheers", "-k", "3"],
     ["similar", "samples/music/xylophone-1.ogg", "-k", "3"],
 ]
 
