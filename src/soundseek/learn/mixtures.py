@@ -107,7 +107,9 @@ class MelDamage:
         if generator.random() < 0.6:
             power = power * np.float32(10 ** (generator.uniform(-36, 6) / 10))
         damaged = np.log(power + np.float32(config.floor))
-        features: Float = ((damaged + np.float32(config.offset)) / np.float32(config.scale)).astype(np.float32)
+        features: Float = ((damaged + np.float32(config.offset)) / np.float32(config.scale)).astype(
+            np.float32
+        )
         return features
 
     def _noise(self, power: Float, generator: np.random.Generator) -> Float:
