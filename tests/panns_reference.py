@@ -15,7 +15,14 @@ from typing import Any
 import torch
 from torch import nn
 
-FRONT_END = {"sample_rate": 32_000, "window_size": 1024, "hop_size": 320, "mel_bins": 64, "fmin": 50, "fmax": 14_000}
+FRONT_END = {
+    "sample_rate": 32_000,
+    "window_size": 1024,
+    "hop_size": 320,
+    "mel_bins": 64,
+    "fmin": 50,
+    "fmax": 14_000,
+}
 NUM_CLASSES = 527
 
 
@@ -40,9 +47,7 @@ def cnn14(*, seed: int = 0) -> nn.Module:
 def resnet38(*, seed: int = 0) -> nn.Module:
     """The published class; `panns-inference` lacks it, its fork `panns-at-inference` has it."""
     torch.manual_seed(seed)
-    return _randomised(
-        reference_models("panns_AT_inference").ResNet38(**FRONT_END, classes_num=NUM_CLASSES)
-    )
+    return _randomised(reference_models("panns_AT_inference").ResNet38(**FRONT_END, classes_num=NUM_CLASSES))
 
 
 def cnn10(*, seed: int = 0) -> nn.Module:
