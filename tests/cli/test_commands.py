@@ -101,6 +101,31 @@ def test_a_terminal_gets_a_table_without_asking(filled: Path, model_directory: P
     assert "moment" in shown and "tone" in shown and "{" not in shown
 
 
+def test_a_locale_of_plain_letters_gets_a_table_all_the_same(filled: Path) -> None:
+    command = [sys.executable, "-m", "soundseek", "search", "tone", "--table", "--library", str(filled)]
+    run = subprocess.run(
+        command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, timeout=60
+    )
+    assert (run.returncode, run.stderr) == (0, b"")
+    assert "0:00–0:02" in run.stdout.decode()
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2", "1 2"])
+def test_closed_streams_harm_nothing(
+    closed: str, filled: Path, sounds: Path, model_directory: Path, tmp_path: Path
+) -> None:
+    closing = " ".join(f"{each}>&-" for each in closed.split())
+    library = tmp_path / "library"
+    index = f"{sys.executable} -m soundseek index {sounds} --library {library} --model {model_directory} {closing}"
+    search = f"{sys.executable} -m soundseek search tone --library {library} {closing}"
+    for script in (index, search):
+        run = subprocess.run(["bash", "-c", script], capture_output=True, timeout=60)
+        assert (run.returncode, run.stderr) == (0, b"")
+    assert heard_in(library) == 7
+    with Library.open(library) as ours, Library.open(filled) as expected:
+        assert ours.search("tone", k=99) == expected.search("tone", k=99)
+
+
 def test_csv_and_playlist_have_the_same_hits(soundseek: Run, filled: Path) -> None:
     table = soundseek("search", "tone", "--csv", "--library", filled).stdout.decode().splitlines()
     playlist = soundseek("search", "tone", "--m3u", "--library", filled).stdout.decode().splitlines()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import io
 import os
 import sys
 from collections import UserDict
@@ -46,7 +47,24 @@ _LEARNING_NEEDS = ("torch", "lightning", "yaml")
 
 def main() -> None:
     """Run the command line and exit with its code: 0 fine, 1 something failed, 2 wrong usage, 130 stopped."""
+    prepare_streams()
     group()()
+
+
+def prepare_streams() -> None:
+    """Streams that exist and can carry any letter: tables and JSON are UTF-8, whatever the locale says."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # Closed by whoever started us. The next file opened would take its number, and the mp3 decoder's
+            # warnings would go into a library. The lowest free number is this one.
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8")  # noqa: SIM115 (a descriptor; as long as the process)
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def group() -> Any:

@@ -86,7 +86,7 @@ def short_path(path: str, width: int = 60) -> str:
         >>> short_path("/a/very/long/folder/name/dog.ogg", width=16)
         '…/name/dog.ogg'
         >>> short_path("/folder/big-dog-barks.ogg", width=16)
-        '…-dog-barks.ogg'
+        '…g-dog-barks.ogg'
     """
     from rich.cells import cell_len
 
