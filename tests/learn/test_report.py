@@ -180,7 +180,7 @@ def test_twelve_systems_fit_into_one_report(tmp_path: Path) -> None:
     ]
     text = write_report(runs, ASKED, tmp_path).read_text()
     assert row(text, "Table I", "sjtu")[1] == "16.2"
-    assert "Of 66 comparisons, 3.3 would look significant by chance alone." in text
+    assert "of 66 pairs differ significantly in mAP10; 3.3 would by chance alone." in text
 
 
 def test_runs_that_answered_different_questions_share_no_report(tmp_path: Path) -> None:

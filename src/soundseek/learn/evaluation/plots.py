@@ -75,6 +75,8 @@ def plot_training(systems: Sequence[System]) -> bytes:
 
 def plot_differences(systems: Sequence[System]) -> bytes:
     """Every system's metrics minus those of the first, with the paired bootstrap's interval and a dot a seed."""
+    from matplotlib.lines import Line2D
+
     baseline, others = systems[0], systems[1:]
     figure = _figure(13, 1.6 + 0.5 * len(others))
     panels = figure.subplots(1, len(METRICS), sharey=True)
@@ -90,6 +92,12 @@ def plot_differences(systems: Sequence[System]) -> bytes:
         axes.set_ylim(len(others) - 0.5, -0.5)
         _finish(axes, legend=False)
     panels[0].set_yticks(range(len(others)), [system.name for system in others])
+    marks = [
+        Line2D([], [], color=_COLOURS[0], marker="o", label="p < .05, 95 % interval over clips"),
+        Line2D([], [], color=_GREY, marker="o", label="may be chance"),
+        Line2D([], [], color=_GREY, marker="|", linestyle="", label="each seed"),
+    ]
+    figure.legend(handles=marks, loc="outside lower center", ncols=3, frameon=False)
     return _png(figure)
 
 

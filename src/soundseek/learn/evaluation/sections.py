@@ -194,13 +194,14 @@ def _all_pairs(systems: Sequence[System]) -> list[Block]:
     for row, a in enumerate(systems[1:], start=1):
         cells = [_points(pairs[a.name, b.name]) for b in systems[:row]]
         rows.append([a.name, *cells, *[""] * (len(systems) - 1 - row)])
-    certain = [f"{a} and {b}" for (a, b), found in pairs.items() if found.paired.significant]
-    verdict = f"differ significantly in mAP10: {'; '.join(certain)}." if certain else "differ in mAP10: none."
-    chance = f"Of {len(pairs)} comparisons, {0.05 * len(pairs):.1f} would look significant by chance alone."
+    certain, chance = sum(found.paired.significant for found in pairs.values()), 0.05 * len(pairs)
+    verdict = (
+        f"{certain} of {len(pairs)} pairs differ significantly in mAP10; {chance:.1f} would by chance alone."
+    )
     return [
         Paragraph("mAP10, row minus column, in points; bold where p < .05:"),
         Table(["", *(system.name for system in systems[:-1])], rows),
-        Paragraph(f"Pairs that {verdict} {chance}"),
+        Paragraph(verdict),
     ]
 
 
