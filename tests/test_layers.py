@@ -36,7 +36,7 @@ HOMES = {
     "soxr": {"audio/decode.py"},
     "av": {"audio/formats.py"},
     "onnxruntime": {"model/embedder.py", "learn/export.py", "learn/calibrate.py"},
-    "sqlite3": {"library/store/sqlite.py"},
+    "sqlite3": {"library/store/connect.py", "library/store/sqlite.py"},
     "usearch": {"library/store/sqlite.py"},
     "transformers": {"learn/encoders/bert.py"},
     "lightning": {"learn/training.py"},
