@@ -15,6 +15,7 @@ import typer
 from soundseek.cli import main as command_line
 from soundseek.cli.main import plain_errors
 from soundseek.errors import DecodeError, QueryError, SoundseekError, UsageError
+from soundseek.library.threads import THREAD_VARIABLES
 
 ENVIRONMENT = {**os.environ, "COLUMNS": "200", "TERM": "dumb"}
 
@@ -126,3 +127,25 @@ def test_with_pytorch_a_learning_command_runs() -> None:
     calls: list[Path] = []
     command_line._needing_pytorch(calls.append)(Path("recipe.yaml"))
     assert calls == [Path("recipe.yaml")]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "told"), [({}, "1 1"), ({"OMP_NUM_THREADS": "3"}, "None 3")], ids=["no wish", "a wish"]
+)
+def test_an_index_run_computes_on_one_thread_unless_told_otherwise(
+    wishes: dict[str, str], told: str, sounds: Path, model_directory: Path, tmp_path: Path
+) -> None:
+    script = (
+        "import os, sys; from soundseek.cli.index import index\n"
+        "assert 'numpy' not in sys.modules  # it reads the environment once, when it is loaded\n"
+        "from pathlib import Path; folder, library, model = sys.argv[1:]\n"
+        "index([Path(folder)], library=Path(library), model=model, workers=1, quiet=True, json=True)\n"
+        "assert 'numpy' in sys.modules\n"
+        "print(os.environ.get('OPENBLAS_NUM_THREADS'), os.environ.get('OMP_NUM_THREADS'))"
+    )
+    kept = {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
+    run = subprocess.run(
+        [sys.executable, "-c", script, sounds, tmp_path / "library", model_directory],
+        capture_output=True, text=True, check=True, env={**kept, **wishes},
+    )  # fmt: skip
+    assert run.stdout.splitlines()[-1] == told

@@ -13,6 +13,7 @@ import typer
 from soundseek.cli.options import JsonOption, LibraryOption, ModelOption, TableOption, open_library, see
 from soundseek.cli.output import choose_format, clock, printable, write, write_json_lines
 from soundseek.cli.progress import ProgressReport
+from soundseek.library.threads import compute_on_one_thread
 
 if TYPE_CHECKING:
     from soundseek.library import IndexReport
@@ -52,6 +53,7 @@ def index(
     that cannot be heard is skipped (see: soundseek failures) and the exit code is 1.
     """
     output = choose_format(json=json, table=table)
+    compute_on_one_thread()
     with open_library(library, model, create=True) as opened, ProgressReport() as shown:
         report = opened.index(
             *folders,

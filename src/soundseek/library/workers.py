@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import chain, islice
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING
 from soundseek.errors import LibraryError, ModelError, SoundseekError
 from soundseek.library.hearing import Job, LoadHear, failure_of, listen
 from soundseek.library.store.base import Failure, Sound
+from soundseek.library.threads import single_threaded_children
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -24,8 +23,6 @@ Outcome = tuple[Job, "Sound | Failure"]
 
 # A worker has its next job at hand while the main process commits; more would only be lost when it crashes.
 JOBS_AHEAD = 2
-# Every worker computes on one thread: N workers with N threads each would fight over the same cores.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 PATIENCE_S = 5.0
 
 
@@ -66,7 +63,7 @@ class _Worker:
         self.jobs: deque[Job] = deque()
         self.is_ready = False
         self.process: SpawnProcess = context.Process(target=_work, args=(theirs, load), daemon=True)
-        with _single_threaded_children():
+        with single_threaded_children():
             self.process.start()
         theirs.close()  # so that a dead worker is the end of the pipe
 
@@ -163,22 +160,3 @@ def _work(connection: Connection, load: LoadHear) -> None:
                 connection.send(listen(hear, job))
         except SoundseekError as error:
             connection.send(str(error))
-
-
-@contextmanager
-def _single_threaded_children() -> Iterator[None]:
-    """Child processes inherit the environment when they start, and BLAS reads it when it is loaded."""
-    with _ENVIRONMENT:
-        before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
-
-
-_ENVIRONMENT = threading.Lock()
