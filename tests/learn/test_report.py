@@ -38,7 +38,7 @@ torch.set_num_threads(1)
 FILES = np.array(["rain.wav", "wind.wav", "dog.wav", "bell.wav"])
 OWN = np.array([0, 0, 1, 1, 2, 2, 3, 3])
 CAPTIONS = np.array([f"caption {number} of {FILES[clip]}" for number, clip in enumerate(OWN)])
-ASKED = Asked(data="toys", split="evaluation", num_runs=4, command="soundseek reproduce", machine=machine())
+ASKED = Asked("toys", "evaluation", 4, "soundseek reproduce", ("dim=8", "loss.temperature=0.1"), machine())
 
 
 def answers(*rank: int) -> Answers:
@@ -137,6 +137,7 @@ def test_the_report_says_what_must_be_known_before_its_numbers_are_read(report: 
     assert "**The audio trunk is not CNN14** but efficientat" in text.replace("** ", "** ").replace(
         " **", "**", 1
     )
+    assert "**Set in every recipe:** `dim=8 loss.temperature=0.1`" in text
     assert "A \\| note." in text and "seeds 0, 1" in text and "9 sounds (development)" in text
 
 
@@ -161,7 +162,7 @@ def test_time_memory_versions_and_differences_are_told(report: Path) -> None:
 
 
 def test_unfinished_and_failed_runs_are_said(tmp_path: Path) -> None:
-    asked = Asked("toys", "evaluation", 4, "x", machine(), {"sjtu": "no file /home/me/w.pth; fetch it"})
+    asked = Asked("toys", "evaluation", 4, "x", (), machine(), {"sjtu": "no file /home/me/w.pth; fetch it"})
     text = write_report(RUNS[:2], asked, tmp_path).read_text()
     assert "**2 of 4 runs are finished.**" in text
     assert "**sjtu** could not be run: no file w.pth; fetch it" in text

@@ -83,7 +83,8 @@ def reproduce(
     observer = observer or Observer()
     planned = list(plan(names, out, num_seeds=num_seeds, settings=settings))
     _refuse_other_questions(planned, data, split)
-    command = _command(names, num_seeds, split, settings)
+    settings_shown = tuple(without_folders(setting) for setting in settings)
+    command = _command(names, num_seeds, split, settings_shown)
     failed: dict[str, str] = {}
     report = out / MARKDOWN_FILE
     for number, (recipe, folder) in enumerate(planned, start=1):
@@ -91,7 +92,15 @@ def reproduce(
         did_something = recipe.name not in failed and _tried(recipe, data, folder, split, observer, failed)
         runs = list(finished(planned)) if did_something or number == len(planned) else []
         if runs:
-            asked = Asked(data.resolve().name, split, len(planned), command, machine(), dict(failed))
+            asked = Asked(
+                data=data.resolve().name,
+                split=split,
+                num_runs=len(planned),
+                command=command,
+                settings=settings_shown,
+                machine=machine(),
+                failed=dict(failed),
+            )
             report = write_report(runs, asked, out)
     if failed:
         raise SoundseekError("; ".join(f"{name} could not be run: {why}" for name, why in failed.items()))
@@ -189,7 +198,7 @@ def _command(names: Sequence[str], num_seeds: int, split: str, settings: Sequenc
         f"--seeds {num_seeds}",
     ]
     parts += [f"--split {split}"] if split != EVALUATION else []
-    parts += [f"--set {shlex.quote(without_folders(setting))}" for setting in settings]
+    parts += [f"--set {shlex.quote(setting)}" for setting in settings]
     return " \\\n  ".join(parts)
 
 

@@ -49,6 +49,7 @@ class Asked:
         split: The split that asks.
         num_runs: Recipes times seeds.
         command: As typed, without folders.
+        settings: What `--set` replaced in every recipe, without folders.
         machine: See `soundseek.learn.cost.machine`.
         failed: What could not be run, and why.
     """
@@ -57,6 +58,7 @@ class Asked:
     split: str
     num_runs: int
     command: str
+    settings: tuple[str, ...]
     machine: dict[str, Any]
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -84,10 +86,10 @@ def opening(systems: Sequence[System], asked: Asked) -> list[Block]:
                 ]
             )
         )
-    return [*blocks, Listed(list(_remarks(runs)))]
+    return [*blocks, Listed(list(_remarks(runs, asked)))]
 
 
-def _remarks(runs: Sequence[FinishedRun]) -> list[tuple[Piece, ...]]:
+def _remarks(runs: Sequence[FinishedRun], asked: Asked) -> list[tuple[Piece, ...]]:
     answers = runs[0].answers
     remarks: list[tuple[Piece, ...]] = []
     if (len(answers.files), len(answers.captions)) != (NUM_CLIPS, NUM_CAPTIONS):
@@ -97,6 +99,8 @@ def _remarks(runs: Sequence[FinishedRun]) -> list[tuple[Piece, ...]]:
         )
         remarks.append((Strong("This is not Clotho."), other))
     remarks.extend(_trunks(runs))
+    if asked.settings:
+        remarks.append((Strong("Set in every recipe:"), " ", Code(" ".join(asked.settings)), "."))
     repeated = len(answers.captions) - len(set(answers.captions.tolist()))
     if repeated:
         share = f"{repeated:,} of the {len(answers.captions):,} captions repeat another's words"
