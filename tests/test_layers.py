@@ -35,7 +35,8 @@ HOMES = {
     "soundfile": {"audio/decode.py"},
     "soxr": {"audio/decode.py"},
     "av": {"audio/formats.py"},
-    "onnxruntime": {"model/embedder.py", "learn/export.py", "learn/calibrate.py"},
+    # The store loads it before usearch and uses nothing of it; see there.
+    "onnxruntime": {"model/embedder.py", "learn/export.py", "learn/calibrate.py", "library/store/sqlite.py"},
     "sqlite3": {"library/store/connect.py", "library/store/sqlite.py"},
     "usearch": {"library/store/sqlite.py"},
     "transformers": {"learn/encoders/bert.py"},
