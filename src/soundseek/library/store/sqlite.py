@@ -367,7 +367,7 @@ def _simd_scan(vectors: FloatArray, query: FloatArray, count: int) -> IntArray:
     """Row numbers of the `count` largest inner products, best first; a memory map is read in place."""
     # Once usearch's compiled module is loaded, loading ONNX Runtime crashes the process (2.26 with 1.32 on Linux); the
     # other order is fine. So ONNX Runtime comes first, even for a question that needs no network.
-    import onnxruntime  # noqa: F401, I001
+    import onnxruntime  # noqa: F401
 
     # 0.15 s to import, and an index run needs none of it.
     from usearch.compiled import MetricKind
