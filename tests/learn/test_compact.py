@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from soundseek.errors import ModelError
+from soundseek.errors import ModelError, RecipeError
 from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk, StageConfig
 
 
@@ -57,6 +57,46 @@ def test_a_long_clip_in_chunks_gives_the_frames_of_one_pass(trunk: CompactTrunk)
     chunk = trunk(log_mel[:, 1600 - context : 2240 + context])[0]
     skip = context // hop
     torch.testing.assert_close(whole[:, 50:70], chunk[:, skip : skip + 20], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 4])
+@torch.no_grad()
+def test_a_divided_trunk_gives_the_frames_of_the_whole_one(trunk: CompactTrunk, num_layers: int) -> None:
+    body, tail = trunk.split(num_layers)
+    log_mel = torch.randn(2, 300, 128, generator=torch.Generator().manual_seed(4))
+    mask = torch.arange(300) < torch.tensor([[300], [120]])
+    for frame_mask in (None, mask):
+        maps, maps_mask = body(log_mel, frame_mask)
+        frames, frames_mask = trunk(log_mel, frame_mask)
+        assert maps.shape == (2, 10, body.width) and body.width == 160 * 4
+        parts, parts_mask = tail(maps, maps_mask)
+        real = frames_mask[..., None]
+        assert torch.equal(parts * real, frames * real) and torch.equal(parts_mask, frames_mask)
+
+
+@torch.no_grad()
+def test_padded_maps_do_not_change_a_real_frame(trunk: CompactTrunk) -> None:
+    body, tail = trunk.split(3)
+    maps, mask = body(torch.randn(2, 320, 128, generator=torch.Generator().manual_seed(5)))
+    mask[1, 4:] = False
+    together, _ = tail(maps.masked_fill(~mask[..., None], 1e3), mask)
+    alone, _ = tail(maps[1:, :4], mask[1:, :4])
+    torch.testing.assert_close(together[1, :4], alone[0], atol=1e-5, rtol=0)
+
+
+def test_the_tail_keeps_its_batch_norm_and_shares_its_weights(trunk: CompactTrunk) -> None:
+    _, tail = trunk.split(2)
+    tail.train()
+    statistics = trunk.layers[-1].norm.running_mean.clone()
+    tail(torch.randn(2, 5, 640), torch.ones(2, 5, dtype=torch.bool))
+    assert torch.equal(trunk.layers[-1].norm.running_mean, statistics)
+    assert tail.layers[-1].conv.weight is trunk.layers[-1].conv.weight
+
+
+@pytest.mark.parametrize("num_layers", [5, 12])
+def test_no_layer_that_strides_is_divided_off(trunk: CompactTrunk, num_layers: int) -> None:
+    with pytest.raises(RecipeError, match=rf"trained_blocks = {num_layers}, but at most 4 layers"):
+        trunk.split(num_layers)
 
 
 def test_it_is_as_small_as_it_says_and_has_a_frame_every_320_ms(trunk: CompactTrunk) -> None:

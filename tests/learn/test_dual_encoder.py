@@ -102,6 +102,20 @@ def test_with_trunk_and_tower_it_takes_log_mels_and_tokens(tmp_path: Path) -> No
         assert torch.allclose(model.encode_text(*tokens), model.encode_text_features(text(*tokens)))
 
 
+def test_the_tail_makes_frames_of_what_is_cached(tmp_path: Path) -> None:
+    trunk = CompactTrunk.load(make_toy_trunk(tmp_path / "trunk.safetensors"))
+    body, tail = trunk.split(1)
+    model = DualEncoder(dim=4, audio_width=trunk.width, text_width=5, trunk=trunk, tail=tail).eval()
+    log_mel = torch.randn(2, 40, 16)
+    with torch.no_grad():
+        audio = model.encode_audio_features(*body(log_mel))
+        assert torch.equal(audio, model.encode_log_mel(log_mel))
+    frames, frame_mask = clips()
+    assert torch.equal(
+        make().encode_audio_features(frames, frame_mask), make().encode_audio(frames, frame_mask)
+    )
+
+
 def test_without_towers_it_says_which_method_to_use() -> None:
     with pytest.raises(ValueError, match="give encode_audio the trunk's frames"):
         make().encode_log_mel(torch.zeros(1, 4, 16))

@@ -12,6 +12,7 @@ from soundseek.errors import DataError
 from soundseek.learn.data.features import (
     FeatureStore,
     MeanFrames,
+    TailFrames,
     cache_directory,
     embed_sound,
     extract_frames,
@@ -161,6 +162,21 @@ def test_other_weights_have_another_store(place: Path, tmp_path: Path) -> None:
     first, _ = open_frames(place, tmp_path)
     second = frame_store(CompactTrunk.load(other), "compact", other, tmp_path)
     assert first.directory != second.directory
+
+
+def test_what_enters_the_last_layers_has_a_store_of_its_own_and_becomes_the_frames(
+    place: Path, tmp_path: Path
+) -> None:
+    whole, weights = open_frames(place, tmp_path)
+    body, tail = CompactTrunk.load(weights).split(1)
+    maps = frame_store(body, "compact", weights, tmp_path, trained_blocks=1)
+    (key,) = extract_frames(clips(place)[:1], whole, "compact", weights, workers=0)
+    assert maps.directory != whole.directory and key not in maps
+    extract_frames(clips(place)[:1], maps, "compact", weights, trained_blocks=1, workers=0)
+    assert maps.width == 8 * 4 and len(maps[key]) == len(whole[key])  # channels times bands: 16 mels / 2 / 2
+    frames = TailFrames(maps, tail)
+    assert frames.width == whole.width == 8
+    assert np.allclose(frames[key], whole[key], atol=1e-2)  # both are rounded to half precision on their way
 
 
 def test_a_file_that_cannot_be_decoded_is_named(place: Path, tmp_path: Path) -> None:

@@ -14,6 +14,9 @@ from safetensors.torch import load_file
 from toy_learning import make_toy_bert, make_toy_data, make_toy_trunk, toy_recipe
 
 from soundseek.errors import ModelError, RecipeError, UsageError
+from soundseek.learn.encoders import split_trunk
+from soundseek.learn.encoders.compact import CompactTrunk
+from soundseek.learn.encoders.efficientat import EfficientATTrunk
 from soundseek.learn.recipe import TrainingConfig, save_recipe
 from soundseek.learn.training import load_run, rate_factor, train
 
@@ -106,9 +109,11 @@ def test_a_run_folder_may_be_moved_and_needs_no_other_file(place: Path, tmp_path
     assert all(torch.equal(after[name], before[name]) for name in before)
 
 
-@pytest.mark.parametrize("last", [0, 2])
-def test_killed_and_resumed_it_ends_with_the_same_bits(place: Path, tmp_path: Path, last: int) -> None:
-    recipe = toy_recipe(place, *STATEFUL)
+@pytest.mark.parametrize(("last", "trained_blocks"), [(0, 0), (2, 0), (1, 1)])
+def test_killed_and_resumed_it_ends_with_the_same_bits(
+    place: Path, tmp_path: Path, last: int, trained_blocks: int
+) -> None:
+    recipe = toy_recipe(place, *STATEFUL, f"audio.trained_blocks={trained_blocks}")
     whole = train(recipe, place / "data", tmp_path / "whole")
     save_recipe(recipe, tmp_path / "recipe.yaml")
     stopped = tmp_path / "stopped"
@@ -183,6 +188,67 @@ def test_only_the_chosen_layers_of_the_text_tower_are_trained(place: Path, tmp_p
         load_run(run)[0].state_dict()["text.bert.encoder.layer.1.output.dense.weight"],
         trained["text.bert.encoder.layer.1.output.dense.weight"],
     )
+
+
+def test_only_the_chosen_layers_of_the_trunk_are_trained(place: Path, tmp_path: Path) -> None:
+    recipe = toy_recipe(place, "audio.trained_blocks=1", "audio.learning_rate=0.01", "audio.standardise=true")
+    run = train(recipe, place / "data", tmp_path / "run")
+    saved = load_file(run / "model.safetensors")
+    published = load_file(place / "trunk.safetensors")
+    trained = load_run(run)[0].state_dict()
+    moved = {name for name, tensor in published.items() if not torch.equal(trained[f"trunk.{name}"], tensor)}
+    assert moved == {"layers.2.conv.weight", "layers.2.norm.weight", "layers.2.norm.bias"}
+    assert torch.equal(trained["trunk.layers.2.conv.weight"], saved["tail.layers.0.conv.weight"])
+    assert (run / "trunk.safetensors").read_bytes() == (place / "trunk.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("average", ["ema", "swa"])
+def test_a_trained_trunk_hears_in_one_piece_what_training_heard_in_two(
+    place: Path, tmp_path: Path, average: str
+) -> None:
+    from soundseek.learn.evaluation.evaluate import RunEmbedder, evaluate
+
+    recipe = toy_recipe(
+        place, "audio.trained_blocks=1", "audio.learning_rate=0.05", f"training.average={average}"
+    )
+    run = train(recipe, place / "data", tmp_path / "run")
+    model, recipe = load_run(run)
+    assert isinstance(model.trunk, CompactTrunk)
+    body, _ = CompactTrunk.load(run / "trunk.safetensors").split(1)
+    log_mel = torch.randn(2, 40, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(model.encode_log_mel(log_mel), model.encode_audio_features(*body(log_mel)))
+    report = evaluate(RunEmbedder(model, recipe), place / "data", "validation")
+    record = json.loads((run / "run.json").read_text())
+    assert report.text_to_audio.mAP10.value == pytest.approx(record["mAP10"])
+
+
+def test_a_moving_average_covers_the_trunks_layers(place: Path, tmp_path: Path) -> None:
+    options = ("audio.trained_blocks=1", "audio.learning_rate=0.05", "training.epochs=1")
+    far, near = (
+        load_file(
+            train(
+                toy_recipe(place, *options, "training.average=ema", f"training.average_decay={decay}"),
+                place / "data",
+                tmp_path / str(decay),
+            )
+            / "model.safetensors"
+        )["tail.layers.0.conv.weight"]
+        for decay in (0.01, 0.99)
+    )
+    # Both averages begin with the first step, so the slow one stays nearer to where training began.
+    start = load_file(place / "trunk.safetensors")["layers.2.conv.weight"]
+    assert 0 < (near - start).norm() < (far - start).norm()
+
+
+def test_blocks_that_cannot_be_trained_are_refused_before_anything_is_written(
+    place: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match="trained_blocks = 2, but at most 1 layers"):
+        train(toy_recipe(place, "audio.trained_blocks=2"), place / "data", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(RecipeError, match="EfficientATTrunk is frozen as a whole, so the largest value is 0"):
+        split_trunk(EfficientATTrunk(), 1)
 
 
 def test_a_frozen_text_tower_is_not_copied_into_the_run(place: Path, tmp_path: Path) -> None:

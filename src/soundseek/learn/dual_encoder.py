@@ -29,6 +29,8 @@ class DualEncoder(nn.Module):
         audio_dropout: Share of the pooled frames' features that training sets to zero.
         text_dropout: The same for the text features.
         trunk: Log-mel and mask -> frames and mask; see `soundseek.learn.encoders.Trunk`.
+        tail: The trunk's last layers where they are trained: what the layers before them give, and its mask
+            -> frames and mask. In a model with both, the two share these layers.
         text: Token ids and mask -> features.
     """
 
@@ -46,10 +48,12 @@ class DualEncoder(nn.Module):
         audio_dropout: float = 0.0,
         text_dropout: float = 0.0,
         trunk: nn.Module | None = None,
+        tail: nn.Module | None = None,
         text: BertText | None = None,
     ) -> None:
         super().__init__()
         self.trunk = trunk
+        self.tail = tail
         self.attention = build_attention(attention, audio_width, **(attention_options or {}))
         self.audio_dropout = nn.Dropout(audio_dropout)
         self.audio_projector = nn.Linear(audio_width, dim)
@@ -74,6 +78,17 @@ class DualEncoder(nn.Module):
         """Audio embeddings `(batch, dim)`, unit norm, of frames `(batch, time, width)` (eqs. 2 and 4)."""
         pooled = masked_mean(self.attend(frames, frame_mask), frame_mask)
         return functional.normalize(self.audio_projector(self.audio_dropout(pooled)), dim=-1)
+
+    def encode_audio_features(self, features: Tensor, frame_mask: Tensor) -> Tensor:
+        """Audio embeddings `(batch, dim)`, unit norm, of what a frozen trunk gives.
+
+        Args:
+            features: `(batch, time, width)`: frames, or what the tail takes where there is one.
+            frame_mask: `(batch, time)` bool, True = real.
+        """
+        if self.tail is None:
+            return self.encode_audio(features, frame_mask)
+        return self.encode_audio(*self.tail(features, frame_mask))
 
     def project_frames(self, frames: Tensor, frame_mask: Tensor) -> Tensor:
         """Each frame in the shared space, `(batch, time, dim)`, not normalised.

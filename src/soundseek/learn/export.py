@@ -280,8 +280,12 @@ def _portable(value: Any) -> Any:
 
 
 def _own_weights(model: DualEncoder) -> dict[str, Tensor]:
-    """Everything but the text tower, which is in `text.onnx` and is published elsewhere."""
-    return {key: value for key, value in model.state_dict().items() if not key.startswith("text.")}
+    """Everything but the text tower, which is in `text.onnx` and is published elsewhere; layers once.
+
+    The tail's layers are the trunk's.
+    """
+    state = model.state_dict()
+    return {key: value for key, value in state.items() if not key.startswith(("text.", "tail."))}
 
 
 def _save_tokenizer(text: BertText, path: Path) -> None:

@@ -24,7 +24,10 @@ class AudioConfig(_Section):
 
     Attributes:
         trunk: A name of `soundseek.learn.encoders.TRUNKS`.
-        weights: The trunk's weights, a safetensors file. The trunk stays frozen.
+        weights: The trunk's weights, a safetensors file.
+        trained_blocks: How many of the trunk's last layers are trained; 0 keeps the trunk frozen. What comes
+            before them stays frozen, and its outputs are cached. Only "compact" can be trained in part.
+        learning_rate: Of the trained blocks.
         attention: What joins the frames: eqs. 1-2 ("graph"), eqs. 3-4 ("self") or nothing.
         attention_options: Further arguments of `build_attention`.
         standardise: Bring each feature of the frames to zero mean and unit variance over the training
@@ -34,6 +37,8 @@ class AudioConfig(_Section):
 
     trunk: str = "efficientat"
     weights: Path | None = None
+    trained_blocks: int = Field(default=0, ge=0)
+    learning_rate: float = Field(default=1e-4, gt=0)
     attention: Literal["none", "graph", "self"] = "none"
     attention_options: dict[str, Any] = Field(default_factory=dict)
     standardise: bool = False

@@ -1,8 +1,9 @@
 """A run folder: what a training run leaves behind, and how the trained model comes back from it.
 
 `recipe.yaml` (every value), `run.json` (versions, git commit, data, the chosen epoch), `metrics.jsonl` (a
-line an epoch), `trunk.safetensors` (a copy of the frozen trunk's weights), `model.safetensors` (the heads of
-the best epoch, and the text tower if it was trained) and `checkpoints/last.ckpt` (to resume).
+line an epoch), `trunk.safetensors` (a copy of the trunk's weights before training), `model.safetensors` (the
+heads of the best epoch, the trunk's last layers and the text tower if they were trained) and
+`checkpoints/last.ckpt` (to resume).
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from soundseek.errors import ModelError, UsageError
 from soundseek.learn.dual_encoder import DualEncoder
-from soundseek.learn.encoders import build_text, build_trunk, weights_digest
+from soundseek.learn.encoders import build_text, build_trunk, split_trunk, weights_digest
 from soundseek.learn.encoders.bert import BertText
 from soundseek.learn.recipe import Recipe, load_recipe, save_recipe
 
@@ -52,7 +53,8 @@ def load_run(run: Path) -> tuple[DualEncoder, Recipe]:
     trunk = build_trunk(recipe.audio.trunk, recipe.audio.weights)
     text = build_text(recipe.text.tower, pooling=recipe.text.pooling, max_tokens=recipe.text.max_tokens)
     width = int(trunk.width)  # type: ignore[arg-type]
-    model = build_dual_encoder(recipe, width, text.width, text=text)
+    _, tail = split_trunk(trunk, recipe.audio.trained_blocks)
+    model = build_dual_encoder(recipe, width, text.width, text=text, tail=tail)
     saved = load_file(run / MODEL_FILE)
     expected = model.state_dict()
     wrong = [
@@ -64,14 +66,16 @@ def load_run(run: Path) -> tuple[DualEncoder, Recipe]:
         raise ModelError(
             f"{run / MODEL_FILE} does not fit {RECIPE_FILE}; missing, surplus or misshapen: {wrong[:8]}"
         )
-    model.load_state_dict(saved)
+    model.load_state_dict(saved)  # and with the tail's the trunk's last layers
     model.trunk = trunk
     model.text = text if model.text is None else model.text
     return model.requires_grad_(False).eval(), recipe
 
 
-def build_dual_encoder(recipe: Recipe, audio_width: int, text_width: int, *, text: BertText) -> DualEncoder:
-    """The heads of a recipe, newly drawn; with the text tower only where the recipe trains it."""
+def build_dual_encoder(
+    recipe: Recipe, audio_width: int, text_width: int, *, text: BertText, tail: nn.Module | None = None
+) -> DualEncoder:
+    """The heads of a recipe, newly drawn; with the text tower, and the trunk's tail, only where it trains them."""
     return DualEncoder(
         dim=recipe.dim,
         audio_width=audio_width,
@@ -80,6 +84,7 @@ def build_dual_encoder(recipe: Recipe, audio_width: int, text_width: int, *, tex
         attention_options=recipe.audio.attention_options,
         audio_dropout=recipe.audio.dropout,
         text_dropout=recipe.text.dropout,
+        tail=tail,
         text=text if recipe.text.trained_layers else None,
     )
 
@@ -89,9 +94,10 @@ def claim_run(out: Path, recipe: Recipe, *, resume: bool) -> Recipe:
 
     Raises:
         UsageError: `out` holds a run and `resume` is False, or it holds a run of another recipe or trunk.
-        RecipeError: The trunk cannot be built.
+        RecipeError: The trunk cannot be built, or not be divided.
     """
-    build_trunk(recipe.audio.trunk, recipe.audio.weights)  # refuse early what cannot be built
+    trunk = build_trunk(recipe.audio.trunk, recipe.audio.weights)  # refuse early what cannot be built
+    split_trunk(trunk, recipe.audio.trained_blocks)
     weights = recipe.audio.weights
     assert weights is not None  # build_trunk has refused it
     copy = out / f"trunk{weights.suffix}"

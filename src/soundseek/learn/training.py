@@ -1,4 +1,4 @@
-"""From a recipe to a run folder: heads trained on cached features, with Lightning."""
+"""From a recipe to a run folder: heads, and the last layers of the towers, trained on cached features."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from soundseek.learn.data.batches import Batch, EpochBatches
 from soundseek.learn.data.features import Report
 from soundseek.learn.data.prepare import TrainingData, prepare
 from soundseek.learn.dual_encoder import DualEncoder
-from soundseek.learn.encoders import build_text, weights_digest
+from soundseek.learn.encoders import build_text, build_trunk, split_trunk, weights_digest
 from soundseek.learn.encoders.bert import BertText
 from soundseek.learn.evaluation.evaluate import score_split
 from soundseek.learn.losses import build_loss, match_matrix
@@ -78,9 +78,12 @@ def train(
     if "best_epoch" in read_record(out):
         return out  # a finished run; there is nothing to go on with
     text = build_text(recipe.text.tower, pooling=recipe.text.pooling, max_tokens=recipe.text.max_tokens)
-    features = prepare(recipe, data, text, report=report)
+    trunk = build_trunk(recipe.audio.trunk, recipe.audio.weights)
+    _, tail = split_trunk(trunk, recipe.audio.trained_blocks)
+    features = prepare(recipe, data, text, tail=tail, report=report)
     torch.manual_seed(recipe.seed)  # now, for the extraction of missing features draws numbers too
-    model = build_dual_encoder(recipe, features.store.width, text.width, text=text)
+    width = int(trunk.width)  # type: ignore[arg-type]
+    model = build_dual_encoder(recipe, width, text.width, text=text, tail=tail)
     if recipe.audio.standardise:
         model.standardise(*features.statistics)
     module = RetrievalTraining(recipe, model, features, text, out, on_epoch)
@@ -121,6 +124,7 @@ class RetrievalTraining(pl.LightningModule):
         self.best_score = -math.inf
         self.best_epoch = -1
         self._text_layers = text.train_last_layers(recipe.text.trained_layers) if model.text else []
+        self._audio_layers = _unfrozen(model.tail) if model.tail else []
         self._data = data
         self._text = [text]  # in a list: a frozen tower is no part of what is trained and saved
         self._out = out
@@ -151,7 +155,7 @@ class RetrievalTraining(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """The loss of one batch."""
-        audio = self.model.encode_audio(batch.frames, batch.frame_mask)
+        audio = self.model.encode_audio_features(batch.frames, batch.frame_mask)
         if batch.token_mask is None:
             text = self.model.encode_text_features(batch.sentences)
         else:
@@ -196,17 +200,19 @@ class RetrievalTraining(pl.LightningModule):
         return cast("DualEncoder", self.averaged.module)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Adam or AdamW: heads and temperature at the full rate, the text tower's layers at their own."""
+        """Adam or AdamW: heads and temperature at the full rate, the towers' layers at their own."""
         config = self.recipe.training
-        text_layers = {id(parameter) for parameter in self._text_layers}
+        towers = {id(parameter) for parameter in (*self._text_layers, *self._audio_layers)}
         heads = [
             parameter
             for parameter in (*self.model.parameters(), *self.loss.parameters())
-            if parameter.requires_grad and id(parameter) not in text_layers
+            if parameter.requires_grad and id(parameter) not in towers
         ]
         groups: list[dict[str, Any]] = [{"params": heads, "lr": config.learning_rate}]
         if self._text_layers:
             groups.append({"params": self._text_layers, "lr": self.recipe.text.learning_rate})
+        if self._audio_layers:
+            groups.append({"params": self._audio_layers, "lr": self.recipe.audio.learning_rate})
         kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
         optimizer = kind(groups, weight_decay=config.weight_decay)
         steps = config.epochs * len(self.train_dataloader())
@@ -247,6 +253,10 @@ def rate_factor(step: int, steps: int, config: TrainingConfig) -> float:
         return 1.0
     progress = min(1.0, (step - warmup) / max(1.0, steps - warmup))
     return config.final_share + (1 - config.final_share) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _unfrozen(module: nn.Module) -> list[nn.Parameter]:
+    return list(module.requires_grad_(True).parameters())
 
 
 def _averaged(model: DualEncoder, config: TrainingConfig) -> AveragedModel | None:

@@ -38,7 +38,7 @@ class Batch(NamedTuple):
     """Pairs of a sound and a sentence.
 
     Attributes:
-        frames: `(batch, time, width)` of the trunk, padded with zeros.
+        frames: `(batch, time, width)` of the trunk, or what enters its trained layers, padded with zeros.
         frame_mask: `(batch, time)` bool, True = real.
         sentences: `(batch, width)` features of a frozen text tower; or token ids `(batch, token)` of a
             trained one.

@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from platformdirs import user_cache_path
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import DataError, DecodeError
 from soundseek.learn.data.sounds import Sound, render
-from soundseek.learn.encoders import Trunk, build_trunk, weights_digest
+from soundseek.learn.encoders import Trunk, build_trunk, split_trunk, weights_digest
 from soundseek.learn.encoders.bert import BertText
 
 Half = npt.NDArray[np.float16]
@@ -150,15 +151,43 @@ class MeanFrames:
         return self._means[key]
 
 
+class TailFrames:
+    """The frames `(time, width)` float32 that a trunk's last layers make of stored maps.
+
+    Args:
+        maps: What enters these layers.
+        tail: The layers; see `soundseek.learn.encoders.split_trunk`.
+    """
+
+    def __init__(self, maps: Frames, tail: nn.Module) -> None:
+        self.width = int(tail.width)  # type: ignore[arg-type]
+        self._maps = maps
+        self._tail = tail
+
+    @torch.no_grad()
+    def __getitem__(self, key: str) -> npt.NDArray[np.float32]:
+        """The frames of a key."""
+        maps = torch.from_numpy(np.asarray(self._maps[key], np.float32)).unsqueeze(0)
+        frames, _ = self._tail(maps, torch.ones(maps.shape[:2], dtype=torch.bool))
+        return cast("npt.NDArray[np.float32]", frames[0].numpy())
+
+
 def cache_directory() -> Path:
     """Where features are kept: `$SOUNDSEEK_CACHE`, or the user's cache folder. It may be deleted."""
     chosen = os.environ.get("SOUNDSEEK_CACHE")
     return Path(chosen) if chosen else user_cache_path("soundseek", appauthor=False) / "features"
 
 
-def frame_store(trunk: Trunk, name: str, weights: Path, directory: Path | None = None) -> FeatureStore:
-    """The store of a trunk's frames; another trunk, or other weights, has another store."""
+def frame_store(
+    trunk: Trunk, name: str, weights: Path, directory: Path | None = None, *, trained_blocks: int = 0
+) -> FeatureStore:
+    """The store of a trunk's frames; another trunk, or other weights, has another store.
+
+    Where the last layers are trained, `trunk` is what comes before them, and the store is one of its own.
+    """
     folder = f"{name}-{weights_digest(weights)}-{trunk.width}-r{_FRAMES_REVISION}"
+    if trained_blocks:
+        folder += f"-before-last-{trained_blocks}"
     return FeatureStore((directory or cache_directory()) / "frames" / folder, trunk.width)
 
 
@@ -178,6 +207,7 @@ def extract_frames(
     name: str,
     weights: Path,
     *,
+    trained_blocks: int = 0,
     workers: int = 2,
     report: Report | None = None,
 ) -> list[str]:
@@ -188,6 +218,7 @@ def extract_frames(
         store: Where the frames go.
         name: The trunk's name.
         weights: The trunk's weights.
+        trained_blocks: How many of its last layers are left out.
         workers: Processes, one thread each; 0 works in this one.
         report: Called after each sound.
 
@@ -202,7 +233,7 @@ def extract_frames(
     wanted = store.missing(keys)
     if not wanted:
         return keys
-    frames = _Embedded([by_key[key] for key in wanted], name, weights)
+    frames = _Embedded([by_key[key] for key in wanted], name, weights, trained_blocks)
     # A DataLoader only for its workers: each ends by itself when this process is killed.
     workers = min(workers, len(wanted))
     loader: DataLoader[Any] = DataLoader(
@@ -240,10 +271,11 @@ def _one_thread_each() -> Iterator[None]:
 class _Embedded(Dataset[Any]):
     """Frames `(time, width)` float16 of each sound, or the reason why there are none."""
 
-    def __init__(self, sounds: Sequence[Sound], name: str, weights: Path) -> None:
+    def __init__(self, sounds: Sequence[Sound], name: str, weights: Path, trained_blocks: int) -> None:
         self.sounds = sounds
         self.name = name
         self.weights = weights
+        self.trained_blocks = trained_blocks
         self._trunk: Trunk | None = None
 
     def __len__(self) -> int:
@@ -251,7 +283,7 @@ class _Embedded(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Half | str:
         if self._trunk is None:  # each worker loads its own: nothing is shared between processes
-            self._trunk = cast("Trunk", build_trunk(self.name, self.weights))
+            self._trunk, _ = split_trunk(build_trunk(self.name, self.weights), self.trained_blocks)
             self._log_mel = LogMel(self._trunk.front_end)
         try:
             return embed_sound(self.sounds[index], self._trunk, self._log_mel)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from soundseek.errors import RecipeError
 from soundseek.learn.data.batches import Corpus, plan_clips, plan_mixtures
@@ -20,6 +19,7 @@ from soundseek.learn.data.features import (
     Frames,
     MeanFrames,
     Report,
+    TailFrames,
     cache_directory,
     extract_frames,
     extract_texts,
@@ -28,7 +28,7 @@ from soundseek.learn.data.features import (
 )
 from soundseek.learn.data.sounds import Sound
 from soundseek.learn.data.wording import cached_nearest, read_sentences, unique
-from soundseek.learn.encoders import Trunk, build_text, build_trunk
+from soundseek.learn.encoders import build_text, build_trunk, split_trunk
 from soundseek.learn.encoders.bert import MINILM, BertText
 from soundseek.learn.recipe import AudioConfig, ListenerCaptions, Recipe
 
@@ -40,7 +40,7 @@ class SplitFeatures:
     """One split, ready to be scored.
 
     Attributes:
-        store: The trunk's frames.
+        store: The trunk's frames, or what enters its trained layers.
         keys: Each clip's key in `store`.
         captions: All captions of all clips.
         features: `(caption, width)` of the frozen text tower.
@@ -61,8 +61,10 @@ class TrainingData:
     Attributes:
         corpus: What to draw pairs from.
         keys: Each sound's key in `store`.
-        store: The trunk's frames; their means where the model has no attention.
-        statistics: Mean and standard deviation `(width,)` of the frames of the clips as they are.
+        store: The trunk's frames, or their means where the model has no attention; what enters the trunk's
+            last layers where these are trained.
+        statistics: Mean and standard deviation `(width,)` of the trunk's frames, as it was published, of the
+            clips as they are.
         features: `(text, width)` of the frozen text tower, by the corpus' numbers.
         validation: Chooses the epoch.
     """
@@ -75,13 +77,21 @@ class TrainingData:
     validation: SplitFeatures
 
 
-def prepare(recipe: Recipe, data: Path, text: BertText, *, report: Report | None = None) -> TrainingData:
+def prepare(
+    recipe: Recipe,
+    data: Path,
+    text: BertText,
+    *,
+    tail: nn.Module | None = None,
+    report: Report | None = None,
+) -> TrainingData:
     """Run the frozen towers over whatever the cache lacks.
 
     Args:
         recipe: What to train.
         data: A directory in Clotho's layout.
         text: The recipe's text tower, as published.
+        tail: The trunk's last layers, as published, where the recipe trains them.
         report: Called as the work goes on.
 
     Raises:
@@ -103,22 +113,24 @@ def prepare(recipe: Recipe, data: Path, text: BertText, *, report: Report | None
         texts, substitutes = _add_listeners(texts, config.listener_captions, report)
     features = extract_texts(list(texts), text_store(text), text, report=report)
     validation = split_features(read_split(data, config.validation_split), recipe, text, store, report=report)
-    frames: Frames = MeanFrames(store) if recipe.audio.attention == "none" else store
+    # Trained layers see every frame's neighbours; without them and without attention the mean is enough.
+    frames: Frames = MeanFrames(store) if tail is None and recipe.audio.attention == "none" else store
+    plain = [example.sounds[0].key() for example in examples]
     return TrainingData(
         corpus=Corpus(examples, mixtures, texts, substitutes),
         keys=dict(zip(sounds, keys, strict=True)),
         store=frames,
-        statistics=frame_statistics(store, [example.sounds[0].key() for example in examples]),
+        statistics=frame_statistics(store if tail is None else TailFrames(store, tail), plain),
         features=torch.from_numpy(features),
         validation=replace(validation, store=frames),
     )
 
 
 def open_store(audio: AudioConfig) -> FeatureStore:
-    """The store of the frames of a recipe's trunk."""
-    trunk = cast("Trunk", build_trunk(audio.trunk, audio.weights))
+    """The store of the frames of a recipe's trunk, or of what enters its trained layers."""
+    body, _ = split_trunk(build_trunk(audio.trunk, audio.weights), audio.trained_blocks)
     assert audio.weights is not None  # build_trunk has refused it
-    return frame_store(trunk, audio.trunk, audio.weights)
+    return frame_store(body, audio.trunk, audio.weights, trained_blocks=audio.trained_blocks)
 
 
 def split_features(
@@ -162,8 +174,15 @@ def _extract(
 ) -> list[str]:
     audio = recipe.audio
     assert audio.weights is not None
-    workers = recipe.training.extraction_workers
-    return extract_frames(sounds, store, audio.trunk, audio.weights, workers=workers, report=report)
+    return extract_frames(
+        sounds,
+        store,
+        audio.trunk,
+        audio.weights,
+        trained_blocks=audio.trained_blocks,
+        workers=recipe.training.extraction_workers,
+        report=report,
+    )
 
 
 def _add_listeners(

@@ -6,7 +6,7 @@ import difflib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from torch import Tensor, nn
 
@@ -101,6 +101,30 @@ def build_trunk(name: str, weights: Path | None) -> nn.Module:
     trunk = TRUNKS[name](weights)
     trunk.requires_grad_(False)
     return trunk.eval()
+
+
+def split_trunk(trunk: nn.Module, trained_blocks: int) -> tuple[Trunk, nn.Module | None]:
+    """What stays frozen of a trunk, and its last layers, which are trained.
+
+    The first gives what the second takes; both share their weights with the trunk.
+
+    Args:
+        trunk: One of `build_trunk`.
+        trained_blocks: How many layers are trained; with 0 the trunk stays whole and the second is None.
+
+    Raises:
+        RecipeError: The trunk cannot be divided, or not at this layer.
+    """
+    if not trained_blocks:
+        return cast("Trunk", trunk), None
+    divisible: Any = trunk
+    if not hasattr(trunk, "split"):
+        raise RecipeError(
+            f"audio.trained_blocks = {trained_blocks}, but {type(trunk).__name__} is frozen as a whole, so the "
+            "largest value is 0; audio.trunk=compact can be trained in part"
+        )
+    body, tail = divisible.split(trained_blocks)
+    return body, tail
 
 
 def weights_digest(weights: Path) -> str:

@@ -11,6 +11,8 @@ resolution are gone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from soundseek.audio.logmel import FrontEndConfig
-from soundseek.errors import ModelError
+from soundseek.errors import ModelError, RecipeError
 
 
 class StageConfig(BaseModel):
@@ -100,20 +102,26 @@ class CompactTrunk(nn.Module):
         Returns:
             Frames `(batch, frames, width)` and their mask `(batch, frames)`.
         """
-        if frame_mask is None:
-            frame_mask = log_mel.new_ones(log_mel.shape[:2], dtype=torch.bool)
-            masked = False
-        else:
-            masked = True
-        x = log_mel.unsqueeze(1)  # (batch, 1, time, mel)
-        for layer in self.layers:
-            if masked:
-                x = x * frame_mask[:, None, :, None]
-                x = layer(x, frame_mask) if isinstance(layer, InvertedResidual) else layer(x)
-            else:
-                x = layer(x)
-            frame_mask = frame_mask[:, :: int(layer.stride)]  # type: ignore[arg-type]
+        x, frame_mask = _through(self.layers, log_mel.unsqueeze(1), frame_mask)  # x: (batch, 1, time, mel)
         return x.mean(dim=3).transpose(1, 2), frame_mask  # mean over bands: (batch, frames, width)
+
+    def split(self, num_layers: int) -> tuple[CompactBody, CompactTail]:
+        """The trunk before its last layers, and these layers; both share their weights with the trunk.
+
+        Args:
+            num_layers: How many layers the tail has. None of them strides, so a map that enters the tail has
+                as many frames as leave the trunk.
+
+        Raises:
+            RecipeError: More layers than follow the last one that strides, or less than one.
+        """
+        most = sum(1 for _ in takewhile(lambda layer: layer.stride == 1, reversed(self.layers)))
+        if not 1 <= num_layers <= most:
+            raise RecipeError(
+                f"audio.trained_blocks = {num_layers}, but at most {most} layers of this trunk follow the last "
+                "one that strides"
+            )
+        return CompactBody(self, num_layers), CompactTail(self, num_layers)
 
     def save(self, path: Path, **facts: str) -> None:
         """Write weights and config to one safetensors file; `facts` (strings) go into its metadata."""
@@ -139,11 +147,89 @@ class CompactTrunk(nn.Module):
         return trunk.eval()
 
 
+class CompactBody(nn.Module):
+    """A compact trunk before its last layers: log-mel `(batch, time, mel)` -> maps `(batch, frames, width)`.
+
+    A map's width is channels times bands, so maps are stored and padded as frames are.
+    """
+
+    scope: Literal["local", "clip"] = "local"
+
+    def __init__(self, trunk: CompactTrunk, num_layers: int) -> None:
+        super().__init__()
+        self.layers = trunk.layers[: len(trunk.layers) - num_layers]
+        self.front_end = trunk.front_end
+        self.frame_hop = trunk.frame_hop
+        self.context_frames = trunk.context_frames
+        self.min_frames = trunk.min_frames
+        self.width = int(trunk.layers[-num_layers].inputs) * _bands(trunk)  # type: ignore[arg-type]
+
+    def forward(self, log_mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Maps `(batch, frames, width)` and their mask `(batch, frames)`, as `CompactTrunk` gives frames."""
+        x, frame_mask = _through(self.layers, log_mel.unsqueeze(1), frame_mask)
+        return x.transpose(1, 2).flatten(2), frame_mask  # (batch, frames, channel and band)
+
+
+class CompactTail(nn.Module):
+    """A compact trunk's last layers: maps `(batch, frames, width)` of its body -> the trunk's frames.
+
+    Batch norm keeps the statistics that the trunk was trained with, in training too: the tail computes in every
+    batch what the trunk will compute, and padding cannot reach a real frame.
+    """
+
+    def __init__(self, trunk: CompactTrunk, num_layers: int) -> None:
+        super().__init__()
+        self.layers = trunk.layers[-num_layers:]
+        self.width = trunk.width
+        self.bands = _bands(trunk)
+        self.eval()
+
+    def train(self, mode: bool = True) -> CompactTail:
+        """Stay in evaluation mode, for batch norm's sake; nothing else here knows the difference."""
+        return super().train(False)
+
+    def forward(self, maps: Tensor, frame_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Frames `(batch, frames, width)` and their mask.
+
+        Args:
+            maps: What `CompactBody` gives.
+            frame_mask: `(batch, frames)` bool, True = real.
+        """
+        x = maps.reshape(*maps.shape[:2], -1, self.bands)  # (batch, frames, channel, band)
+        x = x.transpose(1, 2).contiguous()  # as the trunk's own layers pass it on
+        x, frame_mask = _through(self.layers, x, frame_mask)
+        return x.mean(dim=3).transpose(1, 2), frame_mask
+
+
+def _through(layers: Iterable[nn.Module], x: Tensor, frame_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """`x` `(batch, channels, time, band)` and its mask after some layers; without a mask nothing is padding."""
+    masked = frame_mask is not None
+    if frame_mask is None:
+        frame_mask = x.new_ones((x.shape[0], x.shape[2]), dtype=torch.bool)
+    for layer in layers:
+        if masked:
+            x = x * frame_mask[:, None, :, None]
+            x = layer(x, frame_mask) if isinstance(layer, InvertedResidual) else layer(x)
+        else:
+            x = layer(x)
+        frame_mask = frame_mask[:, :: int(layer.stride)]  # type: ignore[arg-type]
+    return x, frame_mask
+
+
+def _bands(trunk: CompactTrunk) -> int:
+    """Bands that are left of the log-mel's after the last stride."""
+    bands = trunk.front_end.num_mels
+    for layer in trunk.layers:
+        bands = -(-bands // int(layer.stride))  # type: ignore[arg-type]
+    return bands
+
+
 class _ConvNormAct(nn.Module):
     """Convolution, batch norm, hardswish."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
         super().__init__()
+        self.inputs = inputs
         self.stride = stride
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
@@ -158,6 +244,7 @@ class InvertedResidual(nn.Module):
     def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
         hidden = inputs * expansion
+        self.inputs = inputs
         self.stride = stride
         self.residual = stride == 1 and inputs == outputs
         self.expand = nn.Conv2d(inputs, hidden, 1, bias=False)

@@ -118,7 +118,7 @@ def score_split(
     """`R1`, `R5`, `R10` and `mAP10`, captions to clips, without dropout.
 
     Args:
-        model: Its heads are used.
+        model: Its heads are used, and its tail.
         split: Cached features.
         text: A text tower that has changed since the features were cached, else None.
     """
@@ -138,12 +138,12 @@ def score_split(
 
 @torch.no_grad()
 def embed_clips(model: DualEncoder, store: Frames, keys: Sequence[str]) -> Tensor:
-    """`(clip, dim)`, unit norm, of cached frames."""
+    """`(clip, dim)`, unit norm, of the cached outputs of a frozen trunk."""
     device = model.audio_mean.device
     embedded = []
     for start in range(0, len(keys), _CLIPS_AT_ONCE):
         frames, frame_mask = pad([store[key] for key in keys[start : start + _CLIPS_AT_ONCE]])
-        embedded.append(model.encode_audio(frames.to(device), frame_mask.to(device)))
+        embedded.append(model.encode_audio_features(frames.to(device), frame_mask.to(device)))
     return torch.cat(embedded)
 
 
