@@ -10,10 +10,12 @@ import pytest
 import soundfile
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from soundseek.audio.decode import read_audio
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import ModelError
+from soundseek.learn.encoders import split_trunk
 from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk, StageConfig
 from soundseek.learn.export import _accepted, _least_cosine, export_run
 from soundseek.learn.model_card import record_scores
@@ -52,6 +54,29 @@ def test_both_runtimes_agree_and_int8_weights_cost_little(exported: tuple[Path, 
     _, parity = exported
     assert parity["audio"] > 0.9999 and parity["text"] > 0.9999
     assert 0.99 < parity["text_int8"] < 1.0
+
+
+def test_a_trunk_that_was_trained_in_part_is_exported_as_trained(run: Path, tmp_path: Path) -> None:
+    settings = [f"audio.weights={run / 'trunk.safetensors'}", "dim=32", "audio.trained_blocks=2"]
+    trained = tmp_path / "run"
+    claim_run(trained, load_recipe("soundseek-small", settings), resume=False)
+    published = CompactTrunk.load(run / "trunk.safetensors")
+    _, tail = split_trunk(CompactTrunk.load(run / "trunk.safetensors"), 2)
+    recipe = load_recipe("soundseek-small", settings)
+    model = build_dual_encoder(recipe, TINY.width, 384, text=None, tail=tail)  # type: ignore[arg-type]
+    with torch.no_grad():
+        for parameter in model.tail.parameters():  # type: ignore[union-attr]
+            parameter += 0.5
+    save_model(model, trained)
+    assert export_run(trained, tmp_path / "model")["audio"] > 0.9999
+    exported = load_file(tmp_path / "model" / "model.safetensors")
+    assert not any(name.startswith("tail.") for name in exported)
+    moved = {
+        name.split(".")[1]
+        for name, tensor in published.state_dict().items()
+        if not torch.equal(exported[f"trunk.{name}"], tensor)
+    }
+    assert moved == {"2", "3"}  # of stem, striding block, block, last layer
 
 
 def test_the_searching_half_gives_the_vectors_of_the_learning_half(

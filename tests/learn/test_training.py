@@ -202,6 +202,14 @@ def test_only_the_chosen_layers_of_the_trunk_are_trained(place: Path, tmp_path: 
     assert (run / "trunk.safetensors").read_bytes() == (place / "trunk.safetensors").read_bytes()
 
 
+def test_the_trunks_layers_have_a_learning_rate_of_their_own(place: Path, tmp_path: Path) -> None:
+    recipe = toy_recipe(place, "audio.trained_blocks=1", "audio.learning_rate=1e-9", "training.epochs=1")
+    run = train(recipe, place / "data", tmp_path / "run")
+    tail = load_file(run / "model.safetensors")["tail.layers.0.conv.weight"]
+    published = load_file(place / "trunk.safetensors")["layers.2.conv.weight"]
+    assert torch.allclose(tail, published, atol=1e-6)  # the heads' rate, 0.01, is Adam's first step
+
+
 @pytest.mark.parametrize("average", ["ema", "swa"])
 def test_a_trained_trunk_hears_in_one_piece_what_training_heard_in_two(
     place: Path, tmp_path: Path, average: str
