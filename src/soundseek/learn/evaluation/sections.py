@@ -68,7 +68,7 @@ def opening(systems: Sequence[System], asked: Asked) -> list[Block]:
     runs = [run for system in systems for run in system.runs]
     answers, seeds = systems[0].answers, sorted({run.seed for run in runs})
     says = (
-        f"{len(systems)} recipes, seeds {', '.join(map(str, seeds))}. Trained on {_counted(runs)} of ",
+        f"{_several(len(systems), 'recipe')}, {_several(len(seeds), 'seed')}. Trained on {_counted(runs)} of ",
         Code(asked.data),
         f"; asked with all {len(answers.captions):,} captions of the {len(answers.files):,} sounds of its split ",
         Code(asked.split),
@@ -176,7 +176,8 @@ def comparisons(systems: Sequence[System]) -> list[Block]:
     for system in systems[1:]:
         found = {metric: difference(system, baseline, metric) for metric in METRICS}
         by_seed = " ".join(f"{100 * value:+.1f}" for value in found["mAP10"].seeds) or DASH
-        rows.append([system.name, *(_difference(found[metric]) for metric in METRICS), by_seed])
+        p_value = f"{found['mAP10'].paired.p_value:.3f}"
+        rows.append([system.name, *(_difference(found[metric]) for metric in METRICS), p_value, by_seed])
     blocks: list[Block] = [
         Heading("Do the systems differ?"),
         Paragraph(
@@ -184,7 +185,7 @@ def comparisons(systems: Sequence[System]) -> list[Block]:
             "sounds; bold where p < .05. The bootstrap asks whether other test sounds would have said the same, "
             "not whether other seeds would: the last column has the difference for each seed.",
         ),
-        Table(["recipe", *METRICS, "mAP10 by seed"], rows),
+        Table(["recipe", *METRICS, "p, mAP10", "mAP10 by seed"], rows),
         Picture("differences.png", f"Every recipe's metrics minus those of {baseline.name}"),
     ]
     return [*blocks, *(_all_pairs(systems) if len(systems) > 2 else [])]
@@ -360,6 +361,10 @@ def _counted(runs: Sequence[FinishedRun]) -> str:
     counts = sorted({int(run.record["clips"]) for run in runs})
     splits = dict.fromkeys("+".join(run.recipe.data.train_splits) for run in runs)
     return f"{' or '.join(f'{count:,}' for count in counts)} sounds ({' or '.join(splits)})"
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _difference(found: Difference) -> Piece:
