@@ -1,6 +1,6 @@
 """How fast and how light: indexing from mp3 files, a three-hour file, a cold question and a warm one.
 
-    python benchmarks/searching.py [--json docs/results/speed.json] [--minutes 60]
+    python benchmarks/searching.py [--json docs/results/speed.json] [--minutes 180]
 
 Whole processes are measured from outside, as a user meets them. The ratio against PyTorch needs the `learn` extra;
 without it those rows are left out. Quiet the machine first: figures are those of the moment.
@@ -43,7 +43,7 @@ def main() -> None:
     """Run every measurement and print a table; `--json` keeps the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--minutes", type=float, default=60.0, help="sound to index")
+    parser.add_argument("--minutes", type=float, default=180.0, help="sound to index")
     parser.add_argument("--hours", type=float, default=3.0, help="length of the one long file")
     options = parser.parse_args()
     where = {"machine": machine(), "commit": commit(), "model": load_model().card.name}
