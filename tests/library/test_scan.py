@@ -55,6 +55,17 @@ def test_hidden_files_and_folders_are_passed_over(store: MemoryStore, folder: Pa
 def test_a_folder_that_is_called_like_a_sound_is_a_folder(store: MemoryStore, folder: Path) -> None:
     put(folder / "x.wav" / "y.wav")
     assert new(store, folder) == ["x.wav/y.wav"]
+    reason = "a folder, not a sound file; what lies in it is indexed"
+    assert scan(store, folder).unreadable == {str(folder / "x.wav"): reason}
+
+
+def test_a_folder_named_like_a_sound_does_not_keep_what_was_in_it(store: MemoryStore, folder: Path) -> None:
+    inside, other = put(folder / "x.wav" / "y.wav"), put(folder / "z.wav")
+    with store.writing():
+        vectors = unit_rows(np.random.default_rng(0), 1)
+        store.commit(Changes(sounds=[sound_of_vectors(str(path), vectors) for path in (inside, other)]))
+    inside.unlink()
+    assert set(scan(store, folder).gone) == {str(inside)}
 
 
 def test_a_loop_of_folders_ends_and_lists_each_file_once_by_its_real_path(

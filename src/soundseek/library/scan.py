@@ -45,7 +45,8 @@ class Difference:
         gone: Paths in the store that are no longer there -> their states.
         unchanged: Files that are as they were.
         still_failing: Files that failed before and are as they were.
-        unreadable: Folders and links that cannot be read; what the store knows below them stays.
+        unreadable: Folders and links that cannot be read, whose known files stay in the store, and folders with the
+            name of a sound file.
         healed: Paths of failures that no longer exist.
         roots: The scanned folders -> device numbers.
     """
@@ -83,7 +84,7 @@ def compare(
     walk = _Walk(frozenset(extensions))
     for root in roots:
         walk.enter(root)
-    difference = Difference(unreadable=walk.unreadable)
+    difference = Difference(unreadable=walk.unreadable | walk.misnamed)
     difference.roots = {root: device for root, device in roots.items() if os.path.isdir(root)}
     known: dict[str, FileState] = {}
     failed: dict[str, Failure] = {}
@@ -108,7 +109,7 @@ def compare(
             difference.to_hear.append(Found(path, size, mtime_ns, status))
     closed = tuple(path + os.sep for path in walk.unreadable)
     difference.gone = {path: state for path, state in known.items() if not path.startswith(closed)}
-    difference.healed = [p for p in failed if p not in walk.unreadable and not p.startswith(closed)]
+    difference.healed = [p for p in failed if p not in difference.unreadable and not p.startswith(closed)]
     return difference
 
 
@@ -150,12 +151,14 @@ class _Walk:
     Attributes:
         found: Path -> size in bytes and modification time in ns.
         unreadable: Path of a folder or a sound file that cannot be looked at -> why.
+        misnamed: Path of a folder with the name of a sound file -> what it is; it is walked all the same.
     """
 
     def __init__(self, extensions: frozenset[str]) -> None:
         self.extensions = extensions
         self.found: dict[str, tuple[int, int]] = {}
         self.unreadable: dict[str, str] = {}
+        self.misnamed: dict[str, str] = {}
 
     def enter(self, root: str) -> None:
         """Walk one root: real folders first, so that a file has its real path; each folder once."""
@@ -186,9 +189,14 @@ class _Walk:
                 if name.startswith("."):
                     continue
                 try:
+                    is_named_as_sound = name[name.rfind(".") :].lower() in extensions
                     if entry.is_dir():
                         (linked if entry.is_symlink() else folders).append(entry.path)
-                    elif name[name.rfind(".") :].lower() in extensions:
+                        if is_named_as_sound:
+                            self.misnamed[entry.path] = (
+                                "a folder, not a sound file; what lies in it is indexed"
+                            )
+                    elif is_named_as_sound:
                         self._look(entry.path, entry.stat())
                 except OSError as error:  # a broken link, or one that leads to itself
                     if name[name.rfind(".") :].lower() in extensions:
