@@ -15,6 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
+CARD = ROOT / "src" / "soundseek" / "model" / "bundled" / "soundseek-small" / "config.json"
 START, END = "<!-- numbers: written by scripts/readme_numbers.py -->", "<!-- end of numbers -->"
 PLACE = "## For researchers"  # the numbers stand before this heading
 METRICS = ("R1", "R5", "R10", "mAP10")
@@ -50,11 +51,13 @@ def section(results: Path) -> str:
 def quality(report: dict[str, Any]) -> str:
     """The table of an evaluation, in percent with 95 % intervals."""
     found = report["text_to_audio"]
+    made = json.loads(CARD.read_text(encoding="utf-8"))["training"]
     rows = [f"| {name} | {percent(found[name])} |" for name in METRICS]
     head = (
         f"How often `soundseek-small` finds a caption's recording among {report['num_clips']} of the "
         f"{report['split']} split, {report['num_captions']} captions, in percent with 95 % intervals "
-        "([how](docs/results/soundseek-small.json)):"
+        f"([report](docs/results/soundseek-small.json); seed {made['seed']}, commit {made['git'][:7]}; "
+        "[how it was made](docs/models.md)):"
     )
     return "\n".join([head, "", "| | text to sound |", "|---|---|", *rows])
 
@@ -68,7 +71,11 @@ def percent(interval: dict[str, float]) -> str:
 def speed(report: dict[str, Any]) -> str:
     """The table of the benchmarks, and the machine."""
     rows = [f"| {what} | {value} |" for what, value in report["rows"].items()]
-    return "\n".join([f"Speed on {report['machine']}:", "", "| | |", "|---|---|", *rows])
+    head = (
+        f"Speed on {report['machine']}, commit {report['commit']}, whole processes unless said otherwise "
+        "(`python benchmarks/searching.py`):"
+    )
+    return "\n".join([head, "", "| | |", "|---|---|", *rows])
 
 
 if __name__ == "__main__":
