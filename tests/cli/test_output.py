@@ -21,7 +21,9 @@ from soundseek.cli.output import (
 from soundseek.errors import UsageError
 from soundseek.library import Hit
 
-HIT = Hit(path="/sounds/dog.ogg", start_s=5.0, end_s=15.0, score=0.25, moments=(0.0, 0.25, 0.5))
+HIT = Hit(
+    path="/sounds/dog.ogg", start_s=5.0, end_s=15.0, score=0.25, moments=(0.0, 0.25, 0.5), moment_s=13.5
+)
 
 
 def test_times_read_like_a_player_shows_them() -> None:
@@ -95,12 +97,12 @@ def test_a_table_shows_score_file_moment_bars_and_why(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
-    marked = Hit(path="/s/[red]x.wav", start_s=0.0, end_s=2.5, score=0.125, moments=(0.125,))
+    marked = Hit(path="/s/[red]x.wav", start_s=0.0, end_s=2.5, score=0.125, moments=(0.125,), moment_s=1.25)
     show_hits([HIT, marked], [["dog", "rain"], []], "table")
     lines = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip(" ─")]
     assert lines[0] == ["score", "file", "moment", "why"]
-    assert lines[1] == ["0.250", "/sounds/dog.ogg", "0:05–0:15", "▁▅█", "dog,", "rain"]
-    assert lines[2] == ["0.125", "/s/[red]x.wav", "0:00–0:02.5", "▃"]
+    assert lines[1] == ["0.250", "/sounds/dog.ogg", "0:13.5", "▁▅█", "dog,", "rain"]
+    assert lines[2] == ["0.125", "/s/[red]x.wav", "0:01.2", "▃"]
 
 
 def table_lines(
@@ -119,6 +121,7 @@ FAR = Hit(
     end_s=3610.0,
     score=-0.25,
     moments=tuple(step / 31 for step in range(31)),
+    moment_s=3609.8,
 )
 
 
@@ -130,7 +133,9 @@ def test_a_narrow_table_gives_up_bars_before_names(
     (narrow,) = table_lines(100, [FAR], ["rains, barks"], capsys, monkeypatch)
     assert narrow.split()[1] == FAR.path and "rains, barks" in narrow
     (eighty,) = table_lines(80, [FAR], ["like dog-barking-1"], capsys, monkeypatch)
-    assert eighty.split()[1] == "…/fire-roaring-1.ogg" and "▁▂▃▄▅▆▇█" in eighty and "like dog-ba…" in eighty
+    assert eighty.split()[1] == "…/fire-and-weather/fire-roaring-1.ogg" and "▁▂▃▄▅▆▇█" in eighty
+    (less,) = table_lines(74, [FAR], ["like dog-barking-1"], capsys, monkeypatch)
+    assert less.split()[1] == "…/fire-roaring-1.ogg" and "▁▂▃▄▅▆▇█" in less and "like dog-ba…" in less
 
 
 def test_a_table_fits_a_terminal_however_narrow(

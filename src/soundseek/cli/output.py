@@ -150,7 +150,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def hits_table(hits: Sequence[Hit], why: Sequence[str], width: int) -> Table:
-    """A ranked table of score, file, moment, its bar strip, and why.
+    """A ranked table of score, file, best moment (where to start listening), the segment's bar strip, and why.
 
     Args:
         hits: The hits, best first; at least one.
@@ -161,11 +161,11 @@ def hits_table(hits: Sequence[Hit], why: Sequence[str], width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    spans = [f"{clock(hit.start_s)}–{clock(hit.end_s)}" for hit in hits]
+    places = [clock(hit.moment_s) for hit in hits]
     reasons = [printable(reason) for reason in why]
     num_columns = 5 if any(reasons) else 4
-    span_width = max(map(len, ["moment", *spans]))
-    room = width - SCORE_WIDTH - span_width - 2 * (num_columns - 1)
+    place_width = max(map(len, ["moment", *places]))
+    room = width - SCORE_WIDTH - place_width - 2 * (num_columns - 1)
     file_width, strip_width, why_width = _share(room, hits, reasons)
     scores = [score for hit in hits for score in hit.moments] or [0.0]
     low, high = min(scores), max(scores)
@@ -173,13 +173,13 @@ def hits_table(hits: Sequence[Hit], why: Sequence[str], width: int) -> Table:
     table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("score", justify="right", style="cyan", no_wrap=True, min_width=SCORE_WIDTH)
     table.add_column("file", no_wrap=True)
-    table.add_column("moment", style="green", no_wrap=True, min_width=span_width)
+    table.add_column("moment", style="green", no_wrap=True, min_width=place_width)
     table.add_column("", style="magenta", no_wrap=True)
     if any(reasons):
         table.add_column("why", style="dim", no_wrap=True, max_width=why_width)
-    for hit, span, reason in zip(hits, spans, reasons, strict=True):
+    for hit, place, reason in zip(hits, places, reasons, strict=True):
         strip = bar_strip(hit.moments, low, high, strip_width)
-        row = [f"{hit.score:.3f}", short_path(hit.path, file_width), span, strip, reason]
+        row = [f"{hit.score:.3f}", short_path(hit.path, file_width), place, strip, reason]
         table.add_row(*map(Text, row[:num_columns]))
     return table
 

@@ -62,6 +62,8 @@ def search(
         say_if_nothing(hits, opened, where)
         wanted = why or output == "table"
         reasons = opened.explain(text, hits) if wanted and text else None
-    if output == "table" and like and not text:
-        reasons = [[f"like {', '.join(Path(each).stem for each in like)}"]] * len(hits)
+    if output == "table" and like:
+        # Where no word carried a hit, the example did.
+        example = [f"like {', '.join(Path(each).stem for each in like)}"]
+        reasons = [words or example for words in reasons or [[] for _ in hits]]
     show_hits(hits, reasons, output)
