@@ -2,7 +2,8 @@
 
 libmpg123 (inside libsndfile) prints warnings about damaged files straight to file descriptor 2, and
 libsndfile has no switch for it. For the milliseconds of one call, descriptor 2 leads into a scratch file;
-what other threads write there meanwhile is passed on, only the decoder's own lines are dropped.
+what other threads write there meanwhile is passed on when the last overlapping call ends, only the decoder's own
+lines are dropped.
 """
 
 from __future__ import annotations
@@ -51,9 +52,10 @@ class _Muffler:
         with self._lock:
             self._depth -= 1
             if self._depth == 0:
+                # Only now: while another call runs, a line may be half written, and what is written between
+                # reading the file and emptying it would be lost.
                 os.dup2(self._stderr, 2)
-            self._pass_on()
-            if self._depth == 0:
+                self._pass_on()
                 os.close(self._stderr)
 
     def _pass_on(self) -> None:
