@@ -22,6 +22,7 @@ COMMANDS = {
     "index": "soundseek.cli.index",
     "search": "soundseek.cli.search",
     "similar": "soundseek.cli.similar",
+    "explain": "soundseek.cli.explain",
     "info": "soundseek.cli.info",
     "failures": "soundseek.cli.failures",
     "models": "soundseek.cli.models",

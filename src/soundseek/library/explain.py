@@ -55,8 +55,17 @@ def content_words(query: str) -> list[str]:
         >>> content_words("The sound of a dog that barks while it rains")
         ['dog', 'barks', 'rains']
     """
-    words = [match.group().lower() for match in _WORD.finditer(query)]
-    return list(dict.fromkeys(word for word in words if word not in _EMPTY_WORDS))
+    return [word for word in every_word(query) if word not in _EMPTY_WORDS]
+
+
+def every_word(query: str) -> list[str]:
+    """All words of a query, each once, lower case, in their order.
+
+    Example:
+        >>> every_word("A dog barks at a dog")
+        ['a', 'dog', 'barks', 'at']
+    """
+    return list(dict.fromkeys(match.group().lower() for match in _WORD.finditer(query)))
 
 
 def without_word(query: str, word: str) -> str:

@@ -1,0 +1,128 @@
+"""`soundseek explain`: a sound and a query -> the score over time, and what each word contributed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from soundseek.cli.options import JsonOption, ModelOption, TableOption
+from soundseek.cli.output import (
+    SCORE_WIDTH,
+    bar_strip,
+    choose_format,
+    clock,
+    console,
+    printable,
+    short_path,
+    write_json_lines,
+)
+from soundseek.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from soundseek.library.listening import Explanation, WordShare
+
+_MOST_COLUMNS = 88
+_BAR_COLUMNS = 20
+_FLAT = 1e-6  # moments that differ by less come from a model that hears a segment as a whole
+
+
+def explain(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The sound.", show_default=False)],
+    words: Annotated[
+        list[str], typer.Argument(metavar="TEXT", help="What it was asked for.", show_default=False)
+    ],
+    model: ModelOption = None,
+    json: JsonOption = False,
+    table: TableOption = False,
+) -> None:
+    """Show why a sound fits some words: the score over time, and what each word contributed.
+
+    soundseek explain creek.wav "a dog barks while it rains"
+    """
+    output = choose_format(json=json, table=table)
+    query = " ".join(words).strip()
+    if not query:
+        raise UsageError('nothing to explain; say it in words: soundseek explain FILE "a dog barks"')
+    from soundseek.library.listening import explain_file
+    from soundseek.model.catalog import load_model
+
+    chosen = load_model(model)
+    explanation = explain_file(chosen, file, query)
+    if output == "json":
+        write_json_lines([_record(explanation, query, chosen.card.name)])
+    else:
+        _print(explanation, query, chosen.card.name)
+
+
+def _record(explanation: Explanation, query: str, model: str) -> dict[str, Any]:
+    from soundseek.library.export import record
+
+    return {
+        **record(explanation.hit),
+        "frame_s": explanation.frame_s,
+        "query": query,
+        "model": model,
+        "words": [_rounded(asdict(word)) for word in explanation.words],
+        "segments": [_rounded(asdict(segment)) for segment in explanation.segments],
+    }
+
+
+def _rounded(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: round(value, 6) if isinstance(value, float) else value for key, value in fields.items()}
+
+
+def _print(explanation: Explanation, query: str, model: str) -> None:
+    from rich.text import Text
+
+    from soundseek.cli.chart import chart
+
+    hit, terminal = explanation.hit, console()
+    width = min(terminal.width, _MOST_COLUMNS)
+    lines = [
+        f"{hit.score:.3f}  {short_path(hit.path, width - SCORE_WIDTH - 2)}  “{printable(query)}”  ({model})"
+    ]
+    if len(explanation.segments) > 1:
+        scores = [segment.score for segment in explanation.segments]
+        strip = bar_strip(scores, min(scores), max(scores), width - SCORE_WIDTH - 2)
+        lines += [
+            "",
+            f"the whole file, {len(scores)} segments from {min(scores):.3f} to {max(scores):.3f}:",
+            f"  {strip}",
+            f"below, its best one, {clock(hit.start_s)} to {clock(hit.end_s)}:",
+        ]
+    lines += ["", *chart(hit.moments, hit.start_s, hit.end_s, width=width), "", _moment(explanation), ""]
+    for line in lines:
+        terminal.print(Text(line), soft_wrap=True)
+    terminal.print(_words_table(explanation.words, hit.score))
+
+
+def _moment(explanation: Explanation) -> str:
+    hit = explanation.hit
+    mean = f"mean of {len(hit.moments)} moments {hit.score:.3f}"
+    if max(hit.moments) - min(hit.moments) < _FLAT:
+        return f"{mean}; they are alike, for this model hears a segment as a whole or it is a single moment"
+    return f"{mean}; the strongest at {clock(round(hit.moment_s, 1))} with {max(hit.moments):.3f}"
+
+
+def _words_table(words: tuple[WordShare, ...], score: float) -> Table:
+    """Word, the score without it, the difference, and a bar as long as that."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("word", overflow="fold")
+    table.add_column("score without", justify="right", no_wrap=True)
+    table.add_column("contributed", justify="right", style="cyan", no_wrap=True)
+    table.add_column("", style="magenta", no_wrap=True)
+    largest = max(abs(word.contribution) for word in words) or 1.0
+    for word in words:
+        # From the rounded numbers, so that the columns add up to the score above as they are shown.
+        share = round(score, 3) - round(word.without, 3)
+        bar = "█" * round(_BAR_COLUMNS * max(0.0, word.contribution) / largest)
+        table.add_row(*map(Text, (printable(word.word), f"{word.without:.3f}", f"{share:+.3f}", bar)))
+    return table
