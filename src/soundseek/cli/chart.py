@@ -19,9 +19,11 @@ def chart(values: Sequence[float], start_s: float, end_s: float, *, width: int, 
         height: Lines of bars.
 
     Example:
-        >>> print("\\n".join(chart([0.0, 0.5, 1.0], start_s=0, end_s=3, width=17, height=2)))
-         1.000 ┤      ▁▁▁███
-         0.000 ┤▁▁▁██████
+        >>> for line in chart([0.0, 0.5, 1.0], 0, 3, width=17, height=2):
+        ...     print(line)
+         1.000 ┤      ███
+         0.000 ┤   ██████
+                0:00 0:03
     """
     low, high = min(0.0, *values), max(0.0, *values)
     labels = [f"{high:6.3f} ┤", *["       │"] * (height - 2), f"{low:6.3f} ┤"][-height:]
