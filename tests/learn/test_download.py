@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import os
 import shutil
 import socket
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from web_server import Site, serving
@@ -137,6 +141,49 @@ def test_another_content_than_the_published_one_is_refused(site: Site, tmp_path:
     assert names(tmp_path) == []
 
 
+def test_where_a_sha256_is_published_it_decides(site: Site, tmp_path: Path) -> None:
+    with serving(site):
+        published = replace(remote(site, md5=False), sha256=hashlib.sha256(CONTENT).hexdigest())
+        assert fetch(published, tmp_path, patience=QUICK).read_bytes() == CONTENT
+        fetch(published, tmp_path, patience=QUICK)
+        assert len(site.requests) == 1  # the second call found it intact
+        site.files["sounds.7z"] = CONTENT[:-1] + b"!"
+        with pytest.raises(DataError, match=r"has the sha256 \w{64}, expected \w{64}"):
+            fetch(published, tmp_path / "anew", patience=QUICK)
+    assert names(tmp_path / "anew") == []
+
+
+def test_another_size_than_the_published_one_is_refused_before_it_is_loaded(
+    site: Site, tmp_path: Path
+) -> None:
+    (tmp_path / "sounds.7z.part").write_bytes(CONTENT[:100])
+    with serving(site), pytest.raises(DataError, match=r"has 10,240 bytes, expected 10,241"):
+        fetch(replace(remote(site), size_bytes=10_241), tmp_path, patience=QUICK)
+    assert len(site.requests) == 1 and names(tmp_path) == []
+
+
+def test_a_disk_that_fills_up_midway_says_how_much_is_still_needed(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.files["sounds.7z"] = content = CONTENT * 300  # 3.07 MB
+    path_open = Path.open
+
+    class Full(io.FileIO):
+        def write(self, block: Any) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def open_full(path: Path, mode: str = "r", *rest: Any, **named: Any) -> Any:
+        return Full(path, mode) if mode == "r+b" else path_open(path, mode, *rest, **named)
+
+    monkeypatch.setattr(Path, "open", open_full)
+    with (
+        serving(site),
+        pytest.raises(DataError, match=r"No space left on device; another 3\.1 MB are needed"),
+    ):
+        fetch(remote(site, content), tmp_path, patience=QUICK)
+    assert len(site.requests) == 1
+
+
 def test_a_missing_file_is_an_error_at_once(site: Site, tmp_path: Path) -> None:
     site.files.clear()
     with (
@@ -165,7 +212,7 @@ def test_no_space_is_seen_before_a_byte_is_written(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=len(CONTENT) - 1))
-    with serving(site), pytest.raises(DataError, match=r"sounds\.7z needs 0\.00 GB and .* GB left"):
+    with serving(site), pytest.raises(DataError, match=r"sounds\.7z needs 0\.0 MB and .* MB left"):
         fetch(remote(site), tmp_path, patience=QUICK)
     assert names(tmp_path) == []
 

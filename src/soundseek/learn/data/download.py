@@ -51,14 +51,14 @@ class Patience:
 def fetch(
     file: RemoteFile, folder: Path, *, report: Progress | None = None, patience: Patience | None = None
 ) -> Path:
-    """The file in `folder`: as it lies there if its md5 is right, else downloaded.
+    """The file in `folder`: as it lies there if its digest is right, else downloaded.
 
     What has arrived stands in `NAME.part`, so that a later call goes on where this one stopped; a damaged file
     is replaced only once its successor is verified.
 
     Raises:
         CannotFetchError: No network, or the server does not have it.
-        DataError: No space, or what the server sends has another md5.
+        DataError: No space, or what the server sends has another size or digest.
         UsageError: A URL that is not http(s).
     """
     if urlsplit(file.url).scheme not in ("http", "https"):
@@ -68,11 +68,12 @@ def fetch(
         return path
     folder.mkdir(parents=True, exist_ok=True)
     part = _Part(folder / f"{file.name}.part")
+    kind, expected = file.digest
     for _ in range(2):  # bytes of an earlier call may be of another version: then once more from the start
         resumed = part.size > 0
         _complete(file, part, report, patience or Patience())
-        found = md5_of(part.path)
-        if found == file.md5 or not file.md5:
+        found = digest_of(part.path, kind)
+        if found == expected or not expected:
             part.path.replace(path)
             part.forget()
             return path
@@ -80,21 +81,32 @@ def fetch(
         if not resumed:
             break
     raise DataError(
-        f"{file.url} has the md5 {found}, expected {file.md5}: "
+        f"{file.url} has the {kind} {found}, expected {expected}: "
         "it is damaged or not the published file; try again, or use another --mirror"
     )
 
 
 def is_intact(file: RemoteFile, path: Path) -> bool:
-    """Whether `path` is the published file; without a published md5, whether it is there and not empty."""
+    """Whether `path` is the published file; without a published digest, whether it is there and not empty."""
     if not path.is_file() or not path.stat().st_size:
         return False
-    return not file.md5 or md5_of(path) == file.md5
+    kind, expected = file.digest
+    return not expected or digest_of(path, kind) == expected
 
 
 def md5_of(path: Path) -> str:
     """The md5 of a file, in hexadecimal."""
-    digest = hashlib.md5(usedforsecurity=False)
+    return digest_of(path, "md5")
+
+
+def digest_of(path: Path, kind: str) -> str:
+    """The digest of a file, in hexadecimal.
+
+    Args:
+        path: The file.
+        kind: "md5" or "sha256".
+    """
+    digest = hashlib.new(kind, usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
@@ -106,9 +118,13 @@ def need_space(folder: Path, num_bytes: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if num_bytes > free:
         raise DataError(
-            f"{what} needs {num_bytes / 1e9:.2f} GB and {folder} has {free / 1e9:.2f} GB left; "
+            f"{what} needs {_amount(num_bytes)} and {folder} has {_amount(free)} left; "
             "free some space, or choose another folder"
         )
+
+
+def _amount(num_bytes: int) -> str:
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
 
 
 class _Part:
@@ -198,7 +214,9 @@ def _words(error: Exception) -> str:
 def _receive(file: RemoteFile, part: _Part, report: Progress | None, timeout_s: float) -> bool:
     """One connection's worth of bytes appended to `part`; whether it is whole now."""
     headers = {"User-Agent": "soundseek", "Accept-Encoding": "identity"}
-    start = part.size if part.tag or file.md5 else 0  # else nothing would notice two versions glued together
+    start = (
+        part.size if part.tag or file.digest[1] else 0
+    )  # else nothing would notice two versions glued together
     if start:
         headers["Range"] = f"bytes={start}-"
         if part.tag:
@@ -209,15 +227,22 @@ def _receive(file: RemoteFile, part: _Part, report: Progress | None, timeout_s: 
         if begins not in (0, start):
             part.forget()
             raise http.client.HTTPException(f"the server sends byte {begins} on, asked for {start} on")
-        need_space(part.path.parent, max(0, total - begins), file.name)
-        with _on_disk(part.path):
+        if file.size_bytes and total and total != file.size_bytes:
+            part.forget()
+            raise DataError(
+                f"{file.url} has {total:,} bytes, expected {file.size_bytes:,}: it is not the published file; "
+                "try again, or use another --mirror"
+            )
+        missing = max(0, total - begins)
+        need_space(part.path.parent, missing, file.name)
+        with _on_disk(part.path, missing):
             if not begins:
                 part.begin(_tag(response))
             out = part.path.open("r+b")
         with out:
             done = out.seek(begins)
             while block := response.read(_BLOCK_BYTES):
-                with _on_disk(part.path):
+                with _on_disk(part.path, total - done):
                     out.write(block)
                     out.flush()
                 done += len(block)
@@ -245,11 +270,12 @@ def _tag(response: Any) -> str:
 
 
 @contextmanager
-def _on_disk(path: Path) -> Iterator[None]:
+def _on_disk(path: Path, missing: int) -> Iterator[None]:
     """Errors of the disk as DataErrors, apart from those of the network: no use in trying again."""
     try:
         yield
     except OSError as error:
+        still = f"; another {_amount(missing)} are needed" if missing > 0 else ""
         raise DataError(
-            f"{path}: {_words(error)}; free some space there, or choose another folder"
+            f"{path}: {_words(error)}{still}; free some space there, or choose another folder"
         ) from error

@@ -18,11 +18,20 @@ class RemoteFile:
         name: Its name on disk.
         url: Where it is.
         md5: Its digest in hexadecimal; empty where the publisher states none.
+        sha256: The same with sha256; what counts where both stand.
+        size_bytes: Its length; 0 where it is not known beforehand.
     """
 
     name: str
     url: str
     md5: str = ""
+    sha256: str = ""
+    size_bytes: int = 0
+
+    @property
+    def digest(self) -> tuple[str, str]:
+        """The digest to check by: its kind and its hexadecimal digits, empty where none is known."""
+        return ("sha256", self.sha256) if self.sha256 else ("md5", self.md5)
 
     def at(self, mirror: str | None) -> RemoteFile:
         """The same file in another place: `mirror/name`; None leaves it where it is."""
