@@ -46,6 +46,30 @@ def test_weights_in_either_container_load_and_wrong_ones_are_named(tmp_path: Pat
         EfficientATTrunk.load(tmp_path / "wrong.pt")
 
 
+@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
+def test_a_file_without_weights_is_named_and_nothing_of_it_runs(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"<html>Not Found</html>")
+    with pytest.raises(ModelError, match=rf"{name} cannot be read as weights: "):
+        EfficientATTrunk.load(tmp_path / name)
+
+
+def test_a_foreign_pickle_is_not_run(tmp_path: Path) -> None:
+    class Malice:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "made"),)
+
+    torch.save({"features": Malice()}, tmp_path / "weights.pt")
+    with pytest.raises(ModelError, match="cannot be read as weights"):
+        EfficientATTrunk.load(tmp_path / "weights.pt")
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_checkpoint_of_something_larger_says_what_it_holds(tmp_path: Path) -> None:
+    torch.save({"model": EfficientATTrunk().state_dict(), "epoch": 3}, tmp_path / "weights.pt")
+    with pytest.raises(ModelError, match="no plain table of tensors, but: model, epoch"):
+        EfficientATTrunk.load(tmp_path / "weights.pt")
+
+
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason=f"the published tagger is not at {WEIGHTS}")
 @pytest.mark.parametrize(
     ("sample", "tags"),

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from safetensors.torch import load_file
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from soundseek.audio.logmel import FrontEndConfig
@@ -53,6 +54,18 @@ def _round_to_8(channels: float) -> int:
     """MobileNet's rule: the nearest multiple of 8, but never more than 10 % below."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+class EfficientATConfig(BaseModel):
+    """The shape of an EfficientAT; its files do not say it.
+
+    Attributes:
+        width_factor: Of MobileNetV3-Large's channels: 0.4 is `mn04_as`, 1.0 `mn10_as`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width_factor: float = Field(default=0.4, gt=0)
 
 
 class EfficientATTrunk(nn.Module):
@@ -105,23 +118,24 @@ class EfficientATTrunk(nn.Module):
         logits: Tensor = self.classifier(frames.mean(dim=1))
         return logits
 
+    def save(self, path: Path) -> None:
+        """Write the weights, head included, to one safetensors file."""
+        save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, path)
+
     @classmethod
     def load(cls, path: str | Path, *, width_factor: float = 0.4) -> EfficientATTrunk:
         """The published tagger, in eval mode, from `.pt` (as published) or `.safetensors`.
 
         Raises:
-            ModelError: No such file, or missing, surplus or misshapen tensors, which are listed.
+            ModelError: No such file, one that holds no tensors, or missing, surplus or misshapen tensors, which
+                are listed.
         """
         path = Path(path)
         if not path.is_file():
             raise ModelError(
                 f"no tagger weights at {path}; see docs/distillation.md for where they are published"
             )
-        state: dict[str, Any]
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _read_tensors(path)
         trunk = cls(width_factor)
         expected = {name: tuple(tensor.shape) for name, tensor in trunk.state_dict().items()}
         found = {name: tuple(tensor.shape) for name, tensor in state.items()}
@@ -134,6 +148,24 @@ class EfficientATTrunk(nn.Module):
             )
         trunk.load_state_dict(state)
         return trunk.eval()
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a `.safetensors` file, or of a `.pt` without running anything that it contains."""
+    state: Any
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    # A damaged archive, a foreign pickle and a cut-off safetensors file share no nearer base.
+    except Exception as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ModelError(f"{path} cannot be read as weights: {first}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        keys = ", ".join(map(str, list(state)[:8])) if isinstance(state, dict) else type(state).__name__
+        raise ModelError(f"{path} holds no plain table of tensors, but: {keys}")
+    return state
 
 
 class _InvertedResidual(nn.Module):
