@@ -12,7 +12,7 @@ from soundseek.learn.data.batches import Corpus, EpochBatches, Example, pad, pla
 from soundseek.learn.data.clotho import Clip
 from soundseek.learn.data.sounds import Sound
 from soundseek.learn.data.wording import unique
-from soundseek.learn.recipe import DataConfig, ListenerCaptions
+from soundseek.learn.recipe_sections import DataConfig, ListenerCaptions
 
 
 def clips(count: int = 5) -> list[Clip]:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from soundseek.errors import RecipeError
-from soundseek.learn.recipe import Recipe, load_recipe, recipe_names, save_recipe
+from soundseek.learn.recipe import Recipe, load_recipe, recipe_names, save_recipe, stage_recipes
+from soundseek.learn.recipe_values import differences
 
 PAPER = ("cnn14", "graph-attention", "self-attention", "self-attention-supervised")
 
@@ -72,7 +73,7 @@ def test_a_file_extends_a_recipe_or_a_file_beside_it(tmp_path: Path) -> None:
         ("training.epoch=3", "did you mean 'epochs'"),
         ("data.listener_captions={path: x, shares: 1}", "did you mean 'share'"),
         ("training.epochs=0", "training.epochs = 0"),
-        ("loss.name=triplet", "nt-xent"),
+        ("loss.name=tripled", "nt-xent"),
         ("training.epochs", "not key=value"),
         ("dim=[", "no YAML"),
     ],
@@ -103,3 +104,116 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_recipe_cannot_be_changed_by_accident() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Recipe(name="x").dim = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            ["audio.trained_blocks=2", "audio.spec_augment=true"],
+            "audio: spec_augment .* cached; set trained_blocks",
+        ),
+        (["audio.trained_blocks=0", "audio.crop_s=10", "audio.gain_db=6"], "crop_s, gain_db"),
+        (["audio.trained_blocks=all", "audio.standardise=true"], "standardise needs a frozen trunk"),
+        (["audio.trained_blocks=-1"], "0 or more"),
+        (["audio.trained_blocks=some"], "trained_blocks"),
+        (["text.head_width=4"], "head_width is the hidden layer of head = mlp"),
+        (["text.weights=vectors.bin"], "word2vec"),
+        (["loss.caption_similarity=0.5"], "plays no part in name = nt-xent"),
+        (["loss.name=relaxed"], "needs caption_similarity"),
+        (["loss.name=triplet", "loss.temperature_mode=learned"], "no temperature to learn"),
+        (["training.schedule=plateau", "training.warmup_share=0.1"], "starts at its peak"),
+        (
+            ["training.schedule=plateau", "training.retrain_on_validation=true"],
+            "asks validation for its rates",
+        ),
+        (["training.devices=7"], "cannot be shared by 7 devices"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings: list[str], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe("base", settings)
+
+
+def test_precision_32_is_a_word_though_yaml_reads_a_number() -> None:
+    assert load_recipe("base", ["training.precision=32"]).training.precision == "32"
+
+
+STAGED = """
+name: staged
+audio: {trunk: cnn14, attention: graph}
+training: {epochs: 9, batch_size: 8}
+stages:
+  broad: {data_sets: [audiocaps, .], epochs: 2, training: {learning_rate: 0.01}}
+  narrow: {audio: {trained_blocks: all}}
+"""
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> Path:
+    path = tmp_path / "staged.yaml"
+    path.write_text(STAGED)
+    return path
+
+
+def test_a_stage_is_the_recipe_but_for_what_it_says(staged: Path) -> None:
+    recipe = load_recipe(staged)
+    broad, narrow = stage_recipes(recipe).values()
+    assert list(recipe.stages) == ["broad", "narrow"]
+    assert (broad.training.epochs, broad.training.learning_rate, broad.training.batch_size) == (2, 0.01, 8)
+    assert (narrow.training.epochs, narrow.audio.trained_blocks, narrow.audio.attention) == (
+        9,
+        "all",
+        "graph",
+    )
+    assert broad.audio.trained_blocks == 0 and not broad.stages
+    assert recipe.stages["broad"].data_sets == (Path("audiocaps"), Path())
+
+
+def test_a_recipe_without_stages_is_its_only_stage() -> None:
+    recipe = load_recipe("base")
+    assert stage_recipes(recipe) == {"": recipe}
+
+
+def test_a_stage_is_set_shown_and_compared_by_its_name(staged: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(staged, ["stages.broad.epochs=5", "stages.narrow.training.batch_size=4"])
+    assert [each.training.epochs for each in stage_recipes(recipe).values()] == [5, 9]
+    assert [each.training.batch_size for each in stage_recipes(recipe).values()] == [8, 4]
+    save_recipe(recipe, tmp_path / "saved.yaml")
+    assert load_recipe(tmp_path / "saved.yaml") == recipe
+    assert list(load_recipe(tmp_path / "saved.yaml").stages) == ["broad", "narrow"]
+    assert differences([load_recipe(staged), recipe]) == {
+        "stages.broad.epochs": [2, 5],
+        "stages.narrow.training": [{}, None],
+        "stages.narrow.training.batch_size": [None, 4],
+    }
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("stages.broad.epoch=1", "did you mean 'epochs'"),
+        (
+            "stages.broad.training.epoch=1",
+            "stage 'broad': unknown key 'training.epoch'; did you mean 'epochs'",
+        ),
+        (
+            "stages.narrow.audio.attention=self",
+            "stage 'narrow' changes audio.attention, but all stages train one",
+        ),
+        ("stages.narrow.training.batch_size=1", "stage 'narrow': training.batch_size = 1"),
+    ],
+)
+def test_a_wrong_stage_is_refused_with_the_recipe(staged: Path, setting: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(staged, [setting])
+
+
+def test_an_overlay_is_put_on_any_recipe(staged: Path, tmp_path: Path) -> None:
+    overlay = tmp_path / "small.yaml"
+    overlay.write_text("dim: 4\nstages: null\naudio: {trunk_options: null}\n")
+    recipe = load_recipe(f"{staged}+{overlay}", ["audio.attention=none"])
+    assert (recipe.name, recipe.dim, recipe.stages, recipe.audio.attention) == ("staged", 4, {}, "none")
+    assert recipe.audio.trunk_options == {}
+    with pytest.raises(RecipeError, match="no overlay 'smal'"):
+        load_recipe("base+smal")

@@ -17,7 +17,8 @@ from soundseek.errors import ModelError, RecipeError, UsageError
 from soundseek.learn.encoders import split_trunk
 from soundseek.learn.encoders.compact import CompactTrunk
 from soundseek.learn.encoders.efficientat import EfficientATTrunk
-from soundseek.learn.recipe import TrainingConfig, save_recipe
+from soundseek.learn.recipe import save_recipe
+from soundseek.learn.recipe_sections import TrainingConfig
 from soundseek.learn.training import load_run, rate_factor, train
 
 torch.set_num_threads(1)

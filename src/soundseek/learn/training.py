@@ -26,7 +26,8 @@ from soundseek.learn.encoders import build_text, build_trunk, split_trunk, weigh
 from soundseek.learn.encoders.bert import BertText
 from soundseek.learn.evaluation.evaluate import score_split
 from soundseek.learn.losses import build_loss, match_matrix
-from soundseek.learn.recipe import Recipe, TrainingConfig
+from soundseek.learn.recipe import Recipe
+from soundseek.learn.recipe_sections import TrainingConfig
 from soundseek.learn.runs import (
     CHECKPOINT_FILE,
     RECORD_FILE,

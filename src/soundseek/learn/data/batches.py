@@ -16,7 +16,7 @@ from soundseek.learn.augment import join_captions
 from soundseek.learn.data.clotho import Clip
 from soundseek.learn.data.features import Frames
 from soundseek.learn.data.sounds import Sound
-from soundseek.learn.recipe import DataConfig
+from soundseek.learn.recipe_sections import DataConfig
 
 Integers = npt.NDArray[np.int64]
 

@@ -30,7 +30,8 @@ from soundseek.learn.data.sounds import Sound
 from soundseek.learn.data.wording import cached_nearest, read_sentences, unique
 from soundseek.learn.encoders import build_text, build_trunk, split_trunk
 from soundseek.learn.encoders.bert import MINILM, BertText
-from soundseek.learn.recipe import AudioConfig, ListenerCaptions, Recipe
+from soundseek.learn.recipe import Recipe
+from soundseek.learn.recipe_sections import AudioConfig, ListenerCaptions
 
 _LISTENER_TOKENS = 64
 
