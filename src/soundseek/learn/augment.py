@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -54,6 +55,29 @@ class SpecAugment(nn.Module):
     def forward(self, log_mel: Tensor, frame_mask: Tensor) -> Tensor:
         """`(batch, time, mel)`."""
         return spec_augment(log_mel, frame_mask, self.generator, self.config) if self.training else log_mel
+
+    def reseed(self, *parts: int) -> None:
+        """Let the next stripes depend on these numbers alone, whatever was drawn before; see `reseed`."""
+        self.generator.manual_seed(int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1))
+
+
+def reseed(module: nn.Module, *parts: int) -> list[torch.Generator]:
+    """Give every `SpecAugment` inside a module stripes that depend on these numbers alone.
+
+    Called before each training step with (seed, epoch, step, rank), so that a resumed run takes out the same stripes
+    as one that never stopped, to the last bit, and every process other ones.
+
+    Args:
+        module: Such as a trunk or a whole dual encoder.
+        parts: Numbers of at least 0.
+
+    Returns:
+        The generators: `chunked_backward(..., generators=reseed(...))` draws the same stripes in both of its passes.
+    """
+    layers = [each for each in module.modules() if isinstance(each, SpecAugment)]
+    for place, layer in enumerate(layers):
+        layer.reseed(*parts, place)
+    return [layer.generator for layer in layers]
 
 
 def spec_augment(

@@ -39,6 +39,7 @@ def chunked_backward(
     loss: Callable[..., Tensor],
     *,
     backward: Callable[[Tensor], object] = Tensor.backward,
+    generators: Sequence[torch.Generator] = (),
 ) -> Tensor:
     """The batch's loss, detached; the gradients of all parameters, the loss's too, are added to `.grad`.
 
@@ -46,18 +47,20 @@ def chunked_backward(
         towers: Usually text and audio.
         loss: From each tower's `(batch, dim)` embeddings, in the order of `towers`, to a scalar.
         backward: Sends a scalar back through its graph, such as Lightning's `manual_backward`.
+        generators: Generators of their own that the towers draw from, such as those that
+            `soundseek.learn.augment.reseed` returns for SpecAugment. Torch's own need no mention.
 
     Note:
         Both passes over a chunk must compute the same. Dropout does: it draws the same units again.
         Batch-norm must be frozen or in evaluation mode, for the statistics of a chunk are not those of the
-        batch. Under DistributedDataParallel, work inside its `no_sync` and average the gradients at the end.
+        batch. Under DistributedDataParallel, work inside `soundseek.learn.distributed.one_average`.
 
     Raises:
         UsageError: A tower without chunks.
     """
     if not towers or not all(len(tower.chunks) for tower in towers):
         raise UsageError("a chunked step needs at least one chunk in every tower")
-    drafts = [_embed_without_graph(tower) for tower in towers]
+    drafts = [_embed_without_graph(tower, generators) for tower in towers]
     embeddings = [torch.cat([part for part, _ in draft]).requires_grad_() for draft in drafts]
     with torch.enable_grad():
         value = loss(*embeddings)
@@ -79,25 +82,35 @@ def chunked_backward(
 class _RandomState:
     """Where the random generators stand now, so that dropout can be drawn a second time."""
 
-    def __init__(self) -> None:
+    def __init__(self, generators: Sequence[torch.Generator]) -> None:
+        self._own = [(generator, generator.get_state()) for generator in generators]
         self._cpu = torch.get_rng_state()
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
 
     @contextmanager
     def replayed(self) -> Iterator[None]:
         """Inside, the generators stand where they stood; afterwards, where they are now."""
+        now = [(generator, generator.get_state()) for generator, _ in self._own]
         with torch.random.fork_rng(devices=range(len(self._cuda))):
             torch.set_rng_state(self._cpu)
             if self._cuda:
                 torch.cuda.set_rng_state_all(self._cuda)
-            yield
+            for generator, state in self._own:
+                generator.set_state(state)
+            try:
+                yield
+            finally:
+                for generator, state in now:
+                    generator.set_state(state)
 
 
-def _embed_without_graph(tower: Tower[Any]) -> list[tuple[Tensor, _RandomState]]:
+def _embed_without_graph(
+    tower: Tower[Any], generators: Sequence[torch.Generator]
+) -> list[tuple[Tensor, _RandomState]]:
     """`(chunk, dim)` embeddings of each chunk, with the random state that they were made in."""
     draft = []
     for chunk in tower.chunks:
-        state = _RandomState()
+        state = _RandomState(generators)
         with torch.no_grad():
             draft.append((tower.embed(chunk), state))
     return draft

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
+import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import RecipeError
+from soundseek.learn.encoders.options import check_same_network, nearest, trunk_config
 
 if TYPE_CHECKING:
     from soundseek.learn.encoders.bert import BertText
@@ -27,6 +30,8 @@ class Trunk(Protocol):
         scope: "local": a frame depends on its neighbourhood alone; "clip": on the whole clip.
         context_frames: For "local", log-mel frames on either side that a frame can depend on.
         min_frames: Shortest log-mel it accepts.
+
+    A trunk that can be trained has `save(path)` too, which writes a file that `build_trunk` reads.
     """
 
     front_end: FrontEndConfig
@@ -41,87 +46,220 @@ class Trunk(Protocol):
         ...
 
 
-def _compact(weights: Path) -> nn.Module:
-    from soundseek.learn.encoders.compact import CompactTrunk
+@dataclass(frozen=True)
+class TrunkKind:
+    """How a trunk is made; to add one, write its `TrunkKind` and its line in `TRUNKS`.
 
-    return CompactTrunk.load(weights)
+    Attributes:
+        config: The pydantic class of its options (`audio.trunk_options`).
+        new: A trunk drawn at random, from its config.
+        load: A trunk with the weights of a file. The config is None where the file says what network it holds, as
+            one of the trunk's `save` does; such a trunk has it as its attribute `config`.
+        describes_itself: True for such a file.
+        training_options: Options that change nothing but training, so a file's network may be given others.
+        frozen_defaults: Defaults where a file does not say and the trunk is not trained.
+        draws: True for a config with layers that the published file lacks, so that they are drawn at random.
+    """
+
+    config: type[BaseModel]
+    new: Callable[[Any], nn.Module]
+    load: Callable[[Path, Any], nn.Module]
+    describes_itself: Callable[[Path], bool]
+    training_options: frozenset[str] = frozenset()
+    frozen_defaults: Mapping[str, Any] = field(default_factory=dict)
+    draws: Callable[[Any], bool] = lambda config: False
 
 
-def _efficientat(weights: Path) -> nn.Module:
-    from soundseek.learn.encoders.efficientat import EfficientATTrunk
+def _compact() -> TrunkKind:
+    from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk
 
-    return EfficientATTrunk.load(weights)
+    return TrunkKind(
+        CompactConfig, CompactTrunk, lambda path, _: CompactTrunk.load(path), describes_itself=lambda _: True
+    )
 
 
-def _cnn14(weights: Path) -> nn.Module:
+def _efficientat() -> TrunkKind:
+    from soundseek.learn.encoders.efficientat import EfficientATConfig, EfficientATTrunk
+
+    return TrunkKind(
+        EfficientATConfig,
+        lambda config: EfficientATTrunk(config.width_factor),
+        lambda path, config: EfficientATTrunk.load(path, width_factor=config.width_factor),
+        describes_itself=lambda _: False,
+    )
+
+
+def _cnn14() -> TrunkKind:
     from soundseek.learn.encoders.cnn14 import CNN14Config, CNN14Trunk
 
-    if weights.suffix == ".safetensors":
-        return CNN14Trunk.load(weights)
     # The published file has no layer from 2048 to 1024, and a frozen trunk would keep one drawn at random.
-    return CNN14Trunk.load(weights, CNN14Config(reduction="none"))
+    return replace(
+        _panns(CNN14Trunk, CNN14Config),
+        frozen_defaults={"reduction": "none"},
+        draws=lambda config: config.reduction == "linear",
+    )
 
 
-def _cnn10(weights: Path) -> nn.Module:
-    from soundseek.learn.encoders.cnn10 import CNN10Trunk
+def _cnn10() -> TrunkKind:
+    from soundseek.learn.encoders.cnn10 import CNN10Config, CNN10Trunk
 
-    return CNN10Trunk.load(weights)
-
-
-def _resnet38(weights: Path) -> nn.Module:
-    from soundseek.learn.encoders.resnet38 import ResNet38Trunk
-
-    return ResNet38Trunk.load(weights)
+    return _panns(CNN10Trunk, CNN10Config)
 
 
-TRUNKS: dict[str, Callable[[Path], nn.Module]] = {
+def _resnet38() -> TrunkKind:
+    from soundseek.learn.encoders.resnet38 import ResNet38Config, ResNet38Trunk
+
+    return _panns(ResNet38Trunk, ResNet38Config)
+
+
+def _panns(trunk: Any, config: type[BaseModel]) -> TrunkKind:
+    return TrunkKind(
+        config,
+        trunk,
+        trunk.load,
+        describes_itself=lambda path: path.suffix == ".safetensors",
+        training_options=frozenset({"norms", "spec_augment"}),
+    )
+
+
+TRUNKS: dict[str, Callable[[], TrunkKind]] = {
     "compact": _compact,
     "efficientat": _efficientat,
     "cnn14": _cnn14,
     "cnn10": _cnn10,
     "resnet38": _resnet38,
 }
-"""How each trunk is loaded from its weights."""
+"""How each trunk is made; a function, so that only the trunk in use is imported."""
 
 
-def build_trunk(name: str, weights: Path | None) -> nn.Module:
-    """A trunk with its weights, frozen and in evaluation mode; it follows the protocol `Trunk`.
+def build_trunk(
+    name: str,
+    weights: Path | None,
+    options: Mapping[str, Any] | None = None,
+    *,
+    trained: bool = False,
+    spec_augment: bool | None = None,
+    seed: int = 0,
+) -> nn.Module:
+    """A trunk in evaluation mode; it follows the protocol `Trunk`.
+
+    Args:
+        name: One of `TRUNKS`.
+        weights: Its file: as published, or as the trunk's `save` wrote it. None draws the weights, which only a
+            trunk that is trained may have; then `trunk.save(path)` gives the run folder the file to find it by.
+        options: The recipe's `audio.trunk_options`: fields of the trunk's config. A file that says which network
+            it holds needs none, and no option may ask for another network.
+        trained: The whole trunk is trained (`audio.trained_blocks = "all"`): its parameters take gradients.
+            Otherwise it is frozen.
+        spec_augment: The recipe's `audio.spec_augment`, for a trunk with stripes of its own behind its first norm;
+            `trunk_options.spec_augment` comes before it, None leaves the trunk's default.
+        seed: Of weights that are drawn; the same for all processes of a run. The caller's generators stay as they
+            are.
 
     Raises:
-        RecipeError: An unknown name, no weights given, or no such file.
+        RecipeError: An unknown name or option, no weights for a frozen trunk, no such file, or options that ask for
+            another network than the file's.
+        ModelError: The file is not this trunk's.
     """
     if name not in TRUNKS:
-        close = difflib.get_close_matches(name, TRUNKS, n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(TRUNKS)}"
-        raise RecipeError(f"no audio trunk {name!r}; {hint}")
+        raise RecipeError(f"no audio trunk {name!r}; {nearest(name, list(TRUNKS))}")
+    kind = TRUNKS[name]()
+    options = _with_spec_augment(name, kind, dict(options or {}), spec_augment)
     if weights is None:
-        raise RecipeError(f"the trunk {name!r} needs its weights: --set audio.weights=FILE")
-    if not weights.is_file():
+        if not trained:
+            raise RecipeError(
+                f"the trunk {name!r} is frozen, so it needs its weights: --set audio.weights=FILE, or train it from "
+                "random ones: --set audio.trained_blocks=all"
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            trunk = kind.new(trunk_config(name, kind.config, options))
+    elif not weights.is_file():
         raise RecipeError(f"audio.weights: no file {weights}")
-    trunk = TRUNKS[name](weights)
-    trunk.requires_grad_(False)
-    return trunk.eval()
+    else:
+        trunk = _loaded(name, kind, weights, options, trained=trained)
+    return trunk.requires_grad_(trained).eval()
 
 
-def split_trunk(trunk: nn.Module, trained_blocks: int) -> tuple[Trunk, nn.Module | None]:
+def _with_spec_augment(
+    name: str, kind: TrunkKind, options: dict[str, Any], spec_augment: bool | None
+) -> dict[str, Any]:
+    if spec_augment is None:
+        return options
+    if "spec_augment" in kind.config.model_fields:
+        return {"spec_augment": spec_augment, **options}
+    if spec_augment:
+        able = [other for other, make in TRUNKS.items() if "spec_augment" in make().config.model_fields]
+        raise RecipeError(
+            f"audio.spec_augment = true, but the trunk {name!r} takes no stripes; these do: {', '.join(able)}"
+        )
+    return options
+
+
+def _loaded(
+    name: str, kind: TrunkKind, weights: Path, options: dict[str, Any], *, trained: bool
+) -> nn.Module:
+    if kind.describes_itself(weights):
+        trunk: Any = kind.load(weights, None)
+        wanted = trunk_config(name, kind.config, {**dict(trunk.config), **options})
+        check_same_network(str(weights), trunk.config, wanted, may_differ=kind.training_options)
+        trunk.config = wanted
+        return cast("nn.Module", trunk)
+    config = trunk_config(name, kind.config, {**({} if trained else kind.frozen_defaults), **options})
+    if not trained and kind.draws(config):
+        defaults = ", ".join(f"{key} = {value!r}" for key, value in kind.frozen_defaults.items())
+        raise RecipeError(
+            f"audio.trunk_options add a layer that {weights.name} lacks, and a frozen trunk would keep it as it was "
+            f"drawn; take {defaults}, or train the trunk: --set audio.trained_blocks=all"
+        )
+    return kind.load(weights, config)
+
+
+class LogMelBody:
+    """What stays frozen of a trunk that is trained whole: nothing. Log-mels pass through; it follows `Trunk`.
+
+    With it a trunk in the training loop is a tail like any other: its `Batch.frames` are log-mels.
+    """
+
+    frame_hop = 1
+    scope: Literal["local", "clip"] = "local"
+    context_frames = 0
+
+    def __init__(self, trunk: Trunk) -> None:
+        self.front_end = trunk.front_end
+        self.width = trunk.front_end.num_mels
+        self.min_frames = trunk.min_frames
+
+    def __call__(self, log_mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The log-mel `(batch, time, mel)` itself and its mask `(batch, time)`."""
+        if frame_mask is None:
+            frame_mask = torch.ones(log_mel.shape[:2], dtype=torch.bool, device=log_mel.device)
+        return log_mel, frame_mask
+
+
+def split_trunk(trunk: nn.Module, trained_blocks: int | Literal["all"]) -> tuple[Trunk, nn.Module | None]:
     """What stays frozen of a trunk, and its last layers, which are trained.
 
     The first gives what the second takes; both share their weights with the trunk.
 
     Args:
         trunk: One of `build_trunk`.
-        trained_blocks: How many layers are trained; with 0 the trunk stays whole and the second is None.
+        trained_blocks: How many layers are trained; with 0 the trunk stays whole and the second is None, with
+            "all" the first is a `LogMelBody` and the second the trunk itself.
 
     Raises:
         RecipeError: The trunk cannot be divided, or not at this layer.
     """
+    whole = cast("Trunk", trunk)
+    if trained_blocks == "all":
+        return LogMelBody(whole), trunk
     if not trained_blocks:
-        return cast("Trunk", trunk), None
+        return whole, None
     divisible: Any = trunk
     if not hasattr(trunk, "split"):
         raise RecipeError(
-            f"audio.trained_blocks = {trained_blocks}, but {type(trunk).__name__} is frozen as a whole, so the "
-            "largest value is 0; audio.trunk=compact can be trained in part"
+            f"audio.trained_blocks = {trained_blocks}, but {type(trunk).__name__} is trained as a whole or not at all: "
+            "0 or all; audio.trunk=compact can be trained in part"
         )
     body, tail = divisible.split(trained_blocks)
     return body, tail

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from soundseek.audio.logmel import PANNS_FRONT_END, FrontEndConfig
+from soundseek.audio.logmel import PANNS_FRONT_END, PAPER_FRONT_END, FrontEndConfig
 from soundseek.errors import ModelError
 from soundseek.learn.attention import masked_max, masked_mean
 from soundseek.learn.augment import SpecAugment
@@ -27,17 +27,20 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 NUM_CLASSES = 527
+FRONT_ENDS = {"published": PANNS_FRONT_END, "paper": PAPER_FRONT_END}
+"""The names that a recipe may give a PANNs trunk's front end by."""
 
 
 class PannsConfig(BaseModel):
     """What is open in every PANNs trunk.
 
     Attributes:
-        front_end: `PANNS_FRONT_END`, which the published weights were trained on, or `PAPER_FRONT_END`, the
-            paper's own, onto which these weights are loaded all the same.
+        front_end: "published": `PANNS_FRONT_END`, which the published weights were trained on; "paper":
+            `PAPER_FRONT_END`, the paper's own, onto which these weights are loaded all the same; or any other.
         head: "tagger" adds the two layers that make AudioSet's 527 tags of the frames; `logits` needs them.
         norms: In training, "batch" takes the statistics of the batch as the published systems do; "frozen" keeps
             those of the weights, so that a clip's embedding is the same in any batch there, too.
+        spec_augment: Whether training takes stripes out of the log-mel, as the published systems do.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,6 +48,16 @@ class PannsConfig(BaseModel):
     front_end: FrontEndConfig = PANNS_FRONT_END
     head: Literal["none", "tagger"] = "none"
     norms: Literal["batch", "frozen"] = "batch"
+    spec_augment: bool = True
+
+    @field_validator("front_end", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        if isinstance(value, str) and value not in FRONT_ENDS:
+            raise ValueError(
+                f"no front end of this name; choose one of {', '.join(FRONT_ENDS)}, or give its fields"
+            )
+        return FRONT_ENDS[value] if isinstance(value, str) else value
 
 
 class PannsTrunk(nn.Module, ABC):
@@ -55,7 +68,8 @@ class PannsTrunk(nn.Module, ABC):
         maps_width: Channels of the last feature map.
         frame_hop: Log-mel frames per frame.
         reach: Log-mel frames on either side of its own that a frame depends on.
-        spec_augment: Acts in training only; by default the stripes come from a generator seeded with 0.
+        spec_augment: Acts in training only, where the config asks for it; by default the stripes come from a
+            generator seeded with 0. `soundseek.learn.augment.reseed` sets it anew for a step.
     """
 
     scope: Literal["local", "clip"] = "local"
@@ -115,7 +129,7 @@ class PannsTrunk(nn.Module, ABC):
         self._check_lengths(log_mel, frame_mask)
         bands = log_mel.transpose(1, 2).unsqueeze(3)  # (batch, mel, time, 1): bn0 has a mean for every band
         x = self.bn0(bands).squeeze(3).transpose(1, 2)
-        if self.training:
+        if self.training and self.config.spec_augment:
             real = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
             x = self.spec_augment(x, real if frame_mask is None else frame_mask)
         x, frame_mask = self.maps(x.unsqueeze(1), frame_mask)

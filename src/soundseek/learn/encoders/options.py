@@ -1,0 +1,84 @@
+"""A recipe's `audio.trunk_options` -> the trunk's own config; what is wrong is named, with the nearest right name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from soundseek.errors import RecipeError
+
+Config = TypeVar("Config", bound=BaseModel)
+
+_SECTION = "audio.trunk_options"
+
+
+def trunk_config(name: str, config_type: type[Config], options: Mapping[str, Any]) -> Config:
+    """The config of a trunk.
+
+    Args:
+        name: The trunk's, for the messages.
+        config_type: Its config's class.
+        options: Values by field, as YAML gives them.
+
+    Raises:
+        RecipeError: An option that the trunk does not have, with the nearest it has, or a value out of range.
+    """
+    try:
+        return config_type.model_validate(dict(options))
+    except ValidationError as error:
+        found = "; ".join(_explain(name, config_type, item) for item in error.errors())
+        raise RecipeError(found) from error
+
+
+def check_same_network(
+    source: str, saved: BaseModel, wanted: BaseModel, *, may_differ: Collection[str]
+) -> None:
+    """Raise a RecipeError where options ask for another network than a file holds.
+
+    Args:
+        source: The file.
+        saved: Its config.
+        wanted: The same with the recipe's options.
+        may_differ: Fields that act in training only.
+    """
+    for field in type(saved).model_fields:
+        holds, asked = getattr(saved, field), getattr(wanted, field)
+        if holds != asked and field not in may_differ:
+            raise RecipeError(
+                f"{_SECTION}.{field} = {asked!r}, but {source} holds a trunk with {holds!r}; drop the option, or "
+                "choose other audio.weights"
+            )
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """The end of a message: the known name that was probably meant, or all that are known."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(known)}" if known else "there are none"
+
+
+def _explain(name: str, config_type: type[BaseModel], item: Any) -> str:
+    *sections, key = (str(part) for part in item["loc"] or ("",))
+    place = ".".join(part for part in (_SECTION, *sections, key) if part)
+    if item["type"] == "extra_forbidden":
+        return f"the trunk {name!r} has no option {place!r}; {nearest(key, _fields(config_type, sections))}"
+    return f"{place} = {item.get('input')!r}: {item['msg']}"
+
+
+def _fields(config_type: type[BaseModel], sections: Sequence[str]) -> list[str]:
+    model = config_type
+    for section in sections:
+        if section in model.model_fields:  # else the place of an item in a list
+            model = next(_models(model.model_fields[section].annotation), model)
+    return list(model.model_fields)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for candidate in get_args(annotation):
+        yield from _models(candidate)
