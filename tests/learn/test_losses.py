@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,12 @@ from soundseek.learn.losses import (
 
 torch.set_num_threads(1)
 TAU = 0.07
+ORDERLESS: dict[str, dict[str, Any]] = {  # every loss, with options that draw nothing
+    "nt-xent": {"temperature": 0.5},
+    "supervised-contrastive": {"temperature": 0.5, "similarity_weight": 0.5},
+    "relaxed": {"temperature": 0.5},
+    "triplet": {"impostors": "hardest"},
+}
 
 
 def nt_xent_by_loops(scores: torch.Tensor, positives: torch.Tensor, tau: float) -> float:
@@ -134,17 +141,24 @@ def test_supervised_contrastive_agrees_with_pytorch_metric_learning(seed: int) -
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10_000), size=st.integers(1, 9), name=st.sampled_from(sorted(LOSSES)))
+@given(seed=st.integers(0, 10_000), size=st.integers(1, 9), name=st.sampled_from(sorted(ORDERLESS)))
 def test_batch_order_changes_no_loss_and_no_loss_is_negative(seed: int, size: int, name: str) -> None:
     text, audio, clip_ids = batch(seed, size=size)
     order = torch.randperm(size, generator=torch.Generator().manual_seed(seed))
-    caption_ids, loss = torch.arange(size), build_loss(name, temperature=0.5)
-    straight = loss(cosine_scores(text, audio), match_matrix(clip_ids, caption_ids))
+    caption_ids, loss = torch.arange(size), build_loss(name, **ORDERLESS[name])
+    similarity = cosine_scores(text, text)
+    straight = loss(cosine_scores(text, audio), match_matrix(clip_ids, caption_ids), similarity)
     shuffled = loss(
-        cosine_scores(text[order], audio[order]), match_matrix(clip_ids[order], caption_ids[order])
+        cosine_scores(text[order], audio[order]),
+        match_matrix(clip_ids[order], caption_ids[order]),
+        similarity[order][:, order],
     )
     torch.testing.assert_close(shuffled, straight)
     assert float(straight) >= -1e-9
+
+
+def test_every_loss_has_options_without_draws() -> None:
+    assert set(ORDERLESS) == set(LOSSES)
 
 
 def test_match_matrix_joins_clips_and_identical_captions() -> None:
@@ -217,6 +231,12 @@ def test_the_gradient_of_a_masked_pair_is_zero_and_all_are_finite() -> None:
         ("nt-xent", {"temperature_mode": "free"}, "free"),
         ("nt-xent", {"temperature_mode": "learned", "temperature": 0.005}, "0.005"),
         ("supervised-contrastive", {"similarity_weight": 2.0}, "2.0"),
+        ("relaxed", {"similarity_weight": 0.0}, "take nt-xent"),
+        ("triplet", {"margin": 0.0}, "margin 0.0"),
+        ("triplet", {"impostors": "worst"}, "worst"),
+        ("triplet", {"temperature": 0.07}, "it has margin, impostors"),
+        ("nt-xent", {"soft_targets": {"weight": 0.0, "temperature": 0.07}}, "soft_targets.weight 0.0"),
+        ("nt-xent", {"soft_targets": {"weight": 1.0, "temperature": 0.0}}, "soft_targets.temperature 0.0"),
     ],
 )
 def test_a_wrong_loss_is_named(name: str, options: dict[str, object], named: str) -> None:

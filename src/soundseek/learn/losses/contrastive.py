@@ -50,7 +50,7 @@ def nt_xent(scores: Tensor, positives: Tensor, *, temperature: float | Tensor = 
         The paper's eq. 6 counts every non-diagonal pair as a mismatch. Here those that match (same clip, same
         caption) are taken out of the denominators; in a batch without such pairs this is eq. 6 to the letter.
     """
-    diagonal = _diagonal(scores, positives)
+    diagonal = own_pairs(scores, positives)
     logits = (scores / temperature).masked_fill(positives & ~diagonal, -math.inf)
     own = logits.diagonal()
     text_to_audio = own - logits.logsumexp(dim=1)  # eq. 6, first term: over the clips n
@@ -84,7 +84,7 @@ def supervised_contrastive(
             f"similarity_weight {similarity_weight} needs the captions' similarity,"
             " and a similarity needs a weight above 0; pass both or neither"
         )
-    weights = (positives | _diagonal(scores, positives)).to(scores.dtype)
+    weights = (positives | own_pairs(scores, positives)).to(scores.dtype)
     if similarity is not None:
         weights = torch.maximum(weights, similarity_weight * similarity.to(scores.dtype).clamp(0.0, 1.0))
     weights = weights / weights.sum(dim=1, keepdim=True)  # eq. 7: 1 / |K(m)| for k in K(m), else 0
@@ -98,8 +98,23 @@ def supervised_contrastive(
     return -(text_to_audio + audio_to_text).mean()
 
 
-class ContrastiveLoss(nn.Module):
-    """A loss with its temperature: `forward(scores, positives, similarity=None) -> scalar`.
+class RetrievalLoss(nn.Module):
+    """What every loss is: `forward(scores, positives, similarity=None) -> scalar`; see the module."""
+
+    @property
+    def temperature(self) -> float | Tensor:
+        """What divides the cosines; 1 in a loss that takes them as they are."""
+        return 1.0
+
+    def forward(self, scores: Tensor, positives: Tensor, similarity: Tensor | None = None) -> Tensor:
+        """The loss of one batch; see the module for the shapes."""
+        raise TypeError(
+            f"{type(self).__name__} has no formula of its own: build a loss with build_loss(name)"
+        )
+
+
+class ContrastiveLoss(RetrievalLoss):
+    """A loss with a temperature.
 
     Args:
         temperature: tau, or where a learned one starts.
@@ -131,10 +146,6 @@ class ContrastiveLoss(nn.Module):
         if self._fixed is not None:
             return self._fixed
         return MIN_TEMPERATURE + self.log_excess.exp()
-
-    def forward(self, scores: Tensor, positives: Tensor, similarity: Tensor | None = None) -> Tensor:
-        """The loss of one batch; see the module for the shapes."""
-        raise TypeError("ContrastiveLoss has no formula of its own: build one with build_loss(name)")
 
 
 class NTXent(ContrastiveLoss):
@@ -170,28 +181,12 @@ class SupervisedContrastive(ContrastiveLoss):
         )
 
 
-LOSSES: dict[str, type[ContrastiveLoss]] = {
-    "nt-xent": NTXent,
-    "supervised-contrastive": SupervisedContrastive,
-}
-
-
-def build_loss(name: str, **options: Any) -> ContrastiveLoss:
-    """The loss of a recipe, by its name in `LOSSES`.
+def own_pairs(scores: Tensor, positives: Tensor) -> Tensor:
+    """`(batch, batch)` bool, True on the diagonal: each caption with its own clip.
 
     Raises:
-        RecipeError: No such loss, or an option that it does not have.
+        UsageError: Shapes that are no batch of pairs.
     """
-    if name not in LOSSES:
-        raise RecipeError(f"no loss {name!r}; choose one of {', '.join(LOSSES)}")
-    try:
-        return LOSSES[name](**options)
-    except TypeError as error:
-        raise RecipeError(f"loss {name!r} cannot be built from {options}: {error}") from error
-
-
-def _diagonal(scores: Tensor, positives: Tensor) -> Tensor:
-    """`(batch, batch)` bool, True on the diagonal; refuses shapes that are no batch of pairs."""
     if scores.ndim != 2 or scores.shape[0] != scores.shape[1] or positives.shape != scores.shape:
         raise UsageError(
             f"a batch of pairs needs square scores and positives of one shape,"
