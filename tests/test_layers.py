@@ -14,25 +14,28 @@ PACKAGE = Path(__file__).parents[1] / "src" / "soundseek"
 
 # A layer may import itself and whatever stands before it.
 LAYERS = ("errors", "audio", "model", "library", "cli")
-LEARN_MAY_IMPORT = ("soundseek.errors", "soundseek.audio", "soundseek.model.card", "soundseek.model.bundled")
+LEARN_MAY_IMPORT = (
+    "soundseek.errors", "soundseek.audio", "soundseek.model.card", "soundseek.model.bundled",
+    "soundseek.model.offers", "soundseek.model.probes",
+)  # fmt: skip
 LEARNING_COMMANDS = {
     f"cli/{name}.py"
     for name in (
-        "data", "recipes", "distill", "train", "evaluate", "export", "score", "reproduce"
+        "data", "recipes", "distill", "train", "evaluate", "robustness", "export", "score", "reproduce", "get"
     )
 }  # fmt: skip
 
 # Inside `learn`, a file of a later row may import earlier rows; one row may import itself.
 LEARN_ROWS = (
     ("recipe", "recipe_sections", "recipe_values", "heads", "schedules", "cost", "encoders", "attention", "losses", "augment"),
-    ("dual_encoder", "chunked"),
+    ("dual_encoder", "chunked", "distributed"),
     ("data", "mixtures", "distill", "runs", "training", "evaluation"),
-    ("export", "quantize", "calibrate", "model_card", "reproduce"),
+    ("export", "quantize", "calibrate", "model_card", "reproduce", "join"),
 )
 
 # Each third party has one home; the learning half has its own door to those that it shares.
 HOMES = {
-    "soundfile": {"audio/decode.py"},
+    "soundfile": {"audio/decode.py", "audio/encode.py"},
     "soxr": {"audio/decode.py"},
     "av": {"audio/formats.py"},
     # The store loads it before usearch and uses nothing of it; see there.

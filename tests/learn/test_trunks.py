@@ -58,7 +58,7 @@ def test_an_unknown_trunk_is_named_with_the_nearest() -> None:
 
 
 def test_weights_are_drawn_only_for_a_trunk_that_is_trained() -> None:
-    with pytest.raises(RecipeError, match="'cnn14' is frozen, so it needs its weights.*trained_blocks=all"):
+    with pytest.raises(RecipeError, match=r"'cnn14' is frozen, so it needs its weights.*trained_blocks=all"):
         build_trunk("cnn14", None, TOY)
     torch.manual_seed(3)
     before = torch.get_rng_state()
@@ -101,7 +101,7 @@ def test_a_file_that_says_what_it_is_needs_no_options_and_refuses_others(tmp_pat
         build_trunk("compact", make_toy_trunk(tmp_path / "compact.safetensors"), {"width": 9})
     with pytest.raises(ModelError, match="holds no CNN10Trunk"):
         build_trunk("cnn10", path)
-    with pytest.raises(RecipeError, match="no file .*nowhere"):
+    with pytest.raises(RecipeError, match=r"no file .*nowhere"):
         build_trunk("cnn14", tmp_path / "nowhere.pth")
 
 

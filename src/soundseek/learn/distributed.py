@@ -1,0 +1,150 @@
+"""One batch over several processes: embeddings are gathered, so that every clip meets the negatives of all of them.
+
+How a training step uses it, chunked or not; with one process every function here does nothing::
+
+    def batch_loss(text, audio):  # embeddings of this process' pairs, (batch, dim)
+        text, audio = gather_rows(text), gather_rows(audio)
+        positives = match_matrix(gather_rows(batch.clip_ids), gather_rows(batch.caption_ids))
+        return loss(text @ audio.T, positives)  # the whole batch's, the same number in every process
+
+    batch_loss(...)                             # whole: DistributedDataParallel averages the gradients
+    with one_average(wrapped, module):          # chunked: no averages until all chunks are through
+        chunked_backward(towers, batch_loss, backward=self.manual_backward)
+
+The factor. Every process computes the whole batch's loss L, but the graph behind `gather_rows` leads only to its own
+rows, so its parameters' gradient is its own rows' part of dL/dw; the parts of all W processes add up to the batch's
+gradient. DistributedDataParallel divides that sum by W. So `gather_rows` multiplies the gradient that flows back
+through it by W. What the loss itself learns (a temperature) has all of dL/dw in every process already; the average
+leaves it as it is, and it must not be multiplied: this is why the factor is here and not on the loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as processes
+from torch.nn.parallel import DistributedDataParallel
+
+from soundseek.errors import UsageError
+
+
+def num_processes() -> int:
+    """How many processes train together; 1 where there is no process group."""
+    return processes.get_world_size() if processes.is_available() and processes.is_initialized() else 1
+
+
+def process_rank() -> int:
+    """This process' number, from 0."""
+    return processes.get_rank() if num_processes() > 1 else 0
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """The rows of all processes, in the order of their ranks: `(batch of all, ...)` of `(batch, ...)`.
+
+    Args:
+        rows: Embeddings, ids or masks. Gradients flow back to this process' own rows, times the number of processes;
+            see the module. The processes may have different numbers of rows, as in an uneven last batch, but must
+            all call, with the same width and type.
+
+    Raises:
+        UsageError: A scalar, which has no rows.
+    """
+    if rows.ndim == 0:
+        raise UsageError(
+            "rows are gathered along the first axis, but a scalar has none; give it one: x[None]"
+        )
+    if num_processes() == 1:
+        return rows
+    apply: Any = _Gather.apply
+    gathered: Tensor = apply(rows) if rows.requires_grad else _gathered(rows)[0]
+    return gathered
+
+
+class _Gather(torch.autograd.Function):
+    """`_gathered`, whose gradient is this process' part of the whole one, times the number of processes."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        gathered, ctx.start = _gathered(rows)
+        ctx.length = len(rows)
+        return gathered
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0][ctx.start : ctx.start + ctx.length] * num_processes()
+
+
+def _gathered(rows: Tensor) -> tuple[Tensor, int]:
+    """The rows of all processes, and where this one's begin."""
+    length = torch.tensor([len(rows)], device=rows.device)
+    lengths = [torch.zeros_like(length) for _ in range(num_processes())]
+    processes.all_gather(lengths, length)
+    counts = [int(count) for count in lengths]
+    # A collective takes equal shapes: shorter parts are padded on the way and cut afterwards.
+    padded = rows.new_zeros((max(counts), *rows.shape[1:]))
+    padded[: len(rows)] = rows.detach()
+    parts = [torch.empty_like(padded) for _ in counts]
+    processes.all_gather(parts, padded)
+    whole = torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+    return whole, sum(counts[: process_rank()])
+
+
+@contextmanager
+def one_average(wrapped: nn.Module, *others: nn.Module) -> Iterator[None]:
+    """Inside, backward passes add up gradients in each process alone; at the end they are averaged once.
+
+    Args:
+        wrapped: The DistributedDataParallel around the model, or what one process has in its place. Under Lightning
+            it is `self.trainer.strategy.model`.
+        others: Modules with parameters outside of it, such as a loss that learns its temperature.
+
+    Note:
+        Gradients that were there before are averaged along, so start from none (`optimizer.zero_grad()`). After an
+        error inside nothing is averaged, for the other processes would wait for ever.
+    """
+    if isinstance(wrapped, DistributedDataParallel):
+        with wrapped.no_sync():
+            yield
+    else:
+        yield
+    average_gradients(wrapped, *others)
+
+
+def average_gradients(*modules: nn.Module) -> None:
+    """Replace every gradient by its mean over the processes, as DistributedDataParallel does in a backward pass.
+
+    A parameter without a gradient counts as one of 0, and stays without where no process has one.
+    """
+    if num_processes() == 1:
+        return
+    # By identity: two modules may share a parameter, and it is averaged once.
+    parameters = list(
+        {
+            id(parameter): parameter
+            for module in modules
+            for parameter in module.parameters()
+            if parameter.requires_grad
+        }.values()
+    )
+    if not parameters:
+        return
+    present = torch.tensor(
+        [parameter.grad is not None for parameter in parameters],
+        dtype=torch.uint8,
+        device=parameters[0].device,
+    )
+    processes.all_reduce(present, processes.ReduceOp.MAX)
+    under_way = []
+    for parameter, is_present in zip(parameters, present.tolist(), strict=True):
+        if is_present:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            under_way.append((parameter.grad, processes.all_reduce(parameter.grad, async_op=True)))
+    for gradient, work in under_way:
+        if work is not None:
+            work.wait()
+        gradient.div_(num_processes())
