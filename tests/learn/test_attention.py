@@ -161,7 +161,7 @@ def test_graph_attention_never_builds_a_tensor_of_time_by_time_by_width() -> Non
 
 def test_a_clip_without_real_frames_pools_to_zeros() -> None:
     frames, mask = torch.randn(1, 3, 4), torch.zeros(1, 3, dtype=torch.bool)
-    for kind in ("mean", "max_mean"):
+    for kind in ("mean", "length-aware-max-mean"):
         out = build_pooling(kind)(build_attention("graph", 4)(frames, mask), mask)  # type: ignore[arg-type]
         assert torch.equal(out, torch.zeros(1, 4))
 
@@ -171,7 +171,16 @@ def test_pooling_by_hand() -> None:
     mask = torch.tensor([[True, True, False]])
     assert torch.equal(masked_mean(frames, mask), torch.tensor([[-2.0, 2.0]]))
     assert torch.equal(masked_max(frames, mask), torch.tensor([[-1.0, 4.0]]))
-    assert torch.equal(build_pooling("max_mean")(frames, mask), torch.tensor([[-3.0, 6.0]]))
+    assert torch.equal(build_pooling("length-aware-max-mean")(frames, mask), torch.tensor([[-3.0, 6.0]]))
+
+
+def test_padding_counts_as_zeros_for_max_mean_while_it_trains_and_never_else() -> None:
+    frames = torch.tensor([[[-1.0, 4.0], [-3.0, 0.0], [50.0, 50.0]]])
+    mask = torch.tensor([[True, True, False]])
+    pool, aware = build_pooling("max-mean"), build_pooling("length-aware-max-mean")
+    assert torch.allclose(pool(frames, mask), torch.tensor([[-4 / 3, 4 + 4 / 3]]))
+    assert torch.equal(aware(frames, mask), torch.tensor([[-3.0, 6.0]]))
+    assert torch.equal(pool.eval()(frames, mask), aware.eval()(frames, mask))
 
 
 def test_options_reach_the_modules() -> None:

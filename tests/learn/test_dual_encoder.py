@@ -59,6 +59,26 @@ def test_the_mean_of_projected_frames_points_where_the_clip_points(attention: st
     )
 
 
+@pytest.mark.parametrize(
+    "options", [{"pooling": "length-aware-max-mean"}, {"pooling": "max-mean"}, {"audio_head": "mlp"}]
+)
+def test_other_poolings_and_heads_give_every_frame_the_clips_embedding(options: dict[str, str]) -> None:
+    model, (frames, frame_mask) = make("self", **options), clips()
+    embedding = model.encode_audio(frames, frame_mask)
+    assert make("self").has_moments and not model.has_moments
+    assert torch.equal(model.project_frames(frames, frame_mask), embedding[:, None].expand(-1, 7, -1))
+    alone = model.encode_audio(frames[1:2, :4], torch.ones(1, 4, dtype=torch.bool))
+    assert torch.allclose(alone[0], embedding[1], atol=1e-6)
+
+
+def test_heads_stand_where_the_projectors_stood() -> None:
+    model = make(audio_head="norm-linear", text_head="mlp", text_head_width=9)
+    features = torch.randn(2, 5)
+    inner, relu, outer = model.text_projector.children()  # type: ignore[union-attr]
+    expected = torch.nn.functional.normalize(outer(relu(inner(features))), dim=-1)
+    assert inner.out_features == 9 and torch.equal(model.encode_text_features(features), expected)
+
+
 def test_a_clips_score_is_the_mean_of_its_frames_scores_up_to_its_norm() -> None:
     model, (frames, frame_mask) = make(), clips()
     query = model.encode_text_features(torch.randn(1, 5))[0]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from soundseek.errors import RecipeError
 
 AttentionKind = Literal["none", "graph", "self"]
-PoolingKind = Literal["mean", "max_mean"]
+PoolingKind = Literal["mean", "max-mean", "length-aware-max-mean"]
 ActivationKind = Literal["relu", "gelu", "hardswish", "tanh"]
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -138,14 +138,15 @@ def build_pooling(kind: PoolingKind) -> nn.Module:
     """The pooling over a clip's real frames: `forward(frames, frame_mask) -> (batch, width)`.
 
     Args:
-        kind: "mean" (the paper's) or "max_mean" (maximum plus mean, as the PANNs head does).
+        kind: "mean" (the paper's), "max-mean" (maximum plus mean, as the PANNs head does) or
+            "length-aware-max-mean" (the same over real frames only, in training, too).
 
     Raises:
         RecipeError: No such kind.
     """
     if kind not in get_args(PoolingKind):
         raise RecipeError(f"no pooling {kind!r}; choose one of {', '.join(get_args(PoolingKind))}")
-    return MeanPooling() if kind == "mean" else MaxMeanPooling()
+    return MeanPooling() if kind == "mean" else MaxMeanPooling(is_length_aware=kind != "max-mean")
 
 
 class MeanPooling(nn.Module):
@@ -157,10 +158,23 @@ class MeanPooling(nn.Module):
 
 
 class MaxMeanPooling(nn.Module):
-    """Maximum over the real frames plus their mean."""
+    """Maximum over a clip's frames plus their mean.
+
+    Args:
+        is_length_aware: Whether training, too, leaves out the padding behind clips that are shorter than the longest
+            of their batch. Without it padding counts as zeros there, as in the systems that pad all clips alike; in
+            evaluation it never counts, so that an embedding does not depend on its batch.
+    """
+
+    def __init__(self, *, is_length_aware: bool = True) -> None:
+        super().__init__()
+        self.is_length_aware = is_length_aware
 
     def forward(self, frames: Tensor, frame_mask: Tensor) -> Tensor:
         """`(batch, width)`."""
+        if self.training and not self.is_length_aware:
+            frames = _without_padding(frames, frame_mask)
+            return frames.amax(dim=1) + frames.mean(dim=1)
         return masked_max(frames, frame_mask) + masked_mean(frames, frame_mask)
 
 

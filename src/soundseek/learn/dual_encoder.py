@@ -1,14 +1,15 @@
-"""The dual encoder: audio tower and text tower, each ending in a linear projector into one space (Fig. 1)."""
+"""The dual encoder: audio tower and text tower, each ending in a head into one space (Fig. 1)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from soundseek.learn.attention import build_attention, masked_mean
+from soundseek.learn.attention import AttentionKind, PoolingKind, build_attention, build_pooling
+from soundseek.learn.heads import HeadKind, build_head
 
 if TYPE_CHECKING:
     from soundseek.learn.encoders.bert import BertText
@@ -26,6 +27,11 @@ class DualEncoder(nn.Module):
         text_width: D_S, the width of the text tower's features.
         attention: The attention module between trunk and pooling.
         attention_options: Further arguments of `build_attention`.
+        pooling: See `build_pooling`.
+        audio_head: See `build_head`; the paper's is linear.
+        audio_head_width: The `hidden_width` of `build_head`.
+        text_head: As `audio_head`.
+        text_head_width: As `audio_head_width`.
         audio_dropout: Share of the pooled frames' features that training sets to zero.
         text_dropout: The same for the text features.
         trunk: Log-mel and mask -> frames and mask; see `soundseek.learn.encoders.Trunk`.
@@ -43,8 +49,13 @@ class DualEncoder(nn.Module):
         dim: int,
         audio_width: int,
         text_width: int,
-        attention: Literal["none", "graph", "self"] = "none",
+        attention: AttentionKind = "none",
         attention_options: dict[str, Any] | None = None,
+        pooling: PoolingKind = "mean",
+        audio_head: HeadKind = "linear",
+        audio_head_width: int | None = None,
+        text_head: HeadKind = "linear",
+        text_head_width: int | None = None,
         audio_dropout: float = 0.0,
         text_dropout: float = 0.0,
         trunk: nn.Module | None = None,
@@ -55,11 +66,13 @@ class DualEncoder(nn.Module):
         self.trunk = trunk
         self.tail = tail
         self.attention = build_attention(attention, audio_width, **(attention_options or {}))
+        self.pooling = build_pooling(pooling)
         self.audio_dropout = nn.Dropout(audio_dropout)
-        self.audio_projector = nn.Linear(audio_width, dim)
+        self.audio_projector = build_head(audio_head, audio_width, dim, hidden_width=audio_head_width)
         self.text = text
         self.text_dropout = nn.Dropout(text_dropout)
-        self.text_projector = nn.Linear(text_width, dim)
+        self.text_projector = build_head(text_head, text_width, dim, hidden_width=text_head_width)
+        self.has_moments = pooling == "mean" and audio_head == "linear"
         # An affine map of each feature, the identity unless `standardise` sets it.
         self.register_buffer("audio_mean", torch.zeros(audio_width))
         self.register_buffer("audio_scale", torch.ones(audio_width))
@@ -76,7 +89,7 @@ class DualEncoder(nn.Module):
 
     def encode_audio(self, frames: Tensor, frame_mask: Tensor) -> Tensor:
         """Audio embeddings `(batch, dim)`, unit norm, of frames `(batch, time, width)` (eqs. 2 and 4)."""
-        pooled = masked_mean(self.attend(frames, frame_mask), frame_mask)
+        pooled = self.pooling(self.attend(frames, frame_mask), frame_mask)
         return functional.normalize(self.audio_projector(self.audio_dropout(pooled)), dim=-1)
 
     def encode_audio_features(self, features: Tensor, frame_mask: Tensor) -> Tensor:
@@ -91,11 +104,15 @@ class DualEncoder(nn.Module):
         return self.encode_audio(*self.tail(features, frame_mask))
 
     def project_frames(self, frames: Tensor, frame_mask: Tensor) -> Tensor:
-        """Each frame in the shared space, `(batch, time, dim)`, not normalised.
+        """Each frame in the shared space, `(batch, time, dim)`; the mean of a clip's real ones points where
+        `encode_audio` points.
 
-        The projector is linear, so the mean of a clip's real frames here points exactly where `encode_audio`
-        points, and the clip's score is the mean of its frames' scores up to the clip's norm.
+        A linear head behind the mean makes that so for frames on their own, not normalised: the clip's score is the
+        mean of its frames' scores, up to the clip's norm. Any other pooling or head has no frames in the shared space
+        (`has_moments` is False), and each is given the embedding of its clip.
         """
+        if not self.has_moments:
+            return self.encode_audio(frames, frame_mask).unsqueeze(1).expand(-1, frames.shape[1], -1)
         projected: Tensor = self.audio_projector(self.attend(frames, frame_mask))
         return projected
 
