@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -13,12 +13,18 @@ from hypothesis import strategies as st
 from soundseek.errors import RecipeError, UsageError
 from soundseek.learn.losses import (
     LOSSES,
+    NTXent,
+    Relaxed,
+    SoftTargets,
+    Triplet,
     build_loss,
     cosine_scores,
+    loss_of,
     match_matrix,
     nt_xent,
     supervised_contrastive,
 )
+from soundseek.learn.recipe_sections import LossConfig
 
 torch.set_num_threads(1)
 TAU = 0.07
@@ -159,6 +165,19 @@ def test_batch_order_changes_no_loss_and_no_loss_is_negative(seed: int, size: in
 
 def test_every_loss_has_options_without_draws() -> None:
     assert set(ORDERLESS) == set(LOSSES)
+
+
+def test_a_recipe_gives_each_loss_the_values_that_it_has() -> None:
+    triplet = loss_of(LossConfig(name="triplet", margin=0.4, impostors="hardest"))
+    assert isinstance(triplet, Triplet) and (triplet.margin, triplet.impostors) == (0.4, "hardest")
+    relaxed = loss_of(LossConfig(name="relaxed", caption_similarity=0.2, temperature=0.1))
+    assert isinstance(relaxed, Relaxed) and (relaxed.similarity_weight, relaxed.temperature) == (0.2, 0.1)
+    learned = loss_of(LossConfig(temperature_mode="learned", temperature=0.2))
+    assert isinstance(learned, NTXent) and len(list(learned.parameters())) == 1
+    soft = loss_of(LossConfig(soft_targets={"runs": ["a"], "weight": 0.7, "temperature": 0.1}))
+    assert isinstance(soft, SoftTargets) and isinstance(soft.loss, NTXent)
+    assert (soft.weight, soft.soft_temperature) == (0.7, 0.1)
+    assert set(get_args(LossConfig.model_fields["name"].annotation)) == set(LOSSES)
 
 
 def test_match_matrix_joins_clips_and_identical_captions() -> None:

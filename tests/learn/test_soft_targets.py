@@ -52,19 +52,20 @@ def test_a_student_that_agrees_has_no_divergence_and_no_gradient() -> None:
     student = scores_of(0).requires_grad_()
     loss = distillation(student, student.detach() - 0.3, temperature=0.07)  # a constant changes no softmax
     (gradient,) = torch.autograd.grad(loss, student)
-    assert float(loss) == pytest.approx(0, abs=1e-12)
+    assert loss.item() == pytest.approx(0, abs=1e-12)
     assert float(gradient.abs().max()) < 1e-9
 
 
-def test_the_weight_counts_the_divergence_beside_the_hard_matches() -> None:
+def test_the_weight_shares_between_the_hard_matches_and_the_divergence() -> None:
     student, teacher = scores_of(0), scores_of(1)
-    loss = build_loss("nt-xent", temperature=0.1, soft_targets={"weight": 0.5, "temperature": 0.2})
-    expected = nt_xent(student, EYE, temperature=0.1) + 0.5 * distillation(student, teacher, temperature=0.2)
+    loss = build_loss("nt-xent", temperature=0.1, soft_targets={"weight": 0.3, "temperature": 0.2})
+    expected = 0.7 * nt_xent(student, EYE, temperature=0.1)
+    expected = expected + 0.3 * distillation(student, teacher, temperature=0.2)
     torch.testing.assert_close(loss(student, EYE, teacher_scores=teacher), expected)
 
 
 def test_soft_targets_stand_around_every_loss_and_keep_its_temperature() -> None:
-    soft = {"weight": 1.0, "temperature": 0.2}
+    soft = {"weight": 0.5, "temperature": 0.2}
     learned = build_loss("nt-xent", temperature=0.5, temperature_mode="learned", soft_targets=soft)
     assert float(learned.temperature) == pytest.approx(0.5)
     assert len(list(learned.parameters())) == 1

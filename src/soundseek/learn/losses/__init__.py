@@ -27,6 +27,7 @@ from soundseek.learn.losses.contrastive import (
 from soundseek.learn.losses.relaxed import Relaxed, relaxed_contrastive
 from soundseek.learn.losses.soft_targets import SoftTargets, distillation
 from soundseek.learn.losses.triplet import Triplet, triplet_margin
+from soundseek.learn.recipe_sections import LossConfig
 
 __all__ = [
     "LOSSES",
@@ -42,6 +43,7 @@ __all__ = [
     "build_loss",
     "cosine_scores",
     "distillation",
+    "loss_of",
     "loss_options",
     "match_matrix",
     "nt_xent",
@@ -81,6 +83,19 @@ def build_loss(
         )
     loss = LOSSES[name](**options)
     return loss if soft_targets is None else SoftTargets(loss, **soft_targets)
+
+
+def loss_of(config: LossConfig) -> RetrievalLoss:
+    """The loss that a recipe asks for: of its values, those that this loss has.
+
+    >>> loss_of(LossConfig(name="triplet", margin=0.4)).margin
+    0.4
+    """
+    values = config.model_dump() | {"similarity_weight": config.caption_similarity}
+    options = {name: values[name] for name in loss_options(config.name) if name in values}
+    soft = config.soft_targets
+    targets = None if soft is None else {"weight": soft.weight, "temperature": soft.temperature}
+    return build_loss(config.name, soft_targets=targets, **options)
 
 
 def loss_options(name: str) -> tuple[str, ...]:

@@ -37,18 +37,20 @@ def distillation(scores: Tensor, teacher_scores: Tensor, *, temperature: float) 
 
 
 class SoftTargets(RetrievalLoss):
-    """A loss plus `distillation`: `forward(scores, positives, similarity, teacher_scores=...)`.
+    """A loss beside `distillation`: `forward(scores, positives, similarity, teacher_scores=...)`.
 
     Args:
         loss: What the hard matches give.
-        weight: Of the divergence, beside 1 for `loss`.
+        weight: Of the divergence; `loss` has one minus that.
         temperature: See `distillation`. Lower ones listen only to the teachers' first choices.
     """
 
-    def __init__(self, loss: RetrievalLoss, *, weight: float = 1.0, temperature: float = 0.07) -> None:
+    def __init__(self, loss: RetrievalLoss, *, weight: float = 0.5, temperature: float = 0.07) -> None:
         super().__init__()
-        if not weight > 0:
-            raise RecipeError(f"soft_targets.weight {weight} must be above 0; null leaves soft targets away")
+        if not 0 < weight <= 1:
+            raise RecipeError(
+                f"soft_targets.weight {weight} must lie in (0, 1]; without any, leave them away"
+            )
         if not temperature > 0:
             raise RecipeError(f"soft_targets.temperature {temperature} must be above 0")
         self.loss = loss
@@ -76,7 +78,8 @@ class SoftTargets(RetrievalLoss):
         if teacher_scores is None:
             raise UsageError("soft targets need teacher_scores; see soundseek.learn.teachers")
         hard: Tensor = self.loss(scores, positives, similarity)
-        return hard + self.weight * distillation(scores, teacher_scores, temperature=self.soft_temperature)
+        soft = distillation(scores, teacher_scores, temperature=self.soft_temperature)
+        return (1 - self.weight) * hard + self.weight * soft
 
 
 def _divergence(student: Tensor, teacher: Tensor) -> Tensor:
