@@ -27,7 +27,7 @@ LEARNING_COMMANDS = {
 
 # Inside `learn`, a file of a later row may import earlier rows; one row may import itself.
 LEARN_ROWS = (
-    ("recipe", "recipe_sections", "recipe_values", "heads", "schedules", "cost", "encoders", "attention", "losses", "augment"),
+    ("recipe", "recipe_sections", "recipe_values", "cider", "heads", "schedules", "cost", "encoders", "attention", "losses", "augment"),
     ("dual_encoder", "chunked", "distributed"),
     ("data", "mixtures", "distill", "runs", "training", "evaluation"),
     ("export", "quantize", "calibrate", "model_card", "reproduce", "join"),
