@@ -190,12 +190,12 @@ class SoftTargets(Section):
 
     Attributes:
         runs: Run folders; their scores are averaged.
-        weight: Of the soft targets' loss; the hard targets' has one minus that.
+        weight: Of the divergence from them, beside 1 for the loss of what the captions say.
         temperature: Divides the runs' cosines before the softmax.
     """
 
     runs: tuple[Path, ...] = Field(min_length=1)
-    weight: float = Field(default=0.5, gt=0, le=1)
+    weight: float = Field(default=1.0, gt=0)
     temperature: float = Field(default=0.07, gt=0)
 
 
