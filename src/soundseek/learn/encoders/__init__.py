@@ -112,6 +112,22 @@ def _resnet38() -> TrunkKind:
     return _panns(ResNet38Trunk, ResNet38Config)
 
 
+def _passt() -> TrunkKind:
+    from soundseek.learn.encoders.passt import PaSSTConfig, PaSSTTrunk
+
+    return TrunkKind(
+        PaSSTConfig, PaSSTTrunk, PaSSTTrunk.load, describes_itself=lambda path: path.suffix == ".safetensors"
+    )
+
+
+def _crnn() -> TrunkKind:
+    from soundseek.learn.encoders.crnn import CRNNConfig, CRNNTrunk
+
+    return TrunkKind(
+        CRNNConfig, CRNNTrunk, lambda path, _: CRNNTrunk.load(path), describes_itself=lambda _: True
+    )
+
+
 def _panns(trunk: Any, config: type[BaseModel]) -> TrunkKind:
     return TrunkKind(
         config,
@@ -124,10 +140,12 @@ def _panns(trunk: Any, config: type[BaseModel]) -> TrunkKind:
 
 TRUNKS: dict[str, Callable[[], TrunkKind]] = {
     "compact": _compact,
+    "crnn": _crnn,
     "efficientat": _efficientat,
     "cnn14": _cnn14,
     "cnn10": _cnn10,
     "resnet38": _resnet38,
+    "passt": _passt,
 }
 """How each trunk is made; a function, so that only the trunk in use is imported."""
 
