@@ -239,7 +239,7 @@ def extract_frames(
     loader: DataLoader[Any] = DataLoader(
         frames, batch_size=None, num_workers=workers, multiprocessing_context="spawn" if workers else None
     )
-    with store.writer() as writer, _one_thread_each():
+    with store.writer() as writer, one_thread_each():
         for done, (key, rows) in enumerate(zip(wanted, loader, strict=True), start=1):
             if isinstance(rows, str):
                 raise DataError(f"cannot learn from {rows}; mend or remove it, and its line in the captions")
@@ -250,7 +250,7 @@ def extract_frames(
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_thread_each() -> Iterator[None]:
     """Processes started meanwhile use one thread for numpy's products of matrices, as torch gives its workers.
 
     Several processes whose BLAS threads wait for each other were measured at seven times the CPU time.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -50,14 +51,22 @@ def _content_digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def render(sound: Sound, sample_rate_hz: int) -> Float:
+def render(sound: Sound, sample_rate_hz: int, *, read: Callable[[Path], Float] | None = None) -> Float:
     """The waveform `(samples,)` of a sound, the same at every call.
+
+    Args:
+        sound: What to render.
+        sample_rate_hz: Of the waveform.
+        read: From a part to its waveform at this rate; None decodes the file.
 
     Raises:
         DecodeError: A part cannot be decoded.
     """
     generator = np.random.default_rng([sound.seed, _REVISION])
-    parts = [read_audio(part, sample_rate_hz=sample_rate_hz) for part in sound.parts]
+    if read is None:
+        parts = [read_audio(part, sample_rate_hz=sample_rate_hz) for part in sound.parts]
+    else:
+        parts = [read(part) for part in sound.parts]
     if sound.kind == "clip":
         waveform = parts[0]
     else:

@@ -57,10 +57,11 @@ class WaveformCache:
         *,
         sample_rate_hz: int,
         report: Callable[[str], None] = lambda line: None,
+        progress: Callable[[int], None] = lambda done: None,
     ) -> WaveformCache:
         """Decode `paths` into `directory`, or open what an earlier call left there for the same files and rate.
 
-        A clip that cannot be decoded is named by `report` and left out.
+        A clip that cannot be decoded is named by `report` and left out; `progress` is told how many were tried.
 
         Raises:
             DataError: Not one clip could be decoded.
@@ -75,7 +76,8 @@ class WaveformCache:
         names: list[str] = []
         lengths: list[int] = []
         with (directory / _SAMPLES).open("wb") as out:
-            for path in paths:
+            for done, path in enumerate(paths, start=1):
+                progress(done)
                 try:
                     waveform = read_audio(path, sample_rate_hz=sample_rate_hz)
                 except DecodeError as error:  # one bad clip never stops the others

@@ -1,0 +1,220 @@
+"""What is heard of each pair of an epoch, and what is said about it: the part of a batch that worker processes make."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from soundseek.audio.logmel import FrontEndConfig, LogMel
+from soundseek.learn.augment import join_captions, random_gain
+from soundseek.learn.data.batches import Corpus, Example, Pairs, pad
+from soundseek.learn.data.decoded import ClipWaveforms, clip_log_mel
+from soundseek.learn.data.sounds import Sound, render
+from soundseek.learn.recipe_sections import AudioConfig, DataConfig
+
+Float = npt.NDArray[np.float32]
+Reword = Callable[[str, np.random.Generator], str]
+"""From a sentence to other words for it, by a generator that is a function of seed, epoch and pair."""
+
+_REVISION = 1  # part of every pair's seed: raise it when the same pair would sound or read differently
+
+
+@dataclass(frozen=True)
+class HeardConfig:
+    """All that a batch's sounds and sentences depend on, besides epoch and number.
+
+    Attributes:
+        corpus: What to draw from.
+        config: How to draw.
+        audio: `crop_s`, `gain_db` and `mix_share`, how each sound is changed.
+        waveforms: The samples of every file in the corpus, at the front end's rate.
+        front_end: The trunk's.
+        min_frames: The trunk's.
+        batch_size: Pairs a batch, of all processes together; a smaller rest is dropped unless it is all there is.
+        seed: Of all that is drawn.
+        rank: Which process of `ranks` this is: it gets its share of every batch's pairs, in order.
+        ranks: How many processes train together.
+        reword: Other words for a sentence.
+    """
+
+    corpus: Corpus
+    config: DataConfig
+    audio: AudioConfig
+    waveforms: ClipWaveforms
+    front_end: FrontEndConfig
+    min_frames: int
+    batch_size: int
+    seed: int
+    rank: int = 0
+    ranks: int = 1
+    reword: Reword | None = None
+
+
+class Heard(NamedTuple):
+    """A batch as a worker process makes it: all but the text tower's part.
+
+    Attributes:
+        log_mel: `(batch, time, mel)`, padded with zeros.
+        frame_mask: `(batch, time)` bool, True = real.
+        sentences: The words of each pair.
+        texts: `(batch, 2)` numbers of the corpus' sentences that they were made of; twice the same where only one.
+        clip_ids: As `Batch.clip_ids`; a mixture made in this epoch has one of its own.
+        caption_ids: As `Batch.caption_ids`.
+    """
+
+    log_mel: Tensor
+    frame_mask: Tensor
+    sentences: list[str]
+    texts: Tensor
+    clip_ids: Tensor
+    caption_ids: Tensor
+
+
+class HeardBatches(Dataset[Heard]):
+    """From (epoch, number) to a batch as it is heard, the same in every process and at every call."""
+
+    def __init__(self, source: HeardConfig) -> None:
+        self._source = source
+        self._examples = (*source.corpus.clips, *source.corpus.mixtures)
+        self._texts = list(source.corpus.texts)
+        self._log_mel = LogMel(source.front_end)
+        self._drawn: tuple[int, Pairs] = (0, self._draw(0))
+        self._num_pairs = len(self._drawn[1].texts)  # the same in every epoch
+
+    def __len__(self) -> int:
+        return max(1, self._num_pairs // self._source.batch_size)
+
+    def pairs_per_batch(self) -> int:
+        """Pairs of a batch, in all processes together."""
+        return min(self._source.batch_size, self._num_pairs)
+
+    def __getitem__(self, place: tuple[int, int]) -> Heard:
+        epoch, number = place
+        if self._drawn[0] != epoch:
+            self._drawn = epoch, self._draw(epoch)
+        first = number * self._source.batch_size
+        rows = np.arange(first, min(first + self._source.batch_size, self._num_pairs))
+        mine = np.array_split(rows, self._source.ranks)[self._source.rank]
+        return self._joined([self._pair(epoch, int(row)) for row in mine])
+
+    def _draw(self, epoch: int) -> Pairs:
+        return self._source.corpus.draw(self._source.config, seed=self._source.seed, epoch=epoch)
+
+    def _joined(self, pairs: Sequence[_Pair]) -> Heard:
+        log_mel, frame_mask = pad([pair.log_mel for pair in pairs])
+        return Heard(
+            log_mel,
+            frame_mask,
+            [pair.sentence for pair in pairs],
+            torch.tensor([pair.texts for pair in pairs]),
+            torch.tensor([pair.clip_id for pair in pairs]),
+            torch.tensor([pair.caption_id for pair in pairs]),
+        )
+
+    def _pair(self, epoch: int, row: int) -> _Pair:
+        """One sound and its sentence, by a generator of their own: no other pair changes them."""
+        generator = np.random.default_rng([self._source.seed, epoch, row, _REVISION])
+        pairs = self._drawn[1]
+        example, text = int(pairs.examples[row]), int(pairs.texts[row])
+        sound = self._examples[example].sounds[int(pairs.versions[row])]
+        said = _Said(self._texts[text], (text, text), example, text)
+        if example < len(self._source.corpus.clips) and generator.random() < self._source.audio.mix_share:
+            sound, said = self._mixed(row, example, text, generator)
+        if self._source.reword:
+            said = said._replace(sentence=self._source.reword(said.sentence, generator))
+        waveform = self._levelled(self._cropped(sound, generator), generator)
+        return _Pair(clip_log_mel(waveform, self._log_mel, self._source.min_frames), *said)
+
+    def _mixed(
+        self, row: int, example: int, text: int, generator: np.random.Generator
+    ) -> tuple[Sound, _Said]:
+        """A clip with another one, at once or one after the other, and their captions joined."""
+        kind: Literal["overlay", "sequence"] = "overlay" if generator.random() < 0.5 else "sequence"
+        other = self._partner(example, generator)
+        caption = other.captions[int(generator.integers(len(other.captions)))]
+        parts = [
+            (self._source.corpus.clips[example].sounds[0], text),
+            (other.sounds[0], self._source.corpus.texts[caption]),
+        ]
+        if generator.random() < 0.5:
+            parts.reverse()
+        sounds, texts = zip(*parts, strict=True)
+        random = Random(int(generator.integers(2**31)))
+        sentence = join_captions(self._texts[texts[0]], self._texts[texts[1]], kind, random)
+        part_s = self._source.config.part_s
+        if self._source.audio.crop_s is not None:  # so that the crop keeps something of both
+            part_s = min(part_s, self._source.audio.crop_s / (1 if kind == "overlay" else 2))
+        sound = Sound(
+            kind,
+            (sounds[0].parts[0], sounds[1].parts[0]),
+            seed=int(generator.integers(2**31)),
+            part_s=part_s,
+        )
+        # Beyond all numbers of the corpus: the pair's place is one of a kind, and equal words get equal ids.
+        clip_id = len(self._examples) + row
+        caption_id = len(self._texts) + _stable_number(sentence)
+        return sound, _Said(sentence, (texts[0], texts[1]), clip_id, caption_id)
+
+    def _partner(self, example: int, generator: np.random.Generator) -> Example:
+        """Another clip, without a caption in common; after some tries, any other."""
+        clips = self._source.corpus.clips
+        captions = set(clips[example].captions)
+        for _ in range(20):
+            other = clips[(example + int(generator.integers(1, max(2, len(clips))))) % len(clips)]
+            if not captions & set(other.captions):
+                break
+        return other
+
+    def _cropped(self, sound: Sound, generator: np.random.Generator) -> Float:
+        """A sound, or a piece of `crop_s` from anywhere in it; of a clip as it is, only the piece is read."""
+        crop_s, rate_hz = self._source.audio.crop_s, self._source.front_end.sample_rate_hz
+        waveforms = self._source.waveforms
+        if crop_s is None:
+            return render(sound, rate_hz, read=waveforms.__getitem__)
+        longest = round(crop_s * rate_hz)
+        if sound.kind == "clip" and not sound.degraded:
+            path = sound.parts[0]
+            start = int(generator.integers(max(0, waveforms.num_samples(path) - longest) + 1))
+            return waveforms.piece(path, start, start + longest)
+        waveform = render(sound, rate_hz, read=waveforms.__getitem__)
+        start = int(generator.integers(max(0, len(waveform) - longest) + 1))
+        return waveform[start : start + longest]
+
+    def _levelled(self, waveform: Float, generator: np.random.Generator) -> Float:
+        gain_db = self._source.audio.gain_db
+        if not gain_db:
+            return waveform
+        draws = torch.Generator().manual_seed(int(generator.integers(2**31)))
+        levelled = random_gain(torch.from_numpy(waveform)[None], draws, low_db=-gain_db, high_db=gain_db)
+        return levelled[0].numpy()
+
+
+class _Said(NamedTuple):
+    """A sentence, the numbers of those it was made of, and the ids of its pair."""
+
+    sentence: str
+    texts: tuple[int, int]
+    clip_id: int
+    caption_id: int
+
+
+class _Pair(NamedTuple):
+    log_mel: Float
+    sentence: str
+    texts: tuple[int, int]
+    clip_id: int
+    caption_id: int
+
+
+def _stable_number(sentence: str) -> int:
+    """A number of 62 bits, equal for equal sentences in every process."""
+    return int.from_bytes(hashlib.blake2b(sentence.encode(), digest_size=8).digest(), "big") >> 2
