@@ -112,6 +112,14 @@ def _resnet38() -> TrunkKind:
     return _panns(ResNet38Trunk, ResNet38Config)
 
 
+def _passt() -> TrunkKind:
+    from soundseek.learn.encoders.passt import PaSSTConfig, PaSSTTrunk
+
+    return TrunkKind(
+        PaSSTConfig, PaSSTTrunk, PaSSTTrunk.load, describes_itself=lambda path: path.suffix == ".safetensors"
+    )
+
+
 def _crnn() -> TrunkKind:
     from soundseek.learn.encoders.crnn import CRNNConfig, CRNNTrunk
 
@@ -137,6 +145,7 @@ TRUNKS: dict[str, Callable[[], TrunkKind]] = {
     "cnn14": _cnn14,
     "cnn10": _cnn10,
     "resnet38": _resnet38,
+    "passt": _passt,
 }
 """How each trunk is made; a function, so that only the trunk in use is imported."""
 
