@@ -154,7 +154,14 @@ def clip_keys(
     paths: Sequence[Path], store: FeatureStore, recipe: Recipe, *, report: Report | None = None
 ) -> list[str]:
     """The key of each file, as it is, in `store`; frames that were not there are computed."""
-    return _extract([Sound("clip", (path,)) for path in paths], store, recipe, report)
+    return sound_keys([Sound("clip", (path,)) for path in paths], store, recipe, report=report)
+
+
+def sound_keys(
+    sounds: Sequence[Sound], store: FeatureStore, recipe: Recipe, *, report: Report | None = None
+) -> list[str]:
+    """The key of each sound, a clip or a mixture, in `store`; frames that were not there are computed."""
+    return _extract(sounds, store, recipe, report)
 
 
 def frame_statistics(store: Frames, keys: Sequence[str]) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,8 @@ from torch import Tensor
 from soundseek.learn.data.batches import pad
 from soundseek.learn.data.clotho import read_split
 from soundseek.learn.data.features import Frames, Report
-from soundseek.learn.data.prepare import SplitFeatures, clip_keys, open_store
+from soundseek.learn.data.prepare import SplitFeatures, open_store, sound_keys
+from soundseek.learn.data.sounds import Sound
 from soundseek.learn.dual_encoder import DualEncoder
 from soundseek.learn.encoders.bert import BertText
 from soundseek.learn.evaluation.metrics import DirectionMetrics, retrieval_metrics
@@ -97,8 +98,12 @@ class RunEmbedder:
 
     def embed_audio(self, paths: Sequence[Path]) -> Float:
         """`(len(paths), dim)`, unit norm."""
+        return self.embed_sounds([Sound("clip", (Path(path),)) for path in paths])
+
+    def embed_sounds(self, sounds: Sequence[Sound]) -> Float:
+        """`(len(sounds), dim)`, unit norm, of clips, their degraded versions and mixtures."""
         store = open_store(self._recipe.audio)
-        keys = clip_keys([Path(path) for path in paths], store, self._recipe, report=self._report)
+        keys = sound_keys(sounds, store, self._recipe, report=self._report)
         return embed_clips(self._model, store, keys).numpy()
 
     def embed_text(self, texts: Sequence[str]) -> Float:
