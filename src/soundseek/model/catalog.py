@@ -8,6 +8,7 @@ from pathlib import Path
 from soundseek.errors import ModelError
 from soundseek.model.card import CARD_FILE
 from soundseek.model.embedder import Model
+from soundseek.model.offers import offered_models
 
 DEFAULT_MODEL = "soundseek-small"
 MODEL_VARIABLE = "SOUNDSEEK_MODEL"
@@ -47,6 +48,8 @@ def load_model(path: str | Path | None = None, *, threads: int = 1) -> Model:
         return Model(directory, threads=threads)
     installed = installed_models()
     if wanted not in installed:
+        if wanted in offered_models():
+            raise ModelError(f"{wanted} is not here yet; fetch it with: soundseek models get {wanted}")
         names = ", ".join(sorted(installed)) or "none"
         raise ModelError(f"no model {wanted!r}: neither a directory nor one of those installed ({names})")
     return Model(installed[wanted], threads=threads)

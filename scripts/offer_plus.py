@@ -1,0 +1,177 @@
+"""Turn a trained run into the heads that soundseek carries for `soundseek models get soundseek-plus`.
+
+    python scripts/offer_plus.py RUN --data DATA
+
+RUN is a folder of `soundseek train` on the published trunk mn04_as, frozen. Its heads, its recipe and what it was
+trained on replace those in src/soundseek/model/offered/soundseek-plus; licence, summary, credits, limits and the
+trunk's address stay as `offer.json` there has them: edit them by hand. With --data the joined model is evaluated on
+DATA's evaluation split (or --split) and the scores go along; --score adds further ones, --model keeps the joined
+model. The trunk itself is never carried: heads that hold a tensor of it are refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor, equal
+
+from soundseek.errors import UsageError
+from soundseek.learn.encoders import build_trunk
+from soundseek.learn.evaluation.evaluate import evaluate
+from soundseek.learn.join import check, join, tensors_digest, with_trunk
+from soundseek.learn.model_card import record_scores
+from soundseek.learn.recipe import Recipe, load_recipe, save_recipe
+from soundseek.learn.runs import MODEL_FILE, RECIPE_FILE, read_record
+from soundseek.model.card import TEXT_FILE, ModelCard
+from soundseek.model.embedder import Model
+from soundseek.model.offers import (
+    HEADS_FILE,
+    HEADS_RECIPE_FILE,
+    OFFER_FILE,
+    OFFERED,
+    PROBES_FILE,
+    Offer,
+)
+from soundseek.model.probes import probe, save_probes
+
+MOST_BYTES = 8_000_000
+"""Of heads in the repository and the wheel; linear ones are 1.6 MB."""
+
+_OF_THE_EXPORT = {"parity", "precision", "audio_precision", "trunk_sha256"}  # made anew on the user's machine
+
+
+def carry(
+    run: Path,
+    offered: Path,
+    *,
+    precision: str,
+    data: Path | None = None,
+    split: str = "evaluation",
+    scores: dict[str, float] | None = None,
+    keep: Path | None = None,
+) -> Offer:
+    """Replace the carried files in `offered` by those of a run; returns the new offer.
+
+    Raises:
+        UsageError: The run holds more than heads, or its trunk is not the published one.
+    """
+    recipe = load_recipe(run / RECIPE_FILE)
+    weights = run / str(recipe.audio.weights)
+    trunk = build_trunk(recipe.audio.trunk, weights).state_dict()
+    heads = heads_of(run, recipe, trunk)
+    facts = json.loads((offered / OFFER_FILE).read_text(encoding="utf-8"))
+    if tensors_digest(trunk) != facts["trunk"]["tensors_sha256"]:
+        raise UsageError(f"{weights} is not {facts['trunk']['name']}, on which these heads must be trained")
+    with tempfile.TemporaryDirectory() as folder:
+        fresh, joined = Path(folder) / "offered", keep or Path(folder) / "model"
+        fresh.mkdir()
+        save_file(heads, fresh / HEADS_FILE)
+        save_recipe(portable(recipe), fresh / HEADS_RECIPE_FILE)
+        facts |= {"precision": precision, "scores": {}, "training": portable_facts(read_record(run))}
+        offer = Offer.model_validate({**facts, "fingerprint": "", "size_bytes": 1, "working_bytes": 1})
+        offer.write(fresh)
+        join(fresh, weights, joined)
+        if data is not None:
+            record_scores(joined, evaluate(Model(joined), data, split).to_dict())
+        save_probes(probe(Model(joined)), fresh / PROBES_FILE)
+        offer = measured(offer, joined, heads, scores or {})
+        offer.write(fresh)
+        if keep:
+            ModelCard.read(keep).model_copy(
+                update={"fingerprint": offer.fingerprint, "scores": offer.scores}
+            ).write(keep)
+        check(joined, fresh)
+        offered.mkdir(parents=True, exist_ok=True)
+        for name in (HEADS_FILE, HEADS_RECIPE_FILE, PROBES_FILE, OFFER_FILE):
+            shutil.copyfile(fresh / name, offered / name)
+    return offer
+
+
+def heads_of(run: Path, recipe: Recipe, trunk: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a run's `model.safetensors`, none of which may be the trunk's or the text tower's."""
+    heads = load_file(run / MODEL_FILE)
+    if foreign := [name for name in heads if name.split(".")[0] in ("trunk", "tail", "text")]:
+        raise UsageError(f"{run} holds parts of a tower, and only heads are carried: {', '.join(foreign[:4])}")
+    if Path(recipe.text.tower).exists():
+        raise UsageError(f"the text tower {recipe.text.tower} is a local directory, which users do not have")
+    large = [tensor for tensor in trunk.values() if tensor.numel() > 1 and tensor.is_floating_point()]
+    for name, tensor in heads.items():
+        if any(other.shape == tensor.shape and equal(other, tensor) for other in large):
+            raise UsageError(f"{name} is a tensor of the published trunk, which is not ours to carry")
+    if (size := sum(tensor.nbytes for tensor in heads.values())) > MOST_BYTES:
+        raise UsageError(f"the heads have {size:,} bytes, at most {MOST_BYTES:,} are carried")
+    return heads
+
+
+def measured(offer: Offer, joined: Path, heads: dict[str, Tensor], scores: dict[str, float]) -> Offer:
+    """The offer with what the joined model says of itself."""
+    card = ModelCard.read(joined)
+    size_bytes = sum(file.stat().st_size for file in joined.iterdir())
+    # The text network is exported in 32 bits before it is rounded to 8.
+    text_bytes = (joined / TEXT_FILE).stat().st_size * (4 if offer.precision == "int8" else 1)
+    made_of = (
+        card.front_end.model_dump_json(),
+        tensors_digest(heads),
+        offer.trunk.tensors_sha256,
+        offer.precision,
+    )
+    return offer.model_copy(
+        update={
+            "fingerprint": hashlib.sha256("\n".join(made_of).encode()).hexdigest()[:12],
+            "size_bytes": size_bytes,
+            "working_bytes": size_bytes + text_bytes + 2 * offer.trunk.size_bytes,
+            "scores": {**card.scores, **scores},
+            "training": {key: value for key, value in card.training.items() if key not in _OF_THE_EXPORT},
+        }
+    )
+
+
+def portable(recipe: Recipe) -> Recipe:
+    """The recipe without the trunk's place, and with names for the paths of this machine."""
+    values = portable_facts(with_trunk(recipe, None).model_dump(mode="json"))
+    return Recipe.model_validate(values)
+
+
+def portable_facts(value: Any) -> Any:
+    """The same with names in place of absolute paths."""
+    if isinstance(value, dict):
+        return {key: portable_facts(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [portable_facts(item) for item in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+
+def main() -> None:
+    """Read the command line and carry the heads."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--offered", type=Path, default=OFFERED / "soundseek-plus")
+    parser.add_argument("--precision", choices=("int8", "fp32"), default="int8")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--split", default="evaluation")
+    parser.add_argument("--score", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--model", type=Path, metavar="DIR")
+    given = parser.parse_args()
+    scores = {name: float(value) for name, value in (score.rsplit("=", 1) for score in given.score)}
+    offer = carry(
+        given.run,
+        given.offered,
+        precision=given.precision,
+        data=given.data,
+        split=given.split,
+        scores=scores,
+        keep=given.model,
+    )
+    print(f"{given.offered}: {offer.name} {offer.fingerprint}, {offer.size_bytes / 1e6:.1f} MB joined")
+    print("\n".join(f"{name} {value:.4f}" for name, value in offer.scores.items()))
+
+
+if __name__ == "__main__":
+    main()

