@@ -29,7 +29,7 @@ LEARNING_COMMANDS = {
 LEARN_ROWS = (
     ("recipe", "recipe_sections", "recipe_values", "cider", "heads", "schedules", "cost", "encoders", "attention", "losses", "augment"),
     ("dual_encoder", "chunked", "distributed"),
-    ("data", "mixtures", "distill", "runs", "training", "evaluation"),
+    ("data", "mixtures", "teachers", "distill", "runs", "training", "evaluation"),
     ("export", "quantize", "calibrate", "model_card", "reproduce", "join"),
 )
 
@@ -44,10 +44,11 @@ HOMES = {
     "usearch": {"library/store/sqlite.py"},
     "transformers": {"learn/encoders/bert.py"},
     "lightning": {"learn/training.py"},
+    "gensim": {"learn/encoders/word_vectors.py"},
     "py7zr": {"learn/data/archives.py"},
     "yaml": {"learn/recipe.py", "learn/recipe_values.py", "learn/data/convert.py"},
 }
-ONLY_LEARNING = {"torch", "torchaudio", "scipy", "yaml", "lightning", "transformers", "onnx", "matplotlib"}
+ONLY_LEARNING = {"torch", "torchaudio", "scipy", "yaml", "lightning", "transformers", "onnx", "matplotlib", "gensim"}
 ONLY_COMMAND_LINE = {"typer", "rich"}
 
 

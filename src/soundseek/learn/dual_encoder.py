@@ -12,7 +12,7 @@ from soundseek.learn.attention import AttentionKind, PoolingKind, build_attentio
 from soundseek.learn.heads import HeadKind, build_head
 
 if TYPE_CHECKING:
-    from soundseek.learn.encoders.bert import BertText
+    from soundseek.learn.encoders.text import TextTower
 
 
 class DualEncoder(nn.Module):
@@ -60,7 +60,7 @@ class DualEncoder(nn.Module):
         text_dropout: float = 0.0,
         trunk: nn.Module | None = None,
         tail: nn.Module | None = None,
-        text: BertText | None = None,
+        text: TextTower | None = None,
     ) -> None:
         super().__init__()
         self.trunk = trunk

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from soundseek.errors import ModelError
 from soundseek.learn.calibrate import calibration_log_mels, quantize_convolutions
 from soundseek.learn.dual_encoder import DualEncoder
-from soundseek.learn.encoders.bert import BertText
+from soundseek.learn.encoders.text import TextTower
 from soundseek.learn.model_card import write_readme
 from soundseek.learn.quantize import quantize_weights
 from soundseek.learn.runs import load_run, read_record
@@ -92,7 +92,7 @@ def export_run(
     )
     parity = export_audio(model, out / AUDIO_FILE, precision=audio_precision, calibration=calibration)
     parity |= _export_text(model, out / TEXT_FILE, precision)
-    _save_tokenizer(text, out / TOKENIZER_FILE)
+    text.save_tokenizer(out / TOKENIZER_FILE)
     weights = {key: value.contiguous().clone() for key, value in _own_weights(model).items()}
     save_file(
         weights,
@@ -105,7 +105,7 @@ def export_run(
         dim=recipe.dim,
         front_end=trunk.front_end,
         audio=audio,
-        text=TextTowerConfig(max_tokens=text.max_tokens),
+        text=TextTowerConfig(kind=text.kind, max_tokens=text.max_tokens),
         fingerprint=fingerprint(out, trunk.front_end),
         license=recipe.card.license,
         summary=recipe.card.summary,
@@ -211,7 +211,7 @@ def _export_text(model: DualEncoder, path: Path, precision: Precision) -> dict[s
     return parity
 
 
-def _text_parity(network: nn.Module, text: BertText, path: Path) -> float:
+def _text_parity(network: nn.Module, text: TextTower, path: Path) -> float:
     worst = 1.0
     for batch in (_SENTENCES[:1], _SENTENCES):
         ids, mask = text.tokenize(list(batch))
@@ -286,14 +286,6 @@ def _own_weights(model: DualEncoder) -> dict[str, Tensor]:
     """
     state = model.state_dict()
     return {key: value for key, value in state.items() if not key.startswith(("text.", "tail."))}
-
-
-def _save_tokenizer(text: BertText, path: Path) -> None:
-    """The fast tokenizer's own file, without padding and truncation: the embedder sets both."""
-    backend = text.tokenizer.backend_tokenizer
-    backend.no_padding()
-    backend.no_truncation()
-    backend.save(str(path))
 
 
 @contextmanager

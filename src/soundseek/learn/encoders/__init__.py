@@ -17,7 +17,10 @@ from soundseek.errors import RecipeError
 from soundseek.learn.encoders.options import check_same_network, nearest, trunk_config
 
 if TYPE_CHECKING:
-    from soundseek.learn.encoders.bert import BertText
+    from soundseek.learn.encoders.text import TextTower
+
+
+WORD2VEC = "word2vec"
 
 
 class Trunk(Protocol):
@@ -288,8 +291,25 @@ def weights_digest(weights: Path) -> str:
     return hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
 
 
-def build_text(tower: str, *, pooling: Literal["cls", "mean"], max_tokens: int) -> BertText:
-    """A BERT text tower: "minilm", a model of the hub, or a local directory."""
+def build_text(
+    tower: str, *, pooling: Literal["cls", "mean"], max_tokens: int, weights: Path | None = None
+) -> TextTower:
+    """A text tower, frozen and in evaluation mode.
+
+    Args:
+        tower: "word2vec", or of BERT's kind "minilm", a model of the hub or a local directory.
+        pooling: Of the tokens. Word vectors have no [CLS], so their mean is taken whatever this says.
+        max_tokens: Longer sentences are cut.
+        weights: The word vectors of "word2vec"; the other towers bring their own.
+
+    Raises:
+        RecipeError: No such tower or file.
+        ModelError: The file holds no word vectors.
+    """
+    if tower == WORD2VEC:
+        from soundseek.learn.encoders.word2vec import Word2VecText
+
+        return Word2VecText.load(weights, max_tokens=max_tokens)
     from soundseek.learn.encoders.bert import BertText
 
     return BertText.load(tower, pooling=pooling, max_tokens=max_tokens)

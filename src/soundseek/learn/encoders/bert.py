@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from soundseek.errors import RecipeError
+from soundseek.learn.encoders.text import TextTower
 
 MINILM = "minilm"
 _REVISION = "1"  # part of `digest`: raise it when the same weights give other features
@@ -29,7 +29,7 @@ def minilm_directory() -> Path:
     return Path(MODEL_DIR)
 
 
-class BertText(nn.Module):
+class BertText(TextTower):
     """BERT with its pooling. A sentence of L words gives L+2 tokens, [CLS] before and [SEP] after them.
 
     Args:
@@ -38,10 +38,9 @@ class BertText(nn.Module):
         pooling: "cls": the token [CLS], as the paper does; "mean": over real tokens, as MiniLM was trained.
         max_tokens: Longer sentences are cut, [SEP] kept.
         digest: What tells this tower's features from another's.
-
-    Attributes:
-        width: Width of the features.
     """
+
+    kind = "bert"
 
     def __init__(
         self,
@@ -108,16 +107,12 @@ class BertText(nn.Module):
         weights = token_mask.to(tokens.dtype).unsqueeze(-1)
         return (tokens * weights).sum(1) / weights.sum(1).clamp(min=1)
 
-    @torch.no_grad()
-    def features(self, texts: Sequence[str]) -> Tensor:
-        """Features `(len(texts), width)` of sentences, without gradients and without dropout."""
-        was_training = self.training
-        self.eval()
-        try:
-            features: Tensor = self(*self.tokenize(texts))
-            return features
-        finally:
-            self.train(was_training)
+    def save_tokenizer(self, path: Path) -> None:
+        """Write the fast tokenizer's own file, without padding and truncation: the searching half sets both."""
+        backend = self.tokenizer.backend_tokenizer
+        backend.no_padding()
+        backend.no_truncation()
+        backend.save(str(path))
 
     def train_last_layers(self, num_layers: int) -> list[nn.Parameter]:
         """Unfreeze the last layers, and return their parameters.

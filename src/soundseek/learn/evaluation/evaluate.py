@@ -18,7 +18,7 @@ from soundseek.learn.data.features import Frames, Report
 from soundseek.learn.data.prepare import SplitFeatures, open_store, sound_keys
 from soundseek.learn.data.sounds import Sound
 from soundseek.learn.dual_encoder import DualEncoder
-from soundseek.learn.encoders.bert import BertText
+from soundseek.learn.encoders.text import TextTower
 from soundseek.learn.evaluation.metrics import DirectionMetrics, retrieval_metrics
 from soundseek.learn.recipe import Recipe
 
@@ -110,7 +110,7 @@ class RunEmbedder:
         """`(len(texts), dim)`, unit norm."""
         return embed_sentences(self._model, texts, self._text()).numpy()
 
-    def _text(self) -> BertText:
+    def _text(self) -> TextTower:
         if self._model.text is None:
             raise ValueError("this DualEncoder has no text tower; load_run gives it one")
         return self._model.text
@@ -118,7 +118,7 @@ class RunEmbedder:
 
 @torch.no_grad()
 def score_split(
-    model: DualEncoder, split: SplitFeatures, *, text: BertText | None = None
+    model: DualEncoder, split: SplitFeatures, *, text: TextTower | None = None
 ) -> dict[str, float]:
     """`R1`, `R5`, `R10` and `mAP10`, captions to clips, without dropout.
 
@@ -153,7 +153,7 @@ def embed_clips(model: DualEncoder, store: Frames, keys: Sequence[str]) -> Tenso
 
 
 @torch.no_grad()
-def embed_sentences(model: DualEncoder, texts: Sequence[str], text: BertText) -> Tensor:
+def embed_sentences(model: DualEncoder, texts: Sequence[str], text: TextTower) -> Tensor:
     """`(len(texts), dim)`, unit norm, of sentences that go through the text tower now."""
     device = model.audio_mean.device
     embedded = []
