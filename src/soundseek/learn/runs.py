@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from soundseek.errors import ModelError, UsageError
 from soundseek.learn.dual_encoder import DualEncoder
 from soundseek.learn.encoders import build_text, build_trunk, split_trunk, weights_digest
-from soundseek.learn.encoders.bert import BertText
+from soundseek.learn.encoders.text import TextTower
 from soundseek.learn.recipe import Recipe, load_recipe, save_recipe
 
 RECIPE_FILE = "recipe.yaml"
@@ -73,7 +73,7 @@ def load_run(run: Path) -> tuple[DualEncoder, Recipe]:
 
 
 def build_dual_encoder(
-    recipe: Recipe, audio_width: int, text_width: int, *, text: BertText, tail: nn.Module | None = None
+    recipe: Recipe, audio_width: int, text_width: int, *, text: TextTower, tail: nn.Module | None = None
 ) -> DualEncoder:
     """The heads of a recipe, newly drawn; with the text tower, and the trunk's tail, only where it trains them."""
     return DualEncoder(

@@ -23,7 +23,7 @@ from soundseek.learn.data.features import Report
 from soundseek.learn.data.prepare import TrainingData, prepare
 from soundseek.learn.dual_encoder import DualEncoder
 from soundseek.learn.encoders import build_text, build_trunk, split_trunk, weights_digest
-from soundseek.learn.encoders.bert import BertText
+from soundseek.learn.encoders.text import TextTower
 from soundseek.learn.evaluation.evaluate import score_split
 from soundseek.learn.losses import build_loss, match_matrix
 from soundseek.learn.recipe import Recipe
@@ -109,7 +109,7 @@ class RetrievalTraining(pl.LightningModule):
         recipe: Recipe,
         model: DualEncoder,
         data: TrainingData,
-        text: BertText,
+        text: TextTower,
         out: Path,
         on_epoch: OnEpoch | None = None,
     ) -> None:
