@@ -134,7 +134,8 @@ class PaSSTTrunk(nn.Module):
         else:
             lengths = frame_mask.sum(dim=1, keepdim=True)
         window = self.config.window_frames
-        firsts = torch.arange((time + window - 1) // window, device=log_mel.device) * window
+        # Counted by `nonzero`, because a graph traced with several windows would refuse a clip of one otherwise.
+        firsts = torch.nonzero(torch.arange(time, device=log_mel.device) % window == 0).flatten()
         starts = torch.minimum(firsts, (lengths - window).clamp(min=0))  # (batch, windows)
         # A traced graph has no branches: there every window has its full length, and what is missing is masked.
         span = window if torch.compiler.is_compiling() else min(time, window)
@@ -179,15 +180,12 @@ class PaSSTTrunk(nn.Module):
         if saved:
             config = _saved_config(path, config)
         config = config or PaSSTConfig()
-        trunk = cls(config)
-        expected = _shapes(trunk.state_dict())
-        if saved:
-            state = load_file(path)
-        else:
-            state = _read_published(path)
-            expected |= _published_only(config)
+        state = load_file(path) if saved else _read_published(path)
+        with torch.device("meta"):  # its shapes; drawing 86 million numbers in vain takes seconds
+            trunk = cls(config)
+        expected = _shapes(trunk.state_dict()) | ({} if saved else _published_only(config))
         check_shapes(path, _shapes(state), expected)
-        trunk.load_state_dict({name: state[name] for name in trunk.state_dict()})
+        trunk.load_state_dict({name: state[name].float() for name in trunk.state_dict()}, assign=True)
         return trunk.eval()
 
     def _scenes(self, pieces: Tensor, lengths: Tensor) -> Tensor:
@@ -200,7 +198,7 @@ class PaSSTTrunk(nn.Module):
         is_heard = (ends <= lengths.unsqueeze(1)).unsqueeze(1).expand(-1, bands, -1).flatten(1)
         special = torch.cat([self.cls_token, self.dist_token], dim=1) + self.new_pos_embed
         tokens = torch.cat(
-            [special.expand(len(pieces), -1, -1), patches.flatten(2).transpose(1, 2)], dim=1
+            [special.expand(pieces.shape[0], -1, -1), patches.flatten(2).transpose(1, 2)], dim=1
         )  # (window, 2 + band * time, width)
         token_mask: Tensor | None = functional.pad(is_heard, (2, 0), value=True)
         if not torch.compiler.is_compiling() and bool(is_heard.all()):
