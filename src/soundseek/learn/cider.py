@@ -8,6 +8,7 @@ a penalty for unlike lengths.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -84,7 +85,7 @@ class CiderD:
             raise UsageError(
                 f"CIDEr needs the captions of two clips or more to say what is rare, got {num_documents}"
             )
-        self._log_documents = float(np.log(num_documents))
+        self._log_documents = math.log(num_documents)
         self._frequency = frequency
         self._weighed = self._weigh([tokenize(caption) for caption in captions])
 
@@ -133,12 +134,12 @@ class CiderD:
         for words in sentences:
             counts = Counter(_ngrams(words))
             weights = {ngram: count * self._idf(ngram) for ngram, count in counts.items()}
-            squares = np.zeros(_LONGEST + 1)
+            squares = [0.0] * (_LONGEST + 1)
             for ngram, weight in weights.items():
                 squares[len(ngram)] += weight * weight
             before = len(columns)
             for ngram, count in counts.items():
-                norm = float(np.sqrt(squares[len(ngram)])) or 1.0  # all weights 0: in every document
+                norm = math.sqrt(squares[len(ngram)]) or 1.0  # all weights 0: in every document
                 for occurrence in range(count):
                     columns.append(numbers.setdefault((ngram, occurrence), len(numbers)))
                     candidate.append(weights[ngram] / count / norm)
@@ -154,7 +155,7 @@ class CiderD:
 
     def _idf(self, ngram: tuple[str, ...]) -> float:
         """`log(documents / documents with it)`; one that no document has counts as in one."""
-        return self._log_documents - float(np.log(max(1, self._frequency[ngram])))
+        return self._log_documents - math.log(max(1, self._frequency[ngram]))
 
 
 def _ngrams(words: Sequence[str]) -> list[tuple[str, ...]]:
