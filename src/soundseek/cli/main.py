@@ -35,13 +35,14 @@ LEARNING_COMMANDS = {
     "distill": "soundseek.cli.distill",
     "train": "soundseek.cli.train",
     "evaluate": "soundseek.cli.evaluate",
+    "robustness": "soundseek.cli.robustness",
     "export": "soundseek.cli.export",
     "score": "soundseek.cli.score",
     "reproduce": "soundseek.cli.reproduce",
 }
 """The same for the learning half."""
 
-NEEDING_PYTORCH = frozenset({"distill", "train", "evaluate", "export", "reproduce"})
+NEEDING_PYTORCH = frozenset({"distill", "train", "evaluate", "robustness", "export", "reproduce"})
 
 _LEARNING_NEEDS = ("torch", "lightning", "yaml")
 

@@ -1,0 +1,83 @@
+"""`soundseek robustness`: how well a model finds degraded sounds, and sounds asked for in other words."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from soundseek.cli.options import JsonOption, TableOption
+from soundseek.cli.output import choose_format, console, write_json_lines
+from soundseek.cli.train import DataOption
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from soundseek.learn.evaluation.robustness import Row
+
+
+def robustness(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model's name or directory.", show_default=False)
+    ],
+    data: DataOption,
+    split: Annotated[
+        str, typer.Option("--split", metavar="NAME", help="Which captions to ask with.")
+    ] = "evaluation",
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, metavar="N", help="Of noise, rooms and typing errors.")
+    ] = 0,
+    json: JsonOption = False,
+    table: TableOption = False,
+) -> None:
+    """Measure mAP@10 and R@10 on degraded sounds and on reworded captions, each beside the plain ones.
+
+    soundseek robustness soundseek-small --data DIR --json > docs/results/robustness-soundseek-small.json
+    """
+    from soundseek.learn.cost import machine
+    from soundseek.learn.evaluation.robustness import robustness as measure
+    from soundseek.learn.runs import environment
+    from soundseek.model.catalog import load_model
+
+    output = choose_format(json=json, table=table)
+    loaded = load_model(model)
+    report = measure(loaded, data, split, seed=seed, on_row=_say)
+    if output == "json":
+        made: dict[str, Any] = {"model": loaded.card.name, "fingerprint": loaded.fingerprint}
+        made |= {"data": data.resolve().name, **report.to_dict(), "machine": machine(), **environment()}
+        write_json_lines([made])
+        return
+    title = f"{loaded.card.name}, {split}: {report.num_captions:,} captions of {report.num_clips:,} sounds"
+    console().print(_table(report.rows, title))
+
+
+def _say(row: Row) -> None:
+    """Progress: a row takes from seconds to minutes."""
+    print(f"{row.name}: mAP@10 {100 * row.mAP10.value:.1f} %", file=sys.stderr, flush=True)
+
+
+def _table(rows: tuple[Row, ...], title: str) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    shown = Table(box=SIMPLE_HEAD, header_style="bold", title=title, title_justify="left")
+    shown.add_column("%", no_wrap=True)
+    for column in ("changed", "mAP@10", "difference, 95 % interval", "R@10"):
+        shown.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        shown.add_row(
+            row.name,
+            f"{100 * row.changed:.0f}" if row.difference else "",
+            f"[cyan]{100 * row.mAP10.value:.1f}[/]",
+            _difference(row),
+            f"{100 * row.R10.value:.1f}",
+        )
+    return shown
+
+
+def _difference(row: Row) -> str:
+    if row.difference is None:
+        return ""
+    found = row.difference.difference
+    return f"{100 * found.value:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
