@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from soundseek.model.card import AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, ModelCar
 Float = npt.NDArray[np.float32]
 
 SEGMENT_S, HOP_S = 10.0, 5.0
+_UNKNOWN_TOKENS = ("[UNK]", "<unk>")  # of BERT's tokenizers and word vectors; of the others that have one
 _CHUNK_FRAMES = 4096  # log-mel frames in one pass of a "local" trunk: 41 s, some 30 MB of activations
 
 
@@ -92,6 +94,8 @@ class Model:
         """Unit vectors `(n, dim)` of some sentences; more than `max_tokens` tokens are cut.
 
         A sentence gets the same vector alone or among others: each length is run on its own, so no padding is seen.
+        Words that the model does not know are skipped (word vectors) or count as one unknown word (BERT); a sentence
+        without any known word still gets a vector, and a warning is logged that it means nothing.
 
         Raises:
             UsageError: One text instead of a list of texts.
@@ -99,7 +103,15 @@ class Model:
         if isinstance(texts, str):  # a sequence, too: of letters
             raise UsageError(f"embed_text takes a list of texts: embed_text([{texts[:60]!r}])")
         out = np.empty((len(texts), self.dim), np.float32)
-        encoded = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        encodings = self._tokenizer.encode_batch(list(texts))
+        for text, encoding in zip(texts, encodings, strict=True):
+            if text.strip() and not self._knows_a_word(encoding):
+                logging.getLogger("soundseek").warning(
+                    "the model %s knows no word of %r: what it finds for it means nothing",
+                    self.card.name,
+                    text,
+                )
+        encoded = [encoding.ids for encoding in encodings]
         by_length: dict[int, list[int]] = {}
         for row, ids in enumerate(encoded):
             by_length.setdefault(len(ids), []).append(row)
@@ -236,6 +248,17 @@ class Model:
         tokenizer.no_padding()
         tokenizer.enable_truncation(self.card.text.max_tokens)
         return tokenizer
+
+    def _knows_a_word(self, encoding: Any) -> bool:
+        """True if a token of a sentence is neither unknown nor a mark such as [CLS]."""
+        unknown = self._unknown_ids
+        tokens = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
+        return any(not is_mark and token not in unknown for token, is_mark in tokens)
+
+    @cached_property
+    def _unknown_ids(self) -> frozenset[int]:
+        found = (self._tokenizer.token_to_id(token) for token in _UNKNOWN_TOKENS)
+        return frozenset(number for number in found if number is not None)
 
     def _session(self, name: str) -> Any:
         import onnxruntime

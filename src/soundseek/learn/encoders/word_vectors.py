@@ -89,7 +89,9 @@ def _read_binary(path: Path, limit: int) -> WordVectors:
             f"{path} is in word2vec's binary format, which needs: pip install gensim"
         ) from error
     found = KeyedVectors.load_word2vec_format(str(path), binary=True, limit=limit)
-    return WordVectors(tuple(found.index_to_key), np.asarray(found.vectors, np.float32))
+    # A word that occurs twice leaves a row at the end without one.
+    words = tuple(word for word in found.index_to_key if word is not None)
+    return WordVectors(words, np.asarray(found.vectors[: len(words)], np.float32))
 
 
 def _read_text(path: Path, limit: int, *, has_header: bool) -> WordVectors:
