@@ -131,6 +131,22 @@ def _crnn() -> TrunkKind:
     )
 
 
+def _with_tags(make: Callable[[], TrunkKind]) -> Callable[[], TrunkKind]:
+    def make_tagged() -> TrunkKind:
+        from soundseek.learn.encoders.tag_names import WithTags
+
+        kind = make()
+        head = {"head": "tagger"} if "head" in kind.config.model_fields else {}
+        return replace(
+            kind,
+            new=lambda config: WithTags(kind.new(config)),
+            load=lambda path, config: WithTags(kind.load(path, config)),
+            frozen_defaults={**kind.frozen_defaults, **head},
+        )
+
+    return make_tagged
+
+
 def _panns(trunk: Any, config: type[BaseModel]) -> TrunkKind:
     return TrunkKind(
         config,
@@ -149,6 +165,10 @@ TRUNKS: dict[str, Callable[[], TrunkKind]] = {
     "cnn10": _cnn10,
     "resnet38": _resnet38,
     "passt": _passt,
+}
+TRUNKS |= {
+    f"{name}+tags": _with_tags(TRUNKS[name])
+    for name in ("efficientat", "cnn14", "cnn10", "resnet38", "passt")
 }
 """How each trunk is made; a function, so that only the trunk in use is imported."""
 

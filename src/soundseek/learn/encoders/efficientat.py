@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError
+from soundseek.learn.attention import masked_mean
 
 NUM_CLASSES = 527
 
@@ -113,9 +114,10 @@ class EfficientATTrunk(nn.Module):
             return frames, torch.ones(frames.shape[:2], dtype=torch.bool, device=frames.device)
         return frames, frame_mask[:, :: self.frame_hop]
 
-    def logits(self, frames: Tensor) -> Tensor:
-        """AudioSet logits `(batch, 527)` of a clip's frames `(batch, frames, width)`."""
-        logits: Tensor = self.classifier(frames.mean(dim=1))
+    def logits(self, frames: Tensor, frame_mask: Tensor | None = None) -> Tensor:
+        """AudioSet logits `(batch, 527)` of clips' frames `(batch, frames, width)`; None = all real."""
+        pooled = frames.mean(dim=1) if frame_mask is None else masked_mean(frames, frame_mask)
+        logits: Tensor = self.classifier(pooled)
         return logits
 
     def save(self, path: Path) -> None:
