@@ -16,6 +16,7 @@ from soundseek.learn.augment import (
     SpecAugmentConfig,
     join_captions,
     random_gain,
+    reseed,
     spec_augment,
 )
 
@@ -211,3 +212,23 @@ def test_an_empty_caption_and_an_unknown_kind_are_named() -> None:
         join_captions("A", " . ", "overlay", Random(0))
     with pytest.raises(UsageError, match="blend"):
         join_captions("A", "B", "blend", Random(0))  # type: ignore[arg-type]
+
+
+def test_stripes_after_a_reseed_depend_on_its_numbers_alone() -> None:
+    layers = torch.nn.ModuleList([SpecAugment(generator(5)), SpecAugment(generator(5))]).train()
+    log_mel, mask = torch.ones(1, 400, 64), torch.ones(1, 400, dtype=torch.bool)
+
+    def stripes(*parts: int) -> list[bytes]:
+        generators = reseed(layers, *parts)
+        assert [each.generator for each in layers] == generators  # type: ignore[union-attr]
+        return [layer(log_mel, mask).numpy().tobytes() for layer in layers]
+
+    first = stripes(0, 3, 17)
+    layers[0](log_mel, mask)  # what was drawn in between plays no part
+    assert stripes(0, 3, 17) == first
+    assert first[0] != first[1], "each layer has stripes of its own"
+    others = [
+        stripes(*parts)[0] for parts in ((1, 3, 17), (0, 4, 17), (0, 3, 18), (0, 3, 17, 0), (0, 3, 17, 1))
+    ]
+    assert len({first[0], *others}) == 6
+    assert reseed(torch.nn.Linear(1, 1), 0) == []

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from soundseek.errors import UsageError
 from soundseek.learn.attention import GraphAttention, masked_mean
+from soundseek.learn.augment import reseed
 from soundseek.learn.chunked import Tower, chunked_backward
+from soundseek.learn.encoders.cnn14 import CNN14Config, CNN14Trunk
 from soundseek.learn.losses import ContrastiveLoss, build_loss, cosine_scores, match_matrix
 
 torch.set_num_threads(1)
@@ -165,18 +167,74 @@ def test_autocast_does_not_lose_the_gradient() -> None:
     assert len(names) == len(list(cut.audio.parameters())) + 4
 
 
-def test_the_given_backward_sends_every_gradient() -> None:
-    cut, calls = system(), []
-
-    def scaled(scalar: Tensor) -> None:
-        calls.append(scalar)
-        scalar.backward()
-
+def test_a_factor_of_the_given_backward_reaches_every_gradient_once() -> None:
+    """Mixed precision multiplies the loss by a factor and divides all gradients by it afterwards."""
+    plain, cut = system(), system()
+    plain.chunked(4)
     towers = [Tower(cut.text, cut.words.split(6)), Tower(cut.audio, cut.log_mel.split(4))]
-    chunked_backward(towers, cut.value, backward=scaled)
-    assert len(calls) == 1 + 2 + 3
+    chunked_backward(towers, cut.value, backward=lambda loss: (1024 * loss).backward())
+    torch.testing.assert_close(
+        cut.gradients(), {name: 1024 * gradient for name, gradient in plain.gradients().items()}
+    )
 
 
 def test_a_tower_without_chunks_is_named() -> None:
     with pytest.raises(UsageError, match="at least one chunk"):
         chunked_backward([Tower(nn.Identity(), [])], torch.sum)
+
+
+class CNN14Step:
+    """A toy CNN14 with frozen norms, six clips of different lengths, and the gradients that a step gives it."""
+
+    def __init__(self, *, training: bool) -> None:
+        torch.manual_seed(0)
+        config = CNN14Config(widths=(2, 2, 2, 2, 4, 8), reduced_width=DIM, norms="frozen")
+        self.trunk = CNN14Trunk(config).double().train(training)
+        self.log_mel, self.words = torch.randn(6, 128, 64).double(), torch.randn(6, DIM).double()
+        self.mask = torch.arange(128) < torch.tensor([128, 96, 128, 64, 70, 100])[:, None]
+        self.loss = build_loss("nt-xent")
+
+    def chunks(self, size: int) -> list[tuple[Tensor, Tensor]]:
+        return list(zip(self.log_mel.split(size), self.mask.split(size), strict=True))
+
+    def embed(self, chunk: tuple[Tensor, Tensor]) -> Tensor:
+        return masked_mean(*self.trunk(*chunk))
+
+    def value(self, audio: Tensor) -> Tensor:
+        return self.loss(cosine_scores(self.words, audio), torch.eye(6, dtype=torch.bool))  # type: ignore[no-any-return]
+
+    def at_once(self, size: int) -> dict[str, Tensor]:
+        torch.manual_seed(1)
+        reseed(self.trunk, 7)
+        self.value(torch.cat([self.embed(chunk) for chunk in self.chunks(size)])).backward()
+        return self.gradients()
+
+    def in_chunks(self, size: int, *, replayed: bool = True) -> dict[str, Tensor]:
+        torch.manual_seed(1)
+        generators = reseed(self.trunk, 7)
+        towers = [Tower(self.embed, self.chunks(size))]
+        chunked_backward(towers, self.value, generators=generators if replayed else ())
+        return self.gradients()
+
+    def gradients(self) -> dict[str, Tensor]:
+        return {name: p.grad.clone() for name, p in self.trunk.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_cnn14_gets_the_gradient_of_the_whole_batch(size: int) -> None:
+    whole = CNN14Step(training=False).at_once(6)
+    assert len(whole) == len(list(CNN14Step(training=False).trunk.parameters())) > 30
+    torch.testing.assert_close(CNN14Step(training=False).in_chunks(size), whole)
+
+
+def test_both_passes_take_out_the_same_stripes_and_the_same_units() -> None:
+    """Dropout follows torch's generator, SpecAugment one of its own, which must be named."""
+    expected = CNN14Step(training=True).at_once(2)
+    step = CNN14Step(training=True)
+    torch.testing.assert_close(step.in_chunks(2), expected)
+    after = step.trunk.spec_augment.generator.get_state()
+    other = CNN14Step(training=True)
+    other.at_once(2)
+    assert torch.equal(other.trunk.spec_augment.generator.get_state(), after), "as after one pass"
+    forgotten = CNN14Step(training=True).in_chunks(2, replayed=False)
+    assert not torch.allclose(forgotten["bn0.weight"], expected["bn0.weight"])
