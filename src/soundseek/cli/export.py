@@ -23,16 +23,47 @@ def export(
     precision: Annotated[
         str, typer.Option("--precision", metavar="P", help="Of the text network's matrices: fp32 or int8.")
     ] = "fp32",
+    audio_precision: Annotated[
+        str,
+        typer.Option(
+            "--audio-precision",
+            metavar="P",
+            help="Of the audio network's convolutions: fp32 or int8, which pays for large trunks such as CNN14.",
+        ),
+    ] = "fp32",
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate",
+            metavar="FOLDER",
+            help="A few dozen sounds like those to be searched, which set the ranges of int8 convolutions; default: "
+            "synthetic ones.",
+            show_default=False,
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Export a trained run as a model directory, and check that it gives the same vectors."""
+    text, audio = _precision("--precision", precision), _precision("--audio-precision", audio_precision)
+    if calibrate is not None and audio != "int8":
+        raise UsageError("--calibrate sets the ranges of int8 convolutions; add --audio-precision int8")
+
+    from soundseek.learn.calibrate import find_sounds
     from soundseek.learn.export import export_run
 
-    if precision not in _PRECISIONS:
-        raise UsageError(f"no precision {precision!r}; choose one of {', '.join(_PRECISIONS)}")
-    parity = export_run(run, out, precision=cast('Literal["fp32", "int8"]', precision))
+    skipped: list[str] = []
+    sounds = [] if calibrate is None else find_sounds(calibrate, report=skipped.append)
+    for line in skipped:
+        print(line, file=sys.stderr)
+    parity = export_run(run, out, precision=text, audio_precision=audio, calibration=sounds)
     if json:
         write_json_lines([{"model": str(out), "parity": parity}])
         return
     agreement = ", ".join(f"{name} {value:.6f}" for name, value in parity.items())
     print(f"exported to {out}; least cosine between PyTorch and ONNX: {agreement}", file=sys.stderr)
+
+
+def _precision(option: str, value: str) -> Literal["fp32", "int8"]:
+    if value not in _PRECISIONS:
+        raise UsageError(f"no precision {value!r} for {option}; choose one of {', '.join(_PRECISIONS)}")
+    return cast('Literal["fp32", "int8"]', value)

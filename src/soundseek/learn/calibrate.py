@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,16 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from soundseek.audio.decode import read_audio
+from soundseek.audio.decode import AUDIO_EXTENSIONS, read_audio
 from soundseek.audio.logmel import FrontEndConfig, LogMel
-from soundseek.errors import ModelError
+from soundseek.errors import DecodeError, ModelError, UsageError
 
 Float = npt.NDArray[np.float32]
 
 _SYNTHETIC_S = 4.0
 _LONGEST_S = 10.0  # of a calibration sound: the window in which the searching half hears
+_FEWEST, _MOST = 4, 64  # calibration sounds: one in four only compares; ranges settle within a few dozen
+_CHECK_RATE_HZ = 8_000  # at which a file is tried: decoding shows whether it can be heard, at any rate
 
 
 def quantize_convolutions(path: Path, log_mels: Sequence[Float]) -> None:
@@ -81,6 +83,37 @@ def calibration_log_mels(front_end: FrontEndConfig, sounds: Sequence[Path] = ())
         longest = round(_LONGEST_S * rate)
         return [log_mel(read_audio(path, sample_rate_hz=rate)[:longest]) for path in sounds]
     return [log_mel(waveform) for waveform in synthetic_sounds(rate)]
+
+
+def find_sounds(folder: Path, *, report: Callable[[str], None] = lambda line: None) -> list[Path]:
+    """Up to 64 sounds of a folder and those below it, spread evenly over their sorted paths.
+
+    Args:
+        folder: Such as a sample of what will be searched.
+        report: Told of each file that cannot be heard and is left out.
+
+    Raises:
+        UsageError: No such folder, or fewer than four sounds in it that can be heard.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"no folder {folder} to calibrate with; --calibrate takes a folder of sounds")
+    found = sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_EXTENSIONS and path.is_file()
+    )
+    sounds = []
+    for path in found[:: -(-len(found) // _MOST) or 1]:
+        try:
+            read_audio(path, sample_rate_hz=_CHECK_RATE_HZ)
+        except DecodeError as error:  # one bad file never stops the others
+            report(f"left out: {error}")
+        else:
+            sounds.append(path)
+    if len(sounds) < _FEWEST:
+        raise UsageError(
+            f"{folder} holds {len(sounds)} sounds that can be heard, but int8 needs at least {_FEWEST} to calibrate "
+            "with, better a few dozen; without --calibrate, synthetic sounds are used"
+        )
+    return sounds
 
 
 def synthetic_sounds(sample_rate_hz: int, *, seed: int = 0) -> list[Float]:
