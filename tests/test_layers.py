@@ -27,11 +27,16 @@ LEARNING_COMMANDS = {
 
 # Inside `learn`, a file of a later row may import earlier rows; one row may import itself.
 LEARN_ROWS = (
-    ("recipe", "recipe_sections", "recipe_values", "cider", "heads", "schedules", "cost", "encoders", "attention", "losses", "augment"),
-    ("dual_encoder", "chunked", "distributed"),
-    ("data", "mixtures", "teachers", "distill", "runs", "training", "evaluation"),
+    (
+        "recipe", "recipe_sections", "recipe_values", "cost", "encoders", "towers", "attention", "heads", "losses",
+        "cider", "augment", "schedules",
+    ),
+    ("dual_encoder", "chunked", "distributed", "launch"),
+    (
+        "data", "mixtures", "teachers", "objective", "distill", "legs", "runs", "step", "training", "evaluation",
+    ),
     ("export", "quantize", "calibrate", "model_card", "reproduce", "join"),
-)
+)  # fmt: skip
 
 # Each third party has one home; the learning half has its own door to those that it shares.
 HOMES = {
@@ -43,12 +48,23 @@ HOMES = {
     "sqlite3": {"library/store/connect.py", "library/store/sqlite.py"},
     "usearch": {"library/store/sqlite.py"},
     "transformers": {"learn/encoders/bert.py"},
-    "lightning": {"learn/training.py"},
+    "lightning": {"learn/training.py", "learn/step.py"},
     "gensim": {"learn/encoders/word_vectors.py"},
     "py7zr": {"learn/data/archives.py"},
+    "sklearn": {"learn/evaluation/sound_map.py"},
     "yaml": {"learn/recipe.py", "learn/recipe_values.py", "learn/data/convert.py"},
 }
-ONLY_LEARNING = {"torch", "torchaudio", "scipy", "yaml", "lightning", "transformers", "onnx", "matplotlib", "gensim"}
+ONLY_LEARNING = {
+    "torch",
+    "torchaudio",
+    "scipy",
+    "yaml",
+    "lightning",
+    "transformers",
+    "onnx",
+    "matplotlib",
+    "gensim",
+}
 ONLY_COMMAND_LINE = {"typer", "rich"}
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from soundseek.model.card import ModelCard
 
 README_FILE = "README.md"
+MAP_FILE = "map.png"
+_NOT_FACTS = frozenset({"evaluation", "map"})  # these have sections of their own
 _METRICS = {"R1": "R@1", "R5": "R@5", "R10": "R@10", "mAP10": "mAP@10"}
 _DIRECTIONS = {"text_to_audio": "caption to sound", "audio_to_text": "sound to captions"}
 
@@ -30,9 +32,25 @@ def record_scores(directory: Path, report: dict[str, Any]) -> None:
     write_readme(directory, card)
 
 
+def record_map(directory: Path, png: bytes, *, split: str, num_sounds: int) -> Path:
+    """Write a map of a split's sounds into a model directory and show it in the README; returns the picture's path.
+
+    Raises:
+        ModelError: No readable card there.
+    """
+    card = ModelCard.read(directory)
+    card = card.model_copy(
+        update={"training": {**card.training, "map": {"split": split, "num_sounds": num_sounds}}}
+    )
+    (directory / MAP_FILE).write_bytes(png)
+    card.write(directory)
+    write_readme(directory, card)
+    return directory / MAP_FILE
+
+
 def write_readme(directory: Path, card: ModelCard) -> None:
     """Write `README.md` beside the card."""
-    parts = [f"# {card.name}", card.summary, _use(card), _scores(card), _made(card)]
+    parts = [f"# {card.name}", card.summary, _use(card), _scores(card), _map(card), _made(card)]
     parts += [_list("Whose work is in it", card.credits), _list("What it is bad at", card.limits)]
     parts.append(f"## Licence\n\n{card.license or 'Not stated.'}")
     (directory / README_FILE).write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
@@ -68,8 +86,19 @@ def _scores(card: ModelCard) -> str:
     return "\n".join(lines)
 
 
+def _map(card: ModelCard) -> str:
+    shown = card.training.get("map")
+    if not shown:
+        return ""
+    return (
+        f"## What lies near what\n\n![A map of sounds by category]({MAP_FILE})\n\n"
+        f"The {shown['num_sounds']:,} sounds of the split `{shown['split']}`, a point each, by t-SNE of their vectors: "
+        "neighbours sound alike to the model. Distances between far groups mean nothing."
+    )
+
+
 def _made(card: ModelCard) -> str:
-    facts = {key: value for key, value in card.training.items() if key != "evaluation"}
+    facts = {key: value for key, value in card.training.items() if key not in _NOT_FACTS}
     if not facts:
         return ""
     rows = [f"| {key} | {_plain(value)} |" for key, value in facts.items()]
