@@ -65,7 +65,8 @@ def carry(
     recipe = load_recipe(run / RECIPE_FILE)
     weights = run / str(recipe.audio.weights)
     trunk = build_trunk(recipe.audio.trunk, weights).state_dict()
-    heads = heads_of(run, recipe, trunk)
+    heads = heads_of(run, trunk)
+    refuse_what_users_lack(recipe)
     facts = json.loads((offered / OFFER_FILE).read_text(encoding="utf-8"))
     if tensors_digest(trunk) != facts["trunk"]["tensors_sha256"]:
         raise UsageError(f"{weights} is not {facts['trunk']['name']}, on which these heads must be trained")
@@ -94,20 +95,26 @@ def carry(
     return offer
 
 
-def heads_of(run: Path, recipe: Recipe, trunk: dict[str, Tensor]) -> dict[str, Tensor]:
+def heads_of(run: Path, trunk: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a run's `model.safetensors`, none of which may be the trunk's or the text tower's."""
     heads = load_file(run / MODEL_FILE)
     if foreign := [name for name in heads if name.split(".")[0] in ("trunk", "tail", "text")]:
-        raise UsageError(f"{run} holds parts of a tower, and only heads are carried: {', '.join(foreign[:4])}")
-    if Path(recipe.text.tower).exists():
-        raise UsageError(f"the text tower {recipe.text.tower} is a local directory, which users do not have")
-    large = [tensor for tensor in trunk.values() if tensor.numel() > 1 and tensor.is_floating_point()]
+        raise UsageError(
+            f"{run} holds parts of a tower, and only heads are carried: {', '.join(foreign[:4])}"
+        )
+    told_apart = [tensor for tensor in trunk.values() if tensor.numel() > 1 and tensor.min() < tensor.max()]
     for name, tensor in heads.items():
-        if any(other.shape == tensor.shape and equal(other, tensor) for other in large):
+        if any(other.shape == tensor.shape and equal(other, tensor) for other in told_apart):
             raise UsageError(f"{name} is a tensor of the published trunk, which is not ours to carry")
     if (size := sum(tensor.nbytes for tensor in heads.values())) > MOST_BYTES:
         raise UsageError(f"the heads have {size:,} bytes, at most {MOST_BYTES:,} are carried")
     return heads
+
+
+def refuse_what_users_lack(recipe: Recipe) -> None:
+    """Raise a UsageError for a text tower that is a directory of this machine."""
+    if Path(recipe.text.tower).exists():
+        raise UsageError(f"the text tower {recipe.text.tower} is a local directory, which users do not have")
 
 
 def measured(offer: Offer, joined: Path, heads: dict[str, Tensor], scores: dict[str, float]) -> Offer:
@@ -150,7 +157,9 @@ def portable_facts(value: Any) -> Any:
 
 def main() -> None:
     """Read the command line and carry the heads."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path)
     parser.add_argument("--offered", type=Path, default=OFFERED / "soundseek-plus")
     parser.add_argument("--precision", choices=("int8", "fp32"), default="int8")
