@@ -47,7 +47,7 @@ HOMES = {
     "onnxruntime": {"model/embedder.py", "learn/export.py", "learn/calibrate.py", "library/store/sqlite.py"},
     "sqlite3": {"library/store/connect.py", "library/store/sqlite.py"},
     "usearch": {"library/store/sqlite.py"},
-    "transformers": {"learn/encoders/bert.py"},
+    "transformers": {"learn/data/back_translation.py", "learn/encoders/bert.py"},
     "lightning": {"learn/training.py", "learn/step.py"},
     "gensim": {"learn/encoders/word_vectors.py"},
     "py7zr": {"learn/data/archives.py"},
