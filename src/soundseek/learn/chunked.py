@@ -46,7 +46,8 @@ def chunked_backward(
     Args:
         towers: Usually text and audio.
         loss: From each tower's `(batch, dim)` embeddings, in the order of `towers`, to a scalar.
-        backward: Sends a scalar back through its graph, such as Lightning's `manual_backward`.
+        backward: Sends the loss back through its graph, such as Lightning's `manual_backward`, which multiplies it by
+            the factor of mixed precision; the gradient at the embeddings then carries that factor on to the chunks.
         generators: Generators of their own that the towers draw from, such as those that
             `soundseek.learn.augment.reseed` returns for SpecAugment. Torch's own need no mention.
 
@@ -75,7 +76,8 @@ def chunked_backward(
             with state.replayed(), torch.enable_grad():
                 again = tower.embed(chunk)
             if again.requires_grad:  # a frozen tower has nothing to learn
-                backward((again * gradient).sum())  # d(sum) / d(again) is the batch's gradient at this chunk
+                # d(sum) / d(again) is the batch's gradient at this chunk
+                torch.autograd.backward((again * gradient).sum())
     return value.detach()
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from soundseek.errors import RecipeError
 from soundseek.learn.recipe_sections import (
@@ -25,6 +25,9 @@ from soundseek.learn.recipe_sections import (
     TextConfig,
     TrainingConfig,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 RECIPES_DIRECTORY = Path(__file__).parent / "recipes"
 _OVERLAY = ".overlay"
@@ -67,6 +70,25 @@ class Recipe(Section):
     def _null_is_none(cls, value: Any) -> Any:
         """So that an overlay can take the stages away: `stages: null`."""
         return {} if value is None else value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.data.validation_split is None:
+            if self.training.retrain_on_validation:
+                raise ValueError(
+                    "training.retrain_on_validation needs data.validation_split to find the epochs on"
+                )
+            if self.training.schedule == "plateau":
+                raise ValueError(
+                    "training.schedule = plateau needs data.validation_split to see the plateau on"
+                )
+        asks_by_number = self.loss.name == "relaxed" or self.loss.soft_targets is not None
+        if self.audio.mix_share and asks_by_number:
+            raise ValueError(
+                "audio.mix_share makes captions that loss.name = relaxed and loss.soft_targets know nothing of; mix "
+                "before training instead: data.overlays and data.sequences"
+            )
+        return self
 
 
 def recipe_names() -> list[str]:
@@ -130,6 +152,12 @@ def stage_recipes(recipe: Recipe) -> dict[str, Recipe]:
         if stage.epochs:
             changes["training"]["epochs"] = stage.epochs
         stages[name] = _validated(_merge(whole, changes), f"stage {name!r}")
+        earlier = [other for other, each in stages.items() if each.text.is_live]
+        if earlier and not stages[name].text.is_live:
+            raise RecipeError(
+                f"stage {name!r} freezes the text tower, but {earlier[0]!r} before it has trained it, and cached "
+                f"features would be the published one's; set stages.{name}.text.trained_layers"
+            )
     return stages
 
 

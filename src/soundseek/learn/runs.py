@@ -1,17 +1,20 @@
 """A run folder: what a training run leaves behind, and how the trained model comes back from it.
 
 `recipe.yaml` (every value), `run.json` (versions, git commit, data, the chosen epoch), `metrics.jsonl` (a
-line an epoch), `trunk.safetensors` (a copy of the trunk's weights before training), `model.safetensors` (the
-heads of the best epoch, the trunk's last layers and the text tower if they were trained) and
-`checkpoints/last.ckpt` (to resume).
+line an epoch), `trunk.*` (a copy of the trunk's weights before training), `words.safetensors` (word vectors, where the
+text tower is made of them), `model.safetensors` (the heads of the best epoch, and what was trained of the trunk and the
+text tower), `checkpoints/last.ckpt` (to resume) and `tensorboard/`. Legs before the last have folders of their own
+inside; see `soundseek.learn.legs`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import subprocess
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,17 +22,22 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from soundseek.errors import ModelError, UsageError
+from soundseek.errors import ModelError, RecipeError, UsageError
 from soundseek.learn.dual_encoder import DualEncoder
-from soundseek.learn.encoders import build_text, build_trunk, split_trunk, weights_digest
+from soundseek.learn.encoders import split_trunk, weights_digest
 from soundseek.learn.encoders.text import TextTower
-from soundseek.learn.recipe import Recipe, load_recipe, save_recipe
+from soundseek.learn.legs import Leg
+from soundseek.learn.recipe import Recipe, load_recipe, save_recipe, stage_recipes
+from soundseek.learn.towers import build_recipe_text, build_recipe_trunk
 
 RECIPE_FILE = "recipe.yaml"
 RECORD_FILE = "run.json"
 METRICS_FILE = "metrics.jsonl"
 MODEL_FILE = "model.safetensors"
 CHECKPOINT_FILE = "checkpoints/last.ckpt"
+WORDS_FILE = "words.safetensors"
+START_FILE = "start.safetensors"
+TENSORBOARD_FOLDER = "tensorboard"
 
 
 def is_run(folder: Path) -> bool:
@@ -38,7 +46,7 @@ def is_run(folder: Path) -> bool:
 
 
 def load_run(run: Path) -> tuple[DualEncoder, Recipe]:
-    """The trained dual encoder of a run folder, with trunk and text tower, and its recipe.
+    """The trained dual encoder of a run folder, with trunk and text tower, and the recipe of its last stage.
 
     Raises:
         ModelError: No run there, or none whose first epoch is finished, or weights that do not fit the
@@ -48,10 +56,10 @@ def load_run(run: Path) -> tuple[DualEncoder, Recipe]:
         raise ModelError(
             f"{run} holds no trained run: expected {RECIPE_FILE} and {MODEL_FILE}. See: soundseek train"
         )
-    recipe = load_recipe(run / RECIPE_FILE)
-    recipe = _with_weights(recipe, run / str(recipe.audio.weights))
-    trunk = build_trunk(recipe.audio.trunk, recipe.audio.weights)
-    text = build_text(recipe.text.tower, pooling=recipe.text.pooling, max_tokens=recipe.text.max_tokens)
+    recipe = list(stage_recipes(load_recipe(run / RECIPE_FILE)).values())[-1]
+    recipe = located(recipe, run)
+    trunk = build_recipe_trunk(recipe)
+    text = build_recipe_text(recipe)
     width = int(trunk.width)  # type: ignore[arg-type]
     _, tail = split_trunk(trunk, recipe.audio.trained_blocks)
     model = build_dual_encoder(recipe, width, text.width, text=text, tail=tail)
@@ -75,43 +83,91 @@ def load_run(run: Path) -> tuple[DualEncoder, Recipe]:
 def build_dual_encoder(
     recipe: Recipe, audio_width: int, text_width: int, *, text: TextTower, tail: nn.Module | None = None
 ) -> DualEncoder:
-    """The heads of a recipe, newly drawn; with the text tower, and the trunk's tail, only where it trains them."""
+    """The heads of a recipe, newly drawn; with the text tower, and the trunk's tail, only where they are live."""
     return DualEncoder(
         dim=recipe.dim,
         audio_width=audio_width,
         text_width=text_width,
         attention=recipe.audio.attention,
         attention_options=recipe.audio.attention_options,
+        pooling=recipe.audio.pooling,
+        audio_head=recipe.audio.head,
+        audio_head_width=recipe.audio.head_width,
+        text_head=recipe.text.head,
+        text_head_width=recipe.text.head_width,
         audio_dropout=recipe.audio.dropout,
         text_dropout=recipe.text.dropout,
         tail=tail,
-        text=text if recipe.text.trained_layers else None,
+        text=text if recipe.text.is_live else None,
     )
 
 
 def claim_run(out: Path, recipe: Recipe, *, resume: bool) -> Recipe:
-    """Make a run folder, or find the run to go on with; returns the recipe with the run's copy of the trunk.
+    """Make a run folder, or find the run to go on with; returns the recipe with the run's copies of the weights.
 
     Raises:
         UsageError: `out` holds a run and `resume` is False, or it holds a run of another recipe or trunk.
-        RecipeError: The trunk cannot be built, or not be divided.
+        RecipeError: The trunk or the text tower cannot be built, or the trunk not be divided.
     """
-    trunk = build_trunk(recipe.audio.trunk, recipe.audio.weights)  # refuse early what cannot be built
-    split_trunk(trunk, recipe.audio.trained_blocks)
+    stages = list(stage_recipes(recipe).values())
+    live = next((stage for stage in stages if stage.audio.is_live), stages[0])
+    trunk = build_recipe_trunk(live)  # refuse early what cannot be built
+    for stage in stages:
+        split_trunk(trunk, stage.audio.trained_blocks)
     weights = recipe.audio.weights
-    assert weights is not None  # build_trunk has refused it
-    copy = out / f"trunk{weights.suffix}"
-    saved = _with_weights(recipe, Path(copy.name))
+    names = _Copies(
+        Path(f"trunk{weights.suffix if weights else '.safetensors'}"),
+        Path(WORDS_FILE) if recipe.text.weights else None,
+    )
+    saved = names.put_into(recipe)
     path = out / RECIPE_FILE
     if not path.is_file():
         out.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(weights, copy)
-        save_recipe(saved, path)  # last, so that a folder with a recipe has its trunk
+        _copy_weights(recipe, trunk, out, names)
+        save_recipe(saved, path)  # last, so that a folder with a recipe has its weights
     elif not resume:
         raise UsageError(f"{out} holds a run already; go on with --resume, or choose another --out")
-    elif load_recipe(path) != saved or weights_digest(copy) != weights_digest(weights):
+    elif load_recipe(path) != saved or _differ(weights, out / names.trunk):
         raise UsageError(f"{out} is a run of another recipe or another trunk; choose another --out")
-    return _with_weights(recipe, copy)
+    return located(saved, out)
+
+
+def located(recipe: Recipe, run: Path) -> Recipe:
+    """The recipe of a run folder with the places of its weights, wherever the folder is now."""
+    before = run / START_FILE  # the trunk as an earlier stage left it
+    trunk = before if before.is_file() else run / str(recipe.audio.weights)
+    return _Copies(trunk, run / recipe.text.weights if recipe.text.weights else None).put_into(recipe)
+
+
+def begin_leg(leg: Leg, run: Path) -> Recipe:
+    """Make the folder of one leg of a run, with the trunk that its start has trained; returns its recipe.
+
+    Args:
+        leg: Its recipe has the weights' places in the folder of the whole run.
+        run: That folder.
+    """
+    leg.folder.mkdir(parents=True, exist_ok=True)
+    if leg.start and not (leg.folder / START_FILE).is_file():
+        _take_over_trunk(leg.start, leg.folder / START_FILE)
+    if leg.folder == run:
+        return located(leg.recipe, run)
+    audio, text = leg.recipe.audio.weights, leg.recipe.text.weights
+    assert audio is not None  # claim_run has made a copy even of weights that were drawn
+    beside = _Copies(_relative(audio, leg.folder), _relative(text, leg.folder) if text else None)
+    recipe = beside.put_into(leg.recipe)
+    save_recipe(recipe, leg.folder / RECIPE_FILE)
+    return located(recipe, leg.folder)
+
+
+def carry_over(model: DualEncoder, start: Path) -> None:
+    """Give a model the heads, and the text tower where both train it, of the run folder that it starts from.
+
+    The trunk has come with the weights' file; see `begin_leg`.
+    """
+    own = model.state_dict()
+    saved = load_file(start / MODEL_FILE)
+    own.update({name: value for name, value in saved.items() if name in own and not name.startswith("tail.")})
+    model.load_state_dict(own)
 
 
 def read_record(out: Path) -> dict[str, Any]:
@@ -161,8 +217,56 @@ def save_model(model: DualEncoder, out: Path) -> None:
     partial.replace(out / MODEL_FILE)
 
 
-def _with_weights(recipe: Recipe, weights: Path) -> Recipe:
-    return recipe.model_copy(update={"audio": recipe.audio.model_copy(update={"weights": weights})})
+@dataclass(frozen=True)
+class _Copies:
+    """Where the weights of the towers are: names inside the run folder, or whole paths."""
+
+    trunk: Path
+    words: Path | None
+
+    def put_into(self, recipe: Recipe) -> Recipe:
+        return recipe.model_copy(
+            update={
+                "audio": recipe.audio.model_copy(update={"weights": self.trunk}),
+                "text": recipe.text.model_copy(update={"weights": self.words}),
+            }
+        )
+
+
+def _copy_weights(recipe: Recipe, trunk: nn.Module, out: Path, names: _Copies) -> None:
+    if recipe.audio.weights:
+        shutil.copyfile(recipe.audio.weights, out / names.trunk)
+    else:
+        _save_trunk(trunk, out / names.trunk)
+    if names.words:
+        words: Any = build_recipe_text(recipe)
+        words.save(out / names.words)  # only the words that the tower knows: published files have gigabytes
+
+
+def _take_over_trunk(start: Path, path: Path) -> None:
+    """Save the trunk of a run as its training left it, if it or a run before it has trained it."""
+    model, recipe = load_run(start)
+    if recipe.audio.trained_blocks != 0 and model.trunk is not None:
+        _save_trunk(model.trunk, path)
+    elif (start / START_FILE).is_file():
+        shutil.copyfile(start / START_FILE, path)
+
+
+def _save_trunk(trunk: Any, path: Path) -> None:
+    if not hasattr(trunk, "save"):
+        raise RecipeError(
+            f"{type(trunk).__name__} cannot be saved, so it can neither start from random weights nor be trained in "
+            "one stage and used in the next"
+        )
+    trunk.save(path)
+
+
+def _differ(weights: Path | None, copy: Path) -> bool:
+    return weights is not None and weights_digest(copy) != weights_digest(weights)
+
+
+def _relative(path: Path, folder: Path) -> Path:
+    return Path(os.path.relpath(path, folder))
 
 
 def _shape(state: dict[str, Tensor], name: str) -> tuple[int, ...] | None:

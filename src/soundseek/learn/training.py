@@ -1,53 +1,47 @@
-"""From a recipe to a run folder: heads, and the last layers of the towers, trained on cached features."""
+"""From a recipe to a run folder: every leg of it trained, one after the other, each resumable to the last bit."""
 
 from __future__ import annotations
 
 import logging
-import math
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from lightning.pytorch.loggers import TensorBoardLogger
 
-from soundseek.learn.data.batches import Batch, EpochBatches
+from soundseek.errors import RecipeError
 from soundseek.learn.data.features import Report
-from soundseek.learn.data.prepare import TrainingData, prepare
-from soundseek.learn.dual_encoder import DualEncoder
-from soundseek.learn.encoders import build_text, build_trunk, split_trunk, weights_digest
-from soundseek.learn.encoders.text import TextTower
-from soundseek.learn.evaluation.evaluate import score_split
-from soundseek.learn.losses import build_loss, match_matrix
+from soundseek.learn.data.prepare import Share, TrainingData, prepare
+from soundseek.learn.encoders import split_trunk, weights_digest
+from soundseek.learn.launch import processes
+from soundseek.learn.legs import Leg, plan_legs
+from soundseek.learn.objective import Objective
 from soundseek.learn.recipe import Recipe
 from soundseek.learn.recipe_sections import TrainingConfig
 from soundseek.learn.runs import (
     CHECKPOINT_FILE,
     RECORD_FILE,
-    append_metrics,
+    TENSORBOARD_FOLDER,
+    begin_leg,
     build_dual_encoder,
+    carry_over,
     claim_run,
     environment,
     forget_metrics,
     load_run,
     read_record,
-    save_model,
     update_record,
 )
+from soundseek.learn.step import MONITOR, OnEpoch, RetrievalTraining
+from soundseek.learn.towers import build_recipe_text, build_recipe_trunk
 
 __all__ = ["MONITOR", "RECORD_FILE", "RetrievalTraining", "load_run", "train"]
-
-Metrics = dict[str, float]
-OnEpoch = Callable[[Metrics], None]
-
-MONITOR = "mAP10"
 
 
 def train(
@@ -75,221 +69,137 @@ def train(
         DataError: The data cannot be used.
         RecipeError: The recipe asks for what is not there.
     """
+    _refuse_missing_devices(recipe.training)
     recipe = claim_run(out, recipe, resume=resume)
-    if "best_epoch" in read_record(out):
-        return out  # a finished run; there is nothing to go on with
-    text = build_text(recipe.text.tower, pooling=recipe.text.pooling, max_tokens=recipe.text.max_tokens)
-    trunk = build_trunk(recipe.audio.trunk, recipe.audio.weights)
-    _, tail = split_trunk(trunk, recipe.audio.trained_blocks)
-    features = prepare(recipe, data, text, tail=tail, report=report)
-    torch.manual_seed(recipe.seed)  # now, for the extraction of missing features draws numbers too
-    width = int(trunk.width)  # type: ignore[arg-type]
-    model = build_dual_encoder(recipe, width, text.width, text=text, tail=tail)
-    if recipe.audio.standardise:
-        model.standardise(*features.statistics)
-    module = RetrievalTraining(recipe, model, features, text, out, on_epoch)
-    update_record(out, data=str(data), **_facts(recipe, features), **environment())
-    checkpoint = out / CHECKPOINT_FILE
-    if not checkpoint.is_file():
-        forget_metrics(out, from_epoch=0)
-    with _quiet_lightning():
-        trainer = _trainer(recipe.training, checkpoint)
-        trainer.fit(module, ckpt_path=str(checkpoint) if checkpoint.is_file() else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    update_record(out, best_epoch=module.best_epoch, **{MONITOR: module.best_score})
+    legs = plan_legs(recipe, out)
+    for leg in legs:
+        if "best_epoch" in read_record(leg.folder):
+            continue  # finished; there is nothing to go on with
+        leg = replace(leg, recipe=begin_leg(leg, out))
+        _Fit(leg, data).run(report=report, on_epoch=on_epoch)
+        if len(legs) > 1:
+            _record_leg(leg, out)
     return out
 
 
-class RetrievalTraining(pl.LightningModule):
-    """One training step, one validation, and which weights are kept."""
+@dataclass(frozen=True)
+class _Fit:
+    """The training of one leg; other processes are given the same and do the same.
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        model: DualEncoder,
-        data: TrainingData,
-        text: TextTower,
-        out: Path,
-        on_epoch: OnEpoch | None = None,
-    ) -> None:
-        super().__init__()
-        self.recipe = recipe
-        self.model = model
-        self.loss = build_loss(
-            recipe.loss.name,
-            temperature=recipe.loss.temperature,
-            temperature_mode=recipe.loss.temperature_mode,
-        )
-        self.averaged = _averaged(model, recipe.training)
-        self.best_score = -math.inf
-        self.best_epoch = -1
-        self._text_layers = text.train_last_layers(recipe.text.trained_layers) if model.text else []
-        self._audio_layers = _unfrozen(model.tail) if model.tail else []
-        self._data = data
-        self._text = [text]  # in a list: a frozen tower is no part of what is trained and saved
-        self._out = out
-        self._on_epoch = on_epoch
-        self._losses: list[Tensor] = []
-        self._started = time.monotonic()
+    Attributes:
+        leg: What is trained.
+        data: The directory that training was given.
+    """
 
-    def train_dataloader(self) -> EpochBatches:
-        """The batches of the current epoch; Lightning asks anew in every epoch."""
-        data = self._data
-        return EpochBatches(
-            data.corpus,
-            self.recipe.data,
-            keys=data.keys,
-            store=data.store,
-            features=data.features,
-            tokenize=self._text[0].tokenize if self.model.text else None,
-            batch_size=self.recipe.training.batch_size,
-            seed=self.recipe.seed,
-            epoch=self.current_epoch,
-        )
+    leg: Leg
+    data: Path
 
-    def on_train_epoch_start(self) -> None:
-        """Draw dropout from seed and epoch alone, so that a resumed run draws the same."""
-        torch.manual_seed(self.recipe.seed * 100_003 + self.current_epoch)
-        self._losses = []
-        self._started = time.monotonic()
+    def run(self, *, report: Report | None, on_epoch: OnEpoch | None) -> None:
+        """Train as the first process, or as the only one."""
+        out, devices = self.leg.folder, self.leg.recipe.training.devices
+        module = self.module(Share(0, devices), report=report, on_epoch=on_epoch)
+        with processes(devices, _helper, self):
+            trainer = self.fit(module)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        scores = {MONITOR: module.best_score} if self.leg.recipe.data.validation_split else {}
+        update_record(out, best_epoch=module.best_epoch, **scores)
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """The loss of one batch."""
-        audio = self.model.encode_audio_features(batch.frames, batch.frame_mask)
-        if batch.token_mask is None:
-            text = self.model.encode_text_features(batch.sentences)
-        else:
-            text = self.model.encode_text(batch.sentences, batch.token_mask)
-        positives = match_matrix(batch.clip_ids, batch.caption_ids)
-        if self.recipe.loss.same_meaning_cosine is not None:
-            meanings = nn.functional.normalize(batch.meanings, dim=-1)
-            positives = positives | (meanings @ meanings.T >= self.recipe.loss.same_meaning_cosine)
-        loss: Tensor = self.loss(text @ audio.T, positives)  # both are of unit norm: eq. 5
-        self._losses.append(loss.detach())
-        return loss
+    def module(
+        self, share: Share, *, report: Report | None = None, on_epoch: OnEpoch | None = None
+    ) -> RetrievalTraining:
+        """Everything in place before the first step, or before the first after a stop."""
+        leg, recipe, out = self.leg, self.leg.recipe, self.leg.folder
+        text, trunk = build_recipe_text(recipe), build_recipe_trunk(recipe)
+        found = prepare(recipe, self.data, text, trunk, data_sets=leg.data_sets, share=share, report=report)
+        objective = Objective(recipe.loss, found.corpus, report=report)
+        torch.manual_seed(recipe.seed)  # now, for the extraction of missing features draws numbers too
+        _, tail = split_trunk(trunk, recipe.audio.trained_blocks)
+        width = int(trunk.width)  # type: ignore[arg-type]
+        model = build_dual_encoder(recipe, width, text.width, text=text, tail=tail)
+        if leg.start:
+            carry_over(model, leg.start)
+        elif found.statistics:
+            model.standardise(*found.statistics)
+        if share.rank == 0:
+            update_record(out, data=str(self.data), **_facts(leg, found), **environment())
+            if not (out / CHECKPOINT_FILE).is_file():
+                forget_metrics(out, from_epoch=0)
+        return RetrievalTraining(recipe, model, objective, found, text, out, on_epoch)
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Move the exponential average."""
-        if self.averaged is not None and self.recipe.training.average == "ema":
-            self.averaged.update_parameters(self.model)
-
-    def on_train_epoch_end(self) -> None:
-        """Validate, write the epoch's line, keep the weights if they are the best so far."""
-        config = self.recipe.training
-        late = self.current_epoch >= int(config.average_start * config.epochs)
-        if self.averaged is not None and config.average == "swa" and late:
-            self.averaged.update_parameters(self.model)
-        chosen = self._chosen()
-        scores = score_split(chosen, self._data.validation, text=self._text[0] if self.model.text else None)
-        loss = torch.stack(self._losses).mean().item()
-        metrics: Metrics = {"epoch": self.current_epoch, "loss": loss, **scores}
-        metrics["temperature"] = torch.as_tensor(self.loss.temperature).item()
-        metrics["seconds"] = round(time.monotonic() - self._started, 3)
-        self.log(MONITOR, scores[MONITOR])
-        append_metrics(self._out, metrics)
-        if scores[MONITOR] > self.best_score:
-            self.best_score, self.best_epoch = scores[MONITOR], self.current_epoch
-            save_model(chosen, self._out)
-        if self._on_epoch:
-            self._on_epoch(metrics)
-
-    def _chosen(self) -> DualEncoder:
-        """The weights to validate and keep: averaged ones as soon as there are any."""
-        if self.averaged is None or not int(self.averaged.n_averaged):
-            return self.model
-        return cast("DualEncoder", self.averaged.module)
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Adam or AdamW: heads and temperature at the full rate, the towers' layers at their own."""
-        config = self.recipe.training
-        towers = {id(parameter) for parameter in (*self._text_layers, *self._audio_layers)}
-        heads = [
-            parameter
-            for parameter in (*self.model.parameters(), *self.loss.parameters())
-            if parameter.requires_grad and id(parameter) not in towers
-        ]
-        groups: list[dict[str, Any]] = [{"params": heads, "lr": config.learning_rate}]
-        if self._text_layers:
-            groups.append({"params": self._text_layers, "lr": self.recipe.text.learning_rate})
-        if self._audio_layers:
-            groups.append({"params": self._audio_layers, "lr": self.recipe.audio.learning_rate})
-        kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-        optimizer = kind(groups, weight_decay=config.weight_decay)
-        steps = config.epochs * len(self.train_dataloader())
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: rate_factor(step, steps, config)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """What the choice of the best epoch needs to go on."""
-        checkpoint["best"] = {"score": self.best_score, "epoch": self.best_epoch}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on from there, and forget the lines of later epochs."""
-        self.best_score, self.best_epoch = checkpoint["best"]["score"], checkpoint["best"]["epoch"]
-        forget_metrics(self._out, from_epoch=checkpoint["epoch"] + 1)
+    def fit(self, module: RetrievalTraining) -> pl.Trainer:
+        """Lightning's part."""
+        checkpoint = self.leg.folder / CHECKPOINT_FILE
+        epochs_of = self.leg.epochs_of
+        epochs = int(read_record(epochs_of)["best_epoch"]) + 1 if epochs_of else None
+        with _quiet_lightning():
+            trainer = _trainer(self.leg, epochs)
+            path = str(checkpoint) if checkpoint.is_file() else None
+            trainer.fit(module, ckpt_path=path, weights_only=True)
+        return trainer
 
 
-def _facts(recipe: Recipe, features: TrainingData) -> dict[str, Any]:
-    corpus, weights = features.corpus, recipe.audio.weights
+def _helper(rank: int, fit: _Fit) -> None:
+    """What the other processes do."""
+    fit.fit(fit.module(Share(rank, fit.leg.recipe.training.devices)))
+
+
+def _record_leg(leg: Leg, out: Path) -> None:
+    """Note in the whole run's record which leg is done, and what it came to."""
+    own, whole = read_record(leg.folder), read_record(out)
+    facts = {key: own[key] for key in ("best_epoch", MONITOR) if key in own}
+    facts["folder"] = leg.folder.relative_to(out).as_posix()
+    update_record(out, legs={**whole.get("legs", {}), leg.name or "training": facts})
+
+
+def _facts(leg: Leg, found: TrainingData) -> dict[str, Any]:
+    corpus, recipe = found.corpus, leg.recipe
+    assert recipe.audio.weights is not None  # claim_run has made a copy even of weights that were drawn
     return {
         "recipe": recipe.name,
+        "stage": leg.name,
         "seed": recipe.seed,
         "clips": len(corpus.clips),
         "mixtures": len(corpus.mixtures),
         "texts": len(corpus.texts),
         "replaceable_texts": len(corpus.substitutes),
-        "trunk_sha256": weights_digest(weights) if weights else None,
+        "trunk_sha256": weights_digest(recipe.audio.weights),
     }
 
 
-def rate_factor(step: int, steps: int, config: TrainingConfig) -> float:
-    """The share of the peak learning rate at a step of `steps`: a linear rise, then flat or half a cosine."""
-    warmup = config.warmup_share * steps
-    if step < warmup:
-        return (step + 1) / math.ceil(warmup)
-    if config.schedule == "constant":
-        return 1.0
-    progress = min(1.0, (step - warmup) / max(1.0, steps - warmup))
-    return config.final_share + (1 - config.final_share) * 0.5 * (1 + math.cos(math.pi * progress))
+def _refuse_missing_devices(config: TrainingConfig) -> None:
+    gpus = torch.cuda.device_count()
+    if config.precision != "32" and not gpus:
+        raise RecipeError(
+            f"training.precision = {config.precision} needs a GPU, and there is none here: --set training.precision=32"
+        )
+    if gpus and config.devices > gpus:
+        raise RecipeError(f"training.devices = {config.devices}, but this machine has {gpus} GPUs")
 
 
-def _unfrozen(module: nn.Module) -> list[nn.Parameter]:
-    return list(module.requires_grad_(True).parameters())
-
-
-def _averaged(model: DualEncoder, config: TrainingConfig) -> AveragedModel | None:
-    if config.average == "none":
-        return None
-    if config.average == "swa":
-        return AveragedModel(model)
-    moving: Any = get_ema_multi_avg_fn(config.average_decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(model, multi_avg_fn=moving)
-
-
-def _trainer(config: TrainingConfig, checkpoint: Path) -> pl.Trainer:
+def _trainer(leg: Leg, epochs: int | None) -> pl.Trainer:
+    config, checkpoint = leg.recipe.training, leg.folder / CHECKPOINT_FILE
     callbacks: list[Callback] = [
         ModelCheckpoint(
             checkpoint.parent, checkpoint.stem, save_on_train_epoch_end=True, enable_version_counter=False
         )
     ]
-    if config.patience:
+    if config.patience and leg.recipe.data.validation_split:
         # min_delta 0: any better epoch starts the count anew.
         callbacks.append(
             EarlyStopping(MONITOR, 0.0, config.patience, mode="max", check_on_train_epoch_end=True)
         )
     return pl.Trainer(
         accelerator="auto",
-        devices=1,
-        max_epochs=config.epochs,
+        devices=config.devices,
+        strategy="ddp" if config.devices > 1 else "auto",
+        precision="32-true" if config.precision == "32" else config.precision,
+        max_epochs=epochs or config.epochs,
         callbacks=callbacks,
-        logger=False,
+        logger=TensorBoardLogger(leg.folder, name=None, version=TENSORBOARD_FOLDER),
         enable_progress_bar=False,
         enable_model_summary=False,
         deterministic=True,
-        gradient_clip_val=config.gradient_clip or None,
         reload_dataloaders_every_n_epochs=1,
     )
 

@@ -19,6 +19,8 @@ from soundseek.learn.data.sounds import Sound
 from soundseek.learn.recipe_sections import DataConfig
 
 Integers = npt.NDArray[np.int64]
+Reword = Callable[[str, np.random.Generator], str]
+"""From a sentence to other words for it, by a generator that is a function of seed, epoch and pair."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,13 @@ class Batch(NamedTuple):
     meanings: Tensor
     clip_ids: Tensor
     caption_ids: Tensor
+
+    def split(self, size: int) -> list[Batch]:
+        """The pairs in order, at most `size` of them in each part."""
+        return [
+            Batch(*(None if each is None else each[start : start + size] for each in self))  # type: ignore[arg-type]
+            for start in range(0, len(self.clip_ids), size)
+        ]
 
 
 def plan_clips(clips: Sequence[Clip], config: DataConfig, seed: int) -> list[Example]:
@@ -196,6 +205,9 @@ class EpochBatches:
         batch_size: Pairs a batch; a smaller rest is dropped unless it is all there is.
         seed: See `Corpus.draw`.
         epoch: See `Corpus.draw`.
+        rank: Which process of `ranks` this is: it gets its share of every batch's pairs, in order.
+        ranks: How many processes train together; see `soundseek.learn.distributed`.
+        reword: Other words for a sentence; needs `tokenize`.
     """
 
     def __init__(
@@ -210,6 +222,9 @@ class EpochBatches:
         batch_size: int,
         seed: int,
         epoch: int,
+        rank: int = 0,
+        ranks: int = 1,
+        reword: Reword | None = None,
     ) -> None:
         self._examples = (*corpus.clips, *corpus.mixtures)
         self._texts = list(corpus.texts)
@@ -219,15 +234,20 @@ class EpochBatches:
         self._features = features
         self._tokenize = tokenize
         self._batch_size = batch_size
+        self._seeds = (seed, epoch)
+        self._rank, self._ranks = rank, ranks
+        self._reword = reword
 
     def __len__(self) -> int:
         return max(1, len(self._pairs.texts) // self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         for number in range(len(self)):
-            yield self._batch(slice(number * self._batch_size, (number + 1) * self._batch_size))
+            first = number * self._batch_size
+            rows = np.arange(first, min(first + self._batch_size, len(self._pairs.texts)))
+            yield self._batch(np.array_split(rows, self._ranks)[self._rank])
 
-    def _batch(self, rows: slice) -> Batch:
+    def _batch(self, rows: Integers) -> Batch:
         examples, texts = self._pairs.examples[rows], self._pairs.texts[rows]
         sounds = (
             self._examples[example].sounds[version]
@@ -237,9 +257,15 @@ class EpochBatches:
         meanings = self._features[torch.from_numpy(texts)]
         sentences, token_mask = meanings, None
         if self._tokenize:
-            sentences, token_mask = self._tokenize([self._texts[text] for text in texts])
+            sentences, token_mask = self._tokenize([self._sentence(row) for row in rows])
         ids = (torch.from_numpy(numbers) for numbers in (examples, texts))
         return Batch(frames, frame_mask, sentences, token_mask, meanings, *ids)
+
+    def _sentence(self, row: int) -> str:
+        sentence: str = self._texts[int(self._pairs.texts[row])]
+        if self._reword is None:
+            return sentence
+        return self._reword(sentence, np.random.default_rng([*self._seeds, int(row)]))
 
 
 def pad(clips: Sequence[npt.NDArray[Any]]) -> tuple[Tensor, Tensor]:

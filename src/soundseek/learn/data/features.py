@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol, cast
@@ -24,7 +25,7 @@ from soundseek.audio.logmel import LogMel
 from soundseek.errors import DataError, DecodeError
 from soundseek.learn.data.sounds import Sound, render
 from soundseek.learn.encoders import Trunk, build_trunk, split_trunk, weights_digest
-from soundseek.learn.encoders.bert import BertText
+from soundseek.learn.encoders.text import TextTower
 
 Half = npt.NDArray[np.float16]
 Report = Callable[[str, int, int], None]
@@ -179,19 +180,27 @@ def cache_directory() -> Path:
 
 
 def frame_store(
-    trunk: Trunk, name: str, weights: Path, directory: Path | None = None, *, trained_blocks: int = 0
+    trunk: Trunk,
+    name: str,
+    weights: Path,
+    directory: Path | None = None,
+    *,
+    options: Mapping[str, Any] | None = None,
+    trained_blocks: int = 0,
 ) -> FeatureStore:
-    """The store of a trunk's frames; another trunk, or other weights, has another store.
+    """The store of a trunk's frames; another trunk, other options or other weights have another store.
 
     Where the last layers are trained, `trunk` is what comes before them, and the store is one of its own.
     """
     folder = f"{name}-{weights_digest(weights)}-{trunk.width}-r{_FRAMES_REVISION}"
+    if options:
+        folder += f"-{hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]}"
     if trained_blocks:
         folder += f"-before-last-{trained_blocks}"
     return FeatureStore((directory or cache_directory()) / "frames" / folder, trunk.width)
 
 
-def text_store(text: BertText, directory: Path | None = None) -> FeatureStore:
+def text_store(text: TextTower, directory: Path | None = None) -> FeatureStore:
     """The store of a text tower's features."""
     return FeatureStore((directory or cache_directory()) / "text" / text.digest, text.width)
 
@@ -207,6 +216,7 @@ def extract_frames(
     name: str,
     weights: Path,
     *,
+    options: Mapping[str, Any] | None = None,
     trained_blocks: int = 0,
     workers: int = 2,
     report: Report | None = None,
@@ -218,6 +228,7 @@ def extract_frames(
         store: Where the frames go.
         name: The trunk's name.
         weights: The trunk's weights.
+        options: The recipe's `audio.trunk_options`.
         trained_blocks: How many of its last layers are left out.
         workers: Processes, one thread each; 0 works in this one.
         report: Called after each sound.
@@ -233,7 +244,8 @@ def extract_frames(
     wanted = store.missing(keys)
     if not wanted:
         return keys
-    frames = _Embedded([by_key[key] for key in wanted], name, weights, trained_blocks)
+    build = partial(_frozen_part, name, weights, dict(options or {}), trained_blocks)
+    frames = _Embedded([by_key[key] for key in wanted], build)
     # A DataLoader only for its workers: each ends by itself when this process is killed.
     workers = min(workers, len(wanted))
     loader: DataLoader[Any] = DataLoader(
@@ -268,14 +280,17 @@ def one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
+def _frozen_part(name: str, weights: Path, options: Mapping[str, Any], trained_blocks: int) -> Trunk:
+    body, _ = split_trunk(build_trunk(name, weights, options), trained_blocks)
+    return body
+
+
 class _Embedded(Dataset[Any]):
     """Frames `(time, width)` float16 of each sound, or the reason why there are none."""
 
-    def __init__(self, sounds: Sequence[Sound], name: str, weights: Path, trained_blocks: int) -> None:
+    def __init__(self, sounds: Sequence[Sound], build: Callable[[], Trunk]) -> None:
         self.sounds = sounds
-        self.name = name
-        self.weights = weights
-        self.trained_blocks = trained_blocks
+        self.build = build
         self._trunk: Trunk | None = None
 
     def __len__(self) -> int:
@@ -283,7 +298,7 @@ class _Embedded(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Half | str:
         if self._trunk is None:  # each worker loads its own: nothing is shared between processes
-            self._trunk, _ = split_trunk(build_trunk(self.name, self.weights), self.trained_blocks)
+            self._trunk = self.build()
             self._log_mel = LogMel(self._trunk.front_end)
         try:
             return embed_sound(self.sounds[index], self._trunk, self._log_mel)
@@ -306,7 +321,7 @@ def embed_sound(sound: Sound, trunk: Trunk, log_mel: LogMel) -> Half:
 def extract_texts(
     texts: Sequence[str],
     store: FeatureStore,
-    text: BertText,
+    text: TextTower,
     *,
     batch_size: int = 64,
     report: Report | None = None,
@@ -333,7 +348,7 @@ def extract_texts(
 
 
 def _same_length(
-    keys: Sequence[str], texts: dict[str, str], tower: BertText, batch_size: int
+    keys: Sequence[str], texts: dict[str, str], tower: TextTower, batch_size: int
 ) -> Iterator[list[str]]:
     groups: dict[int, list[str]] = {}
     for start in range(0, len(keys), 4096):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Literal, NamedTuple
@@ -16,14 +16,12 @@ from torch.utils.data import Dataset
 
 from soundseek.audio.logmel import FrontEndConfig, LogMel
 from soundseek.learn.augment import join_captions, random_gain
-from soundseek.learn.data.batches import Corpus, Example, Pairs, pad
+from soundseek.learn.data.batches import Corpus, Example, Pairs, Reword, pad
 from soundseek.learn.data.decoded import ClipWaveforms, clip_log_mel
 from soundseek.learn.data.sounds import Sound, render
 from soundseek.learn.recipe_sections import AudioConfig, DataConfig
 
 Float = npt.NDArray[np.float32]
-Reword = Callable[[str, np.random.Generator], str]
-"""From a sentence to other words for it, by a generator that is a function of seed, epoch and pair."""
 
 _REVISION = 1  # part of every pair's seed: raise it when the same pair would sound or read differently
 

@@ -1,18 +1,20 @@
-"""From a recipe and a data directory to cached features: everything that training reads."""
+"""From a recipe and a data directory to everything that training reads: cached features, or sounds for a live trunk."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from soundseek.errors import RecipeError
-from soundseek.learn.data.batches import Corpus, plan_clips, plan_mixtures
+from soundseek.errors import DataError, RecipeError, UsageError
+from soundseek.learn.data.batches import Batch, Corpus, EpochBatches, plan_clips, plan_mixtures
 from soundseek.learn.data.clotho import Clip, read_split
 from soundseek.learn.data.features import (
     FeatureStore,
@@ -26,14 +28,26 @@ from soundseek.learn.data.features import (
     frame_store,
     text_store,
 )
+from soundseek.learn.data.layout import splits_of
+from soundseek.learn.data.live import LiveBatches, LiveFrames, open_waveforms
 from soundseek.learn.data.sounds import Sound
 from soundseek.learn.data.wording import cached_nearest, read_sentences, unique
-from soundseek.learn.encoders import build_text, build_trunk, split_trunk
-from soundseek.learn.encoders.bert import MINILM, BertText
+from soundseek.learn.encoders import build_text, split_trunk
+from soundseek.learn.encoders.bert import MINILM
+from soundseek.learn.encoders.text import TextTower
 from soundseek.learn.recipe import Recipe
-from soundseek.learn.recipe_sections import AudioConfig, ListenerCaptions
+from soundseek.learn.recipe_sections import ListenerCaptions
+from soundseek.learn.towers import build_recipe_trunk
 
 _LISTENER_TOKENS = 64
+
+
+class Batches(Protocol):
+    """The batches of one epoch."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Batch]: ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +58,7 @@ class SplitFeatures:
         store: The trunk's frames, or what enters its trained layers.
         keys: Each clip's key in `store`.
         captions: All captions of all clips.
-        features: `(caption, width)` of the frozen text tower.
+        features: `(caption, width)` of the frozen text tower; without rows where the tower is trained.
         relevant: `(caption,)` number of each caption's clip.
     """
 
@@ -61,38 +75,51 @@ class TrainingData:
 
     Attributes:
         corpus: What to draw pairs from.
-        keys: Each sound's key in `store`.
-        store: The trunk's frames, or their means where the model has no attention; what enters the trunk's
-            last layers where these are trained.
+        batches: Epoch -> its batches: of the trunk's frames, of their means where these are enough, or of log-mels
+            where the whole trunk is trained.
         statistics: Mean and standard deviation `(width,)` of the trunk's frames, as it was published, of the
-            clips as they are.
-        features: `(text, width)` of the frozen text tower, by the corpus' numbers.
-        validation: Chooses the epoch.
+            clips as they are; None unless the recipe standardises.
+        validation: Chooses the epoch; None keeps the last.
     """
 
     corpus: Corpus
-    keys: Mapping[Sound, str]
-    store: Frames
-    statistics: tuple[Tensor, Tensor]
-    features: Tensor
-    validation: SplitFeatures
+    batches: Callable[[int], Batches]
+    statistics: tuple[Tensor, Tensor] | None
+    validation: SplitFeatures | None
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of every batch one of several processes gets.
+
+    Attributes:
+        rank: The process' number, from 0.
+        ranks: How many there are.
+    """
+
+    rank: int = 0
+    ranks: int = 1
 
 
 def prepare(
     recipe: Recipe,
     data: Path,
-    text: BertText,
+    text: TextTower,
+    trunk: nn.Module,
     *,
-    tail: nn.Module | None = None,
+    data_sets: Sequence[Path] = (),
+    share: Share = Share(),
     report: Report | None = None,
 ) -> TrainingData:
-    """Run the frozen towers over whatever the cache lacks.
+    """Run the frozen towers over whatever the cache lacks; decode what a live trunk is to hear.
 
     Args:
         recipe: What to train.
-        data: A directory in Clotho's layout.
+        data: A directory in Clotho's layout; the split that chooses the epoch is always its own.
         text: The recipe's text tower, as published.
-        tail: The trunk's last layers, as published, where the recipe trains them.
+        trunk: The recipe's trunk, as training finds it.
+        data_sets: Directories to learn from, each from those of the training splits that it has; none = `data`.
+        share: Of every batch.
         report: Called as the work goes on.
 
     Raises:
@@ -102,66 +129,177 @@ def prepare(
     config = recipe.data
     if config.validation_split in config.train_splits:
         raise RecipeError(f"data.validation_split {config.validation_split!r} is one of data.train_splits")
-    clips = [clip for split in config.train_splits for clip in read_split(data, split)]
-    examples = plan_clips(clips, config, recipe.seed)
-    mixtures = plan_mixtures(clips, config, recipe.seed)
-    store = open_store(recipe.audio)
-    sounds = [sound for example in (*examples, *mixtures) for sound in example.sounds]
-    keys = _extract(sounds, store, recipe, report)
+    clips = _training_clips(data, data_sets, config.train_splits)
+    corpus = _plan(clips, recipe, report)
+    features = torch.zeros(len(corpus.texts), 1)  # no row is looked at where nothing below asks for them
+    if _needs_features(recipe):
+        features = torch.from_numpy(extract_texts(list(corpus.texts), text_store(text), text, report=report))
+    shared = _Shared(corpus, features, text, share)
+    store = open_store(recipe)
+    if isinstance(store, LiveFrames):
+        frames: Frames = store
+        batches, statistics = _live(recipe, trunk, shared, report), None
+    else:
+        batches, frames, statistics = _cached(recipe, trunk, store, shared, report)
+    validation = None
+    if config.validation_split:
+        split = read_split(data, config.validation_split)
+        found = split_features(split, recipe, text, store, report=report)
+        validation = replace(found, store=frames)
+    return TrainingData(corpus, batches, statistics, validation)
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What cached and live batches are both made of."""
+
+    corpus: Corpus
+    features: Tensor
+    text: TextTower
+    share: Share
+
+    def options(self, recipe: Recipe) -> dict[str, Any]:
+        """Arguments that `EpochBatches` and `LiveBatches` have in common."""
+        return {
+            "features": self.features,
+            "tokenize": self.text.tokenize if recipe.text.is_live else None,
+            "batch_size": recipe.training.batch_size,
+            "seed": recipe.seed,
+            "rank": self.share.rank,
+            "ranks": self.share.ranks,
+        }
+
+
+def _live(recipe: Recipe, trunk: Any, shared: _Shared, report: Report | None) -> Callable[[int], Batches]:
+    """Epoch -> its batches of log-mels."""
+    parts = [part for sound in shared.corpus.sounds() for part in sound.parts]
+    waveforms = open_waveforms(parts, trunk.front_end.sample_rate_hz, report=report)
+    batches = LiveBatches(
+        shared.corpus,
+        recipe.data,
+        recipe.audio,
+        waveforms=waveforms,
+        front_end=trunk.front_end,
+        min_frames=trunk.min_frames,
+        workers=recipe.training.workers,
+        **shared.options(recipe),
+    )
+    return batches.for_epoch
+
+
+def _cached(
+    recipe: Recipe, trunk: nn.Module, store: FeatureStore, shared: _Shared, report: Report | None
+) -> tuple[Callable[[int], Batches], Frames, tuple[Tensor, Tensor] | None]:
+    """Epoch -> its batches of what the frozen part of the trunk gives; what they take; statistics if needed."""
+    sounds = shared.corpus.sounds()
+    keys = dict(zip(sounds, sound_keys(sounds, store, recipe, report=report), strict=True))
+    _, tail = split_trunk(trunk, recipe.audio.trained_blocks)
+    # Trained layers see every frame's neighbours, and a maximum every frame; else the mean is enough.
+    only_means = tail is None and recipe.audio.attention == "none" and recipe.audio.pooling == "mean"
+    frames: Frames = MeanFrames(store) if only_means else store
+    statistics = None
+    if recipe.audio.standardise:
+        plain = [keys[example.sounds[0]] for example in shared.corpus.clips]
+        statistics = frame_statistics(store if tail is None else TailFrames(store, tail), plain)
+    batches = partial(
+        EpochBatches, shared.corpus, recipe.data, keys=keys, store=frames, **shared.options(recipe)
+    )
+    return lambda epoch: batches(epoch=epoch), frames, statistics
+
+
+def _training_clips(data: Path, data_sets: Sequence[Path], splits: Sequence[str]) -> list[Clip]:
+    if not data_sets:
+        return [clip for split in splits for clip in read_split(data, split)]
+    clips = []
+    for data_set in data_sets:
+        own = [split for split in splits if split in splits_of(data / data_set)]
+        if not own:
+            raise DataError(f"{data / data_set} has none of the splits to learn from: {', '.join(splits)}")
+        clips += [clip for split in own for clip in read_split(data / data_set, split)]
+    return clips
+
+
+def _plan(clips: Sequence[Clip], recipe: Recipe, report: Report | None) -> Corpus:
+    examples = plan_clips(clips, recipe.data, recipe.seed)
+    mixtures = plan_mixtures(clips, recipe.data, recipe.seed)
     texts = unique([caption for example in (*examples, *mixtures) for caption in example.captions])
     substitutes: dict[int, tuple[int, ...]] = {}
-    if config.listener_captions:
-        texts, substitutes = _add_listeners(texts, config.listener_captions, report)
-    features = extract_texts(list(texts), text_store(text), text, report=report)
-    validation = split_features(read_split(data, config.validation_split), recipe, text, store, report=report)
-    # Trained layers see every frame's neighbours; without them and without attention the mean is enough.
-    frames: Frames = MeanFrames(store) if tail is None and recipe.audio.attention == "none" else store
-    plain = [example.sounds[0].key() for example in examples]
-    return TrainingData(
-        corpus=Corpus(examples, mixtures, texts, substitutes),
-        keys=dict(zip(sounds, keys, strict=True)),
-        store=frames,
-        statistics=frame_statistics(store if tail is None else TailFrames(store, tail), plain),
-        features=torch.from_numpy(features),
-        validation=replace(validation, store=frames),
-    )
+    if recipe.data.listener_captions:
+        texts, substitutes = _add_listeners(texts, recipe.data.listener_captions, report)
+    return Corpus(examples, mixtures, texts, substitutes)
 
 
-def open_store(audio: AudioConfig) -> FeatureStore:
+def _needs_features(recipe: Recipe) -> bool:
+    """Whether anything asks for what the frozen text tower makes of the training captions."""
+    by_cosine = recipe.loss.name == "supervised-contrastive" and recipe.loss.caption_similarity > 0
+    return not recipe.text.is_live or recipe.loss.same_meaning_cosine is not None or by_cosine
+
+
+def open_store(recipe: Recipe) -> FeatureStore | LiveFrames:
     """The store of the frames of a recipe's trunk, or of what enters its trained layers."""
-    body, _ = split_trunk(build_trunk(audio.trunk, audio.weights), audio.trained_blocks)
+    audio = recipe.audio
+    trunk: Any = build_recipe_trunk(recipe)
+    if audio.is_live:
+        return LiveFrames(trunk.front_end, trunk.min_frames)
+    body, _ = split_trunk(trunk, audio.trained_blocks)
     assert audio.weights is not None  # build_trunk has refused it
-    return frame_store(body, audio.trunk, audio.weights, trained_blocks=audio.trained_blocks)
+    assert audio.trained_blocks != "all"
+    return frame_store(
+        body, audio.trunk, audio.weights, options=audio.trunk_options, trained_blocks=audio.trained_blocks
+    )
 
 
 def split_features(
     clips: Sequence[Clip],
     recipe: Recipe,
-    text: BertText,
-    store: FeatureStore,
+    text: TextTower,
+    store: FeatureStore | LiveFrames,
     *,
     report: Report | None = None,
 ) -> SplitFeatures:
     """The features of some clips as they are, and of all their captions."""
-    keys = clip_keys([clip.path for clip in clips], store, recipe, report=report)
+    keys = sound_keys([Sound("clip", (clip.path,)) for clip in clips], store, recipe, report=report)
     captions = [caption for clip in clips for caption in clip.captions]
-    features = extract_texts(captions, text_store(text), text, report=report)
+    features = torch.zeros(0, text.width)
+    if not recipe.text.is_live:
+        features = torch.from_numpy(extract_texts(captions, text_store(text), text, report=report))
     relevant = np.repeat(np.arange(len(clips)), [len(clip.captions) for clip in clips])
-    return SplitFeatures(store, keys, captions, torch.from_numpy(features), relevant)
-
-
-def clip_keys(
-    paths: Sequence[Path], store: FeatureStore, recipe: Recipe, *, report: Report | None = None
-) -> list[str]:
-    """The key of each file, as it is, in `store`; frames that were not there are computed."""
-    return sound_keys([Sound("clip", (path,)) for path in paths], store, recipe, report=report)
+    return SplitFeatures(store, keys, captions, features, relevant)
 
 
 def sound_keys(
-    sounds: Sequence[Sound], store: FeatureStore, recipe: Recipe, *, report: Report | None = None
+    sounds: Sequence[Sound],
+    store: FeatureStore | LiveFrames,
+    recipe: Recipe,
+    *,
+    report: Report | None = None,
 ) -> list[str]:
-    """The key of each sound, a clip or a mixture, in `store`; frames that were not there are computed."""
-    return _extract(sounds, store, recipe, report)
+    """The key of each sound, a clip or a mixture, in `store`; frames that were not there are computed.
+
+    Raises:
+        DataError: A sound that cannot be decoded.
+        UsageError: A mixture for a trunk that is trained as a whole, which hears files only.
+    """
+    if isinstance(store, LiveFrames):
+        made = [sound for sound in sounds if sound.kind != "clip" or sound.degraded]
+        if made:
+            raise UsageError(
+                f"{len(made)} of the sounds are mixtures or degraded, and a run with audio.trained_blocks = all embeds "
+                "files as they are"
+            )
+        return [str(sound.parts[0]) for sound in sounds]
+    audio = recipe.audio
+    assert audio.weights is not None and audio.trained_blocks != "all"
+    return extract_frames(
+        sounds,
+        store,
+        audio.trunk,
+        audio.weights,
+        options=audio.trunk_options,
+        trained_blocks=audio.trained_blocks,
+        workers=recipe.training.extraction_workers,
+        report=report,
+    )
 
 
 def frame_statistics(store: Frames, keys: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -175,22 +313,6 @@ def frame_statistics(store: Frames, keys: Sequence[str]) -> tuple[Tensor, Tensor
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
     return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
-
-
-def _extract(
-    sounds: Sequence[Sound], store: FeatureStore, recipe: Recipe, report: Report | None
-) -> list[str]:
-    audio = recipe.audio
-    assert audio.weights is not None
-    return extract_frames(
-        sounds,
-        store,
-        audio.trunk,
-        audio.weights,
-        trained_blocks=audio.trained_blocks,
-        workers=recipe.training.extraction_workers,
-        report=report,
-    )
 
 
 def _add_listeners(

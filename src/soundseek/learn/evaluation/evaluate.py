@@ -102,7 +102,7 @@ class RunEmbedder:
 
     def embed_sounds(self, sounds: Sequence[Sound]) -> Float:
         """`(len(sounds), dim)`, unit norm, of clips, their degraded versions and mixtures."""
-        store = open_store(self._recipe.audio)
+        store = open_store(self._recipe)
         keys = sound_keys(sounds, store, self._recipe, report=self._report)
         return embed_clips(self._model, store, keys).numpy()
 
