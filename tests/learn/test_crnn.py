@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from tones import write_tone
 from torch import Tensor, nn
 from torch.nn import functional
+from toy_model import DIM, make_toy_model
 
-from soundseek.audio.logmel import PANNS_FRONT_END
+from soundseek.audio.decode import read_audio
+from soundseek.audio.logmel import PANNS_FRONT_END, LogMel
 from soundseek.errors import ModelError
 from soundseek.learn.dual_encoder import DualEncoder
-from soundseek.learn.encoders.crnn import CRNNConfig, CRNNTrunk, lp_pool, upsample
+from soundseek.learn.encoders.crnn import CRNN_FRONT_END, CRNNConfig, CRNNTrunk, lp_pool, upsample
 from soundseek.learn.export import export_audio
+from soundseek.model.card import AudioTowerConfig, ModelCard
+from soundseek.model.embedder import Model
 
 TOY = CRNNConfig(widths=(2, 4, 4, 4, 4), width=6, front_end=PANNS_FRONT_END)
 
@@ -135,13 +141,42 @@ def test_two_steps_become_four_frames() -> None:
     assert upsample(steps, step_mask, frame_mask).flatten().tolist() == [0.0, 1.0, 3.0, 4.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("upsampling", ["linear", "none"])
-def test_onnx_runtime_gives_the_same_frames_at_any_length(upsampling: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[DualEncoder, Path]:
+    """A dual encoder with a small CRNN on the baseline's front end, and its model directory."""
     torch.manual_seed(0)
-    trunk = trained_norms(CRNNTrunk(TOY.model_copy(update={"upsampling": upsampling})))
-    model = DualEncoder(dim=3, audio_width=6, text_width=4, trunk=trunk).eval()
-    parity = export_audio(model, tmp_path / "audio.onnx")  # 4, 1000 and 1777 log-mel frames
+    trunk = trained_norms(CRNNTrunk(TOY.model_copy(update={"front_end": CRNN_FRONT_END})))
+    model = DualEncoder(dim=DIM, audio_width=6, text_width=4, trunk=trunk).eval()
+    directory = make_toy_model(tmp_path_factory.mktemp("toy"), scope="clip")
+    parity = export_audio(model, directory / "audio.onnx")  # of 4, 1000 and 1777 log-mel frames
     assert parity["audio"] > 0.9999
+    audio = AudioTowerConfig(frame_hop=1, scope="clip", context_frames=0, min_frames=4)
+    card = ModelCard.read(directory).model_copy(update={"front_end": trunk.front_end, "audio": audio})
+    card.write(directory)
+    return model, directory
+
+
+# Of 50 ms there are 3 log-mel frames, one less than the trunk needs.
+@pytest.mark.parametrize("duration_s", [0.05, 4.0])
+@torch.no_grad()
+def test_the_searching_half_hears_what_the_learning_half_hears(
+    exported: tuple[DualEncoder, Path], duration_s: float, tmp_path: Path
+) -> None:
+    model, directory = exported
+    write_tone(tmp_path / "tone.wav", frequency_hz=440, duration_s=duration_s)
+    front_end = LogMel(CRNN_FRONT_END)
+    log_mel = front_end(read_audio(tmp_path / "tone.wav", sample_rate_hz=44_100))
+    silence = front_end(np.zeros(2048, np.float32))[:1]
+    log_mel = np.concatenate([log_mel, *[silence] * (4 - len(log_mel))])
+    expected = model.encode_log_mel(torch.from_numpy(log_mel)[None])[0].numpy()
+    assert Model(directory).embed_audio([tmp_path / "tone.wav"])[0] @ expected > 0.9999
+
+
+def test_onnx_runtime_gives_the_same_steps_without_upsampling(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    trunk = trained_norms(CRNNTrunk(TOY.model_copy(update={"upsampling": "none"})))
+    model = DualEncoder(dim=3, audio_width=6, text_width=4, trunk=trunk).eval()
+    assert export_audio(model, tmp_path / "audio.onnx")["audio"] > 0.9999
 
 
 def test_a_memorisable_batch_is_learned() -> None:

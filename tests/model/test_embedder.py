@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from toy_model import DIM, make_toy_model
 
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import DecodeError, ModelError
-from soundseek.model.card import TEXT_FILE, ModelCard
+from soundseek.model.card import TEXT_FILE, TOKENIZER_FILE, ModelCard
 from soundseek.model.embedder import Model, unit
 
 RATE = 32_000
@@ -97,6 +98,20 @@ def test_a_sentence_has_the_same_vector_alone_and_among_others(model: Model) -> 
     for text, vector in zip(texts, together, strict=True):
         np.testing.assert_allclose(model.embed_text([text])[0], vector, atol=1e-6)
     assert model.embed_text([]).shape == (0, DIM)
+
+
+def test_a_sentence_of_unknown_words_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    directory = make_toy_model(tmp_path / "toy")
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "dog": 2}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 1)])
+    tokenizer.save(str(directory / TOKENIZER_FILE))
+    with caplog.at_level("WARNING", logger="soundseek"):
+        vectors = Model(directory).embed_text(["dog", "a dog", "", "yeti howls"])
+    assert [record.getMessage() for record in caplog.records] == [
+        "the model toy knows no word of 'yeti howls': what it finds for it means nothing"
+    ]
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
 
 
 def test_whole_files_get_one_unit_vector_each(model: Model, long_file: Path) -> None:

@@ -271,6 +271,8 @@ def _update_gate_first(gru: nn.GRU, name: str) -> Tensor:
     """
     both = []
     for direction in ("", "_reverse"):
-        reset, update, new = getattr(gru, name + direction).chunk(3)
+        # Slices, not chunks: the exporter folds them into constants.
+        gates: Tensor = getattr(gru, name + direction)
+        reset, update, new = (gates[gate * gru.hidden_size : (gate + 1) * gru.hidden_size] for gate in range(3))
         both.append(torch.cat([update, reset, new]))
     return torch.stack(both)
