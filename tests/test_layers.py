@@ -64,6 +64,7 @@ ONLY_LEARNING = {
     "onnx",
     "matplotlib",
     "gensim",
+    "sklearn",
 }
 ONLY_COMMAND_LINE = {"typer", "rich"}
 

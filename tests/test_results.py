@@ -1,0 +1,198 @@
+"""The page of results is what was measured; the examples are chosen by rule; the paper's question has six recipes."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from tones import write_tone
+
+from soundseek.audio.logmel import FrontEndConfig
+from soundseek.learn.data.clotho import Clip
+from soundseek.learn.evaluation.answers import Answers
+from soundseek.learn.evaluation.summary import FinishedRun
+from soundseek.learn.recipe import Recipe, load_recipe
+from soundseek.learn.recipe_values import differences
+
+ROOT = Path(__file__).parents[1]
+INTERVAL = {"value": 0.5, "low": 0.25, "high": 0.75}
+MACHINE = {"processor": "abacus", "cores": 2}
+
+
+def script(name: str) -> ModuleType:
+    spec = spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def results_page() -> ModuleType:
+    return script("results_page")
+
+
+@pytest.fixture(scope="module")
+def heard() -> ModuleType:
+    return script("heard")
+
+
+@pytest.fixture(scope="module")
+def papers_question() -> ModuleType:
+    return script("papers_question")
+
+
+def answers(ranks: list[int], own: list[int], margins: list[float] | None = None) -> Answers:
+    files = np.array([f"{number}.wav" for number in range(max(own) + 1)])
+    rank, owner = np.array(ranks), np.array(own)
+    captions = np.array([f"caption {number}" for number in range(len(ranks))])
+    top = np.where(rank == 1, owner, (owner + 1) % len(files))
+    return Answers(files, captions, owner, rank, top, np.array(margins or [0.0] * len(ranks)))
+
+
+def run(name: str, seed: int, ranks: list[int]) -> FinishedRun:
+    record = {"git": "abcdef0123", "best_epoch": 0}
+    return FinishedRun(
+        Recipe(name=name, seed=seed), answers(ranks, [0, 0, 1, 1]), [{"seconds": 1800.0}], record, {}
+    )
+
+
+def test_the_page_is_what_was_measured(results_page: ModuleType) -> None:
+    written = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert results_page.page(ROOT / "docs" / "results") == written
+
+
+def test_the_pictures_of_the_page_are_small() -> None:
+    sizes = [path.stat().st_size for path in (ROOT / "docs" / "results").rglob("*.png")]
+    assert sum(sizes) < 1_500_000
+
+
+def test_a_page_of_nothing_says_what_was_not_measured(results_page: ModuleType, tmp_path: Path) -> None:
+    page = results_page.page(tmp_path)
+    assert page.count("Not measured:") == page.count("\n## ") == 6
+    assert "|" not in page
+
+
+def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Path) -> None:
+    difference = {"difference": {"value": -0.034, "low": -0.056, "high": -0.011}, "p_value": 0.01}
+    plain = {
+        "name": "as is",
+        "says": "",
+        "changed": 0.0,
+        "mAP10": INTERVAL,
+        "R10": INTERVAL,
+        "difference": None,
+    }
+    noisy = {**plain, "name": "noise", "says": "white", "changed": 0.98, "difference": difference}
+    measured = {
+        "model": "toy",
+        "data": "sounds",
+        "split": "validation",
+        "machine": MACHINE,
+        "git": "abcdef0123",
+    }
+    direction = dict.fromkeys(("R1", "R5", "R10", "mAP10"), INTERVAL)
+    counts = {"num_clips": 4, "num_captions": 1234, "split": "validation"}
+    tried = {"says": "Things <tried>.", "columns": ["what", "mAP"], "rows": [["a|b", 0.25], ["c", None]]}
+    files: dict[str, Any] = {
+        "soundseek-plus": {**counts, "text_to_audio": direction, "audio_to_text": direction},
+        "distillation": {**tried, "chosen": 1},
+        "alignment": tried,
+        "robustness-toy": {**measured, "seed": 7, "rows": [plain, noisy]},
+    }
+    for name, content in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    page = results_page.page(tmp_path)
+    assert "| soundseek-plus | text to sound | 50.0 (25.0 to 75.0) |" in page
+    assert "| **c** |  |" in page and "| a\\|b | 0.25 |" in page
+    assert "| noise | 50.0 | -3.4 (-5.6 to -1.1) | 50.0 | 98 |" in page
+    assert "seed 7, commit abcdef0, abacus, 2 cores" in page
+    assert page.count("Not measured:") == 2
+
+
+def test_the_successes_and_failures_are_spread_over_all_there_are(heard: ModuleType) -> None:
+    # Twenty sounds found, the surest first; then twenty missed, the last place first.
+    ranks = [1] * 20 + [60 - number for number in range(20)]
+    margins = [1 - number / 40 for number in range(20)] + [-0.5] * 20
+    successes, failures = heard.choose(answers(ranks, list(range(40)), margins), count=10)
+    assert successes == list(range(1, 20, 2))
+    assert [ranks[query] for query in failures] == list(range(42, 61, 2))
+
+
+def test_a_sound_is_shown_once_and_few_are_all_shown(heard: ModuleType) -> None:
+    successes, failures = heard.choose(answers([1, 1, 1, 5, 10], [0, 0, 1, 2, 2]), count=10)
+    assert len(successes) == 2 and {0, 1} & set(successes) and 2 in successes
+    assert failures == []  # the fifth and the tenth place are neither
+
+
+def test_an_example_says_what_stood_first_and_has_a_small_picture(heard: ModuleType, tmp_path: Path) -> None:
+    for number in range(2):
+        write_tone(tmp_path / f"{number}.wav", frequency_hz=300 * (number + 1))
+    clips = [Clip(tmp_path / f"{number}.wav", (f"a tone {number}",)) for number in range(2)]
+    told = heard.example(answers([11, 1], [0, 1]), clips, 0, tmp_path, "x.png", FrontEndConfig())
+    assert (told["file"], told["top_file"], told["top_captions"]) == ("0.wav", "1.wav", ["a tone 1"])
+    assert told["picture"] == f"{tmp_path.name}/x.png"
+    png = (tmp_path / "x.png").read_bytes()
+    assert png.startswith(b"\x89PNG") and len(png) < 60_000
+
+
+def test_examples_stand_on_the_page_with_their_pictures(results_page: ModuleType, tmp_path: Path) -> None:
+    found = {"caption": "A [loud] dog|cat", "rank": 1, "captions": ["A [loud] dog|cat", "A pet"]}
+    missed = {"caption": "Rain", "rank": 12, "top_captions": ["Fire", "Flames", "Burning"]}
+    report = {
+        "model": "toy", "data": "sounds", "split": "validation", "rule": "By rule.", "num_captions": 9,
+        "num_successes": 3, "num_failures": 2, "successes": [{**found, "picture": "heard-toy/s 1.png"}],
+        "failures": [{**missed, "picture": "heard-toy/f.png"}],
+    }  # fmt: skip
+    (tmp_path / "heard-toy.json").write_text(json.dumps(report))
+    page = results_page.page(tmp_path)
+    assert "| A [loud] dog\\|cat | A pet | ![A (loud) dog\\|cat](results/heard-toy/s%201.png) |" in page
+    assert "| Rain | 12 | Fire<br>Flames | ![Rain](results/heard-toy/f.png) |" in page
+
+
+def test_the_six_recipes_differ_in_attention_and_loss_alone() -> None:
+    files = sorted((ROOT / "scripts" / "papers_question").glob("*-*.yaml"))
+    recipes = [load_recipe(str(file)) for file in files]
+    assert len(recipes) == 6
+    assert set(differences(recipes)) == {"name", "audio.attention", "loss.name"}
+    for file, recipe in zip(files, recipes, strict=True):
+        loss = "nt-xent" if recipe.loss.name == "nt-xent" else "supervised"
+        assert recipe.name == f"{recipe.audio.attention}-{loss}" == file.stem
+
+
+def test_the_answer_compares_with_no_attention_and_the_same_loss(
+    papers_question: ModuleType, results_page: ModuleType, tmp_path: Path
+) -> None:
+    places = {"none": [1, 1, 2, 2], "graph": [1, 1, 1, 1], "self": [2, 2, 2, 2]}
+    runs = [
+        run(f"{attention}-{loss}", seed, ranks if loss == "nt-xent" else [2, 2, 2, 2])
+        for seed in range(2)
+        for loss in ("nt-xent", "supervised")
+        for attention, ranks in places.items()
+    ]
+    asked = {
+        "data": "toys",
+        "split": "validation",
+        "trunk": "compact",
+        "weights": "w.safetensors",
+        "settings": [],
+    }
+    report = json.loads(json.dumps(papers_question.answer(runs, asked)))
+    by_name = {(each["attention"], each["loss"]): each for each in report["systems"]}
+    assert by_name["none", "nt-xent"]["against_none"] is None
+    assert by_name["graph", "nt-xent"]["against_none"]["R1"]["value"] == 0.5
+    assert by_name["graph", "supervised"]["against_none"]["R1"]["value"] == 0
+    metric = by_name["self", "nt-xent"]["metrics"]["mAP10"]
+    assert (metric["value"], metric["sd"], metric["seeds"]) == (0.5, 0.0, [0.5, 0.5])
+    assert (report["training_hours"], report["seeds"], report["commits"]) == (6.0, [0, 1], ["abcdef0123"])
+    assert papers_question.picture(report).startswith(b"\x89PNG")
+    (tmp_path / "papers-question-compact.json").write_text(json.dumps(report))
+    page = results_page.page(tmp_path)
+    assert re.search(r"\| graph \| NT-Xent \| 100\.0 ± 0\.0 \(100\.0 to 100\.0\)", page)
+    assert "(results/papers-question-compact.png)" in page
