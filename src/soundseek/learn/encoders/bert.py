@@ -32,6 +32,8 @@ def minilm_directory() -> Path:
 class BertText(TextTower):
     """BERT with its pooling. A sentence of L words gives L+2 tokens, [CLS] before and [SEP] after them.
 
+    MPNet and RoBERTa are read the same way (their marks are <s> and </s>); neither is given token types.
+
     Args:
         bert: A `transformers.BertModel` or its like: token ids and mask -> `last_hidden_state`.
         tokenizer: Its fast tokenizer.
@@ -70,7 +72,7 @@ class BertText(TextTower):
                 hub.
 
         Raises:
-            RecipeError: The tower is neither here nor to be had.
+            RecipeError: The tower is neither here nor to be had, or has no positions for that many tokens.
         """
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging as transformers_logging
@@ -88,6 +90,11 @@ class BertText(TextTower):
                 f"text.tower {tower!r} is neither a local directory nor to be had from the hub: {error}. "
                 "Offline: --set text.tower=minilm, or a directory with config.json and model.safetensors"
             ) from error
+        if max_tokens > _num_positions(bert):
+            raise RecipeError(
+                f"text.max_tokens = {max_tokens}, but {tower} has positions for {_num_positions(bert)}; "
+                f"--set text.max_tokens={_num_positions(bert)}"
+            )
         text = cls(bert, tokenizer, pooling=pooling, max_tokens=max_tokens, digest=_digest(bert))
         text.requires_grad_(False)
         return text.eval()
@@ -131,6 +138,13 @@ class BertText(TextTower):
         for parameter in parameters:
             parameter.requires_grad_(True)
         return parameters
+
+
+def _num_positions(bert: Any) -> int:
+    """How many tokens a tower can tell apart by place; MPNet and RoBERTa count from their padding's id plus one."""
+    table = bert.embeddings.position_embeddings
+    first = 0 if table.padding_idx is None else table.padding_idx + 1
+    return int(table.num_embeddings) - first
 
 
 def _digest(bert: nn.Module) -> str:
