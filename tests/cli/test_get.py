@@ -161,6 +161,6 @@ def test_a_damaged_offer_says_so(soundseek: Run, tmp_path: Path, monkeypatch: py
 
 def test_the_help_says_what_is_needed(soundseek: Run) -> None:
     told = " ".join(soundseek("models", "get", "--help").stdout.decode().split())
-    for part in ("--trunk", "--out", "--mirror", "--json", "soundseek[learn]"):
+    for part in ("--trunk", "--out", "--mirror", "--json", 'the extra "learn"'):
         assert part in told
     assert "soundseek models get NAME" in soundseek("models", "--help").stdout.decode()

@@ -55,7 +55,7 @@ def get(
     """Make a model that can be had: download its trunk from the publisher, join, export, check.
 
     Heads and scores come with soundseek, the trunk does not. A stopped download goes on where it was; the model
-    is in place only once its vectors are checked. Needs PyTorch: pip install "soundseek[learn]".
+    is in place only once its vectors are checked. Needs PyTorch: the extra "learn" of soundseek.
     """
     from soundseek.model.catalog import models_folder
     from soundseek.model.offers import offered_models
