@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from soundseek.cli.train import DataOption, FeatureProgress
 from soundseek.errors import UsageError
 
 if TYPE_CHECKING:
+    from soundseek.learn.evaluation.ensemble import EnsembleReport
     from soundseek.learn.evaluation.evaluate import Embedder, EvaluationReport
 
 _DIRECTIONS = {"text_to_audio": "caption to sound", "audio_to_text": "sound to captions"}
@@ -20,10 +22,12 @@ _METRICS = {"R1": "R@1", "R5": "R@5", "R10": "R@10", "mAP10": "mAP@10"}
 
 
 def evaluate(
-    model: Annotated[
-        str,
+    models: Annotated[
+        list[str],
         typer.Argument(
-            metavar="MODEL", help="A model's name or directory, or a run folder.", show_default=False
+            metavar="MODEL...",
+            help="A model's name or directory, or a run folder; several with --ensemble.",
+            show_default=False,
         ),
     ],
     data: DataOption,
@@ -33,13 +37,30 @@ def evaluate(
     record: Annotated[
         bool, typer.Option("--record", help="Write the scores into the model directory's card and README.")
     ] = False,
+    ensemble: Annotated[
+        bool,
+        typer.Option(
+            "--ensemble",
+            help="Add up the models' scores, with weights chosen on the validation split.",
+            show_default=False,
+        ),
+    ] = False,
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:
-    """Measure retrieval on captioned sounds, both directions: R@1, R@5, R@10, mAP@10, 95 % intervals."""
+    """Measure retrieval on captioned sounds, both directions: R@1, R@5, R@10, mAP@10, 95 % intervals.
+
+    With --ensemble, each model alone, all together, and whether together they beat the best of them.
+    """
+    output = choose_format(json=json, table=table)
+    if ensemble:
+        _evaluate_ensemble(models, data, split, record=record, output=output)
+        return
+    if len(models) > 1:
+        raise UsageError(f"{len(models)} models are evaluated together with --ensemble, or one at a time")
     from soundseek.learn.evaluation.evaluate import evaluate as measure
 
-    output = choose_format(json=json, table=table)
+    (model,) = models
     embedder = _embedder(model)
     directory = getattr(embedder, "directory", None)
     if record and directory is None:
@@ -55,6 +76,23 @@ def evaluate(
         _print_table(report)
 
 
+def _evaluate_ensemble(models: list[str], data: Path, split: str, *, record: bool, output: str) -> None:
+    from soundseek.learn.evaluation.ensemble import VALIDATION, evaluate_ensemble
+
+    if record:
+        raise UsageError("--record writes into one model's card; leave it away with --ensemble")
+    twice = sorted({model for model in models if models.count(model) > 1})
+    if twice:
+        raise UsageError(f"{twice[0]} is given twice; an ensemble needs different models")
+    if split == VALIDATION:
+        print(f"weights chosen on {split} flatter the ensemble there; ask another split", file=sys.stderr)
+    report = evaluate_ensemble({model: _embedder(model) for model in models}, data, split)
+    if output == "json":
+        write_json_lines([report.to_dict()])
+    else:
+        _print_ensemble(report)
+
+
 def _embedder(model: str) -> Embedder:
     from soundseek.learn.runs import is_run
 
@@ -66,6 +104,35 @@ def _embedder(model: str) -> Embedder:
     from soundseek.model.catalog import load_model
 
     return load_model(model)
+
+
+def _print_ensemble(report: EnsembleReport) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    whole = report.report
+    title = f"{whole.split}: {whole.num_captions:,} captions of {whole.num_clips:,} sounds; caption to sound"
+    rows = Table(box=SIMPLE_HEAD, header_style="bold", title=title, title_justify="left")
+    rows.add_column("%", style="bold", overflow="fold")
+    rows.add_column("weight", justify="right")
+    for name in _METRICS.values():
+        rows.add_column(name, justify="right", no_wrap=True)
+    systems = [(escape(each.name), f"{each.weight:.2f}", each.report) for each in report.members]
+    for name, weight, each in (*systems, ("together", "", whole)):
+        intervals = [getattr(each.text_to_audio, metric) for metric in _METRICS]
+        rows.add_row(name, weight, *(f"[cyan]{100 * found.value:.1f}[/]" for found in intervals))
+        rows.add_row(
+            "", "", *(f"[dim]{100 * found.low:.1f} to {100 * found.high:.1f}[/]" for found in intervals)
+        )
+    console().print(rows)
+    change = report.difference.difference
+    console().print(
+        f"together minus the best of them ({escape(report.best)}): mAP@10 {100 * change.value:+.1f} points,"
+        f" 95 % interval {100 * change.low:+.1f} to {100 * change.high:+.1f}, p = {report.difference.p_value:.3f};"
+        f" weights from {report.weights_from}",
+        soft_wrap=True,
+    )
 
 
 def _print_table(report: EvaluationReport) -> None:
