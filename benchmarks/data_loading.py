@@ -1,11 +1,16 @@
 """What it costs a trainer to have a clip's samples: decoded every time, or read from the memory-mapped cache.
 
-    python benchmarks/data_loading.py DIR [--clips 100] [--json FILE]
+    python benchmarks/data_loading.py DIR [--clips 100] [--workers 1 2] [--json FILE]
 
 DIR holds captioned sounds (see `soundseek data`). Each way reads the same clips in one shuffled order, in one
 process and one thread; the ways take turns, and each one's fastest pass counts. Everything lies in the page
 cache, and what is compared is processor time, which other work on the machine changes little; the disk comes
 on top of both.
+
+Then the whole of `LiveBatches`, as a trunk in the training loop is fed: crops, levels and mixtures as log-mels, clips a
+second of wall time for each number of workers, from the second epoch on. What a trainer waits at the start of each of
+its steps is measured with steps that take `1.25 / (clips a second)` a clip: a loader that keeps up makes it wait for
+almost nothing.
 """
 
 from __future__ import annotations
@@ -25,16 +30,22 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import soundfile
+import torch
 from machine import commit, machine
 
 from soundseek.audio.decode import read_audio
-from soundseek.audio.logmel import FrontEndConfig, LogMel
-from soundseek.learn.data.clotho import read_split
+from soundseek.audio.logmel import PANNS_FRONT_END, FrontEndConfig, LogMel
+from soundseek.learn.data.batches import Corpus, plan_clips
+from soundseek.learn.data.clotho import Clip, read_split
+from soundseek.learn.data.live import LiveBatches, open_waveforms
 from soundseek.learn.data.waveforms import WaveformCache
+from soundseek.learn.data.wording import unique
+from soundseek.learn.recipe_sections import AudioConfig, DataConfig
 
 RATE_HZ = 32_000  # CNN14's
 CROP_S = 10.0
 PASSES = 3
+BATCH = 20
 
 
 def main() -> None:
@@ -43,12 +54,17 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--split", default="development")
     parser.add_argument("--clips", type=int, default=100)
+    parser.add_argument(
+        "--workers", type=int, nargs="*", default=[1, 2], help="of LiveBatches, one case each"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    paths = [clip.path for clip in read_split(options.data, options.split)]
-    Random(0).shuffle(paths)
+    clips = read_split(options.data, options.split)
+    Random(0).shuffle(clips)
+    clips = clips[: options.clips]
     with tempfile.TemporaryDirectory() as temporary:
-        results = measure(paths[: options.clips], Path(temporary))
+        results = measure([clip.path for clip in clips], Path(temporary))
+        results |= live(clips, options.workers, Path(temporary))
     results = {"machine": machine(), "commit": commit(), "load_1min": os.getloadavg()[0], **results}
     for name, value in results.items():
         print(f"{name:34} {value:,.3f}" if isinstance(value, float) else f"{name:34} {value}")
@@ -89,6 +105,54 @@ def measure(paths: list[Path], folder: Path) -> dict[str, Any]:
         "cache_times_as_fast": fastest["decode_ms"] / fastest["cache_ms"],
         "cache_times_as_fast_as_wav": fastest["decode_wav_44100_ms"] / fastest["cache_ms"],
     }
+
+
+def live(clips: list[Clip], workers: list[int], folder: Path) -> dict[str, Any]:
+    """Clips a second from `LiveBatches`, and the share of its time that a trainer of nearly this speed waits."""
+    config, front_end = DataConfig(), PANNS_FRONT_END
+    audio = AudioConfig(trained_blocks="all", crop_s=CROP_S, gain_db=6, mix_share=0.25)
+    examples = plan_clips(clips, config, 0)
+    texts = unique([caption for example in examples for caption in example.captions])
+    waveforms = open_waveforms([clip.path for clip in clips], RATE_HZ, folder)
+    results: dict[str, Any] = {"live_batch": BATCH}
+    for count in workers:
+        batches = LiveBatches(
+            Corpus(examples, (), texts, {}),
+            config,
+            audio,
+            waveforms=waveforms,
+            front_end=front_end,
+            min_frames=32,
+            features=torch.zeros(len(texts), 1),
+            tokenize=lambda texts: (torch.zeros(len(texts), 1), torch.ones(len(texts), 1, dtype=torch.bool)),
+            batch_size=min(BATCH, len(clips)),
+            seed=0,
+            workers=count,
+        )
+        list(batches.for_epoch(0))  # the workers start
+        started = time.perf_counter()
+        heard = sum(len(batch.clip_ids) for epoch in range(1, 4) for batch in batches.for_epoch(epoch))
+        clips_per_s = heard / (time.perf_counter() - started)
+        results[f"live_{count}_workers_clips_per_s"] = clips_per_s
+        results[f"live_{count}_workers_waiting_share"] = waiting_share(batches, 1.25 / clips_per_s)
+    return results
+
+
+def waiting_share(batches: LiveBatches, step_s_a_clip: float) -> float:
+    """Time that a trainer spends waiting for batches, as a share of all; its first batch of an epoch is left out."""
+    waited = worked = 0.0
+    for epoch in range(4, 7):
+        upcoming = iter(batches.for_epoch(epoch))
+        next(upcoming)
+        while True:
+            step_s = BATCH * step_s_a_clip
+            time.sleep(step_s)  # what a GPU's step leaves to this process
+            started = time.perf_counter()
+            if next(upcoming, None) is None:
+                break
+            waited += time.perf_counter() - started
+            worked += step_s
+    return waited / (waited + worked) if worked else 0.0
 
 
 def timed(way: Callable[[int], object], count: int) -> float:
