@@ -26,7 +26,7 @@ from soundseek.errors import UsageError
 from soundseek.learn.encoders import build_trunk
 from soundseek.learn.evaluation.evaluate import evaluate
 from soundseek.learn.join import check, join, tensors_digest, with_trunk
-from soundseek.learn.model_card import record_scores
+from soundseek.learn.model_card import record_scores, write_readme
 from soundseek.learn.recipe import Recipe, load_recipe, save_recipe
 from soundseek.learn.runs import MODEL_FILE, RECIPE_FILE, read_record
 from soundseek.model.card import TEXT_FILE, ModelCard
@@ -84,10 +84,10 @@ def carry(
         save_probes(probe(Model(joined)), fresh / PROBES_FILE)
         offer = measured(offer, joined, heads, scores or {})
         offer.write(fresh)
-        if keep:
-            ModelCard.read(keep).model_copy(
-                update={"fingerprint": offer.fingerprint, "scores": offer.scores}
-            ).write(keep)
+        card = ModelCard.read(joined)
+        card = card.model_copy(update={"fingerprint": offer.fingerprint, "scores": offer.scores})
+        card.write(joined)
+        write_readme(joined, card)
         check(joined, fresh)
         offered.mkdir(parents=True, exist_ok=True)
         for name in (HEADS_FILE, HEADS_RECIPE_FILE, PROBES_FILE, OFFER_FILE):
