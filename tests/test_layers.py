@@ -21,7 +21,7 @@ LEARN_MAY_IMPORT = (
 LEARNING_COMMANDS = {
     f"cli/{name}.py"
     for name in (
-        "data", "recipes", "distill", "train", "evaluate", "robustness", "export", "score", "reproduce", "get"
+        "data", "recipes", "distill", "train", "tune", "evaluate", "robustness", "export", "score", "reproduce", "get"
     )
 }  # fmt: skip
 
@@ -35,7 +35,7 @@ LEARN_ROWS = (
     (
         "data", "mixtures", "teachers", "objective", "distill", "legs", "runs", "step", "training", "evaluation",
     ),
-    ("export", "quantize", "calibrate", "model_card", "reproduce", "join"),
+    ("export", "quantize", "calibrate", "model_card", "reproduce", "tune", "tune_plot", "join"),
 )  # fmt: skip
 
 # Each third party has one home; the learning half has its own door to those that it shares.
@@ -52,7 +52,8 @@ HOMES = {
     "gensim": {"learn/encoders/word_vectors.py"},
     "py7zr": {"learn/data/archives.py"},
     "sklearn": {"learn/evaluation/sound_map.py"},
-    "yaml": {"learn/recipe.py", "learn/recipe_values.py", "learn/data/convert.py"},
+    "optuna": {"learn/tune.py"},
+    "yaml": {"learn/recipe.py", "learn/recipe_values.py", "learn/tune.py", "learn/data/convert.py"},
 }
 ONLY_LEARNING = {
     "torch",

@@ -1,0 +1,70 @@
+"""`soundseek tune`: values of a recipe found by trying, chosen by the validation split."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from soundseek.cli.options import JsonOption
+from soundseek.cli.output import printable, write_json_lines
+from soundseek.cli.train import DataOption, FeatureProgress
+
+
+def tune(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A recipe's name, or a YAML file.", show_default=False)
+    ],
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", metavar="STUDY", help="The study's folder; made if missing.")],
+    trials: Annotated[
+        int, typer.Option("--trials", min=1, metavar="N", help="Trainings in all, earlier ones included.")
+    ] = 20,
+    space: Annotated[
+        Path | None,
+        typer.Option(
+            "--space",
+            metavar="FILE",
+            help="YAML that says what to try; default: tune/RECIPE.yaml beside the recipe.",
+            show_default=False,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Replace one value in every trial: training.epochs=5; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Train a recipe many times with other values, and find those with the best validation mAP@10.
+
+    STUDY gets a run folder for every trial, a picture, and the best values. After a stop, or for more trials,
+    give the same command. Then: soundseek train RECIPE --set ... with the values printed.
+    """
+    from soundseek.learn.tune import Listener, find_space, load_space
+    from soundseek.learn.tune import tune as run
+
+    listener = Listener(say=_say, features=FeatureProgress())
+    chosen = load_space(space or find_space(recipe))
+    result = run(recipe, chosen, data, out, num_trials=trials, settings=settings or [], listener=listener)
+    if json:
+        fields = {"trials": result.num_trials, "best_trial": result.best_trial, "mAP10": result.mAP10}
+        write_json_lines([{**fields, "set": list(result.settings)}])
+        return
+    for setting in result.settings:
+        print(f"--set {shlex.quote(setting)}")
+    _say(
+        f"best of {result.num_trials}: trial {result.best_trial + 1}, validation mAP10 {100 * result.mAP10:.1f} %;"
+        f" see {result.folder}"
+    )
+
+
+def _say(line: str) -> None:
+    print(printable(line), file=sys.stderr, flush=True)
