@@ -1,6 +1,6 @@
 """What a contrastive step of CNN14 takes in memory and time: the whole batch at once, or in chunks.
 
-    python benchmarks/chunked_memory.py [--batch 8] [--seconds 10] [--chunks 4 2 1] [--device cuda] [--json FILE]
+    python benchmarks/chunked_memory.py [--batch 8] [--seconds 5] [--chunks 4 2 1] [--device cuda] [--json FILE]
 
 Every case runs in a process of its own and reports its peak: of resident memory on a CPU, of allocated memory on a GPU;
 weights and their gradients (2 x 319 MB) are part of it and told apart. Weights are random and the norms frozen; dropout
@@ -41,7 +41,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--batch", type=int, default=8, help="clips")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each clip")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each clip")
     parser.add_argument(
         "--chunks", type=int, nargs="+", default=[4, 2, 1], help="clips a chunk, one case each"
     )
