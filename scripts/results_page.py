@@ -147,8 +147,9 @@ def question(reports: list[Report]) -> str:
             f"### On the frozen trunk {report['trunk']}",
             table(["attention", "loss", *METRICS.values(), "against none"], rows),
             f"![Every metric by attention and loss](results/{quote(picture)})",
-            f"Weights `{report['weights']}`, {len(report['seeds'])} seeds, {report['training_hours']} hours of "
-            f"training. {measured(report)}",
+            f"Weights `{report['weights']}`, seeds {', '.join(map(str, report['seeds']))}, settings "
+            f"`{' '.join(report['settings']) or 'none'}`, {report['training_hours']} hours of training. "
+            f"{measured(report)}",
         ]
     return joined(*parts)
 
