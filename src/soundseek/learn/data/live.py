@@ -20,10 +20,10 @@ from torch.utils.data import DataLoader
 
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import DataError, RecipeError
-from soundseek.learn.data.batches import Batch, Corpus
+from soundseek.learn.data.batches import Batch, Corpus, Reword
 from soundseek.learn.data.decoded import ClipWaveforms, LiveFrames, open_waveforms
 from soundseek.learn.data.features import one_thread_each
-from soundseek.learn.data.heard import Heard, HeardBatches, HeardConfig, Reword
+from soundseek.learn.data.heard import Heard, HeardBatches, HeardConfig
 from soundseek.learn.recipe_sections import AudioConfig, DataConfig
 
 __all__ = ["ClipWaveforms", "LiveBatches", "LiveEpoch", "LiveFrames", "Reword", "open_waveforms"]
