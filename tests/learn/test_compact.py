@@ -9,13 +9,28 @@ import torch
 from safetensors.torch import save_file
 
 from soundseek.errors import ModelError, RecipeError
-from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk, StageConfig
+from soundseek.learn.encoders.compact import (
+    CompactConfig,
+    CompactTrunk,
+    InvertedResidual,
+    LocalTags,
+    StageConfig,
+    TagsConfig,
+    TemporalConfig,
+)
+
+GROWN = CompactConfig(temporal=TemporalConfig(blocks=1), tags=TagsConfig(num_tags=3, window_frames=5))
 
 
-@pytest.fixture(scope="module")
-def trunk() -> CompactTrunk:
+@pytest.fixture(scope="module", params=[CompactConfig(), GROWN], ids=["plain", "grown"])
+def trunk(request: pytest.FixtureRequest) -> CompactTrunk:
     torch.manual_seed(0)
-    trunk = CompactTrunk()
+    trunk = CompactTrunk(request.param)
+    for module in trunk.modules():
+        if isinstance(module, InvertedResidual) and module.residual:
+            torch.nn.init.ones_(module.project_norm.weight)  # as if it had learnt something
+        if hasattr(module, "fold_norm"):
+            torch.nn.init.ones_(module.fold_norm.weight)
     for module in trunk.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.momentum = 1.0  # one pass gives norms that fit the activations, as training does
@@ -68,7 +83,7 @@ def test_a_divided_trunk_gives_the_frames_of_the_whole_one(trunk: CompactTrunk, 
     for frame_mask in (None, mask):
         maps, maps_mask = body(log_mel, frame_mask)
         frames, frames_mask = trunk(log_mel, frame_mask)
-        assert maps.shape == (2, 10, body.width) and body.width == 160 * 4
+        assert maps.shape == (2, 10, body.width)
         parts, parts_mask = tail(maps, maps_mask)
         real = frames_mask[..., None]
         assert torch.equal(parts * real, frames * real) and torch.equal(parts_mask, frames_mask)
@@ -87,22 +102,54 @@ def test_padded_maps_do_not_change_a_real_frame(trunk: CompactTrunk) -> None:
 def test_the_tail_keeps_its_batch_norm_and_shares_its_weights(trunk: CompactTrunk) -> None:
     _, tail = trunk.split(2)
     tail.train()
-    statistics = trunk.layers[-1].norm.running_mean.clone()
-    tail(torch.randn(2, 5, 640), torch.ones(2, 5, dtype=torch.bool))
-    assert torch.equal(trunk.layers[-1].norm.running_mean, statistics)
-    assert tail.layers[-1].conv.weight is trunk.layers[-1].conv.weight
+    before = {name: value.clone() for name, value in trunk.named_buffers()}
+    body, _ = trunk.split(2)
+    tail(torch.randn(2, 5, body.width), torch.ones(2, 5, dtype=torch.bool))
+    assert all(torch.equal(value, before[name]) for name, value in trunk.named_buffers())
+    assert tail.layers[-1] is trunk.layers[-1]
 
 
-@pytest.mark.parametrize("num_layers", [5, 12])
+@pytest.mark.parametrize("num_layers", [6, 12])
 def test_no_layer_that_strides_is_divided_off(trunk: CompactTrunk, num_layers: int) -> None:
-    with pytest.raises(RecipeError, match=rf"trained_blocks = {num_layers}, but at most 4 layers"):
+    most = 4 if trunk.tags is None else 5
+    with pytest.raises(RecipeError, match=rf"trained_blocks = {num_layers}, but at most {most} layers"):
         trunk.split(num_layers)
 
 
 def test_it_is_as_small_as_it_says_and_has_a_frame_every_320_ms(trunk: CompactTrunk) -> None:
-    assert 0.8e6 < sum(parameter.numel() for parameter in trunk.parameters()) < 1.1e6
+    least, most = (0.8e6, 1.1e6) if trunk.tags is None else (2.4e6, 2.8e6)
+    assert least < sum(parameter.numel() for parameter in trunk.parameters()) < most
     assert trunk.frame_hop * trunk.front_end.hop_s == pytest.approx(0.32)
     assert trunk(torch.zeros(1, 33, 128))[0].shape == (1, 2, trunk.width)
+
+
+@torch.no_grad()
+def test_a_grown_trunk_starts_where_the_smaller_one_stands() -> None:
+    torch.manual_seed(1)
+    stages = CompactConfig().stages
+    smaller = CompactTrunk()  # in training mode, where norms fit whatever comes
+    more = stages[3].model_copy(update={"blocks": 6})
+    larger = CompactTrunk(CompactConfig(stages=(*stages[:3], more), temporal=TemporalConfig()))
+    log_mel = torch.randn(1, 320, 128)
+    assert (larger(log_mel)[0] - smaller(log_mel)[0]).abs().max() > 1e-2
+    larger.grow_from(smaller)
+    torch.testing.assert_close(larger(log_mel)[0], smaller(log_mel)[0])
+    with pytest.raises(ValueError, match="has no place"):
+        smaller.grow_from(larger)
+
+
+@torch.no_grad()
+def test_a_tag_is_the_root_of_its_probability_in_the_mean_of_the_frames_around() -> None:
+    tags = LocalTags(2, TagsConfig(num_tags=1, hidden=1, window_frames=3, gain=3.0))
+    first, last = tags.classifier[0], tags.classifier[2]
+    first.weight.copy_(torch.tensor([[1.0, 0.0]]))
+    first.bias.fill_(10.0)  # hardswish(x) = x from 3 on
+    last.weight.fill_(1.0)
+    last.bias.fill_(-10.0)
+    features = torch.tensor([[[0.0, 9.0], [3.0, 9.0], [6.0, 9.0], [99.0, 9.0]]])
+    found = tags(features, torch.tensor([[True, True, True, False]]))[0, :3, 0]
+    means = torch.tensor([1.5, 3.0, 4.5])  # of two, three and two real frames
+    torch.testing.assert_close(found, 3 * means.sigmoid().sqrt())
 
 
 @torch.no_grad()

@@ -18,13 +18,21 @@ from soundseek.learn.distill import (
     METRICS,
     DistillConfig,
     Student,
+    Targets,
     Teacher,
     distill,
     distillation_loss,
     draw_batch,
     learning_rate_factor,
+    retrieval_loss,
 )
-from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk, StageConfig
+from soundseek.learn.encoders.compact import (
+    CompactConfig,
+    CompactTrunk,
+    StageConfig,
+    TagsConfig,
+    TemporalConfig,
+)
 from soundseek.learn.encoders.efficientat import EfficientATTrunk
 from soundseek.learn.mixtures import MelDamage
 
@@ -32,6 +40,7 @@ TINY = CompactConfig(
     stem_width=4,
     width=16,
     stages=tuple(StageConfig(width=8, expansion=1, kernel=3, stride=2, blocks=1) for _ in range(3)),
+    tags=TagsConfig(hidden=8),
 )
 
 
@@ -112,3 +121,53 @@ def test_two_processes_distil_and_an_ended_run_goes_on(
         for row in rows
         if row["tag_map"] == row["tag_map"]
     )
+
+
+def heads_run(folder: Path, weight: torch.Tensor) -> Path:
+    folder.mkdir()
+    state = {
+        "audio_projector.weight": weight,
+        "audio_projector.bias": torch.zeros(len(weight)),
+        "audio_mean": torch.zeros(weight.shape[1]),
+        "audio_scale": torch.full((weight.shape[1],), 2.0),
+    }
+    save_file(state, folder / "model.safetensors")
+    return folder
+
+
+def test_what_no_sentence_can_ask_for_costs_nothing_in_the_heads_space(
+    teacher_file: Path, tmp_path: Path
+) -> None:
+    heads = heads_run(tmp_path / "heads", torch.eye(384)[:2])  # two of the teacher's directions
+    teacher = Teacher(EfficientATTrunk.load(teacher_file), heads)
+
+    def pooled(*values: float) -> Targets:
+        row = torch.zeros(1, 384)
+        row[0, : len(values)] = torch.tensor(values)
+        return Targets(torch.zeros(1, 1, 384), row, torch.zeros(1, 527))
+
+    assert retrieval_loss(pooled(1, 0, 7), pooled(3, 0, -9), teacher).item() == pytest.approx(0, abs=1e-6)
+    assert retrieval_loss(pooled(0, 1), pooled(1, 0), teacher).item() == pytest.approx(1)
+
+
+def test_a_run_grows_from_a_smaller_one(teacher_file: Path, clips: Path, tmp_path: Path) -> None:
+    small = DistillConfig(hours=1 / 3600, processes=1, batch_s=6.0, trunk=TINY)
+    distill(teacher_file, clips, clips, tmp_path / "small", small)
+    heads = heads_run(tmp_path / "heads", torch.randn(4, 384))
+    larger = DistillConfig(
+        hours=1 / 3600,
+        processes=1,
+        batch_s=6.0,
+        learning_rate=1e-9,
+        trunk=TINY.model_copy(update={"temporal": TemporalConfig(blocks=1)}),
+        start=tmp_path / "small",
+        heads=heads,
+        retrieval_weight=1.0,
+    )
+    trunk = CompactTrunk.load(distill(teacher_file, clips, clips, tmp_path / "large", larger))
+    start = CompactTrunk.load(tmp_path / "small" / "trunk.safetensors")
+    assert trunk.config == larger.trunk
+    torch.testing.assert_close(trunk.layers[0].conv.weight, start.layers[0].conv.weight, atol=1e-5, rtol=0)
+    torch.testing.assert_close(trunk.tags.state_dict(), start.tags.state_dict(), atol=1e-5, rtol=0)
+    row = json.loads((tmp_path / "large" / METRICS).read_text().splitlines()[-1])
+    assert -1 <= row["retrieval_cosine"] <= 1

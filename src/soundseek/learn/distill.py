@@ -25,19 +25,28 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from pydantic import BaseModel, ConfigDict, Field
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from soundseek.audio.logmel import LogMel
+from soundseek.errors import ModelError
 from soundseek.learn.data.waveforms import WaveformCache
-from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk
+from soundseek.learn.encoders.compact import (
+    CompactConfig,
+    CompactTrunk,
+    StageConfig,
+    TagsConfig,
+    TemporalConfig,
+)
 from soundseek.learn.encoders.efficientat import NUM_CLASSES, EfficientATTrunk
 from soundseek.learn.mixtures import CROP_LENGTHS_S, MelDamage, clip_samples, draw_mixture
 
 _M = TypeVar("_M", bound=nn.Module)
 
 CHECKPOINT, TRUNK, METRICS = "checkpoint.pt", "trunk.safetensors", "metrics.jsonl"
+MODEL_FILE = "model.safetensors"  # of the run folder that `heads` names
 
 
 class DistillConfig(BaseModel):
@@ -51,6 +60,10 @@ class DistillConfig(BaseModel):
         weight_decay: AdamW's, on matrices only.
         frames_weight: Weight of the frames' squared error; the pooled embedding's is 1.
         tags_weight: Weight of the binary cross-entropy summed over tags.
+        retrieval_weight: Weight of 1 - cosine of the clips' embeddings in the space that `heads` opens.
+        heads: A run folder whose heads were trained on the frozen teacher. They say which of the teacher's
+            directions a sentence can ask for, so that the student spends its size on these first.
+        start: A finished distillation of a smaller student to grow from.
         ema: Share of the averaged weights that a step keeps.
         seed: Of weights and mixtures.
         trunk: The student.
@@ -66,9 +79,19 @@ class DistillConfig(BaseModel):
     weight_decay: float = 0.02
     frames_weight: float = 0.5
     tags_weight: float = 0.05
+    retrieval_weight: float = Field(default=0.0, ge=0)
+    heads: Path | None = None
+    start: Path | None = None
     ema: float = 0.999
     seed: int = 0
-    trunk: CompactConfig = CompactConfig()
+    trunk: CompactConfig = CompactConfig(
+        stages=(
+            *CompactConfig().stages[:3],
+            StageConfig(width=160, expansion=3, kernel=3, stride=2, blocks=6),
+        ),
+        temporal=TemporalConfig(),
+        tags=TagsConfig(),
+    )
 
 
 class Batch(NamedTuple):
@@ -92,9 +115,10 @@ class Teacher(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, trunk: EfficientATTrunk) -> None:
+    def __init__(self, trunk: EfficientATTrunk, heads: Path | None = None) -> None:
         super().__init__()
         self.trunk = _folded(trunk).requires_grad_(False)
+        self.heads = _linear_heads(heads) if heads else None
         self.register_buffer("mean", torch.zeros(trunk.width))
         self.register_buffer("deviation", torch.ones(trunk.width))
 
@@ -105,6 +129,11 @@ class Teacher(nn.Module):
         frames = (frames - self.mean) / self.deviation
         return Targets(frames, frames.mean(dim=1), logits)
 
+    def embed(self, pooled: Tensor) -> Tensor:
+        """Unit vectors `(batch, dim)` where the heads put standardised pooled embeddings `(batch, width)`."""
+        assert self.heads is not None  # the config asks for heads with retrieval_weight
+        return nn.functional.normalize(self.heads(pooled * self.deviation + self.mean), dim=-1)
+
     @torch.no_grad()
     def standardise(self, batches: list[Tensor]) -> None:
         """Set the per-dimension mean and deviation of pooled embeddings from some batches."""
@@ -114,28 +143,35 @@ class Teacher(nn.Module):
 
 
 class Student(nn.Module):
-    """The trunk and the heads that translate it into the teacher's frames and tags; only the trunk is kept."""
+    """The trunk with its tagger, and the layer that translates its frames into the teacher's, which is not kept."""
 
     def __init__(self, trunk: CompactTrunk, teacher_width: int) -> None:
         super().__init__()
+        if trunk.tags is None or trunk.tags.classifier[-1].out_features != NUM_CLASSES:
+            raise ValueError(
+                f"the student learns all tags of its teacher: trunk.tags.num_tags = {NUM_CLASSES}"
+            )
         self.trunk = trunk
-        self.to_frames = nn.Linear(trunk.width, teacher_width)
-        self.to_logits = nn.Sequential(
-            nn.Linear(trunk.width, 512), nn.Hardswish(), nn.Linear(512, NUM_CLASSES, bias=True)
-        )
+        self.to_frames = nn.Linear(trunk.config.width, teacher_width)
 
     def forward(self, log_mel: Tensor) -> Targets:
-        frames, _ = self.trunk(log_mel)
-        translated = self.to_frames(frames)
-        return Targets(translated, translated.mean(dim=1), self.to_logits(frames.mean(dim=1)))
+        features, _ = self.trunk.features(log_mel)
+        translated = self.to_frames(features)
+        logits = self.trunk.tags.classifier(features.mean(dim=1))  # type: ignore[union-attr]  # checked above
+        return Targets(translated, translated.mean(dim=1), logits)
 
 
 def distillation_loss(student: Targets, teacher: Targets, config: DistillConfig) -> Tensor:
-    """Pooled squared error + weighted frames' squared error + weighted tags' cross-entropy; a scalar."""
+    """Pooled squared error + weighted frames' smooth L1 error + weighted tags' cross-entropy; a scalar."""
     mse, bce = nn.functional.mse_loss, nn.functional.binary_cross_entropy_with_logits
     tags = bce(student.logits, teacher.logits.sigmoid(), reduction="none").sum(dim=1).mean()
     frames = nn.functional.smooth_l1_loss(student.frames, teacher.frames)
     return mse(student.pooled, teacher.pooled) + config.frames_weight * frames + config.tags_weight * tags
+
+
+def retrieval_loss(student: Targets, teacher: Targets, tagger: Teacher) -> Tensor:
+    """1 - mean cosine of the clips' embeddings in the space where sentences look for them; a scalar."""
+    return 1 - (tagger.embed(student.pooled) * tagger.embed(teacher.pooled)).sum(dim=1).mean()
 
 
 def learning_rate_factor(step: int, spent: float, config: DistillConfig) -> float:
@@ -223,7 +259,7 @@ class _Run:
             raise ValueError("teacher and student must share a front end: both hear one log-mel")
         self.student = _channels_last(Student(trunk, tagger.width))
         self.averaged = copy.deepcopy(self.student).requires_grad_(False)
-        self.teacher = _channels_last(Teacher(tagger)).eval()
+        self.teacher = _channels_last(Teacher(tagger, config.heads)).eval()
         matrices = [p for p in self.student.parameters() if p.ndim > 1]
         vectors = [p for p in self.student.parameters() if p.ndim <= 1]
         groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
@@ -233,6 +269,8 @@ class _Run:
         self.cache = WaveformCache(train)
         if (out / CHECKPOINT).is_file():
             self._restore(torch.load(out / CHECKPOINT, weights_only=True))
+        elif config.start:
+            self._grow_from(config.start)
         else:
             damage = MelDamage(self.log_mel.config)
             some = [
@@ -249,7 +287,10 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * factor
         self.student.train()
-        loss = distillation_loss(self.student(batch.damaged), self.teacher(batch.clean), self.config)
+        student, teacher = self.student(batch.damaged), self.teacher(batch.clean)
+        loss = distillation_loss(student, teacher, self.config)
+        if self.config.retrieval_weight:
+            loss = loss + self.config.retrieval_weight * retrieval_loss(student, teacher, self.teacher)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._average_gradients()
@@ -294,6 +335,17 @@ class _Run:
         )
         (self.out / "trunk.tmp").replace(self.out / TRUNK)
 
+    def _grow_from(self, run: Path) -> None:
+        """The averaged weights of another run's student, and its view of the teacher; the optimizer starts anew."""
+        state = torch.load(run / CHECKPOINT, weights_only=True)
+        smaller = Student(CompactTrunk.load(run / TRUNK), self.teacher.trunk.width)
+        smaller.load_state_dict(state["averaged"])
+        self.student.trunk.grow_from(smaller.trunk)
+        self.student.to_frames.load_state_dict(smaller.to_frames.state_dict())
+        self.averaged.load_state_dict(self.student.state_dict())
+        self.teacher.mean.copy_(state["teacher_mean"])
+        self.teacher.deviation.copy_(state["teacher_deviation"])
+
     def _restore(self, state: dict[str, Any]) -> None:
         self.student.load_state_dict(state["student"])
         self.averaged.load_state_dict(state["averaged"])
@@ -308,22 +360,28 @@ class _Run:
 
         Returns:
             `cosine`: mean cosine of pooled embeddings, in the teacher's own space; `standardised_cosine`: the same
-            per standardised dimension; `tag_map`: mean average precision of the teacher's tags above 0.3.
+            per standardised dimension; `retrieval_cosine`: in the heads' space, where there are heads; `tag_map`:
+            mean average precision of the teacher's tags above 0.3.
         """
         self.averaged.eval()
         cosine = nn.functional.cosine_similarity
-        raw, standard, scores, truth = [], [], [], []
+        raw, standard, embedded, scores, truth = [], [], [], [], []
         for number in range(len(cache)):
             log_mel = torch.from_numpy(self.log_mel(cache.read(number, 0, 10 * cache.sample_rate_hz)))[None]
             teacher, student = self.teacher(log_mel), self.averaged(log_mel)
             deviation, mean = self.teacher.deviation, self.teacher.mean
             raw.append(cosine(teacher.pooled * deviation + mean, student.pooled * deviation + mean))
             standard.append(cosine(teacher.pooled, student.pooled))
+            if self.teacher.heads is not None:
+                embedded.append(
+                    cosine(self.teacher.embed(teacher.pooled), self.teacher.embed(student.pooled))
+                )
             scores.append(student.logits)
             truth.append(teacher.logits.sigmoid() > 0.3)
         return {
             "cosine": torch.cat(raw).mean().item(),
             "standardised_cosine": torch.cat(standard).mean().item(),
+            **({"retrieval_cosine": torch.cat(embedded).mean().item()} if embedded else {}),
             "tag_map": _mean_average_precision(torch.cat(scores), torch.cat(truth)),
         }
 
@@ -377,6 +435,20 @@ def _agreed(elapsed_s: float, config: DistillConfig) -> float:
 def _channels_last(module: _M) -> _M:
     """The memory layout in which this machine's convolutions are fastest."""
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _linear_heads(run: Path) -> nn.Linear:
+    """The audio projector of a run folder, with the standardisation of its frames worked into it; frozen."""
+    state = load_file(run / MODEL_FILE)
+    if "audio_projector.weight" not in state:
+        raise ModelError(
+            f"{run / MODEL_FILE} has no linear audio projector; choose a run whose audio.head is linear"
+        )
+    weight = state["audio_projector.weight"] * state["audio_scale"]
+    heads = nn.Linear(weight.shape[1], weight.shape[0]).requires_grad_(False)
+    heads.weight.copy_(weight)
+    heads.bias.copy_(state["audio_projector.bias"] - weight @ state["audio_mean"])
+    return heads
 
 
 def _folded(trunk: EfficientATTrunk) -> EfficientATTrunk:
