@@ -40,9 +40,9 @@ recipe, space, data, out = sys.argv[1:]
 ended = []
 def die(metrics):
     ended.append(metrics["epoch"])
-    if len(ended) == 5:  # the first epoch of the third trial
+    if len(ended) == 3:  # the first epoch of the second trial
         os.kill(os.getpid(), signal.SIGKILL)
-tune(recipe, load_space(Path(space)), Path(data), Path(out), num_trials=4, listener=Listener(epoch=die))
+tune(recipe, load_space(Path(space)), Path(data), Path(out), num_trials=3, listener=Listener(epoch=die))
 """
 
 
@@ -64,10 +64,10 @@ def cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def done(place: Path) -> TuningResult:
-    """Four trials."""
+    """Three trials."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOUNDSEEK_CACHE", str(place / "cache"))
-        return study(place, place / "study", 4)
+        return study(place, place / "study", 3)
 
 
 def study(place: Path, out: Path, num_trials: int, **options: Any) -> TuningResult:
@@ -84,7 +84,7 @@ def trial_values(out: Path) -> list[tuple[float, int, str]]:
 
 def test_every_trial_is_a_run_with_values_of_the_space(done: TuningResult) -> None:
     values = trial_values(done.folder)
-    assert len(values) == done.num_trials == 4 and len(set(values)) == 4
+    assert len(values) == done.num_trials == 3 and len(set(values)) == 3
     for rate, size, optimizer in values:
         assert 1e-4 <= rate <= 0.1 and 3 <= size <= 6 and optimizer in ("adam", "adamw")
         assert float(f"{rate:.4g}") == rate
@@ -111,10 +111,10 @@ def test_the_picture_is_a_png(done: TuningResult) -> None:
 
 
 def test_more_trials_go_on_where_the_study_was(done: TuningResult, place: Path, tmp_path: Path) -> None:
-    study(place, tmp_path / "study", 2)
+    study(place, tmp_path / "study", 1)
     epochs: list[float] = []
     result = study(
-        place, tmp_path / "study", 4, listener=Listener(epoch=lambda each: epochs.append(each["epoch"]))
+        place, tmp_path / "study", 3, listener=Listener(epoch=lambda each: epochs.append(each["epoch"]))
     )
     assert epochs == [0, 1, 0, 1]
     assert trial_values(tmp_path / "study") == trial_values(done.folder)
@@ -132,21 +132,21 @@ def test_killed_in_a_trial_it_goes_on_to_the_same_end(
         timeout=300,
     )
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()
-    result = study(place, tmp_path / "study", 4)
-    assert result.num_trials == 4
+    result = study(place, tmp_path / "study", 3)
+    assert result.num_trials == 3
     assert trial_values(tmp_path / "study") == trial_values(done.folder)
     assert (result.best_trial, result.mAP10) == (done.best_trial, done.mAP10)
 
 
 def test_what_is_done_is_not_done_again(done: TuningResult, place: Path) -> None:
     lines: list[str] = []
-    assert study(place, done.folder, 4, listener=Listener(say=lines.append)) == done
+    assert study(place, done.folder, 3, listener=Listener(say=lines.append)) == done
     assert not lines
 
 
 def test_a_study_of_something_else_is_not_continued(done: TuningResult, place: Path) -> None:
     with pytest.raises(UsageError, match="choose another --out"):
-        study(place, done.folder, 5, settings=["training.epochs=1"])
+        study(place, done.folder, 4, settings=["training.epochs=1"])
 
 
 def test_a_trial_that_fails_is_told_and_the_next_one_runs(
@@ -251,12 +251,12 @@ def test_the_command_prints_the_best_values(
             group()([*arguments, "--out", str(done.folder), *more], prog_name="soundseek")
         return int(ended.value.code or 0), *capsys.readouterr()
 
-    code, out, error = say("--trials", "4")
+    code, out, error = say("--trials", "3")
     assert code == 0, error
-    assert shlex.split(out)[1::2] == list(done.settings) and "best of 4" in error
-    code, out, _ = say("--trials", "4", "--json")
+    assert shlex.split(out)[1::2] == list(done.settings) and "best of 3" in error
+    code, out, _ = say("--trials", "3", "--json")
     assert json.loads(out) == {
-        "trials": 4, "best_trial": done.best_trial, "mAP10": done.mAP10, "set": list(done.settings)
+        "trials": 3, "best_trial": done.best_trial, "mAP10": done.mAP10, "set": list(done.settings)
     }  # fmt: skip
-    code, _, error = say("--trials", "4", "--set", "training.epochs=1")
+    code, _, error = say("--trials", "3", "--set", "training.epochs=1")
     assert code == 2 and "choose another --out" in error
