@@ -115,7 +115,7 @@ def toy_recipe(directory: Path, *settings: str) -> Recipe:
         make_toy_trunk(trunk)
         make_toy_bert(tower)
     return load_recipe(
-        "base",
+        "base+frozen",
         [
             "name=toy",
             "dim=8",
@@ -131,3 +131,17 @@ def toy_recipe(directory: Path, *settings: str) -> Recipe:
             *settings,
         ],
     )
+
+
+# A CNN14 of a few hundred numbers, on log-mels as short as the toy data's.
+TOY_CNN14 = (
+    "audio.trunk=cnn14", "audio.weights=null", "audio.trained_blocks=all", "audio.learning_rate=0.01",
+    "audio.trunk_options={widths: [4, 4, 4, 8, 8, 8], reduction: block5, norms: frozen, front_end: {sample_rate_hz: 8000,"
+    " n_fft: 256, win_length: 256, hop_length: 80, num_mels: 32, f_max_hz: 4000}}",
+    "training.workers=0",
+)  # fmt: skip
+
+
+def toy_live_recipe(directory: Path, *settings: str) -> Recipe:
+    """A recipe that trains a toy CNN14 and a toy BERT whole, from log-mels."""
+    return toy_recipe(directory, *TOY_CNN14, "text.trained_layers=all", "text.learning_rate=0.01", *settings)

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from soundseek.audio.logmel import PAPER_FRONT_END
 from soundseek.errors import RecipeError
+from soundseek.learn.encoders.cnn14 import CNN14Config
+from soundseek.learn.encoders.options import trunk_config
 from soundseek.learn.recipe import Recipe, load_recipe, recipe_names, save_recipe, stage_recipes
 from soundseek.learn.recipe_values import differences
 
@@ -25,6 +28,37 @@ def test_the_papers_numbers_are_those_of_section_three() -> None:
         "adam",
     )
     assert base.text.pooling == "cls"
+
+
+def test_the_papers_towers_are_trained_whole_on_its_own_log_mel() -> None:
+    base = load_recipe("base")
+    assert (base.audio.trunk, base.audio.trained_blocks, base.text.trained_layers) == ("cnn14", "all", "all")
+    assert base.audio.spec_augment and base.training.retrain_on_validation
+    config = trunk_config("cnn14", CNN14Config, base.audio.trunk_options)
+    assert config.front_end == PAPER_FRONT_END and config.reduced_width == 1024
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_frozen_is_an_overlay_of_every_recipe(name: str) -> None:
+    recipe, plain = load_recipe(f"{name}+frozen"), load_recipe(name)
+    assert (recipe.audio.trained_blocks, recipe.text.trained_layers, recipe.stages) == (0, 0, {})
+    assert recipe.name == plain.name and recipe.audio.attention == plain.audio.attention
+    assert recipe.notes.startswith(plain.notes.strip()) and "cached" in recipe.notes
+
+
+def test_another_trunk_or_attention_does_not_inherit_options(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "extends: self-attention\nname: mine\naudio: {trunk: cnn10, attention_options: {hidden_width: 8}}\n"
+    )
+    assert load_recipe(path).audio.trunk_options == {}
+    assert load_recipe(path).audio.attention_options == {"hidden_width": 8}
+    assert load_recipe(path, ["audio.attention=graph"]).audio.attention_options == {}
+    both = ["audio.attention_options.slope=0.1", "audio.attention=graph"]
+    assert load_recipe(path, both).audio.attention_options == {"slope": 0.1}
+    assert (
+        load_recipe("base", ["audio.trunk_options.norms=frozen"]).audio.trunk_options["reduction"] == "linear"
+    )
 
 
 def test_the_papers_systems_differ_only_in_attention_and_loss() -> None:

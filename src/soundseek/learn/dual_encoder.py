@@ -12,6 +12,7 @@ from soundseek.learn.attention import AttentionKind, PoolingKind, build_attentio
 from soundseek.learn.heads import HeadKind, build_head
 
 if TYPE_CHECKING:
+    from soundseek.learn.encoders.tag_names import TagNames
     from soundseek.learn.encoders.text import TextTower
 
 
@@ -38,6 +39,7 @@ class DualEncoder(nn.Module):
         tail: The trunk's last layers where they are trained: what the layers before them give, and its mask
             -> frames and mask. In a model with both, the two share these layers.
         text: Token ids and mask -> features.
+        tags: The names of the tags that the frames carry, mixed into the clip's embedding.
     """
 
     audio_mean: Tensor
@@ -61,6 +63,7 @@ class DualEncoder(nn.Module):
         trunk: nn.Module | None = None,
         tail: nn.Module | None = None,
         text: TextTower | None = None,
+        tags: TagNames | None = None,
     ) -> None:
         super().__init__()
         self.trunk = trunk
@@ -72,7 +75,8 @@ class DualEncoder(nn.Module):
         self.text = text
         self.text_dropout = nn.Dropout(text_dropout)
         self.text_projector = build_head(text_head, text_width, dim, hidden_width=text_head_width)
-        self.has_moments = pooling == "mean" and audio_head == "linear"
+        self.tags = tags
+        self.has_moments = pooling == "mean" and audio_head == "linear" and tags is None
         # An affine map of each feature, the identity unless `standardise` sets it.
         self.register_buffer("audio_mean", torch.zeros(audio_width))
         self.register_buffer("audio_scale", torch.ones(audio_width))
@@ -89,6 +93,14 @@ class DualEncoder(nn.Module):
 
     def encode_audio(self, frames: Tensor, frame_mask: Tensor) -> Tensor:
         """Audio embeddings `(batch, dim)`, unit norm, of frames `(batch, time, width)` (eqs. 2 and 4)."""
+        if self.tags is None:
+            return self._encode_scene(frames, frame_mask)
+        frames, probabilities = self.tags.split(frames, frame_mask)
+        scene, names = self._encode_scene(frames, frame_mask), self.encode_text_features(self.tags.features)
+        mixed: Tensor = self.tags(scene, probabilities, names)
+        return mixed
+
+    def _encode_scene(self, frames: Tensor, frame_mask: Tensor) -> Tensor:
         pooled = self.pooling(self.attend(frames, frame_mask), frame_mask)
         return functional.normalize(self.audio_projector(self.audio_dropout(pooled)), dim=-1)
 

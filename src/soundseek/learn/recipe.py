@@ -82,6 +82,10 @@ class Recipe(Section):
                 raise ValueError(
                     "training.schedule = plateau needs data.validation_split to see the plateau on"
                 )
+        if self.audio.tag_share and self.text.is_live:
+            raise ValueError(
+                "audio.tag_share asks the text tower for the tags' names once, so it has to be frozen"
+            )
         asks_by_number = self.loss.name == "relaxed" or self.loss.soft_targets is not None
         if self.audio.mix_share and asks_by_number:
             raise ValueError(
@@ -122,9 +126,13 @@ def load_recipe(name_or_path: str | Path, settings: Sequence[str] = ()) -> Recip
     path = _find(name)
     values = _read(path, chain=())
     for overlay in overlays:
-        values = _merge(values, _read(_find_overlay(overlay), chain=()))
+        above = _read(_find_overlay(overlay), chain=())
+        notes = " ".join(filter(None, (values.get("notes"), above.get("notes"))))
+        values = _merge(values, {**above, "notes": notes})  # an overlay adds its notes to the recipe's
+    said: dict[str, Any] = {}
     for setting in settings:
-        values = _merge(values, _parse_setting(setting))
+        said = _merge(said, _parse_setting(setting))
+    values = _merge(values, said)
     recipe = _validated(values, path.name)
     stage_recipes(recipe)  # refuses now what a later stage could not do
     return recipe
@@ -219,7 +227,11 @@ def _read(path: Path, *, chain: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of `above`, and those of `below` where it has none; another trunk or attention brings no options."""
     merged = dict(below)
+    for key in above:
+        if key in below and above[key] != below[key]:
+            merged.pop(f"{key}_options", None)
     for key, value in above.items():
         old = merged.get(key)
         merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value

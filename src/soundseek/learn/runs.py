@@ -25,10 +25,11 @@ from torch import Tensor, nn
 from soundseek.errors import ModelError, RecipeError, UsageError
 from soundseek.learn.dual_encoder import DualEncoder
 from soundseek.learn.encoders import split_trunk, weights_digest
+from soundseek.learn.encoders.tag_names import TagNames
 from soundseek.learn.encoders.text import TextTower
 from soundseek.learn.legs import Leg
 from soundseek.learn.recipe import Recipe, load_recipe, save_recipe, stage_recipes
-from soundseek.learn.towers import build_recipe_text, build_recipe_trunk
+from soundseek.learn.towers import build_recipe_text, build_recipe_trunk, feature_width
 
 RECIPE_FILE = "recipe.yaml"
 RECORD_FILE = "run.json"
@@ -60,9 +61,8 @@ def load_run(run: Path) -> tuple[DualEncoder, Recipe]:
     recipe = located(recipe, run)
     trunk = build_recipe_trunk(recipe)
     text = build_recipe_text(recipe)
-    width = int(trunk.width)  # type: ignore[arg-type]
     _, tail = split_trunk(trunk, recipe.audio.trained_blocks)
-    model = build_dual_encoder(recipe, width, text.width, text=text, tail=tail)
+    model = build_dual_encoder(recipe, feature_width(trunk), text.width, text=text, tail=tail)
     saved = load_file(run / MODEL_FILE)
     expected = model.state_dict()
     wrong = [
@@ -99,6 +99,7 @@ def build_dual_encoder(
         text_dropout=recipe.text.dropout,
         tail=tail,
         text=text if recipe.text.is_live else None,
+        tags=TagNames.of(text, share=recipe.audio.tag_share) if recipe.audio.tag_share else None,
     )
 
 

@@ -27,6 +27,11 @@ def build_recipe_trunk(recipe: Recipe) -> nn.Module:
     )
 
 
+def feature_width(trunk: nn.Module) -> int:
+    """Width of a trunk's frames without the tags that they may carry."""
+    return int(getattr(trunk, "num_features", trunk.width))  # type: ignore[arg-type]
+
+
 def build_recipe_text(recipe: Recipe) -> TextTower:
     """The recipe's text tower, frozen and in evaluation mode.
 

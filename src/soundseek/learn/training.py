@@ -39,7 +39,7 @@ from soundseek.learn.runs import (
     update_record,
 )
 from soundseek.learn.step import MONITOR, OnEpoch, RetrievalTraining
-from soundseek.learn.towers import build_recipe_text, build_recipe_trunk
+from soundseek.learn.towers import build_recipe_text, build_recipe_trunk, feature_width
 
 __all__ = ["MONITOR", "RECORD_FILE", "RetrievalTraining", "load_run", "train"]
 
@@ -115,12 +115,12 @@ class _Fit:
         objective = Objective(recipe.loss, found.corpus, report=report)
         torch.manual_seed(recipe.seed)  # now, for the extraction of missing features draws numbers too
         _, tail = split_trunk(trunk, recipe.audio.trained_blocks)
-        width = int(trunk.width)  # type: ignore[arg-type]
+        width = feature_width(trunk)
         model = build_dual_encoder(recipe, width, text.width, text=text, tail=tail)
         if leg.start:
             carry_over(model, leg.start)
         elif found.statistics:
-            model.standardise(*found.statistics)
+            model.standardise(*(each[:width] for each in found.statistics))
         if share.rank == 0:
             update_record(out, data=str(self.data), **_facts(leg, found), **environment())
             if not (out / CHECKPOINT_FILE).is_file():

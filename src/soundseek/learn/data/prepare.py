@@ -29,8 +29,9 @@ from soundseek.learn.data.features import (
     text_store,
 )
 from soundseek.learn.data.layout import splits_of
-from soundseek.learn.data.live import LiveBatches, LiveFrames, open_waveforms
+from soundseek.learn.data.live import LiveBatches, LiveFrames, Reword, open_waveforms
 from soundseek.learn.data.sounds import Sound
+from soundseek.learn.data.text_augment import build_text_augment
 from soundseek.learn.data.wording import cached_nearest, read_sentences, unique
 from soundseek.learn.encoders import build_text, split_trunk
 from soundseek.learn.encoders.bert import MINILM
@@ -134,7 +135,10 @@ def prepare(
     features = torch.zeros(len(corpus.texts), 1)  # no row is looked at where nothing below asks for them
     if _needs_features(recipe):
         features = torch.from_numpy(extract_texts(list(corpus.texts), text_store(text), text, report=report))
-    shared = _Shared(corpus, features, text, share)
+    reword = None
+    if recipe.text.augment.acts:
+        reword = build_text_augment(recipe.text.augment, corpus.texts, report=report)
+    shared = _Shared(corpus, features, text, share, reword)
     store = open_store(recipe)
     if isinstance(store, LiveFrames):
         frames: Frames = store
@@ -157,6 +161,7 @@ class _Shared:
     features: Tensor
     text: TextTower
     share: Share
+    reword: Reword | None
 
     def options(self, recipe: Recipe) -> dict[str, Any]:
         """Arguments that `EpochBatches` and `LiveBatches` have in common."""
@@ -167,6 +172,7 @@ class _Shared:
             "seed": recipe.seed,
             "rank": self.share.rank,
             "ranks": self.share.ranks,
+            "reword": self.reword,
         }
 
 

@@ -1,0 +1,188 @@
+"""Whole towers in the training loop, steps in chunks, several processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from toy_learning import make_toy_data, toy_live_recipe, toy_recipe
+
+from soundseek.errors import RecipeError
+from soundseek.learn.recipe import Recipe, save_recipe
+from soundseek.learn.runs import load_run
+from soundseek.learn.training import train
+
+torch.set_num_threads(1)
+
+EPOCHS = ("training.epochs=3", "training.patience=0")
+# Everything in the loop that draws numbers.
+DRAWN = (
+    *EPOCHS, "audio.spec_augment=true", "audio.crop_s=0.45", "audio.gain_db=6", "audio.mix_share=0.5",
+    "audio.dropout=0.3",
+    "text.augment={swap: 0.3, delete: 0.2}", "training.schedule=plateau", "training.plateau_patience=0",
+)  # fmt: skip
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from soundseek.learn.recipe import load_recipe
+from soundseek.learn.training import train
+torch.set_num_threads(1)
+recipe, data, out, last = sys.argv[1:]
+def die(metrics):
+    if metrics["epoch"] == int(last):
+        os.kill(os.getpid(), signal.SIGKILL)
+train(load_recipe(recipe), Path(data), Path(out), on_epoch=die)
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("toy")
+    make_toy_data(directory / "data")
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOUNDSEEK_CACHE", str(place / "cache"))
+
+
+def lines(run: Path) -> list[dict[str, Any]]:
+    read = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in each.items() if name != "seconds"} for each in read]
+
+
+def killed_after(recipe: Recipe, data: Path, out: Path, epoch: int) -> None:
+    save_recipe(recipe, out.with_suffix(".yaml"))
+    command = [sys.executable, "-c", KILLED, str(out.with_suffix(".yaml")), str(data), str(out), str(epoch)]
+    done = subprocess.run(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, timeout=300
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+
+def test_towers_that_are_trained_whole_learn_and_come_back_from_the_run(place: Path, tmp_path: Path) -> None:
+    from soundseek.learn.evaluation.evaluate import RunEmbedder, evaluate
+
+    recipe = toy_live_recipe(place, "training.epochs=12", "training.patience=0", "training.batch_size=6")
+    run = train(recipe, place / "data", tmp_path / "run")
+    assert lines(run)[-1]["loss"] < 0.7 * lines(run)[0]["loss"]
+    saved, start = load_file(run / "model.safetensors"), load_file(run / "trunk.safetensors")
+    assert not torch.equal(saved["tail.conv_block1.conv1.weight"], start["conv_block1.conv1.weight"])
+    assert any(name.startswith("text.bert.embeddings.") for name in saved)
+    model, recipe = load_run(run)
+    report = evaluate(RunEmbedder(model, recipe), place / "data", "validation")
+    record = json.loads((run / "run.json").read_text())
+    assert report.text_to_audio.mAP10.value == pytest.approx(record["mAP10"])
+
+
+@pytest.mark.parametrize("chunk_size", ["null", "2"])
+def test_a_live_run_that_was_killed_ends_with_the_same_bits(
+    place: Path, tmp_path: Path, chunk_size: str
+) -> None:
+    recipe = toy_live_recipe(place, *DRAWN, f"training.chunk_size={chunk_size}")
+    whole = train(recipe, place / "data", tmp_path / "whole")
+    killed_after(recipe, place / "data", tmp_path / "stopped", 0)
+    stopped = train(recipe, place / "data", tmp_path / "stopped", resume=True)
+    assert lines(stopped) == lines(whole) and len(lines(whole)) == 3
+    assert (stopped / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_a_step_in_chunks_is_the_step_of_the_batch(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Chunks draw their dropout one after the other, the batch all at once; see test_chunked for the same draws.
+    monkeypatch.setattr("torch.nn.functional.dropout", lambda x, *_, **__: x)
+    runs = [
+        train(
+            toy_live_recipe(
+                place, "training.epochs=1", "text.trained_layers=0", f"training.chunk_size={size}"
+            ),
+            place / "data",
+            tmp_path / size,
+        )
+        for size in ("null", "3")
+    ]
+    one, other = (load_file(run / "model.safetensors") for run in runs)
+    start = load_file(runs[0] / "trunk.safetensors")
+    assert lines(runs[0])[0]["loss"] == pytest.approx(lines(runs[1])[0]["loss"], abs=1e-5)
+    assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one)
+    assert not torch.allclose(
+        one["tail.conv_block1.conv1.weight"], start["conv_block1.conv1.weight"], atol=1e-3
+    )
+
+
+def test_chunks_and_batch_norms_that_learn_do_not_go_together(place: Path, tmp_path: Path) -> None:
+    recipe = toy_live_recipe(place, "training.chunk_size=2", "audio.trunk_options.norms=batch")
+    with pytest.raises(RecipeError, match="norms=frozen"):
+        train(recipe, place / "data", tmp_path / "run")
+
+
+@pytest.mark.parametrize("chunk_size", ["null", "1"])
+def test_two_processes_learn_what_one_learns(place: Path, tmp_path: Path, chunk_size: str) -> None:
+    settings = ("training.epochs=2", "audio.attention=graph", "loss.temperature_mode=learned")
+    alone = train(toy_recipe(place, *settings), place / "data", tmp_path / "alone")
+    recipe = toy_recipe(place, *settings, "training.devices=2", f"training.chunk_size={chunk_size}")
+    together = train(recipe, place / "data", tmp_path / "together")
+    one, two = (load_file(run / "model.safetensors") for run in (alone, together))
+    assert all(torch.allclose(one[name], two[name], atol=1e-4) for name in one)
+    for key in ("loss", "temperature", "mAP10"):
+        assert [each[key] for each in lines(alone)] == pytest.approx(
+            [each[key] for each in lines(together)], abs=1e-5
+        )
+    assert "LOCAL_RANK" not in os.environ
+
+
+def test_two_processes_train_a_live_trunk(place: Path, tmp_path: Path) -> None:
+    recipe = toy_live_recipe(place, *DRAWN, "training.epochs=1", "training.devices=2", "training.workers=1")
+    run = train(recipe, place / "data", tmp_path / "run")
+    assert len(lines(run)) == 1
+    load_run(run)
+
+
+def test_mixed_precision_without_a_gpu_is_refused(place: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(RecipeError, match="bf16-mixed needs a GPU"):
+        train(toy_recipe(place, "training.precision=bf16-mixed"), place / "data", tmp_path / "run")
+
+
+def test_the_gradient_is_clipped(place: Path, tmp_path: Path) -> None:
+    settings = ("training.epochs=1", "training.optimizer=adam", "training.batch_size=6")
+    free = train(toy_recipe(place, *settings), place / "data", tmp_path / "free")
+    held = train(
+        toy_recipe(place, *settings, "training.gradient_clip=1e-12"), place / "data", tmp_path / "held"
+    )
+    assert not torch.allclose(
+        *(load_file(run / "model.safetensors")["audio_projector.bias"] for run in (free, held))
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["loss.name=triplet", "loss.margin=0.4", "loss.impostors=hardest"],
+        ["loss.name=relaxed", "loss.caption_similarity=0.3"],
+        ["loss.name=supervised-contrastive", "loss.caption_similarity=0.5"],
+        ["audio.pooling=length-aware-max-mean", "audio.head=mlp", "text.head=mlp", "text.head_width=12"],
+        ["audio.head=norm-linear", "audio.pooling=max-mean", "text.head=identity", "dim=16"],
+        ["training.schedule=step", "training.step_epochs=2"],
+    ],
+)
+def test_every_loss_head_and_schedule_learns_on_cached_features(
+    place: Path, tmp_path: Path, settings: list[str]
+) -> None:
+    recipe = toy_recipe(place, "training.epochs=8", "training.patience=0", "training.batch_size=6", *settings)
+    run = train(recipe, place / "data", tmp_path / "run")
+    assert lines(run)[-1]["loss"] < lines(run)[0]["loss"]
+    load_run(run)
