@@ -9,6 +9,7 @@ import torch
 from tones import write_tone
 
 from soundseek.audio.logmel import FrontEndConfig
+from soundseek.learn.encoders.cnn14 import CNN14Config, CNN14Trunk
 from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk, StageConfig
 from soundseek.learn.recipe import Recipe, load_recipe
 
@@ -133,15 +134,34 @@ def toy_recipe(directory: Path, *settings: str) -> Recipe:
     )
 
 
-# A CNN14 of a few hundred numbers, on log-mels as short as the toy data's.
-TOY_CNN14 = (
-    "audio.trunk=cnn14", "audio.weights=null", "audio.trained_blocks=all", "audio.learning_rate=0.01",
-    "audio.trunk_options={widths: [4, 4, 4, 8, 8, 8], reduction: block5, norms: frozen, front_end: {sample_rate_hz: 8000,"
-    " n_fft: 256, win_length: 256, hop_length: 80, num_mels: 32, f_max_hz: 4000}}",
-    "training.workers=0",
-)  # fmt: skip
+def make_toy_cnn14(path: Path, seed: int = 0) -> Path:
+    """A CNN14 of a few thousand numbers, on log-mels as short as the toy data's, its norms set by noise."""
+    front_end = FrontEndConfig(
+        sample_rate_hz=8000, n_fft=256, win_length=256, hop_length=80, num_mels=32, f_max_hz=4000
+    )
+    torch.manual_seed(seed)
+    trunk = CNN14Trunk(CNN14Config(widths=(4, 4, 4, 8, 8, 8), reduction="block5", front_end=front_end))
+    trunk.spec_augment.eval()
+    for _ in range(20):
+        trunk.train()(torch.randn(8, 50, 32))
+    trunk.eval().save(path)
+    return path
 
 
 def toy_live_recipe(directory: Path, *settings: str) -> Recipe:
     """A recipe that trains a toy CNN14 and a toy BERT whole, from log-mels."""
-    return toy_recipe(directory, *TOY_CNN14, "text.trained_layers=all", "text.learning_rate=0.01", *settings)
+    weights = directory / "cnn14.safetensors"
+    if not weights.exists():
+        make_toy_cnn14(weights)
+    return toy_recipe(
+        directory,
+        "audio.trunk=cnn14",
+        f"audio.weights={weights}",
+        "audio.trunk_options.norms=frozen",
+        "audio.trained_blocks=all",
+        "audio.learning_rate=0.01",
+        "text.trained_layers=all",
+        "text.learning_rate=0.003",
+        "training.workers=0",
+        *settings,
+    )
