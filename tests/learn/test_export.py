@@ -135,3 +135,39 @@ def test_disagreement_is_an_error() -> None:
 def test_a_folder_that_holds_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no trained run"):
         export_run(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["audio.pooling=length-aware-max-mean"],
+        ["audio.head=mlp", "text.head=mlp"],
+        ["audio.head=norm-linear"],
+    ],
+)
+def test_other_poolings_and_heads_export_the_segments_embedding_at_every_frame(
+    run: Path, tmp_path: Path, settings: list[str]
+) -> None:
+    weights = run / "trunk.safetensors"
+    recipe = load_recipe("soundseek-small", [f"audio.weights={weights}", "dim=32", *settings])
+    claimed = claim_run(tmp_path / "run", recipe, resume=False)
+    torch.manual_seed(0)
+    save_model(build_dual_encoder(claimed, TINY.width, 384, text=None), tmp_path / "run")  # type: ignore[arg-type]
+    parity = export_run(tmp_path / "run", tmp_path / "model")
+    assert parity["audio"] > 0.9999
+    card = ModelCard.read(tmp_path / "model")
+    assert (card.audio.scope, card.audio.context_frames) == ("clip", 0)
+    assert any("Moments are flat" in limit for limit in card.limits)
+    assert "Moments are flat" in (tmp_path / "model" / "README.md").read_text()
+    sound = np.random.default_rng(0).standard_normal(32_000).astype(np.float32) * 0.1
+    trained, _ = load_run(tmp_path / "run")
+    log_mel = LogMel(card.front_end)(sound)
+    with torch.no_grad():
+        expected = trained.encode_log_mel(torch.from_numpy(log_mel)[None])[0].numpy()
+    soundfile.write(tmp_path / "noise.wav", sound, 32_000, subtype="FLOAT")
+    found = Model(tmp_path / "model").embed_audio([tmp_path / "noise.wav"])[0]
+    assert float(found @ expected) > 0.999
+
+
+def test_a_linear_head_behind_the_mean_keeps_its_moments(exported: tuple[Path, dict[str, float]]) -> None:
+    assert not any("Moments are flat" in limit for limit in ModelCard.read(exported[0]).limits)

@@ -1,7 +1,8 @@
 """A trained run -> a model directory that the searching half reads, with a parity check between PyTorch and ONNX.
 
 Attention joins frames of one segment, so `audio.onnx` ends after the projector and before the mean: the searching half
-takes means over segments and keeps the frames for the moments.
+takes means over segments and keeps the frames for the moments. Where pooling or head are not linear, each frame is its
+segment's embedding, whose mean is the same again: segments are found as they should, and moments are flat.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ PARITY = 0.9999
 QUANTIZED_PARITY = 0.99
 """The same for int8 weights or convolutions; what they cost in retrieval is measured by `soundseek evaluate`."""
 
+FLAT_MOMENTS = "Moments are flat: a segment is embedded as a whole, so all of it has the segment's score."
+"""On the card of a model whose pooling or head is not linear."""
+
 _SENTENCES = (
     "a dog",
     "a dog barks while it rains",
@@ -83,11 +87,12 @@ def export_run(
     trunk: Any = model.trunk
     text: Any = model.text
     out.mkdir(parents=True, exist_ok=True)
-    context = 0 if recipe.audio.attention != "none" else trunk.context_frames
+    # Attention joins all frames of a segment; other poolings and heads give them all the segment's embedding.
+    is_local = trunk.scope == "local" and recipe.audio.attention == "none" and model.has_moments
     audio = AudioTowerConfig(
         frame_hop=trunk.frame_hop,
-        scope=trunk.scope if recipe.audio.attention == "none" else "clip",
-        context_frames=context,
+        scope="local" if is_local else "clip",
+        context_frames=trunk.context_frames if is_local else 0,
         min_frames=trunk.min_frames,
     )
     parity = export_audio(model, out / AUDIO_FILE, precision=audio_precision, calibration=calibration)
@@ -110,7 +115,7 @@ def export_run(
         license=recipe.card.license,
         summary=recipe.card.summary,
         credits=recipe.card.credits,
-        limits=recipe.card.limits,
+        limits=(*recipe.card.limits, *(() if model.has_moments else (FLAT_MOMENTS,))),
         training={
             "precision": precision,
             "audio_precision": audio_precision,
