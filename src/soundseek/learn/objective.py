@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,7 +13,7 @@ from soundseek.learn.data.batches import Batch, Corpus
 from soundseek.learn.data.features import Report
 from soundseek.learn.distributed import gather_rows
 from soundseek.learn.losses import build_loss, match_matrix
-from soundseek.learn.recipe_sections import LossConfig
+from soundseek.learn.recipe_sections import LossConfig, SoftTargets
 from soundseek.learn.teachers import Teachers
 
 # What each loss has to be told of the recipe's section; the other values play no part in it.
@@ -48,7 +49,7 @@ class Objective(nn.Module):
         )
         self._same_meaning_cosine = config.same_meaning_cosine
         self._similarity = _similarity(config, corpus)
-        self._teachers = Teachers.load(soft.runs, corpus, report=report) if soft else None
+        self._teachers = Teachers.load(_named(soft), corpus, report=report) if soft else None
 
     def forward(self, text: Tensor, audio: Tensor, batch: Batch) -> Tensor:
         """The loss, a scalar; where several processes share the batch it is the whole batch's in each.
@@ -68,6 +69,11 @@ class Objective(nn.Module):
         taught = {"teacher_scores": self._teachers.scores(clip_ids, caption_ids)} if self._teachers else {}
         loss: Tensor = self.loss(text @ audio.T, positives, similarity, **taught)  # both of unit norm: eq. 5
         return loss
+
+
+def _named(soft: SoftTargets) -> tuple[Path, ...]:
+    assert soft.runs != "others"  # claim_run has refused it
+    return soft.runs
 
 
 def _similarity(config: LossConfig, corpus: Corpus) -> Callable[[Tensor, Tensor], Tensor] | None:

@@ -1,7 +1,8 @@
 """A training recipe: one YAML file, one system. Unknown keys are errors that name the nearest key.
 
 A file says what differs from the recipe it `extends`; an overlay (`NAME.overlay.yaml`) says what differs from any
-recipe, and is put on with a plus sign: `graph-attention+frozen`.
+recipe, and is put on with a plus sign: `graph-attention+frozen`. What it has besides for one recipe alone stands in a
+folder of its name: `frozen/passt-mpnet.yaml`.
 """
 
 from __future__ import annotations
@@ -126,9 +127,8 @@ def load_recipe(name_or_path: str | Path, settings: Sequence[str] = ()) -> Recip
     path = _find(name)
     values = _read(path, chain=())
     for overlay in overlays:
-        above = _read(_find_overlay(overlay), chain=())
-        notes = " ".join(filter(None, (values.get("notes"), above.get("notes"))))
-        values = _merge(values, {**above, "notes": notes})  # an overlay adds its notes to the recipe's
+        for above in _find_overlay(overlay, name):
+            values = _overlaid(values, _read(above, chain=()))
     said: dict[str, Any] = {}
     for setting in settings:
         said = _merge(said, _parse_setting(setting))
@@ -187,13 +187,21 @@ def _parts(name_or_path: str) -> list[str]:
     return [name_or_path] if Path(name_or_path).is_file() else name_or_path.split("+")
 
 
-def _find_overlay(name_or_path: str) -> Path:
+def _overlaid(values: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """As `_merge`, but an overlay adds its notes to the recipe's."""
+    notes = (text.strip() for each in (values, above) if (text := each.get("notes")))
+    return _merge(values, {**above, "notes": " ".join(notes)})
+
+
+def _find_overlay(name_or_path: str, recipe: str) -> list[Path]:
+    """The overlay's file, and the one of what it has besides for this recipe if there is one."""
     if name_or_path.endswith((".yaml", ".yml")):
-        return _find(name_or_path)
+        return [_find(name_or_path)]
     path = RECIPES_DIRECTORY / f"{name_or_path}{_OVERLAY}.yaml"
     if not path.is_file():
         raise RecipeError(f"no overlay {name_or_path!r}{_nearest(name_or_path, overlay_names())}")
-    return path
+    own = RECIPES_DIRECTORY / name_or_path / f"{recipe}.yaml"
+    return [path, own] if own.is_file() else [path]
 
 
 def _find(name_or_path: str, beside: Path | None = None) -> Path:

@@ -189,14 +189,23 @@ class SoftTargets(Section):
     """What trained models think of the pairs of a batch, beside what the captions say.
 
     Attributes:
-        runs: Run folders; their scores are averaged.
-        weight: Of the divergence from them, beside 1 for the loss of what the captions say.
+        runs: Run folders; their scores are averaged. "others": the runs of the other recipes with the same seed, which
+            `soundseek reproduce` puts in their place.
+        best: Of the others, how many teach: those with the highest mAP10 on validation.
+        weight: Of the divergence from them; the loss of what the captions say has one minus that.
         temperature: Divides the runs' cosines before the softmax.
     """
 
-    runs: tuple[Path, ...] = Field(min_length=1)
-    weight: float = Field(default=1.0, gt=0)
+    runs: Literal["others"] | tuple[Path, ...]
+    best: int = Field(default=4, gt=0)
+    weight: float = Field(default=0.5, gt=0, le=1)
     temperature: float = Field(default=0.07, gt=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if not self.runs:
+            raise ValueError("runs names no teacher; take soft_targets = null, or name run folders")
+        return self
 
 
 class LossConfig(Section):

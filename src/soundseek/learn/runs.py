@@ -108,13 +108,18 @@ def claim_run(out: Path, recipe: Recipe, *, resume: bool) -> Recipe:
 
     Raises:
         UsageError: `out` holds a run and `resume` is False, or it holds a run of another recipe or trunk.
-        RecipeError: The trunk or the text tower cannot be built, or the trunk not be divided.
+        RecipeError: The trunk or the text tower cannot be built, the trunk not be divided, or teachers have no names.
     """
     stages = list(stage_recipes(recipe).values())
     live = next((stage for stage in stages if stage.audio.is_live), stages[0])
     trunk = build_recipe_trunk(live)  # refuse early what cannot be built
     for stage in stages:
         split_trunk(trunk, stage.audio.trained_blocks)
+        if stage.loss.soft_targets and stage.loss.soft_targets.runs == "others":
+            raise RecipeError(
+                "loss.soft_targets.runs = others: soundseek reproduce knows the other runs; here name run folders: "
+                "--set loss.soft_targets.runs=[RUN, RUN]"
+            )
     weights = recipe.audio.weights
     names = _Copies(
         Path(f"trunk{weights.suffix if weights else '.safetensors'}"),
