@@ -35,7 +35,7 @@ LEARN_ROWS = (
     (
         "data", "mixtures", "teachers", "objective", "distill", "legs", "runs", "step", "training", "evaluation",
     ),
-    ("export", "quantize", "calibrate", "model_card", "reproduce", "tune", "tune_plot", "join"),
+    ("export", "quantize", "calibrate", "model_card", "planned", "reproduce", "tune", "tune_plot", "join"),
 )  # fmt: skip
 
 # Each third party has one home; the learning half has its own door to those that it shares.

@@ -20,7 +20,9 @@ def reproduce(
     recipes: Annotated[
         str,
         typer.Option(
-            "--recipes", metavar="A,B,C", help="Names or YAML files; the others are compared with the first."
+            "--recipes",
+            metavar="A,B,C",
+            help="Names, YAML files, or table-one for all twelve; the others are compared with the first.",
         ),
     ] = "cnn14,graph-attention,self-attention,self-attention-supervised",
     seeds: Annotated[
@@ -34,7 +36,16 @@ def reproduce(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Replace one value in every recipe: training.epochs=5; repeatable.",
+            help="Replace one value in every recipe: training.epochs=5; in one: p-gat:dim=300; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    ensembles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ensemble",
+            metavar="NAME",
+            help="Add a row for all seeds of this recipe together; repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -49,7 +60,16 @@ def reproduce(
 
     names = [name.strip() for name in recipes.split(",") if name.strip()]
     observer = Observer(say=_say, features=FeatureProgress(), epoch=_say_epoch)
-    report = run(names, data, out, num_seeds=seeds, split=split, settings=settings or [], observer=observer)
+    report = run(
+        names,
+        data,
+        out,
+        num_seeds=seeds,
+        split=split,
+        settings=settings or [],
+        ensembles=ensembles or [],
+        observer=observer,
+    )
     _say(f"done: {report}")
 
 

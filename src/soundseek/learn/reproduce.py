@@ -1,7 +1,8 @@
 """Every recipe with every seed: trained, evaluated once, and written into one report.
 
-A run is a folder `REPORT/runs/RECIPE/seed-N/`: the run folder of `soundseek.learn.runs`, and beside it
-`ranks.npz` (where every caption's sound stood) and `cost.json`. What is there is not done again, and a run
+A run is a folder `REPORT/runs/RECIPE/seed-N/`: the run folder of `soundseek.learn.runs`, and in it `ranks.npz` (where
+every caption's sound stood) and `cost.json`. The seeds of a recipe as an ensemble are a folder beside them,
+`seeds-0-to-N/`, with `weights.json` instead of a model. What is there is not done again, and a run
 that was stopped goes on after its last epoch, so the same command may be given until it is through.
 """
 
@@ -20,17 +21,19 @@ from soundseek.learn.cost import CostMeter, machine
 from soundseek.learn.data.clotho import read_split
 from soundseek.learn.data.features import Report
 from soundseek.learn.evaluation.answers import Answers, answer, load_answers, questions, save_answers
+from soundseek.learn.evaluation.ensemble import Ensemble, build_ensemble
 from soundseek.learn.evaluation.evaluate import RunEmbedder
 from soundseek.learn.evaluation.report import MARKDOWN_FILE, write_report
 from soundseek.learn.evaluation.sections import Asked, without_folders
 from soundseek.learn.evaluation.summary import Epoch, FinishedRun
-from soundseek.learn.recipe import Recipe, load_recipe
-from soundseek.learn.runs import METRICS_FILE, load_run, read_record
+from soundseek.learn.legs import SELECTION_FOLDER
+from soundseek.learn.planned import RANKS_FILE, Planned, plan, with_teachers
+from soundseek.learn.recipe import Recipe
+from soundseek.learn.runs import METRICS_FILE, is_run, load_run, read_record
 from soundseek.learn.training import train
 
-RUNS_FOLDER = "runs"
-RANKS_FILE = "ranks.npz"
 COST_FILE = "cost.json"
+WEIGHTS_FILE = "weights.json"
 EVALUATION = "evaluation"
 
 Say = Callable[[str], None]
@@ -60,6 +63,7 @@ def reproduce(
     num_seeds: int = 3,
     split: str = EVALUATION,
     settings: Sequence[str] = (),
+    ensembles: Sequence[str] = (),
     observer: Observer | None = None,
 ) -> Path:
     """Train and evaluate every recipe with every seed, and write the report; returns its Markdown file.
@@ -67,79 +71,83 @@ def reproduce(
     The report is written anew after every run, so that there is always one of what is finished.
 
     Args:
-        names: Recipes, by name or YAML file; the others are compared with the first.
+        names: Recipes, by name or YAML file, and groups such as "table-one"; the others are compared with the first.
         data: A directory in Clotho's layout.
         out: The report's folder; made if missing.
         num_seeds: Seeds 0, 1, ... of every recipe.
         split: The split that asks.
-        settings: `key=value`, for every recipe; see `load_recipe`.
+        settings: `key=value` for every recipe, `NAME:key=value` for one; see `load_recipe`.
+        ensembles: Names of recipes whose seeds together are a system, too, with weights chosen on validation.
         observer: Who hears how it goes on.
 
     Raises:
-        UsageError: No recipe, one twice, a seed among the settings, or `out` has runs of something else.
+        UsageError: No recipe, one twice, a seed among the settings, an ensemble of a recipe that is not here or of one
+            seed, or `out` has runs of something else.
         RecipeError: A recipe that there is not, or a value that it cannot have.
         SoundseekError: A recipe could not be run; the others were, and the report has them.
     """
     observer = observer or Observer()
     planned = list(plan(names, out, num_seeds=num_seeds, settings=settings))
     _refuse_other_questions(planned, data, split)
+    _refuse_other_ensembles(ensembles, planned, num_seeds)
     settings_shown = tuple(without_folders(setting) for setting in settings)
-    command = _command(names, num_seeds, split, settings_shown)
+    command = _command(names, num_seeds, split, settings_shown, ensembles)
     failed: dict[str, str] = {}
     report = out / MARKDOWN_FILE
     for number, (recipe, folder) in enumerate(planned, start=1):
         _tell(observer, f"run {number} of {len(planned)}: {recipe.name}, seed {recipe.seed}")
-        did_something = recipe.name not in failed and _tried(recipe, data, folder, split, observer, failed)
-        runs = list(finished(planned)) if did_something or number == len(planned) else []
+        did_something = recipe.name not in failed and _tried(
+            recipe, data, folder, split, observer, failed, planned
+        )
+        is_last = number == len(planned)
+        runs = list(finished(planned)) if did_something or is_last else []
+        together: list[FinishedRun] = []
+        if is_last:
+            together = [
+                each for name in ensembles for each in _together(name, planned, data, split, observer)
+            ]
         if runs:
             asked = Asked(
                 data=data.resolve().name,
                 split=split,
-                num_runs=len(planned),
+                num_runs=len(planned) + len(together),
                 command=command,
                 settings=settings_shown,
                 machine=machine(),
                 failed=dict(failed),
             )
-            report = write_report(runs, asked, out)
+            report = write_report([*runs, *together], asked, out)
     if failed:
         raise SoundseekError("; ".join(f"{name} could not be run: {why}" for name, why in failed.items()))
     return report
 
 
-def plan(
-    names: Sequence[str], out: Path, *, num_seeds: int, settings: Sequence[str]
-) -> Iterator[tuple[Recipe, Path]]:
-    """Recipe and run folder of everything to do: all recipes with the first seed, then with the next.
-
-    So the first comparison is there after a third of three seeds' time.
-
-    Raises:
-        UsageError: See `reproduce`.
-        RecipeError: See `reproduce`.
-    """
-    if not names:
-        raise UsageError("no recipe to reproduce; give --recipes a,b,c. See: soundseek recipes")
-    if any(setting.partition("=")[0] == "seed" for setting in settings):
-        raise UsageError("the seeds of a reproduction are 0, 1, 2, ...; choose how many with --seeds")
-    recipes = [load_recipe(name, settings) for name in names]
-    for recipe in recipes:
-        if [each.name for each in recipes].count(recipe.name) > 1:
-            raise UsageError(f"two recipes are called {recipe.name!r}; give each a name of its own")
-    for seed in range(num_seeds):
-        for recipe in recipes:
-            yield recipe.model_copy(update={"seed": seed}), out / RUNS_FOLDER / recipe.name / f"seed-{seed}"
-
-
-def finish(recipe: Recipe, data: Path, folder: Path, *, split: str, observer: Observer) -> bool:
+def finish(
+    recipe: Recipe,
+    data: Path,
+    folder: Path,
+    *,
+    split: str,
+    observer: Observer,
+    planned: Sequence[Planned] = (),
+) -> bool:
     """Do what one run lacks, training or its rest and the answers; False if it lacks nothing.
+
+    Args:
+        recipe: What to train.
+        data: A directory in Clotho's layout.
+        folder: The run folder.
+        split: The split that asks.
+        observer: Who hears how it goes on.
+        planned: All runs; finished ones may be teachers of this one.
 
     Raises:
         UsageError: The folder holds a run of another recipe.
         SoundseekError: The run cannot be done.
     """
     with CostMeter() as whole:
-        train(recipe, data, folder, resume=True, report=observer.features, on_epoch=observer.epoch)
+        taught = with_teachers(recipe, folder, planned)
+        train(taught, data, folder, resume=True, report=observer.features, on_epoch=observer.epoch)
         if (folder / RANKS_FILE).is_file():
             return False
         with CostMeter() as evaluation:
@@ -152,32 +160,91 @@ def finish(recipe: Recipe, data: Path, folder: Path, *, split: str, observer: Ob
     return True
 
 
-def finished(planned: Sequence[tuple[Recipe, Path]]) -> Iterator[FinishedRun]:
+def finished(planned: Sequence[Planned]) -> Iterator[FinishedRun]:
     """The runs that have their answers."""
     for recipe, folder in planned:
         if (folder / RANKS_FILE).is_file():
             yield FinishedRun(
                 recipe=recipe,
                 answers=load_answers(folder / RANKS_FILE),
-                epochs=[json.loads(line) for line in (folder / METRICS_FILE).read_text().splitlines()],
+                epochs=_epochs(folder),
                 record=read_record(folder),
                 cost=json.loads((folder / COST_FILE).read_text()),
             )
 
 
+def _epochs(folder: Path) -> list[Epoch]:
+    """The epochs that validation has seen: of the search for their number, where there was one."""
+    selection = folder / SELECTION_FOLDER
+    lines = ((selection if selection.is_dir() else folder) / METRICS_FILE).read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
 def _tried(
-    recipe: Recipe, data: Path, folder: Path, split: str, observer: Observer, failed: dict[str, str]
+    recipe: Recipe,
+    data: Path,
+    folder: Path,
+    split: str,
+    observer: Observer,
+    failed: dict[str, str],
+    planned: Sequence[Planned],
 ) -> bool:
     """`finish`, but what cannot be run is noted in `failed` and the others go on."""
     try:
-        return finish(recipe, data, folder, split=split, observer=observer)
+        return finish(recipe, data, folder, split=split, observer=observer, planned=planned)
     except (RecipeError, ModelError, DataError) as error:
         failed[recipe.name] = str(error)
         _tell(observer, f"{recipe.name} could not be run: {error}")
         return True
 
 
-def _refuse_other_questions(planned: Sequence[tuple[Recipe, Path]], data: Path, split: str) -> None:
+def _together(
+    name: str, planned: Sequence[Planned], data: Path, split: str, observer: Observer
+) -> Iterator[FinishedRun]:
+    """The seeds of a recipe as one system, once all have their answers."""
+    runs = [path for recipe, path in planned if recipe.name == name]
+    if not all((path / RANKS_FILE).is_file() for path in runs):
+        return
+    folder = runs[0].parent / f"seeds-0-to-{len(runs) - 1}"
+    if not (folder / RANKS_FILE).is_file():
+        with CostMeter() as meter:
+            ensemble = _ensemble(runs, data)
+            answers = answer(ensemble, data, split)
+        folder.mkdir(exist_ok=True)
+        cost = {**meter.cost.to_dict(), "evaluation_s": meter.cost.wall_s}
+        (folder / COST_FILE).write_text(json.dumps(cost, indent=2) + "\n", encoding="utf-8")
+        (folder / WEIGHTS_FILE).write_text(json.dumps(ensemble.weights) + "\n", encoding="utf-8")
+        save_answers(answers, folder / RANKS_FILE)
+        _tell(observer, f"{name}, all seeds together: mAP10 {_percent(answers)} on {split}")
+    first = next(recipe for recipe, path in planned if path == runs[0])
+    yield FinishedRun(
+        recipe=first.model_copy(update={"name": f"{name}, {len(runs)} seeds together"}),
+        answers=load_answers(folder / RANKS_FILE),
+        epochs=[],
+        record=read_record(runs[0]),
+        cost=json.loads((folder / COST_FILE).read_text()),
+    )
+
+
+def _ensemble(runs: Sequence[Path], data: Path) -> Ensemble:
+    """Runs with weights chosen on validation; where they have learned from it, by the legs that have not."""
+    members = [RunEmbedder(*load_run(run)) for run in runs]
+    before = [run / SELECTION_FOLDER for run in runs]
+    if not all(map(is_run, before)):
+        return build_ensemble(members, data)
+    return Ensemble(members, build_ensemble([RunEmbedder(*load_run(run)) for run in before], data).weights)
+
+
+def _refuse_other_ensembles(ensembles: Sequence[str], planned: Sequence[Planned], num_seeds: int) -> None:
+    known = list(dict.fromkeys(recipe.name for recipe, _ in planned))
+    for name in ensembles:
+        if name not in known:
+            raise UsageError(f"an ensemble of {name!r}, which is none of {', '.join(known)}")
+    if ensembles and num_seeds < 2:
+        raise UsageError("an ensemble needs two seeds or more: --seeds 3")
+
+
+def _refuse_other_questions(planned: Sequence[Planned], data: Path, split: str) -> None:
     files, captions, _ = questions(read_split(data, split))
     for _, folder in planned:
         if not (folder / RANKS_FILE).is_file():
@@ -189,7 +256,9 @@ def _refuse_other_questions(planned: Sequence[tuple[Recipe, Path]], data: Path, 
             )
 
 
-def _command(names: Sequence[str], num_seeds: int, split: str, settings: Sequence[str]) -> str:
+def _command(
+    names: Sequence[str], num_seeds: int, split: str, settings: Sequence[str], ensembles: Sequence[str]
+) -> str:
     """The command again, with DIR and REPORT for folders."""
     shown = [without_folders(each) for each in names]
     parts = [
@@ -198,6 +267,7 @@ def _command(names: Sequence[str], num_seeds: int, split: str, settings: Sequenc
         f"--seeds {num_seeds}",
     ]
     parts += [f"--split {split}"] if split != EVALUATION else []
+    parts += [f"--ensemble {name}" for name in ensembles]
     parts += [f"--set {shlex.quote(setting)}" for setting in settings]
     return " \\\n  ".join(parts)
 

@@ -263,7 +263,7 @@ def _questions(system: System, queries: Sequence[int]) -> Table:
 
 def costs(systems: Sequence[System], asked: Asked) -> list[Block]:
     """Time and memory of every run, and where."""
-    rows = [_cost_row(run) for system in systems for run in system.runs]
+    rows = [_cost_row(run) for system in systems for run in system.runs if run.epochs]
     machine = asked.machine
     parts = [
         machine["processor"],
