@@ -45,8 +45,9 @@ def train(
 ) -> None:
     """Train a model on captioned sounds.
 
-    The frozen networks run once over every sound and caption (remembered in a cache); then the heads train
-    in minutes. Next: soundseek evaluate RUN --data DIR, then: soundseek export RUN --out MODEL
+    Networks that the recipe keeps frozen run once over every sound and caption (remembered in a cache); any recipe
+    followed by +frozen, such as self-attention+frozen, keeps both frozen, and its heads train in minutes. Next:
+    soundseek evaluate RUN --data DIR, then: soundseek export RUN --out MODEL
     """
     from soundseek.learn.recipe import load_recipe
     from soundseek.learn.training import train as run
@@ -82,10 +83,11 @@ class FeatureProgress:
 
 
 def _say_epoch(metrics: dict[str, float]) -> None:
+    scores = ""
+    if "mAP10" in metrics:  # epochs that are known beforehand have no validation
+        scores = f"validation mAP10 {100 * metrics['mAP10']:.1f} %  R10 {100 * metrics['R10']:.1f} %  "
     print(
-        f"epoch {metrics['epoch']:.0f}  loss {metrics['loss']:.4f}  "
-        f"validation mAP10 {100 * metrics['mAP10']:.1f} %  R10 {100 * metrics['R10']:.1f} %  "
-        f"{metrics['seconds']:.1f} s",
+        f"epoch {metrics['epoch']:.0f}  loss {metrics['loss']:.4f}  {scores}{metrics['seconds']:.1f} s",
         file=sys.stderr,
         flush=True,
     )
