@@ -14,11 +14,15 @@ import torch
 from toy_learning import make_toy_data, toy_recipe
 
 from soundseek.errors import RecipeError, SoundseekError, UsageError
-from soundseek.learn.evaluation.answers import METRICS, load_answers
+from soundseek.learn.evaluation.answers import METRICS, answer, load_answers
+from soundseek.learn.evaluation.ensemble import build_ensemble
 from soundseek.learn.evaluation.evaluate import RunEmbedder, evaluate
-from soundseek.learn.recipe import save_recipe
+from soundseek.learn.evaluation.table_one import TABLE_ONE
+from soundseek.learn.planned import with_teachers
+from soundseek.learn.recipe import load_recipe, save_recipe
 from soundseek.learn.reproduce import Observer, plan, reproduce
 from soundseek.learn.runs import load_run
+from soundseek.learn.training import train
 
 torch.set_num_threads(1)
 
@@ -184,6 +188,80 @@ def test_a_report_is_not_continued_with_other_values(done: Path, place: Path, na
 def test_wishes_that_make_no_sense_are_refused(wanted: list[str], settings: list[str], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         list(plan(wanted, Path(), num_seeds=1, settings=settings))
+
+
+def test_table_one_is_twelve_recipes_with_the_overlay_on_each() -> None:
+    planned = [recipe for recipe, _ in plan(["table-one+frozen"], Path(), num_seeds=1, settings=())]
+    assert planned[0].name == "cnn14" and {each.name for each in planned} == set(TABLE_ONE)
+    assert {each.audio.trained_blocks for each in planned} == {0}
+
+
+def test_a_value_set_in_one_recipe_comes_before_one_set_in_all(names: Sequence[str]) -> None:
+    settings = ["joined:training.epochs=7", "training.epochs=5", "plain:dim=4"]
+    plain, joined = (recipe for recipe, _ in plan(names, Path(), num_seeds=1, settings=settings))
+    assert (plain.training.epochs, joined.training.epochs) == (5, 7)
+    assert (plain.dim, joined.dim) == (4, 8)
+    with pytest.raises(UsageError, match="'joint', which is none of plain, joined"):
+        list(plan(names, Path(), num_seeds=1, settings=["joint:dim=4"]))
+
+
+@pytest.fixture(scope="module")
+def taught(place: Path, names: Sequence[str]) -> Path:
+    """Two recipes, a third that the better of them teaches, and the seeds of the first together."""
+    student = toy_recipe(place, "name=student", "loss.soft_targets={runs: others, best: 1}")
+    save_recipe(student, place / "student.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOUNDSEEK_CACHE", str(place / "cache"))
+        wanted = [*names, str(place / "student.yaml")]
+        reproduce(wanted, place / "data", place / "taught", num_seeds=2, ensembles=["plain"])
+    return place / "taught"
+
+
+def test_the_best_other_run_of_the_same_seed_teaches(taught: Path) -> None:
+    for seed in (0, 1):
+        others = [taught / "runs" / name / f"seed-{seed}" for name in ("plain", "joined")]
+        best = max(others, key=lambda run: float(json.loads((run / "run.json").read_text())["mAP10"]))
+        soft = load_recipe(taught / "runs" / "student" / f"seed-{seed}" / "recipe.yaml").loss.soft_targets
+        assert soft is not None and soft.runs == (best.resolve(),)
+    assert str(taught) not in (taught / "report.md").read_text()
+
+
+def test_a_student_that_was_stopped_keeps_its_teachers(taught: Path, place: Path) -> None:
+    folder = taught / "runs" / "student" / "seed-0"
+    recipe = load_recipe(place / "student.yaml")
+    begun = load_recipe(folder / "recipe.yaml").loss
+    assert with_teachers(recipe, folder, []).loss == begun
+
+
+def test_a_student_without_finished_others_is_refused(place: Path, tmp_path: Path) -> None:
+    recipe = toy_recipe(place, "name=student", "loss.soft_targets.runs=others")
+    with pytest.raises(RecipeError, match="name this recipe last"):
+        with_teachers(recipe, tmp_path, [(recipe, tmp_path)])
+    with pytest.raises(RecipeError, match="name run folders"):
+        train(recipe, place / "data", tmp_path / "run")
+
+
+def test_all_seeds_together_are_a_row_with_weights_from_validation(taught: Path, place: Path) -> None:
+    folder = taught / "runs" / "plain" / "seeds-0-to-1"
+    weights = json.loads((folder / "weights.json").read_text())
+    members = [RunEmbedder(*load_run(folder.parent / f"seed-{seed}")) for seed in (0, 1)]
+    expected = build_ensemble(members, place / "data")
+    assert tuple(weights) == expected.weights
+    ranks = load_answers(folder / "ranks.npz").rank
+    assert np.array_equal(ranks, answer(expected, place / "data", "evaluation").rank)
+    report = (taught / "report.md").read_text()
+    assert report.count("| plain, 2 seeds together |") >= 2 and "--ensemble plain" in report
+    assert "runs are finished" not in report
+
+
+@pytest.mark.parametrize(
+    ("num_seeds", "name", "says"), [(2, "plane", "none of plain"), (1, "plain", "two seeds")]
+)
+def test_an_ensemble_of_what_is_not_there_is_refused(
+    place: Path, names: Sequence[str], tmp_path: Path, num_seeds: int, name: str, says: str
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        reproduce(names, place / "data", tmp_path, num_seeds=num_seeds, ensembles=[name])
 
 
 def test_an_unknown_recipe_stops_before_anything_runs(place: Path, names: list[str], tmp_path: Path) -> None:
