@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from soundseek.errors import RecipeError
 from soundseek.learn.data.batches import Corpus, EpochBatches, Example, pad, plan_clips, plan_mixtures
 from soundseek.learn.data.clotho import Clip
+from soundseek.learn.data.prepare import tags_heard
 from soundseek.learn.data.sounds import Sound
 from soundseek.learn.data.wording import unique
-from soundseek.learn.recipe_sections import DataConfig, ListenerCaptions
+from soundseek.learn.encoders.tag_names import AMPLITUDE_GAIN, WithTags, read_class_names
+from soundseek.learn.recipe_sections import DataConfig, ListenerCaptions, TagCaptions
 
 
 def clips(count: int = 5) -> list[Clip]:
@@ -162,3 +166,53 @@ def test_a_single_caption_is_repeated_when_more_are_wanted() -> None:
     whole = Corpus([Example((Sound("clip", (Path("a.wav"),)),), ("a",))], [], {"a": 0}, {})
     pairs = whole.draw(DataConfig(captions_per_epoch=3), seed=0, epoch=0)
     assert pairs.texts.tolist() == [0, 0, 0]
+
+
+def test_names_of_tags_replace_their_share_of_the_captions_of_sounds_that_have_any() -> None:
+    whole = replace(corpus(DataConfig()), tagged={0: (7, 8), 1: ()})
+    for share, named in ((0.0, 0), (1.0, 3)):
+        config = DataConfig(captions_per_epoch=3, tag_captions=TagCaptions(share=share))
+        pairs = whole.draw(config, seed=0, epoch=0)
+        own = {whole.texts[caption] for caption in whole.clips[0].captions}
+        texts = pairs.texts[pairs.examples == 0]
+        assert sum(text in (7, 8) and text not in own for text in texts) == named
+        others = whole.draw(DataConfig(captions_per_epoch=3), seed=0, epoch=0)
+        assert np.array_equal(pairs.texts[pairs.examples != 0], others.texts[others.examples != 0])
+
+
+def test_a_tag_is_heard_where_its_mean_probability_is_high() -> None:
+    names = read_class_names()
+    sentences = [
+        text for name in names for text in (name.lower(), f"a {name.lower()}", f"The sound of {name.lower()}")
+    ]
+    whole = corpus(DataConfig())
+    whole = replace(whole, texts=unique([*whole.texts, *sentences]))
+    keys = {sound: str(number) for number, sound in enumerate(whole.sounds())}
+
+    class Tagged:
+        width = 4 + len(names)
+
+        def __getitem__(self, key: str) -> Any:
+            frames = np.zeros((2, self.width), np.float16)
+            frames[:, 4 + int(key)] = AMPLITUDE_GAIN * np.sqrt(
+                [0.2, 0.7]
+            )  # of the tag with the clip's own number
+            return frames
+
+    trunk = WithTags(FakeTagger(), amplitudes=True)
+    heard = tags_heard(whole, keys, Tagged(), trunk, 0.4)
+    assert [len(heard[number]) for number in range(5)] == [3] * 5
+    texts = list(whole.texts)
+    assert [texts[number] for number in heard[1]] == sentences[3:6]
+    assert not any(tags_heard(whole, keys, Tagged(), trunk, 0.45).values())  # (root .2 + root .7)^2 / 4 = .41
+    with pytest.raises(RecipeError, match="gives none"):
+        tags_heard(whole, keys, Tagged(), object(), 0.4)
+
+
+class FakeTagger:
+    """Enough of a tagger to be wrapped."""
+
+    front_end, width, frame_hop, min_frames = None, 4, 32, 1
+
+    def logits(self, frames: Any, mask: Any) -> Any:
+        raise AssertionError("the frames hold the tags already")

@@ -325,3 +325,11 @@ def test_weights_of_another_shape_are_named(place: Path, tmp_path: Path) -> None
     path.write_text(path.read_text().replace("dim: 8", "dim: 9"))
     with pytest.raises(ModelError, match=r"audio_projector\.bias"):
         load_run(run)
+
+
+def test_a_run_folder_may_be_named_from_here(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train(toy_recipe(place, "training.epochs=1"), place / "data", Path("runs/first"))
+    assert load_run(Path("runs/first"))[1].audio.weights == tmp_path / "runs/first/trunk.safetensors"

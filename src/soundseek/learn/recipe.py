@@ -93,6 +93,11 @@ class Recipe(Section):
                 "audio.mix_share makes captions that loss.name = relaxed and loss.soft_targets know nothing of; mix "
                 "before training instead: data.overlays and data.sequences"
             )
+        if self.data.tag_captions and self.audio.trained_blocks != 0:
+            raise ValueError(
+                f"data.tag_captions name what a frozen trunk hears, and audio.trained_blocks = {self.audio.trained_blocks}; "
+                "set one of them back: tag_captions = null, or trained_blocks = 0"
+            )
         return self
 
 

@@ -264,6 +264,20 @@ class ListenerCaptions(Section):
     neighbours: int = Field(default=5, gt=0)
 
 
+class TagCaptions(Section):
+    """Names of the tags that the trunk hears in place of the given captions; needs a trunk that gives tags.
+
+    So the heads learn a word for sounds that no caption named.
+
+    Attributes:
+        share: Share of the training captions that are replaced, where the trunk hears a tag.
+        min_probability: A tag counts as heard from this probability on, in the clip as it is.
+    """
+
+    share: float = Field(default=0.25, ge=0, le=1)
+    min_probability: float = Field(default=0.3, gt=0, le=1)
+
+
 class DataConfig(Section):
     """Which sounds the heads see, and with which words.
 
@@ -280,6 +294,7 @@ class DataConfig(Section):
         mixture_share: Mixtures in an epoch, as a share of its clips with their captions.
         part_s: Longest piece of a clip in a mixture, in seconds.
         listener_captions: See there.
+        tag_captions: See there.
     """
 
     train_splits: tuple[str, ...] = Field(default=("development",), min_length=1)
@@ -294,6 +309,7 @@ class DataConfig(Section):
     mixture_share: float = Field(default=0.5, ge=0)
     part_s: float = Field(default=10.0, gt=0)
     listener_captions: ListenerCaptions | None = None
+    tag_captions: TagCaptions | None = None
 
 
 class TrainingConfig(Section):

@@ -140,6 +140,7 @@ def claim_run(out: Path, recipe: Recipe, *, resume: bool) -> Recipe:
 
 def located(recipe: Recipe, run: Path) -> Recipe:
     """The recipe of a run folder with the places of its weights, wherever the folder is now."""
+    run = run.absolute()  # a place is found a second time, and then again in the same folder
     before = run / START_FILE  # the trunk as an earlier stage left it
     trunk = before if before.is_file() else run / str(recipe.audio.weights)
     return _Copies(trunk, run / recipe.text.weights if recipe.text.weights else None).put_into(recipe)

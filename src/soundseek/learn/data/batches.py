@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal, NamedTuple
 
@@ -137,12 +137,14 @@ class Corpus:
         mixtures: Examples of which each epoch draws some.
         texts: Text -> number, of all captions and all substitutes.
         substitutes: For some texts (by number), the texts of listeners that may replace them.
+        tagged: For some examples (clips first, then mixtures), the texts that name what the trunk hears in them.
     """
 
     clips: Sequence[Example]
     mixtures: Sequence[Example]
     texts: Mapping[str, int]
     substitutes: Mapping[int, Sequence[int]]
+    tagged: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
     def draw(self, config: DataConfig, *, seed: int, epoch: int) -> Pairs:
         """The pairs of one epoch: the same for the same seed and epoch, whatever was drawn before."""
@@ -161,7 +163,10 @@ class Corpus:
                 rows.append((len(self.clips) + mixture, 0, self.texts[caption]))
         table = np.array(rows, np.int64)[generator.permutation(len(rows))]
         share = config.listener_captions.share if config.listener_captions else 0.0
-        return Pairs(table[:, 0], table[:, 1], self._reworded(table[:, 2], share, generator))
+        texts = self._reworded(table[:, 2], share, generator)
+        if config.tag_captions:
+            texts = self._named(table[:, 0], texts, config.tag_captions.share, generator)
+        return Pairs(table[:, 0], table[:, 1], texts)
 
     def _reworded(self, texts: Integers, share: float, generator: np.random.Generator) -> Integers:
         reworded: Integers = texts.copy()
@@ -170,6 +175,16 @@ class Corpus:
             if candidates:
                 reworded[position] = candidates[int(generator.integers(len(candidates)))]
         return reworded
+
+    def _named(
+        self, examples: Integers, texts: Integers, share: float, generator: np.random.Generator
+    ) -> Integers:
+        named: Integers = texts.copy()
+        for position in np.flatnonzero(generator.random(len(texts)) < share):
+            candidates = self.tagged.get(int(examples[position]), ())
+            if candidates:
+                named[position] = candidates[int(generator.integers(len(candidates)))]
+        return named
 
     def sounds(self) -> list[Sound]:
         """Every sound that `draw` can choose."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from soundseek.learn.data.text_augment import build_text_augment
 from soundseek.learn.data.wording import cached_nearest, read_sentences, unique
 from soundseek.learn.encoders import build_text, split_trunk
 from soundseek.learn.encoders.bert import MINILM
+from soundseek.learn.encoders.tag_names import read_class_names
 from soundseek.learn.encoders.text import TextTower
 from soundseek.learn.recipe import Recipe
 from soundseek.learn.recipe_sections import ListenerCaptions
@@ -199,6 +200,10 @@ def _cached(
     """Epoch -> its batches of what the frozen part of the trunk gives; what they take; statistics if needed."""
     sounds = shared.corpus.sounds()
     keys = dict(zip(sounds, sound_keys(sounds, store, recipe, report=report), strict=True))
+    corpus = shared.corpus
+    if recipe.data.tag_captions:  # of a trunk frozen as a whole, as the recipe has made sure
+        heard = tags_heard(corpus, keys, store, trunk, recipe.data.tag_captions.min_probability)
+        corpus = replace(corpus, tagged=heard)
     _, tail = split_trunk(trunk, recipe.audio.trained_blocks)
     # Trained layers see every frame's neighbours, and a maximum every frame; else the mean is enough.
     only_means = tail is None and recipe.audio.attention == "none" and recipe.audio.pooling == "mean"
@@ -207,9 +212,7 @@ def _cached(
     if recipe.audio.standardise:
         plain = [keys[example.sounds[0]] for example in shared.corpus.clips]
         statistics = frame_statistics(store if tail is None else TailFrames(store, tail), plain)
-    batches = partial(
-        EpochBatches, shared.corpus, recipe.data, keys=keys, store=frames, **shared.options(recipe)
-    )
+    batches = partial(EpochBatches, corpus, recipe.data, keys=keys, store=frames, **shared.options(recipe))
     return lambda epoch: batches(epoch=epoch), frames, statistics
 
 
@@ -232,7 +235,44 @@ def _plan(clips: Sequence[Clip], recipe: Recipe, report: Report | None) -> Corpu
     substitutes: dict[int, tuple[int, ...]] = {}
     if recipe.data.listener_captions:
         texts, substitutes = _add_listeners(texts, recipe.data.listener_captions, report)
+    if recipe.data.tag_captions:
+        texts = unique([*texts, *(sentence for name in read_class_names() for sentence in _sentences(name))])
     return Corpus(examples, mixtures, texts, substitutes)
+
+
+def tags_heard(
+    corpus: Corpus, keys: Mapping[Sound, str], store: Frames, trunk: Any, min_probability: float
+) -> dict[int, tuple[int, ...]]:
+    """Example -> the sentences, by number, that name what the trunk hears in it as it is.
+
+    Args:
+        corpus: Its texts hold the sentences of all tags.
+        keys: Of its sounds, in `store`.
+        store: The trunk's frames.
+        trunk: One with `tag_probabilities`.
+        min_probability: Of a tag that counts.
+
+    Raises:
+        RecipeError: The trunk gives no tags.
+    """
+    if not hasattr(trunk, "tag_probabilities"):
+        raise RecipeError(
+            f"data.tag_captions needs a trunk that gives tags, and {type(trunk).__name__} gives none: "
+            "--set audio.trunk=NAME+tags"
+        )
+    sentences = [[corpus.texts[each] for each in _sentences(name)] for name in read_class_names()]
+    heard = {}
+    for number, example in enumerate((*corpus.clips, *corpus.mixtures)):
+        mean = np.asarray(store[keys[example.sounds[0]]], np.float32).mean(axis=0)
+        loud = (trunk.tag_probabilities(torch.from_numpy(mean)) >= min_probability).nonzero().flatten()
+        heard[number] = tuple(text for tag in loud.tolist() for text in sentences[tag])
+    return heard
+
+
+def _sentences(tag: str) -> tuple[str, ...]:
+    """Ways to ask for a tag."""
+    name = tag.lower()
+    return name, f"a {name}", f"The sound of {name}"
 
 
 def _needs_features(recipe: Recipe) -> bool:

@@ -131,7 +131,7 @@ def _crnn() -> TrunkKind:
     )
 
 
-def _with_tags(make: Callable[[], TrunkKind]) -> Callable[[], TrunkKind]:
+def _with_tags(make: Callable[[], TrunkKind], *, amplitudes: bool = False) -> Callable[[], TrunkKind]:
     def make_tagged() -> TrunkKind:
         from soundseek.learn.encoders.tag_names import WithTags
 
@@ -139,8 +139,8 @@ def _with_tags(make: Callable[[], TrunkKind]) -> Callable[[], TrunkKind]:
         head = {"head": "tagger"} if "head" in kind.config.model_fields else {}
         return replace(
             kind,
-            new=lambda config: WithTags(kind.new(config)),
-            load=lambda path, config: WithTags(kind.load(path, config)),
+            new=lambda config: WithTags(kind.new(config), amplitudes=amplitudes),
+            load=lambda path, config: WithTags(kind.load(path, config), amplitudes=amplitudes),
             frozen_defaults={**kind.frozen_defaults, **head},
         )
 
@@ -167,8 +167,9 @@ TRUNKS: dict[str, Callable[[], TrunkKind]] = {
     "passt": _passt,
 }
 TRUNKS |= {
-    f"{name}+tags": _with_tags(TRUNKS[name])
+    f"{name}+{tags}": _with_tags(TRUNKS[name], amplitudes=tags == "amplitudes")
     for name in ("efficientat", "cnn14", "cnn10", "resnet38", "passt")
+    for tags in ("tags", "amplitudes")
 }
 """How each trunk is made; a function, so that only the trunk in use is imported."""
 

@@ -183,6 +183,16 @@ class CompactTrunk(nn.Module):
             )
         return CompactBody(self, num_layers), CompactTail(self, num_layers)
 
+    def tag_probabilities(self, frames: Tensor) -> Tensor:
+        """The tags' columns of frames `(…, width)` as probabilities `(…, num_tags)`.
+
+        Raises:
+            ModelError: A trunk without tags.
+        """
+        if self.tags is None:
+            raise ModelError("this compact trunk gives no tags; soundseek distill makes one that does")
+        return (frames[..., self.config.width :] / self.tags.gain).square()
+
     def grow_from(self, smaller: CompactTrunk) -> None:
         """Take the weights of a trunk of the same widths with fewer blocks; what it lacks starts as the identity.
 

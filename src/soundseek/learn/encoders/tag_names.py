@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 AUDIOSET_CLASSES = Path(__file__).with_name("audioset_classes.csv")
 """`class_labels_indices.csv` of AudioSet (Google, CC BY 4.0), unchanged; the text beside it has the credit."""
 
+AMPLITUDE_GAIN = 3.0
+"""Of a tag's amplitude: beside features of about unit size a certain tag is loud, and is meant to be."""
+
 _COLUMNS = ["index", "mid", "display_name"]
 
 
@@ -152,6 +155,8 @@ class WithTags(nn.Module):
     Args:
         trunk: A trunk with `logits(frames, frame_mask)`, and with its tagging head.
         num_tags: How many it gives.
+        amplitudes: Frames carry `AMPLITUDE_GAIN * sqrt(probability)` instead, for heads that take tags as further
+            features: a tag of .01 still counts a tenth of a certain one.
 
     Attributes:
         num_features: Width of the trunk's own frames.
@@ -163,7 +168,7 @@ class WithTags(nn.Module):
     scope: Literal["local", "clip"] = "clip"  # whatever the trunk's: tags are of the whole clip
     context_frames = 0
 
-    def __init__(self, trunk: Any, *, num_tags: int = NUM_CLASSES) -> None:
+    def __init__(self, trunk: Any, *, num_tags: int = NUM_CLASSES, amplitudes: bool = False) -> None:
         super().__init__()
         if not hasattr(trunk, "logits"):
             raise ModelError(
@@ -178,6 +183,7 @@ class WithTags(nn.Module):
         self.front_end: FrontEndConfig = trunk.front_end
         self.num_features = int(trunk.width)
         self.num_tags = num_tags
+        self.amplitudes = amplitudes
         self.width = self.num_features + num_tags
         self.frame_hop = int(trunk.frame_hop)
         self.min_frames = int(trunk.min_frames)
@@ -195,8 +201,15 @@ class WithTags(nn.Module):
         """Frames `(batch, time', features + tag)` and their mask `(batch, time')`; see the trunk's own."""
         frames, mask = self.trunk(log_mel, frame_mask)
         probabilities = torch.sigmoid(self.trunk.logits(frames, mask))
+        if self.amplitudes:
+            probabilities = AMPLITUDE_GAIN * probabilities.sqrt()
         everywhere = probabilities.unsqueeze(1).expand(-1, frames.shape[1], -1)
         return torch.cat([frames, everywhere], dim=2), mask
+
+    def tag_probabilities(self, frames: Tensor) -> Tensor:
+        """The last columns of frames `(…, width)` as probabilities `(…, tag)`."""
+        tags = frames[..., -self.num_tags :]
+        return (tags / AMPLITUDE_GAIN).square() if self.amplitudes else tags
 
     def save(self, path: Path) -> None:
         """Write the trunk to a file that its own `load` reads."""
