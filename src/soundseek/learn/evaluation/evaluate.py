@@ -14,6 +14,7 @@ from torch import Tensor
 
 from soundseek.learn.data.batches import pad
 from soundseek.learn.data.clotho import read_split
+from soundseek.learn.data.decoded import LiveFrames
 from soundseek.learn.data.features import Frames, Report
 from soundseek.learn.data.prepare import SplitFeatures, open_store, sound_keys
 from soundseek.learn.data.sounds import Sound
@@ -25,6 +26,7 @@ from soundseek.learn.recipe import Recipe
 Float = npt.NDArray[np.float32]
 
 _CLIPS_AT_ONCE = 64
+_LIVE_CLIPS_AT_ONCE = 4  # through a whole trunk: CNN14's first block needs 100 MB for half a minute
 _SENTENCES_AT_ONCE = 64
 
 
@@ -92,7 +94,7 @@ class RunEmbedder:
     """
 
     def __init__(self, model: DualEncoder, recipe: Recipe, *, report: Report | None = None) -> None:
-        self._model = model
+        self._model = model.to("cuda") if torch.cuda.is_available() else model
         self._recipe = recipe
         self._report = report
 
@@ -104,11 +106,11 @@ class RunEmbedder:
         """`(len(sounds), dim)`, unit norm, of clips, their degraded versions and mixtures."""
         store = open_store(self._recipe)
         keys = sound_keys(sounds, store, self._recipe, report=self._report)
-        return embed_clips(self._model, store, keys).numpy()
+        return embed_clips(self._model, store, keys).cpu().numpy()
 
     def embed_text(self, texts: Sequence[str]) -> Float:
         """`(len(texts), dim)`, unit norm."""
-        return embed_sentences(self._model, texts, self._text()).numpy()
+        return embed_sentences(self._model, texts, self._text()).cpu().numpy()
 
     def _text(self) -> TextTower:
         if self._model.text is None:
@@ -146,8 +148,9 @@ def embed_clips(model: DualEncoder, store: Frames, keys: Sequence[str]) -> Tenso
     """`(clip, dim)`, unit norm, of the cached outputs of a frozen trunk."""
     device = model.audio_mean.device
     embedded = []
-    for start in range(0, len(keys), _CLIPS_AT_ONCE):
-        frames, frame_mask = pad([store[key] for key in keys[start : start + _CLIPS_AT_ONCE]])
+    at_once = _LIVE_CLIPS_AT_ONCE if isinstance(store, LiveFrames) else _CLIPS_AT_ONCE
+    for start in range(0, len(keys), at_once):
+        frames, frame_mask = pad([store[key] for key in keys[start : start + at_once]])
         embedded.append(model.encode_audio_features(frames.to(device), frame_mask.to(device)))
     return torch.cat(embedded)
 
