@@ -22,6 +22,7 @@ from soundseek.learn.encoders.cnn14 import CNN14Config, CNN14Trunk
 from soundseek.learn.encoders.efficientat import EfficientATTrunk
 from soundseek.learn.encoders.passt import PaSSTConfig, PaSSTTrunk
 from soundseek.learn.encoders.tag_names import AUDIOSET_CLASSES, TagNames, WithTags, read_class_names
+from soundseek.learn.towers import feature_width
 
 torch.set_num_threads(1)
 
@@ -210,3 +211,21 @@ def test_what_cannot_be_is_refused_with_the_reason(tmp_path: Path) -> None:
         WithTags(nn.Linear(2, 2))
     with pytest.raises(ModelError, match="frames 2 wide carry no 2 tags"):
         TagNames(torch.zeros(2, 2), share=0.2).split(torch.zeros(1, 1, 2), torch.ones(1, 1, dtype=torch.bool))
+
+
+def test_tags_are_features_unless_they_have_a_share_of_their_own() -> None:
+    trunk = WithTags(EfficientATTrunk())
+    assert feature_width(trunk, 0.0) == 384 + 527
+    assert feature_width(trunk, 0.2) == 384
+    assert feature_width(EfficientATTrunk(), 0.0) == 384
+
+
+@torch.no_grad()
+def test_an_amplitude_is_three_times_the_root_of_a_probability() -> None:
+    tagger = EfficientATTrunk().eval()
+    plain, loud = WithTags(tagger), WithTags(tagger, amplitudes=True)
+    log_mel = torch.randn(1, 96, 128)
+    probabilities, amplitudes = plain(log_mel)[0][..., 384:], loud(log_mel)[0]
+    torch.testing.assert_close(amplitudes[..., 384:], 3 * probabilities.sqrt())
+    torch.testing.assert_close(loud.tag_probabilities(amplitudes), probabilities)
+    torch.testing.assert_close(plain.tag_probabilities(plain(log_mel)[0]), probabilities)

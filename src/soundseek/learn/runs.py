@@ -62,7 +62,7 @@ def load_run(run: Path) -> tuple[DualEncoder, Recipe]:
     trunk = build_recipe_trunk(recipe)
     text = build_recipe_text(recipe)
     _, tail = split_trunk(trunk, recipe.audio.trained_blocks)
-    model = build_dual_encoder(recipe, feature_width(trunk), text.width, text=text, tail=tail)
+    model = build_dual_encoder(recipe, feature_width(trunk, recipe.audio.tag_share), text.width, text=text, tail=tail)
     saved = load_file(run / MODEL_FILE)
     expected = model.state_dict()
     wrong = [

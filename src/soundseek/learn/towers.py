@@ -27,9 +27,13 @@ def build_recipe_trunk(recipe: Recipe) -> nn.Module:
     )
 
 
-def feature_width(trunk: nn.Module) -> int:
-    """Width of a trunk's frames without the tags that they may carry."""
-    return int(getattr(trunk, "num_features", trunk.width))  # type: ignore[arg-type]
+def feature_width(trunk: nn.Module, tag_share: float) -> int:
+    """Width of the frames that reach the attention module.
+
+    With a tag share the tags that the frames carry go their own way; else they are features like the others.
+    """
+    whole = int(trunk.width)  # type: ignore[arg-type]
+    return int(getattr(trunk, "num_features", whole)) if tag_share else whole
 
 
 def build_recipe_text(recipe: Recipe) -> TextTower:

@@ -115,7 +115,7 @@ class _Fit:
         objective = Objective(recipe.loss, found.corpus, report=report)
         torch.manual_seed(recipe.seed)  # now, for the extraction of missing features draws numbers too
         _, tail = split_trunk(trunk, recipe.audio.trained_blocks)
-        width = feature_width(trunk)
+        width = feature_width(trunk, recipe.audio.tag_share)
         model = build_dual_encoder(recipe, width, text.width, text=text, tail=tail)
         if leg.start:
             carry_over(model, leg.start)

@@ -74,7 +74,7 @@ def project(vectors: Float, *, seed: int = 0) -> Points:
     Raises:
         UsageError: Too few sounds.
     """
-    from sklearn.manifold import TSNE  # type: ignore[import-untyped]
+    from sklearn.manifold import TSNE
 
     if len(vectors) < _MIN_SOUNDS:
         raise UsageError(f"a map needs at least {_MIN_SOUNDS} sounds, not {len(vectors)}")
