@@ -93,16 +93,15 @@ class DualEncoder(nn.Module):
 
     def encode_audio(self, frames: Tensor, frame_mask: Tensor) -> Tensor:
         """Audio embeddings `(batch, dim)`, unit norm, of frames `(batch, time, width)` (eqs. 2 and 4)."""
-        if self.tags is None:
-            return self._encode_scene(frames, frame_mask)
-        frames, probabilities = self.tags.split(frames, frame_mask)
-        scene, names = self._encode_scene(frames, frame_mask), self.encode_text_features(self.tags.features)
-        mixed: Tensor = self.tags(scene, probabilities, names)
-        return mixed
-
-    def _encode_scene(self, frames: Tensor, frame_mask: Tensor) -> Tensor:
+        probabilities = None
+        if self.tags is not None:
+            frames, probabilities = self.tags.split(frames, frame_mask)
         pooled = self.pooling(self.attend(frames, frame_mask), frame_mask)
-        return functional.normalize(self.audio_projector(self.audio_dropout(pooled)), dim=-1)
+        scene = functional.normalize(self.audio_projector(self.audio_dropout(pooled)), dim=-1)
+        if self.tags is None:
+            return scene
+        mixed: Tensor = self.tags(scene, probabilities, self.encode_text_features(self.tags.features))
+        return mixed
 
     def encode_audio_features(self, features: Tensor, frame_mask: Tensor) -> Tensor:
         """Audio embeddings `(batch, dim)`, unit norm, of what a frozen trunk gives.
