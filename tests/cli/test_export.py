@@ -102,10 +102,11 @@ def test_both_networks_stay_fp32_unless_asked(
         return {"audio": 1.0}
 
     monkeypatch.setattr("soundseek.learn.export.export_run", remember)
-    for arguments in ((), ("--precision", "int8"), ("--audio-precision", "int8")):
+    wanted = ((), ("--precision", "int8"), ("--audio-precision", "int8"), ("--audio-precision", "int8-weights"))
+    for arguments in wanted:
         assert say("export", str(run), "--out", str(tmp_path / "model"), *arguments)[0] == 0
     precisions = [(each["precision"], each["audio_precision"]) for each in asked]
-    assert precisions == [("fp32", "fp32"), ("int8", "fp32"), ("fp32", "int8")]
+    assert precisions == [("fp32", "fp32"), ("int8", "fp32"), ("fp32", "int8"), ("fp32", "int8-weights")]
     assert [each["calibration"] for each in asked] == [[], [], []]
 
 
@@ -114,7 +115,7 @@ def test_both_networks_stay_fp32_unless_asked(
     [
         (
             ("--audio-precision", "int4"),
-            "no precision 'int4' for --audio-precision; choose one of fp32, int8",
+            "no precision 'int4' for --audio-precision; choose one of fp32, int8-weights, int8",
         ),
         (("--precision", "half"), "no precision 'half' for --precision"),
         (("--calibrate", "{sounds}"), "add --audio-precision int8"),

@@ -74,7 +74,7 @@ def test_a_trunk_that_was_trained_in_part_is_exported_as_trained(run: Path, tmp_
     moved = {
         name.split(".")[1]
         for name, tensor in published.state_dict().items()
-        if not torch.equal(exported[f"trunk.{name}"], tensor)
+        if not torch.equal(exported[f"trunk.{name}"].float(), tensor.half().float())
     }
     assert moved == {"2", "3"}  # of stem, striding block, block, last layer
 

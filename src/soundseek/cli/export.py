@@ -13,6 +13,7 @@ from soundseek.cli.output import write_json_lines
 from soundseek.errors import UsageError
 
 _PRECISIONS = ("fp32", "int8")
+_AUDIO_PRECISIONS = ("fp32", "int8-weights", "int8")
 
 
 def export(
@@ -28,7 +29,7 @@ def export(
         typer.Option(
             "--audio-precision",
             metavar="P",
-            help="Of the audio network's convolutions: fp32 or int8, which pays for large trunks such as CNN14.",
+            help="Of the audio network: fp32, int8-weights (a small file) or int8 (pays for trunks such as CNN14).",
         ),
     ] = "fp32",
     calibrate: Annotated[
@@ -44,7 +45,11 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Export a trained run as a model directory, and check that it gives the same vectors."""
-    text, audio = _precision("--precision", precision), _precision("--audio-precision", audio_precision)
+    text = cast('Literal["fp32", "int8"]', _one_of("--precision", precision, _PRECISIONS))
+    audio = cast(
+        'Literal["fp32", "int8-weights", "int8"]',
+        _one_of("--audio-precision", audio_precision, _AUDIO_PRECISIONS),
+    )
     if calibrate is not None and audio != "int8":
         raise UsageError("--calibrate sets the ranges of int8 convolutions; add --audio-precision int8")
 
@@ -63,7 +68,7 @@ def export(
     print(f"exported to {out}; least cosine between PyTorch and ONNX: {agreement}", file=sys.stderr)
 
 
-def _precision(option: str, value: str) -> Literal["fp32", "int8"]:
-    if value not in _PRECISIONS:
-        raise UsageError(f"no precision {value!r} for {option}; choose one of {', '.join(_PRECISIONS)}")
-    return cast('Literal["fp32", "int8"]', value)
+def _one_of(option: str, value: str, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise UsageError(f"no precision {value!r} for {option}; choose one of {', '.join(choices)}")
+    return value

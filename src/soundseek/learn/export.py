@@ -27,7 +27,7 @@ from soundseek.learn.calibrate import calibration_log_mels, quantize_convolution
 from soundseek.learn.dual_encoder import DualEncoder
 from soundseek.learn.encoders.text import TextTower
 from soundseek.learn.model_card import write_readme
-from soundseek.learn.quantize import quantize_weights
+from soundseek.learn.quantize import quantize_weights, shrink_weights
 from soundseek.learn.runs import load_run, read_record
 from soundseek.model.card import (
     AUDIO_FILE,
@@ -40,6 +40,7 @@ from soundseek.model.card import (
 )
 
 Precision = Literal["fp32", "int8"]
+AudioPrecision = Literal["fp32", "int8-weights", "int8"]
 PARITY = 0.9999
 """Least cosine between PyTorch's and ONNX Runtime's vectors in fp32."""
 QUANTIZED_PARITY = 0.99
@@ -62,7 +63,7 @@ def export_run(
     out: Path,
     *,
     precision: Precision = "fp32",
-    audio_precision: Precision = "fp32",
+    audio_precision: AudioPrecision = "fp32",
     calibration: Sequence[Path] = (),
     name: str | None = None,
 ) -> dict[str, float]:
@@ -72,7 +73,8 @@ def export_run(
         run: A run folder of `soundseek train`.
         out: The model directory; made if missing, files of an earlier export are replaced.
         precision: Of the text tower's matrices.
-        audio_precision: Of the audio tower's convolutions; "int8" pays for large trunks such as CNN14.
+        audio_precision: Of the audio tower: "int8-weights" makes the file small, "int8" computes convolutions in int8,
+            which pays for large trunks such as CNN14.
         calibration: Sounds to calibrate int8 convolutions with; synthetic ones where there are none.
         name: What the model is called; the recipe's name by default.
 
@@ -98,7 +100,8 @@ def export_run(
     parity = export_audio(model, out / AUDIO_FILE, precision=audio_precision, calibration=calibration)
     parity |= _export_text(model, out / TEXT_FILE, precision)
     text.save_tokenizer(out / TOKENIZER_FILE)
-    weights = {key: value.contiguous().clone() for key, value in _own_weights(model).items()}
+    # Half precision is plenty to go on from, and the towers above are what is asked.
+    weights = {key: _halved(value) for key, value in _own_weights(model).items()}
     save_file(
         weights,
         out / "model.safetensors",
@@ -152,19 +155,20 @@ class TextToEmbedding(nn.Module):
 
 
 def export_audio(
-    model: DualEncoder, path: Path, *, precision: Precision = "fp32", calibration: Sequence[Path] = ()
+    model: DualEncoder, path: Path, *, precision: AudioPrecision = "fp32", calibration: Sequence[Path] = ()
 ) -> dict[str, float]:
     """Write `audio.onnx` of a dual encoder with its trunk.
 
     Args:
         model: In eval mode.
         path: The file.
-        precision: Of the convolutions.
+        precision: See `export_run`.
         calibration: Sounds to calibrate int8 with; see `calibration_log_mels`.
 
     Returns:
-        Least cosine between PyTorch and ONNX Runtime: `audio` over single frames in fp32; `audio_int8` over whole
-        sounds, every fourth of the calibration's, which is then not calibrated with.
+        Least cosine between PyTorch and ONNX Runtime: `audio` over single frames in fp32; `audio_int8-weights` and
+        `audio_int8` over whole sounds, for the latter every fourth of the calibration's, which is then not calibrated
+        with.
 
     Raises:
         ModelError: The exported network disagrees with the trained one.
@@ -183,6 +187,12 @@ def export_audio(
             expected = network(log_mel)[0].numpy()
         worst = min(worst, _least_cosine(expected, _run(path, {"log_mel": log_mel.numpy()})[0]))
     parity = {"audio": _accepted("audio", worst, PARITY)}
+    if precision == "int8-weights":
+        log_mels = calibration_log_mels(trunk.front_end, calibration)
+        exact = _clip_vectors(path, log_mels)
+        shrink_weights(path)
+        cosine = _least_cosine(exact, _clip_vectors(path, log_mels))
+        parity["audio_int8-weights"] = _accepted("audio (int8 weights)", cosine, QUANTIZED_PARITY)
     if precision == "int8":
         log_mels = calibration_log_mels(trunk.front_end, calibration)
         exact = _clip_vectors(path, log_mels[::4])
@@ -282,6 +292,10 @@ def _portable(value: Any) -> Any:
         return [_portable(item) for item in value]
     is_path = isinstance(value, str) and value.startswith(("/", ".", "~"))
     return Path(value).name if is_path else value
+
+
+def _halved(value: Tensor) -> Tensor:
+    return (value.half() if value.is_floating_point() else value).contiguous().clone()
 
 
 def _own_weights(model: DualEncoder) -> dict[str, Tensor]:
