@@ -283,6 +283,8 @@ class DataConfig(Section):
 
     Attributes:
         train_splits: Splits to learn from.
+        leave_out: A file with one file name a line: clips that nothing is learned from, neither alone nor in a
+            mixture. The others' degraded versions and mixtures stay those of the whole split.
         validation_split: Chooses the epoch; never learned from. None keeps the last epoch.
         captions_per_epoch: How many of its captions each clip meets in one epoch.
         degraded_versions: Versions of each clip with changed level, band, noise or clipping, made once.
@@ -298,6 +300,7 @@ class DataConfig(Section):
     """
 
     train_splits: tuple[str, ...] = Field(default=("development",), min_length=1)
+    leave_out: Path | None = None
     validation_split: str | None = "validation"
     captions_per_epoch: int = Field(default=1, gt=0)
     degraded_versions: int = Field(default=0, ge=0)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from soundseek.errors import DataError, RecipeError, UsageError
-from soundseek.learn.data.batches import Batch, Corpus, EpochBatches, plan_clips, plan_mixtures
+from soundseek.learn.data.batches import Batch, Corpus, EpochBatches, Example, plan_clips, plan_mixtures
 from soundseek.learn.data.clotho import Clip, read_split
 from soundseek.learn.data.features import (
     FeatureStore,
@@ -229,8 +229,11 @@ def _training_clips(data: Path, data_sets: Sequence[Path], splits: Sequence[str]
 
 
 def _plan(clips: Sequence[Clip], recipe: Recipe, report: Report | None) -> Corpus:
-    examples = plan_clips(clips, recipe.data, recipe.seed)
-    mixtures = plan_mixtures(clips, recipe.data, recipe.seed)
+    examples: Sequence[Example] = plan_clips(clips, recipe.data, recipe.seed)
+    mixtures: Sequence[Example] = plan_mixtures(clips, recipe.data, recipe.seed)
+    if recipe.data.leave_out:
+        names = _left_out(recipe.data.leave_out, clips)
+        examples, mixtures = _without(examples, names), _without(mixtures, names)
     texts = unique([caption for example in (*examples, *mixtures) for caption in example.captions])
     substitutes: dict[int, tuple[int, ...]] = {}
     if recipe.data.listener_captions:
@@ -238,6 +241,29 @@ def _plan(clips: Sequence[Clip], recipe: Recipe, report: Report | None) -> Corpu
     if recipe.data.tag_captions:
         texts = unique([*texts, *(sentence for name in read_class_names() for sentence in _sentences(name))])
     return Corpus(examples, mixtures, texts, substitutes)
+
+
+def _left_out(path: Path, clips: Sequence[Clip]) -> set[str]:
+    """The file names that a list names."""
+    if not path.is_file():
+        raise DataError(f"data.leave_out: no file {path}")
+    listed = {line.strip() for line in path.read_text(encoding="utf-8").splitlines()} - {""}
+    known = {clip.path.name for clip in clips}
+    unknown = sorted(listed - known)
+    if unknown:
+        raise DataError(f"{path} leaves out {unknown[0]!r}, which is none of the clips to learn from")
+    if listed == known:
+        raise DataError(f"{path} leaves out all clips to learn from")
+    return listed
+
+
+def _without(examples: Sequence[Example], names: set[str]) -> list[Example]:
+    """The examples that nothing of these files can be heard in."""
+    return [
+        example
+        for example in examples
+        if not any(part.name in names for sound in example.sounds for part in sound.parts)
+    ]
 
 
 def tags_heard(
