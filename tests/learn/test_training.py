@@ -74,7 +74,8 @@ def test_a_run_learns_and_leaves_a_complete_folder(place: Path, tmp_path: Path) 
     )
     run = train(recipe, place / "data", tmp_path / "run")
     assert {path.name for path in run.iterdir()} == {
-        "recipe.yaml", "run.json", "metrics.jsonl", "model.safetensors", "trunk.safetensors", "checkpoints", "tensorboard"
+        "recipe.yaml", "run.json", "metrics.jsonl", "model.safetensors", "trunk.safetensors", "checkpoints",
+        "tensorboard",
     }  # fmt: skip
     metrics = lines(run)
     assert [each["epoch"] for each in metrics] == list(range(25))

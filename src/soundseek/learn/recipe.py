@@ -95,8 +95,8 @@ class Recipe(Section):
             )
         if self.data.tag_captions and self.audio.trained_blocks != 0:
             raise ValueError(
-                f"data.tag_captions name what a frozen trunk hears, and audio.trained_blocks = {self.audio.trained_blocks}; "
-                "set one of them back: tag_captions = null, or trained_blocks = 0"
+                "data.tag_captions name what a frozen trunk hears, and audio.trained_blocks = "
+                f"{self.audio.trained_blocks}; set one of them back: tag_captions = null, or trained_blocks = 0"
             )
         return self
 
