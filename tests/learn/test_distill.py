@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from soundseek.audio.logmel import LogMel
+from soundseek.errors import ModelError
 from soundseek.learn.data.waveforms import WaveformCache
 from soundseek.learn.distill import (
     CHECKPOINT,
@@ -25,6 +27,7 @@ from soundseek.learn.distill import (
     draw_batch,
     learning_rate_factor,
     retrieval_loss,
+    seconds,
 )
 from soundseek.learn.encoders.compact import (
     CompactConfig,
@@ -171,3 +174,67 @@ def test_a_run_grows_from_a_smaller_one(teacher_file: Path, clips: Path, tmp_pat
     torch.testing.assert_close(trunk.tags.state_dict(), start.tags.state_dict(), atol=1e-5, rtol=0)
     row = json.loads((tmp_path / "large" / METRICS).read_text().splitlines()[-1])
     assert -1 <= row["retrieval_cosine"] <= 1
+
+
+def targets(frames: float, pooled: float, logits: float) -> Targets:
+    return Targets(torch.full((1, 2, 3), frames), torch.full((1, 3), pooled), torch.full((1, 2), logits))
+
+
+def test_the_student_imitates_what_has_a_weight() -> None:
+    student, teacher = targets(2.0, 3.0, 0.0), targets(0.0, 0.0, 0.0)
+    weights = {"pooled_weight": 0.0, "frames_weight": 0.0, "tags_weight": 0.0}
+    # Squared error 3^2; smooth L1 error 2 - 1/2; cross-entropy of one half with itself, ln 2, of two tags.
+    for weight, loss in (("pooled_weight", 9.0), ("frames_weight", 1.5), ("tags_weight", 2 * np.log(2))):
+        config = DistillConfig(**{**weights, weight: 2.0})
+        assert distillation_loss(student, teacher, config).item() == pytest.approx(2 * loss)
+
+
+def test_undamaged_the_student_hears_what_the_teacher_hears(clips: Path) -> None:
+    cache, log_mel = WaveformCache(clips), LogMel(TINY.front_end)
+    same = draw_batch(cache, log_mel, None, 12.0, np.random.default_rng(0))
+    other = draw_batch(cache, log_mel, MelDamage(TINY.front_end), 12.0, np.random.default_rng(0))
+    assert torch.equal(same.clean, same.damaged) and not torch.equal(other.clean, other.damaged)
+
+
+def test_two_frames_of_a_finer_student_stand_against_one_of_the_teachers() -> None:
+    finer = TINY.model_copy(
+        update={"stages": (*TINY.stages[:2], TINY.stages[2].model_copy(update={"stride": 1}))}
+    )
+    student = Student(CompactTrunk(finer), 5).eval()
+    with torch.no_grad():
+        found = student(torch.randn(1, 80, 128))  # five frames of 16, three of 32
+        translated = student.to_frames(student.trunk.features(torch.randn(1, 80, 128))[0])
+    assert found.frames.shape == (1, 3, 5) and translated.shape == (1, 5, 5)
+    fewer = student._at_the_teachers_rate(translated)
+    torch.testing.assert_close(fewer[0, 0], (translated[0, 0] + translated[0, 1]) / 2)
+    torch.testing.assert_close(fewer[0, 2], translated[0, 4])
+    with pytest.raises(ValueError, match="every 32"):
+        Student(CompactTrunk(TINY), 5, teacher_hop=48)
+
+
+def test_a_processors_hour_does_not_pass_while_it_waits() -> None:
+    passed = {}
+    for clock in ("wall", "processor"):
+        config = DistillConfig(clock=clock)
+        started = seconds(config)
+        time.sleep(0.2)
+        passed[clock] = seconds(config) - started
+    assert passed["processor"] < 0.1 < passed["wall"]
+
+
+def test_a_run_by_the_processors_clock_ends_when_its_hours_are_spent(
+    teacher_file: Path, clips: Path, tmp_path: Path
+) -> None:
+    config = DistillConfig(hours=2 / 3600, clock="processor", processes=1, batch_s=6.0, trunk=TINY)
+    distill(teacher_file, clips, clips, tmp_path, config)
+    row = json.loads((tmp_path / METRICS).read_text())
+    assert row["step"] > 0 and 2 <= row["elapsed_s"] < 6
+
+
+def test_heads_of_another_trunk_are_refused(teacher_file: Path, tmp_path: Path) -> None:
+    heads = heads_run(tmp_path / "heads", torch.randn(2, 911))
+    with pytest.raises(ModelError, match="take 911 features, the teacher gives 384"):
+        Teacher(EfficientATTrunk.load(teacher_file), heads)
+    save_file({"audio_projector.0.weight": torch.zeros(1)}, heads / "model.safetensors")
+    with pytest.raises(ModelError, match="no linear audio projector"):
+        Teacher(EfficientATTrunk.load(teacher_file), heads)

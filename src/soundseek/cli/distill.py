@@ -15,6 +15,17 @@ def distill(
     hours: Annotated[float, typer.Option(help="Training time; a longer one continues an ended run.")] = 2.0,
     processes: Annotated[int, typer.Option(help="Processes of one thread; as many as there are cores.")] = 2,
     seed: Annotated[int, typer.Option(help="Of the weights and the mixtures.")] = 0,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Run folder of a smaller student to grow from.", show_default=False),
+    ] = None,
+    heads: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run folder of heads on the frozen teacher: what sentences ask for is learnt first.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Teach a compact trunk on mixtures of the development split; an interrupted run continues."""
     from soundseek.learn.data.clotho import read_split
@@ -22,7 +33,15 @@ def distill(
     from soundseek.learn.distill import DistillConfig
     from soundseek.learn.distill import distill as run
 
-    config = DistillConfig(hours=hours, processes=processes, seed=seed)
+    config = DistillConfig(
+        hours=hours,
+        processes=processes,
+        seed=seed,
+        start=start,
+        heads=heads,
+        learning_rate=2e-3 if start else 3e-3,  # what is there already is not to be shaken out
+        retrieval_weight=2.0 if heads else 0.0,
+    )
     caches = {}
     for split in ("development", "validation"):
         caches[split] = out / "waveforms" / split

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -54,16 +54,20 @@ class DistillConfig(BaseModel):
 
     Attributes:
         hours: Training time; the learning rate follows the share of it that is spent.
+        clock: "wall": hours that pass; "processor": hours that the first process computes, which are the same
+            however busy the machine is, so that students can be compared.
         processes: Processes of one thread each; as many as there are cores.
         batch_s: Seconds of sound a step and process.
         learning_rate: Held for the first half after a warm-up, then lowered linearly to nothing.
         weight_decay: AdamW's, on matrices only.
-        frames_weight: Weight of the frames' squared error; the pooled embedding's is 1.
+        frames_weight: Weight of the frames' smooth L1 error.
+        pooled_weight: Weight of the pooled embedding's squared error.
         tags_weight: Weight of the binary cross-entropy summed over tags.
         retrieval_weight: Weight of 1 - cosine of the clips' embeddings in the space that `heads` opens.
         heads: A run folder whose heads were trained on the frozen teacher. They say which of the teacher's
             directions a sentence can ask for, so that the student spends its size on these first.
         start: A finished distillation of a smaller student to grow from.
+        damage: The student hears damaged copies; else what the teacher hears.
         ema: Share of the averaged weights that a step keeps.
         seed: Of weights and mixtures.
         trunk: The student.
@@ -72,16 +76,19 @@ class DistillConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     hours: float = Field(default=2.0, gt=0)
+    clock: Literal["wall", "processor"] = "wall"
     processes: int = Field(default=2, ge=1)
     batch_s: float = Field(default=80.0, gt=0)
     learning_rate: float = 3e-3
     warmup_steps: int = 300
     weight_decay: float = 0.02
     frames_weight: float = 0.5
+    pooled_weight: float = Field(default=1.0, ge=0)
     tags_weight: float = 0.05
     retrieval_weight: float = Field(default=0.0, ge=0)
     heads: Path | None = None
     start: Path | None = None
+    damage: bool = True
     ema: float = 0.999
     seed: int = 0
     trunk: CompactConfig = CompactConfig(
@@ -118,7 +125,7 @@ class Teacher(nn.Module):
     def __init__(self, trunk: EfficientATTrunk, heads: Path | None = None) -> None:
         super().__init__()
         self.trunk = _folded(trunk).requires_grad_(False)
-        self.heads = _linear_heads(heads) if heads else None
+        self.heads = _linear_heads(heads, trunk.width) if heads else None
         self.register_buffer("mean", torch.zeros(trunk.width))
         self.register_buffer("deviation", torch.ones(trunk.width))
 
@@ -145,28 +152,43 @@ class Teacher(nn.Module):
 class Student(nn.Module):
     """The trunk with its tagger, and the layer that translates its frames into the teacher's, which is not kept."""
 
-    def __init__(self, trunk: CompactTrunk, teacher_width: int) -> None:
+    def __init__(self, trunk: CompactTrunk, teacher_width: int, *, teacher_hop: int = 32) -> None:
         super().__init__()
+        if teacher_hop % trunk.frame_hop:
+            raise ValueError(
+                f"the teacher gives a frame every {teacher_hop} of the log-mel's, the student every {trunk.frame_hop}; "
+                "choose strides so that a whole number of the student's makes one of the teacher's"
+            )
         if trunk.tags is None or trunk.tags.classifier[-1].out_features != NUM_CLASSES:
             raise ValueError(
                 f"the student learns all tags of its teacher: trunk.tags.num_tags = {NUM_CLASSES}"
             )
         self.trunk = trunk
+        self.frames_per_frame = teacher_hop // trunk.frame_hop
         self.to_frames = nn.Linear(trunk.config.width, teacher_width)
 
     def forward(self, log_mel: Tensor) -> Targets:
         features, _ = self.trunk.features(log_mel)
         translated = self.to_frames(features)
         logits = self.trunk.tags.classifier(features.mean(dim=1))  # type: ignore[union-attr]  # checked above
-        return Targets(translated, translated.mean(dim=1), logits)
+        return Targets(self._at_the_teachers_rate(translated), translated.mean(dim=1), logits)
+
+    def _at_the_teachers_rate(self, frames: Tensor) -> Tensor:
+        """Means of neighbouring frames `(batch, frames, width)` where the student gives more than one for each."""
+        if self.frames_per_frame == 1:
+            return frames
+        size = self.frames_per_frame
+        fewer: Tensor = nn.functional.avg_pool1d(frames.transpose(1, 2), size, size, ceil_mode=True)
+        return fewer.transpose(1, 2)
 
 
 def distillation_loss(student: Targets, teacher: Targets, config: DistillConfig) -> Tensor:
-    """Pooled squared error + weighted frames' smooth L1 error + weighted tags' cross-entropy; a scalar."""
+    """Pooled squared error, frames' smooth L1 error and tags' cross-entropy, weighted; a scalar."""
     mse, bce = nn.functional.mse_loss, nn.functional.binary_cross_entropy_with_logits
     tags = bce(student.logits, teacher.logits.sigmoid(), reduction="none").sum(dim=1).mean()
     frames = nn.functional.smooth_l1_loss(student.frames, teacher.frames)
-    return mse(student.pooled, teacher.pooled) + config.frames_weight * frames + config.tags_weight * tags
+    pooled = mse(student.pooled, teacher.pooled)
+    return config.pooled_weight * pooled + config.frames_weight * frames + config.tags_weight * tags
 
 
 def retrieval_loss(student: Targets, teacher: Targets, tagger: Teacher) -> Tensor:
@@ -180,9 +202,13 @@ def learning_rate_factor(step: int, spent: float, config: DistillConfig) -> floa
 
 
 def draw_batch(
-    cache: WaveformCache, log_mel: LogMel, damage: MelDamage, batch_s: float, generator: np.random.Generator
+    cache: WaveformCache,
+    log_mel: LogMel,
+    damage: MelDamage | None,
+    batch_s: float,
+    generator: np.random.Generator,
 ) -> Batch:
-    """A batch of mixtures of one random length, clean and damaged."""
+    """A batch of mixtures of one random length, clean and damaged; without `damage` both are the same."""
     length_s = float(generator.choice(CROP_LENGTHS_S))
     size = min(40, max(2, round(batch_s / length_s)))
     num_samples = round(length_s * cache.sample_rate_hz)
@@ -190,10 +216,10 @@ def draw_batch(
     for _ in range(size):
         mixture = draw_mixture(cache, num_samples, generator)
         heard = features = log_mel(mixture)
-        if generator.random() < 0.12:
+        if damage and generator.random() < 0.12:
             heard = log_mel(clip_samples(mixture, generator))
         clean.append(features)
-        damaged.append(damage(heard, generator))
+        damaged.append(damage(heard, generator) if damage else features)
     return Batch(torch.from_numpy(np.stack(clean)), torch.from_numpy(np.stack(damaged)))
 
 
@@ -202,7 +228,7 @@ def batches(
 ) -> Iterator[Batch]:
     """Endless batches made by another thread; each depends on (seed, rank, step) alone."""
     ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=3)
-    damage = MelDamage(log_mel.config)
+    damage = MelDamage(log_mel.config) if config.damage else None
 
     def feed() -> None:
         step = first_step
@@ -257,7 +283,7 @@ class _Run:
         tagger = EfficientATTrunk.load(teacher_file)
         if trunk.front_end != tagger.front_end:
             raise ValueError("teacher and student must share a front end: both hear one log-mel")
-        self.student = _channels_last(Student(trunk, tagger.width))
+        self.student = _channels_last(Student(trunk, tagger.width, teacher_hop=tagger.frame_hop))
         self.averaged = copy.deepcopy(self.student).requires_grad_(False)
         self.teacher = _channels_last(Teacher(tagger, config.heads)).eval()
         matrices = [p for p in self.student.parameters() if p.ndim > 1]
@@ -404,11 +430,11 @@ def _work(
     run = _Run(rank, teacher_file, train, out, config)
     held_out = WaveformCache(validation)
     source = batches(run.cache, run.log_mel, config, rank=rank, first_step=run.step)
-    clock, next_save = time.monotonic() - run.elapsed_s, run.elapsed_s + 300
+    started, next_save = seconds(config) - run.elapsed_s, run.elapsed_s + 300
     losses: list[float] = []
     while run.elapsed_s < config.hours * 3600:
         losses.append(run.train_step(next(source)))
-        run.elapsed_s = _agreed(time.monotonic() - clock, config)
+        run.elapsed_s = _agreed(seconds(config) - started, config)
         if run.elapsed_s >= next_save or run.elapsed_s >= config.hours * 3600:
             next_save = run.elapsed_s + 300
             if rank == 0:
@@ -421,6 +447,11 @@ def _work(
             losses.clear()
     if config.processes > 1:
         dist.destroy_process_group()
+
+
+def seconds(config: DistillConfig) -> float:
+    """What the config's clock shows, from any zero."""
+    return time.process_time() if config.clock == "processor" else time.monotonic()
 
 
 def _agreed(elapsed_s: float, config: DistillConfig) -> float:
@@ -437,12 +468,17 @@ def _channels_last(module: _M) -> _M:
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _linear_heads(run: Path) -> nn.Linear:
+def _linear_heads(run: Path, width: int) -> nn.Linear:
     """The audio projector of a run folder, with the standardisation of its frames worked into it; frozen."""
     state = load_file(run / MODEL_FILE)
     if "audio_projector.weight" not in state:
         raise ModelError(
             f"{run / MODEL_FILE} has no linear audio projector; choose a run whose audio.head is linear"
+        )
+    if state["audio_projector.weight"].shape[1] != width:
+        raise ModelError(
+            f"the heads of {run} take {state['audio_projector.weight'].shape[1]} features, the teacher gives {width}; "
+            "choose a run on the teacher's own frames: soundseek train frozen-mn04"
         )
     weight = state["audio_projector.weight"] * state["audio_scale"]
     heads = nn.Linear(weight.shape[1], weight.shape[0]).requires_grad_(False)
