@@ -25,7 +25,7 @@ from torch import Tensor, equal
 from soundseek.errors import UsageError
 from soundseek.learn.encoders import build_trunk
 from soundseek.learn.evaluation.evaluate import evaluate
-from soundseek.learn.join import check, join, tensors_digest, with_trunk
+from soundseek.learn.join import check, join, published_tensors, tensors_digest, with_trunk
 from soundseek.learn.model_card import record_scores, write_readme
 from soundseek.learn.recipe import Recipe, load_recipe, save_recipe
 from soundseek.learn.runs import MODEL_FILE, RECIPE_FILE, read_record
@@ -64,7 +64,7 @@ def carry(
     """
     recipe = load_recipe(run / RECIPE_FILE)
     weights = run / str(recipe.audio.weights)
-    trunk = build_trunk(recipe.audio.trunk, weights).state_dict()
+    trunk = published_tensors(build_trunk(recipe.audio.trunk, weights))
     heads = heads_of(run, trunk)
     refuse_what_users_lack(recipe)
     facts = json.loads((offered / OFFER_FILE).read_text(encoding="utf-8"))

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Literal
 
 from platformdirs import user_cache_path
-from torch import Tensor
+from torch import Tensor, nn
 
 from soundseek.errors import DataError, ModelError, UsageError
 from soundseek.learn.data.download import CannotFetchError, Patience, Progress, fetch, need_space
 from soundseek.learn.data.sources import RemoteFile
 from soundseek.learn.encoders import build_trunk
+from soundseek.learn.encoders.tag_names import WithTags
 from soundseek.learn.export import export_run
 from soundseek.learn.model_card import README_FILE, write_readme
 from soundseek.learn.recipe import Recipe, load_recipe, save_recipe
@@ -159,11 +160,17 @@ def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def published_tensors(network: nn.Module) -> dict[str, Tensor]:
+    """A trunk's tensors as its publisher names them, also where it is wrapped to carry its tags."""
+    inner = network.trunk if isinstance(network, WithTags) else network
+    return dict(inner.state_dict())
+
+
 def _check_trunk(trunk: Path, recipe: Recipe, offer: Offer) -> None:
     if not trunk.is_file():
         raise ModelError(f"no file {trunk}; {offer.name} needs {_published(offer)}")
     network = build_trunk(recipe.audio.trunk, trunk)  # names what is missing, surplus or misshapen
-    if tensors_digest(network.state_dict()) != offer.trunk.tensors_sha256:
+    if tensors_digest(published_tensors(network)) != offer.trunk.tensors_sha256:
         raise ModelError(
             f"{trunk} is a network of the same build with other weights; {offer.name} needs {_published(offer)}"
         )
