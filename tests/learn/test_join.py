@@ -343,7 +343,8 @@ def test_the_carried_heads_are_whole_small_and_fit_their_recipe(directory: Path)
     assert offer.name == directory.name and offer.scores and offer.credits
     assert recipe.audio.weights is None and recipe.audio.trained_blocks == 0
     text = build_text(recipe.text.tower, pooling=recipe.text.pooling, max_tokens=recipe.text.max_tokens)
-    expected = build_dual_encoder(recipe, 384, text.width, text=text).state_dict()
+    width = 384 + 527 if recipe.audio.trunk == "efficientat+amplitudes" else 384
+    expected = build_dual_encoder(recipe, width, text.width, text=text).state_dict()
     assert {name: tuple(x.shape) for name, x in heads.items()} == {
         name: tuple(x.shape) for name, x in expected.items()
     }
