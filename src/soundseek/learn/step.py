@@ -86,6 +86,7 @@ class RetrievalTraining(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Draw dropout from seed and epoch alone, so that a resumed run draws the same."""
+        self.model.train()  # towers come in evaluation mode, and Lightning leaves them in it
         seed = self.recipe.seed * 100_003 + self.current_epoch
         torch.manual_seed(seed + 7_368_787 * process_rank())
         if self.model.text is not None and not self._text_layers:
