@@ -98,7 +98,7 @@ def _map(card: ModelCard) -> str:
 
 
 def _made(card: ModelCard) -> str:
-    facts = {key: value for key, value in card.training.items() if key not in _NOT_FACTS}
+    facts = {key: value for key, value in card.training.items() if key not in _NOT_FACTS and value != ""}
     if not facts:
         return ""
     rows = [f"| {key} | {_plain(value)} |" for key, value in facts.items()]
