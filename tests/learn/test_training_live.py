@@ -86,6 +86,16 @@ def test_towers_that_are_trained_whole_learn_and_come_back_from_the_run(place: P
     assert report.text_to_audio.mAP10.value == pytest.approx(record["mAP10"])
 
 
+def test_norms_learn_in_every_step_from_the_first_on(place: Path, tmp_path: Path) -> None:
+    recipe = toy_live_recipe(place, *EPOCHS, "audio.trunk_options.norms=batch", "training.batch_size=6")
+    saved = load_file(train(recipe, place / "data", tmp_path / "run") / "model.safetensors")
+    best = json.loads((tmp_path / "run" / "run.json").read_text())["best_epoch"]
+    before = load_file(tmp_path / "run" / "trunk.safetensors")["bn0.num_batches_tracked"]
+    assert saved["tail.bn0.num_batches_tracked"] - before == 5 * (
+        best + 1
+    )  # 30 pairs: captions_per_epoch is 5
+
+
 @pytest.mark.parametrize("chunk_size", ["null", "2"])
 def test_a_live_run_that_was_killed_ends_with_the_same_bits(
     place: Path, tmp_path: Path, chunk_size: str
