@@ -166,11 +166,12 @@ def pytorch_ms(model: Model, waveform: np.ndarray, features: np.ndarray) -> dict
     from safetensors.torch import load_file
 
     from soundseek.audio.logmel import mel_matrix
+    from soundseek.learn.distill import DistillConfig
     from soundseek.learn.encoders.compact import CompactTrunk
 
     torch.set_num_threads(1)
     config = model.front_end
-    trunk = CompactTrunk().eval()
+    trunk = CompactTrunk(DistillConfig().trunk).eval()
     weights = load_file(model.directory / "model.safetensors")
     own = {key.removeprefix("trunk."): value for key, value in weights.items() if key.startswith("trunk.")}
     trunk.load_state_dict(own)
