@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from toy_learning import make_toy_data, toy_live_recipe, toy_recipe
 
 from soundseek.errors import DataError, RecipeError
+from soundseek.learn import runs
 from soundseek.learn.legs import plan_legs
 from soundseek.learn.recipe import Recipe, load_recipe
 from soundseek.learn.runs import load_run
@@ -136,6 +138,28 @@ def test_a_trunk_that_one_stage_trains_is_heard_by_the_next(place: Path, tmp_pat
     assert last.audio.trained_blocks == 0 and model.trunk is not None
     state = model.state_dict()
     assert torch.equal(state["trunk.conv_block1.conv1.weight"], tuned["tail.conv_block1.conv1.weight"])
+
+
+def test_a_trunk_that_a_kill_cut_short_is_not_taken_over(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = toy_live_recipe(place, "text.trained_layers=0", "training.epochs=1")
+    recipe = staged(live, tuned={}, frozen={"audio": {"trained_blocks": 0}})
+
+    def killed(trunk: Any, path: Path) -> None:
+        path.write_bytes(b"half a trunk")
+        raise KeyboardInterrupt
+
+    claimed = runs.claim_run(tmp_path / "run", recipe, resume=False)
+    first, second = plan_legs(claimed, tmp_path / "run")
+    monkeypatch.setattr(runs, "_save_trunk", killed)
+    monkeypatch.setattr(runs, "load_run", lambda run: (SimpleNamespace(trunk=1), first.recipe))
+    with pytest.raises(KeyboardInterrupt):
+        runs.begin_leg(second, tmp_path / "run")
+    assert not (tmp_path / "run" / runs.START_FILE).exists()
+    monkeypatch.setattr(runs, "_save_trunk", lambda trunk, path: path.write_bytes(b"whole"))
+    runs.begin_leg(second, tmp_path / "run")
+    assert (tmp_path / "run" / runs.START_FILE).read_bytes() == b"whole"
 
 
 def test_a_text_tower_that_was_trained_cannot_be_frozen_again(place: Path, tmp_path: Path) -> None:

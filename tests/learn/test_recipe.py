@@ -151,6 +151,10 @@ def test_a_recipe_cannot_be_changed_by_accident() -> None:
         (["audio.trained_blocks=all", "audio.standardise=true"], "standardise needs a frozen trunk"),
         (["audio.trained_blocks=-1"], "0 or more"),
         (["audio.trained_blocks=some"], "trained_blocks"),
+        (
+            ["audio.trunk=efficientat+amplitudes", "audio.tag_share=0.2", "text.trained_layers=0"],
+            "names by probab",
+        ),
         (["text.head_width=4"], "head_width is the hidden layer of head = mlp"),
         (["text.weights=vectors.bin"], "word2vec"),
         (["loss.caption_similarity=0.5"], "plays no part in name = nt-xent"),

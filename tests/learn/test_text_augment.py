@@ -120,6 +120,10 @@ def test_edits_without_synonyms_need_no_wordnet(tmp_path: Path, monkeypatch: pyt
         build_text_augment(TextAugmentConfig(insert=0.1), [CAPTION])
 
 
+def test_a_caption_of_punctuation_alone_stays() -> None:
+    assert augment(delete=0.5, swap=0.5)("...", np.random.default_rng(0)) == "..."
+
+
 def test_a_caption_without_words_is_refused() -> None:
     with pytest.raises(UsageError, match="must not be empty"):
         augment()("  ", np.random.default_rng(0))

@@ -250,6 +250,23 @@ def test_a_moving_average_covers_the_trunks_layers(place: Path, tmp_path: Path) 
     assert 0 < (near - start).norm() < (far - start).norm()
 
 
+def test_validation_reads_with_the_averaged_text_tower(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from soundseek.learn import step
+
+    real, towers = step.score_split, []
+
+    def seen(model: Any, split: Any, *, text: Any = None) -> dict[str, float]:
+        towers.append((text, model.text))
+        return real(model, split, text=text)
+
+    monkeypatch.setattr(step, "score_split", seen)
+    options = ("text.trained_layers=1", "training.epochs=2", "training.average=ema")
+    train(toy_recipe(place, *options), place / "data", tmp_path / "run")
+    assert len(towers) == 2 and all(text is not None and text is own for text, own in towers)
+
+
 def test_blocks_that_cannot_be_trained_are_refused_before_anything_is_written(
     place: Path, tmp_path: Path
 ) -> None:

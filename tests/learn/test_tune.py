@@ -172,6 +172,13 @@ def test_a_trial_that_fails_is_told_and_the_next_one_runs(
         study(place, tmp_path / "other", 2)
 
 
+def test_a_recipe_that_retrains_on_validation_is_tuned_before_it_does(place: Path, tmp_path: Path) -> None:
+    result = study(place, tmp_path / "study", 1, settings=["training.retrain_on_validation=true"])
+    folder = tmp_path / "study" / "trials" / "000"
+    assert result.mAP10 == json.loads((folder / "run.json").read_text())["mAP10"]
+    assert not (folder / "selection").exists()
+
+
 def test_without_optuna_it_says_what_to_install(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

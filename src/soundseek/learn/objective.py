@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -12,18 +13,9 @@ from soundseek.learn.cider import CiderD
 from soundseek.learn.data.batches import Batch, Corpus
 from soundseek.learn.data.features import Report
 from soundseek.learn.distributed import gather_rows
-from soundseek.learn.losses import build_loss, match_matrix
+from soundseek.learn.losses import loss_of, match_matrix
 from soundseek.learn.recipe_sections import LossConfig, SoftTargets
 from soundseek.learn.teachers import Teachers
-
-# What each loss has to be told of the recipe's section; the other values play no part in it.
-_CONTRASTIVE = {"temperature": "temperature", "temperature_mode": "temperature_mode"}
-_OPTIONS = {
-    "nt-xent": _CONTRASTIVE,
-    "supervised-contrastive": {**_CONTRASTIVE, "similarity_weight": "caption_similarity"},
-    "relaxed": {**_CONTRASTIVE, "similarity_weight": "caption_similarity"},
-    "triplet": {"margin": "margin", "impostors": "impostors"},
-}
 
 
 class Objective(nn.Module):
@@ -42,11 +34,7 @@ class Objective(nn.Module):
     def __init__(self, config: LossConfig, corpus: Corpus, *, report: Report | None = None) -> None:
         super().__init__()
         soft = config.soft_targets
-        self.loss = build_loss(
-            config.name,
-            soft_targets={"weight": soft.weight, "temperature": soft.temperature} if soft else None,
-            **{option: getattr(config, key) for option, key in _OPTIONS[config.name].items()},
-        )
+        self.loss = loss_of(config)
         self._same_meaning_cosine = config.same_meaning_cosine
         self._similarity = _similarity(config, corpus)
         self._teachers = Teachers.load(_named(soft), corpus, report=report) if soft else None
@@ -59,6 +47,11 @@ class Objective(nn.Module):
             audio: `(batch, dim)`, unit norm.
             batch: What they were made of.
         """
+        # Mixed precision is for the towers: in fp16 a cosine is off by .0005, which 1 / temperature makes .007.
+        with torch.autocast(text.device.type, enabled=False):
+            return self._whole_batch(text.float(), audio.float(), batch)
+
+    def _whole_batch(self, text: Tensor, audio: Tensor, batch: Batch) -> Tensor:
         text, audio = gather_rows(text), gather_rows(audio)
         clip_ids, caption_ids = gather_rows(batch.clip_ids), gather_rows(batch.caption_ids)
         meanings = gather_rows(batch.meanings)

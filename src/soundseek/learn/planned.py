@@ -70,7 +70,7 @@ def with_teachers(recipe: Recipe, folder: Path, planned: Sequence[Planned]) -> R
     else:
         others = [path for other, path in planned if other.seed == recipe.seed and path != folder]
         done = [path.resolve() for path in others if (path / RANKS_FILE).is_file()]
-        runs = tuple(sorted(done, key=_validation_score, reverse=True)[: soft.best])
+        runs = tuple(sorted(done, key=validation_score, reverse=True)[: soft.best])
     if not runs:
         raise RecipeError(
             "loss.soft_targets.runs = others, but no other recipe has a finished run of this seed; "
@@ -112,7 +112,7 @@ def _stem(name: str) -> str:
     return path.stem if path.suffix in (".yaml", ".yml") else path.name
 
 
-def _validation_score(run: Path) -> float:
+def validation_score(run: Path) -> float:
     """The best mAP10 on validation; of a run that was retrained on that split, too, that of the leg before."""
     record = read_record(run)
     legs = [leg[MONITOR] for leg in record.get("legs", {}).values() if MONITOR in leg]

@@ -87,6 +87,11 @@ class Recipe(Section):
             raise ValueError(
                 "audio.tag_share asks the text tower for the tags' names once, so it has to be frozen"
             )
+        if self.audio.tag_share and not self.audio.trunk.endswith("+tags"):
+            raise ValueError(
+                "audio.tag_share weighs the tags' names by probabilities, which a trunk +tags gives, and audio.trunk = "
+                f"{self.audio.trunk}; set audio.trunk = NAME+tags, or tag_share = 0"
+            )
         asks_by_number = self.loss.name == "relaxed" or self.loss.soft_targets is not None
         if self.audio.mix_share and asks_by_number:
             raise ValueError(

@@ -62,7 +62,9 @@ def load_run(run: Path) -> tuple[DualEncoder, Recipe]:
     trunk = build_recipe_trunk(recipe)
     text = build_recipe_text(recipe)
     _, tail = split_trunk(trunk, recipe.audio.trained_blocks)
-    model = build_dual_encoder(recipe, feature_width(trunk, recipe.audio.tag_share), text.width, text=text, tail=tail)
+    model = build_dual_encoder(
+        recipe, feature_width(trunk, recipe.audio.tag_share), text.width, text=text, tail=tail
+    )
     saved = load_file(run / MODEL_FILE)
     expected = model.state_dict()
     wrong = [
@@ -253,10 +255,14 @@ def _copy_weights(recipe: Recipe, trunk: nn.Module, out: Path, names: _Copies) -
 def _take_over_trunk(start: Path, path: Path) -> None:
     """Save the trunk of a run as its training left it, if it or a run before it has trained it."""
     model, recipe = load_run(start)
+    partial = path.with_name(f"partial-{path.name}")  # a resumed run takes what is there as whole
     if recipe.audio.trained_blocks != 0 and model.trunk is not None:
-        _save_trunk(model.trunk, path)
+        _save_trunk(model.trunk, partial)
     elif (start / START_FILE).is_file():
-        shutil.copyfile(start / START_FILE, path)
+        shutil.copyfile(start / START_FILE, partial)
+    else:
+        return
+    partial.replace(path)
 
 
 def _save_trunk(trunk: Any, path: Path) -> None:

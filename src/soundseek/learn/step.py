@@ -70,7 +70,6 @@ class RetrievalTraining(pl.LightningModule):
         self._text_layers = _trained_layers(text, recipe.text.trained_layers) if model.text else []
         self._audio_layers = _unfrozen(model.tail) if model.tail else []
         self._data = data
-        self._text = [text]  # in a list: a frozen tower is no part of what is trained and saved
         self._out = out
         self._on_epoch = on_epoch
         self._losses: list[Tensor] = []
@@ -173,8 +172,8 @@ class RetrievalTraining(pl.LightningModule):
         split = self._data.validation
         scores: Metrics = {}
         if split is not None and self.trainer.is_global_zero:
-            text = self._text[0] if self.model.text else None
-            scores = score_split(self._chosen(), split, text=text)
+            chosen = self._chosen()
+            scores = score_split(chosen, split, text=chosen.text)  # averaged, where the rest is
         shared: Metrics = self.trainer.strategy.broadcast(scores)
         return shared
 

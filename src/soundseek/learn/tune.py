@@ -22,11 +22,11 @@ from pydantic import ValidationError, field_validator, model_validator
 
 from soundseek.errors import RecipeError, SoundseekError, UsageError
 from soundseek.learn.data.features import Report
+from soundseek.learn.planned import validation_score
 from soundseek.learn.recipe import RECIPES_DIRECTORY, Recipe, load_recipe
 from soundseek.learn.recipe_sections import Section
 from soundseek.learn.recipe_values import flat_values
-from soundseek.learn.runs import read_record
-from soundseek.learn.training import MONITOR, train
+from soundseek.learn.training import train
 from soundseek.learn.tune_plot import TrialValue, plot_study
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ BEST_FILE = "best.txt"
 SPACES_FOLDER = "tune"
 _STUDY = "soundseek"
 _RANDOM_TRIALS = 10  # Optuna's default: as many are drawn before the estimator has something to learn from
+_ONCE = "training.retrain_on_validation=false"  # the second training has no score
 _DIGITS = 4  # of a tried value; more are noise, and nobody wants to read them
 
 Say = Callable[[str], None]
@@ -223,14 +224,14 @@ def tune(
             _tell(listener, f"trial {number + 1} of {num_trials}: {' '.join(said)}")
             folder = out / TRIALS_FOLDER / f"{number:03d}"
             try:
-                trial = load_recipe(recipe, [*settings, *said])
+                trial = load_recipe(recipe, [*settings, *said, _ONCE])
                 train(trial, data, folder, resume=True, report=listener.features, on_epoch=listener.epoch)
             except SoundseekError as error:
                 study.tell(number, state=_state("FAIL"))
                 study.set_user_attr(f"failed {number:03d}", str(error))
                 _tell(listener, f"trial {number + 1} failed: {error}")
                 continue
-            study.tell(number, float(read_record(folder)[MONITOR]))
+            study.tell(number, validation_score(folder))
             _write(study, space, out)
         return _result(study, space, out)
 

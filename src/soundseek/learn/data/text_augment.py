@@ -51,6 +51,8 @@ class TextAugment:
             caption = self.paraphrases.get(caption, caption)
         stop = _STOP.search(caption)[0].strip()  # type: ignore[index]  # it always matches
         words = caption[: len(caption) - len(stop)].split() if stop else caption.split()
+        if not words:
+            return caption  # nothing but punctuation
         capital = words[0][:1].isupper() and words[0][1:] == words[0][1:].lower()
         if capital and words[0] != "I":
             words[0] = words[0].lower()
