@@ -102,7 +102,12 @@ def test_both_networks_stay_fp32_unless_asked(
         return {"audio": 1.0}
 
     monkeypatch.setattr("soundseek.learn.export.export_run", remember)
-    wanted = ((), ("--precision", "int8"), ("--audio-precision", "int8"), ("--audio-precision", "int8-weights"))
+    wanted = (
+        (),
+        ("--precision", "int8"),
+        ("--audio-precision", "int8"),
+        ("--audio-precision", "int8-weights"),
+    )
     for arguments in wanted:
         assert say("export", str(run), "--out", str(tmp_path / "model"), *arguments)[0] == 0
     precisions = [(each["precision"], each["audio_precision"]) for each in asked]

@@ -37,7 +37,9 @@ class ToyListener:
         spans = np.array([[0, 2], [1, 3]])
         vectors = np.array([[0.6, 0.8, 0], [0, 1, 0]], np.float32)
         segments = (Segment(0.0, 2.0), Segment(1.0, 3.0))
-        info = AudioInfo("x.wav", format="WAV", sample_rate_hz=8000, channels=1, duration_s=3.0, truncated=False)
+        info = AudioInfo(
+            "x.wav", format="WAV", sample_rate_hz=8000, channels=1, duration_s=3.0, truncated=False
+        )
         return Heard(info, segments, vectors, frames, spans, 1.0)
 
 

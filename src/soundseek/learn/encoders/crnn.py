@@ -273,6 +273,8 @@ def _update_gate_first(gru: nn.GRU, name: str) -> Tensor:
     for direction in ("", "_reverse"):
         # Slices, not chunks: the exporter folds them into constants.
         gates: Tensor = getattr(gru, name + direction)
-        reset, update, new = (gates[gate * gru.hidden_size : (gate + 1) * gru.hidden_size] for gate in range(3))
+        reset, update, new = (
+            gates[gate * gru.hidden_size : (gate + 1) * gru.hidden_size] for gate in range(3)
+        )
         both.append(torch.cat([update, reset, new]))
     return torch.stack(both)
