@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from soundseek.audio.logmel import LogMel
-from soundseek.errors import ModelError
+from soundseek.errors import ModelError, UsageError
 from soundseek.learn.data.waveforms import WaveformCache
 from soundseek.learn.distill import (
     CHECKPOINT,
@@ -238,3 +238,15 @@ def test_heads_of_another_trunk_are_refused(teacher_file: Path, tmp_path: Path) 
     save_file({"audio_projector.0.weight": torch.zeros(1)}, heads / "model.safetensors")
     with pytest.raises(ModelError, match="no linear audio projector"):
         Teacher(EfficientATTrunk.load(teacher_file), heads)
+
+
+def test_a_run_goes_on_with_its_own_settings_only(tmp_path: Path) -> None:
+    (tmp_path / CHECKPOINT).write_bytes(b"")
+    (tmp_path / "config.json").write_text(DistillConfig(seed=1, trunk=TINY).model_dump_json())
+    with pytest.raises(UsageError, match="other settings"):
+        distill(Path("teacher"), tmp_path, tmp_path, tmp_path, DistillConfig(seed=2, trunk=TINY))
+    with pytest.raises(UsageError, match="give heads"):
+        distill(Path("teacher"), tmp_path, tmp_path, tmp_path, DistillConfig(retrieval_weight=1.0))
+    with pytest.raises(ModelError, match="no distillation to grow from"):
+        distill(Path("teacher"), tmp_path, tmp_path, tmp_path, DistillConfig(start=tmp_path / "none"))
+    assert DistillConfig.model_validate_json((tmp_path / "config.json").read_text()).seed == 1

@@ -31,7 +31,7 @@ from torch.multiprocessing.spawn import spawn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from soundseek.audio.logmel import LogMel
-from soundseek.errors import ModelError
+from soundseek.errors import ModelError, UsageError
 from soundseek.learn.data.waveforms import WaveformCache
 from soundseek.learn.encoders.compact import (
     CompactConfig,
@@ -261,8 +261,7 @@ def distill(teacher_file: Path, train: Path, validation: Path, out: Path, config
     Returns:
         The file of the trunk with averaged weights.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "config.json").write_text(config.model_dump_json(indent=2), encoding="utf-8")
+    _claim(out, config)
     # One thread a process; spawned processes read these when they load numpy and torch.
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
     rendezvous = out / "rendezvous"
@@ -271,6 +270,25 @@ def distill(teacher_file: Path, train: Path, validation: Path, out: Path, config
         _work, args=(teacher_file, train, validation, out, config, rendezvous), nprocs=config.processes
     )
     return out / TRUNK
+
+
+def _claim(out: Path, config: DistillConfig) -> None:
+    """Write the run's config, or make sure that a run to go on with is of this one; only its hours may change."""
+    if config.retrieval_weight and config.heads is None:
+        raise UsageError(
+            f"retrieval_weight = {config.retrieval_weight} weighs an error in the space of heads; give heads, too"
+        )
+    if config.start and not (config.start / CHECKPOINT).is_file():
+        raise ModelError(f"{config.start} holds no distillation to grow from: it has no {CHECKPOINT}")
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "config.json"
+    if (out / CHECKPOINT).is_file() and path.is_file():
+        begun = DistillConfig.model_validate_json(path.read_text(encoding="utf-8"))
+        if begun.model_copy(update={"hours": config.hours}) != config:
+            raise UsageError(
+                f"{out} is a distillation with other settings (see {path.name}); choose another --out"
+            )
+    path.write_text(config.model_dump_json(indent=2), encoding="utf-8")
 
 
 class _Run:
@@ -364,7 +382,10 @@ class _Run:
     def _grow_from(self, run: Path) -> None:
         """The averaged weights of another run's student, and its view of the teacher; the optimizer starts anew."""
         state = torch.load(run / CHECKPOINT, weights_only=True)
-        smaller = Student(CompactTrunk.load(run / TRUNK), self.teacher.trunk.width)
+        trunk = CompactTrunk.load(run / TRUNK)
+        if trunk.tags is None:
+            raise ModelError(f"the student of {run} gives no tags, so its tagger cannot be taken over")
+        smaller = Student(trunk, self.teacher.trunk.width)
         smaller.load_state_dict(state["averaged"])
         self.student.trunk.grow_from(smaller.trunk)
         self.student.to_frames.load_state_dict(smaller.to_frames.state_dict())

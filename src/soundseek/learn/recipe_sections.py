@@ -394,7 +394,9 @@ class TrainingConfig(Section):
 
 
 class StageConfig(Section):
-    """A part of the training with its own data and settings; weights carry over from stage to stage.
+    """A part of the training with its own data and settings; the towers' weights carry over from stage to stage.
+
+    A learned temperature begins anew in each.
 
     Attributes:
         data_sets: Directories in Clotho's layout that are learned from together; relative ones lie in the
