@@ -112,7 +112,21 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         (b"dog 1 2\nc\xff 3 4\n", "cannot be read .*utf-8"),
         (b"2 3\ndog \x00\x00\x80\x3f", "cannot be read as word vectors .binary format"),
         (b"dog 1 2\ncat nan 4\n", "the vector of 'cat' has a number that is not finite"),
-        (gzip.compress(b"dog 1 2\n" * 5000)[:-30], "damaged gzip|cannot be read"),
+        (gzip.compress(b"dog 1 2\n" * 5000, mtime=0)[:-30], "damaged gzip|cannot be read"),
+    ],
+    ids=[
+        "empty",
+        "zip",
+        "text",
+        "too-wide",
+        "no-words",
+        "too-few-words",
+        "short-row",
+        "not-a-number",
+        "not-utf8",
+        "cut-binary",
+        "nan",
+        "cut-gzip",
     ],
 )
 def test_a_damaged_file_says_what_is_wrong(content: bytes, says: str, tmp_path: Path) -> None:
