@@ -91,7 +91,14 @@ def test_a_mistyped_command_is_guessed() -> None:
     ("arguments", "told"),
     [
         (["search"], "nothing to look for"),
-        (["search", "rain", "-k", "0"], "Invalid value for '-k' / '--count'"),
+        (
+            ["search", "rain", "-k", "0"],
+            "'-k' / '--count': 0 is not allowed: give a whole number of hits, 1 or more",
+        ),
+        (
+            ["similar", "a.wav", "-k", "x"],
+            "'--count': x is not allowed: give a whole number of hits, 1 or more",
+        ),
         (["search", "rain", "--json", "--csv"], "--json and --csv exclude each other"),
         (["search", "rain", "--colour"], "No such option: --colour"),
         (["index"], "Missing argument"),

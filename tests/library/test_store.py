@@ -55,6 +55,17 @@ def test_a_file_answers_once_and_its_segments_one_by_one(store: VectorStore) -> 
     assert [match.score for match in store.search(EAST, k=9, per="segment")] == [1.0, 1.0, 0.0]
 
 
+def test_no_score_is_above_1_though_a_half_precision_row_may_be_longer(store: VectorStore) -> None:
+    rows = unit_rows(np.random.default_rng(0), 50)
+    products = (rows.astype(np.float16).astype(np.float32) * rows).sum(axis=1)
+    assert products.max() > 1.00001  # without the limit, this one would be seen
+    commit(store, *(sound_of_vectors(f"/{number}.wav", rows[[number]]) for number in range(50)))
+    longest = int(products.argmax())
+    for query, score in ((rows[longest], 1.0), (-rows[longest], -1.0)):
+        scores = {match.file.path: match.score for match in store.search(query, k=50)}
+        assert scores[f"/{longest}.wav"] == score
+
+
 def test_an_empty_store_answers_nothing(store: VectorStore) -> None:
     assert store.search(EAST, k=10) == []
     assert store.stats().segments == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,33 @@ import typer
 
 if TYPE_CHECKING:
     from soundseek.library import Library
+
+
+def whole_number(least: int, what: str) -> Callable[[str], int]:
+    """A parser of an option's value, whose complaint has the option, the value, and what is allowed.
+
+    Args:
+        least: The smallest number allowed.
+        what: What is counted, in the plural.
+
+    Example:
+        >>> whole_number(1, "hits")("3")
+        3
+    """
+
+    def number(value: str) -> int:
+        try:
+            parsed = int(value)
+        except ValueError:
+            parsed = least - 1
+        if parsed < least:
+            raise typer.BadParameter(
+                f"{value} is not allowed: give a whole number of {what}, {least} or more"
+            )
+        return parsed
+
+    return number
+
 
 LibraryOption = Annotated[
     Path | None,
@@ -39,7 +67,9 @@ M3uOption = Annotated[
     bool, typer.Option("--m3u", help="A playlist; players that can start at the moment.", show_default=False)
 ]
 TableOption = Annotated[bool, typer.Option("--table", help="A table even in a pipe.", show_default=False)]
-CountOption = Annotated[int, typer.Option("-k", "--count", min=1, metavar="N", help="How many hits.")]
+CountOption = Annotated[
+    int, typer.Option("-k", "--count", parser=whole_number(1, "hits"), metavar="N", help="How many hits.")
+]
 LikeOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -93,7 +93,7 @@ def explain_file(model: ListeningModel, path: str | os.PathLike[str], query: str
     left = [without_word(query, word) for word in words]
     # A query of one word has nothing left without it; the empty text would still have some direction.
     texts = model.embed_text([query, *(text for text in left if text)])  # (1 + word, dim)
-    scores = heard.vectors @ texts.T  # (segment, 1 + word)
+    scores = np.clip(heard.vectors @ texts.T, -1.0, 1.0)  # (segment, 1 + word); beyond 1 is float error
     best = int(scores[:, 0].argmax())
     remaining = iter(scores[best, 1:].tolist())
     score = float(scores[best, 0])

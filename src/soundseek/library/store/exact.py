@@ -42,7 +42,7 @@ def best_rows(
         scan: `(vectors, query, count)` -> the row numbers of the `count` largest products, best first.
 
     Returns:
-        Row numbers `(n,)` and float32 scores `(n,)`, n <= k, best first.
+        Row numbers `(n,)` and float32 scores `(n,)` in [-1, 1], n <= k, best first.
     """
     rows: IntArray | None = None
     if allowed is not None:
@@ -56,7 +56,8 @@ def best_rows(
     # (candidates, dim) float32 times (dim,): few rows, so numpy's own product is quick.
     scores = vectors[found].astype(np.float32) @ query.astype(np.float32)
     order = np.lexsort((found, -scores))[:k]
-    found, scores = found[order], scores[order]
+    # A float16 row is up to some 5e-4 longer or shorter than 1; no cosine is above 1.
+    found, scores = found[order], np.clip(scores[order], -1.0, 1.0)
     return (found if rows is None else rows[found]), scores
 
 
