@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from soundseek.learn.data.clotho import Clip
-from soundseek.learn.distill import DistillConfig, Student
+from soundseek.learn.distill import DistillConfig
+from soundseek.learn.distill.networks import Student
 from soundseek.learn.encoders.compact import CompactTrunk
 from soundseek.learn.recipe import load_recipe
 

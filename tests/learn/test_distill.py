@@ -15,20 +15,11 @@ from safetensors.torch import save_file
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import ModelError, UsageError
 from soundseek.learn.data.waveforms import WaveformCache
-from soundseek.learn.distill import (
-    CHECKPOINT,
-    METRICS,
-    DistillConfig,
-    Student,
-    Targets,
-    Teacher,
-    distill,
-    distillation_loss,
-    draw_batch,
-    learning_rate_factor,
-    retrieval_loss,
-    seconds,
-)
+from soundseek.learn.distill import CHECKPOINT, METRICS, DistillConfig, distill
+from soundseek.learn.distill.batches import draw_batch
+from soundseek.learn.distill.networks import Student, Targets, Teacher
+from soundseek.learn.distill.run import seconds
+from soundseek.learn.distill.step import distillation_loss, learning_rate_factor, retrieval_loss
 from soundseek.learn.encoders.compact import (
     CompactConfig,
     CompactTrunk,
