@@ -31,7 +31,8 @@ from soundseek.learn.cost import machine
 from soundseek.learn.data.waveforms import WaveformCache
 from soundseek.learn.distill import METRICS, TRUNK, DistillConfig, distill
 from soundseek.learn.dual_encoder import DualEncoder
-from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk, TagsConfig
+from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk
+from soundseek.learn.encoders.compact_layers import TagsConfig
 from soundseek.learn.encoders.efficientat import EfficientATTrunk
 from soundseek.learn.export import export_audio
 from soundseek.learn.runs import environment

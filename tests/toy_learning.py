@@ -10,7 +10,7 @@ from tones import write_tone
 
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.learn.encoders.cnn14 import CNN14Config, CNN14Trunk
-from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk, StageConfig
+from soundseek.learn.encoders.compact import BlocksConfig, CompactConfig, CompactTrunk
 from soundseek.learn.recipe import Recipe, load_recipe
 
 WORDS = [
@@ -64,7 +64,7 @@ def make_toy_data(directory: Path, splits: tuple[str, ...] = ("development", "va
 def make_toy_trunk(path: Path, seed: int = 0) -> Path:
     """A compact trunk with eight features a frame."""
     torch.manual_seed(seed)
-    stage = StageConfig(width=8, expansion=1, kernel=3, stride=2, blocks=1)
+    stage = BlocksConfig(width=8, expansion=1, kernel=3, stride=2, blocks=1)
     front_end = FrontEndConfig(
         sample_rate_hz=8000, n_fft=256, win_length=200, hop_length=80, num_mels=16, f_max_hz=4000
     )

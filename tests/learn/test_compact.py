@@ -10,14 +10,12 @@ from safetensors.torch import save_file
 
 from soundseek.errors import ModelError, RecipeError
 from soundseek.learn.encoders.compact import (
+    BlocksConfig,
     CompactConfig,
     CompactTrunk,
-    InvertedResidual,
-    LocalTags,
-    StageConfig,
-    TagsConfig,
     TemporalConfig,
 )
+from soundseek.learn.encoders.compact_layers import InvertedResidual, LocalTags, TagsConfig
 
 GROWN = CompactConfig(temporal=TemporalConfig(blocks=1), tags=TagsConfig(num_tags=3, window_frames=5))
 
@@ -155,7 +153,7 @@ def test_a_tag_is_the_root_of_its_probability_in_the_mean_of_the_frames_around()
 @torch.no_grad()
 def test_a_saved_trunk_loads_as_it_was(tmp_path: Path) -> None:
     config = CompactConfig(
-        width=16, stages=(StageConfig(width=8, expansion=2, kernel=3, stride=2, blocks=1),)
+        width=16, stages=(BlocksConfig(width=8, expansion=2, kernel=3, stride=2, blocks=1),)
     )
     trunk = CompactTrunk(config).eval()
     trunk.save(tmp_path / "trunk.safetensors", steps="3")

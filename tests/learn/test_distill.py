@@ -21,21 +21,31 @@ from soundseek.learn.distill.networks import Student, Targets, Teacher
 from soundseek.learn.distill.run import seconds
 from soundseek.learn.distill.step import distillation_loss, learning_rate_factor, retrieval_loss
 from soundseek.learn.encoders.compact import (
+    BlocksConfig,
     CompactConfig,
     CompactTrunk,
-    StageConfig,
-    TagsConfig,
     TemporalConfig,
 )
+from soundseek.learn.encoders.compact_layers import TagsConfig
 from soundseek.learn.encoders.efficientat import EfficientATTrunk
 from soundseek.learn.mixtures import MelDamage
 
 TINY = CompactConfig(
     stem_width=4,
     width=16,
-    stages=tuple(StageConfig(width=8, expansion=1, kernel=3, stride=2, blocks=1) for _ in range(3)),
+    stages=tuple(BlocksConfig(width=8, expansion=1, kernel=3, stride=2, blocks=1) for _ in range(3)),
     tags=TagsConfig(hidden=8),
 )
+
+
+def test_students_are_as_large_as_the_config_says() -> None:
+    sizes = {}
+    for name, config in (("small", CompactConfig()), ("grown", DistillConfig().trunk)):
+        trunk = CompactTrunk(config)
+        tagger = sum(each.numel() for each in trunk.tags.parameters()) if trunk.tags else 0
+        sizes[name] = sum(each.numel() for each in trunk.parameters()) - tagger, tagger
+    assert sizes == {"small": (884_048, 0), "grown": (3_650_704, 533_007)}
+    assert all(f"{size:,}" in str(CompactConfig.__doc__) for size in (*sizes["grown"], sizes["small"][0]))
 
 
 @pytest.fixture(scope="module")

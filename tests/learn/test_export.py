@@ -16,7 +16,7 @@ from soundseek.audio.decode import read_audio
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import ModelError
 from soundseek.learn.encoders import split_trunk
-from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk, StageConfig
+from soundseek.learn.encoders.compact import BlocksConfig, CompactConfig, CompactTrunk
 from soundseek.learn.export import _accepted, _least_cosine, export_run
 from soundseek.learn.model_card import record_scores
 from soundseek.learn.recipe import load_recipe
@@ -25,7 +25,7 @@ from soundseek.model.card import ModelCard, fingerprint
 from soundseek.model.embedder import Model
 
 TINY = CompactConfig(
-    stem_width=4, width=24, stages=(StageConfig(width=8, expansion=2, kernel=3, stride=2, blocks=2),)
+    stem_width=4, width=24, stages=(BlocksConfig(width=8, expansion=2, kernel=3, stride=2, blocks=2),)
 )
 
 

@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from soundseek.learn.encoders.compact import CompactConfig, StageConfig, TagsConfig, TemporalConfig
+from soundseek.learn.encoders.compact import BlocksConfig, CompactConfig, TemporalConfig
+from soundseek.learn.encoders.compact_layers import TagsConfig
 
 
 class DistillConfig(BaseModel):
@@ -55,7 +56,7 @@ class DistillConfig(BaseModel):
     trunk: CompactConfig = CompactConfig(
         stages=(
             *CompactConfig().stages[:3],
-            StageConfig(width=160, expansion=3, kernel=3, stride=2, blocks=6),
+            BlocksConfig(width=160, expansion=3, kernel=3, stride=2, blocks=6),
         ),
         temporal=TemporalConfig(),
         tags=TagsConfig(),

@@ -1,4 +1,4 @@
-"""`compact`: soundseek's own audio trunk, made to be shipped: about 1 M parameters, one frame every 320 ms.
+"""`compact`: soundseek's own audio trunk, made to be shipped: one frame every 320 ms, one to four million parameters.
 
 Depthwise-separable inverted residuals (Sandler et al., 2018) with hardswish and batch norm after a 7x7 stem that
 strides by four at once. There is no squeeze-and-excitation and nothing else that looks at the whole clip: a frame
@@ -11,7 +11,6 @@ resolution are gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
 from typing import Literal
@@ -24,9 +23,19 @@ from torch import Tensor, nn
 
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError, RecipeError
+from soundseek.learn.encoders.compact_layers import (
+    ConvNormAct,
+    FoldBands,
+    InvertedResidual,
+    LocalTags,
+    TagsConfig,
+    count_bands,
+    through,
+    with_tags,
+)
 
 
-class StageConfig(BaseModel):
+class BlocksConfig(BaseModel):
     """Blocks of one width; the first of them strides.
 
     Attributes:
@@ -66,40 +75,34 @@ class TemporalConfig(BaseModel):
     blocks: int = 2
 
 
-class TagsConfig(BaseModel):
-    """A tagger on the trunk's frames, whose opinion travels with them.
+class CompactConfig(BaseModel):
+    """The shape of a compact trunk.
 
-    What a published tagger calls a sound needs no captions to be learnt, so it holds for sounds that no caption named.
+    The defaults are the small student of docs/distillation.md: 884,048 parameters, 512 features a frame. What
+    soundseek-small hears with grew from it and is `DistillConfig().trunk`: 3,650,704 parameters and 533,007 of its
+    tagger, 512 features and the amplitudes of 527 tags a frame.
 
     Attributes:
-        num_tags: AudioSet's classes.
-        hidden: Width of the tagger's layer.
-        window_frames: Frames around each that it hears; odd. It was taught on the mean over whole crops.
-        gain: Of a tag's amplitude, the square root of its probability: beside the other features a tag of .01
-            still counts a tenth of a certain one.
+        stem_width: Channels of the first layer.
+        stem_kernel: Side of its kernel.
+        stem_stride: Its stride, on both axes.
+        stages: What follows it.
+        temporal: Blocks over time alone, before the frames; None takes the mean over bands.
+        width: Features of a frame.
+        tags: A tagger, whose amplitudes stand behind the features; None has none.
+        front_end: Of the log-mel.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    num_tags: int = 527
-    hidden: int = 512
-    window_frames: int = 9
-    gain: float = 3.0
-
-
-class CompactConfig(BaseModel):
-    """The shape of a compact trunk; the defaults are soundseek-small's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     stem_width: int = 24
     stem_kernel: int = 7
     stem_stride: int = 4
-    stages: tuple[StageConfig, ...] = (
-        StageConfig(width=24, expansion=2, kernel=3, stride=1, blocks=1),  # 32 bands, 40 ms
-        StageConfig(width=48, expansion=3, kernel=3, stride=2, blocks=2),  # 16 bands, 80 ms
-        StageConfig(width=96, expansion=3, kernel=5, stride=2, blocks=4),  # 8 bands, 160 ms
-        StageConfig(width=160, expansion=3, kernel=3, stride=2, blocks=4),  # 4 bands, 320 ms
+    stages: tuple[BlocksConfig, ...] = (
+        BlocksConfig(width=24, expansion=2, kernel=3, stride=1, blocks=1),  # 32 bands, 40 ms
+        BlocksConfig(width=48, expansion=3, kernel=3, stride=2, blocks=2),  # 16 bands, 80 ms
+        BlocksConfig(width=96, expansion=3, kernel=5, stride=2, blocks=4),  # 8 bands, 160 ms
+        BlocksConfig(width=160, expansion=3, kernel=3, stride=2, blocks=4),  # 4 bands, 320 ms
     )
     temporal: TemporalConfig | None = None
     width: int = 512
@@ -119,7 +122,7 @@ class CompactTrunk(nn.Module):
         self.tags = LocalTags(config.width, config.tags) if config.tags else None
         self.width = config.width + (config.tags.num_tags if config.tags else 0)
         kernel, stride = config.stem_kernel, config.stem_stride
-        layers: list[nn.Module] = [_ConvNormAct(1, config.stem_width, kernel, stride)]
+        layers: list[nn.Module] = [ConvNormAct(1, config.stem_width, kernel, stride)]
         channels = config.stem_width
         self.frame_hop, reach = stride, kernel // 2
         for stage in config.stages:
@@ -130,9 +133,9 @@ class CompactTrunk(nn.Module):
                 reach += stage.kernel // 2 * self.frame_hop
                 self.frame_hop *= step
         if config.temporal is None:
-            layers.append(_ConvNormAct(channels, config.width, 1, 1))
+            layers.append(ConvNormAct(channels, config.width, 1, 1))
         else:
-            layers.append(_FoldBands(channels, config.width, _bands(config.front_end.num_mels, layers)))
+            layers.append(FoldBands(channels, config.width, count_bands(config.front_end.num_mels, layers)))
             kernel = config.temporal.kernel
             for _ in range(config.temporal.blocks):
                 expansion = config.temporal.expansion
@@ -158,11 +161,11 @@ class CompactTrunk(nn.Module):
             mask `(batch, frames)`.
         """
         features, frame_mask = self.features(log_mel, frame_mask)
-        return _with_tags(features, frame_mask, self.tags), frame_mask
+        return with_tags(features, frame_mask, self.tags), frame_mask
 
     def features(self, log_mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The frames without the tags, `(batch, frames, config.width)`, and their mask."""
-        x, frame_mask = _through(self.layers, log_mel.unsqueeze(1), frame_mask)  # x: (batch, 1, time, mel)
+        x, frame_mask = through(self.layers, log_mel.unsqueeze(1), frame_mask)  # x: (batch, 1, time, mel)
         return x.mean(dim=3).transpose(1, 2), frame_mask  # mean over bands: (batch, frames, width)
 
     def split(self, num_layers: int) -> tuple[CompactBody, CompactTail]:
@@ -192,6 +195,16 @@ class CompactTrunk(nn.Module):
         if self.tags is None:
             raise ModelError("this compact trunk gives no tags; soundseek distill makes one that does")
         return (frames[..., self.config.width :] / self.tags.gain).square()
+
+    def with_probabilities(self, frames: Tensor, probabilities: Tensor) -> Tensor:
+        """Frames `(…, width)` with the tags of these probabilities `(…, num_tags)`: undoes `tag_probabilities`.
+
+        Raises:
+            ModelError: A trunk without tags.
+        """
+        if self.tags is None:
+            raise ModelError("this compact trunk gives no tags; soundseek distill makes one that does")
+        return torch.cat([frames[..., : self.config.width], self.tags.gain * probabilities.sqrt()], dim=-1)
 
     def grow_from(self, smaller: CompactTrunk) -> None:
         """Take the weights of a trunk of the same widths with fewer blocks; what it lacks starts as the identity.
@@ -247,12 +260,12 @@ class CompactBody(nn.Module):
         self.frame_hop = trunk.frame_hop
         self.context_frames = trunk.context_frames
         self.min_frames = trunk.min_frames
-        bands = _bands(trunk.front_end.num_mels, self.layers)
+        bands = count_bands(trunk.front_end.num_mels, self.layers)
         self.width = int(trunk.layers[-num_layers].inputs) * bands  # type: ignore[arg-type]
 
     def forward(self, log_mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Maps `(batch, frames, width)` and their mask `(batch, frames)`, as `CompactTrunk` gives frames."""
-        x, frame_mask = _through(self.layers, log_mel.unsqueeze(1), frame_mask)
+        x, frame_mask = through(self.layers, log_mel.unsqueeze(1), frame_mask)
         return x.transpose(1, 2).flatten(2), frame_mask  # (batch, frames, channel and band)
 
 
@@ -268,7 +281,7 @@ class CompactTail(nn.Module):
         self.layers = trunk.layers[-num_layers:]
         self.tags = trunk.tags
         self.width = trunk.width
-        self.bands = _bands(trunk.front_end.num_mels, trunk.layers[:-num_layers])
+        self.bands = count_bands(trunk.front_end.num_mels, trunk.layers[:-num_layers])
         self.eval()
 
     def train(self, mode: bool = True) -> CompactTail:
@@ -284,53 +297,8 @@ class CompactTail(nn.Module):
         """
         x = maps.reshape(*maps.shape[:2], -1, self.bands)  # (batch, frames, channel, band)
         x = x.transpose(1, 2).contiguous()  # as the trunk's own layers pass it on
-        x, frame_mask = _through(self.layers, x, frame_mask)
-        return _with_tags(x.mean(dim=3).transpose(1, 2), frame_mask, self.tags), frame_mask
-
-
-class LocalTags(nn.Module):
-    """Features `(batch, frames, width)` and mask -> amplitudes of tags `(batch, frames, num_tags)`.
-
-    Each frame is judged by the mean of those around it, so tags stay local as everything else here.
-    """
-
-    def __init__(self, width: int, config: TagsConfig) -> None:
-        super().__init__()
-        self.window_frames, self.gain = config.window_frames, config.gain
-        self.classifier = nn.Sequential(
-            nn.Linear(width, config.hidden), nn.Hardswish(), nn.Linear(config.hidden, config.num_tags)
-        )
-
-    def forward(self, features: Tensor, frame_mask: Tensor) -> Tensor:
-        """`gain * sqrt(probability)`; a window at an end of the clip holds the frames that there are."""
-        real = frame_mask.unsqueeze(1).to(features.dtype)  # (batch, 1, frames)
-        window, reach = self.window_frames, self.window_frames // 2
-        sums = nn.functional.avg_pool1d(
-            features.transpose(1, 2) * real, window, 1, reach
-        )  # over width, zeros beyond
-        counts = nn.functional.avg_pool1d(real, window, 1, reach).clamp(min=1e-6)
-        logits = self.classifier((sums / counts).transpose(1, 2))
-        return self.gain * (0.5 * nn.functional.logsigmoid(logits)).exp()
-
-
-def _with_tags(features: Tensor, frame_mask: Tensor, tags: LocalTags | None) -> Tensor:
-    """Features, and behind them the amplitudes of the tags if the trunk gives any."""
-    return features if tags is None else torch.cat([features, tags(features, frame_mask)], dim=2)
-
-
-def _through(layers: Iterable[nn.Module], x: Tensor, frame_mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """`x` `(batch, channels, time, band)` and its mask after some layers; without a mask nothing is padding."""
-    masked = frame_mask is not None
-    if frame_mask is None:
-        frame_mask = x.new_ones((x.shape[0], x.shape[2]), dtype=torch.bool)
-    for layer in layers:
-        if masked:
-            x = x * frame_mask[:, None, :, None]
-            x = layer(x, frame_mask) if isinstance(layer, InvertedResidual) else layer(x)
-        else:
-            x = layer(x)
-        frame_mask = frame_mask[:, :: int(layer.stride)]  # type: ignore[arg-type]
-    return x, frame_mask
+        x, frame_mask = through(self.layers, x, frame_mask)
+        return with_tags(x.mean(dim=3).transpose(1, 2), frame_mask, self.tags), frame_mask
 
 
 def _places(config: CompactConfig) -> list[tuple[int, int]]:
@@ -338,79 +306,3 @@ def _places(config: CompactConfig) -> list[tuple[int, int]]:
     blocks = [(stage, block) for stage, each in enumerate(config.stages) for block in range(each.blocks)]
     after = 1 + (config.temporal.blocks if config.temporal else 0)
     return [(-1, 0), *blocks, *((100, block) for block in range(after))]
-
-
-def _bands(num_mels: int, layers: Iterable[nn.Module]) -> int:
-    """Bands that some layers leave of the log-mel's."""
-    bands = num_mels
-    for layer in layers:
-        bands = 1 if isinstance(layer, _FoldBands) else -(-bands // int(layer.stride))  # type: ignore[arg-type]
-    return bands
-
-
-class _ConvNormAct(nn.Module):
-    """Convolution, batch norm, hardswish."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
-        super().__init__()
-        self.inputs = inputs
-        self.stride = stride
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-        self.norm = nn.BatchNorm2d(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.hardswish(self.norm(self.conv(x)))
-
-
-class _FoldBands(_ConvNormAct):
-    """One vector a frame: the mean over bands of a 1x1 layer, and a convolution that tells the bands apart."""
-
-    def __init__(self, inputs: int, outputs: int, bands: int) -> None:
-        super().__init__(inputs, outputs, 1, 1)
-        self.fold = nn.Conv2d(inputs, outputs, (1, bands), bias=False)
-        self.fold_norm = nn.BatchNorm2d(outputs)
-        nn.init.zeros_(self.fold_norm.weight)  # starts as the mean alone
-
-    def forward(self, x: Tensor) -> Tensor:
-        folded: Tensor = self.fold_norm(self.fold(x))
-        return super().forward(x).mean(dim=3, keepdim=True) + folded
-
-
-class InvertedResidual(nn.Module):
-    """1x1 expansion, depthwise convolution, 1x1 projection; a residual where the shapes allow.
-
-    Args:
-        inputs: Channels that enter.
-        outputs: Channels that leave.
-        expansion: Channels of the depthwise convolution, as a multiple of `inputs`.
-        kernel: Side of the depthwise kernel, or its two sides (time, band).
-        stride: On both axes.
-    """
-
-    def __init__(
-        self, inputs: int, outputs: int, expansion: int, kernel: int | tuple[int, int], stride: int
-    ) -> None:
-        super().__init__()
-        sides = (kernel, kernel) if isinstance(kernel, int) else kernel
-        padding = (sides[0] // 2, sides[1] // 2)
-        hidden = inputs * expansion
-        self.inputs = inputs
-        self.stride = stride
-        self.residual = stride == 1 and inputs == outputs
-        self.expand = nn.Conv2d(inputs, hidden, 1, bias=False)
-        self.expand_norm = nn.BatchNorm2d(hidden)
-        self.depthwise = nn.Conv2d(hidden, hidden, sides, stride, padding, groups=hidden, bias=False)
-        self.depthwise_norm = nn.BatchNorm2d(hidden)
-        self.project = nn.Conv2d(hidden, outputs, 1, bias=False)
-        self.project_norm = nn.BatchNorm2d(outputs)
-        if self.residual:
-            nn.init.zeros_(self.project_norm.weight)  # starts as the identity (Goyal et al., 2017)
-
-    def forward(self, x: Tensor, frame_mask: Tensor | None = None) -> Tensor:
-        """`x` is `(batch, channels, time, band)`; `frame_mask` `(batch, time)` silences padding before it can mix."""
-        hidden = nn.functional.hardswish(self.expand_norm(self.expand(x)))
-        if frame_mask is not None:
-            hidden = hidden * frame_mask[:, None, :, None]
-        hidden = nn.functional.hardswish(self.depthwise_norm(self.depthwise(hidden)))
-        out: Tensor = self.project_norm(self.project(hidden))
-        return x + out if self.residual else out
