@@ -229,3 +229,6 @@ def test_an_amplitude_is_three_times_the_root_of_a_probability() -> None:
     torch.testing.assert_close(amplitudes[..., 384:], 3 * probabilities.sqrt())
     torch.testing.assert_close(loud.tag_probabilities(amplitudes), probabilities)
     torch.testing.assert_close(plain.tag_probabilities(plain(log_mel)[0]), probabilities)
+    for trunk in (plain, loud):
+        frames = trunk(log_mel)[0]
+        torch.testing.assert_close(trunk.with_probabilities(frames, trunk.tag_probabilities(frames)), frames)

@@ -103,6 +103,11 @@ class Recipe(Section):
                 "data.tag_captions name what a frozen trunk hears, and audio.trained_blocks = "
                 f"{self.audio.trained_blocks}; set one of them back: tag_captions = null, or trained_blocks = 0"
             )
+        if self.data.imagined_sounds and (self.audio.trained_blocks != 0 or self.text.is_live):
+            raise ValueError(
+                "data.imagined_sounds are imagined for frozen towers; set imagined_sounds = null, or "
+                "audio.trained_blocks = 0, text.trained_layers = 0 and no text.augment"
+            )
         return self
 
 

@@ -278,6 +278,28 @@ class TagCaptions(Section):
     min_probability: float = Field(default=0.3, gt=0, le=1)
 
 
+class ImaginedSounds(Section):
+    """Listeners' sentences without a sound, learned from with imagined ones; see `soundseek.learn.data.imagined`.
+
+    Needs frozen towers, and a trunk whose frames carry tags.
+
+    Attributes:
+        path: A CSV with a column `caption`.
+        weight: Of the imagined pairs' loss (eq. 6), beside 1 of the real ones'.
+        batch_size: Imagined pairs a step.
+        temperature: Of their loss.
+        min_cosine: A sentence names a tag from this nearness on (cosine of MiniLM embeddings).
+        margin: And all tags besides that are no further than this behind its nearest.
+    """
+
+    path: Path
+    weight: float = Field(default=0.3, gt=0)
+    batch_size: int = Field(default=256, gt=1)
+    temperature: float = Field(default=0.07, gt=0)
+    min_cosine: float = Field(default=0.55, gt=0, le=1)
+    margin: float = Field(default=0.08, ge=0, lt=1)
+
+
 class DataConfig(Section):
     """Which sounds the heads see, and with which words.
 
@@ -297,6 +319,7 @@ class DataConfig(Section):
         part_s: Longest piece of a clip in a mixture, in seconds.
         listener_captions: See there.
         tag_captions: See there.
+        imagined_sounds: See there.
     """
 
     train_splits: tuple[str, ...] = Field(default=("development",), min_length=1)
@@ -313,6 +336,7 @@ class DataConfig(Section):
     part_s: float = Field(default=10.0, gt=0)
     listener_captions: ListenerCaptions | None = None
     tag_captions: TagCaptions | None = None
+    imagined_sounds: ImaginedSounds | None = None
 
 
 class TrainingConfig(Section):

@@ -18,11 +18,13 @@ from soundseek.errors import RecipeError
 from soundseek.learn.augment import reseed
 from soundseek.learn.chunked import Tower, chunked_backward
 from soundseek.learn.data.batches import Batch
+from soundseek.learn.data.imagined import Imagined
 from soundseek.learn.data.prepare import Batches, TrainingData
 from soundseek.learn.distributed import one_average, process_rank
 from soundseek.learn.dual_encoder import DualEncoder
 from soundseek.learn.encoders.text import TextTower
 from soundseek.learn.evaluation.evaluate import score_split
+from soundseek.learn.losses import nt_xent
 from soundseek.learn.objective import Objective
 from soundseek.learn.recipe import Recipe
 from soundseek.learn.recipe_sections import TrainingConfig
@@ -100,7 +102,10 @@ class RetrievalTraining(pl.LightningModule):
         # From seed, epoch, step and rank alone, so that a resumed run takes out the same stripes.
         stripes = reseed(self.model, self.recipe.seed, self.current_epoch, batch_index, process_rank())
         with one_average(cast("nn.Module", self.trainer.strategy.model)):
-            self._losses.append(self._backward(batch, stripes))
+            loss = self._backward(batch, stripes)
+            if self._data.imagined is not None:
+                loss = loss + self._backward_imagined(self._data.imagined, batch_index)
+            self._losses.append(loss)
         optimizer.step()
         self._rates().after_step()
 
@@ -118,6 +123,22 @@ class RetrievalTraining(pl.LightningModule):
             backward=self.manual_backward,
             generators=stripes,
         )
+
+    def _backward_imagined(self, imagined: Imagined, batch_index: int) -> Tensor:
+        """The weighted loss of imagined pairs, detached; in every process the same."""
+        config = self.recipe.data.imagined_sounds
+        assert config is not None  # the data would have no imagined pairs
+        # Apart from the draws of the real batches, which start from seed and epoch.
+        pairs = imagined.draw(config.batch_size, self.recipe.seed, self.current_epoch, batch_index)
+        text = self.model.encode_text_features(pairs.sentences.to(self.device))
+        audio = self.model.encode_audio(pairs.frames.to(self.device), pairs.frame_mask.to(self.device))
+        with torch.autocast(text.device.type, enabled=False):  # see `Objective`
+            scores = text.float() @ audio.float().T
+            loss = config.weight * nt_xent(
+                scores, pairs.positives.to(self.device), temperature=config.temperature
+            )
+        self.manual_backward(loss)
+        return loss.detach()
 
     def _embed_audio(self, batch: Batch) -> Tensor:
         if self.model.tail is None:

@@ -338,7 +338,7 @@ def extract_texts(
         with store.writer() as writer:
             done = 0
             for batch in _same_length(wanted, by_key, text, batch_size):
-                features = text.features([by_key[key] for key in batch]).numpy()
+                features = text.features([by_key[key] for key in batch]).cpu().numpy()
                 for key, row in zip(batch, features, strict=True):
                     writer.add(key, row[None])
                 done += len(batch)

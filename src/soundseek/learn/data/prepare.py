@@ -28,6 +28,7 @@ from soundseek.learn.data.features import (
     frame_store,
     text_store,
 )
+from soundseek.learn.data.imagined import Imagined, imagine
 from soundseek.learn.data.layout import splits_of
 from soundseek.learn.data.live import LiveBatches, LiveFrames, Reword, open_waveforms
 from soundseek.learn.data.sounds import Sound
@@ -38,7 +39,7 @@ from soundseek.learn.encoders.bert import MINILM
 from soundseek.learn.encoders.tag_names import read_class_names
 from soundseek.learn.encoders.text import TextTower
 from soundseek.learn.recipe import Recipe
-from soundseek.learn.recipe_sections import ListenerCaptions
+from soundseek.learn.recipe_sections import ImaginedSounds, ListenerCaptions
 from soundseek.learn.towers import build_recipe_trunk
 
 _LISTENER_TOKENS = 64
@@ -82,12 +83,14 @@ class TrainingData:
         statistics: Mean and standard deviation `(width,)` of the trunk's frames, as it was published, of the
             clips as they are; None unless the recipe standardises.
         validation: Chooses the epoch; None keeps the last.
+        imagined: Pairs to learn from beside the batches; None where the recipe has none.
     """
 
     corpus: Corpus
     batches: Callable[[int], Batches]
     statistics: tuple[Tensor, Tensor] | None
     validation: SplitFeatures | None
+    imagined: Imagined | None = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,12 @@ def prepare(
         split = read_split(data, config.validation_split)
         found = split_features(split, recipe, text, store, report=report)
         validation = replace(found, store=frames)
-    return TrainingData(corpus, batches, statistics, validation)
+    imagined = None
+    if config.imagined_sounds:
+        assert not isinstance(store, LiveFrames)  # the recipe has made sure
+        plain = sound_keys([example.sounds[0] for example in corpus.clips], store, recipe, report=report)
+        imagined = _imagined(config.imagined_sounds, trunk, MeanFrames(store), plain, text, report)
+    return TrainingData(corpus, batches, statistics, validation, imagined)
 
 
 @dataclass(frozen=True)
@@ -281,11 +289,7 @@ def tags_heard(
     Raises:
         RecipeError: The trunk gives no tags.
     """
-    if not hasattr(trunk, "tag_probabilities"):
-        raise RecipeError(
-            f"data.tag_captions needs a trunk that gives tags, and {type(trunk).__name__} gives none: "
-            "--set audio.trunk=NAME+tags"
-        )
+    _needs_tags(trunk, "data.tag_captions")
     sentences = [[corpus.texts[each] for each in _sentences(name)] for name in read_class_names()]
     heard = {}
     for number, example in enumerate((*corpus.clips, *corpus.mixtures)):
@@ -293,6 +297,13 @@ def tags_heard(
         loud = (trunk.tag_probabilities(torch.from_numpy(mean)) >= min_probability).nonzero().flatten()
         heard[number] = tuple(text for tag in loud.tolist() for text in sentences[tag])
     return heard
+
+
+def _needs_tags(trunk: Any, key: str) -> None:
+    if not hasattr(trunk, "tag_probabilities"):
+        raise RecipeError(
+            f"{key} needs a trunk that gives tags, and {type(trunk).__name__} gives none: --set audio.trunk=NAME+tags"
+        )
 
 
 def _sentences(tag: str) -> tuple[str, ...]:
@@ -387,13 +398,41 @@ def frame_statistics(store: Frames, keys: Sequence[str]) -> tuple[Tensor, Tensor
     return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
 
 
+def _imagined(
+    config: ImaginedSounds,
+    trunk: Any,
+    frames: Frames,
+    keys: Sequence[str],
+    text: TextTower,
+    report: Report | None,
+) -> Imagined:
+    """Listeners' sentences with the tags that they name, on the mean frame of some clips."""
+    _needs_tags(trunk, "data.imagined_sounds")
+    sentences = read_sentences(config.path)
+    judge = _judge()
+    ways = zip(*(_sentences(name) for name in read_class_names()), strict=True)
+    mean, _ = frame_statistics(frames, keys)
+    return imagine(
+        config,
+        trunk,
+        mean,
+        extract_texts(sentences, text_store(text), text, report=report),
+        extract_texts(sentences, text_store(judge), judge, report=report),
+        [extract_texts(way, text_store(judge), judge) for way in ways],
+    )
+
+
+def _judge() -> TextTower:
+    """Says how near two sentences are: MiniLM, whose means were trained for it; a [CLS] of plain BERT was not."""
+    return build_text(MINILM, pooling="mean", max_tokens=_LISTENER_TOKENS)
+
+
 def _add_listeners(
     texts: dict[str, int], config: ListenerCaptions, report: Report | None
 ) -> tuple[dict[str, int], dict[int, tuple[int, ...]]]:
     """All texts with the listeners' sentences that replace some of them, and which replace which."""
     sentences = read_sentences(config.path)
-    # Nearness is always judged by MiniLM, whose means were trained for it; a [CLS] of plain BERT was not.
-    judge = build_text(MINILM, pooling="mean", max_tokens=_LISTENER_TOKENS)
+    judge = _judge()
     store = text_store(judge)
     found = cached_nearest(
         extract_texts(list(texts), store, judge, report=report),

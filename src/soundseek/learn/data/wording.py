@@ -22,7 +22,7 @@ def read_sentences(path: Path) -> list[str]:
         DataError: No such file, or no such column.
     """
     if not path.is_file():
-        raise DataError(f"data.listener_captions.path: no file {path}")
+        raise DataError(f"no file of sentences at {path}; give a CSV with a column 'caption'")
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         if "caption" not in (reader.fieldnames or []):
@@ -48,7 +48,7 @@ def nearest(
         >>> nearest(axes, axes[:1], neighbours=3, min_cosine=0.5)
         [(0,), ()]
     """
-    queries, sentences = _unit(queries), _unit(sentences)
+    queries, sentences = unit_rows(queries), unit_rows(sentences)
     count = min(neighbours, len(sentences))
     found: list[tuple[int, ...]] = []
     for start in range(0, len(queries), chunk):
@@ -82,7 +82,8 @@ def cached_nearest(
     return [tuple(int(index) for index in row if index >= 0) for row in table]
 
 
-def _unit(rows: Float) -> Float:
+def unit_rows(rows: Float) -> Float:
+    """Rows `(row, width)` with norm 1; a row of zeros stays."""
     norms: Float = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
     return rows / norms
 

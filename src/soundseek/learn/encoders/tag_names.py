@@ -211,6 +211,11 @@ class WithTags(nn.Module):
         tags = frames[..., -self.num_tags :]
         return (tags / AMPLITUDE_GAIN).square() if self.amplitudes else tags
 
+    def with_probabilities(self, frames: Tensor, probabilities: Tensor) -> Tensor:
+        """Frames `(…, width)` in which tags of these probabilities `(…, tag)` are heard: undoes `tag_probabilities`."""
+        tags = AMPLITUDE_GAIN * probabilities.sqrt() if self.amplitudes else probabilities
+        return torch.cat([frames[..., : self.num_features], tags], dim=-1)
+
     def save(self, path: Path) -> None:
         """Write the trunk to a file that its own `load` reads."""
         self.trunk.save(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +29,11 @@ class TextTower(nn.Module, ABC):
     num_layers: int
     digest: str
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(chain(self.parameters(), self.buffers())).device
+
     @abstractmethod
     def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token ids and `token_mask` `(batch, token)` int64 and bool, padded to the longest sentence."""
@@ -50,7 +56,7 @@ class TextTower(nn.Module, ABC):
         was_training = self.training
         self.eval()
         try:
-            features: Tensor = self(*self.tokenize(texts))
+            features: Tensor = self(*(each.to(self.device) for each in self.tokenize(texts)))
             return features
         finally:
             self.train(was_training)

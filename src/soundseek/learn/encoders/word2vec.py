@@ -167,7 +167,7 @@ class Word2VecText(TextTower):
                 f"the caption {texts[empty[0]]!r} has no word that is among the {len(self.words):,} word vectors "
                 f"({len(empty)} such captions here); reword it, or take word vectors that know one"
             )
-        features: Tensor = self(ids, mask)
+        features: Tensor = self(ids.to(self.device), mask.to(self.device))
         return features
 
     def coverage(self, texts: Sequence[str]) -> Coverage:

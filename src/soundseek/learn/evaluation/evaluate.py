@@ -15,7 +15,7 @@ from torch import Tensor
 from soundseek.learn.data.batches import pad
 from soundseek.learn.data.clotho import read_split
 from soundseek.learn.data.decoded import LiveFrames
-from soundseek.learn.data.features import Frames, Report
+from soundseek.learn.data.features import Frames, Report, extract_texts, text_store
 from soundseek.learn.data.prepare import SplitFeatures, open_store, sound_keys
 from soundseek.learn.data.sounds import Sound
 from soundseek.learn.dual_encoder import DualEncoder
@@ -109,8 +109,13 @@ class RunEmbedder:
         return embed_clips(self._model, store, keys).cpu().numpy()
 
     def embed_text(self, texts: Sequence[str]) -> Float:
-        """`(len(texts), dim)`, unit norm."""
-        return embed_sentences(self._model, texts, self._text()).cpu().numpy()
+        """`(len(texts), dim)`, unit norm; what a frozen text tower makes of them is cached."""
+        text = self._text()
+        if self._recipe.text.trained_layers != 0:
+            return embed_sentences(self._model, texts, text).cpu().numpy()
+        features = torch.from_numpy(extract_texts(texts, text_store(text), text, report=self._report))
+        with torch.no_grad():
+            return self._model.encode_text_features(features.to(self._model.audio_mean.device)).cpu().numpy()
 
     def _text(self) -> TextTower:
         if self._model.text is None:
