@@ -60,14 +60,22 @@ REWORDED_COSINE = 0.72  # below what training takes (.78), so that most sentence
 NAMED = "The sound of {}"
 
 NOTHING = "nothing changed"
+IMAGINED = "data.imagined_sounds.path=CAPTIONS"  # the file of listeners' sentences
 ROWS: dict[str, tuple[str, ...]] = {
     NOTHING: (),
     "tags as features": ("audio.trunk=efficientat+amplitudes",),
     "tags as features and as captions": ("audio.trunk=efficientat+amplitudes", "data.tag_captions.share=0.3"),
+    "imagined sounds": ("audio.trunk=efficientat+amplitudes", IMAGINED),
+    "imagined sounds, tags as captions": (
+        "audio.trunk=efficientat+amplitudes",
+        "data.tag_captions.share=0.3",
+        IMAGINED,
+    ),
     "no listeners' wording": ("data.listener_captions=null",),
     "more listeners' wording": ("data.listener_captions.share=0.8",),
-    "no mixtures": ("data.mixture_share=0.0",),
-    "more mixtures": ("data.mixture_share=1.5",),
+    # As many steps as the other rows: their epochs are half as long again as those without mixtures.
+    "no mixtures": ("data.mixture_share=0.0", "training.epochs=18"),
+    "more mixtures": ("data.mixture_share=1.5", "training.epochs=7"),
     "no degraded versions": ("data.degraded_share=0.0",),
     "learning rate 3e-4": ("training.learning_rate=3.0e-4",),
     "learning rate 3e-3": ("training.learning_rate=3.0e-3",),
@@ -90,6 +98,7 @@ ROWS: dict[str, tuple[str, ...]] = {
     "the last layer of the text tower": ("text.trained_layers=1",),
     "compact": ("audio.trunk=compact",),
     "compact, tags as captions": ("audio.trunk=compact", "data.tag_captions.share=0.2"),
+    "compact, imagined sounds": ("audio.trunk=compact", "data.tag_captions.share=0.2", IMAGINED),
     "compact, its last block": ("audio.trunk=compact", "audio.trained_blocks=1"),
     "compact, its last two blocks": ("audio.trunk=compact", "audio.trained_blocks=2"),
 }
@@ -202,7 +211,8 @@ def main() -> None:
             "training.extraction_workers=0",
             f"seed={arguments.seed}",
         ]
-        recipe = load_recipe(RECIPE, [*common, *settings])
+        changed = [each.replace("CAPTIONS", str(arguments.captions)) for each in settings]
+        recipe = load_recipe(RECIPE, [*common, *changed])
         table.add(name, *tried(recipe, arguments.data, arguments.work / name.replace(" ", "-"), exam))
         table.save(arguments.chosen)
         print(name, table.path, file=sys.stderr, flush=True)
