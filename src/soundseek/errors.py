@@ -27,8 +27,16 @@ class DecodeError(SoundseekError):
         self.reason = reason
 
 
+class MissingFileError(DecodeError, UsageError):
+    """A sound file that the caller named is not there."""
+
+
 class ModelError(SoundseekError):
     """A model directory is missing, incomplete, damaged or of another version."""
+
+
+class UnknownModelError(ModelError, UsageError):
+    """There is no model of the name, or in the directory, that the caller named."""
 
 
 class LibraryError(SoundseekError):

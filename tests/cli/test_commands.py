@@ -17,9 +17,11 @@ from typing import Any
 import pytest
 from tones import write_tone
 
+from soundseek.audio.decode import AUDIO_EXTENSIONS
 from soundseek.cli.index import MAX_DEFAULT_WORKERS, default_workers
 from soundseek.errors import LibraryError
 from soundseek.library import Library
+from soundseek.model.embedder import Model
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -154,6 +156,74 @@ def test_index_reports_in_json_and_only_hears_what_is_new(
     assert (second["added"], second["removed"], second["unchanged"]) == (1, 1, 6)
 
 
+def test_a_folder_without_sounds_is_an_error_that_says_what_is_looked_for(
+    soundseek: Run, sounds: Path, tmp_path: Path
+) -> None:
+    folder, library = tmp_path / "notes", tmp_path / "library"
+    folder.mkdir()
+    (folder / "diary.txt").write_text("it rained")
+    told = f"no sound was found in {folder}: no file there, hidden ones aside, ends in "
+    for _ in range(2):  # the first run has not made it a known one
+        run = soundseek("index", folder, "--library", library)
+        message = run.stderr.decode()
+        assert (run.returncode, run.stdout) == (2, b"") and message.count("\n") == 1
+        assert message.startswith(f"soundseek: {told}")
+        assert all(ending in message for ending in sorted(AUDIO_EXTENSIONS))
+    run = soundseek("index", folder, sounds / "tone1.wav", "--library", library)
+    assert run.returncode == 0 and run.stderr.decode().startswith(told)
+    (report,) = records(run.stdout)
+    assert (report["added"], report["empty_folders"]) == (1, [str(folder)])
+    assert records(soundseek("info", "--library", library).stdout)[0]["folders"] == []
+
+
+def test_a_folder_whose_sounds_are_gone_is_brought_up_to_date(
+    soundseek: Run, sounds: Path, tmp_path: Path
+) -> None:
+    folder, library = tmp_path / "mine", tmp_path / "library"
+    folder.mkdir()
+    shutil.copy(sounds / "tone1.wav", folder)
+    soundseek("index", folder, "--library", library)
+    (folder / "tone1.wav").unlink()
+    for removed in (1, 0):
+        run = soundseek("index", folder, "--library", library)
+        assert (run.returncode, records(run.stdout)[0]["removed"]) == (0, removed)
+        assert f"no sound was found in {folder}".encode() in run.stderr
+
+
+def test_a_folder_of_bad_files_alone_is_not_called_empty(soundseek: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "empty.wav").touch()
+    run = soundseek("index", tmp_path / "mine", "--library", tmp_path / "library")
+    assert (run.returncode, records(run.stdout)[0]["empty_folders"]) == (1, [])
+    assert b"no sound was found" not in run.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_crash_of_the_decoder_takes_one_file_and_not_the_run(
+    workers: str, soundseek: Run, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("soundseek.library.library._load_hear", crashing_ears)
+    folder, library = tmp_path / "mine", tmp_path / "library"
+    shutil.copytree(sounds, folder)
+    shutil.copy(sounds / "tone1.wav", folder / "crash.wav")
+    run = soundseek("index", folder, "--workers", workers, "--library", library)
+    assert (run.returncode, records(run.stdout)[0]["added"]) == (1, 7)
+    (failure,) = records(soundseek("failures", "--library", library).stdout)
+    assert failure["path"] == str(folder / "crash.wav") and "SIGSEGV" in failure["reason"]
+
+
+def crashing_ears(directory: Path) -> Callable[..., Any]:
+    """A model's hearing, but for one file on which the process has a segmentation fault."""
+    hear = Model(directory).hear
+
+    def crash_or_hear(path: str, **options: Any) -> Any:
+        if Path(path).name == "crash.wav":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return hear(path, **options)
+
+    return crash_or_hear
+
+
 def test_bad_files_are_named_and_the_rest_goes_in(soundseek: Run, tmp_path: Path) -> None:
     folder, library = tmp_path / "mine", tmp_path / "library"
     folder.mkdir()
@@ -203,7 +273,7 @@ def test_no_hit_says_why_on_stderr(soundseek: Run, filled: Path, tmp_path: Path)
     assert run.stderr == b"nothing found: none of the library's 7 sounds fulfils --where 'duration > 1h'\n"
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert soundseek("index", empty, "--library", tmp_path / "library").returncode == 0
+    assert soundseek("index", empty, "--library", tmp_path / "library").returncode == 2
     told = soundseek("search", "tone", "--table", "--library", tmp_path / "library")
     assert told.stdout == b""
     assert b"holds no sounds; fill it with: soundseek index FOLDER --library" in told.stderr
@@ -249,10 +319,12 @@ def test_models_lists_what_lies_in_the_data_folder(
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["search", "tone", "--library", "nowhere"], 1, "nowhere"),
-        (["info", "--library", "nowhere"], 1, "nowhere"),
-        (["search", "tone", "--model", "nonesuch"], 1, "no model 'nonesuch'"),
-        (["similar", "nothing.wav"], 1, "nothing.wav"),
+        (["search", "tone", "--library", "nowhere"], 2, "nowhere"),
+        (["info", "--library", "nowhere"], 2, "nowhere"),
+        (["search", "tone", "--model", "nonesuch"], 2, "no model 'nonesuch'"),
+        (["search", "tone", "--like", "nothing.wav"], 2, "nothing.wav: no such file"),
+        (["similar", "nothing.wav"], 2, "nothing.wav: no such file"),
+        (["similar", "."], 1, "a folder, not a file"),
         (["search", "tone", "--where", "colour = red"], 2, "colour"),
         (["index", "no-such-folder"], 2, "no-such-folder"),
     ],

@@ -50,9 +50,9 @@ def test_it_needs_no_library_and_leaves_none_behind(soundseek: Run, sounds: Path
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["nothing.wav", "tone"], 1, "nothing.wav"),
+        (["nothing.wav", "tone"], 2, "nothing.wav: no such file"),
         (["nothing.wav", " "], 2, "nothing to explain"),
-        (["nothing.wav", "tone", "--model", "nonesuch"], 1, "no model 'nonesuch'"),
+        (["nothing.wav", "tone", "--model", "nonesuch"], 2, "no model 'nonesuch'"),
         (["nothing.wav", "tone", "--json", "--table"], 2, "exclude each other"),
     ],
 )

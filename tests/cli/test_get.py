@@ -126,7 +126,7 @@ def test_an_outdated_model_says_that_another_version_is_to_be_had(
 
 def test_a_search_with_a_model_that_is_not_here_yet_says_how_to_get_it(soundseek: Run, filled: Path) -> None:
     run = soundseek("search", "rain", "--model", NAME, "--library", filled)
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert f"{NAME} is not here yet; fetch it with: soundseek models get {NAME}" in run.stderr.decode()
 
 

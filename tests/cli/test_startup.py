@@ -147,7 +147,7 @@ def test_an_index_run_computes_on_one_thread_unless_told_otherwise(
         "import os, sys; from soundseek.cli.index import index\n"
         "assert 'numpy' not in sys.modules  # it reads the environment once, when it is loaded\n"
         "from pathlib import Path; folder, library, model = sys.argv[1:]\n"
-        "index([Path(folder)], library=Path(library), model=model, workers=1, quiet=True, json=True)\n"
+        "index([Path(folder)], library=Path(library), model=model, workers=0, quiet=True, json=True)\n"
         "assert 'numpy' in sys.modules\n"
         "print(os.environ.get('OPENBLAS_NUM_THREADS'), os.environ.get('OMP_NUM_THREADS'))"
     )

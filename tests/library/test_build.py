@@ -400,10 +400,11 @@ def test_workers_hear_what_one_process_hears(shelf: Shelf) -> None:
         assert shelf.says(f"LASTS {number + 1} sound") == f"{number}.wav"
 
 
-def test_a_crash_takes_one_file_and_is_named(shelf: Shelf) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_crash_takes_one_file_and_is_named(workers: int, shelf: Shelf) -> None:
     for number in range(12):
         shelf.put(f"{number:02}.wav", {3: "CRASH", 8: "KILL"}.get(number, f"sound {number}"))
-    assert counts(shelf.report(load=ears.load, workers=2)) == {"added": 10, "failed": 2}
+    assert counts(shelf.report(load=ears.load, workers=workers)) == {"added": 10, "failed": 2}
     assert shelf.failures() == {
         "03.wav": "hearing it crashed the process (exit code 7)",
         "08.wav": "hearing it crashed the process (SIGKILL, out of memory?)",

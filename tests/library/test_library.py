@@ -123,7 +123,7 @@ def test_wrong_questions_are_refused(library: Library, tmp_path: Path) -> None:
     with pytest.raises(DecodeError, match=r"nothing\.wav"):
         library.similar(tmp_path / "nothing.wav")
     with pytest.raises(UsageError, match="workers"):
-        library.index(tmp_path, workers=0)
+        library.index(tmp_path, workers=-1)
     with pytest.raises(UsageError, match="max_duration_s"):
         library.index(tmp_path, max_duration_s=0)
 

@@ -9,13 +9,11 @@ import re
 import stat
 from pathlib import Path
 
-from soundseek.errors import DecodeError
+from soundseek.errors import DecodeError, MissingFileError
 
 _HEAD_BYTES = 4096
 
 _OS_REASONS = {
-    errno.ENOENT: "no such file",
-    errno.ENOTDIR: "no such file",
     errno.EACCES: "no permission to read it",
     errno.EPERM: "no permission to read it",
     errno.ELOOP: "a loop of links",
@@ -27,7 +25,8 @@ def read_head(path: str) -> bytes:
     """The first bytes of a regular file; anything else is refused unopened, since a pipe would block.
 
     Raises:
-        DecodeError: No such file, no permission, a folder, a pipe, a device, a loop of links, 0 bytes.
+        MissingFileError: No such file.
+        DecodeError: No permission, a folder, a pipe, a device, a loop of links, 0 bytes.
     """
     shown = printable(path)
     try:
@@ -36,6 +35,8 @@ def read_head(path: str) -> bytes:
             raise DecodeError(shown, f"{_kind_of_file(mode)}, not a file")
         with Path(path).open("rb") as file:
             head = file.read(_HEAD_BYTES)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingFileError(shown, "no such file") from error
     except OSError as error:
         reason = _OS_REASONS.get(error.errno or 0) or error.strerror or str(error)
         raise DecodeError(shown, reason) from error

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soundseek.cli.options import JsonOption, LibraryOption, ModelOption, TableOption, open_library, see
+from soundseek.cli.options import (
+    JsonOption,
+    LibraryOption,
+    ModelOption,
+    TableOption,
+    open_library,
+    see,
+    whole_number,
+)
 from soundseek.cli.output import choose_format, clock, printable, write, write_json_lines
 from soundseek.cli.progress import ProgressReport
+from soundseek.errors import UsageError
 from soundseek.library.threads import compute_on_one_thread
 
 if TYPE_CHECKING:
@@ -33,9 +43,10 @@ def index(
         int | None,
         typer.Option(
             "--workers",
-            min=1,
+            parser=whole_number(0, "processes"),
             metavar="N",
-            help=f"Processes that listen; default: one a core, at most {MAX_DEFAULT_WORKERS}.",
+            help=f"Processes that listen; default: one a core, at most {MAX_DEFAULT_WORKERS}. A file that crashes "
+            "its decoder takes one of them, not the run; with 0, all is heard in one process, and it ends.",
             show_default=False,
         ),
     ] = None,
@@ -57,10 +68,13 @@ def index(
     with open_library(library, model, create=True) as opened, ProgressReport() as shown:
         report = opened.index(
             *folders,
-            workers=workers or default_workers(),
+            workers=default_workers() if workers is None else workers,
             max_duration_s=max_duration,
             progress=None if quiet else shown,
         )
+        remembered = opened.info().folders
+    if report.empty_folders:
+        _say_what_is_empty(report, remembered)
     if output == "json":
         write_json_lines([asdict(report)])
     else:
@@ -73,6 +87,23 @@ def index(
         raise typer.Exit(130)
     if report.failed:
         raise typer.Exit(1)
+
+
+def _say_what_is_empty(report: IndexReport, remembered: Sequence[str]) -> None:
+    """Name the folders without sounds; it is an error only where nothing else was named, nor known before.
+
+    Raises:
+        UsageError: None of the folders has a sound, and none had one in an earlier run.
+    """
+    from soundseek.audio.decode import AUDIO_EXTENSIONS
+
+    folders = " or ".join(report.empty_folders)
+    endings = ", ".join(sorted(AUDIO_EXTENSIONS))
+    told = f"no sound was found in {folders}: no file there, hidden ones aside, ends in {endings}"
+    came_to = report.added, report.changed, report.moved, report.removed, report.unchanged, report.failed
+    if not any(came_to) and not report.interrupted and not set(report.empty_folders) & set(remembered):
+        raise UsageError(told)
+    print(printable(told), file=sys.stderr)
 
 
 def default_workers() -> int:

@@ -63,6 +63,7 @@ class IndexReport:
         audio_s: Seconds of sound heard.
         elapsed_s: Seconds that the run took.
         cut: Files of which only the beginning was heard.
+        empty_folders: Named folders without any file that counts as a sound. A new one is not remembered.
         interrupted: True after Ctrl-C; what was heard until then is committed.
     """
 
@@ -75,6 +76,7 @@ class IndexReport:
     audio_s: float = 0.0
     elapsed_s: float = 0.0
     cut: int = 0
+    empty_folders: tuple[str, ...] = ()
     interrupted: bool = False
 
 
@@ -84,7 +86,7 @@ def update(
     load: LoadHear,
     *,
     extensions: Collection[str],
-    workers: int = 1,
+    workers: int = 0,
     max_duration_s: float = 3600.0,
     progress: Callable[[Progress], None] | None = None,
 ) -> IndexReport:
@@ -95,7 +97,7 @@ def update(
         folders: Folders (or files) to scan; none means the folders of earlier runs.
         load: Makes the hearing function; called once in each worker.
         extensions: Lower-case extensions, with their dot, of the files that count.
-        workers: Processes that hear; 1 hears in this process.
+        workers: Processes that hear; 0 hears in this process.
         max_duration_s: Hearing a file stops here.
         progress: Is told now and then how far the run is.
 
@@ -283,6 +285,7 @@ class _Run:
             audio_s=self.audio_s,
             elapsed_s=time.monotonic() - self.began,
             cut=self.counts["cut"],
+            empty_folders=self.difference.empty,
             interrupted=self.interrupted,
         )
 

@@ -135,7 +135,7 @@ class Library:
     def index(
         self,
         *folders: str | os.PathLike[str],
-        workers: int = 1,
+        workers: int = 0,
         max_duration_s: float = 3600.0,
         progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
@@ -143,7 +143,8 @@ class Library:
 
         Args:
             folders: Folders, or single files; none scans the folders of earlier runs again.
-            workers: Processes that hear. Above 1, a script must call this under `if __name__ == "__main__":`.
+            workers: Processes that hear. A file that crashes its decoder takes one of them, not the run; a script
+                must then call this under `if __name__ == "__main__":`. 0 hears in this process.
             max_duration_s: Of a longer file only the beginning is heard.
             progress: Is told now and then how far the run is.
 
@@ -151,9 +152,9 @@ class Library:
             UsageError: A folder is missing (nothing is changed then), or a number makes no sense.
             LibraryError: Another process is indexing into this library, or the disk is full.
         """
-        if workers < 1 or not max_duration_s > 0:
+        if workers < 0 or not max_duration_s > 0:
             raise UsageError(
-                f"workers ({workers}) must be at least 1 and max_duration_s ({max_duration_s}) above 0"
+                f"workers ({workers}) must be at least 0 and max_duration_s ({max_duration_s}) above 0"
             )
         from soundseek.audio.decode import AUDIO_EXTENSIONS
         from soundseek.library.build import update
@@ -161,7 +162,7 @@ class Library:
         return update(
             self.store,
             folders,
-            _loader(self.model, in_this_process=workers == 1),
+            _loader(self.model, in_this_process=workers == 0),
             extensions=AUDIO_EXTENSIONS,
             workers=workers,
             max_duration_s=max_duration_s,

@@ -6,13 +6,14 @@ import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal, TypeAlias
 
 from soundseek.errors import UsageError
 from soundseek.library.store.base import Failure, FileState, VectorStore
 
 # Paths stay strings and os.path functions in this file: a Path object per file would halve its speed.
-# ruff: noqa: PTH100, PTH110, PTH111, PTH112, PTH116, PTH119, PTH120, PTH208
+# ruff: noqa: PTH100, PTH110, PTH111, PTH112, PTH116, PTH118, PTH119, PTH120, PTH208
 
 
 Status: TypeAlias = Literal["new", "changed", "touched", "longer"]
@@ -48,7 +49,8 @@ class Difference:
         unreadable: Folders and links that cannot be read, whose known files stay in the store, and folders with the
             name of a sound file.
         healed: Paths of failures that no longer exist.
-        roots: The scanned folders -> device numbers.
+        roots: The scanned folders -> device numbers, without new ones that are empty: those may be mistyped.
+        empty: The folders asked for in which there is no sound.
     """
 
     to_hear: list[Found] = field(default_factory=list)
@@ -58,6 +60,7 @@ class Difference:
     unreadable: dict[str, str] = field(default_factory=dict)
     healed: list[str] = field(default_factory=list)
     roots: dict[str, int] = field(default_factory=dict)
+    empty: tuple[str, ...] = ()
 
 
 def compare(
@@ -85,7 +88,13 @@ def compare(
     for root in roots:
         walk.enter(root)
     difference = Difference(unreadable=walk.unreadable | walk.misnamed)
-    difference.roots = {root: device for root, device in roots.items() if os.path.isdir(root)}
+    earlier = store.roots()
+    difference.empty = tuple(root for root in roots if os.path.isdir(root) and not walk.met_anything(root))
+    difference.roots = {
+        root: device
+        for root, device in roots.items()
+        if os.path.isdir(root) and (root in earlier or root not in difference.empty)
+    }
     known: dict[str, FileState] = {}
     failed: dict[str, Failure] = {}
     for root in roots:
@@ -180,6 +189,14 @@ class _Walk:
                     self._list(folder, folders, linked)
             except OSError as error:
                 self.unreadable[folder] = f"the folder cannot be read: {error.strerror}"
+
+    def met_anything(self, root: str) -> bool:
+        """True if there is a sound at or below a root, or something that could not be looked at."""
+        inside = os.path.join(root, "")
+        return any(
+            path == root or path.startswith(inside)
+            for path in chain(self.found, self.unreadable, self.misnamed)
+        )
 
     def _list(self, folder: str, folders: list[str], linked: list[str]) -> None:
         extensions = self.extensions

@@ -32,17 +32,17 @@ def hear_all(jobs: Iterator[Job], load: LoadHear, *, workers: int) -> Generator[
     Args:
         jobs: Taken one by one as workers become free.
         load: Makes the hearing function, once in each worker.
-        workers: Processes; 1 hears in this process.
+        workers: Processes; 0 hears in this process, which a file that crashes its decoder then ends.
 
     Raises:
         ModelError: The model cannot be loaded or run.
         LibraryError: Worker processes cannot be started.
     """
-    first = list(islice(jobs, workers))
+    first = list(islice(jobs, max(1, workers)))
     if not first:
         return  # a run that finds nothing new need not load the model
     jobs = chain(first, jobs)
-    if workers == 1:
+    if workers == 0:
         hear = load()
         for job in jobs:
             yield job, listen(hear, job)
@@ -122,8 +122,8 @@ class _Pool:
         why = worker.why_dead()
         if not worker.is_ready:
             raise LibraryError(
-                f"an index worker died before it could hear anything ({why}). Use one worker; in a script of "
-                "your own, call index() under `if __name__ == '__main__':`"
+                f"an index worker died before it could hear anything ({why}). Hear without one, --workers 0; in "
+                "a script of your own, call index() under `if __name__ == '__main__':` or with workers=0"
             )
         culprit = worker.jobs.popleft()
         self.again.extend(worker.jobs)

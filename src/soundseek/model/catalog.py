@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from soundseek.errors import ModelError
+from soundseek.errors import UnknownModelError
 from soundseek.model.card import CARD_FILE
 from soundseek.model.embedder import Model
 from soundseek.model.offers import offered_models
@@ -40,7 +40,8 @@ def load_model(path: str | Path | None = None, *, threads: int = 1) -> Model:
         threads: Threads of each network.
 
     Raises:
-        ModelError: No such model, or one that is incomplete.
+        UnknownModelError: No such model.
+        ModelError: It is incomplete, or of another version.
     """
     wanted = str(path or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL)
     directory = Path(wanted).expanduser()
@@ -49,7 +50,9 @@ def load_model(path: str | Path | None = None, *, threads: int = 1) -> Model:
     installed = installed_models()
     if wanted not in installed:
         if wanted in offered_models():
-            raise ModelError(f"{wanted} is not here yet; fetch it with: soundseek models get {wanted}")
+            raise UnknownModelError(f"{wanted} is not here yet; fetch it with: soundseek models get {wanted}")
         names = ", ".join(sorted(installed)) or "none"
-        raise ModelError(f"no model {wanted!r}: neither a directory nor one of those installed ({names})")
+        raise UnknownModelError(
+            f"no model {wanted!r}: neither a directory nor one of those installed ({names})"
+        )
     return Model(installed[wanted], threads=threads)

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from soundseek.errors import LibraryError
+from soundseek.errors import LibraryError, UsageError
 from soundseek.library.filters import Condition
 
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -21,7 +21,7 @@ IntArray = npt.NDArray[np.integer[Any]]
 Per = Literal["file", "segment"]
 
 
-class NoLibraryError(LibraryError):
+class NoLibraryError(LibraryError, UsageError):
     """There is no library at a location (yet)."""
 
 
