@@ -240,6 +240,10 @@ def test_a_stage_is_set_shown_and_compared_by_its_name(staged: Path, tmp_path: P
             "stage 'narrow' changes audio.attention, but all stages train one",
         ),
         ("stages.narrow.training.batch_size=1", "stage 'narrow': training.batch_size = 1"),
+        (
+            "stages.narrow.audio={trained_blocks: 0, standardise: true}",
+            "stage 'narrow' has audio.standardise = true, .* and 'broad' does not ask",
+        ),
     ],
 )
 def test_a_wrong_stage_is_refused_with_the_recipe(staged: Path, setting: str, message: str) -> None:

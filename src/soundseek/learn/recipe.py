@@ -157,7 +157,8 @@ def stage_recipes(recipe: Recipe) -> dict[str, Recipe]:
     """Stage -> the recipe that it trains, in order; a recipe without stages is one, called "".
 
     Raises:
-        RecipeError: A stage with an unknown key, a value out of range, or another network.
+        RecipeError: A stage with an unknown key, a value out of range, or another network; one that is the first
+            to standardise, or freezes a text tower that was trained, behind others.
     """
     if not recipe.stages:
         return {"": recipe}
@@ -175,6 +176,12 @@ def stage_recipes(recipe: Recipe) -> dict[str, Recipe]:
         if stage.epochs:
             changes["training"]["epochs"] = stage.epochs
         stages[name] = _validated(_merge(whole, changes), f"stage {name!r}")
+        first = next(iter(stages))
+        if stages[name].audio.standardise and not stages[first].audio.standardise:
+            raise RecipeError(
+                f"stage {name!r} has audio.standardise = true, but frames are measured once, before the first stage, "
+                f"and {first!r} does not ask for it; set it there, or false in stages.{name}.audio.standardise"
+            )
         earlier = [other for other, each in stages.items() if each.text.is_live]
         if earlier and not stages[name].text.is_live:
             raise RecipeError(
