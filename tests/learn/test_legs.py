@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from toy_learning import make_toy_data, toy_live_recipe, toy_recipe
 
-from soundseek.errors import DataError, RecipeError
+from soundseek.errors import DataError, ModelError, RecipeError
 from soundseek.learn import runs
+from soundseek.learn.dual_encoder import DualEncoder
 from soundseek.learn.legs import plan_legs
 from soundseek.learn.recipe import Recipe, load_recipe
 from soundseek.learn.runs import load_run
@@ -121,6 +122,36 @@ def test_weights_carry_over_from_stage_to_stage(place: Path, tmp_path: Path) -> 
     assert list(record(run)["legs"]) == ["broad", "narrow"]
     assert record(run)["stage"] == "narrow" and record(run / "stages/broad")["stage"] == "broad"
     assert num_epochs(run / "stages/broad") == 2 and num_epochs(run) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "says"),
+    [
+        ("audio_projector.bias", torch.zeros(3), r"audio_projector\.bias \(3,\), here \(8,\)"),
+        ("text_projector.weight", None, r"text_projector\.weight None, here \(8, 4\)"),
+        ("surplus", torch.zeros(2), r"surplus \(2,\), here None"),
+    ],
+)
+def test_heads_of_another_shape_are_not_carried_over(
+    tmp_path: Path, name: str, tensor: torch.Tensor | None, says: str
+) -> None:
+    model = DualEncoder(dim=8, audio_width=5, text_width=4)
+    saved = model.state_dict()
+    saved.pop(name, None)
+    save_file(saved if tensor is None else {**saved, name: tensor}, tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=says):
+        runs.carry_over(model, tmp_path)
+
+
+def test_what_a_stage_trains_anew_is_left_as_it_is(tmp_path: Path) -> None:
+    before = DualEncoder(dim=8, audio_width=5, text_width=4, tail=torch.nn.Linear(2, 5))
+    save_file(before.state_dict(), tmp_path / "model.safetensors")
+    text = torch.nn.Linear(3, 4)
+    after = DualEncoder(dim=8, audio_width=5, text_width=4, text=text)  # type: ignore[arg-type]
+    own = text.weight.clone()
+    runs.carry_over(after, tmp_path)
+    assert torch.equal(after.audio_projector.weight, before.audio_projector.weight)
+    assert torch.equal(text.weight, own)
 
 
 def test_a_trunk_that_one_stage_trains_is_heard_by_the_next(place: Path, tmp_path: Path) -> None:

@@ -172,11 +172,23 @@ def carry_over(model: DualEncoder, start: Path) -> None:
     """Give a model the heads, and the text tower where both train it, of the run folder that it starts from.
 
     The trunk has come with the weights' file; see `begin_leg`.
+
+    Raises:
+        ModelError: The run has other heads, or another text tower.
     """
-    own = model.state_dict()
-    saved = load_file(start / MODEL_FILE)
-    own.update({name: value for name, value in saved.items() if name in own and not name.startswith("tail.")})
-    model.load_state_dict(own)
+    own, saved = model.state_dict(), load_file(start / MODEL_FILE)
+    trains_text = any(name.startswith("text.") for name in saved)  # else the tower starts as it was published
+    apart = ("tail.",) if trains_text else ("tail.", "text.")
+    shared = sorted(name for name in own.keys() | saved.keys() if not name.startswith(apart))
+    wrong = [name for name in shared if _shape(own, name) != _shape(saved, name)]
+    if wrong:
+        shapes = {name: (_shape(saved, name), _shape(own, name)) for name in wrong[:8]}
+        told = "; ".join(f"{name} {there}, here {here}" for name, (there, here) in shapes.items())
+        raise ModelError(
+            f"{start / MODEL_FILE} has other weights than the stage that starts from it: {told} (None: missing). All "
+            "stages train one network; begin anew in another --out"
+        )
+    model.load_state_dict(own | {name: saved[name] for name in shared})
 
 
 def read_record(out: Path) -> dict[str, Any]:
