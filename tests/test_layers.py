@@ -29,9 +29,9 @@ LEARNING_COMMANDS = {
 LEARN_ROWS = (
     (
         "recipe", "recipe_sections", "recipe_values", "cost", "encoders", "towers", "attention", "heads", "losses",
-        "cider", "augment", "schedules",
+        "cider", "augment", "schedules", "distributed",
     ),
-    ("dual_encoder", "chunked", "distributed", "launch"),
+    ("dual_encoder", "chunked", "launch"),
     (
         "data", "mixtures", "teachers", "objective", "distill", "legs", "runs", "step", "training", "evaluation",
     ),

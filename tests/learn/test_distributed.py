@@ -37,7 +37,7 @@ class System(nn.Module):
         super().__init__()
         self.audio = nn.Sequential(nn.Linear(WIDTH, 6), nn.ReLU(), nn.Linear(6, DIM))
         self.text = nn.Linear(WIDTH, DIM)
-        self.loss = build_loss(loss, temperature_mode="learned")
+        self.loss = build_loss(loss, **({} if loss == "triplet" else {"temperature_mode": "learned"}))
 
     def forward(self, sounds: Tensor, words: Tensor, clip_ids: Tensor) -> Tensor:
         return self.value(self.text(words), self.audio(sounds), clip_ids)
@@ -123,6 +123,28 @@ def test_two_processes_get_the_loss_and_the_gradients_of_one(number: int, shares
         value, found = torch.load(shares / f"{number}-{rank}.pt")
         torch.testing.assert_close(value, expected)
         torch.testing.assert_close(found, gradients)
+
+
+def train_a_share_against_impostors(rank: int, port: int, folder: str) -> None:
+    """A step of the triplet loss, in each process with other random numbers, as dropout needs them."""
+    join(rank, port)
+    system, sounds, words = made("triplet")
+    wrapped, mine = DistributedDataParallel(system), slice(4 * rank, 4 * rank + 4)
+    torch.manual_seed(rank)
+    value = step(system, wrapped, sounds[mine], words[mine], CLIP_IDS[mine], chunked=False)
+    torch.save((value, system.gradients()), Path(folder) / f"{rank}.pt")
+    processes.destroy_process_group()
+
+
+def test_two_processes_meet_the_same_random_impostors_as_one(tmp_path: Path) -> None:
+    in_two_processes(train_a_share_against_impostors, str(tmp_path))
+    system, sounds, words = made("triplet")
+    torch.manual_seed(0)  # as the first process
+    expected = step(system, system, sounds, words, CLIP_IDS, chunked=False)
+    for rank in range(PROCESSES):
+        value, found = torch.load(tmp_path / f"{rank}.pt")
+        torch.testing.assert_close(value, expected)
+        torch.testing.assert_close(found, system.gradients())
 
 
 def gather_and_average(rank: int, port: int, folder: str) -> None:

@@ -64,6 +64,17 @@ def gather_rows(rows: Tensor) -> Tensor:
     return gathered
 
 
+def from_first(values: Tensor) -> Tensor:
+    """What the first process has, in all of them: for draws that all must share, though each has its own generator.
+
+    Args:
+        values: Overwritten in the other processes. All must call, with the same shape and type.
+    """
+    if num_processes() > 1:
+        processes.broadcast(values, 0)
+    return values
+
+
 class _Gather(torch.autograd.Function):
     """`_gathered`, whose gradient is this process' part of the whole one, times the number of processes."""
 

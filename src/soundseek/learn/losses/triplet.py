@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from soundseek.errors import RecipeError
+from soundseek.learn.distributed import from_first
 from soundseek.learn.losses.contrastive import RetrievalLoss, own_pairs
 
 Impostors = Literal["random", "hardest"]
@@ -34,7 +35,8 @@ def triplet_margin(
         margin: How much higher the pair's own cosine has to be.
         impostors: "random": one is drawn for every caption and every clip, as in the DCASE baseline of 2022;
             "hardest": the one with the highest score in the batch (VSE++, Faghri et al. 2018, eq. 6).
-        generator: Draws the random impostors, on the CPU; None is torch's own.
+        generator: Draws the random impostors, on the CPU; None is torch's own. Of several processes the first one's
+            draws, for all.
     """
     taken = positives | own_pairs(scores, positives)
     rivals = scores.masked_fill(taken, -math.inf)
@@ -82,7 +84,10 @@ class Triplet(RetrievalLoss):
 
 
 def _drawn(rivals: Tensor, taken: Tensor, generator: torch.Generator | None) -> Tensor:
-    """`(row,)` scores of one column of each row, each that is not taken equally likely."""
-    lots = torch.rand(rivals.shape, generator=generator).to(rivals.device)
+    """`(row,)` scores of one column of each row, each that is not taken equally likely.
+
+    Processes that share a batch all compute the whole batch's loss, so all take the first one's lots.
+    """
+    lots = from_first(torch.rand(rivals.shape, generator=generator).to(rivals.device))
     choice = lots.masked_fill(taken, -1.0).argmax(dim=1, keepdim=True)
     return rivals.gather(1, choice).squeeze(1)
