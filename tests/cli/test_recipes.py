@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from soundseek.cli.main import group
+from soundseek.cli.missing import install_command
 
 Say = Callable[..., tuple[int, str, str]]
 
@@ -97,7 +98,7 @@ def test_without_the_learning_half_it_says_what_to_install(say: Say, monkeypatch
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "yaml" else find(name))
     code, _, error = say("recipes")
-    assert code == 2 and 'pip install "soundseek[learn]"' in error
+    assert code == 2 and f"yaml is not installed: {install_command('learn')}" in error
 
 
 def test_reproduce_says_its_choices_in_help(say: Say) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import typer
 
 from soundseek.cli import main as command_line
 from soundseek.cli.main import plain_errors
+from soundseek.cli.missing import install_command
 from soundseek.errors import DecodeError, QueryError, SoundseekError, UsageError
 from soundseek.library.threads import THREAD_VARIABLES
 
@@ -127,7 +129,8 @@ def test_an_unknown_public_name_lists_the_known_ones() -> None:
 def test_without_pytorch_a_learning_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else found(name))
-    with pytest.raises(UsageError, match=r'torch is not installed.*pip install "soundseek\[learn\]"'):
+    told = f"and torch is not installed: {install_command('learn')}"
+    with pytest.raises(UsageError, match=re.escape(told)):
         command_line._needing_pytorch(lambda: None)()
 
 

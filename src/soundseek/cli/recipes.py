@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from soundseek.cli.main import plain_errors
+from soundseek.cli.missing import need
 from soundseek.cli.options import JsonOption, TableOption
 from soundseek.cli.output import choose_format, console, printable, write, write_json_lines
-from soundseek.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -108,11 +107,7 @@ def diff(
 
 
 def _need_yaml() -> None:
-    if importlib.util.find_spec("yaml") is None:
-        raise UsageError(
-            "recipes are YAML files, and yaml is not installed. "
-            'Install the learning half: pip install "soundseek[learn]"'
-        )
+    need(["yaml"], extra="learn", why="recipes are YAML files")
 
 
 def _table(first: str, *columns: str) -> Table:
