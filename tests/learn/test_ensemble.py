@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from toy_learning import TONES_HZ, make_toy_data, toy_recipe
 from toy_model import make_toy_model
 
@@ -181,6 +182,7 @@ def test_the_command_line_joins_a_run_and_a_model(
     report = json.loads(out)
     assert [member["name"] for member in report["members"]] == [run, model]
     assert sum(member["weight"] for member in report["members"]) == pytest.approx(1)
+    assert "learned from" not in error
     assert report["best"] in (run, model) and 0 < report["difference"]["p_value"] <= 1
     assert report["validation_mAP10"] >= max(member["validation_mAP10"] for member in report["members"])
     code, out, error = say("evaluate", run, model, "--ensemble", "--data", str(data), "--table")
@@ -190,6 +192,23 @@ def test_the_command_line_joins_a_run_and_a_model(
         "evaluate", run, model, "--ensemble", "--data", str(data), "--split", "validation", "--json"
     )
     assert code == 0 and "flatter" in error
+
+
+def test_a_member_that_knows_the_weights_split_is_named(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, say: Say
+) -> None:
+    monkeypatch.setenv("SOUNDSEEK_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "parts").mkdir()
+    knows = toy_recipe(tmp_path / "parts", "training.epochs=1", "training.retrain_on_validation=true")
+    run = str(train(knows, data, tmp_path / "run"))
+    model = make_toy_model(tmp_path / "model")
+    asked = ("evaluate", run, str(model), "--ensemble", "--data", str(data), "--json")
+    code, _, error = say(*asked)
+    assert code == 0 and f"{run} learned from validation" in error
+    recipe = {"data": {"train_splits": ["development", "validation"]}}
+    save_file({"x": torch.zeros(1)}, model / "model.safetensors", metadata={"recipe": json.dumps(recipe)})
+    code, _, error = say(*asked)
+    assert code == 0 and f"{run} and {model} learned from validation" in error
 
 
 @pytest.mark.parametrize(

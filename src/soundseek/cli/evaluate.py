@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,11 +87,26 @@ def _evaluate_ensemble(models: list[str], data: Path, split: str, *, record: boo
         raise UsageError(f"{twice[0]} is given twice; an ensemble needs different models")
     if split == VALIDATION:
         print(f"weights chosen on {split} flatter the ensemble there; ask another split", file=sys.stderr)
-    report = evaluate_ensemble({model: _embedder(model) for model in models}, data, split)
+    members = {model: _embedder(model) for model in models}
+    _say_who_learned_from(VALIDATION, members)
+    report = evaluate_ensemble(members, data, split)
     if output == "json":
         write_json_lines([report.to_dict()])
     else:
         _print_ensemble(report)
+
+
+def _say_who_learned_from(split: str, members: Mapping[str, Embedder]) -> None:
+    """Warn where weights chosen on a split favour the members that know its answers."""
+    from soundseek.learn.runs import has_learned_from
+
+    places = {name: getattr(member, "directory", None) or Path(name) for name, member in members.items()}
+    learned = [name for name, place in places.items() if has_learned_from(place, split)]
+    if learned:
+        print(
+            f"{' and '.join(learned)} learned from {split}, where weights are chosen, so they get too much weight",
+            file=sys.stderr,
+        )
 
 
 def _embedder(model: str) -> Embedder:

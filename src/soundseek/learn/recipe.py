@@ -191,6 +191,20 @@ def stage_recipes(recipe: Recipe) -> dict[str, Recipe]:
     return stages
 
 
+def learned_splits(recipe: Recipe) -> set[str]:
+    """The splits that a recipe learns from in any of its stages, validation included where it trains anew on it.
+
+    >>> sorted(learned_splits(load_recipe("base", ["training.retrain_on_validation=true"])))
+    ['development', 'validation']
+    """
+    splits: set[str] = set()
+    for stage in stage_recipes(recipe).values():
+        splits.update(stage.data.train_splits)
+        if stage.training.retrain_on_validation and stage.data.validation_split:
+            splits.add(stage.data.validation_split)
+    return splits
+
+
 def save_recipe(recipe: Recipe, path: Path) -> None:
     """Write a recipe with every value filled in."""
     values = recipe.model_dump(mode="json")

@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -28,7 +29,7 @@ from soundseek.learn.encoders import split_trunk, weights_digest
 from soundseek.learn.encoders.tag_names import TagNames
 from soundseek.learn.encoders.text import TextTower
 from soundseek.learn.legs import Leg
-from soundseek.learn.recipe import Recipe, load_recipe, save_recipe, stage_recipes
+from soundseek.learn.recipe import Recipe, learned_splits, load_recipe, save_recipe, stage_recipes
 from soundseek.learn.towers import build_recipe_text, build_recipe_trunk, feature_width
 
 RECIPE_FILE = "recipe.yaml"
@@ -80,6 +81,23 @@ def load_run(run: Path) -> tuple[DualEncoder, Recipe]:
     model.trunk = trunk
     model.text = text if model.text is None else model.text
     return model.requires_grad_(False).eval(), recipe
+
+
+def has_learned_from(model: Path, split: str) -> bool:
+    """True if the recipe of a run folder, or the last stage's in a model directory, learns from a split.
+
+    A model directory that soundseek has not exported says nothing, and counts as one that does not.
+    """
+    if is_run(model):
+        return split in learned_splits(load_recipe(model / RECIPE_FILE))
+    if not (model / MODEL_FILE).is_file():
+        return False
+    with safe_open(model / MODEL_FILE, "pt") as file:
+        said = json.loads((file.metadata() or {}).get("recipe", "{}"))
+    # Single values, for another version's recipe may have keys that this one does not know.
+    data, training = said.get("data", {}), said.get("training", {})
+    retrained = training.get("retrain_on_validation") and data.get("validation_split") == split
+    return bool(retrained) or split in data.get("train_splits", ())
 
 
 def build_dual_encoder(
