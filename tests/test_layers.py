@@ -28,8 +28,8 @@ LEARNING_COMMANDS = {
 # Inside `learn`, a file of a later row may import earlier rows; one row may import itself.
 LEARN_ROWS = (
     (
-        "recipe", "recipe_sections", "recipe_values", "cost", "encoders", "towers", "attention", "heads", "losses",
-        "cider", "augment", "schedules", "distributed",
+        "recipe", "recipe_sections", "recipe_values", "cost", "nearest", "encoders", "towers", "attention", "heads",
+        "losses", "cider", "augment", "schedules", "distributed",
     ),
     ("dual_encoder", "chunked", "launch"),
     (

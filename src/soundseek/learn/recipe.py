@@ -7,15 +7,15 @@ folder of its name: `frozen/passt-mpnet.yaml`.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from soundseek.errors import RecipeError
+from soundseek.learn.nearest import keys_at, nearest
 from soundseek.learn.recipe_sections import (
     AudioConfig,
     CardConfig,
@@ -235,7 +235,7 @@ def _find_overlay(name_or_path: str, recipe: str) -> list[Path]:
         return [_find(name_or_path)]
     path = RECIPES_DIRECTORY / f"{name_or_path}{_OVERLAY}.yaml"
     if not path.is_file():
-        raise RecipeError(f"no overlay {name_or_path!r}{_nearest(name_or_path, overlay_names())}")
+        raise RecipeError(f"no overlay {name_or_path!r}; {nearest(name_or_path, overlay_names())}")
     own = RECIPES_DIRECTORY / name_or_path / f"{recipe}.yaml"
     return [path, own] if own.is_file() else [path]
 
@@ -250,7 +250,7 @@ def _find(name_or_path: str, beside: Path | None = None) -> Path:
         return path
     path = RECIPES_DIRECTORY / f"{name_or_path}.yaml"
     if not path.is_file():
-        raise RecipeError(f"no recipe {name_or_path!r}{_nearest(name_or_path, recipe_names())}")
+        raise RecipeError(f"no recipe {name_or_path!r}; {nearest(name_or_path, recipe_names())}")
     return path
 
 
@@ -313,26 +313,7 @@ def _explain_one(item: Any) -> str:
     place = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         *sections, key = (str(part) for part in item["loc"])
-        return f"unknown key {place!r}{_nearest(key, _keys(sections))}"
+        return f"unknown key {place!r}; {nearest(key, keys_at(Recipe, sections))}"
     if item["type"] == "value_error":  # a validator of ours: it names the values that do not fit together
         return f"{place}: {item['ctx']['error']}"
     return f"{place} = {item.get('input')!r}: {item['msg']}"
-
-
-def _keys(sections: Sequence[str]) -> list[str]:
-    model: type[BaseModel] = Recipe
-    for section in sections:
-        if section in model.model_fields:  # else the name of a stage
-            model = next(_models(model.model_fields[section].annotation))
-    return list(model.model_fields)
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            yield candidate
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import RecipeError
-from soundseek.learn.encoders.options import check_same_network, nearest, trunk_config
+from soundseek.learn.encoders.options import check_same_network, trunk_config
+from soundseek.learn.nearest import nearest
 
 if TYPE_CHECKING:
     from soundseek.learn.encoders.text import TextTower

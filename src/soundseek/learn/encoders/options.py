@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, TypeVar, get_args
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from soundseek.errors import RecipeError
+from soundseek.learn.nearest import keys_at, nearest
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -53,32 +53,9 @@ def check_same_network(
             )
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    """The end of a message: the known name that was probably meant, or all that are known."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(known)}" if known else "there are none"
-
-
 def _explain(name: str, config_type: type[BaseModel], item: Any) -> str:
     *sections, key = (str(part) for part in item["loc"] or ("",))
     place = ".".join(part for part in (_SECTION, *sections, key) if part)
     if item["type"] == "extra_forbidden":
-        return f"the trunk {name!r} has no option {place!r}; {nearest(key, _fields(config_type, sections))}"
+        return f"the trunk {name!r} has no option {place!r}; {nearest(key, keys_at(config_type, sections))}"
     return f"{place} = {item.get('input')!r}: {item['msg']}"
-
-
-def _fields(config_type: type[BaseModel], sections: Sequence[str]) -> list[str]:
-    model = config_type
-    for section in sections:
-        if section in model.model_fields:  # else the place of an item in a list
-            model = next(_models(model.model_fields[section].annotation), model)
-    return list(model.model_fields)
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for candidate in get_args(annotation):
-        yield from _models(candidate)
