@@ -15,7 +15,8 @@ from soundseek.learn.data.clotho import Clip
 from soundseek.learn.data.prepare import tags_heard
 from soundseek.learn.data.sounds import Sound
 from soundseek.learn.data.wording import unique
-from soundseek.learn.encoders.tag_names import AMPLITUDE_GAIN, WithTags, read_class_names
+from soundseek.learn.encoders.audioset import read_class_names
+from soundseek.learn.encoders.tag_names import AMPLITUDE_GAIN, WithTags
 from soundseek.learn.recipe_sections import DataConfig, ListenerCaptions, TagCaptions
 
 

@@ -18,10 +18,11 @@ from soundseek.errors import ModelError, RecipeError
 from soundseek.learn.data.features import MeanFrames, extract_frames, frame_store
 from soundseek.learn.data.sounds import Sound
 from soundseek.learn.encoders import TRUNKS, build_trunk
+from soundseek.learn.encoders.audioset import AUDIOSET_CLASSES, read_class_names
 from soundseek.learn.encoders.cnn14 import CNN14Config, CNN14Trunk
 from soundseek.learn.encoders.efficientat import EfficientATTrunk
 from soundseek.learn.encoders.passt import PaSSTConfig, PaSSTTrunk
-from soundseek.learn.encoders.tag_names import AUDIOSET_CLASSES, TagNames, WithTags, read_class_names
+from soundseek.learn.encoders.tag_names import TagNames, WithTags
 from soundseek.learn.towers import feature_width
 
 torch.set_num_threads(1)

@@ -35,8 +35,8 @@ from soundseek.learn.data.sounds import Sound
 from soundseek.learn.data.text_augment import build_text_augment
 from soundseek.learn.data.wording import cached_nearest, read_sentences, unique
 from soundseek.learn.encoders import build_text, split_trunk
+from soundseek.learn.encoders.audioset import read_class_names
 from soundseek.learn.encoders.bert import MINILM
-from soundseek.learn.encoders.tag_names import read_class_names
 from soundseek.learn.encoders.text import TextTower
 from soundseek.learn.recipe import Recipe
 from soundseek.learn.recipe_sections import ImaginedSounds, ListenerCaptions

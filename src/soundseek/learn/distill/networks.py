@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from soundseek.errors import ModelError
+from soundseek.learn.encoders.audioset import NUM_CLASSES
 from soundseek.learn.encoders.compact import CompactTrunk
-from soundseek.learn.encoders.efficientat import NUM_CLASSES, EfficientATTrunk
+from soundseek.learn.encoders.efficientat import EfficientATTrunk
 
 MODEL_FILE = "model.safetensors"  # of the run folder that `heads` names
 

@@ -8,6 +8,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from soundseek.learn.encoders.audioset import NUM_CLASSES
+
 
 class ConvNormAct(nn.Module):
     """Convolution, batch norm, hardswish."""
@@ -92,7 +94,7 @@ class TagsConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    num_tags: int = 527
+    num_tags: int = NUM_CLASSES
     hidden: int = 512
     window_frames: int = 9
     gain: float = 3.0

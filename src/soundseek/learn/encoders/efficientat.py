@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError
 from soundseek.learn.attention import masked_mean
-
-NUM_CLASSES = 527
+from soundseek.learn.encoders.audioset import NUM_CLASSES
 
 
 class _Block(NamedTuple):

@@ -21,12 +21,12 @@ from soundseek.audio.logmel import PANNS_FRONT_END, PAPER_FRONT_END, FrontEndCon
 from soundseek.errors import ModelError
 from soundseek.learn.attention import masked_max, masked_mean
 from soundseek.learn.augment import SpecAugment
+from soundseek.learn.encoders.audioset import NUM_CLASSES
 from soundseek.learn.encoders.panns_files import check_shapes, read_published
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-NUM_CLASSES = 527
 FRONT_ENDS = {"published": PANNS_FRONT_END, "paper": PAPER_FRONT_END}
 """The names that a recipe may give a PANNs trunk's front end by."""
 

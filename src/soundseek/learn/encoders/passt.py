@@ -20,12 +20,12 @@ from torch.nn import functional
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError
 from soundseek.learn.attention import masked_mean
+from soundseek.learn.encoders.audioset import NUM_CLASSES
 from soundseek.learn.encoders.panns_files import check_shapes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-NUM_CLASSES = 527
 _MLP_RATIO = 4
 _METADATA = "PaSSTTrunk"
 
