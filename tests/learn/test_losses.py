@@ -15,8 +15,8 @@ from soundseek.learn.losses import (
     LOSSES,
     NTXent,
     Relaxed,
-    SoftTargets,
     Triplet,
+    WithTeacherScores,
     build_loss,
     cosine_scores,
     loss_of,
@@ -175,7 +175,7 @@ def test_a_recipe_gives_each_loss_the_values_that_it_has() -> None:
     learned = loss_of(LossConfig(temperature_mode="learned", temperature=0.2))
     assert isinstance(learned, NTXent) and len(list(learned.parameters())) == 1
     soft = loss_of(LossConfig(soft_targets={"runs": ["a"], "weight": 0.7, "temperature": 0.1}))
-    assert isinstance(soft, SoftTargets) and isinstance(soft.loss, NTXent)
+    assert isinstance(soft, WithTeacherScores) and isinstance(soft.loss, NTXent)
     assert (soft.weight, soft.soft_temperature) == (0.7, 0.1)
     assert set(get_args(LossConfig.model_fields["name"].annotation)) == set(LOSSES)
 

@@ -1,7 +1,7 @@
 """Losses over a batch of captions and clips, each equation in the file of its name.
 
 `contrastive` holds the paper's eqs. 5-7, `triplet` the margin losses, `relaxed` the targets softened by captions
-that say the same, `soft_targets` what is learned from other models' scores.
+that say the same, `teacher_scores` what is learned from other models' scores.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from soundseek.learn.losses.contrastive import (
     supervised_contrastive,
 )
 from soundseek.learn.losses.relaxed import Relaxed, relaxed_contrastive
-from soundseek.learn.losses.soft_targets import SoftTargets, distillation
+from soundseek.learn.losses.teacher_scores import WithTeacherScores, distillation
 from soundseek.learn.losses.triplet import Triplet, triplet_margin
 from soundseek.learn.recipe_sections import LossConfig
 
@@ -37,9 +37,9 @@ __all__ = [
     "NTXent",
     "Relaxed",
     "RetrievalLoss",
-    "SoftTargets",
     "SupervisedContrastive",
     "Triplet",
+    "WithTeacherScores",
     "build_loss",
     "cosine_scores",
     "distillation",
@@ -68,7 +68,7 @@ def build_loss(
 
     Args:
         name: Which.
-        soft_targets: `weight` and `temperature` of `SoftTargets`, which then stands around the loss.
+        soft_targets: `weight` and `temperature` of `WithTeacherScores`, which then stands around the loss.
         options: Those that the loss has; see `loss_options`.
 
     Raises:
@@ -82,7 +82,7 @@ def build_loss(
             f"loss {name!r} has no option {unknown[0]!r}; it has {', '.join(loss_options(name))}"
         )
     loss = LOSSES[name](**options)
-    return loss if soft_targets is None else SoftTargets(loss, **soft_targets)
+    return loss if soft_targets is None else WithTeacherScores(loss, **soft_targets)
 
 
 def loss_of(config: LossConfig) -> RetrievalLoss:

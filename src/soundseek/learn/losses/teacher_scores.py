@@ -1,4 +1,4 @@
-"""Soft targets: what several trained models think of a batch's pairs, beside the hard matches."""
+"""Scores of trained models as soft targets: what they think of a batch's pairs, beside the hard matches."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def distillation(scores: Tensor, teacher_scores: Tensor, *, temperature: float) 
     return text_to_audio + audio_to_text
 
 
-class SoftTargets(RetrievalLoss):
+class WithTeacherScores(RetrievalLoss):
     """A loss beside `distillation`: `forward(scores, positives, similarity, teacher_scores=...)`.
 
     Args:
