@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from soundseek.cli.output import printable
-from soundseek.cli.train import DataOption, FeatureProgress
+from soundseek.cli.train import DataOption, FeatureProgress, say_epoch
 
 
 def reproduce(
@@ -59,7 +59,7 @@ def reproduce(
     from soundseek.learn.reproduce import reproduce as run
 
     names = [name.strip() for name in recipes.split(",") if name.strip()]
-    observer = Observer(say=_say, features=FeatureProgress(), epoch=_say_epoch)
+    observer = Observer(say=_say, features=FeatureProgress(), epoch=say_epoch)
     report = run(
         names,
         data,
@@ -75,8 +75,3 @@ def reproduce(
 
 def _say(line: str) -> None:
     print(printable(line), file=sys.stderr, flush=True)
-
-
-def _say_epoch(metrics: dict[str, float]) -> None:
-    scores = f"  validation mAP10 {100 * metrics['mAP10']:.1f} %" if "mAP10" in metrics else ""
-    _say(f"  epoch {metrics['epoch']:.0f}  loss {metrics['loss']:.4f}{scores}  {metrics['seconds']:.1f} s")

@@ -58,7 +58,7 @@ def train(
         out,
         resume=resume,
         report=FeatureProgress(),
-        on_epoch=_say_epoch,
+        on_epoch=say_epoch,
     )
     print(f"done: {folder}; next: soundseek evaluate {folder} --data {data}", file=sys.stderr)
 
@@ -82,7 +82,8 @@ class FeatureProgress:
         print(f"{what}: {done:,} of {total:,}, {left_s / 60:.1f} min left", file=sys.stderr, flush=True)
 
 
-def _say_epoch(metrics: dict[str, float]) -> None:
+def say_epoch(metrics: dict[str, float]) -> None:
+    """Say on stderr how an epoch went."""
     scores = ""
     if "mAP10" in metrics:  # epochs that are known beforehand have no validation
         scores = f"validation mAP10 {100 * metrics['mAP10']:.1f} %  R10 {100 * metrics['R10']:.1f} %  "
