@@ -316,6 +316,26 @@ def test_models_lists_what_lies_in_the_data_folder(
     assert soundseek("search", "tone", "--model", "toy", "--library", filled).returncode == 0
 
 
+def test_models_fit_into_80_columns_with_their_scores_in_percent(
+    soundseek: Run, filled: Path, model_directory: Path, tmp_path: Path
+) -> None:
+    toy = tmp_path / "data" / "soundseek" / "models" / "toy"
+    shutil.copytree(model_directory, toy)
+    card = json.loads((toy / "config.json").read_text())
+    card["scores"] = {"evaluation R1": 0.18, "evaluation mAP10": 0.2281, "validation R1": 1.0}
+    (toy / "config.json").write_text(json.dumps(card))
+    lines = soundseek("models", "--table", "--library", filled, COLUMNS="80").stdout.decode().splitlines()
+    assert max(map(len, lines)) <= 80
+    header = lines[0].split()
+    assert header == ["model", "size", "licence", "scores", "on", "R1", "R5", "R10", "mAP10"]
+    rows = [line.split() for line in lines if line.split()[-1:] in (["22.8"], ["100.0"])]
+    assert rows[0][0] == "toy" and rows[0][-3:] == ["evaluation", "18.0", "22.8"]
+    assert rows[1] == ["validation", "100.0"]
+    assert (
+        sum(line.startswith("soundseek-plus") for line in lines) == 2
+    )  # its row and its remark: none is folded
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from soundseek.cli.main import plain_errors
 from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library
 from soundseek.cli.output import choose_format, console, printable, write, write_json_lines
 from soundseek.errors import LibraryError, ModelError
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 models = typer.Typer(
     name="models",
@@ -118,23 +121,70 @@ def fingerprint_of_library(directory: Path | None) -> str | None:
 
 
 def _print_table(records: list[dict[str, Any]]) -> None:
+    """A row a model with its scores in percent, and below what there is to say of each."""
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = console()
+    terminal.print(_scores_table(records))
+    if any(record.get("scores") for record in records):
+        terminal.print(Text("\nR1, R5, R10, mAP10: in percent, on captioned sounds kept apart", style="dim"))
+    remarks = Table(box=None, show_header=False, padding=(1, 2, 0, 0), pad_edge=False)
+    remarks.add_column(style="bold", overflow="fold")
+    remarks.add_column(overflow="fold")
+    for record in records:
+        remarks.add_row(Text(printable(record["name"])), Text(printable(_remark(record))))
+    terminal.print(remarks)
+
+
+def _scores_table(records: list[dict[str, Any]]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    rows = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold")
-    for column in ("model", "size", "licence", "scores", ""):
-        rows.add_column(column, overflow="fold", justify="right" if column == "size" else "left")
-    for record in records:
-        scores = "\n".join(f"{name} {value:.3g}" for name, value in record.get("scores", {}).items())
-        remark = record.get("error") or record["summary"]
-        if record.get("used_by_library"):
-            remark = f"used by the library. {remark}"
-        if not record["installed"]:
-            download_mb = record["download_bytes"] / 1e6
-            remark = f"to be had ({download_mb:.1f} MB to download): {record['get']}. {remark}"
-        elif "get" in record:
-            remark = f"another version is to be had: {record['get']}. {remark}"
-        cells = [record["name"], f"{record['size_bytes'] / 1e6:.1f} MB", record.get("license", ""), scores]
-        rows.add_row(*map(Text, cells), Text(printable(remark)))
-    console().print(rows)
+    scores = [_by_split(record.get("scores", {})) for record in records]
+    metrics = list(dict.fromkeys(name for each in scores for values in each.values() for name in values))
+    rows = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    rows.add_column("model", overflow="fold")
+    rows.add_column("size", justify="right", no_wrap=True)
+    rows.add_column("licence", overflow="fold")
+    if metrics:
+        rows.add_column("scores on", no_wrap=True)
+    for metric in metrics:
+        rows.add_column(printable(metric), justify="right", style="cyan", no_wrap=True)
+    for record, by_split in zip(records, scores, strict=True):
+        facts = [record["name"], f"{record['size_bytes'] / 1e6:.1f} MB", record.get("license", "")]
+        for split, values in (by_split or {"": {}}).items():
+            numbers = [_percent(values[metric]) if metric in values else "" for metric in metrics]
+            cells = [*facts, *([split] if metrics else []), *numbers]
+            rows.add_row(*(Text(printable(cell)) for cell in cells))
+            facts = [""] * len(facts)
+    return rows
+
+
+def _percent(share: float) -> str:
+    """A share with one decimal of its percents, a half rounded up as on paper (in binary, 39.25 may be below itself).
+
+    Example:
+        >>> _percent(0.18), _percent(0.3925)
+        ('18.0', '39.3')
+    """
+    return f"{100 * share + 1e-9:.1f}"
+
+
+def _by_split(scores: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Scores as a card names them ("evaluation R1"), as split -> metric -> share."""
+    found: dict[str, dict[str, float]] = {}
+    for name, value in scores.items():
+        split, _, metric = name.rpartition(" ")
+        found.setdefault(split, {})[metric] = value
+    return found
+
+
+def _remark(record: dict[str, Any]) -> str:
+    remark: str = record.get("error") or record["summary"]
+    if record.get("used_by_library"):
+        remark = f"used by the library. {remark}"
+    if not record["installed"]:
+        return f"to be had: {record['get']} ({record['download_bytes'] / 1e6:.1f} MB to download). {remark}"
+    return f"another version is to be had: {record['get']}. {remark}" if "get" in record else remark
