@@ -42,6 +42,42 @@ def test_a_table_shows_the_chart_the_moment_and_the_words(soundseek: Run, sounds
         assert float(row[1]) + float(row[2]) == pytest.approx(score, abs=1e-9)  # as shown, not only in truth
 
 
+def test_words_that_name_no_sound_come_last_and_have_no_bar(soundseek: Run, sounds: Path) -> None:
+    told = soundseek("explain", sounds / "tone1.wav", "the tone in a room", "--table").stdout.decode()
+    rows = [line.split() for line in told.splitlines() if line.split()[:1] and line.split()[0].isalpha()]
+    words = {row[0]: row for row in rows if row[0] in {"the", "tone", "in", "a", "room"}}
+    assert list(words) == ["tone", "room", "the", "in", "a"]
+    assert all(len(words[empty]) == 3 for empty in ("the", "in", "a"))  # its numbers, and no bar
+    assert any(len(words[telling]) == 4 for telling in ("tone", "room"))
+    assert "words that name no sound" in told
+    alone = soundseek("explain", sounds / "tone1.wav", "tone", "--table").stdout.decode()
+    assert "words that name no sound" not in alone
+    assert (
+        "words that name no sound"
+        not in soundseek("explain", sounds / "tone1.wav", "in the", "--table").stdout.decode()
+    )
+
+
+def test_the_words_that_were_not_read_are_told_once(
+    soundseek: Run, sounds: Path, filled: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    query = " ".join(
+        ["bells"] * 20 + ["thunder", "rain"]
+    )  # a token a letter: 64 of them end in the 11th word
+    for command in (
+        ["explain", sounds / "tone1.wav", query],
+        ["search", query, "--table", "--library", filled],
+    ):
+        caplog.clear()
+        assert soundseek(*command).returncode == 0
+        (warning,) = caplog.records  # Python's logging puts it on stderr
+        assert "the model toy reads no more than 64 tokens" in warning.getMessage()
+        assert warning.getMessage().endswith(f": {' '.join(['bells'] * 10 + ['thunder', 'rain'])}")
+    caplog.clear()
+    soundseek("explain", sounds / "tone1.wav", "bells ring")
+    assert not caplog.records
+
+
 def test_it_needs_no_library_and_leaves_none_behind(soundseek: Run, sounds: Path, tmp_path: Path) -> None:
     assert soundseek("explain", sounds / "tone1.wav", "tone").returncode == 0
     assert not (tmp_path / "data").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _MOST_COLUMNS = 88
 _BAR_COLUMNS = 20
+_FOOTNOTE = "last, without a bar: words that name no sound; they change the wording"
 _FLAT = 1e-6  # moments that differ by less come from a model that hears a segment as a whole
 
 
@@ -79,6 +81,7 @@ def _print(explanation: Explanation, query: str, model: str) -> None:
     from rich.text import Text
 
     from soundseek.cli.chart import chart
+    from soundseek.library.explain import content_words
 
     hit, terminal = explanation.hit, console()
     width = min(terminal.width, _MOST_COLUMNS)
@@ -97,7 +100,10 @@ def _print(explanation: Explanation, query: str, model: str) -> None:
     lines += ["", *chart(hit.moments, hit.start_s, hit.end_s, width=width), "", _moment(explanation), ""]
     for line in lines:
         terminal.print(Text(line), soft_wrap=True)
-    terminal.print(_words_table(explanation.words, hit.score))
+    telling = set(content_words(query)) or {word.word for word in explanation.words}
+    terminal.print(_words_table(explanation.words, hit.score, telling))
+    if any(word.word not in telling for word in explanation.words):
+        terminal.print(Text(f"\n{_FOOTNOTE}", style="dim"), soft_wrap=True)
 
 
 def _moment(explanation: Explanation) -> str:
@@ -108,8 +114,8 @@ def _moment(explanation: Explanation) -> str:
     return f"{mean}; the strongest at {clock(round(hit.moment_s, 1))} with {max(hit.moments):.3f}"
 
 
-def _words_table(words: tuple[WordShare, ...], score: float) -> Table:
-    """Word, the score without it, the difference, and a bar as long as that."""
+def _words_table(words: tuple[WordShare, ...], score: float, telling: Collection[str]) -> Table:
+    """Word, the score without it, the difference, and a bar as long as that; words that name no sound last, without."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -119,10 +125,12 @@ def _words_table(words: tuple[WordShare, ...], score: float) -> Table:
     table.add_column("score without", justify="right", no_wrap=True)
     table.add_column("contributed", justify="right", style="cyan", no_wrap=True)
     table.add_column("", style="magenta", no_wrap=True)
-    largest = max(abs(word.contribution) for word in words) or 1.0
-    for word in words:
+    largest = max(abs(word.contribution) for word in words if word.word in telling) or 1.0
+    for word in sorted(words, key=lambda word: word.word not in telling):
+        names_a_sound = word.word in telling
         # From the rounded numbers, so that the columns add up to the score above as they are shown.
         share = round(score, 3) - round(word.without, 3)
-        bar = "█" * round(_BAR_COLUMNS * max(0.0, word.contribution) / largest)
-        table.add_row(*map(Text, (printable(word.word), f"{word.without:.3f}", f"{share:+.3f}", bar)))
+        bar = "█" * round(_BAR_COLUMNS * max(0.0, word.contribution) / largest) if names_a_sound else ""
+        cells = (printable(word.word), f"{word.without:.3f}", f"{share:+.3f}", bar)
+        table.add_row(*map(Text, cells), style=None if names_a_sound else "dim")
     return table

@@ -64,6 +64,7 @@ class Model:
         self.card = ModelCard.read(directory)
         self._threads = threads
         self._lock = threading.RLock()
+        self._warned: set[str] = set()
         for name in (AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE):
             if not (directory / name).is_file():
                 raise ModelError(
@@ -91,7 +92,9 @@ class Model:
         return self.card.audio.frame_hop * self.card.front_end.hop_s
 
     def embed_text(self, texts: Sequence[str]) -> Float:
-        """Unit vectors `(n, dim)` of some sentences; more than `max_tokens` tokens are cut.
+        """Unit vectors `(n, dim)` of some sentences; of a longer one the first `max_tokens` tokens are read.
+
+        A warning is logged that names the words that were not read: of the first such sentence of a call, and once.
 
         A sentence gets the same vector alone or among others: each length is run on its own, so no padding is seen.
         Words that the model does not know are skipped (word vectors) or count as one unknown word (BERT); a sentence
@@ -111,6 +114,7 @@ class Model:
                     self.card.name,
                     text,
                 )
+        self._warn_of_unread(texts, encodings)
         encoded = [encoding.ids for encoding in encodings]
         by_length: dict[int, list[int]] = {}
         for row, ids in enumerate(encoded):
@@ -249,6 +253,22 @@ class Model:
         tokenizer.enable_truncation(self.card.text.max_tokens)
         return tokenizer
 
+    def _warn_of_unread(self, texts: Sequence[str], encodings: Sequence[Any]) -> None:
+        """Once for a text: those behind it in a batch are mostly the same one with a word left out."""
+        pairs = zip(texts, encodings, strict=True)
+        text, encoding = next((pair for pair in pairs if pair[1].overflowing), ("", None))
+        if encoding is None or text in self._warned:
+            return
+        self._warned.add(text)
+        end = max((end for _, end in encoding.offsets), default=0)
+        unread = text[_word_start(text, end) if not text[end : end + 1].isspace() else end :]
+        logging.getLogger("soundseek").warning(
+            "the model %s reads no more than %d tokens and did not read the end of this text: %s",
+            self.card.name,
+            self.card.text.max_tokens,
+            " ".join(unread.split()),
+        )
+
     def _knows_a_word(self, encoding: Any) -> bool:
         """True if a token of a sentence is neither unknown nor a mark such as [CLS]."""
         unknown = self._unknown_ids
@@ -282,6 +302,13 @@ def unit(vectors: Float) -> Float:
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     scaled: Float = (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
     return scaled
+
+
+def _word_start(text: str, at: int) -> int:
+    """Where the word begins that a position lies in: a word of which only a part is read counts as not read."""
+    while at > 0 and not text[at - 1].isspace():
+        at -= 1
+    return at
 
 
 def _half(frames: Float) -> npt.NDArray[np.float16]:
