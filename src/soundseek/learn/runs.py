@@ -153,9 +153,14 @@ def claim_run(out: Path, recipe: Recipe, *, resume: bool) -> Recipe:
         save_recipe(saved, path)  # last, so that a folder with a recipe has its weights
     elif not resume:
         raise UsageError(f"{out} holds a run already; go on with --resume, or choose another --out")
-    elif load_recipe(path) != saved or _differ(weights, out / names.trunk):
+    elif not _alike(load_recipe(path), saved) or _differ(weights, out / names.trunk):
         raise UsageError(f"{out} is a run of another recipe or another trunk; choose another --out")
     return located(saved, out)
+
+
+def _alike(first: Recipe, second: Recipe) -> bool:
+    """True where two recipes train the same, whatever their notes say."""
+    return first == second.model_copy(update={"notes": first.notes})
 
 
 def located(recipe: Recipe, run: Path) -> Recipe:
