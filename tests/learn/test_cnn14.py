@@ -207,11 +207,11 @@ def test_what_cannot_be_is_refused_with_the_reason() -> None:
     with pytest.raises(ModelError, match="num_mels = 16"):
         CNN14Trunk(CNN14Config(widths=WIDTHS, front_end=PANNS_FRONT_END.model_copy(update={"num_mels": 16})))
     trunk = TRUNKS["cnn14"]
-    with pytest.raises(ModelError, match="31 frames, CNN14Trunk needs 32; pad it with silence"):
+    with pytest.raises(ModelError, match="31 log-mel frames, CNN14Trunk needs 32; pad it with silence"):
         trunk(torch.zeros(1, 31, 64))
     mask = torch.ones(2, 64, dtype=torch.bool)
     mask[1, 5:] = False
-    with pytest.raises(ModelError, match="a clip of the batch has 5 log-mel frames"):
+    with pytest.raises(ModelError, match="a clip has 5 log-mel frames"):
         trunk(torch.zeros(2, 64, 64), mask)
     with pytest.raises(ModelError, match="without its head"):
         trunk.logits(torch.zeros(1, 2, 10))

@@ -220,7 +220,7 @@ def test_a_file_that_is_no_crnn_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("masked", [True, False])
 def test_a_clip_without_a_frame_is_refused(trunk: CRNNTrunk, masked: bool) -> None:
     mask = torch.tensor([[True] * 3 + [False] * 5]) if masked else None
-    with pytest.raises(ModelError, match="has 3 log-mel frames, a CRNN needs 4"):
+    with pytest.raises(ModelError, match="has 3 log-mel frames, CRNNTrunk needs 4"):
         trunk(torch.zeros(1, 8 if masked else 3, 64), mask)
 
 

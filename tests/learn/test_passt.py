@@ -257,11 +257,11 @@ def test_what_cannot_be_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         PaSSTConfig(stirde=3)  # type: ignore[call-arg]
     trunk = toy()
-    with pytest.raises(ModelError, match="a clip of 15 log-mel frames, but PaSSTTrunk needs 16"):
+    with pytest.raises(ModelError, match="a clip has 15 log-mel frames, PaSSTTrunk needs 16"):
         trunk(torch.zeros(1, 15, 128))
     mask = torch.ones(2, 64, dtype=torch.bool)
     mask[1, 5:] = False
-    with pytest.raises(ModelError, match="a clip of 5 log-mel frames"):
+    with pytest.raises(ModelError, match="a clip has 5 log-mel frames"):
         trunk(torch.zeros(2, 64, 128), mask)
     headless = PaSSTTrunk(PaSSTConfig(**TOY))
     with pytest.raises(ModelError, match="without its head"):

@@ -20,6 +20,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError
+from soundseek.learn.encoders.clip_lengths import refuse_short_clips
 
 CRNN_FRONT_END = FrontEndConfig(
     sample_rate_hz=44_100, n_fft=2048, win_length=1764, hop_length=882, window_periodic=True, pre_emphasis=0.0,
@@ -110,7 +111,7 @@ class CRNNTrunk(nn.Module):
         Raises:
             ModelError: A clip with fewer real frames than `min_frames`.
         """
-        self._check_lengths(log_mel, frame_mask)
+        refuse_short_clips(self, log_mel, frame_mask)
         if frame_mask is not None and bool(frame_mask.all()):
             frame_mask = None  # clips of one length, such as crops: nothing to keep out
         x, mask = log_mel.unsqueeze(1), frame_mask  # x: (batch, 1, time, mel)
@@ -165,18 +166,6 @@ class CRNNTrunk(nn.Module):
         packed = pack_padded_sequence(maps, mask.sum(dim=1).cpu(), batch_first=True, enforce_sorted=False)
         steps, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True, total_length=maps.shape[1])
         return steps
-
-    def _check_lengths(self, log_mel: Tensor, frame_mask: Tensor | None) -> None:
-        if frame_mask is not None:
-            shortest = int(frame_mask.sum(dim=1).min())
-        elif torch.compiler.is_compiling():
-            return
-        else:
-            shortest = log_mel.shape[1]
-        if shortest < self.min_frames:
-            raise ModelError(
-                f"a clip has {shortest} log-mel frames, a CRNN needs {self.min_frames}; pad it with silence"
-            )
 
 
 class _Block(nn.Module):

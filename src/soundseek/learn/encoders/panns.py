@@ -22,6 +22,7 @@ from soundseek.errors import ModelError
 from soundseek.learn.attention import masked_max, masked_mean
 from soundseek.learn.augment import SpecAugment
 from soundseek.learn.encoders.audioset import NUM_CLASSES
+from soundseek.learn.encoders.clip_lengths import refuse_short_clips
 from soundseek.learn.encoders.panns_files import check_shapes, read_published
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class PannsTrunk(nn.Module, ABC):
         Raises:
             ModelError: A clip with fewer real frames than `min_frames`: it would have no frame at all.
         """
-        self._check_lengths(log_mel, frame_mask)
+        refuse_short_clips(self, log_mel, frame_mask)
         bands = log_mel.transpose(1, 2).unsqueeze(3)  # (batch, mel, time, 1): bn0 has a mean for every band
         x = self.bn0(bands).squeeze(3).transpose(1, 2)
         if self.training and self.config.spec_augment:
@@ -222,21 +223,6 @@ class PannsTrunk(nn.Module, ABC):
     def _published(cls, config: PannsConfig) -> PannsConfig:
         """The config of the network whose tensors the published file holds, at the widths of `config`."""
         return config.model_copy(update={"head": "tagger"})
-
-    def _check_lengths(self, log_mel: Tensor, frame_mask: Tensor | None) -> None:
-        if frame_mask is not None:
-            lengths = frame_mask.sum(dim=1)
-            if bool((lengths < self.min_frames).any()):
-                shortest = int(lengths.min())
-                raise ModelError(
-                    f"a clip of the batch has {shortest} log-mel frames, {type(self).__name__} needs "
-                    f"{self.min_frames}; pad it with silence"
-                )
-        elif not torch.compiler.is_compiling() and log_mel.shape[1] < self.min_frames:
-            raise ModelError(
-                f"a log-mel of {log_mel.shape[1]} frames, {type(self).__name__} needs {self.min_frames}; pad it with "
-                "silence"
-            )
 
 
 class ConvBlock(nn.Module):

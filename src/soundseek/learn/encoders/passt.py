@@ -21,6 +21,7 @@ from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError
 from soundseek.learn.attention import masked_mean
 from soundseek.learn.encoders.audioset import NUM_CLASSES
+from soundseek.learn.encoders.clip_lengths import refuse_short_clips
 from soundseek.learn.encoders.panns_files import check_shapes
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class PaSSTTrunk(nn.Module):
         Raises:
             ModelError: A clip with fewer real frames than one patch.
         """
-        self._check_lengths(log_mel, frame_mask)
+        refuse_short_clips(self, log_mel, frame_mask)
         batch, time, mel = log_mel.shape
         if frame_mask is None:
             lengths = torch.full((batch, 1), time, device=log_mel.device)
@@ -207,19 +208,6 @@ class PaSSTTrunk(nn.Module):
             tokens = block(tokens, token_mask)
         scenes: Tensor = self.norm(tokens[:, :2]).mean(dim=1)
         return scenes
-
-    def _check_lengths(self, log_mel: Tensor, frame_mask: Tensor | None) -> None:
-        if frame_mask is not None:
-            shortest = int(frame_mask.sum(dim=1).min())
-        elif torch.compiler.is_compiling():
-            return
-        else:
-            shortest = log_mel.shape[1]
-        if shortest < self.min_frames:
-            raise ModelError(
-                f"a clip of {shortest} log-mel frames, but PaSSTTrunk needs {self.min_frames}, one patch; pad it "
-                "with silence"
-            )
 
     def _draw(self) -> None:
         """New weights, drawn as published."""
