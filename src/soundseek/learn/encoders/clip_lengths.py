@@ -30,6 +30,5 @@ def refuse_short_clips(trunk: Trunk, log_mel: Tensor, frame_mask: Tensor | None)
     else:
         shortest = log_mel.shape[1]
     if shortest < trunk.min_frames:
-        raise ModelError(
-            f"a clip has {shortest} log-mel frames, {type(trunk).__name__} needs {trunk.min_frames}; pad it with silence"
-        )
+        name, fewest = type(trunk).__name__, trunk.min_frames
+        raise ModelError(f"a clip has {shortest} log-mel frames, {name} needs {fewest}; pad it with silence")
