@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -84,6 +85,22 @@ def test_a_table_says_which_words_carried_a_hit(soundseek: Run, filled: Path) ->
     assert header == ["score", "file", "moment", "why"]
     assert len(rows) == 7
     assert any({"quiet", "quiet,", "tone", "tone,"} & set(row) for row in rows)
+
+
+def test_the_documented_keys_are_those_that_are_printed(soundseek: Run, filled: Path, sounds: Path) -> None:
+    part = (Path(__file__).parents[2] / "docs" / "index.md").read_text().split("## Output for programs")[1]
+    hits, explained = (
+        [key for row in re.findall(r"^\| (`.*?) \|", table, re.M) for key in re.findall(r"`(\w+)`", row)]
+        for table in part.split("## ")[0].split("`explain` has these")
+    )
+    (found,) = records(soundseek("search", "tone", "--why", "-k", "1", "--library", filled).stdout)
+    assert list(found) == hits
+    for command in (["search", "tone"], ["similar", sounds / "tone1.wav"]):
+        assert list(records(soundseek(*command, "-k", "1", "--library", filled).stdout)[0]) == hits[:-1]
+    (told,) = records(soundseek("explain", sounds / "long.wav", "tone").stdout)
+    assert sorted(told) == sorted([*hits[:-1], *explained])
+    assert set(told["words"][0]) == {"word", "without", "contribution"}
+    assert set(told["segments"][0]) == {"start_s", "end_s", "score"}
 
 
 def test_why_in_json_is_a_list_of_words(soundseek: Run, filled: Path) -> None:
