@@ -61,6 +61,7 @@ NAMED = "The sound of {}"
 
 NOTHING = "nothing changed"
 IMAGINED = "data.imagined_sounds.path=CAPTIONS"  # the file of listeners' sentences
+COMPACT = ("audio.trunk=compact", "data.tag_captions.share=0.2")
 ROWS: dict[str, tuple[str, ...]] = {
     NOTHING: (),
     "tags as features": ("audio.trunk=efficientat+amplitudes",),
@@ -97,8 +98,11 @@ ROWS: dict[str, tuple[str, ...]] = {
     "self-attention": ("audio.attention=self",),
     "the last layer of the text tower": ("text.trained_layers=1",),
     "compact": ("audio.trunk=compact",),
-    "compact, tags as captions": ("audio.trunk=compact", "data.tag_captions.share=0.2"),
-    "compact, imagined sounds": ("audio.trunk=compact", "data.tag_captions.share=0.2", IMAGINED),
+    "compact, tags as captions": COMPACT,
+    "compact, imagined sounds": (*COMPACT, IMAGINED),
+    "compact, imagined sounds, 30 epochs": (*COMPACT, IMAGINED, "training.epochs=30"),
+    "compact, imagined sounds, 60 epochs": (*COMPACT, IMAGINED, "training.epochs=60"),
+    "compact, 60 epochs": (*COMPACT, "training.epochs=60"),
     "compact, its last block": ("audio.trunk=compact", "audio.trained_blocks=1"),
     "compact, its last two blocks": ("audio.trunk=compact", "audio.trained_blocks=2"),
 }
