@@ -211,7 +211,7 @@ def tune(
         SoundseekError: Every trial failed.
     """
     if find_spec("optuna") is None:
-        raise UsageError('tuning needs Optuna, which is not installed: pip install "soundseek[tune]"')
+        raise UsageError('tuning needs Optuna, which is not installed: pip install "soundseek[learn]"')
     listener = listener or Listener()
     base = _checked(recipe, space, settings)
     with _quiet_optuna():
