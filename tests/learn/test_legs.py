@@ -122,6 +122,7 @@ def test_weights_carry_over_from_stage_to_stage(place: Path, tmp_path: Path) -> 
     assert list(record(run)["legs"]) == ["broad", "narrow"]
     assert record(run)["stage"] == "narrow" and record(run / "stages/broad")["stage"] == "broad"
     assert num_epochs(run / "stages/broad") == 2 and num_epochs(run) == 1
+    assert (run / "checkpoints").is_dir() and not (run / "stages/broad/checkpoints").exists()
 
 
 @pytest.mark.parametrize(

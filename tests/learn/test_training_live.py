@@ -234,3 +234,13 @@ def test_the_papers_recipes_learn_at_toy_size(
     assert after["loss"] < before["loss"] - 0.2
     model, recipe = load_run(run)
     assert recipe.name == name and model.has_moments
+
+
+def test_what_validation_hears_is_decoded_once(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("decoded while validating")
+
+    monkeypatch.setattr("soundseek.learn.data.decoded.read_audio", refuse)
+    assert len(lines(train(toy_live_recipe(place, *EPOCHS), place / "data", tmp_path / "run"))) == 3

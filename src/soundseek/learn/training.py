@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,6 +80,8 @@ def train(
         _Fit(leg, data).run(report=report, on_epoch=on_epoch)
         if len(legs) > 1:
             _record_leg(leg, out)
+        if leg.folder != out:  # the next leg starts from its weights; nobody goes on with it
+            shutil.rmtree((leg.folder / CHECKPOINT_FILE).parent, ignore_errors=True)
     return out
 
 

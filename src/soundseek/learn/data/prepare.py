@@ -110,7 +110,7 @@ def prepare(
     recipe: Recipe,
     data: Path,
     text: TextTower,
-    trunk: nn.Module,
+    trunk: Any,
     *,
     data_sets: Sequence[Path] = (),
     share: Share = Share(),
@@ -152,6 +152,11 @@ def prepare(
     validation = None
     if config.validation_split:
         split = read_split(data, config.validation_split)
+        if isinstance(frames, LiveFrames):  # heard in every epoch, decoded once
+            waveforms = open_waveforms(
+                [clip.path for clip in split], trunk.front_end.sample_rate_hz, report=report
+            )
+            frames = LiveFrames(trunk.front_end, trunk.min_frames, waveforms)
         found = split_features(split, recipe, text, store, report=report)
         validation = replace(found, store=frames)
     imagined = None
