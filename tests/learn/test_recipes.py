@@ -67,8 +67,8 @@ CHANGES = {
     "self-attention": "audio.attention",
     "self-attention-supervised": "audio.attention loss.name",
     LARGE: (
-        "audio.trunk audio.weights audio.spec_augment audio.learning_rate text.tower text.pooling text.learning_rate "
-        "loss.name loss.soft_targets training.epochs training.optimizer training.weight_decay training.schedule "
+        "audio.trunk audio.weights audio.spec_augment audio.learning_rate audio.head text.tower text.pooling "
+        "text.learning_rate text.head loss.name loss.soft_targets training.epochs training.optimizer training.weight_decay training.schedule "
         "training.final_share training.warmup_share"
     ),
 }
@@ -83,7 +83,7 @@ SMALL_TRUNKS = {
 }
 SMALL = (
     "dim=8", "text.max_tokens=16",
-    "audio.learning_rate=0.003", "text.learning_rate=0.003", "training.learning_rate=0.01",
+    "audio.learning_rate=0.003", "text.learning_rate=0.003", "training.learning_rate=0.003",
     "training.epochs=3", "training.batch_size=12",  # all pairs: an epoch is a step
     "audio.spec_augment=false",  # its stripes are longer than a toy
     "training.patience=0", "training.workers=0", "training.extraction_workers=0",

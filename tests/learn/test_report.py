@@ -147,6 +147,15 @@ def test_the_comparison_has_interval_and_seeds(report: Path) -> None:
     assert 0 < float(cells[5]) < 1 and len(cells[6].split()) == 2
 
 
+def test_others_are_compared_with_the_best_as_well(tmp_path: Path) -> None:
+    third = finished("third", 0, 1, 2, 2, 4, 2, 4, 1, 4)
+    text = write_report([*RUNS, third], ASKED, tmp_path).read_text()
+    below = text.split("The same above mine, the best:", 1)[1].split("mAP10, row minus column", 1)[0]
+    cells = row(f"# x\n{below}", "x", "cnn14")
+    assert cells[1].strip("*").startswith("-43.8 (-")  # what mine is above cnn14
+    assert "| third |" in below and "| mine |" not in below
+
+
 def test_the_worst_question_is_told_with_its_sound_and_the_top_hit(report: Path) -> None:
     cells = row(report.read_text(), "Worst and best questions", "2")
     assert cells == [
