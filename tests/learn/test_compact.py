@@ -151,6 +151,19 @@ def test_a_tag_is_the_root_of_its_probability_in_the_mean_of_the_frames_around()
 
 
 @torch.no_grad()
+def test_tags_are_put_into_frames_as_they_are_read_from_them() -> None:
+    trunk = CompactTrunk(GROWN).eval()
+    frames = trunk(torch.randn(1, 320, 128, generator=torch.Generator().manual_seed(6)))[0]
+    probabilities = torch.tensor([0.0, 0.25, 1.0]).expand(1, 10, 3)
+    put = trunk.with_probabilities(frames, probabilities)
+    assert torch.equal(put[..., :-3], frames[..., :-3])
+    torch.testing.assert_close(put[0, 0, -3:], trunk.tags.gain * torch.tensor([0.0, 0.5, 1.0]))  # type: ignore[union-attr]
+    torch.testing.assert_close(trunk.tag_probabilities(put), probabilities)
+    with pytest.raises(ModelError, match="gives no tags"):
+        CompactTrunk().with_probabilities(frames, probabilities)
+
+
+@torch.no_grad()
 def test_a_saved_trunk_loads_as_it_was(tmp_path: Path) -> None:
     config = CompactConfig(
         width=16, stages=(BlocksConfig(width=8, expansion=2, kernel=3, stride=2, blocks=1),)

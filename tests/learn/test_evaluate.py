@@ -11,7 +11,9 @@ from toy_learning import TONES_HZ, make_toy_data, toy_recipe
 from toy_model import make_toy_model
 
 from soundseek.errors import DataError
-from soundseek.learn.evaluation.evaluate import evaluate
+from soundseek.learn.evaluation.evaluate import RunEmbedder, evaluate
+from soundseek.learn.runs import build_dual_encoder
+from soundseek.learn.towers import build_recipe_text
 from soundseek.learn.training import train
 
 torch.set_num_threads(1)
@@ -55,6 +57,24 @@ def test_one_sound_in_six_misheard_costs_a_sixth(data: Path) -> None:
     report = evaluate(Knowing(wrong=["whistle"]), data)
     assert report.text_to_audio.R1.value == pytest.approx(5 / 6)
     assert report.text_to_audio.R1.low < 5 / 6 < report.text_to_audio.R1.high
+
+
+@pytest.mark.parametrize(("setting", "cached"), [("seed=0", True), ("text.augment.swap=0.1", False)])
+def test_only_what_a_tower_as_published_says_is_cached(
+    setting: str, cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage that only rewords has the tower that a stage before it has trained."""
+    monkeypatch.setenv("SOUNDSEEK_CACHE", str(tmp_path / "cache"))
+    recipe = toy_recipe(tmp_path, setting)
+    text = build_recipe_text(recipe)
+    model = build_dual_encoder(recipe, 8, text.width, text=text)
+    model.text = text
+    embedder = RunEmbedder(model.eval().requires_grad_(False), recipe)
+    before = embedder.embed_text(["A whistle plays."])
+    for weights in text.parameters():
+        weights.copy_(weights.flip(0))
+    assert np.array_equal(embedder.embed_text(["A whistle plays."]), before) == cached
+    assert (tmp_path / "cache" / "text").exists() == cached
 
 
 def test_a_missing_split_is_an_error(data: Path) -> None:

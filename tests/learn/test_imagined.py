@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from toy_learning import make_toy_data, toy_recipe
 
-from soundseek.errors import RecipeError
+from soundseek.errors import ModelError, RecipeError
 from soundseek.learn.data.imagined import Imagined, imagine
 from soundseek.learn.data.prepare import prepare
 from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk
@@ -17,6 +17,7 @@ from soundseek.learn.encoders.compact_layers import TagsConfig
 from soundseek.learn.recipe import load_recipe
 from soundseek.learn.recipe_sections import ImaginedSounds
 from soundseek.learn.runs import load_run
+from soundseek.learn.towers import build_recipe_text, build_recipe_trunk
 from soundseek.learn.training import train
 
 torch.set_num_threads(1)
@@ -60,6 +61,11 @@ def test_tags_close_behind_the_nearest_are_heard_too() -> None:
     assert (built([[1.0, 1.1, 0.0]]).cosines > 0).tolist() == [[True, True, False]]
 
 
+def test_no_margin_makes_of_the_farthest_tag_a_probable_one() -> None:
+    found = built([[1.0, -0.5, 0.3]], min_cosine=0.2, margin=0.99)
+    assert (found.cosines > 0).tolist() == [[True, False, True]] and float(found.cosines.min()) == 0
+
+
 def test_a_tag_is_as_near_as_the_nearest_way_to_ask_for_it() -> None:
     other_way = [[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
     assert (built([[0.0, 0.0, 2.0]], other_way).cosines > 0).tolist() == [[True, False, True]]
@@ -93,6 +99,17 @@ def test_a_draw_depends_on_its_numbers_alone() -> None:
 def test_trained_towers_are_refused(live: str) -> None:
     with pytest.raises(RecipeError, match="imagined for frozen towers"):
         load_recipe("soundseek-small", ["data.tag_captions=null", "data.imagined_sounds.path=a.csv", live])
+
+
+def test_a_trunk_without_tags_is_refused_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOUNDSEEK_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "sentences.csv").write_text("caption\nA bell rings.\n")
+    recipe = toy_recipe(tmp_path, f"data.imagined_sounds.path={tmp_path / 'sentences.csv'}")
+    data = make_toy_data(tmp_path / "data")
+    with pytest.raises(ModelError, match="this compact trunk gives no tags"):
+        prepare(recipe, data, build_recipe_text(recipe), build_recipe_trunk(recipe))
 
 
 def test_a_run_learns_what_only_sentences_and_tags_know(

@@ -125,6 +125,17 @@ def test_weights_carry_over_from_stage_to_stage(place: Path, tmp_path: Path) -> 
     assert (run / "checkpoints").is_dir() and not (run / "stages/broad/checkpoints").exists()
 
 
+def test_what_follows_a_finished_leg_is_made_up_for(place: Path, tmp_path: Path) -> None:
+    recipe = staged(toy_recipe(place), broad={"epochs": 1}, narrow={"epochs": 1})
+    run = train(recipe, place / "data", tmp_path / "run")
+    before = record(run)
+    (run / "run.json").write_text(json.dumps({name: before[name] for name in before if name != "legs"}))
+    (run / "stages/broad/checkpoints").mkdir()
+    train(recipe, place / "data", run, resume=True)
+    assert record(run) == before and not (run / "stages/broad/checkpoints").exists()
+    assert num_epochs(run) == 1 and (run / "checkpoints").is_dir()
+
+
 @pytest.mark.parametrize(
     ("name", "tensor", "says"),
     [

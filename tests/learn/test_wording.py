@@ -67,6 +67,9 @@ def test_a_table_without_captions_is_an_error(tmp_path: Path) -> None:
         read_sentences(path)
     with pytest.raises(DataError, match="no file"):
         read_sentences(tmp_path / "none.csv")
+    path.write_text("id,caption\n1,\n")
+    with pytest.raises(DataError, match="has no sentence in its column 'caption'"):
+        read_sentences(path)
 
 
 def test_unique_numbers_texts_in_order() -> None:

@@ -150,6 +150,19 @@ def test_a_relative_folder_is_stored_by_its_absolute_path(
     assert [found.path for found in scan(store, Path()).to_hear] == [str(folder / "a.wav")]
 
 
+def test_a_folder_without_sounds_is_told_from_its_neighbours(store: MemoryStore, folder: Path) -> None:
+    for name in ("bells/a.wav", "bells more/deep/b.wav", "x.wav/notes.txt"):
+        put(folder / name)
+    for name in ("bell", "bells m", "bells more/empty", "bells/inner"):
+        (folder / name).mkdir()
+    roots = [folder / name for name in ("bells", "bell", "bells more", "bells m", "bells/inner", "x.wav")]
+    difference = scan(store, *roots, folder / "bells more" / "empty")
+    empty = [os.path.relpath(path, folder) for path in difference.empty]
+    assert empty == ["bell", "bells m", "bells/inner", "x.wav", "bells more/empty"]
+    assert list(difference.roots) == [str(folder / "bells"), str(folder / "bells more")]
+    assert scan(store, folder).empty == ()
+
+
 def test_each_difference_has_its_name(store: MemoryStore, folder: Path) -> None:
     paths = {
         name: put(folder / f"{name}.wav")

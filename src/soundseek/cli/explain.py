@@ -100,7 +100,8 @@ def _print(explanation: Explanation, query: str, model: str) -> None:
     lines += ["", *chart(hit.moments, hit.start_s, hit.end_s, width=width), "", _moment(explanation), ""]
     for line in lines:
         terminal.print(Text(line), soft_wrap=True)
-    telling = set(content_words(query)) or {word.word for word in explanation.words}
+    explained = {word.word for word in explanation.words}  # of a very long query the first ones
+    telling = explained.intersection(content_words(query)) or explained
     terminal.print(_words_table(explanation.words, hit.score, telling))
     if any(word.word not in telling for word in explanation.words):
         terminal.print(Text(f"\n{_FOOTNOTE}", style="dim"), soft_wrap=True)

@@ -4,7 +4,7 @@
 line an epoch), `trunk.*` (a copy of the trunk's weights before training), `words.safetensors` (word vectors, where the
 text tower is made of them), `model.safetensors` (the heads of the best epoch, and what was trained of the trunk and the
 text tower), `checkpoints/last.ckpt` (to resume) and `tensorboard/`. Legs before the last have folders of their own
-inside; see `soundseek.learn.legs`.
+inside, without `checkpoints` when they are finished; see `soundseek.learn.legs`.
 """
 
 from __future__ import annotations

@@ -74,10 +74,9 @@ def train(
     recipe = claim_run(out, recipe, resume=resume)
     legs = plan_legs(recipe, out)
     for leg in legs:
-        if "best_epoch" in read_record(leg.folder):
-            continue  # finished; there is nothing to go on with
-        leg = replace(leg, recipe=begin_leg(leg, out))
-        _Fit(leg, data).run(report=report, on_epoch=on_epoch)
+        if "best_epoch" not in read_record(leg.folder):  # else finished; what follows may have been cut off
+            leg = replace(leg, recipe=begin_leg(leg, out))
+            _Fit(leg, data).run(report=report, on_epoch=on_epoch)
         if len(legs) > 1:
             _record_leg(leg, out)
         if leg.folder != out:  # the next leg starts from its weights; nobody goes on with it

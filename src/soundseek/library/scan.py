@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Literal, TypeAlias
 
 from soundseek.errors import UsageError
@@ -89,7 +89,8 @@ def compare(
         walk.enter(root)
     difference = Difference(unreadable=walk.unreadable | walk.misnamed)
     earlier = store.roots()
-    difference.empty = tuple(root for root in roots if os.path.isdir(root) and not walk.met_anything(root))
+    met = walk.met()
+    difference.empty = tuple(root for root in roots if os.path.isdir(root) and not _any_at(root, met))
     difference.roots = {
         root: device
         for root, device in roots.items()
@@ -154,6 +155,15 @@ def _check_roots(store: VectorStore, folders: Sequence[str | os.PathLike[str]]) 
     return roots
 
 
+def _any_at(root: str, paths: Sequence[str]) -> bool:
+    """True if one of the sorted paths is a root or lies below it; those below stand together."""
+    inside = os.path.join(root, "")
+    return any(
+        place < len(paths) and (paths[place] == root or paths[place].startswith(inside))
+        for place in (bisect_left(paths, root), bisect_left(paths, inside))
+    )
+
+
 class _Walk:
     """The sound files below some roots.
 
@@ -190,13 +200,9 @@ class _Walk:
             except OSError as error:
                 self.unreadable[folder] = f"the folder cannot be read: {error.strerror}"
 
-    def met_anything(self, root: str) -> bool:
-        """True if there is a sound at or below a root, or something that could not be looked at."""
-        inside = os.path.join(root, "")
-        return any(
-            path == root or path.startswith(inside)
-            for path in chain(self.found, self.unreadable, self.misnamed)
-        )
+    def met(self) -> list[str]:
+        """Paths of the sounds and of what could not be looked at, sorted."""
+        return sorted([*self.found, *self.unreadable, *self.misnamed])
 
     def _list(self, folder: str, folders: list[str], linked: list[str]) -> None:
         extensions = self.extensions

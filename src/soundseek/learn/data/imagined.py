@@ -108,10 +108,11 @@ def imagine(
     if not len(named):
         raise RecipeError(
             f"data.imagined_sounds: no sentence of {config.path} is nearer than min_cosine = {config.min_cosine} "
-            f"to the name of a tag; the nearest has {float(best.max()):.2f}"
+            f"to the name of a tag; the nearest has {float(best.max()):.2f}: lower it, or give sentences about sounds"
         )
     near = cosines[named]
-    near[near < best[named] - np.float16(config.margin)] = 0
+    # Never below 0, where a square would make of the farthest tag a probable one.
+    near[near < np.maximum(best[named] - np.float16(config.margin), 0)] = 0
     return Imagined(
         trunk,
         mean,

@@ -417,6 +417,7 @@ def _imagined(
     judge = _judge()
     ways = zip(*(_sentences(name) for name in read_class_names()), strict=True)
     mean, _ = frame_statistics(frames, keys)
+    trunk.tag_probabilities(mean)  # a compact trunk without tags refuses now, not in the first step
     return imagine(
         config,
         trunk,

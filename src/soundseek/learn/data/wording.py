@@ -19,7 +19,7 @@ def read_sentences(path: Path) -> list[str]:
     """The different sentences in the column `caption` of a CSV, in order.
 
     Raises:
-        DataError: No such file, or no such column.
+        DataError: No such file, no such column, or nothing in it.
     """
     if not path.is_file():
         raise DataError(f"no file of sentences at {path}; give a CSV with a column 'caption'")
@@ -28,7 +28,10 @@ def read_sentences(path: Path) -> list[str]:
         if "caption" not in (reader.fieldnames or []):
             raise DataError(f"{path}, line 1: expected a column 'caption', found {reader.fieldnames}")
         sentences = ((row["caption"] or "").strip() for row in reader)
-        return list(dict.fromkeys(filter(None, sentences)))
+        found = list(dict.fromkeys(filter(None, sentences)))
+    if not found:
+        raise DataError(f"{path} has no sentence in its column 'caption'; give a file with some")
+    return found
 
 
 def nearest(

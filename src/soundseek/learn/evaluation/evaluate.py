@@ -109,9 +109,11 @@ class RunEmbedder:
         return embed_clips(self._model, store, keys).cpu().numpy()
 
     def embed_text(self, texts: Sequence[str]) -> Float:
-        """`(len(texts), dim)`, unit norm; what a frozen text tower makes of them is cached."""
+        """`(len(texts), dim)`, unit norm; what a text tower as published makes of them is cached."""
         text = self._text()
-        if self._recipe.text.trained_layers != 0:
+        if (
+            self._recipe.text.is_live
+        ):  # one that only rewords may be the tower that an earlier stage has trained
             return embed_sentences(self._model, texts, text).cpu().numpy()
         features = torch.from_numpy(extract_texts(texts, text_store(text), text, report=self._report))
         with torch.no_grad():
