@@ -111,9 +111,8 @@ class RunEmbedder:
     def embed_text(self, texts: Sequence[str]) -> Float:
         """`(len(texts), dim)`, unit norm; what a text tower as published makes of them is cached."""
         text = self._text()
-        if (
-            self._recipe.text.is_live
-        ):  # one that only rewords may be the tower that an earlier stage has trained
+        # Where only the words change, the tower may still be one that an earlier stage has trained.
+        if self._recipe.text.is_live:
             return embed_sentences(self._model, texts, text).cpu().numpy()
         features = torch.from_numpy(extract_texts(texts, text_store(text), text, report=self._report))
         with torch.no_grad():
