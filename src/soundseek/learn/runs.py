@@ -159,8 +159,8 @@ def claim_run(out: Path, recipe: Recipe, *, resume: bool) -> Recipe:
 
 
 def _alike(first: Recipe, second: Recipe) -> bool:
-    """True where two recipes train the same, whatever their notes say."""
-    return first == second.model_copy(update={"notes": first.notes})
+    """True where two recipes train the same, whatever their notes and cards say."""
+    return first == second.model_copy(update={"notes": first.notes, "card": first.card})
 
 
 def located(recipe: Recipe, run: Path) -> Recipe:
