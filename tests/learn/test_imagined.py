@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -112,19 +113,45 @@ def test_a_trunk_without_tags_is_refused_before_the_first_step(
         prepare(recipe, data, build_recipe_text(recipe), build_recipe_trunk(recipe))
 
 
+def tagging(directory: Path) -> tuple[Path, CompactTrunk]:
+    """A toy data set, and a toy trunk that tags beside it, `tagger.safetensors`."""
+    data = make_toy_data(directory / "data")
+    toy_recipe(directory)  # makes the toy trunk
+    torch.manual_seed(0)
+    small = CompactTrunk.load(directory / "trunk.safetensors").config
+    tagger = CompactTrunk(CompactConfig(**{**small.model_dump(), "tags": TagsConfig(hidden=4)})).eval()
+    tagger.save(directory / "tagger.safetensors")
+    return data, tagger
+
+
+def test_the_weight_is_that_of_the_imagined_pairs_in_the_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOUNDSEEK_CACHE", str(tmp_path / "cache"))
+    data, _ = tagging(tmp_path)
+    sentences = tmp_path / "sentences.csv"
+    sentences.write_text("caption\nA bell rings.\nA cat meows.\n")
+    found = []
+    for weight in (0.2, 0.4, 0.8):
+        recipe = toy_recipe(
+            tmp_path, f"audio.weights={tmp_path / 'tagger.safetensors'}", "text.tower=minilm",
+            "training.epochs=1", "training.batch_size=100", f"data.imagined_sounds.path={sentences}",
+            f"data.imagined_sounds.weight={weight}",
+        )  # fmt: skip
+        run = train(recipe, data, tmp_path / f"weight-{weight}")
+        found.append(json.loads((run / "metrics.jsonl").read_text())["loss"])  # of the only step
+    first, second, third = found
+    assert second - first > 0.01 and third - second == pytest.approx(2 * (second - first), rel=1e-3)
+
+
 def test_a_run_learns_what_only_sentences_and_tags_know(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No caption names a bell or a cat; with imagined sounds the heads tell their tags apart by the sentences."""
     monkeypatch.setenv("SOUNDSEEK_CACHE", str(tmp_path / "cache"))
-    data = make_toy_data(tmp_path / "data")
+    data, tagger = tagging(tmp_path)
     sentences = tmp_path / "sentences.csv"
     sentences.write_text("caption\nA bell rings.\nA cat meows.\nThunder.\nA car passes.\nA dog barks.\n")
-    toy_recipe(tmp_path)  # makes the toy trunk
-    torch.manual_seed(0)
-    small = CompactTrunk.load(tmp_path / "trunk.safetensors").config
-    tagger = CompactTrunk(CompactConfig(**{**small.model_dump(), "tags": TagsConfig(hidden=4)})).eval()
-    tagger.save(tmp_path / "tagger.safetensors")
     settings = (
         f"audio.weights={tmp_path / 'tagger.safetensors'}",
         "text.tower=minilm",
