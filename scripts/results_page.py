@@ -52,9 +52,18 @@ def page(results: Path) -> str:
             "Other recordings, other words", results, ["robustness-*.json"], robustness, ROBUSTNESS_AGAIN
         ),
         section("The paper's question", results, ["papers-question-*.json"], question, QUESTION_AGAIN),
+        table_one(results / "table-one"),
         section("Ten successes, ten failures", results, ["heard-*.json"], heard, HEARD_AGAIN),
     ]
     return "\n\n".join([INTRODUCTION, *sections]) + "\n"
+
+
+def table_one(report: Path) -> str:
+    """What `soundseek reproduce` wrote, and what it says about the paper's claims, which is written by hand."""
+    claims = report / "claims.md"
+    if not claims.is_file():
+        return "## Table I\n\nNot measured: no report with `table-one/claims.md`."
+    return f"## Table I\n\n{claims.read_text(encoding='utf-8').strip()}"
 
 
 def section(
