@@ -75,7 +75,7 @@ def test_the_pictures_of_the_page_are_small() -> None:
 
 def test_a_page_of_nothing_says_what_was_not_measured(results_page: ModuleType, tmp_path: Path) -> None:
     page = results_page.page(tmp_path)
-    assert page.count("Not measured:") == page.count("\n## ") == 6
+    assert page.count("Not measured:") == page.count("\n## ") == 7
     assert "|" not in page
 
 
@@ -108,7 +108,10 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
     }
     for name, content in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    (tmp_path / "table-one").mkdir()
+    (tmp_path / "table-one" / "claims.md").write_text("Attention helps.\n")
     page = results_page.page(tmp_path)
+    assert "## Table I\n\nAttention helps.\n" in page
     assert "| soundseek-plus | text to sound | 50.0 (25.0 to 75.0) |" in page
     assert "| **c** |  |" in page and "| a\\|b | 0.25 |" in page
     assert "| noise | 50.0 | -3.4 (-5.6 to -1.1) | 50.0 | 98 |" in page
