@@ -128,8 +128,8 @@ class RetrievalTraining(pl.LightningModule):
         """The weighted loss of imagined pairs, detached; in every process the same."""
         config = self.recipe.data.imagined_sounds
         assert config is not None  # the data would have no imagined pairs
-        # Apart from the draws of the real batches, which start from seed and epoch.
-        pairs = imagined.draw(config.batch_size, self.recipe.seed, self.current_epoch, batch_index)
+        # The 1: seed and epoch start the draws of the real batches, and zeros behind them change nothing.
+        pairs = imagined.draw(config.batch_size, self.recipe.seed, self.current_epoch, batch_index, 1)
         text = self.model.encode_text_features(pairs.sentences.to(self.device))
         audio = self.model.encode_audio(pairs.frames.to(self.device), pairs.frame_mask.to(self.device))
         with torch.autocast(text.device.type, enabled=False):  # see `Objective`
