@@ -12,7 +12,7 @@ import torch
 from soundseek.errors import RecipeError
 from soundseek.learn.data.batches import Corpus, EpochBatches, Example, pad, plan_clips, plan_mixtures
 from soundseek.learn.data.clotho import Clip
-from soundseek.learn.data.prepare import tags_heard
+from soundseek.learn.data.other_words import tags_heard
 from soundseek.learn.data.sounds import Sound
 from soundseek.learn.data.wording import unique
 from soundseek.learn.encoders.audioset import read_class_names

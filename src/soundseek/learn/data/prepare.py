@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,27 +22,23 @@ from soundseek.learn.data.features import (
     MeanFrames,
     Report,
     TailFrames,
-    cache_directory,
     extract_frames,
     extract_texts,
     frame_store,
     text_store,
 )
-from soundseek.learn.data.imagined import Imagined, imagine
+from soundseek.learn.data.imagined import Imagined
 from soundseek.learn.data.layout import splits_of
 from soundseek.learn.data.live import LiveBatches, LiveFrames, Reword, open_waveforms
+from soundseek.learn.data.other_words import add_listeners, imagined_sounds, tag_sentences, tags_heard
 from soundseek.learn.data.sounds import Sound
 from soundseek.learn.data.text_augment import build_text_augment
-from soundseek.learn.data.wording import cached_nearest, read_sentences, unique
-from soundseek.learn.encoders import build_text, split_trunk
+from soundseek.learn.data.wording import unique
+from soundseek.learn.encoders import split_trunk
 from soundseek.learn.encoders.audioset import read_class_names
-from soundseek.learn.encoders.bert import MINILM
 from soundseek.learn.encoders.text import TextTower
 from soundseek.learn.recipe import Recipe
-from soundseek.learn.recipe_sections import ImaginedSounds, ListenerCaptions
 from soundseek.learn.towers import build_recipe_trunk
-
-_LISTENER_TOKENS = 64
 
 
 class Batches(Protocol):
@@ -163,7 +159,8 @@ def prepare(
     if config.imagined_sounds:
         assert not isinstance(store, LiveFrames)  # the recipe has made sure
         plain = sound_keys([example.sounds[0] for example in corpus.clips], store, recipe, report=report)
-        imagined = _imagined(config.imagined_sounds, trunk, MeanFrames(store), plain, text, report)
+        mean, _ = frame_statistics(MeanFrames(store), plain)
+        imagined = imagined_sounds(config.imagined_sounds, trunk, mean, text, report=report)
     return TrainingData(corpus, batches, statistics, validation, imagined)
 
 
@@ -250,9 +247,11 @@ def _plan(clips: Sequence[Clip], recipe: Recipe, report: Report | None) -> Corpu
     texts = unique([caption for example in (*examples, *mixtures) for caption in example.captions])
     substitutes: dict[int, tuple[int, ...]] = {}
     if recipe.data.listener_captions:
-        texts, substitutes = _add_listeners(texts, recipe.data.listener_captions, report)
+        texts, substitutes = add_listeners(texts, recipe.data.listener_captions, report=report)
     if recipe.data.tag_captions:
-        texts = unique([*texts, *(sentence for name in read_class_names() for sentence in _sentences(name))])
+        texts = unique(
+            [*texts, *(sentence for name in read_class_names() for sentence in tag_sentences(name))]
+        )
     return Corpus(examples, mixtures, texts, substitutes)
 
 
@@ -277,44 +276,6 @@ def _without(examples: Sequence[Example], names: set[str]) -> list[Example]:
         for example in examples
         if not any(part.name in names for sound in example.sounds for part in sound.parts)
     ]
-
-
-def tags_heard(
-    corpus: Corpus, keys: Mapping[Sound, str], store: Frames, trunk: Any, min_probability: float
-) -> dict[int, tuple[int, ...]]:
-    """Example -> the sentences, by number, that name what the trunk hears in it as it is.
-
-    Args:
-        corpus: Its texts hold the sentences of all tags.
-        keys: Of its sounds, in `store`.
-        store: The trunk's frames.
-        trunk: One with `tag_probabilities`.
-        min_probability: Of a tag that counts.
-
-    Raises:
-        RecipeError: The trunk gives no tags.
-    """
-    _needs_tags(trunk, "data.tag_captions")
-    sentences = [[corpus.texts[each] for each in _sentences(name)] for name in read_class_names()]
-    heard = {}
-    for number, example in enumerate((*corpus.clips, *corpus.mixtures)):
-        mean = np.asarray(store[keys[example.sounds[0]]], np.float32).mean(axis=0)
-        loud = (trunk.tag_probabilities(torch.from_numpy(mean)) >= min_probability).nonzero().flatten()
-        heard[number] = tuple(text for tag in loud.tolist() for text in sentences[tag])
-    return heard
-
-
-def _needs_tags(trunk: Any, key: str) -> None:
-    if not hasattr(trunk, "tag_probabilities"):
-        raise RecipeError(
-            f"{key} needs a trunk that gives tags, and {type(trunk).__name__} gives none: --set audio.trunk=NAME+tags"
-        )
-
-
-def _sentences(tag: str) -> tuple[str, ...]:
-    """Ways to ask for a tag."""
-    name = tag.lower()
-    return name, f"a {name}", f"The sound of {name}"
 
 
 def _needs_features(recipe: Recipe) -> bool:
@@ -401,55 +362,3 @@ def frame_statistics(store: Frames, keys: Sequence[str]) -> tuple[Tensor, Tensor
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - np.square(mean), 0))
     return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
-
-
-def _imagined(
-    config: ImaginedSounds,
-    trunk: Any,
-    frames: Frames,
-    keys: Sequence[str],
-    text: TextTower,
-    report: Report | None,
-) -> Imagined:
-    """Listeners' sentences with the tags that they name, on the mean frame of some clips."""
-    _needs_tags(trunk, "data.imagined_sounds")
-    sentences = read_sentences(config.path)
-    judge = _judge()
-    ways = zip(*(_sentences(name) for name in read_class_names()), strict=True)
-    mean, _ = frame_statistics(frames, keys)
-    trunk.tag_probabilities(mean)  # a compact trunk without tags refuses now, not in the first step
-    return imagine(
-        config,
-        trunk,
-        mean,
-        extract_texts(sentences, text_store(text), text, report=report),
-        extract_texts(sentences, text_store(judge), judge, report=report),
-        [extract_texts(way, text_store(judge), judge) for way in ways],
-    )
-
-
-def _judge() -> TextTower:
-    """Says how near two sentences are: MiniLM, whose means were trained for it; a [CLS] of plain BERT was not."""
-    return build_text(MINILM, pooling="mean", max_tokens=_LISTENER_TOKENS)
-
-
-def _add_listeners(
-    texts: dict[str, int], config: ListenerCaptions, report: Report | None
-) -> tuple[dict[str, int], dict[int, tuple[int, ...]]]:
-    """All texts with the listeners' sentences that replace some of them, and which replace which."""
-    sentences = read_sentences(config.path)
-    judge = _judge()
-    store = text_store(judge)
-    found = cached_nearest(
-        extract_texts(list(texts), store, judge, report=report),
-        extract_texts(sentences, store, judge, report=report),
-        neighbours=config.neighbours,
-        min_cosine=config.min_cosine,
-        directory=cache_directory() / "nearest",
-    )
-    used = [sentences[index] for indices in found for index in indices]
-    numbers = unique([*texts, *used])
-    pairs = zip(texts.values(), found, strict=True)
-    return numbers, {
-        number: tuple(numbers[sentences[index]] for index in indices) for number, indices in pairs if indices
-    }
