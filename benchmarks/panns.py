@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
+from machine import commit
 from threadpoolctl import threadpool_limits
 
 from soundseek.audio.logmel import PANNS_FRONT_END, LogMel
@@ -116,6 +117,7 @@ def measure(folder: Path, seconds: float, repeats: int, threads: int) -> dict[st
             np.abs(torch_log_mel()[0, 0].numpy() - log_mel(waveform)).max()
         ),
         "load_average": os.getloadavg(),
+        "commit": commit(),
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
         "versions": {name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
     }

@@ -53,6 +53,10 @@ def page(results: Path) -> str:
         ),
         section("The paper's question", results, ["papers-question-*.json"], question, QUESTION_AGAIN),
         table_one(results / "table-one"),
+        section("Speed beside PANNs", results, ["panns.json"], panns, "`python benchmarks/panns.py`"),
+        section("Speed of training", results, ["heads_on_cache.json"], heads_on_cache, HEADS_AGAIN),
+        section("A batch in chunks", results, ["chunked_memory.json"], chunked, CHUNKED_AGAIN),
+        section("Reading sounds", results, ["data_loading.json"], data_loading, LOADING_AGAIN),
         section("Ten successes, ten failures", results, ["heard-*.json"], heard, HEARD_AGAIN),
     ]
     return "\n\n".join([INTRODUCTION, *sections]) + "\n"
@@ -84,6 +88,9 @@ def section(
 FINDING_AGAIN = "`soundseek evaluate MODEL --data DIR --json > docs/results/MODEL.json`"
 ROBUSTNESS_AGAIN = "`soundseek robustness MODEL --data DIR --json > docs/results/robustness-MODEL.json`"
 QUESTION_AGAIN = "`python scripts/papers_question.py --data DIR --weights FILE --out runs/question`"
+HEADS_AGAIN = "`python benchmarks/heads_on_cache.py`"
+CHUNKED_AGAIN = "`python benchmarks/chunked_memory.py --batch 16 --seconds 10 --chunks 8 4 2 1`"
+LOADING_AGAIN = "`python benchmarks/data_loading.py DIR`"
 HEARD_AGAIN = "`python scripts/heard.py MODEL --data DIR`"
 
 
@@ -147,7 +154,8 @@ def question(reports: list[Report]) -> str:
     parts = [
         "Does attention between the frames help, and with which loss? Mean ± standard deviation over the seeds, with "
         "the bootstrap's 95 % interval over sounds; the last column is mAP@10 above no attention with the same loss, "
-        f"by the paired bootstrap, bold where p < .05. Again: {QUESTION_AGAIN}."
+        "by the paired bootstrap, bold where p < .05. `compact` is the first student of "
+        f"[distillation.md](distillation.md), before it grew and tagged. Again: {QUESTION_AGAIN}."
     ]
     for report in reports:
         rows = [question_row(system) for system in report["systems"]]
@@ -234,6 +242,113 @@ def measured(report: Report) -> str:
     if machine:
         parts.append(f"{machine['processor']}, {machine['cores']} cores")
     return f"Measured: {', '.join(parts)}; [the file](results/{quote(report['file'])})."
+
+
+def panns(reports: list[Report]) -> str:
+    """CNN14 and the log-mel beside PyTorch's."""
+    parts = []
+    for report in reports:
+        against = {
+            "cnn14_fp32": "panns_inference",
+            "cnn14_int8": "panns_inference",
+            "log_mel": "torchlibrosa",
+        }
+        names = {"cnn14_fp32": "CNN14, fp32", "cnn14_int8": "CNN14, int8", "log_mel": "log-mel"}
+        rows = [
+            [
+                names[name],
+                f"{1000 * report['median_s'][name]:.1f}",
+                f"{other.replace('_', '-')}: {1000 * report['median_s'][other]:.1f}",
+                f"{report['ratios'][name]:.2f}",
+                f"{report['bars'][name]:g}",
+            ]
+            for name, other in against.items()
+        ]
+        parts += [
+            f"{report['clip_s']:g} s of sound from samples to frames, log-mel included, in one process on "
+            f"{report['threads']} thread, in turns, medians of {report['repeats']}. Least cosine of a frame with "
+            f"PyTorch's: fp32 {report['cosine']['fp32']:.5f}, int8 {report['cosine']['int8']:.5f}. "
+            "Again: `python benchmarks/panns.py`.",
+            table(["", "ms", "PyTorch, ms", "times as fast", "wanted"], rows),
+            f"Measured: commit {report['commit']}, {report['machine']['processor']}, "
+            f"{report['machine']['cores']} cores; weights are random.",
+        ]
+    return joined(*parts)
+
+
+def heads_on_cache(reports: list[Report]) -> str:
+    """Steps on cached frames, the evaluation of Clotho, graph attention's memory."""
+    parts = []
+    for report in reports:
+        captions, clips, dim = report["evaluation_shape"]
+        memory = report["graph_attention_peak_mb"]
+        pairs = report["pairwise_tensor_mb"]
+        parts += [
+            f"A step of self-attention's heads on {report['batch']} cached clips: "
+            f"{report['cached_steps_per_s']:.1f} a second, {report['cached_times_as_fast']:.1f} times as many as when "
+            f"each step decodes and embeds its clips ({report['embedding_steps_per_s']:.1f}). Ranking {captions:,} "
+            f"captions against {clips:,} clips at {dim:,} dimensions, with all metrics and intervals: "
+            f"{report['evaluation_s']:.2f} s. Graph attention, forward and backward, at the most, for "
+            f"{report['graph_attention_frames'][0]} clips of {report['graph_attention_frames'][1]} frames, beside the "
+            f"tensor of all pairs of frames that it does without. Again: {HEADS_AGAIN}.",
+            table(
+                ["D_A", "MB", "all pairs, MB"],
+                [[width, f"{memory[width]:g}", f"{pairs[width]:g}"] for width in memory],
+            ),
+            by_machine(report),
+        ]
+    return joined(*parts)
+
+
+def chunked(reports: list[Report]) -> str:
+    """Memory and time of a contrastive step in chunks."""
+    parts = []
+    for report in reports:
+        rows = [
+            [
+                str(row["clips_a_chunk"]) + (" (whole)" if row["clips_a_chunk"] == report["batch"] else ""),
+                f"{row['peak_mb'] - row['before_mb']:,}",
+                f"{row['step_s']:.1f}",
+            ]
+            for row in report["rows"]
+        ]
+        parts += [
+            f"A contrastive step of CNN14 on {report['batch']} clips of {report['seconds']:g} s, at once or in chunks; "
+            f"loss and gradient are the same in all. Again: {CHUNKED_AGAIN}.",
+            table(["clips a chunk", "MB above weights and data", "s a step"], rows),
+            by_machine(report),
+        ]
+    return joined(*parts)
+
+
+def data_loading(reports: list[Report]) -> str:
+    """Samples decoded every time, or read from the cache."""
+    parts = []
+    for report in reports:
+        rows = [
+            ["decoded as it lies there", f"{report['decode_ms']:.2f}"],
+            ["decoded from a 44.1 kHz wav", f"{report['decode_wav_44100_ms']:.2f}"],
+            ["read from the memory-mapped cache", f"{report['cache_ms']:.3f}"],
+            ["read, and its log-mel", f"{report['cache_and_logmel_ms']:.2f}"],
+        ]
+        live = "; ".join(
+            f"{workers} worker{'s' if workers > 1 else ''} {report[f'live_{workers}_workers_clips_per_s']:.0f} "
+            f"({100 * report[f'live_{workers}_workers_waiting_share']:.0f} %)"
+            for workers in (1, 2)
+        )
+        parts += [
+            f"A clip's samples, {report['mean_duration_s']:.1f} s on average. Again: {LOADING_AGAIN}.",
+            table(["", "ms a clip"], rows),
+            "Log-mels for a trunk in the loop, clips a second, and how much of its time a trainer waits that "
+            f"needs 1.25 times as long for a clip: {live}.",
+            by_machine(report),
+        ]
+    return joined(*parts)
+
+
+def by_machine(report: Report) -> str:
+    """Of a file of `benchmarks/`."""
+    return f"Measured: commit {report['commit']}, {report['machine']}."
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
