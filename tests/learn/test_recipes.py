@@ -68,8 +68,8 @@ CHANGES = {
     "self-attention-supervised": "audio.attention loss.name",
     LARGE: (
         "audio.trunk audio.weights audio.spec_augment audio.learning_rate audio.head text.tower text.pooling "
-        "text.learning_rate text.head loss.name loss.soft_targets training.epochs training.optimizer training.weight_decay training.schedule "
-        "training.final_share training.warmup_share"
+        "text.learning_rate text.head loss.name loss.soft_targets training.epochs training.optimizer "
+        "training.weight_decay training.schedule training.final_share training.warmup_share"
     ),
 }
 """What a recipe says otherwise than base.yaml."""

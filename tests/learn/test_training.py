@@ -159,7 +159,8 @@ def test_a_run_is_not_overwritten_nor_continued_by_another_recipe(place: Path, t
         train(toy_recipe(place), place / "data", run)
     with pytest.raises(UsageError, match="another recipe"):
         train(toy_recipe(place, "training.epochs=9"), place / "data", run, resume=True)
-    train(toy_recipe(place, "notes=other words", "card.summary=Another."), place / "data", run, resume=True)  # the same training
+    told = toy_recipe(place, "notes=other words", "card.summary=Another.")  # trains the same
+    train(told, place / "data", run, resume=True)
 
 
 def test_training_stops_when_validation_no_longer_improves(place: Path, tmp_path: Path) -> None:
