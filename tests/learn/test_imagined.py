@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from toy_learning import make_toy_data, toy_recipe
 
-from soundseek.errors import ModelError, RecipeError
+from soundseek.errors import DataError, ModelError, RecipeError
 from soundseek.learn.data.imagined import Imagined, imagine
 from soundseek.learn.data.prepare import prepare
 from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk
@@ -122,6 +122,17 @@ def tagging(directory: Path) -> tuple[Path, CompactTrunk]:
     tagger = CompactTrunk(CompactConfig(**{**small.model_dump(), "tags": TagsConfig(hidden=4)})).eval()
     tagger.save(directory / "tagger.safetensors")
     return data, tagger
+
+
+def test_a_missing_file_of_sentences_is_named_before_anything_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOUNDSEEK_CACHE", str(tmp_path / "cache"))
+    data, _ = tagging(tmp_path)
+    settings = (f"audio.weights={tmp_path / 'tagger.safetensors'}", "data.imagined_sounds.path=/nowhere.csv")
+    with pytest.raises(DataError, match=r"no file of sentences at /nowhere.csv"):
+        train(toy_recipe(tmp_path, *settings), data, tmp_path / "run")
+    assert not (tmp_path / "cache").exists()
 
 
 def test_the_weight_is_that_of_the_imagined_pairs_in_the_loss(

@@ -157,10 +157,24 @@ def test_a_run_is_not_overwritten_nor_continued_by_another_recipe(place: Path, t
     run = train(toy_recipe(place), place / "data", tmp_path / "run")
     with pytest.raises(UsageError, match="--resume"):
         train(toy_recipe(place), place / "data", run)
-    with pytest.raises(UsageError, match="another recipe"):
+    with pytest.raises(UsageError, match=r"another recipe \(training.epochs = 3 there, 9 here\)"):
         train(toy_recipe(place, "training.epochs=9"), place / "data", run, resume=True)
     told = toy_recipe(place, "notes=other words", "card.summary=Another.")  # trains the same
     train(told, place / "data", run, resume=True)
+
+
+def test_ctrl_c_stops_a_run_that_goes_on_to_the_same_result(place: Path, tmp_path: Path) -> None:
+    def interrupt(metrics: dict[str, float]) -> None:
+        if metrics["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    recipe = toy_recipe(place, *STATEFUL)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, place / "data", tmp_path / "stopped", on_epoch=interrupt)
+    train(recipe, place / "data", tmp_path / "stopped", resume=True)
+    train(recipe, place / "data", tmp_path / "whole")
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("stopped", "whole")]
+    assert weights[0] == weights[1]
 
 
 def test_training_stops_when_validation_no_longer_improves(place: Path, tmp_path: Path) -> None:

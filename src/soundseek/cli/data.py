@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from soundseek.cli.main import plain_errors
+from soundseek.cli.missing import need
 from soundseek.cli.options import JsonOption, TableOption
 from soundseek.cli.output import choose_format, console, printable, write_json_lines
 
@@ -200,6 +201,8 @@ def describe(
     """Count words, lengths of captions, durations, and the words that training never sees."""
     from soundseek.learn.data.describe import describe_data, write_words
 
+    if out:
+        need(["matplotlib"], extra="learn", why="plots need matplotlib")
     output = choose_format(json=json, table=table)
     with CountProgress() as progress:
         descriptions = describe_data(directory, report=progress)

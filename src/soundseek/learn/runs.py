@@ -30,6 +30,7 @@ from soundseek.learn.encoders.tag_names import TagNames
 from soundseek.learn.encoders.text import TextTower
 from soundseek.learn.legs import Leg
 from soundseek.learn.recipe import Recipe, learned_splits, load_recipe, save_recipe, stage_recipes
+from soundseek.learn.recipe_values import differences
 from soundseek.learn.towers import build_recipe_text, build_recipe_trunk, feature_width
 
 RECIPE_FILE = "recipe.yaml"
@@ -153,14 +154,18 @@ def claim_run(out: Path, recipe: Recipe, *, resume: bool) -> Recipe:
         save_recipe(saved, path)  # last, so that a folder with a recipe has its weights
     elif not resume:
         raise UsageError(f"{out} holds a run already; go on with --resume, or choose another --out")
-    elif not _alike(load_recipe(path), saved) or _differ(weights, out / names.trunk):
-        raise UsageError(f"{out} is a run of another recipe or another trunk; choose another --out")
+    elif found := _changed(load_recipe(path), saved):
+        raise UsageError(f"{out} is a run of another recipe ({found}); choose another --out")
+    elif _differ(weights, out / names.trunk):
+        raise UsageError(f"{out} is a run of another trunk than {weights}; choose another --out")
     return located(saved, out)
 
 
-def _alike(first: Recipe, second: Recipe) -> bool:
-    """True where two recipes train the same, whatever their notes and cards say."""
-    return first == second.model_copy(update={"notes": first.notes, "card": first.card})
+def _changed(there: Recipe, here: Recipe) -> str:
+    """In what two recipes train differently, whatever their notes and cards say; "" where in nothing."""
+    alike = here.model_copy(update={"notes": there.notes, "card": there.card})
+    found = differences([there, alike])
+    return ", ".join(f"{key} = {first} there, {second} here" for key, (first, second) in found.items())
 
 
 def located(recipe: Recipe, run: Path) -> Recipe:

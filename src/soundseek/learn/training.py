@@ -137,7 +137,11 @@ class _Fit:
         with _quiet_lightning():
             trainer = _trainer(self.leg, epochs)
             path = str(checkpoint) if checkpoint.is_file() else None
-            trainer.fit(module, ckpt_path=path, weights_only=True)
+            try:
+                trainer.fit(module, ckpt_path=path, weights_only=True)
+            except SystemExit:  # so ends Lightning after Ctrl-C
+                if not trainer.interrupted:
+                    raise
         return trainer
 
 

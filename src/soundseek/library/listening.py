@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from soundseek.errors import QueryError
 from soundseek.library.explain import every_word, without_word
-from soundseek.library.search import Hit, moments_of
+from soundseek.library.search import Hit, moments_of, strongest_s
 
 if TYPE_CHECKING:
     from soundseek.model.embedder import Heard
@@ -113,7 +113,6 @@ def _hit(heard: Heard, number: int, query: Float, score: float, path: str) -> Hi
     segment, (first, last) = heard.segments[number], heard.spans[number]
     moments = moments_of(heard.frames[first:last], query)
     moments += score - moments.mean()  # float error only
-    strongest_s = segment.start_s + (int(moments.argmax()) + 0.5) * heard.frame_s
     return Hit(
         path=path,
         start_s=segment.start_s,
@@ -121,7 +120,7 @@ def _hit(heard: Heard, number: int, query: Float, score: float, path: str) -> Hi
         score=score,
         moments=tuple(moments.tolist()),
         duration_s=heard.info.duration_s,
-        moment_s=min(strongest_s, segment.end_s),
+        moment_s=strongest_s(moments, segment.start_s, segment.end_s, heard.frame_s),
         sample_rate_hz=heard.info.sample_rate_hz,
         format=heard.info.format,
     )

@@ -67,7 +67,6 @@ def _hit(match: Match, query: FloatArray) -> Hit:
     # miss the segment's score by some 2e-5.
     moments += match.score - moments.mean()
     file = match.file
-    best_s = match.start_s + (int(moments.argmax()) + 0.5) * file.frame_s
     return Hit(
         path=file.path,
         start_s=match.start_s,
@@ -75,10 +74,20 @@ def _hit(match: Match, query: FloatArray) -> Hit:
         score=match.score,
         moments=tuple(moments.tolist()),
         duration_s=file.duration_s,
-        moment_s=min(best_s, match.end_s),
+        moment_s=strongest_s(moments, match.start_s, match.end_s, file.frame_s),
         sample_rate_hz=file.sample_rate_hz,
         format=file.format,
     )
+
+
+def strongest_s(moments: FloatArray, start_s: float, end_s: float, frame_s: float) -> float:
+    """The middle of the best of a segment's frames, of what it has before the segment ends, in seconds.
+
+    >>> strongest_s(np.array([0.1, 0.2, 0.9]), 10.0, 10.75, 0.3)  # the last frame is half as long
+    10.675
+    """
+    begins_s = min(start_s + int(moments.argmax()) * frame_s, end_s)
+    return (begins_s + min(begins_s + frame_s, end_s)) / 2
 
 
 def moments_of(frames: FloatArray, query: FloatArray) -> FloatArray:

@@ -81,6 +81,17 @@ def tags_heard(
     return heard
 
 
+def refuse_imagined(config: ImaginedSounds, trunk: Any) -> None:
+    """Nothing, if `imagined_sounds` will find what it needs; it may be called hours before that.
+
+    Raises:
+        DataError: No such file of sentences, or none in it.
+        RecipeError: The trunk gives no tags.
+    """
+    _needs_tags(trunk, "data.imagined_sounds")
+    read_sentences(config.path)
+
+
 def imagined_sounds(
     config: ImaginedSounds, trunk: Any, mean: Tensor, text: TextTower, *, report: Report | None = None
 ) -> Imagined:
@@ -90,7 +101,6 @@ def imagined_sounds(
         DataError: No such file of sentences.
         RecipeError: The trunk gives no tags, or no sentence names one.
     """
-    _needs_tags(trunk, "data.imagined_sounds")
     sentences = read_sentences(config.path)
     judge = _judge()
     ways = zip(*(tag_sentences(name) for name in read_class_names()), strict=True)

@@ -30,7 +30,13 @@ from soundseek.learn.data.features import (
 from soundseek.learn.data.imagined import Imagined
 from soundseek.learn.data.layout import splits_of
 from soundseek.learn.data.live import LiveBatches, LiveFrames, Reword, open_waveforms
-from soundseek.learn.data.other_words import add_listeners, imagined_sounds, tag_sentences, tags_heard
+from soundseek.learn.data.other_words import (
+    add_listeners,
+    imagined_sounds,
+    refuse_imagined,
+    tag_sentences,
+    tags_heard,
+)
 from soundseek.learn.data.sounds import Sound
 from soundseek.learn.data.text_augment import build_text_augment
 from soundseek.learn.data.wording import unique
@@ -131,6 +137,8 @@ def prepare(
     if config.validation_split in config.train_splits:
         raise RecipeError(f"data.validation_split {config.validation_split!r} is one of data.train_splits")
     clips = _training_clips(data, data_sets, config.train_splits)
+    if config.imagined_sounds:  # whatever is wrong with them is said now, not after everything was heard
+        refuse_imagined(config.imagined_sounds, trunk)
     corpus = _plan(clips, recipe, report)
     features = torch.zeros(len(corpus.texts), 1)  # no row is looked at where nothing below asks for them
     if _needs_features(recipe):
