@@ -176,3 +176,13 @@ def test_other_poolings_and_heads_export_the_segments_embedding_at_every_frame(
 
 def test_a_linear_head_behind_the_mean_keeps_its_moments(exported: tuple[Path, dict[str, float]]) -> None:
     assert not any("Moments are flat" in limit for limit in ModelCard.read(exported[0]).limits)
+
+
+def test_the_card_to_train_with_is_that_of_the_model_that_comes_with_soundseek() -> None:
+    written = load_recipe(f"soundseek-small+{ROOT / 'scripts' / 'soundseek-small.card.yaml'}").card
+    card = ModelCard.read(ROOT / "src/soundseek/model/bundled/soundseek-small")
+    assert (written.license, written.summary) == (card.license, card.summary)
+    assert (written.credits, written.limits) == (card.credits, card.limits)
+    assert (
+        load_recipe("soundseek-small").card.credits == ()
+    )  # whose sounds another run learns from, nobody knows
