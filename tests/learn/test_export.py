@@ -24,6 +24,8 @@ from soundseek.learn.runs import build_dual_encoder, claim_run, load_run, save_m
 from soundseek.model.card import ModelCard, fingerprint
 from soundseek.model.embedder import Model
 
+ROOT = Path(__file__).parents[2]
+
 TINY = CompactConfig(
     stem_width=4, width=24, stages=(BlocksConfig(width=8, expansion=2, kernel=3, stride=2, blocks=2),)
 )
