@@ -239,7 +239,10 @@ class CompactTrunk(nn.Module):
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
         if "compact" not in metadata:
-            raise ModelError(f"{path} holds no compact trunk (its metadata lacks the key 'compact')")
+            raise ModelError(
+                f"{path} holds no compact trunk (its metadata lacks the key 'compact'); if it is of another, say so: "
+                "--set audio.trunk=efficientat+amplitudes"
+            )
         trunk = cls(CompactConfig.model_validate_json(metadata["compact"]))
         trunk.load_state_dict(load_file(path))
         return trunk.eval()
