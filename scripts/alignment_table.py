@@ -294,8 +294,8 @@ def says(exam: Exam, facts: dict[str, Any], tried: Sequence[dict[str, Any]]) -> 
         f"EfficientAT's `mn04_as` (of `compact`, where a row says so), {facts['epochs']} epochs, one seed "
         f"({facts['seed']}), so differences of about a point may be chance. *Apart*: {len(apart.sentences):,} captions "
         f"look for {len(apart.sounds)} recordings of {', '.join(LEFT_OUT)}, none of which was learned from, alone or "
-        "in a mixture (but `compact` had heard them, without words, when it was distilled, so compare its rows with each "
-        "other); *reworded*: a listener's sentence in place of each caption; *named*: share of the recordings "
+        "in a mixture (but `compact` had heard them, without words, when it was distilled, so compare its rows with "
+        "each other); *reworded*: a listener's sentence in place of each caption; *named*: share of the recordings "
         f'whose label is the nearest of {len(set(naming.labels))} as "{NAMED.format("…")}", for ESC-10 of its own. '
         "*Validation*: the same among recordings of known sources, by which the epoch is chosen; *degraded*: in a "
         "room, band-limited, noisy, clipped or quiet; *overlaid*: each with another on top. In percent. Again: "
