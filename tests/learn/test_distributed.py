@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from soundseek.learn.chunked import Tower, chunked_backward
 from soundseek.learn.distributed import (
     average_gradients,
     gather_rows,
+    leave_group,
     num_processes,
     one_average,
     process_rank,
@@ -26,6 +29,7 @@ from soundseek.learn.losses import build_loss, cosine_scores, match_matrix
 
 torch.set_num_threads(1)
 PROCESSES, WIDTH, DIM = 2, 5, 4
+LOOPBACK = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "lo")
 LENGTHS = {"equal": (4, 4), "uneven": (5, 3)}
 CLIP_IDS = torch.tensor([0, 1, 2, 3, 0, 4, 5, 1])  # clips of one process stand in the other's share, too
 
@@ -78,36 +82,48 @@ CASES = [
 ]
 
 
-def train_a_share(rank: int, port: int, folder: str) -> None:
+def train_a_share(rank: int, folder: Path) -> None:
     """Every case in turn; one start of the processes serves them all."""
-    join(rank, port)
     for number, (lengths, loss, chunked) in enumerate(CASES):
         system, sounds, words = made(loss)
         wrapped = DistributedDataParallel(system)
         first = LENGTHS[lengths][0]
         mine = slice(0, first) if rank == 0 else slice(first, None)
         value = step(system, wrapped, sounds[mine], words[mine], CLIP_IDS[mine], chunked)
-        torch.save((value, system.gradients()), Path(folder) / f"{number}-{rank}.pt")
-    processes.destroy_process_group()
+        torch.save((value, system.gradients()), folder / f"{number}-{rank}.pt")
 
 
-def join(rank: int, port: int) -> None:
+def take_part(rank: int, function: Callable[[int, Path], None], folder: Path) -> None:
     torch.set_num_threads(1)
-    address = f"tcp://127.0.0.1:{port}"
-    processes.init_process_group("gloo", init_method=address, rank=rank, world_size=PROCESSES)
+    os.environ["GLOO_SOCKET_IFNAME"] = LOOPBACK
+    processes.init_process_group(
+        "gloo",
+        init_method=f"file://{folder / 'meeting'}",
+        rank=rank,
+        world_size=PROCESSES,
+        timeout=timedelta(seconds=60),
+    )
+    function(rank, folder)
+    leave_group()
 
 
-def in_two_processes(function: Callable[..., None], *arguments: Any) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    multiprocessing.start_processes(function, args=(port, *arguments), nprocs=PROCESSES, start_method="fork")
+def in_two_processes(function: Callable[[int, Path], None], folder: Path) -> None:
+    """Fresh processes: a fork of one that has threads, as every test process has, may wait for ever."""
+    context = multiprocessing.start_processes(
+        take_part, args=(function, folder), nprocs=PROCESSES, join=False, start_method="spawn"
+    )
+    deadline = time.monotonic() + 120
+    while not context.join(timeout=1):
+        if time.monotonic() > deadline:
+            for process in context.processes:
+                process.kill()
+            pytest.fail(f"{function.__name__} did not end within 120 s")
 
 
 @pytest.fixture(scope="module")
 def shares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shares")
-    in_two_processes(train_a_share, str(folder))
+    in_two_processes(train_a_share, folder)
     return folder
 
 
@@ -125,19 +141,17 @@ def test_two_processes_get_the_loss_and_the_gradients_of_one(number: int, shares
         torch.testing.assert_close(found, gradients)
 
 
-def train_a_share_against_impostors(rank: int, port: int, folder: str) -> None:
+def train_a_share_against_impostors(rank: int, folder: Path) -> None:
     """A step of the triplet loss, in each process with other random numbers, as dropout needs them."""
-    join(rank, port)
     system, sounds, words = made("triplet")
     wrapped, mine = DistributedDataParallel(system), slice(4 * rank, 4 * rank + 4)
     torch.manual_seed(rank)
     value = step(system, wrapped, sounds[mine], words[mine], CLIP_IDS[mine], chunked=False)
-    torch.save((value, system.gradients()), Path(folder) / f"{rank}.pt")
-    processes.destroy_process_group()
+    torch.save((value, system.gradients()), folder / f"{rank}.pt")
 
 
 def test_two_processes_meet_the_same_random_impostors_as_one(tmp_path: Path) -> None:
-    in_two_processes(train_a_share_against_impostors, str(tmp_path))
+    in_two_processes(train_a_share_against_impostors, tmp_path)
     system, sounds, words = made("triplet")
     torch.manual_seed(0)  # as the first process
     expected = step(system, system, sounds, words, CLIP_IDS, chunked=False)
@@ -147,8 +161,7 @@ def test_two_processes_meet_the_same_random_impostors_as_one(tmp_path: Path) -> 
         torch.testing.assert_close(found, system.gradients())
 
 
-def gather_and_average(rank: int, port: int, folder: str) -> None:
-    join(rank, port)
+def gather_and_average(rank: int, folder: Path) -> None:
     rows = torch.tensor([[1.0], [2.0]], requires_grad=True) if rank == 0 else torch.tensor([[3.0]])
     ids = torch.arange(2) if rank == 0 else torch.tensor([7])
     gathered = gather_rows(rows)
@@ -163,12 +176,11 @@ def gather_and_average(rank: int, port: int, folder: str) -> None:
     average_gradients(layers, layers[0])  # given twice, averaged once
     averaged = [layer.weight.grad for layer in layers]  # type: ignore[union-attr]
     facts = (num_processes(), process_rank(), gathered.detach(), gather_rows(ids), gradient, averaged)
-    torch.save(facts, Path(folder) / f"{rank}.pt")
-    processes.destroy_process_group()
+    torch.save(facts, folder / f"{rank}.pt")
 
 
 def test_rows_of_any_number_are_joined_in_order_and_gradients_averaged_by_hand(tmp_path: Path) -> None:
-    in_two_processes(gather_and_average, str(tmp_path))
+    in_two_processes(gather_and_average, tmp_path)
     for rank in range(PROCESSES):
         count, number, gathered, ids, gradient, averaged = torch.load(tmp_path / f"{rank}.pt")
         assert (count, number) == (2, rank)

@@ -350,7 +350,7 @@ def test_a_library_that_nobody_may_write_to_can_be_searched(public_folder: Path)
 
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs POSIX permissions")
 def test_a_log_that_a_killed_writer_left_counts_where_nobody_may_write(public_folder: Path) -> None:
-    killed = multiprocessing.get_context("fork").Process(target=_commit_and_die, args=(public_folder,))
+    killed = multiprocessing.get_context("spawn").Process(target=_commit_and_die, args=(public_folder,))
     killed.start()
     killed.join()
     assert (public_folder / "library.sqlite-wal").stat().st_size

@@ -20,6 +20,7 @@ leaves it as it is, and it must not be multiplied: this is why the factor is her
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,6 +41,18 @@ def num_processes() -> int:
 def process_rank() -> int:
     """This process' number, from 0."""
     return processes.get_rank() if num_processes() > 1 else 0
+
+
+def leave_group() -> None:
+    """The end of this process' part in the group; call it where no wrapped module is in use any more.
+
+    A `DistributedDataParallel` holds the group's threads and lies in a cycle of references. One that only the
+    interpreter's end collects aborts the process there, after all its work is done ("terminate called without an
+    active exception", one process in eight, measured). So the cycles are collected first.
+    """
+    gc.collect()
+    if processes.is_available() and processes.is_initialized():
+        processes.destroy_process_group()
 
 
 def gather_rows(rows: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import distributed, multiprocessing
 
 from soundseek.errors import SoundseekError
+from soundseek.learn.distributed import leave_group
 
 _PATIENCE = timedelta(
     hours=1
@@ -84,8 +85,7 @@ def _joined(rank: int, count: int, port: int) -> Iterator[None]:
         distributed.init_process_group(backend, rank=rank, world_size=count, timeout=_PATIENCE)
         yield
     finally:
-        if distributed.is_initialized():
-            distributed.destroy_process_group()
+        leave_group()
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -28,6 +28,7 @@ from soundseek.learn.distill.batches import Batch, batches, draw_batch
 from soundseek.learn.distill.config import DistillConfig
 from soundseek.learn.distill.networks import Student, Teacher
 from soundseek.learn.distill.step import distillation_loss, learning_rate_factor, retrieval_loss
+from soundseek.learn.distributed import leave_group
 from soundseek.learn.encoders.compact import CompactTrunk
 from soundseek.learn.encoders.efficientat import EfficientATTrunk
 from soundseek.learn.mixtures import MelDamage
@@ -200,12 +201,20 @@ def _work(
     config: DistillConfig,
     rendezvous: Path,
 ) -> None:
-    """The life of one process: step until the hours are spent, measure and checkpoint every five minutes."""
+    """The life of one process, in a group if there are several."""
     torch.set_num_threads(1)
     if config.processes > 1:
         dist.init_process_group(
             "gloo", init_method=f"file://{rendezvous.resolve()}", rank=rank, world_size=config.processes
         )
+    _distil(rank, teacher_file, train, validation, out, config)
+    leave_group()
+
+
+def _distil(
+    rank: int, teacher_file: Path, train: Path, validation: Path, out: Path, config: DistillConfig
+) -> None:
+    """Step until the hours are spent, measure and checkpoint every five minutes."""
     run = _Run(rank, teacher_file, train, out, config)
     held_out = WaveformCache(validation)
     source = batches(run.cache, run.log_mel, config, rank=rank, first_step=run.step)
@@ -224,8 +233,6 @@ def _work(
                     file.write(json.dumps(row) + "\n")
                 print(json.dumps(row), flush=True)
             losses.clear()
-    if config.processes > 1:
-        dist.destroy_process_group()
 
 
 def seconds(config: DistillConfig) -> float:
