@@ -46,6 +46,7 @@ ROOT = Path(__file__).parents[1]
 RECIPE = "soundseek-small"
 COMMON = (
     "audio.trunk=efficientat",
+    "audio.trunk_options=null",
     "data.tag_captions=null",
 )  # a plain start, which each row says its own to
 LEFT_OUT = (
@@ -103,6 +104,12 @@ ROWS: dict[str, tuple[str, ...]] = {
     "compact, imagined sounds, 30 epochs": (*COMPACT, IMAGINED, "training.epochs=30"),
     "compact, imagined sounds, 60 epochs": (*COMPACT, IMAGINED, "training.epochs=60"),
     "compact, 60 epochs": (*COMPACT, "training.epochs=60"),
+    "compact, imagined sounds, 30 epochs, one level": (
+        *COMPACT,
+        IMAGINED,
+        "training.epochs=30",
+        "audio.trunk_options.peak_dbfs=-6.0",
+    ),
     "compact, its last block": ("audio.trunk=compact", "audio.trained_blocks=1"),
     "compact, its last two blocks": ("audio.trunk=compact", "audio.trained_blocks=2"),
 }

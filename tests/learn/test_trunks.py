@@ -105,6 +105,19 @@ def test_a_file_that_says_what_it_is_needs_no_options_and_refuses_others(tmp_pat
         build_trunk("cnn14", tmp_path / "nowhere.pth")
 
 
+def test_any_trunk_takes_a_level_of_what_it_hears(tmp_path: Path) -> None:
+    weights = make_toy_trunk(tmp_path / "compact.safetensors")
+    plain: Any = build_trunk("compact", weights)
+    levelled: Any = build_trunk("compact", weights, {"peak_dbfs": -6.0})
+    assert levelled.front_end.peak_dbfs == -6.0
+    assert levelled.front_end.model_copy(update={"peak_dbfs": None}) == plain.front_end
+    body, _ = split_trunk(levelled, 1)
+    assert body.front_end.peak_dbfs == -6.0
+    for wrong in (3.0, "loud"):
+        with pytest.raises(RecipeError, match=f"peak_dbfs = {wrong!r}: it is a level"):
+            build_trunk("compact", weights, {"peak_dbfs": wrong})
+
+
 def test_what_acts_in_training_only_may_differ_from_the_file(tmp_path: Path) -> None:
     path = tmp_path / "trunk.safetensors"
     toy().save(path)

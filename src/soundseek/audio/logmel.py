@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from soundseek.audio.level import Leveller
+
 Float = npt.NDArray[np.float32]
 
 _BLOCK_FRAMES = 256  # 256 x 1024 float32 = 1 MB: a block and its spectrum stay in the L2 cache
@@ -18,6 +20,8 @@ class FrontEndConfig(BaseModel):
 
     Attributes:
         sample_rate_hz: Rate of the waveform.
+        peak_dbfs: The peak that every recording is raised or lowered to first, in dB of full scale, so that a quiet
+            one is heard as the loud one; see `Leveller`. None: as loud as it is.
         n_fft: FFT length in samples; a shorter window is zero-padded to it in the middle.
         win_length: Window length in samples.
         hop_length: Samples from one frame to the next.
@@ -38,6 +42,7 @@ class FrontEndConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sample_rate_hz: int = Field(default=32_000, gt=0)
+    peak_dbfs: float | None = Field(default=None, le=0)
     n_fft: int = Field(default=1024, gt=1)
     win_length: int = Field(default=800, gt=1)
     hop_length: int = Field(default=320, gt=0)
@@ -146,6 +151,10 @@ class LogMelStream:
 
     def __init__(self, log_mel: LogMel) -> None:
         self._log_mel = log_mel
+        config = log_mel.config
+        self._level = (
+            None if config.peak_dbfs is None else Leveller(config.peak_dbfs, config.sample_rate_hz)
+        )
         self._half = log_mel.config.n_fft // 2
         self._pending: Float = np.empty(0, np.float32)  # raw waveform, until the left margin can be reflected
         self._signal: Float | None = None  # emphasised signal from the next frame's first sample on
@@ -154,10 +163,18 @@ class LogMelStream:
 
     def push(self, block: Float) -> Float:
         """Frames `(time, mel)` completed by `block` `(samples,)`; may be none."""
+        if self._level is not None:
+            block = self._level.push(block)
         return self._advance(self._emphasise(block))
 
     def flush(self) -> Float:
         """The frames that only the end of the waveform completes."""
+        if self._level is None:
+            return self._last_frames()
+        rest = self._advance(self._emphasise(self._level.flush()))
+        return np.concatenate([rest, self._last_frames()])
+
+    def _last_frames(self) -> Float:
         if self._signal is None:
             missing = self._log_mel.config.n_fft - len(self._pending)
             self._begin(np.pad(self._pending, (0, max(0, missing))))

@@ -91,7 +91,7 @@ class ModelCard(BaseModel):
 
 def fingerprint(directory: Path, front_end: FrontEndConfig) -> str:
     """Twelve hex digits of a sha256 over networks and front end: they change whenever vectors could change."""
-    digest = hashlib.sha256(front_end.model_dump_json().encode())
+    digest = hashlib.sha256(front_end.model_dump_json(exclude_none=True).encode())
     for name in (AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE):
         digest.update(hashlib.sha256((directory / name).read_bytes()).digest())
     return digest.hexdigest()[:12]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
 from soundseek.audio.logmel import FrontEndConfig
@@ -191,7 +191,8 @@ def build_trunk(
         weights: Its file: as published, or as the trunk's `save` wrote it. None draws the weights, which only a
             trunk that is trained may have; then `trunk.save(path)` gives the run folder the file to find it by.
         options: The recipe's `audio.trunk_options`: fields of the trunk's config. A file that says which network
-            it holds needs none, and no option may ask for another network.
+            it holds needs none, and no option may ask for another network. Any trunk takes `peak_dbfs`, which is of
+            its front end: no weight depends on it.
         trained: The whole trunk is trained (`audio.trained_blocks = "all"`): its parameters take gradients.
             Otherwise it is frozen.
         spec_augment: The recipe's `audio.spec_augment`, for a trunk with stripes of its own behind its first norm;
@@ -207,7 +208,9 @@ def build_trunk(
     if name not in TRUNKS:
         raise RecipeError(f"no audio trunk {name!r}; {nearest(name, list(TRUNKS))}")
     kind = TRUNKS[name]()
-    options = _with_spec_augment(name, kind, dict(options or {}), spec_augment)
+    options = dict(options or {})
+    peak_dbfs = options.pop("peak_dbfs", None)
+    options = _with_spec_augment(name, kind, options, spec_augment)
     if weights is None:
         if not trained:
             raise RecipeError(
@@ -221,7 +224,19 @@ def build_trunk(
         raise RecipeError(f"audio.weights: no file {weights}")
     else:
         trunk = _loaded(name, kind, weights, options, trained=trained)
+    if peak_dbfs is not None:
+        heard = cast("Any", trunk)
+        heard.front_end = _levelled(heard.front_end, peak_dbfs)
     return trunk.requires_grad_(trained).eval()
+
+
+def _levelled(front_end: FrontEndConfig, peak_dbfs: Any) -> FrontEndConfig:
+    try:
+        return FrontEndConfig(**{**front_end.model_dump(), "peak_dbfs": peak_dbfs})
+    except ValidationError as error:
+        raise RecipeError(
+            f"audio.trunk_options.peak_dbfs = {peak_dbfs!r}: it is a level in dB of full scale, so 0 or less"
+        ) from error
 
 
 def _with_spec_augment(
