@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "soundseek"
 LAYERS = ("errors", "audio", "model", "library", "cli")
 LEARN_MAY_IMPORT = (
     "soundseek.errors", "soundseek.audio", "soundseek.model.card", "soundseek.model.bundled",
-    "soundseek.model.offers", "soundseek.model.probes",
+    "soundseek.model.offers", "soundseek.model.probes", "soundseek.model.spelling",
 )  # fmt: skip
 LEARNING_COMMANDS = {
     f"cli/{name}.py"
@@ -45,6 +45,7 @@ HOMES = {
     "av": {"audio/formats.py"},
     # The store loads it before usearch and uses nothing of it; see there.
     "onnxruntime": {"model/embedder.py", "learn/export.py", "learn/calibrate.py", "library/store/sqlite.py"},
+    "spellchecker": {"model/spelling.py"},
     "sqlite3": {"library/store/connect.py", "library/store/sqlite.py"},
     "usearch": {"library/store/sqlite.py"},
     "transformers": {"learn/data/back_translation.py", "learn/encoders/bert.py"},
@@ -219,15 +220,15 @@ def test_only_the_command_line_talks_to_the_terminal() -> None:
 @pytest.mark.parametrize(
     ("statement", "forbidden"),
     [
-        ("import soundseek", {"numpy", "onnxruntime", "pydantic", "typer", "rich", "torch"}),
+        ("import soundseek", {"numpy", "onnxruntime", "pydantic", "typer", "rich", "torch", "spellchecker"}),
         (
             "import soundseek.cli.main; soundseek.cli.main.group()",
             {"onnxruntime", "usearch", "torch", "soundfile"},
         ),
-        ("import soundseek.cli.search", {"onnxruntime", "usearch", "torch", "soundfile"}),
+        ("import soundseek.cli.search", {"onnxruntime", "usearch", "torch", "soundfile", "spellchecker"}),
         (
             "from soundseek import Library, load_model",
-            {"torch", "scipy", "yaml", "lightning", "transformers", "rich"},
+            {"spellchecker", "torch", "scipy", "yaml", "lightning", "transformers", "rich"},
         ),
     ],
 )
