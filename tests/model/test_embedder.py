@@ -114,6 +114,18 @@ def test_a_sentence_of_unknown_words_is_warned_of(tmp_path: Path, caplog: pytest
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
 
 
+def test_a_long_text_is_told_once_and_not_remembered_for_ever(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = Model(make_toy_model(tmp_path / "toy"))
+    texts = [f"{number} " + "bells ring " * 40 for number in range(300)]
+    with caplog.at_level("WARNING", logger="soundseek"):
+        for text in (texts[0], texts[0], *texts):
+            model.embed_text([text])
+    assert len(caplog.records) == len(texts)
+    assert len(model._warned) < 100 and texts[-1] in model._warned
+
+
 def test_whole_files_get_one_unit_vector_each(model: Model, long_file: Path) -> None:
     vectors = model.embed_audio([long_file, str(long_file)])
     assert vectors.shape == (2, DIM)

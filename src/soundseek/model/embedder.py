@@ -23,6 +23,7 @@ Float = npt.NDArray[np.float32]
 
 SEGMENT_S, HOP_S = 10.0, 5.0
 _UNKNOWN_TOKENS = ("[UNK]", "<unk>")  # of BERT's tokenizers and word vectors; of the others that have one
+_REMEMBERED_WARNINGS = 64  # a process that answers for months must not keep every long text
 _CHUNK_FRAMES = 4096  # log-mel frames in one pass of a "local" trunk: 41 s, some 30 MB of activations
 
 
@@ -64,7 +65,7 @@ class Model:
         self.card = ModelCard.read(directory)
         self._threads = threads
         self._lock = threading.RLock()
-        self._warned: set[str] = set()
+        self._warned: dict[str, None] = {}  # the last texts, oldest first
         for name in (AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE):
             if not (directory / name).is_file():
                 raise ModelError(
@@ -257,9 +258,12 @@ class Model:
         """Once for a text: those behind it in a batch are mostly the same one with a word left out."""
         pairs = zip(texts, encodings, strict=True)
         text, encoding = next((pair for pair in pairs if pair[1].overflowing), ("", None))
-        if encoding is None or text in self._warned:
-            return
-        self._warned.add(text)
+        with self._lock:
+            if encoding is None or text in self._warned:
+                return
+            self._warned[text] = None
+            if len(self._warned) > _REMEMBERED_WARNINGS:
+                del self._warned[next(iter(self._warned))]
         end = max((end for _, end in encoding.offsets), default=0)
         unread = text[_word_start(text, end) if not text[end : end + 1].isspace() else end :]
         logging.getLogger("soundseek").warning(
