@@ -28,7 +28,7 @@ class DecodeError(SoundseekError):
 
 
 class MissingFileError(DecodeError, UsageError):
-    """A sound file that the caller named is not there."""
+    """What the caller named as a sound file is not there, or is a folder, a pipe, a device."""
 
 
 class ModelError(SoundseekError):

@@ -204,7 +204,10 @@ def _not_files(folder: Path) -> list[BadFile]:
 
     add(BadFile("folder.wav", "^a folder, not a file$", "other"), lambda path: path.mkdir())
     add(BadFile("loop.wav", "^a loop of links$", "other"), lambda path: path.symlink_to(path.name))
-    add(BadFile("nowhere.wav", "^no such file$", "other"), lambda path: path.symlink_to("gone.wav"))
+    add(
+        BadFile("nowhere.wav", r"^a link to gone\.wav, which is not there$", "other"),
+        lambda path: path.symlink_to("gone.wav"),
+    )
     add(BadFile("pipe.wav", "^a pipe, not a file$", "other"), lambda path: os.mkfifo(path))
     latin1 = os.fsdecode(b"caf\xe9.wav")
     add(

@@ -361,7 +361,7 @@ def test_models_fit_into_80_columns_with_their_scores_in_percent(
         (["search", "tone", "--model", "nonesuch"], 2, "no model 'nonesuch'"),
         (["search", "tone", "--like", "nothing.wav"], 2, "nothing.wav: no such file"),
         (["similar", "nothing.wav"], 2, "nothing.wav: no such file"),
-        (["similar", "."], 1, "a folder, not a file"),
+        (["similar", "."], 2, "a folder, not a file"),
         (["search", "tone", "--where", "colour = red"], 2, "colour"),
         (["index", "no-such-folder"], 2, "no-such-folder"),
     ],

@@ -100,13 +100,6 @@ def test_a_problem_is_named_and_the_exit_code_says_so(soundseek: Run, clips: Pat
     assert "two splits" in shown and "development/a.wav" in shown and shown.endswith("1 problem\n")
 
 
-def test_a_directory_that_is_none_is_one_line_and_exit_1(soundseek: Run, tmp_path: Path) -> None:
-    for command in ("check", "describe"):
-        run = soundseek("data", command, tmp_path / "nowhere")
-        assert (run.returncode, run.stdout) == (1, b"")
-        assert run.stderr.startswith(b"soundseek: ") and run.stderr.count(b"\n") == 1
-
-
 def test_a_description_has_a_line_for_each_split(soundseek: Run, clips: Path) -> None:
     run = soundseek("data", "describe", clips)
     development, evaluation = map(json.loads, run.stdout.splitlines())

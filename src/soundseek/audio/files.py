@@ -25,18 +25,18 @@ def read_head(path: str) -> bytes:
     """The first bytes of a regular file; anything else is refused unopened, since a pipe would block.
 
     Raises:
-        MissingFileError: No such file.
-        DecodeError: No permission, a folder, a pipe, a device, a loop of links, 0 bytes.
+        MissingFileError: No such file; a folder, a pipe, a device.
+        DecodeError: No permission, a loop of links, 0 bytes.
     """
     shown = printable(path)
     try:
         mode = Path(path).stat().st_mode
         if not stat.S_ISREG(mode):
-            raise DecodeError(shown, f"{_kind_of_file(mode)}, not a file")
+            raise MissingFileError(shown, f"{_kind_of_file(mode)}, not a file")
         with Path(path).open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise MissingFileError(shown, "no such file") from error
+        raise MissingFileError(shown, broken_link(path) or "no such file") from error
     except OSError as error:
         reason = _OS_REASONS.get(error.errno or 0) or error.strerror or str(error)
         raise DecodeError(shown, reason) from error
@@ -45,6 +45,24 @@ def read_head(path: str) -> bytes:
     if not head:
         raise DecodeError(shown, "empty: 0 bytes")
     return head
+
+
+def broken_link(path: str) -> str | None:
+    """What a path is that is a symbolic link to nowhere; None if it is no such link.
+
+    Example:
+        >>> broken_link(os.devnull) is None
+        True
+    """
+    link = Path(path)
+    try:
+        link.stat()
+    except FileNotFoundError:
+        if link.is_symlink():
+            return f"a link to {printable(os.fspath(link.readlink()))}, which is not there"
+    except OSError:
+        pass  # a loop of links, a folder that is closed to us: something else is wrong
+    return None
 
 
 def is_text(head: bytes) -> bool:

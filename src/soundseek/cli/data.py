@@ -15,6 +15,7 @@ from soundseek.cli.main import plain_errors
 from soundseek.cli.missing import need
 from soundseek.cli.options import JsonOption, TableOption
 from soundseek.cli.output import choose_format, console, printable, write_json_lines
+from soundseek.cli.paths import need_captions, need_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -99,6 +100,7 @@ def audiocaps(
     Its sounds are parts of YouTube videos, which soundseek does not download. Files called by video and start
     in any of the usual ways (ID_30.wav, YID.wav, ID_30_40.flac, ...) are found below FOLDER.
     """
+    _need_folders(audio, without)
     from soundseek.learn.data.obtain import obtain_audiocaps
 
     with ByteProgress() as progress:
@@ -115,6 +117,7 @@ def macs(
     json: JsonOption = False,
 ) -> None:
     """Fetch MACS: its captions, and its sounds out of TAU Urban Acoustic Scenes 2019."""
+    _need_folders(audio)
     from soundseek.learn.data.obtain import obtain_macs
 
     with ByteProgress() as progress:
@@ -144,6 +147,7 @@ def wavcaps(
 
     Before you test on Clotho, leave its recordings out: --without CLOTHO_DIR
     """
+    _need_folders(audio, without)
     from soundseek.learn.data.obtain import obtain_wavcaps
 
     with ByteProgress() as progress:
@@ -172,6 +176,7 @@ def check(
     from soundseek.learn.data.check import check_data
 
     output = choose_format(json=json, table=table)
+    need_captions(directory, name="DIR")
     with CountProgress() as progress:
         report = check_data(directory, workers=workers, report=progress)
     if output == "json":
@@ -201,6 +206,7 @@ def describe(
     """Count words, lengths of captions, durations, and the words that training never sees."""
     from soundseek.learn.data.describe import describe_data, write_words
 
+    need_captions(directory, name="DIR")
     if out:
         need(["matplotlib"], extra="learn", why="plots need matplotlib")
     output = choose_format(json=json, table=table)
@@ -276,6 +282,13 @@ class ByteProgress(CountProgress):
     def amount(self, done: int, total: int) -> str:
         """In words; a server need not say how much there is."""
         return f"{done / 1e6:,.0f}" + (f" of {total / 1e6:,.0f} MB" if total else " MB")
+
+
+def _need_folders(audio: Path | None, without: Sequence[Path] | None = None) -> None:
+    """What was typed is there, before anything is downloaded."""
+    need_folder(audio, "--audio", "it takes the folder of the sounds that you have")
+    for each in without or []:
+        need_captions(each, name="--without")
 
 
 def _say_next(directory: Path) -> None:

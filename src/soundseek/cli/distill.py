@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from soundseek.cli.paths import need_captions, need_file, need_folder
+
 
 def distill(
     teacher: Annotated[Path, typer.Option(help="Weights of EfficientAT's mn04_as, .pt or .safetensors.")],
@@ -28,6 +30,10 @@ def distill(
     ] = None,
 ) -> None:
     """Teach a compact trunk on mixtures of the development split; an interrupted run continues."""
+    need_file(teacher, "--teacher", "it takes the published weights of mn04_as, .pt or .safetensors")
+    need_captions(data, "development")
+    need_folder(start, "--start", "it takes the run folder of a smaller student")
+    need_folder(heads, "--heads", "it takes the run folder of heads on the frozen teacher")
     from soundseek.learn.data.clotho import read_split
     from soundseek.learn.data.waveforms import WaveformCache
     from soundseek.learn.distill import DistillConfig

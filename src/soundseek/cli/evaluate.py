@@ -11,6 +11,7 @@ import typer
 
 from soundseek.cli.options import JsonOption, TableOption
 from soundseek.cli.output import choose_format, console, write_json_lines
+from soundseek.cli.paths import need_captions, need_model
 from soundseek.cli.train import DataOption, FeatureProgress
 from soundseek.errors import UsageError
 
@@ -54,6 +55,7 @@ def evaluate(
     With --ensemble, each model alone, all together, and whether together they beat the best of them.
     """
     output = choose_format(json=json, table=table)
+    need_captions(data, split)
     if ensemble:
         _evaluate_ensemble(models, data, split, record=record, output=output)
         return
@@ -119,6 +121,7 @@ def _embedder(model: str) -> Embedder:
         return RunEmbedder(*load_run(Path(model)), report=FeatureProgress())
     from soundseek.model.catalog import load_model
 
+    need_model(model)
     return load_model(model)
 
 

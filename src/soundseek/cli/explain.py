@@ -19,6 +19,7 @@ from soundseek.cli.output import (
     short_path,
     write_json_lines,
 )
+from soundseek.cli.paths import need_model
 from soundseek.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def explain(
     from soundseek.library.listening import explain_file
     from soundseek.model.catalog import load_model
 
+    need_model(model)
     chosen = load_model(model)
     explanation = explain_file(chosen, file, query)
     if output == "json":

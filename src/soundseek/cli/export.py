@@ -10,6 +10,7 @@ import typer
 
 from soundseek.cli.options import JsonOption
 from soundseek.cli.output import write_json_lines
+from soundseek.cli.paths import need_run
 from soundseek.errors import UsageError
 
 _PRECISIONS = ("fp32", "int8")
@@ -45,6 +46,7 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Export a trained run as a model directory, and check that it gives the same vectors."""
+    need_run(run)
     text = cast('Literal["fp32", "int8"]', _one_of("--precision", precision, _PRECISIONS))
     audio = cast(
         'Literal["fp32", "int8-weights", "int8"]',

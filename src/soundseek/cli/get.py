@@ -14,6 +14,7 @@ from soundseek.cli.data import ByteProgress, MirrorOption
 from soundseek.cli.missing import need
 from soundseek.cli.options import JsonOption
 from soundseek.cli.output import printable, write_json_lines
+from soundseek.cli.paths import need_file
 from soundseek.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def get(
         hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(offered) or 'none'}"
         raise UsageError(f"no model {name!r} to be had; {hint} See: soundseek models")
     need(_NEEDED, extra="learn", why=f"{name} is put together with PyTorch's tools, needed only once")
+    need_file(trunk, "--trunk", f"leave the option away, and the file that {name} needs is downloaded")
     from soundseek.learn.join import get as make
 
     target = models_folder() / name if out is None else out.expanduser()

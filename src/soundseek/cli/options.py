@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from soundseek.cli.paths import need_folder, need_model
+
 if TYPE_CHECKING:
     from soundseek.library import Library
 
@@ -114,6 +116,11 @@ def see(command: str, directory: Path | None) -> str:
 
 def open_library(directory: Path | None, model: str | None, *, create: bool) -> Library:
     """The library at `directory` (None: the user's) with the model of that name or directory."""
+    if directory is not None and directory.exists():
+        need_folder(
+            directory, "--library", "a library is a folder, made by: soundseek index FOLDER --library DIR"
+        )
+    need_model(model)
     from soundseek.library import Library
     from soundseek.model.catalog import load_model
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from soundseek.cli.output import printable
+from soundseek.cli.paths import need_captions
 from soundseek.cli.train import DataOption, FeatureProgress, say_epoch
 
 
@@ -55,6 +56,7 @@ def reproduce(
     REPORT gets report.md, report.html and pictures, written anew after every run. What is done is not done
     again: after a stop, or with more recipes or seeds, give the same command.
     """
+    need_captions(data, split)
     from soundseek.learn.reproduce import Observer
     from soundseek.learn.reproduce import reproduce as run
 

@@ -9,6 +9,7 @@ import typer
 
 from soundseek.cli.options import JsonOption, TableOption
 from soundseek.cli.output import choose_format, console, write_json_lines
+from soundseek.cli.paths import need_captions, need_model
 from soundseek.cli.train import DataOption
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def robustness(
     from soundseek.model.catalog import load_model
 
     output = choose_format(json=json, table=table)
+    need_captions(data, split)
+    need_model(model)
     loaded = load_model(model)
     report = measure(loaded, data, split, seed=seed, on_row=_say)
     if output == "json":

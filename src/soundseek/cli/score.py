@@ -9,6 +9,7 @@ import typer
 
 from soundseek.cli.options import JsonOption, TableOption
 from soundseek.cli.output import choose_format, console, write_json_lines
+from soundseek.cli.paths import need_file
 
 
 def score(
@@ -28,6 +29,8 @@ def score(
     """Score any system's output by the DCASE protocol: R1, R5, R10, mAP10 with 95 % jackknife intervals."""
     from soundseek.learn.evaluation.dcase import score_predictions
 
+    need_file(truth, "--truth", "it takes a CSV: file_name,caption_1,...,caption_5")
+    need_file(predictions, "--predictions", "it takes a CSV: caption,file_name_1,...,file_name_10")
     output = choose_format(json=json, table=table)
     scores = score_predictions(truth, predictions).to_dict()
     if output == "json":

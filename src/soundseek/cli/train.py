@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from soundseek.cli.paths import need_captions
+
 DataOption = Annotated[
     Path,
     typer.Option(
@@ -49,6 +51,7 @@ def train(
     followed by +frozen, such as self-attention+frozen, keeps both frozen, and its heads train in minutes. Next:
     soundseek evaluate RUN --data DIR, then: soundseek export RUN --out MODEL
     """
+    need_captions(data)
     from soundseek.learn.recipe import load_recipe
     from soundseek.learn.training import train as run
 

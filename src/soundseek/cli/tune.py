@@ -11,6 +11,7 @@ import typer
 
 from soundseek.cli.options import JsonOption
 from soundseek.cli.output import printable, write_json_lines
+from soundseek.cli.paths import need_captions, need_file
 from soundseek.cli.train import DataOption, FeatureProgress
 
 
@@ -48,6 +49,8 @@ def tune(
     STUDY gets a run folder for every trial, a picture, and the best values. After a stop, or for more trials,
     give the same command. Then: soundseek train RECIPE --set ... with the values printed.
     """
+    need_captions(data)
+    need_file(space, "--space", "it takes a YAML file that says what to try")
     from soundseek.learn.tune import Listener, find_space, load_space
     from soundseek.learn.tune import tune as run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from bisect import bisect_left
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from soundseek.audio.files import broken_link
 from soundseek.errors import UsageError
 from soundseek.library.store.base import Failure, FileState, VectorStore
 
@@ -137,8 +139,9 @@ def _check_roots(store: VectorStore, folders: Sequence[str | os.PathLike[str]]) 
             if store.file(root) is not None and os.path.isdir(os.path.dirname(root)):
                 roots[root] = 0  # a single file of an earlier run is gone, but its folder is there
                 continue
+            why = broken_link(root) or error.strerror
             raise UsageError(
-                f"{root} cannot be scanned ({error.strerror}); is its drive there? Nothing was changed"
+                f"{root} cannot be scanned ({why}); is its drive there? Nothing was changed"
             ) from error
         if root in earlier and earlier[root] != roots[root] and os.path.isdir(root) and not os.listdir(root):
             raise UsageError(
@@ -223,13 +226,18 @@ class _Walk:
                         self._look(entry.path, entry.stat())
                 except OSError as error:  # a broken link, or one that leads to itself
                     if name[name.rfind(".") :].lower() in extensions:
-                        self.unreadable[entry.path] = f"cannot be read: {error.strerror}"
+                        self.unreadable[entry.path] = _why_unreadable(entry.path, error)
 
     def _look(self, path: str, status: os.stat_result) -> None:
         if stat.S_ISREG(status.st_mode):
             self.found[path] = status.st_size, status.st_mtime_ns
         else:
             self.unreadable[path] = "no regular file (a pipe, a socket or a device)"
+
+
+def _why_unreadable(path: str, error: OSError) -> str:
+    link = broken_link(path) if error.errno == errno.ENOENT else None
+    return f"it is {link}" if link else f"cannot be read: {error.strerror}"
 
 
 def gone_twin(gone: Mapping[str, FileState], candidates: Iterable[str], name: str) -> str | None:

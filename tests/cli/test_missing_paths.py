@@ -1,0 +1,147 @@
+"""Every command that takes a path, given one that is not there or is of another kind: one line, exit code 2."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+CLOTHO = "--data {clotho}"
+TEACHER = "--teacher {file}"
+COMMANDS = {
+    "index {}": "is its drive there",
+    "search rain --library {}": "soundseek index FOLDER",
+    "search rain --model {}": "soundseek-small",
+    "search --like {}": "",
+    "similar {}": "",
+    "explain {} rain": "",
+    "explain {file} rain --model {}": "soundseek-small",
+    "info --library {}": "soundseek index FOLDER",
+    "failures --library {}": "soundseek index FOLDER",
+    "models get soundseek-plus --trunk {} --out new": "downloaded",
+    "data audiocaps new --audio {}": "the sounds that you have",
+    "data audiocaps new --without {}": "soundseek data clotho",
+    "data macs new --audio {}": "the sounds that you have",
+    "data wavcaps new --audio {}": "the sounds that you have",
+    "data wavcaps new --without {}": "soundseek data clotho",
+    "data check {}": "soundseek data clotho",
+    "data describe {}": "soundseek data clotho",
+    "recipes show {}.yaml": "self-attention",
+    "recipes diff soundseek-small {}.yaml": "self-attention",
+    f"distill --teacher {{}} {CLOTHO} --out new": "mn04_as",
+    f"distill {TEACHER} --data {{}} --out new": "soundseek data clotho",
+    f"distill {TEACHER} {CLOTHO} --start {{}} --out new": "run folder",
+    f"distill {TEACHER} {CLOTHO} --heads {{}} --out new": "run folder",
+    "train soundseek-small --data {} --out new": "soundseek data clotho",
+    f"train {{}}.yaml {CLOTHO} --out new": "self-attention",
+    "tune soundseek-small --data {} --out new": "soundseek data clotho",
+    f"tune soundseek-small {CLOTHO} --space {{}} --out new": "YAML",
+    "evaluate soundseek-small --data {}": "soundseek data clotho",
+    f"evaluate {{}} {CLOTHO}": "soundseek-small",
+    "robustness soundseek-small --data {}": "soundseek data clotho",
+    f"robustness {{}} {CLOTHO}": "soundseek-small",
+    "export {} --out new": "soundseek train",
+    "export {run} --audio-precision int8 --calibrate {} --out new": "a folder of sounds",
+    "score --truth {} --predictions {file}": "caption_1",
+    "score --truth {file} --predictions {}": "file_name_1",
+    "reproduce --data {} --out new": "soundseek data clotho",
+}
+"""A command with the path in question as {} -> a part of the next step that its message names."""
+
+FOLDER_INSTEAD = (
+    "similar {}", "search --like {}", "explain {} rain", "search rain --model {}", "evaluate {} " + CLOTHO,
+    "robustness {} " + CLOTHO, "score --truth {} --predictions {file}", f"distill --teacher {{}} {CLOTHO} --out new",
+    "data check {}", "data describe {}", "export {} --out new", "train soundseek-small --data {} --out new",
+    "evaluate soundseek-small --data {}", "models get soundseek-plus --trunk {} --out new",
+    f"tune soundseek-small {CLOTHO} --space {{}} --out new",
+)  # fmt: skip
+FILE_INSTEAD = (
+    "search rain --library {}", "info --library {}", "index {folder} --library {}", "data check {}",
+    "export {} --out new", "data macs new --audio {}", "reproduce --data {} --out new",
+)  # fmt: skip
+
+
+@pytest.fixture
+def asked(
+    soundseek: Run, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
+    """The one line that a command says to a wrong path; where it works is left empty."""
+    monkeypatch.chdir(tmp_path)
+    clotho, folder, file = tmp_path / "clotho", tmp_path / "folder", tmp_path / "file.txt"
+    trained = tmp_path / "trained"
+    clotho.mkdir()
+    trained.mkdir()
+    (trained / "recipe.yaml").touch()
+    folder.mkdir()
+    file.write_text("no sound")
+    for split in ("development", "validation", "evaluation"):
+        (clotho / f"captions_{split}.csv").write_text("file_name,caption_1\n")
+    monkeypatch.setenv("SOUNDSEEK_LIBRARY", str(filled))
+
+    def ask(command: str, path: Path) -> str:
+        words = [
+            word.format(path, clotho=clotho, folder=folder, file=file, run=trained)
+            for word in command.split()
+        ]
+        run = soundseek(*words)
+        told = run.stderr.decode()
+        assert (run.returncode, run.stdout) == (2, b""), told
+        assert told.startswith("soundseek: ") and told.count("\n") == 1
+        assert not (tmp_path / "new").exists()
+        return told
+
+    return ask
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_is_not_there_is_named_with_the_next_step(
+    command: str, asked: Callable[..., str], tmp_path: Path
+) -> None:
+    missing = tmp_path / "missing"
+    told = asked(command, missing)
+    assert str(missing) in told and COMMANDS[command] in told
+
+
+@pytest.mark.parametrize("command", FOLDER_INSTEAD)
+def test_a_folder_that_is_not_what_was_asked_for_is_named(
+    command: str, asked: Callable[..., str], tmp_path: Path
+) -> None:
+    assert str(tmp_path / "folder") in asked(command, tmp_path / "folder")
+
+
+@pytest.mark.parametrize("command", FILE_INSTEAD)
+def test_a_file_where_a_folder_is_asked_for_is_named(
+    command: str, asked: Callable[..., str], tmp_path: Path
+) -> None:
+    assert f"{tmp_path / 'file.txt'}: a file, not a folder; " in asked(command, tmp_path / "file.txt")
+
+
+@pytest.mark.parametrize(
+    "command", ["similar {}", "export {} --out new", "score --truth {} --predictions {file}"]
+)
+def test_a_link_to_nowhere_says_where_it_leads(
+    command: str, asked: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to("gone.wav")
+    assert "link: a link to gone.wav, which is not there" in asked(command, tmp_path / "link")
+
+
+@pytest.mark.parametrize(
+    "command", ["evaluate soundseek-small", "robustness soundseek-small", "reproduce --out new"]
+)
+def test_a_split_that_is_not_there_is_named_beside_those_that_are(
+    command: str, asked: Callable[..., str], tmp_path: Path
+) -> None:
+    told = asked(f"{command} --split evalution --data {{}}", tmp_path / "clotho")
+    assert "--split evalution" in told and "it has development, evaluation, validation" in told
+
+
+def test_every_command_with_a_path_is_asked() -> None:
+    from soundseek.cli.main import COMMANDS as SEARCHING
+    from soundseek.cli.main import LEARNING_COMMANDS
+
+    assert {command.split()[0] for command in COMMANDS} == {*SEARCHING, *LEARNING_COMMANDS}
