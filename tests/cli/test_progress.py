@@ -18,6 +18,7 @@ def progress(files_done: int, **changes: Any) -> Any:
 def test_a_line_says_files_speed_and_the_time_left() -> None:
     assert progress_line(progress(3)) == "3 of 40 files, 120 x real time, 1:15 left"
     assert progress_line(progress(3, eta_s=None)) == "3 of 40 files, 120 x real time"
+    assert progress_line(progress(3, eta_s=None, x_realtime=None)) == "3 of 40 files"
 
 
 def test_a_log_gets_a_line_every_few_seconds_only(capsys: pytest.CaptureFixture[str]) -> None:

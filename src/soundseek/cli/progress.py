@@ -69,6 +69,8 @@ class ProgressReport:
 
 
 def progress_line(progress: Progress) -> str:
-    """Files, speed and the time left, in a few words."""
-    line = f"{progress.files_done} of {progress.files_total} files, {progress.x_realtime:.0f} x real time"
+    """Files, and speed and the time left as soon as they are known, in a few words."""
+    line = f"{progress.files_done} of {progress.files_total} files"
+    if progress.x_realtime is not None:
+        line += f", {progress.x_realtime:.0f} x real time"
     return line if progress.eta_s is None else f"{line}, {clock(round(progress.eta_s))} left"

@@ -15,6 +15,7 @@ from types import FrameType
 
 from soundseek.errors import ModelError
 from soundseek.library.hearing import Job, LoadHear, hash_file, now
+from soundseek.library.pace import Pace
 from soundseek.library.scan import Difference, Found, compare, gone_twin
 from soundseek.library.store.base import Changes, Failure, Move, Sound, SoundFile, VectorStore
 from soundseek.library.workers import hear_all
@@ -22,8 +23,6 @@ from soundseek.library.workers import hear_all
 # A commit costs a few fsyncs; what has not been committed is lost when the process is killed.
 COMMIT_FILES, COMMIT_S, COMMIT_BYTES = 256, 2.0, 64 << 20
 PROGRESS_EVERY_S = 0.1
-# Before this, the time left is a guess not worth showing.
-ETA_AFTER_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,9 @@ class Progress:
         files_total: Files that this run has to look into.
         audio_s: Seconds of sound heard.
         elapsed_s: Seconds since the run began.
-        eta_s: Seconds that are probably left; None at the beginning.
-        x_realtime: Seconds of sound heard in a second.
+        eta_s: Seconds that are probably left; None at the beginning, while too little is measured.
+        x_realtime: Seconds of sound heard in a second, lately and without the loading of the model; None at the
+            beginning.
         current: The file that was just done.
     """
 
@@ -45,7 +45,7 @@ class Progress:
     audio_s: float
     elapsed_s: float
     eta_s: float | None
-    x_realtime: float
+    x_realtime: float | None
     current: str
 
 
@@ -107,7 +107,7 @@ def update(
         ModelError: The model cannot be loaded.
     """
     with store.writing(), _CtrlC() as ctrl_c:
-        run = _Run(store, ctrl_c, max_duration_s, progress)
+        run = _Run(store, ctrl_c, max_duration_s, Pace(workers), progress)
         try:
             run.scan(folders, extensions)
             with closing(hear_all(run.jobs(), load, workers=workers)) as outcomes:
@@ -131,11 +131,13 @@ class _Run:
         store: VectorStore,
         ctrl_c: _CtrlC,
         max_duration_s: float,
+        pace: Pace,
         progress: Callable[[Progress], None] | None,
     ) -> None:
         self.store = store
         self.ctrl_c = ctrl_c
         self.max_duration_s = max_duration_s
+        self.pace = pace
         self.tell = progress
         self.decoders = decoder_versions()
         self.difference = Difference()
@@ -224,6 +226,7 @@ class _Run:
             self.counts["failed"] += 1
         else:
             self.audio_s += outcome.file.duration_s
+            self.pace.heard(job.size_bytes, outcome.file.duration_s, time.monotonic())
             self._take_sound(outcome, known=job.known)
         self._count_done(job.path, job.size_bytes)
 
@@ -267,11 +270,9 @@ class _Run:
         if self.tell is None or (at - self.told < PROGRESS_EVERY_S and self.done_files < total):
             return
         self.told = at
-        elapsed_s = at - self.began
-        left = self.total_bytes - self.done_bytes
-        guess = elapsed_s * left / self.done_bytes if self.done_bytes and elapsed_s > ETA_AFTER_S else None
-        speed = self.audio_s / elapsed_s if elapsed_s else 0.0
-        self.tell(Progress(self.done_files, total, self.audio_s, elapsed_s, guess, speed, path))
+        left_s = self.pace.left_s(self.total_bytes - self.done_bytes)
+        speed = self.pace.x_realtime
+        self.tell(Progress(self.done_files, total, self.audio_s, at - self.began, left_s, speed, path))
 
     def report(self) -> IndexReport:
         """What this run did."""
