@@ -2,11 +2,12 @@
 
     python scripts/offer_plus.py RUN --data DATA
 
-RUN is a folder of `soundseek train` on the published trunk mn04_as, frozen. Its heads, its recipe and what it was
-trained on replace those in src/soundseek/model/offered/soundseek-plus; licence, summary, credits, limits and the
-trunk's address stay as `offer.json` there has them: edit them by hand. With --data the joined model is evaluated on
-DATA's evaluation split (or --split) and the scores go along; --score adds further ones, --model keeps the joined
-model. The trunk itself is never carried: heads that hold a tensor of it are refused.
+RUN is a folder of `soundseek train` on the published trunk mn04_as, frozen. Its heads, its recipe, the words of the
+captions that it learned from and what it was trained on replace those in src/soundseek/model/offered/soundseek-plus;
+licence, summary, credits, limits and the trunk's address stay as `offer.json` there has them: edit them by hand. With
+--data the joined model is evaluated on DATA's evaluation split (or --split) and the scores go along; --score adds
+further ones, --model keeps the joined model. The trunk itself is never carried: heads that hold a tensor of it are
+refused.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from soundseek.learn.join import check, join, published_tensors, tensors_digest,
 from soundseek.learn.model_card import record_scores, write_readme
 from soundseek.learn.recipe import Recipe, load_recipe, save_recipe
 from soundseek.learn.runs import MODEL_FILE, RECIPE_FILE, read_record
+from soundseek.learn.words import write_learned_words
 from soundseek.model.card import TEXT_FILE, ModelCard
 from soundseek.model.embedder import Model
 from soundseek.model.offers import (
@@ -40,6 +42,7 @@ from soundseek.model.offers import (
     Offer,
 )
 from soundseek.model.probes import probe, save_probes
+from soundseek.model.spelling import WORDS_FILE
 
 MOST_BYTES = 8_000_000
 """Of heads in the repository and the wheel; linear ones are 1.6 MB."""
@@ -75,6 +78,7 @@ def carry(
         fresh.mkdir()
         save_file(heads, fresh / HEADS_FILE)
         save_recipe(portable(recipe), fresh / HEADS_RECIPE_FILE)
+        write_learned_words(run, fresh)
         facts |= {"precision": precision, "scores": {}, "training": portable_facts(read_record(run))}
         offer = Offer.model_validate({**facts, "fingerprint": "", "size_bytes": 1, "working_bytes": 1})
         offer.write(fresh)
@@ -92,6 +96,10 @@ def carry(
         offered.mkdir(parents=True, exist_ok=True)
         for name in (HEADS_FILE, HEADS_RECIPE_FILE, PROBES_FILE, OFFER_FILE):
             shutil.copyfile(fresh / name, offered / name)
+        if (fresh / WORDS_FILE).is_file():
+            shutil.copyfile(fresh / WORDS_FILE, offered / WORDS_FILE)
+        else:  # those of other captions
+            (offered / WORDS_FILE).unlink(missing_ok=True)
     return offer
 
 

@@ -23,6 +23,7 @@ from soundseek.learn.recipe import load_recipe
 from soundseek.learn.runs import build_dual_encoder, claim_run, load_run, save_model, update_record
 from soundseek.model.card import ModelCard, fingerprint
 from soundseek.model.embedder import Model
+from soundseek.model.spelling import WORDS_FILE
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,7 +43,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = claim_run(out, load_recipe("soundseek-small", settings), resume=False)
     text_width = 384
     save_model(build_dual_encoder(recipe, TINY.width, text_width, text=None), out)  # type: ignore[arg-type]
-    update_record(out, data=str(folder / "sounds"), best_epoch=3)
+    data = folder / "sounds"
+    data.mkdir()
+    (data / "captions_development.csv").write_text("file_name,caption_1\na.wav,A dog barks\nb.wav,a dog\n")
+    update_record(out, data=str(data), best_epoch=3)
     return out
 
 
@@ -56,6 +60,10 @@ def test_both_runtimes_agree_and_int8_weights_cost_little(exported: tuple[Path, 
     _, parity = exported
     assert parity["audio"] > 0.9999 and parity["text"] > 0.9999
     assert 0.99 < parity["text_int8"] < 1.0
+
+
+def test_the_words_that_the_run_learned_go_along(exported: tuple[Path, dict[str, float]]) -> None:
+    assert (exported[0] / WORDS_FILE).read_text() == "a\t2\ndog\t2\nbarks\t1\n"
 
 
 def test_a_trunk_that_was_trained_in_part_is_exported_as_trained(run: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from soundseek.model.card import ModelCard
 from soundseek.model.embedder import Model
 from soundseek.model.offers import HEADS_FILE, HEADS_RECIPE_FILE, OFFERED, PROBES_FILE, Offer
 from soundseek.model.probes import agreement, save_probes
+from soundseek.model.spelling import WORDS_FILE, Spelling, write_words
 
 QUICK = Patience(attempts=3, wait_s=0.0, timeout_s=5.0)
 
@@ -249,6 +250,21 @@ def test_a_damaged_model_is_mended_and_an_older_one_replaced(
     assert get(offered, out, trunk=trunk).done == "replaced"
     assert get(offered, out, trunk=trunk).done == "here"
     assert names(out.parent) == ["toy-plus"]
+
+
+def test_a_model_made_before_there_were_words_gets_them(
+    offered: Path, trunk: Path, tmp_path: Path, quick_join: None
+) -> None:
+    out = tmp_path / "m" / "toy-plus"
+    get(offered, out, trunk=trunk)
+    assert not (out / WORDS_FILE).exists()
+    write_words(offered, ["a dog barks"])
+    assert get(offered, out).done == "mended"
+    assert (out / WORDS_FILE).read_bytes() == (offered / WORDS_FILE).read_bytes()
+    assert get(offered, out).done == "here"
+    shutil.rmtree(out)
+    assert get(offered, out, trunk=trunk).done == "made"
+    assert Spelling.of(out).corrected("brks") == "barks"
 
 
 def test_what_is_no_model_of_ours_is_left_alone(offered: Path, trunk: Path, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from soundseek.learn.encoders.text import TextTower
 from soundseek.learn.model_card import write_readme
 from soundseek.learn.quantize import quantize_weights, shrink_weights
 from soundseek.learn.runs import load_run, read_record
+from soundseek.learn.words import write_learned_words
 from soundseek.model.card import (
     AUDIO_FILE,
     TEXT_FILE,
@@ -66,6 +67,7 @@ def export_run(
     audio_precision: AudioPrecision = "fp32",
     calibration: Sequence[Path] = (),
     name: str | None = None,
+    with_words: bool = True,
 ) -> dict[str, float]:
     """Write the model directory of a trained run.
 
@@ -77,6 +79,7 @@ def export_run(
             which pays for large trunks such as CNN14.
         calibration: Sounds to calibrate int8 convolutions with; synthetic ones where there are none.
         name: What the model is called; the recipe's name by default.
+        with_words: Write the words of the captions that the run learned from, by which queries are corrected.
 
     Returns:
         Least cosine between PyTorch and ONNX Runtime: `audio`, `text` (fp32), and `audio_int8` and `text_int8` if
@@ -128,6 +131,8 @@ def export_run(
     )
     card.write(out)
     write_readme(out, card)
+    if with_words:
+        write_learned_words(run, out)
     return parity
 
 

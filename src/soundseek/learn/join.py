@@ -30,10 +30,11 @@ from soundseek.learn.runs import MODEL_FILE, RECIPE_FILE, RECORD_FILE
 from soundseek.model.card import AUDIO_FILE, CARD_FILE, TEXT_FILE, TOKENIZER_FILE, ModelCard
 from soundseek.model.offers import HEADS_FILE, HEADS_RECIPE_FILE, PROBES_FILE, Offer
 from soundseek.model.probes import AGREEMENT, agreement
+from soundseek.model.spelling import WORDS_FILE
 
 Done = Literal["made", "replaced", "mended", "here"]
 
-_MODEL_FILES = {AUDIO_FILE, CARD_FILE, MODEL_FILE, README_FILE, TEXT_FILE, TOKENIZER_FILE}
+_MODEL_FILES = {AUDIO_FILE, CARD_FILE, MODEL_FILE, README_FILE, TEXT_FILE, TOKENIZER_FILE, WORDS_FILE}
 _FORGOTTEN_AFTER_S = 3600.0  # a scratch folder that old belongs to a run that was killed
 
 
@@ -43,7 +44,8 @@ class Got:
 
     Attributes:
         directory: The model directory.
-        done: "made", "replaced" (one that gave other vectors), "mended" (a damaged one), or "here": nothing was to do.
+        done: "made", "replaced" (one that gave other vectors), "mended" (a damaged one, or one without its words), or
+            "here": nothing was to do.
         agreement: Least cosine between its vectors of the probes and those that it should give.
     """
 
@@ -86,7 +88,7 @@ def get(
     offer = Offer.read(offered)
     before = _fingerprint_there(out, offer)
     if before == offer.fingerprint and (found := _agreement_if_whole(out, offered)) is not None:
-        return Got(out, "here", found)
+        return Got(out, "mended" if _take_words(offered, out) else "here", found)
     out.parent.mkdir(parents=True, exist_ok=True)
     need_space(out.parent, offer.working_bytes, offer.name)
     if trunk is None:
@@ -123,12 +125,13 @@ def join(offered: Path, trunk: Path, out: Path) -> None:
         shutil.copyfile(offered / HEADS_FILE, run / MODEL_FILE)
         (run / RECORD_FILE).write_text(json.dumps(offer.training), encoding="utf-8")
         save_recipe(with_trunk(recipe, Path(weights.name)), run / RECIPE_FILE)
-        export_run(run, out, precision=offer.precision, name=offer.name)
+        export_run(run, out, precision=offer.precision, name=offer.name, with_words=False)
     card = ModelCard.read(out)
     facts = ("license", "summary", "credits", "limits", "scores", "fingerprint")
     card = card.model_copy(update={name: getattr(offer, name) for name in facts})
     card.write(out)
     write_readme(out, card)
+    _take_words(offered, out)
 
 
 def check(directory: Path, offered: Path) -> float:
@@ -222,6 +225,15 @@ def _agreement_if_whole(directory: Path, offered: Path) -> float | None:
         return check(directory, offered)
     except ModelError:
         return None
+
+
+def _take_words(offered: Path, out: Path) -> bool:
+    """Copy an offer's list of words, if it has one; False if it was there. No vector depends on it."""
+    offers, there = offered / WORDS_FILE, out / WORDS_FILE
+    if not offers.is_file() or (there.is_file() and there.read_bytes() == offers.read_bytes()):
+        return False
+    shutil.copyfile(offers, there)
+    return True
 
 
 @contextmanager

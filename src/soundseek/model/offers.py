@@ -1,7 +1,8 @@
 """Models that can be had: heads that come with soundseek, for a trunk that its own publisher gives out.
 
 A directory of `offered/` holds `offer.json` (the `Offer`), `heads.safetensors` and `recipe.yaml` (for the learning
-half, which joins them with the trunk) and `probes.npz` (the vectors that the joined model must give).
+half, which joins them with the trunk), `probes.npz` (the vectors that the joined model must give) and `words.txt` (see
+`model/spelling.py`).
 """
 
 from __future__ import annotations

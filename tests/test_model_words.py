@@ -1,0 +1,65 @@
+"""The words of the models that soundseek carries, and the script that wrote them."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from toy_learning import make_toy_data
+from toy_model import make_toy_model
+
+from soundseek.errors import UsageError
+from soundseek.model.catalog import BUNDLED, DEFAULT_MODEL
+from soundseek.model.offers import OFFERED, Offer
+from soundseek.model.spelling import WORDS_FILE, Spelling
+
+CARRIED = (BUNDLED / DEFAULT_MODEL, OFFERED / "soundseek-plus")
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    path = Path(__file__).parents[1] / "scripts" / "model_words.py"
+    spec = spec_from_file_location("model_words", path)
+    assert spec and spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("directory", CARRIED, ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("dgo barkign", "dog barking"),
+        ("Thnuder and raim", "Thunder and rain"),
+        ("footstpes on gravle", "footsteps on gravel"),
+        ("gitar", "guitar"),
+        ("a boing, a thunk, a synth, a whoosh", "a boing, a thunk, a synth, a whoosh"),
+        ("boop plink doink theremin kalimba foley sfx", "boop plink doink theremin kalimba foley sfx"),
+        ("mould on grey aluminium", "mould on grey aluminium"),
+    ],
+)
+def test_what_the_carried_models_make_of_a_query(directory: Path, typed: str, read: str) -> None:
+    assert Spelling.of(directory).corrected(typed) == read
+
+
+def test_the_script_writes_the_words_of_a_model_and_of_an_offer(script: ModuleType, tmp_path: Path) -> None:
+    data = make_toy_data(tmp_path / "data")
+    model = make_toy_model(tmp_path / "model")
+    count = script.give_words(model, data, ("development",))
+    assert count == len((model / WORDS_FILE).read_text().splitlines()) > 3
+    offered = Path(shutil.copytree(OFFERED / "soundseek-plus", tmp_path / "offered"))
+    before, removed = Offer.read(offered), (offered / WORDS_FILE).stat().st_size
+    script.give_words(offered, data, ("development",))
+    after, added = Offer.read(offered), (offered / WORDS_FILE).stat().st_size
+    assert after.size_bytes == before.size_bytes + added - removed
+    assert after.working_bytes == before.working_bytes + added - removed
+    assert after.fingerprint == before.fingerprint
+
+
+def test_the_script_refuses_what_is_no_model(script: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no model directory"):
+        script.give_words(tmp_path, tmp_path, ("development",))
