@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import pty
@@ -148,8 +150,32 @@ def test_closed_streams_harm_nothing(
 def test_csv_and_playlist_have_the_same_hits(soundseek: Run, filled: Path) -> None:
     table = soundseek("search", "tone", "--csv", "--library", filled).stdout.decode().splitlines()
     playlist = soundseek("search", "tone", "--m3u", "--library", filled).stdout.decode().splitlines()
-    paths = [line.split(",")[0] for line in table[1:]]
+    paths = [line.split(",")[2] for line in table[1:]]
     assert paths and paths == [line for line in playlist if not line.startswith("#")]
+
+
+def test_the_documented_columns_are_those_of_the_csv(soundseek: Run, filled: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "index.md").read_text()
+    (told,) = [part for part in page.split("\n\n") if part.startswith("`--csv` is for spreadsheets")]
+    run = soundseek("search", "tone", "--csv", "--why", "--library", filled)
+    assert run.stdout.decode().splitlines()[0].split(",") == re.findall(r"`(\w+)`", told)
+
+
+def test_no_cell_of_a_table_for_spreadsheets_is_a_formula(
+    soundseek: Run, sounds: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for name in ("=1+1.wav", "@SUM(A1).wav", "-2.wav", "+2.wav"):
+        shutil.copy(sounds / "tone1.wav", folder / name)
+    soundseek("index", folder, "--library", tmp_path / "library")
+    for asked in (["search", "=1+1 @SUM tone", "--why"], ["similar", sounds / "tone2.wav"]):
+        run = soundseek(*asked, "--csv", "--library", tmp_path / "library")
+        header, *rows = csv.reader(io.StringIO(run.stdout.decode()))
+        assert len(rows) == 4 and ("why" in header) == ("--why" in asked)
+        texts = [row[header.index(name)] for row in rows for name in ("path", "format")]
+        texts += [row[header.index("why")] for row in rows if "why" in header]
+        assert not any(text.startswith(tuple("=+-@\t\r")) for text in texts)
 
 
 def test_a_reader_that_leaves_early_hears_no_complaint(filled: Path) -> None:

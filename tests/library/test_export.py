@@ -6,10 +6,13 @@ import csv
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from soundseek.library.export import FIRST_KEYS, csv_text, json_lines, m3u_text
+import pytest
+
+from soundseek.library.export import CSV_COLUMNS, FIRST_KEYS, csv_text, json_lines, m3u_text, record
 from soundseek.library.search import Hit
 
 PLAIN = Hit("/s/dog, barking.wav", 5.0, 15.0, 0.25, (0.0, 0.25, 0.5), 60.0, 13.5, 44100, "WAV")
@@ -24,9 +27,28 @@ def test_json_lines_begin_with_the_five_keys_and_keep_any_path() -> None:
 
 
 def test_csv_is_read_back_by_any_csv_reader() -> None:
-    header, row = csv.reader(io.StringIO(csv_text([PLAIN])))
-    assert tuple(header) == FIRST_KEYS
-    assert row == ["/s/dog, barking.wav", "5.000", "15.000", "0.250000", "0.000000 0.250000 0.500000"]
+    header, first, second = csv.reader(io.StringIO(csv_text([PLAIN, ODD])))
+    assert set(header) == {"rank", *record(PLAIN)}
+    moments = "0.000000 0.250000 0.500000"
+    times = ["5.000", "15.000", "13.500", "60.000"]
+    assert first == ["1", "0.250000", "/s/dog, barking.wav", *times, "44100", "WAV", moments]
+    assert second[:3] == ["2", "-0.125000", ODD.path]
+
+
+def test_csv_has_a_column_of_reasons_if_there_are_any() -> None:
+    header, *rows = csv.reader(io.StringIO(csv_text([PLAIN, ODD], [["dog", "rain"], []])))
+    assert tuple(header) == CSV_COLUMNS
+    assert [row[header.index("why")] for row in rows] == ["dog rain", ""]
+    assert all(len(row) == len(header) for row in rows)
+
+
+@pytest.mark.parametrize(
+    "name", ['a "b", c.wav', "a\nb.wav", "a\rb.wav", "a\r\nb.wav", "犬;ä\t.wav", "=1+1.wav"]
+)
+def test_csv_gives_back_any_name(name: str) -> None:
+    """Read as a file is read: without translating line ends."""
+    text = io.StringIO(csv_text([replace(PLAIN, path=f"/s/{name}")]), newline="")
+    assert list(csv.reader(text))[1][2] == f"/s/{name}"
 
 
 def test_a_playlist_plays_the_segment() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from soundseek.cli.output import Format, console, hits_table, printable, write, write_json_lines
@@ -12,23 +13,31 @@ if TYPE_CHECKING:
     from soundseek.library import Hit, Library
 
 
-def show_hits(hits: Sequence[Hit], why: Sequence[Sequence[str]] | None, output: Format) -> None:
+def show_hits(
+    hits: Sequence[Hit],
+    why: Sequence[Sequence[str]] | None,
+    output: Format,
+    about: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write hits to stdout.
 
     Args:
         hits: Best first.
         why: For each hit what carried it, the words of the query for instance; None if nobody asked.
         output: The format.
+        about: What every JSON object says besides.
     """
     from soundseek.library.export import csv_text, m3u_text, record
 
     if output == "csv":
-        write(csv_text(hits))
+        write(csv_text(hits, why))
     elif output == "m3u":
         write(m3u_text(hits))
     elif output == "json":
         reasons = [{}] * len(hits) if why is None else [{"why": list(words)} for words in why]
-        write_json_lines(record(hit) | reason for hit, reason in zip(hits, reasons, strict=True))
+        write_json_lines(
+            record(hit) | reason | dict(about) for hit, reason in zip(hits, reasons, strict=True)
+        )
     elif hits:
         terminal = console()
         lines = [", ".join(words) for words in why] if why is not None else [""] * len(hits)

@@ -64,7 +64,9 @@ ModelOption = Annotated[
 JsonOption = Annotated[
     bool, typer.Option("--json", help="JSON lines; also what a pipe gets.", show_default=False)
 ]
-CsvOption = Annotated[bool, typer.Option("--csv", help="A CSV file with a header.", show_default=False)]
+CsvOption = Annotated[
+    bool, typer.Option("--csv", help="CSV for a spreadsheet: rank, and what JSON has.", show_default=False)
+]
 M3uOption = Annotated[
     bool, typer.Option("--m3u", help="A playlist; players that can start at the moment.", show_default=False)
 ]

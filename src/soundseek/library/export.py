@@ -14,6 +14,9 @@ from typing import Any
 from soundseek.library.search import Hit
 
 FIRST_KEYS = ("path", "start_s", "end_s", "score", "moments")
+CSV_COLUMNS = (
+    "rank", "score", "path", "start_s", "end_s", "moment_s", "duration_s", "sample_rate_hz", "format", "why", "moments"
+)  # fmt: skip
 
 
 def record(hit: Hit) -> dict[str, Any]:
@@ -31,15 +34,32 @@ def json_lines(hits: Iterable[Hit]) -> Iterator[str]:
         yield json.dumps(record(hit)) + "\n"
 
 
-def csv_text(hits: Sequence[Hit]) -> str:
-    """Hits as CSV with a header; the moments of a hit stand in one cell, a space between them."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(FIRST_KEYS)
-    for hit in hits:
+def csv_text(hits: Sequence[Hit], why: Sequence[Sequence[str]] | None = None) -> str:
+    """Hits as CSV with a header: the rank, then what JSON has under the same names, the long moments last.
+
+    A spreadsheet takes a cell that begins with =, +, - or @ for a formula. None here does, but for negative numbers:
+    a library's paths are absolute, and the other texts are words and names of formats.
+
+    Args:
+        hits: Best first.
+        why: For each hit the words that carried it, in one cell with a space between them, as the moments are; None
+            leaves the column out.
+    """
+    lines = [_csv_line(CSV_COLUMNS if why is not None else [name for name in CSV_COLUMNS if name != "why"])]
+    for rank, hit in enumerate(hits, 1):
+        times = [f"{seconds:.3f}" for seconds in (hit.start_s, hit.end_s, hit.moment_s, hit.duration_s)]
+        reason = [] if why is None else [" ".join(why[rank - 1])]
         moments = " ".join(f"{moment:.6f}" for moment in hit.moments)
-        writer.writerow([hit.path, f"{hit.start_s:.3f}", f"{hit.end_s:.3f}", f"{hit.score:.6f}", moments])
-    return text.getvalue()
+        kind = [str(hit.sample_rate_hz), hit.format]
+        lines.append(_csv_line([str(rank), f"{hit.score:.6f}", hit.path, *times, *kind, *reason, moments]))
+    return "".join(lines)
+
+
+def _csv_line(cells: Sequence[str]) -> str:
+    text = io.StringIO()
+    # Python's writer quotes the line ends that it writes itself; a file name may hold any.
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def m3u_text(hits: Sequence[Hit]) -> str:
