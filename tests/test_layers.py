@@ -21,7 +21,8 @@ LEARN_MAY_IMPORT = (
 LEARNING_COMMANDS = {
     f"cli/{name}.py"
     for name in (
-        "data", "recipes", "distill", "train", "tune", "average", "evaluate", "robustness", "export", "score", "reproduce", "get"
+        "data", "recipes", "distill", "train", "tune", "average", "evaluate", "robustness", "export", "score",
+        "reproduce", "get",
     )
 }  # fmt: skip
 
@@ -35,7 +36,10 @@ LEARN_ROWS = (
     (
         "data", "mixtures", "teachers", "objective", "distill", "legs", "runs", "step", "training", "evaluation",
     ),
-    ("average", "export", "quantize", "calibrate", "model_card", "planned", "reproduce", "tune", "tune_plot", "join", "words"),
+    (
+        "average", "export", "quantize", "calibrate", "model_card", "planned", "reproduce", "tune", "tune_plot",
+        "join", "words",
+    ),
 )  # fmt: skip
 
 # Each third party has one home; the learning half has its own door to those that it shares.

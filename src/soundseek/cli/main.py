@@ -34,6 +34,7 @@ LEARNING_COMMANDS = {
     "distill": "soundseek.cli.distill",
     "train": "soundseek.cli.train",
     "tune": "soundseek.cli.tune",
+    "average": "soundseek.cli.average",
     "evaluate": "soundseek.cli.evaluate",
     "robustness": "soundseek.cli.robustness",
     "export": "soundseek.cli.export",
@@ -42,7 +43,9 @@ LEARNING_COMMANDS = {
 }
 """The same for the learning half."""
 
-NEEDING_PYTORCH = frozenset({"distill", "train", "tune", "evaluate", "robustness", "export", "reproduce"})
+NEEDING_PYTORCH = frozenset(
+    {"distill", "train", "tune", "average", "evaluate", "robustness", "export", "reproduce"}
+)
 
 _LEARNING_NEEDS = ("torch", "lightning", "yaml")
 

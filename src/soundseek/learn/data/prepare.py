@@ -247,8 +247,9 @@ def _training_clips(data: Path, data_sets: Sequence[Path], splits: Sequence[str]
 
 
 def _plan(clips: Sequence[Clip], recipe: Recipe, report: Report | None) -> Corpus:
-    examples: Sequence[Example] = plan_clips(clips, recipe.data, recipe.seed)
-    mixtures: Sequence[Example] = plan_mixtures(clips, recipe.data, recipe.seed)
+    seed = recipe.seed if recipe.data.seed is None else recipe.data.seed
+    examples: Sequence[Example] = plan_clips(clips, recipe.data, seed)
+    mixtures: Sequence[Example] = plan_mixtures(clips, recipe.data, seed)
     if recipe.data.leave_out:
         names = _left_out(recipe.data.leave_out, clips)
         examples, mixtures = _without(examples, names), _without(mixtures, names)

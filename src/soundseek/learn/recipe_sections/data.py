@@ -78,6 +78,8 @@ class DataConfig(Section):
         joined_captions: Wordings of each mixture.
         mixture_share: Mixtures in an epoch, as a share of its clips with their captions.
         part_s: Longest piece of a clip in a mixture, in seconds.
+        seed: Of degraded versions and mixtures; None takes the recipe's. Runs that are to be averaged share it, so that
+            their sounds are made and heard once.
         listener_captions: See there.
         tag_captions: See there.
         imagined_sounds: See there.
@@ -95,6 +97,7 @@ class DataConfig(Section):
     joined_captions: int = Field(default=4, gt=0)
     mixture_share: float = Field(default=0.5, ge=0)
     part_s: float = Field(default=10.0, gt=0)
+    seed: int | None = None
     listener_captions: ListenerCaptions | None = None
     tag_captions: TagCaptions | None = None
     imagined_sounds: ImaginedSounds | None = None

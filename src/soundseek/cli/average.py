@@ -1,0 +1,34 @@
+"""`soundseek average`: runs that differ in their seed -> one run of the same size."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from soundseek.cli.paths import need_run
+
+
+def average(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="Finished runs of one recipe, each with another seed.", show_default=False
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder to make.")],
+) -> None:
+    """Average runs that differ in their seed alone: one model as fast and large as each, a little better than all.
+
+    Their scores are averaged, not their weights. For linear heads on frozen towers; give the runs one data.seed, and
+    their sounds are made once.
+    """
+    for run in runs:
+        need_run(run)
+
+    from soundseek.learn.average import average as average_runs
+
+    average_runs(runs, out)
+    print(f"the average of {len(runs)} runs is in {out}; evaluate or export it", file=sys.stderr)
