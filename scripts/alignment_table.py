@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from soundseek.learn.average import average
 from soundseek.learn.cost import machine
 from soundseek.learn.data.clotho import Clip, read_split
 from soundseek.learn.data.features import cache_directory, extract_texts, text_store
@@ -63,6 +64,9 @@ NAMED = "The sound of {}"
 NOTHING = "nothing changed"
 IMAGINED = "data.imagined_sounds.path=CAPTIONS"  # the file of listeners' sentences
 COMPACT = ("audio.trunk=compact", "data.tag_captions.share=0.2")
+LEVEL = (*COMPACT, IMAGINED, "training.epochs=30", "audio.trunk_options.peak_dbfs=-6.0")
+SEEDS = range(8)
+AVERAGED = f"seed={SEEDS[0]}..{SEEDS[-1]}"  # a run for each, then: soundseek average
 ROWS: dict[str, tuple[str, ...]] = {
     NOTHING: (),
     "tags as features": ("audio.trunk=efficientat+amplitudes",),
@@ -104,12 +108,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     "compact, imagined sounds, 30 epochs": (*COMPACT, IMAGINED, "training.epochs=30"),
     "compact, imagined sounds, 60 epochs": (*COMPACT, IMAGINED, "training.epochs=60"),
     "compact, 60 epochs": (*COMPACT, "training.epochs=60"),
-    "compact, imagined sounds, 30 epochs, one level": (
-        *COMPACT,
-        IMAGINED,
-        "training.epochs=30",
-        "audio.trunk_options.peak_dbfs=-6.0",
-    ),
+    "compact, imagined sounds, 30 epochs, one level": LEVEL,
+    "eight seeds of that, averaged": (*LEVEL, "data.seed=0", AVERAGED),
     "compact, its last block": ("audio.trunk=compact", "audio.trained_blocks=1"),
     "compact, its last two blocks": ("audio.trunk=compact", "audio.trained_blocks=2"),
 }
@@ -220,11 +220,11 @@ def main() -> None:
             f"data.listener_captions.path={arguments.captions}",
             f"training.epochs={arguments.epochs}",
             "training.extraction_workers=0",
-            f"seed={arguments.seed}",
         ]
-        changed = [each.replace("CAPTIONS", str(arguments.captions)) for each in settings]
-        recipe = load_recipe(RECIPE, [*common, *changed])
-        table.add(name, *tried(recipe, arguments.data, arguments.work / name.replace(" ", "-"), exam))
+        changed = [each.replace("CAPTIONS", str(arguments.captions)) for each in settings if each != AVERAGED]
+        seeds = SEEDS if AVERAGED in settings else [arguments.seed]
+        recipes = [load_recipe(RECIPE, [*common, *changed, f"seed={seed}"]) for seed in seeds]
+        table.add(name, *tried(recipes, arguments.data, arguments.work / name.replace(" ", "-"), exam))
         table.save(arguments.chosen)
         print(name, table.path, file=sys.stderr, flush=True)
     if table.tried:
@@ -236,11 +236,16 @@ def trunk_of(settings: Sequence[str]) -> str:
     return "compact" if "audio.trunk=compact" in settings else "efficientat"
 
 
-def tried(recipe: Recipe, data: Path, run: Path, exam: Exam) -> tuple[dict[str, float], float]:
-    """Scores of a recipe and the processor's seconds for it; the run is not kept."""
+def tried(recipes: Sequence[Recipe], data: Path, run: Path, exam: Exam) -> tuple[dict[str, float], float]:
+    """Scores of a recipe, or of its seeds' average, and the processor's seconds for it; no run is kept."""
     started = time.process_time()
-    train(recipe, data, run, resume=is_run(run))
-    scores = exam.scores(Heads(run))
+    runs = [run / f"seed-{recipe.seed}" for recipe in recipes]
+    for recipe, folder in zip(recipes, runs, strict=True):
+        train(recipe, data, folder, resume=is_run(folder))
+    if len(runs) > 1:
+        shutil.rmtree(run / "average", ignore_errors=True)
+        average(runs, run / "average")
+    scores = exam.scores(Heads(run / "average" if len(runs) > 1 else runs[0]))
     shutil.rmtree(run)
     return scores, round(time.process_time() - started, 1)
 
