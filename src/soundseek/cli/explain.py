@@ -20,6 +20,7 @@ from soundseek.cli.output import (
     write_json_lines,
 )
 from soundseek.cli.paths import need_model
+from soundseek.cli.spelling import AsTypedOption, say_if_corrected, spelling_record
 from soundseek.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def explain(
         list[str], typer.Argument(metavar="TEXT", help="What it was asked for.", show_default=False)
     ],
     model: ModelOption = None,
+    as_typed: AsTypedOption = False,
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:
@@ -47,17 +49,21 @@ def explain(
     soundseek explain creek.wav "a dog barks while it rains"
     """
     output = choose_format(json=json, table=table)
-    query = " ".join(words).strip()
-    if not query:
+    typed = " ".join(words).strip()
+    if not typed:
         raise UsageError('nothing to explain; say it in words: soundseek explain FILE "a dog barks"')
     from soundseek.library.listening import explain_file
     from soundseek.model.catalog import load_model
+    from soundseek.model.spelling import Spelling
 
     need_model(model)
     chosen = load_model(model)
+    query = typed if as_typed else Spelling.of(chosen.directory).corrected(typed)
+    say_if_corrected(typed, query)
     explanation = explain_file(chosen, file, query)
     if output == "json":
-        write_json_lines([_record(explanation, query, chosen.card.name)])
+        record = _record(explanation, query, chosen.card.name)
+        write_json_lines([record | spelling_record(typed, query)])
     else:
         _print(explanation, query, chosen.card.name)
 

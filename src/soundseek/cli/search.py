@@ -24,6 +24,7 @@ from soundseek.cli.options import (
     open_library,
 )
 from soundseek.cli.output import choose_format
+from soundseek.cli.spelling import AsTypedOption, say_if_corrected, spelling_record
 from soundseek.errors import UsageError
 
 
@@ -39,6 +40,7 @@ def search(
     without: NotOption = None,
     where: WhereOption = None,
     segments: SegmentsOption = False,
+    as_typed: AsTypedOption = False,
     why: WhyOption = False,
     json: JsonOption = False,
     csv: CsvOption = False,
@@ -56,14 +58,24 @@ def search(
             'nothing to look for; say it in words, soundseek search "rain on a tent", or by --like FILE'
         )
     with open_library(library, model, create=False) as opened:
+        reads = str if as_typed else opened.corrected
+        query, unwanted = reads(text), [reads(each) for each in without or ()]
+        for typed, read in zip((text, *(without or ())), (query, *unwanted), strict=True):
+            say_if_corrected(typed, read)
         hits = opened.search(
-            text or None, k=count, like=like or (), without=without or (), where=where, segments=segments
+            query or None,
+            k=count,
+            like=like or (),
+            without=unwanted,
+            where=where,
+            segments=segments,
+            as_typed=True,
         )
         say_if_nothing(hits, opened, where)
         wanted = why or output == "table"
-        reasons = opened.explain(text, hits) if wanted and text else None
+        reasons = opened.explain(query, hits, as_typed=True) if wanted and query else None
     if output == "table" and like:
         # Where no word carried a hit, the example did.
         example = [f"like {', '.join(Path(each).stem for each in like)}"]
         reasons = [words or example for words in reasons or [[] for _ in hits]]
-    show_hits(hits, reasons, output)
+    show_hits(hits, reasons, output, spelling_record(text, query))

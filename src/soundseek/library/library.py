@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from soundseek.library.store.base import (
 if TYPE_CHECKING:
     from soundseek.library.build import IndexReport, Progress
     from soundseek.library.hearing import EmbeddingModel, Hear
+    from soundseek.model.spelling import Spelling
 
 
 @dataclass(frozen=True)
@@ -178,8 +180,11 @@ class Library:
         without: Sequence[str] = (),
         where: str | None = None,
         segments: bool = False,
+        as_typed: bool = False,
     ) -> list[Hit]:
         """The sounds that fit best, best first.
+
+        Mistyped words are corrected, see `corrected`, and a warning is logged that says what was searched for.
 
         Args:
             text: What to listen for, in words.
@@ -188,6 +193,7 @@ class Library:
             without: What the sounds should not be like, in words.
             where: A condition on the files, as `duration < 5 and format = wav`.
             segments: Rank every segment, not only each file's best.
+            as_typed: Search for the words as they are.
 
         Raises:
             QueryError: There is nothing to look for, or `where` cannot be understood.
@@ -200,6 +206,9 @@ class Library:
         if k < 1:
             raise QueryError(f"k is {k}: ask for at least one hit")
         condition = parse_where(where) if where is not None else None
+        if not as_typed:
+            text = self._corrected_aloud(text) if text else text
+            without = [self._corrected_aloud(each) for each in without]
         examples = [os.path.abspath(os.path.expanduser(os.fspath(path))) for path in like]  # noqa: PTH100, PTH111
         return find(
             self.store,
@@ -216,8 +225,17 @@ class Library:
         """The sounds most like a file, which need not be in the library and is not among the hits."""
         return self.search(k=k, like=[path], where=where, segments=segments)
 
-    def explain(self, text: str, hits: Sequence[Hit]) -> list[list[str]]:
-        """The one or two words of a query that carried each hit."""
+    def corrected(self, text: str) -> str:
+        """A query with its mistyped words corrected, as a search reads it.
+
+        A word that is neither English nor among those that the model has learned (`words.txt` of its directory) becomes
+        the one of the latter that a single slip of the fingers makes it of, if there is one.
+        """
+        return self._spelling.corrected(text)
+
+    def explain(self, text: str, hits: Sequence[Hit], *, as_typed: bool = False) -> list[list[str]]:
+        """The one or two words of a query that carried each hit; `as_typed` as in the search that found them."""
+        text = text if as_typed else self.corrected(text)
         vectors = np.zeros((len(hits), self.store.identity.dim), np.float32)
         files: dict[str, tuple[FloatArray, FloatArray] | None] = {}
         for row, hit in enumerate(hits):
@@ -263,6 +281,20 @@ class Library:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @cached_property
+    def _spelling(self) -> Spelling:
+        from soundseek.model.spelling import Spelling
+
+        return Spelling.of(getattr(self.model, "directory", None))
+
+    def _corrected_aloud(self, text: str) -> str:
+        read = self.corrected(text)
+        if read != text:
+            logging.getLogger("soundseek").warning(
+                "searched for %r (typed %r); as_typed=True searches for the words as they are", read, text
+            )
+        return read
 
     def _query(self, text: str | None, examples: Sequence[str], without: Sequence[str]) -> FloatArray:
         """The unit vector of words, examples and negatives; the texts are embedded in one batch."""

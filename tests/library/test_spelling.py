@@ -1,0 +1,78 @@
+"""A library reads a mistyped query as it was meant, in a search and in its explanation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tones import write_tone
+from toy_model import make_toy_model
+
+from soundseek.errors import ModelError
+from soundseek.library import Library
+from soundseek.model.embedder import Model
+from soundseek.model.spelling import WORDS_FILE, write_words
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    folder = tmp_path_factory.mktemp("spelling")
+    write_words(make_toy_model(folder / "toy"), ["a high tone", "rain and thunder"])
+    for number in range(4):
+        write_tone(folder / f"tone{number}.wav", frequency_hz=200.0 * 2**number)
+    with Library.open(folder / "library", model=Model(folder / "toy")) as opened:
+        opened.index(folder)
+        yield opened
+
+
+def test_a_search_finds_what_was_meant_and_logs_what_it_searched_for(
+    library: Library, caplog: pytest.LogCaptureFixture
+) -> None:
+    meant = library.search("a high tone", without=["thunder"])
+    assert not caplog.records
+    with caplog.at_level(logging.WARNING, logger="soundseek"):
+        assert library.search("a hihg tone", without=["thnder"]) == meant
+    assert [record.getMessage() for record in caplog.records] == [
+        "searched for 'a high tone' (typed 'a hihg tone'); as_typed=True searches for the words as they are",
+        "searched for 'thunder' (typed 'thnder'); as_typed=True searches for the words as they are",
+    ]
+
+
+def test_as_typed_is_what_the_model_makes_of_the_letters(
+    library: Library, caplog: pytest.LogCaptureFixture
+) -> None:
+    (query,) = library.model.embed_text(["a hihg tone"])
+    for hit in library.search("a hihg tone", as_typed=True):
+        assert hit.score == pytest.approx(
+            float((library.model.hear(hit.path).vectors @ query).max()), abs=1e-3
+        )
+    assert library.search("a hihg tone", as_typed=True) != library.search("a high tone")
+    assert not caplog.records
+
+
+def test_an_explanation_names_the_words_that_were_meant(library: Library) -> None:
+    hits = library.search("hihg tnoe")
+    assert library.explain("hihg tnoe", hits) == library.explain("high tone", hits)
+    typed = library.explain("hihg tnoe", hits, as_typed=True)
+    assert {word for words in typed for word in words} <= {"hihg", "tnoe"}
+
+
+def test_the_correction_can_be_asked_for(library: Library) -> None:
+    assert library.corrected("A hihg tnoe, doink") == "A high tone, doink"
+    assert library.corrected("") == ""
+
+
+def test_an_example_alone_needs_no_words(library: Library, caplog: pytest.LogCaptureFixture) -> None:
+    (path, *_) = [hit.path for hit in library.search("tone")]
+    assert len(library.similar(path)) == 3 and not caplog.records
+
+
+def test_a_damaged_list_is_named(tmp_path: Path) -> None:
+    directory = make_toy_model(tmp_path / "toy")
+    (directory / WORDS_FILE).write_text("no list\n")
+    with Library.open("memory://", model=Model(directory)) as opened:
+        with pytest.raises(ModelError, match=r"words\.txt, line 1"):
+            opened.search("tone")
+        assert opened.search("tone", as_typed=True) == []
