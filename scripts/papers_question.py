@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from soundseek.learn.cost import machine
 from soundseek.learn.evaluation.answers import METRICS
-from soundseek.learn.evaluation.sections import without_folders
+from soundseek.learn.evaluation.circumstances import without_folders
 from soundseek.learn.evaluation.summary import NUM_RESAMPLES, FinishedRun, System, difference, systems_of
 from soundseek.learn.reproduce import Observer, finished, plan, reproduce
 

@@ -15,6 +15,7 @@ from soundseek.errors import DataError
 from soundseek.learn.cost import CostMeter, machine
 from soundseek.learn.data.clotho import Clip
 from soundseek.learn.evaluation.answers import Answers, load_answers, questions, save_answers
+from soundseek.learn.evaluation.circumstances import Asked, without_folders
 from soundseek.learn.evaluation.document import (
     Code,
     Heading,
@@ -27,7 +28,6 @@ from soundseek.learn.evaluation.document import (
 )
 from soundseek.learn.evaluation.intervals import bootstrap_interval
 from soundseek.learn.evaluation.report import write_report
-from soundseek.learn.evaluation.sections import Asked, without_folders
 from soundseek.learn.evaluation.summary import FinishedRun, difference, hardest_and_easiest, systems_of
 from soundseek.learn.evaluation.table_one import TABLE_ONE, THE_PAPERS_OWN
 from soundseek.learn.recipe import Recipe, load_recipe

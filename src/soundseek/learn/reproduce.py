@@ -21,10 +21,10 @@ from soundseek.learn.cost import CostMeter, machine
 from soundseek.learn.data.clotho import read_split
 from soundseek.learn.data.features import Report
 from soundseek.learn.evaluation.answers import Answers, answer, load_answers, questions, save_answers
+from soundseek.learn.evaluation.circumstances import Asked, without_folders
 from soundseek.learn.evaluation.ensemble import Ensemble, build_ensemble
 from soundseek.learn.evaluation.evaluate import RunEmbedder
 from soundseek.learn.evaluation.report import MARKDOWN_FILE, write_report
-from soundseek.learn.evaluation.sections import Asked, without_folders
 from soundseek.learn.evaluation.summary import Epoch, FinishedRun
 from soundseek.learn.legs import SELECTION_FOLDER
 from soundseek.learn.planned import RANKS_FILE, Planned, plan, with_teachers

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from soundseek.errors import DataError
-from soundseek.learn.evaluation import plots, sections
+from soundseek.learn.evaluation import circumstances, plots, sections
+from soundseek.learn.evaluation.circumstances import Asked
 from soundseek.learn.evaluation.document import Block, to_html, to_markdown
-from soundseek.learn.evaluation.sections import Asked
 from soundseek.learn.evaluation.summary import FinishedRun, System, systems_of
 
 MARKDOWN_FILE = "report.md"
@@ -51,9 +51,9 @@ def _blocks(systems: Sequence[System], asked: Asked) -> list[Block]:
         *sections.comparisons(systems),
         *sections.curves(),
         *sections.worst_and_best(systems),
-        *sections.costs(systems, asked),
-        *sections.recipes(systems),
-        *sections.provenance(systems, asked),
+        *circumstances.costs(systems, asked),
+        *circumstances.recipes(systems),
+        *circumstances.provenance(systems, asked),
     ]
 
 
