@@ -20,6 +20,7 @@ from soundseek.learn.evaluation.evaluate import evaluate
 from soundseek.learn.evaluation.rewordings import REWORDINGS, Rewording
 from soundseek.learn.evaluation.robustness import reworded, robustness, write_degraded
 from soundseek.model.embedder import Model
+from soundseek.model.spelling import Spelling, write_words
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,23 @@ def test_as_is_is_what_evaluate_measures_and_two_runs_agree(data: Path, model: P
     assert [row.name for row in report.rows[1:]] == [each.name for each in (*DEGRADATIONS, *REWORDINGS)]
     assert report.rows[0].mAP10 == evaluate(toy, data, "validation").text_to_audio.mAP10
     assert robustness(toy, data, "validation", seed=3) == report
+
+
+def test_a_typing_error_is_asked_as_it_is_and_as_a_search_corrects_it(data: Path, tmp_path: Path) -> None:
+    lettered = make_toy_model(tmp_path / "toy")
+    captions = [caption for clip in read_split(data, "validation") for caption in clip.captions]
+    write_words(lettered, captions)
+    typing = [each for each in REWORDINGS if each.is_misspelt]
+    assert [each.name for each in typing] == ["a typing error"]
+    report = robustness(Model(lettered), data, "validation", degradations=[], rewordings=typing)
+    plain, typed, corrected = report.rows
+    assert (typed.name, corrected.name) == ("a typing error", "a typing error, corrected")
+    asked = reworded(captions, typing[0], seed=0)
+    spelling = Spelling.of(lettered)
+    left = [spelling.corrected(a) != b for a, b in zip(asked, captions, strict=True)]
+    assert corrected.changed == pytest.approx(np.mean(left)) and corrected.changed < typed.changed / 2
+    assert corrected.difference is not None and plain.difference is None
+    assert "as a search reads them" in corrected.says
 
 
 @pytest.mark.parametrize("degradation", DEGRADATIONS, ids=lambda each: each.name)

@@ -23,11 +23,13 @@ class Rewording:
         name: What the table calls it.
         says: What is done, for the reader of the table.
         reword: The query's change.
+        is_misspelt: A search corrects it.
     """
 
     name: str
     says: str
     reword: Reword
+    is_misspelt: bool = False
 
 
 _ARTICLE = re.compile(r"\b(?:a|an|the)\s+", re.IGNORECASE)
@@ -199,7 +201,10 @@ REWORDINGS = (
     ),
     Rewording("the sound of ...", '"The sound of" in front', sound_of),
     Rewording(
-        "a typing error", "one in one word: letters swapped, lost, doubled, or a neighbour's", mistyped
+        "a typing error",
+        "one in one word: letters swapped, lost, doubled, or a neighbour's",
+        mistyped,
+        is_misspelt=True,
     ),
 )
 

@@ -24,10 +24,14 @@ from soundseek.learn.evaluation.intervals import (
 )
 from soundseek.learn.evaluation.metrics import Ranks, ranks
 from soundseek.learn.evaluation.rewordings import REWORDINGS, Rewording
+from soundseek.model.spelling import Spelling
 
 Float = npt.NDArray[np.float32]
 
 AS_IS = "as is"
+CORRECTED = (
+    "the same, read as a search reads it; changed are those that are not what they were before the error"
+)
 _CLIPS_AT_ONCE = 32  # degraded clips on disk at a time: 32 of 30 s are 170 MB
 _BOOTSTRAP_SEED = 0
 
@@ -84,6 +88,7 @@ def robustness(
     """Measure every condition, one change at a time: all sounds degraded, or all queries reworded.
 
     Degraded sounds are written to files and heard from there, so that decoding and resampling are those of a user.
+    Misspelt queries are asked twice where the model has a list of words: as they are, and corrected as a search does.
 
     Args:
         embedder: What to measure.
@@ -115,11 +120,11 @@ def robustness(
         heard, changed = _embed_degraded(embedder, clips, degradation, seed)
         found = ranks(text, heard, own)
         add(_row(degradation.name, "sound", degradation.says, changed, found, plain, own))
-    for number, rewording in enumerate(rewordings):
-        asked = reworded(captions, rewording, seed=seed, number=number)
+    spelling = Spelling.of(getattr(embedder, "directory", None))
+    for name, says, asked in _askings(captions, rewordings, spelling, seed):
         changed = float(np.mean([a != b for a, b in zip(asked, captions, strict=True)]))
         found = ranks(embedder.embed_text(asked), audio, own)
-        add(_row(rewording.name, "query", rewording.says, changed, found, plain, own))
+        add(_row(name, "query", says, changed, found, plain, own))
     return RobustnessReport(split, len(clips), len(captions), seed, tuple(rows))
 
 
@@ -129,6 +134,17 @@ def reworded(captions: Sequence[str], rewording: Rewording, *, seed: int, number
         rewording.reword(caption, np.random.default_rng([seed, number, place]))
         for place, caption in enumerate(captions)
     ]
+
+
+def _askings(
+    captions: Sequence[str], rewordings: Sequence[Rewording], spelling: Spelling, seed: int
+) -> Iterator[tuple[str, str, list[str]]]:
+    """Name, explanation and queries of each rewording; misspelt ones also as a search corrects them."""
+    for number, rewording in enumerate(rewordings):
+        asked = reworded(captions, rewording, seed=seed, number=number)
+        yield rewording.name, rewording.says, asked
+        if rewording.is_misspelt and spelling:
+            yield f"{rewording.name}, corrected", CORRECTED, [spelling.corrected(query) for query in asked]
 
 
 def write_degraded(
