@@ -45,6 +45,7 @@ COMMANDS = {
     "robustness soundseek-small --data {}": "soundseek data clotho",
     f"robustness {{}} {CLOTHO}": "soundseek-small",
     "export {} --out new": "soundseek train",
+    "average {run} {} --out new": "soundseek train",
     "export {run} --audio-precision int8 --calibrate {} --out new": "a folder of sounds",
     "score --truth {} --predictions {file}": "caption_1",
     "score --truth {file} --predictions {}": "file_name_1",
