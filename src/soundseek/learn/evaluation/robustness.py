@@ -29,9 +29,7 @@ from soundseek.model.spelling import Spelling
 Float = npt.NDArray[np.float32]
 
 AS_IS = "as is"
-CORRECTED = (
-    "the same, read as a search reads it; changed are those that are not what they were before the error"
-)
+CORRECTED = "the same queries as a search reads them; changed are those that still differ"
 _CLIPS_AT_ONCE = 32  # degraded clips on disk at a time: 32 of 30 s are 170 MB
 _BOOTSTRAP_SEED = 0
 
