@@ -105,6 +105,7 @@ def test_an_average_scores_as_its_members_do_on_the_mean_and_is_a_run_like_any_o
 
     export_run(toy / "average", toy / "model")
     model = Model(toy / "model")
+    assert "| averaged | seed 0, best_epoch " in (toy / "model" / "README.md").read_text(encoding="utf-8")
     np.testing.assert_allclose(model.embed_text(words), run.embed_text(words), atol=1e-4)
     assert model.dim == 32
 

@@ -59,9 +59,11 @@ def write_readme(directory: Path, card: ModelCard) -> None:
 def _use(card: ModelCard) -> str:
     hop_ms = round(card.audio.frame_hop * card.front_end.hop_s * 1000)
     hears = "its neighbourhood" if card.audio.scope == "local" else "its whole segment"
+    peak = card.front_end.peak_dbfs
+    level = "" if peak is None else f", every recording brought to a peak of {peak:g} dBFS first"
     return (
         f"A model of [soundseek](https://pypi.org/project/soundseek/): sounds and sentences become unit vectors of "
-        f"{card.dim} dimensions, near where they mean the same. It hears at {card.front_end.sample_rate_hz:,} Hz, "
+        f"{card.dim} dimensions, near where they mean the same. It hears at {card.front_end.sample_rate_hz:,} Hz{level}, "
         f"a frame every {hop_ms} ms; a frame depends on {hears}. Fingerprint `{card.fingerprint}`."
     )
 
@@ -108,6 +110,8 @@ def _made(card: ModelCard) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(map(_plain, value))
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(value)
