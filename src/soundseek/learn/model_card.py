@@ -63,8 +63,8 @@ def _use(card: ModelCard) -> str:
     level = "" if peak is None else f", every recording brought to a peak of {peak:g} dBFS first"
     return (
         f"A model of [soundseek](https://pypi.org/project/soundseek/): sounds and sentences become unit vectors of "
-        f"{card.dim} dimensions, near where they mean the same. It hears at {card.front_end.sample_rate_hz:,} Hz{level}, "
-        f"a frame every {hop_ms} ms; a frame depends on {hears}. Fingerprint `{card.fingerprint}`."
+        f"{card.dim} dimensions, near where they mean the same. It hears at {card.front_end.sample_rate_hz:,} Hz"
+        f"{level}, a frame every {hop_ms} ms; a frame depends on {hears}. Fingerprint `{card.fingerprint}`."
     )
 
 
