@@ -37,6 +37,31 @@ def test_index_reports_in_json_and_only_hears_what_is_new(
     assert (second["added"], second["removed"], second["unchanged"]) == (1, 1, 6)
 
 
+def test_without_a_folder_those_of_earlier_runs_are_brought_up_to_date(
+    soundseek: Run, sounds: Path, tmp_path: Path
+) -> None:
+    folder, library = tmp_path / "mine", tmp_path / "library"
+    none_yet = soundseek("index", "--library", library)
+    assert none_yet.returncode == 2 and b"make one with: soundseek index FOLDER" in none_yet.stderr
+    assert not library.exists()
+    shutil.copytree(sounds, folder)
+    soundseek("index", folder, "--library", library)
+    write_tone(folder / "new.wav", frequency_hz=99)
+    (report,) = records(soundseek("index", "--library", library).stdout)
+    assert (report["added"], report["unchanged"]) == (1, 7)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--max-duration", "0.5"), ("--max-duration", "nan"), ("--workers", "-1")]
+)
+def test_a_number_that_is_not_allowed_is_named_with_those_that_are(
+    option: str, value: str, soundseek: Run, sounds: Path, tmp_path: Path
+) -> None:
+    run = soundseek("index", sounds, option, value, "--library", tmp_path / "library")
+    told = " ".join(run.stderr.decode().replace("│", " ").split())
+    assert run.returncode == 2 and f"'{option}': {value} is not allowed: give " in told and " or more" in told
+
+
 def test_a_folder_without_sounds_is_an_error_that_says_what_is_looked_for(
     soundseek: Run, sounds: Path, tmp_path: Path
 ) -> None:

@@ -103,7 +103,7 @@ def test_a_mistyped_command_is_guessed() -> None:
         ),
         (["search", "rain", "--json", "--csv"], "--json and --csv exclude each other"),
         (["search", "rain", "--colour"], "No such option: --colour"),
-        (["index"], "Missing argument"),
+        (["explain"], "Missing argument"),
         (["similar"], "Missing argument"),
     ],
 )

@@ -15,7 +15,7 @@ def average(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN...", help="Finished runs of one recipe, each with another seed.", show_default=False
+            metavar="RUN", help="Finished runs of one recipe, each with another seed.", show_default=False
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder to make.")],

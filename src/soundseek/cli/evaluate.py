@@ -27,7 +27,7 @@ def evaluate(
     models: Annotated[
         list[str],
         typer.Argument(
-            metavar="MODEL...",
+            metavar="MODEL",
             help="A model's name or directory, or a run folder; several with --ensemble.",
             show_default=False,
         ),

@@ -16,6 +16,7 @@ from soundseek.cli.options import (
     LibraryOption,
     ModelOption,
     TableOption,
+    at_least,
     open_library,
     see,
     whole_number,
@@ -34,9 +35,13 @@ MAX_DEFAULT_WORKERS = 8
 
 def index(
     folders: Annotated[
-        list[Path],
-        typer.Argument(metavar="FOLDER...", help="Folders of sounds (or single files).", show_default=False),
-    ],
+        list[Path] | None,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Folders of sounds (or single files); default: the folders of earlier runs.",
+            show_default=False,
+        ),
+    ] = None,
     library: LibraryOption = None,
     model: ModelOption = None,
     workers: Annotated[
@@ -52,22 +57,27 @@ def index(
     ] = None,
     max_duration: Annotated[
         float,
-        typer.Option("--max-duration", min=1, metavar="SECONDS", help="Hear no more than this of a file."),
+        typer.Option(
+            "--max-duration",
+            parser=at_least(1, "seconds"),
+            metavar="SECONDS",
+            help="Hear no more than this of a file.",
+        ),
     ] = 3600.0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", show_default=False)] = False,
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:
-    """Listen to every sound below some folders and remember it; run it again when they have changed.
+    """Listen to every sound below some folders and remember it; run it again, without folders, when they have changed.
 
     Only new and changed files are heard. Stopping it loses nothing: the next run goes on from there. A file
     that cannot be heard is skipped (see: soundseek failures) and the exit code is 1.
     """
     output = choose_format(json=json, table=table)
     compute_on_one_thread()
-    with open_library(library, model, create=True) as opened, ProgressReport() as shown:
+    with open_library(library, model, create=bool(folders)) as opened, ProgressReport() as shown:
         report = opened.index(
-            *folders,
+            *(folders or ()),
             workers=default_workers() if workers is None else workers,
             max_duration_s=max_duration,
             progress=None if quiet else shown,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,30 @@ def whole_number(least: int, what: str) -> Callable[[str], int]:
             raise typer.BadParameter(
                 f"{value} is not allowed: give a whole number of {what}, {least} or more"
             )
+        return parsed
+
+    return number
+
+
+def at_least(least: float, unit: str) -> Callable[[str], float]:
+    """The same for a number that need not be whole.
+
+    Args:
+        least: The smallest number allowed.
+        unit: What it counts, in the plural.
+
+    Example:
+        >>> at_least(1, "seconds")("2.5")
+        2.5
+    """
+
+    def number(value: str) -> float:
+        try:
+            parsed = float(value)
+        except ValueError:
+            parsed = math.nan
+        if not parsed >= least:
+            raise typer.BadParameter(f"{value} is not allowed: give {unit}, {least:g} or more")
         return parsed
 
     return number
