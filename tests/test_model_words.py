@@ -46,6 +46,11 @@ def test_what_the_carried_models_make_of_a_query(directory: Path, typed: str, re
     assert Spelling.of(directory).corrected(typed) == read
 
 
+def test_a_word_that_the_text_tower_reads_whole_stays_though_no_dictionary_has_it() -> None:
+    spelling = Spelling.of(BUNDLED / DEFAULT_MODEL)
+    assert spelling.corrected("an intro, a bing") == "an intro, a bing"
+
+
 def test_the_script_writes_the_words_of_a_model_and_of_an_offer(script: ModuleType, tmp_path: Path) -> None:
     data = make_toy_data(tmp_path / "data")
     model = make_toy_model(tmp_path / "model")

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from spellchecker import SpellChecker
+from tokenizers import Tokenizer, models, normalizers
 
 from soundseek.errors import ModelError
+from soundseek.model.card import TOKENIZER_FILE
 from soundseek.model.spelling import WORDS_FILE, Spelling, caption_words, slip_between, write_words
 
 CAPTIONS = (
@@ -101,6 +103,27 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         tmp_path / WORDS_FILE
     ).read_bytes().decode() == "a\t2\nbark\t1\ncafé\t1\ndog\t1\ndogs\t1\ntwo\t1\n"
     assert Spelling.of(tmp_path).corrected("DGOS") == "DOGS"
+
+
+@pytest.mark.parametrize("mark", ["", "Ġ", "▁"])
+def test_a_word_that_the_tower_reads_whole_is_meant(mark: str, tmp_path: Path) -> None:
+    write_words(tmp_path, ["into the barn"])
+    assert Spelling.of(tmp_path).corrected("intro") == "into"  # the dictionary has none
+    vocabulary = {"[UNK]": 0, f"{mark}intro": 1}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Strip(), normalizers.Prepend(mark)][: 1 + bool(mark)]
+    )
+    tokenizer.save(str(tmp_path / TOKENIZER_FILE))
+    assert Spelling.of(tmp_path).corrected("Intro, batn") == "Intro, barn"
+
+
+def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
+    write_words(tmp_path, ["into the barn"])
+    (tmp_path / TOKENIZER_FILE).write_text("{")
+    assert Spelling.of(tmp_path).corrected("into the barn") == "into the barn"
+    with pytest.raises(ModelError, match=r"tokenizer\.json is damaged"):
+        Spelling.of(tmp_path).corrected("batn")
 
 
 @pytest.mark.parametrize("line", ["dog", "Dog\t3", "dog 3", "dog\tmany", "\t3", "two words\t3", ""])

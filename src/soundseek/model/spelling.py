@@ -2,20 +2,22 @@
 
 A text tower reads a misspelt word as scraps of others, and what it named is lost. `words.txt` of a model directory
 lists the words of the captions that the model was trained on, with how often each stood there. A word that is neither
-among them nor in an English dictionary becomes the one of them that a single slip of the fingers makes it of. Where
-there is no such word it stays as it was typed, and so do all words of a model without `words.txt`.
+among them, nor in an English dictionary, nor one token of the text tower, becomes the one of the list that a single
+slip of the fingers makes it of. Where there is no such word it stays as it was typed, and so do all words of a model
+without `words.txt`.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from soundseek.errors import ModelError
+from soundseek.model.card import TOKENIZER_FILE
 
 WORDS_FILE = "words.txt"
 
@@ -42,10 +44,14 @@ class Spelling:
 
     Args:
         counts: Words in lower case, and how often each stood in the captions; without any, nothing is corrected.
+        tower_knows: True for a word that the text tower reads whole, which is no slip whatever a dictionary says.
     """
 
-    def __init__(self, counts: Mapping[str, int]) -> None:
+    def __init__(
+        self, counts: Mapping[str, int], tower_knows: Callable[[str], bool] = lambda _: False
+    ) -> None:
         self._counts = counts
+        self._tower_knows = tower_knows
         self._by_first: dict[str, list[str]] = {}
         for word in counts:
             self._by_first.setdefault(word[:1], []).append(word)
@@ -57,8 +63,9 @@ class Spelling:
         Raises:
             ModelError: A line of the file is no word with its count.
         """
-        path = directory / WORDS_FILE if directory is not None else None
-        return cls(_read(path) if path is not None and path.is_file() else {})
+        if directory is None or not (directory / WORDS_FILE).is_file():
+            return cls({})
+        return cls(_read(directory / WORDS_FILE), _Tokens(directory / TOKENIZER_FILE))
 
     def __bool__(self) -> bool:
         """False if it corrects nothing."""
@@ -78,7 +85,7 @@ class Spelling:
         if len(word) < _SHORTEST or is_name or word in self._counts or word in _dictionary():
             return typed
         meant = self._meant(word)
-        if meant is None:
+        if meant is None or self._tower_knows(word):
             return typed
         if typed.isupper():
             return meant.upper()
@@ -90,6 +97,31 @@ class Spelling:
         slips = {known: slip_between(word, known) for known in self._by_first.get(word[0], ())}
         likely = [known for known, slip in slips.items() if slip is not None and _is_likely(word, slip)]
         return max(likely, key=lambda known: (slips[known] == "swapped", self._counts[known]), default=None)
+
+
+class _Tokens:
+    """Whether a word is one token of a tokenizer, which is loaded when it is first asked; one that is gone has none."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, word: str) -> bool:
+        if self._tokenizer is None:
+            return False
+        # A mark of the beginning of a word (Ġ, ▁) is no part of it; an unknown word is "[UNK]" and so another.
+        read = [self._tokenizer.encode(form, add_special_tokens=False).tokens for form in (word, f" {word}")]
+        return any(len(tokens) == 1 and tokens[0].strip("Ġ▁") == word for tokens in read)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from tokenizers import Tokenizer
+
+        if not self._path.is_file():
+            return None
+        try:
+            return Tokenizer.from_file(str(self._path))
+        except Exception as error:  # the library raises bare Exception for a malformed file
+            raise ModelError(f"{self._path} is damaged: {error}") from error
 
 
 def slip_between(typed: str, word: str) -> Slip | None:
