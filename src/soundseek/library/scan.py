@@ -140,8 +140,9 @@ def _check_roots(store: VectorStore, folders: Sequence[str | os.PathLike[str]]) 
                 roots[root] = 0  # a single file of an earlier run is gone, but its folder is there
                 continue
             why = broken_link(root) or error.strerror
+            others = "" if folders or len(wanted) < 2 else "; name the others to go on without it"
             raise UsageError(
-                f"{root} cannot be scanned ({why}); is its drive there? Nothing was changed"
+                f"{root} cannot be scanned ({why}); is its drive there? Nothing was changed{others}"
             ) from error
         if root in earlier and earlier[root] != roots[root] and os.path.isdir(root) and not os.listdir(root):
             raise UsageError(
