@@ -203,7 +203,7 @@ def test_a_missing_folder_is_an_error_and_forgets_nothing(shelf: Shelf) -> None:
     shelf.put("b/3.wav", "wind")
     with pytest.raises(UsageError, match=r"usb cannot be scanned.*is its drive there\? Nothing was changed$"):
         shelf.index(shelf.folder / "b", shelf.folder / "usb")
-    with pytest.raises(UsageError, match="usb cannot be scanned.*; name the others to go on without it$"):
+    with pytest.raises(UsageError, match=r"usb cannot be scanned.*; name the others to go on without it$"):
         update(shelf.store, [], ears.load, extensions=EXTENSIONS)
     assert shelf.names() == {"usb/1.wav", "b/2.wav"}
 
