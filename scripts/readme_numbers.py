@@ -56,10 +56,16 @@ def quality(report: dict[str, Any]) -> str:
     head = (
         f"How often `soundseek-small` finds a caption's recording among {report['num_clips']} of the "
         f"{report['split']} split, {report['num_captions']} captions, in percent with 95 % intervals "
-        f"([report](docs/results/soundseek-small.json); seed {made['seed']}, commit {made['git'][:7]}; "
+        f"([report](docs/results/soundseek-small.json); {seeds(made)}, commit {made['git'][:7]}; "
         "[how it was made](docs/models.md)):"
     )
     return "\n".join([head, "", "| | text to sound |", "|---|---|", *rows])
+
+
+def seeds(made: dict[str, Any]) -> str:
+    """Of one run, or of all that were averaged."""
+    averaged = [str(each["seed"]) for each in made.get("averaged", [])]
+    return f"seeds {', '.join(averaged)} averaged" if averaged else f"seed {made['seed']}"
 
 
 def percent(interval: dict[str, float]) -> str:

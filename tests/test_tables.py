@@ -56,10 +56,11 @@ class Oracle:
 
 def test_every_row_of_the_heads_is_another_recipe(alignment: ModuleType) -> None:
     common = [*alignment.COMMON, "data.listener_captions.path=captions.csv", "training.epochs=12"]
-    recipes = [load_recipe("soundseek-small", [*common, *settings]) for settings in alignment.ROWS.values()]
+    rows = [[each for each in row if each != alignment.AVERAGED] for row in alignment.ROWS.values()]
+    recipes = [load_recipe("soundseek-small", [*common, *row]) for row in rows]
     assert recipes[0] == load_recipe("soundseek-small", common)
     assert len({recipe.model_dump_json() for recipe in recipes}) == len(alignment.ROWS)
-    assert [alignment.trunk_of(settings) for settings in alignment.ROWS.values()].count("compact") == 8
+    assert [alignment.trunk_of(settings) for settings in alignment.ROWS.values()].count("compact") == 10
 
 
 def test_a_search_is_scored_by_the_places_of_the_right_sounds(alignment: ModuleType) -> None:
