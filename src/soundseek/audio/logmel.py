@@ -152,9 +152,7 @@ class LogMelStream:
     def __init__(self, log_mel: LogMel) -> None:
         self._log_mel = log_mel
         config = log_mel.config
-        self._level = (
-            None if config.peak_dbfs is None else Leveller(config.peak_dbfs, config.sample_rate_hz)
-        )
+        self._level = None if config.peak_dbfs is None else Leveller(config.peak_dbfs, config.sample_rate_hz)
         self._half = log_mel.config.n_fft // 2
         self._pending: Float = np.empty(0, np.float32)  # raw waveform, until the left margin can be reflected
         self._signal: Float | None = None  # emphasised signal from the next frame's first sample on
