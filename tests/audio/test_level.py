@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from soundseek.audio.level import AHEAD_BLOCKS, BLOCK_S, Leveller
+from soundseek.audio.level import Leveller
 from soundseek.audio.logmel import FrontEndConfig, LogMel
 
 RATE = 100  # samples a second: ten minutes are quick
@@ -16,22 +16,28 @@ Float = npt.NDArray[np.float32]
 def levelled(waveform: Float, peak_dbfs: float = -20.0, size: int = 10**9) -> Float:
     level = Leveller(peak_dbfs, RATE)
     pushed = [level.push(waveform[start : start + size]) for start in range(0, len(waveform), size)]
-    return np.concatenate([*pushed, level.flush()])
+    return np.concatenate([level.push(waveform[:0]), *pushed, *level.flush()])
 
 
 def test_a_short_waveform_has_one_gain_by_its_peak() -> None:
     waveform = np.array([0.1, -0.5, 0.25], np.float32)
     np.testing.assert_allclose(levelled(waveform), [0.02, -0.1, 0.05], rtol=1e-6)
-    np.testing.assert_allclose(levelled(waveform / 1000), levelled(waveform), rtol=1e-6)
+    np.testing.assert_allclose(levelled(waveform / 50), levelled(waveform), rtol=1e-6)
 
 
 def test_the_gain_falls_a_minute_before_the_sound_that_makes_it_fall_and_never_rises() -> None:
-    blocks = np.full(20, 0.01)
-    blocks[12] = 0.1
-    waveform = np.repeat(blocks, BLOCK_S * RATE).astype(np.float32)
-    gains = (levelled(waveform) / waveform)[:: BLOCK_S * RATE]
-    falls = 12 - AHEAD_BLOCKS
-    np.testing.assert_allclose(gains, [10.0] * falls + [1.0] * (20 - falls), rtol=1e-5)
+    waveform = np.full(200 * RATE, 0.01, np.float32)
+    waveform[125 * RATE : 126 * RATE] = 0.1
+    gains = levelled(waveform) / waveform
+    falls = 60 * RATE  # the block of the sound begins at 120 s
+    np.testing.assert_allclose(gains[:falls], 10, rtol=1e-5)
+    np.testing.assert_allclose(gains[falls:], 1, rtol=1e-5)
+
+
+def test_a_minute_has_one_gain() -> None:
+    waveform = np.full(60 * RATE, 0.01, np.float32)
+    waveform[-1] = 0.1
+    np.testing.assert_allclose(levelled(waveform) / waveform, 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("size", [1, 777, 1000, 6001])
@@ -46,8 +52,8 @@ def test_silence_and_nothing_stay_what_they_are() -> None:
     assert len(levelled(np.empty(0, np.float32))) == 0
 
 
-def test_a_gain_is_sixty_decibels_at_most() -> None:
-    assert levelled(np.array([1e-6], np.float32))[0] == pytest.approx(1e-3)
+def test_a_gain_is_forty_decibels_at_most() -> None:
+    assert levelled(np.array([1e-6], np.float32))[0] == pytest.approx(1e-4)
 
 
 def test_log_mels_are_those_of_the_loud_recording() -> None:

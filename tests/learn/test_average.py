@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from toy_learning import make_toy_data, toy_recipe
+from toy_learning import WORDS, make_toy_data, make_toy_trunk, toy_recipe
 
-from soundseek.errors import RecipeError, UsageError
+from soundseek.errors import ModelError, RecipeError, UsageError
 from soundseek.learn.average import average, averaged_heads
 from soundseek.learn.dual_encoder import DualEncoder
 from soundseek.learn.evaluation.ensemble import Ensemble
@@ -102,10 +102,14 @@ def test_an_average_scores_as_its_members_do_on_the_mean_and_is_a_run_like_any_o
     assert [each["seed"] for each in record["averaged"]] == [0, 1, 2]
     assert all(0 <= each["mAP10"] <= 1 for each in record["averaged"])
     assert "mAP10" not in record
+    assert record["data"] == read_record(toy / "seed-0")["data"] and record["clips"] == 6
+    own = {"recipe.yaml", "run.json", "model.safetensors", "trunk.safetensors"}
+    assert {path.name for path in (toy / "average").iterdir()} == own
 
     export_run(toy / "average", toy / "model")
     model = Model(toy / "model")
     assert "| averaged | seed 0, best_epoch " in (toy / "model" / "README.md").read_text(encoding="utf-8")
+    assert (toy / "model" / "words.txt").is_file()
     np.testing.assert_allclose(model.embed_text(words), run.embed_text(words), atol=1e-4)
     assert model.dim == 32
 
@@ -134,15 +138,39 @@ def test_what_cannot_be_averaged_is_refused(toy: Path, monkeypatch: pytest.Monke
     assert not (toy / "new").exists()
 
 
-def test_the_trunk_has_to_be_the_same(toy: Path) -> None:
-    record = toy / "seed-2" / "run.json"
-    before = record.read_text()
-    try:
-        record.write_text(json.dumps({**json.loads(before), "trunk_sha256": "0" * 64}))
-        with pytest.raises(UsageError, match="another trunk"):
-            average([toy / "seed-0", toy / "seed-2"], toy / "new")
-    finally:
-        record.write_text(before)
+def test_the_towers_have_to_be_the_same(toy: Path) -> None:
+    other = toy / "other-trunk"
+    shutil.copytree(toy / "seed-2", other)
+    make_toy_trunk(other / "trunk.safetensors", seed=5)
+    with pytest.raises(UsageError, match="other-trunk has another trunk"):
+        average([toy / "seed-0", other], toy / "new")
+    with pytest.raises(ModelError, match="holds no run"):
+        average([toy / "seed-0", toy / "data"], toy / "new")
+
+
+def test_runs_with_word_vectors_are_averaged_where_the_vectors_are_the_same(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOUNDSEEK_CACHE", str(toy / "cache"))
+    for name, scale in (("words", 1), ("others", 2)):
+        vectors = np.random.default_rng(0).standard_normal((len(WORDS), 6)) * scale
+        lines = (
+            f"{word} {' '.join(f'{x:.4f}' for x in row)}" for word, row in zip(WORDS, vectors, strict=True)
+        )
+        (toy / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    for seed, words in ((0, "words"), (1, "words"), (2, "others")):
+        settings = (
+            "text.tower=word2vec",
+            f"text.weights={toy / words}.txt",
+            "dim=8",
+            f"seed={seed}",
+            "training.epochs=1",
+        )
+        train(toy_recipe(toy, *settings), toy / "data", toy / f"words-{seed}")
+    out = average([toy / "words-0", toy / "words-1"], toy / "words-average")
+    assert RunEmbedder(*load_run(out)).embed_text(["a tone"]).shape == (1, 8)
+    with pytest.raises(UsageError, match="words-2 has other word vectors"):
+        average([toy / "words-0", toy / "words-2"], toy / "new")
 
 
 def test_runs_with_one_seed_of_data_make_the_same_sounds(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

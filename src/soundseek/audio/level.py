@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 Float = npt.NDArray[np.float32]
 
+# What is heard depends on these: whoever changes one gives LEVEL_REVISION the next number.
 BLOCK_S = 10
 AHEAD_BLOCKS = 6
-MAX_GAIN_DB = 60.0  # more would raise the steps of 16 bits to the level of sound
+MAX_GAIN_DB = 40.0  # with 60 the dither of a silent recording is found as "loud white noise"
+LEVEL_REVISION = 1
 
 
 class Leveller:
@@ -19,8 +22,8 @@ class Leveller:
 
     Up to a minute, which is nearly every sound effect, the whole waveform has one gain, by its peak. A longer one is
     cut into blocks of ten seconds; the gain of a block is that of the loudest sample from the start to a minute ahead,
-    so that it only ever falls, and falls long before the sound that makes it fall. Nothing depends on how the waveform
-    is cut when it is pushed.
+    so that it only ever falls, and falls long before the sound that makes it fall; where it falls, between two blocks,
+    is a step, which one or two frames hear. Nothing depends on how the waveform is cut when it is pushed.
 
     Args:
         peak_dbfs: The peak that is aimed at, in dB of full scale.
@@ -45,14 +48,13 @@ class Leveller:
                 ready.append(self._levelled(self._waiting.popleft()))
         return np.concatenate(ready)
 
-    def flush(self) -> Float:
-        """All that is left, by the peak of the whole waveform."""
+    def flush(self) -> Iterator[Float]:
+        """All that is left, by the peak of the whole waveform; in blocks, as a minute at once would take memory."""
         if len(self._rest):
             self._take(self._rest)
-        left = [np.empty(0, np.float32), *map(self._levelled, self._waiting)]
-        self._waiting.clear()
-        self._rest = self._rest[:0]
-        return np.concatenate(left)
+            self._rest = self._rest[:0]
+        while self._waiting:
+            yield self._levelled(self._waiting.popleft())
 
     def _take(self, block: Float) -> None:
         self._peak = max(self._peak, float(block.max()), -float(block.min()))

@@ -169,8 +169,8 @@ class LogMelStream:
         """The frames that only the end of the waveform completes."""
         if self._level is None:
             return self._last_frames()
-        rest = self._advance(self._emphasise(self._level.flush()))
-        return np.concatenate([rest, self._last_frames()])
+        rest = [self._advance(self._emphasise(block)) for block in self._level.flush()]
+        return np.concatenate([*rest, self._last_frames()])
 
     def _last_frames(self) -> Float:
         if self._signal is None:

@@ -31,7 +31,8 @@ def distill(
 ) -> None:
     """Teach a compact trunk on mixtures of the development split; an interrupted run continues."""
     need_file(teacher, "--teacher", "it takes the published weights of mn04_as, .pt or .safetensors")
-    need_captions(data, "development")
+    need_captions(data)
+    need_file(data / "captions_development.csv", "--data", "distilling takes the split development")
     need_folder(start, "--start", "it takes the run folder of a smaller student")
     need_folder(heads, "--heads", "it takes the run folder of heads on the frozen teacher")
     from soundseek.learn.data.clotho import read_split

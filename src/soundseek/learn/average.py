@@ -1,15 +1,15 @@
 """Runs that differ in their seed alone -> one run of the same size, whose scores are nearly the mean of theirs.
 
-The mean of the members' cosines is the cosine of their embeddings put in a row, here of length N x dim. Heads are
-linear, so the row is linear in the features, too: W x of a sound and V t of a text, each with its bias. V has no more
-columns than the text tower's features, so with V = Q R (Q has orthonormal columns) every product of the two rows is
-kept by Q^T W x and R t, which are as wide as a text's features, and what Q^T leaves of W x is in no product but in the
-sound's length alone: of that the directions with the most weight fill up the space.
+The cosine of the members' embeddings put in a row, of length N x dim, is the mean of their cosines if they are
+normalised first. They are not, so that the row stays linear in the features: a mean weighted by the members' lengths,
+which differ little. W x of a sound and V t of a text are those rows, each with its bias. V has no more columns than the
+text tower's features, so with V = Q R (Q has orthonormal columns) every product of the two rows is kept by Q^T W x and
+R t, which are as wide as a text's features, and what Q^T leaves of W x is in no product but in the sound's length
+alone: of that the directions with the most weight fill up the space.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -17,19 +17,23 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from soundseek.errors import RecipeError, UsageError
+from soundseek.errors import ModelError, RecipeError, UsageError
 from soundseek.learn.dual_encoder import DualEncoder
-from soundseek.learn.recipe import Recipe
+from soundseek.learn.encoders import weights_digest
+from soundseek.learn.recipe import Recipe, load_recipe, stage_recipes
 from soundseek.learn.recipe_values import differences
 from soundseek.learn.runs import (
-    METRICS_FILE,
-    RECORD_FILE,
-    TENSORBOARD_FOLDER,
+    RECIPE_FILE,
+    copy_start,
+    is_run,
     load_run,
+    located,
     read_record,
     save_model,
     update_record,
 )
+
+_OF_ONE_RUN = {"best_epoch", "mAP10"}
 
 
 def average(runs: Sequence[Path], out: Path) -> Path:
@@ -48,24 +52,34 @@ def average(runs: Sequence[Path], out: Path) -> Path:
         raise UsageError(f"an average needs two runs or more: {', '.join(map(str, runs)) or 'none given'}")
     if out.exists():
         raise UsageError(f"{out} exists; choose another --out")
-    members = [load_run(run) for run in runs]
-    _refuse_others([recipe for _, recipe in members], runs)
-    model, recipe = members[0]
-    weights, biases = averaged_heads([each for each, _ in members])
+    recipes = [_last_stage(run) for run in runs]
+    _refuse_others(recipes, runs)
+    model, *others = [_heads_alone(run) for run in runs]
+    weights, biases = averaged_heads([model, *others])
     with torch.no_grad():
         for name in ("audio", "text"):
             projector = _head(model, name)
             projector.weight.copy_(weights[name])
             projector.bias.copy_(biases[name])
-    left = shutil.ignore_patterns("checkpoints", TENSORBOARD_FOLDER, METRICS_FILE, RECORD_FILE)
-    shutil.copytree(runs[0], out, ignore=left)
-    model.text = None if not recipe.text.is_live else model.text
-    model.trunk = None
+    copy_start(runs[0], out)
     save_model(model, out)
-    facts = {key: value for key, value in read_record(runs[0]).items() if key not in {"best_epoch", "mAP10"}}
-    update_record(out, **facts)
-    update_record(out, averaged=[_facts(run, each) for run, (_, each) in zip(runs, members, strict=True)])
+    facts = {key: value for key, value in read_record(runs[0]).items() if key not in _OF_ONE_RUN}
+    members = [_facts(run, recipe) for run, recipe in zip(runs, recipes, strict=True)]
+    update_record(out, **facts, averaged=members)
     return out
+
+
+def _last_stage(run: Path) -> Recipe:
+    if not is_run(run):
+        raise ModelError(f"{run} holds no run. See: soundseek train")
+    return list(stage_recipes(load_recipe(run / RECIPE_FILE)).values())[-1]
+
+
+def _heads_alone(run: Path) -> DualEncoder:
+    """Towers take a hundred megabytes a run, and are the same in all."""
+    model, _ = load_run(run)
+    model.trunk = model.text = None
+    return model
 
 
 def averaged_heads(models: Sequence[DualEncoder]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -107,20 +121,15 @@ def _filled(matrix: Tensor, dim: int) -> Tensor:
 
 def _refuse_others(recipes: Sequence[Recipe], runs: Sequence[Path]) -> None:
     first = recipes[0]
-    for recipe, run in zip(recipes[1:], runs[1:], strict=True):
-        same = recipe.model_copy(
-            update={
-                "seed": first.seed,
-                "notes": first.notes,
-                "card": first.card,
-                "audio": recipe.audio.model_copy(update={"weights": first.audio.weights}),
-            }
-        )
+    weights = [_digests(run, recipe) for run, recipe in zip(runs, recipes, strict=True)]
+    for recipe, run, own in zip(recipes[1:], runs[1:], weights[1:], strict=True):
+        same = recipe.model_copy(update={key: getattr(first, key) for key in ("seed", "notes", "card")})
         if found := differences([first, same]):
             told = ", ".join(f"{key} = {a} there, {b} here" for key, (a, b) in found.items())
             raise UsageError(f"{run} is a run of another recipe than {runs[0]}: {told}")
-        if read_record(run).get("trunk_sha256") != read_record(runs[0]).get("trunk_sha256"):
-            raise UsageError(f"{run} is a run of another trunk than {runs[0]}")
+        for tower, a, b in zip(("another trunk", "other word vectors"), weights[0], own, strict=True):
+            if a != b:
+                raise UsageError(f"{run} has {tower} than {runs[0]}")
     seeds = [recipe.seed for recipe in recipes]
     if len(set(seeds)) < len(seeds):
         raise UsageError(f"the seeds are {', '.join(map(str, seeds))}: a run and itself average to itself")
@@ -131,6 +140,13 @@ def _refuse_others(recipes: Sequence[Recipe], runs: Sequence[Path]) -> None:
             f"{runs[0]}: only linear heads on frozen towers have an average; put other runs together with: "
             "soundseek evaluate RUN RUN --ensemble"
         )
+
+
+def _digests(run: Path, recipe: Recipe) -> tuple[str, str]:
+    """Of the run's copies of the towers' weights."""
+    there = located(recipe, run)
+    trunk, words = there.audio.weights, there.text.weights
+    return weights_digest(trunk) if trunk else "", weights_digest(words) if words else ""
 
 
 def _facts(run: Path, recipe: Recipe) -> dict[str, object]:

@@ -176,6 +176,16 @@ def located(recipe: Recipe, run: Path) -> Recipe:
     return _Copies(trunk, run / recipe.text.weights if recipe.text.weights else None).put_into(recipe)
 
 
+def copy_start(run: Path, out: Path) -> None:
+    """Make a run folder with the recipe and the towers' weights of another, and nothing of what it learned."""
+    recipe = located(load_recipe(run / RECIPE_FILE), run)
+    out.mkdir(parents=True)
+    for weights in (recipe.audio.weights, recipe.text.weights, run / START_FILE):
+        if weights is not None and weights.is_file():
+            shutil.copyfile(weights, out / weights.name)
+    shutil.copyfile(run / RECIPE_FILE, out / RECIPE_FILE)
+
+
 def begin_leg(leg: Leg, run: Path) -> Recipe:
     """Make the folder of one leg of a run, with the trunk that its start has trained; returns its recipe.
 

@@ -21,6 +21,7 @@ from platformdirs import user_cache_path
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from soundseek.audio.level import LEVEL_REVISION
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import DataError, DecodeError
 from soundseek.learn.data.sounds import Sound, render
@@ -194,7 +195,8 @@ def frame_store(
     """
     folder = f"{name}-{weights_digest(weights)}-{trunk.width}-r{_FRAMES_REVISION}"
     if options:
-        folder += f"-{hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]}"
+        heard = {**options, **({"level": LEVEL_REVISION} if "peak_dbfs" in options else {})}
+        folder += f"-{hashlib.sha256(json.dumps(heard, sort_keys=True).encode()).hexdigest()[:8]}"
     if trained_blocks:
         folder += f"-before-last-{trained_blocks}"
     return FeatureStore((directory or cache_directory()) / "frames" / folder, trunk.width)
