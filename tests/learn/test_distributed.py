@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import time
+import weakref
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -202,3 +204,22 @@ def test_one_process_is_left_alone() -> None:
     assert layer.bias.grad.item() == 3.0
     with pytest.raises(UsageError, match="a scalar has none"):
         gather_rows(torch.tensor(1.0))
+
+
+def test_a_group_is_left_when_nothing_holds_its_threads_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrapper:
+        """In a cycle, as DistributedDataParallel is."""
+
+        def __init__(self) -> None:
+            self.itself = self
+
+    gc.disable()
+    held = weakref.ref(Wrapper())
+    seen = []
+    monkeypatch.setattr(processes, "is_initialized", lambda: True)
+    monkeypatch.setattr(processes, "destroy_process_group", lambda: seen.append(held()))
+    try:
+        leave_group()
+    finally:
+        gc.enable()
+    assert seen == [None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
     out = tmp_path_factory.mktemp("exported") / "model"
     return out, export_run(run, out, precision="int8", name="tiny")
+
+
+def test_no_file_of_a_model_says_where_it_was_made(exported: tuple[Path, dict[str, float]]) -> None:
+    for file in exported[0].iterdir():
+        content = file.read_bytes()
+        for place in (ROOT, Path(sys.prefix)):
+            assert str(place).encode() not in content, f"{file.name} has {place}"
 
 
 def test_both_runtimes_agree_and_int8_weights_cost_little(exported: tuple[Path, dict[str, float]]) -> None:

@@ -148,6 +148,10 @@ def test_a_recipe_cannot_be_changed_by_accident() -> None:
             "audio: spec_augment .* cached; set trained_blocks",
         ),
         (["audio.trained_blocks=0", "audio.crop_s=10", "audio.gain_db=6"], "crop_s, gain_db"),
+        (
+            ["audio.trained_blocks=all", "audio.gain_db=6", "audio.trunk_options.peak_dbfs=-6.0"],
+            "peak_dbfs undoes; leave one out",
+        ),
         (["audio.trained_blocks=all", "audio.standardise=true"], "standardise needs a frozen trunk"),
         (["audio.trained_blocks=-1"], "0 or more"),
         (["audio.trained_blocks=some"], "trained_blocks"),

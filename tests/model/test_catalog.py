@@ -8,8 +8,9 @@ import platformdirs
 import pytest
 from toy_model import make_toy_model
 
+from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError
-from soundseek.model.card import ModelCard, fingerprint
+from soundseek.model.card import AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, ModelCard, fingerprint
 from soundseek.model.catalog import DEFAULT_MODEL, MODEL_VARIABLE, installed_models, load_model
 
 
@@ -49,3 +50,11 @@ def test_the_fingerprint_changes_with_the_networks_and_the_front_end(tmp_path: P
     card = ModelCard.read(first)
     assert card.fingerprint == fingerprint(first, card.front_end) != ModelCard.read(second).fingerprint
     assert fingerprint(first, card.front_end.model_copy(update={"floor": 1e-6})) != card.fingerprint
+
+
+def test_a_fingerprint_stays_what_it_was_when_a_front_end_learns_something_new(tmp_path: Path) -> None:
+    """A library asks for the model with the fingerprint that filled it, whatever version made that."""
+    for name in (AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE):
+        (tmp_path / name).write_text(name)
+    assert fingerprint(tmp_path, FrontEndConfig()) == "41400e7002f2"
+    assert fingerprint(tmp_path, FrontEndConfig(peak_dbfs=-6.0)) != "41400e7002f2"

@@ -262,6 +262,26 @@ def _to_onnx(
             external_data=False,
             verbose=False,
         )
+    _forget_where_it_was_made(path)
+
+
+def _forget_where_it_was_made(path: Path) -> None:
+    """The exporter notes beside every node which line of which file made it, on the machine that it ran on."""
+    import onnx
+
+    network = onnx.load(path)
+    graph = network.graph
+    for part in (
+        network,
+        graph,
+        *graph.node,
+        *graph.value_info,
+        *graph.input,
+        *graph.output,
+        *graph.initializer,
+    ):
+        del part.metadata_props[:]
+    onnx.save(network, path)
 
 
 def _run(path: Path, feeds: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:

@@ -95,6 +95,8 @@ class AudioConfig(Section):
                 f"{', '.join(used)} change what the trunk hears, but its outputs are cached; "
                 "set trained_blocks = all, or leave them out"
             )
+        if self.gain_db and self.trunk_options.get("peak_dbfs") is not None:
+            raise ValueError("gain_db changes levels, which trunk_options.peak_dbfs undoes; leave one out")
         if self.standardise and self.is_live:
             raise ValueError(
                 "standardise needs a frozen trunk: the frames of a trained one have no fixed mean"
