@@ -13,8 +13,9 @@ from toy_model import make_toy_model
 
 from soundseek.errors import UsageError
 from soundseek.model.catalog import BUNDLED, DEFAULT_MODEL
+from soundseek.model.embedder import Model
 from soundseek.model.offers import OFFERED, Offer
-from soundseek.model.spelling import WORDS_FILE, Spelling
+from soundseek.model.spelling import WORDS_FILE, Spelling, read_words
 
 CARRIED = (BUNDLED / DEFAULT_MODEL, OFFERED / "soundseek-plus")
 
@@ -36,18 +37,22 @@ def script() -> ModuleType:
         ("dgo barkign", "dog barking"),
         ("Thnuder and raim", "Thunder and rain"),
         ("footstpes on gravle", "footsteps on gravel"),
-        ("gitar", "guitar"),
+        ("gitar on the ocen, a whisle", "guitar on the ocean, a whistle"),
+        ("thats a dog that dont bark", "thats a dog that dont bark"),
+        ("walla, ribbit, djembes and wavs", "walla, ribbit, djembes and wavs"),
+        ("hissy boomy clangy twangy synthy", "hissy boomy clangy twangy synthy"),
         ("a boing, a thunk, a synth, a whoosh", "a boing, a thunk, a synth, a whoosh"),
         ("boop plink doink theremin kalimba foley sfx", "boop plink doink theremin kalimba foley sfx"),
         ("mould on grey aluminium", "mould on grey aluminium"),
     ],
 )
 def test_what_the_carried_models_make_of_a_query(directory: Path, typed: str, read: str) -> None:
-    assert Spelling.of(directory).corrected(typed) == read
+    counts = read_words(directory / WORDS_FILE)
+    assert Spelling(counts).corrected(typed) == read
 
 
 def test_a_word_that_the_text_tower_reads_whole_stays_though_no_dictionary_has_it() -> None:
-    spelling = Spelling.of(BUNDLED / DEFAULT_MODEL)
+    spelling = Spelling.of(Model(BUNDLED / DEFAULT_MODEL))
     assert spelling.corrected("an intro, a bing") == "an intro, a bing"
 
 

@@ -58,7 +58,22 @@ def test_what_it_should_not_sound_like_is_corrected_as_well(
     meant = soundseek(
         "search", "tone", "--not", "thunder", "--not", "rain", "--library", filled, "--model", lettered
     )
-    assert (run.stdout, meant.stderr) == (meant.stdout, b"")
+    assert meant.stderr == b""
+    about = {"not": ["thunder", "rain"], "not_typed": ["thnder", "rain"]}
+    assert [hit | about for hit in records(meant.stdout)] == records(run.stdout)
+
+
+def test_a_damaged_list_is_one_warning_and_no_failure(
+    soundseek: Run, filled: Path, lettered: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (lettered / "words.txt").write_text("m²\t3\n", encoding="utf-8")
+    wanted = ("--library", filled, "--model", lettered)
+    declined = soundseek("search", "hihg tone", *wanted, "--as-typed")
+    assert not caplog.records
+    run = soundseek("search", "hihg tone", *wanted)
+    assert (run.returncode, run.stdout, run.stderr) == (0, declined.stdout, b"")
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert "words.txt, line 1: " in told and "export or fetch the model again" in told
 
 
 def test_a_table_names_the_words_that_were_meant(soundseek: Run, filled: Path, lettered: Path) -> None:
@@ -79,10 +94,19 @@ def test_explain_explains_the_words_that_were_meant(soundseek: Run, sounds: Path
     (told,) = records(run.stdout)
     assert (told["query"], told["typed"]) == ("high tone", "hihg tone")
     assert [word["word"] for word in told["words"]] == ["high", "tone"]
-    assert run.stderr.decode().startswith('searched for "high tone" (typed "hihg tone");')
+    assert run.stderr.decode() == (
+        'read as "high tone" (typed "hihg tone"); --as-typed explains the words as they are\n'
+    )
     declined = soundseek(*wanted, "--as-typed")
     (told,) = records(declined.stdout)
     assert declined.stderr == b"" and told["query"] == "hihg tone" and "typed" not in told
+
+
+def test_explain_speaks_of_the_words_only_where_there_is_a_sound(
+    soundseek: Run, sounds: Path, lettered: Path
+) -> None:
+    run = soundseek("explain", sounds / "none.wav", "hihg tone", "--model", lettered)
+    assert run.returncode == 2 and b"none.wav" in run.stderr and b"read as" not in run.stderr
 
 
 def test_a_model_without_words_searches_for_what_was_typed(soundseek: Run, filled: Path) -> None:

@@ -264,7 +264,7 @@ def test_a_model_made_before_there_were_words_gets_them(
     assert get(offered, out).done == "here"
     shutil.rmtree(out)
     assert get(offered, out, trunk=trunk).done == "made"
-    assert Spelling.of(out).corrected("brks") == "barks"
+    assert Spelling.of(Model(out)).corrected("brks") == "barks"
 
 
 def test_what_is_no_model_of_ours_is_left_alone(offered: Path, trunk: Path, tmp_path: Path) -> None:

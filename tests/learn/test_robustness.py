@@ -98,7 +98,7 @@ def test_a_typing_error_is_asked_as_it_is_and_as_a_search_corrects_it(data: Path
     plain, typed, corrected = report.rows
     assert (typed.name, corrected.name) == ("a typing error", "a typing error, corrected")
     asked = reworded(captions, typing[0], seed=0)
-    spelling = Spelling.of(lettered)
+    spelling = Spelling.of(Model(lettered))
     left = [spelling.corrected(a) != b for a, b in zip(asked, captions, strict=True)]
     assert corrected.changed == pytest.approx(np.mean(left)) and corrected.changed < typed.changed / 2
     assert corrected.difference is not None and plain.difference is None

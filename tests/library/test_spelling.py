@@ -10,7 +10,6 @@ import pytest
 from tones import write_tone
 from toy_model import make_toy_model
 
-from soundseek.errors import ModelError
 from soundseek.library import Library
 from soundseek.model.embedder import Model
 from soundseek.model.spelling import WORDS_FILE, write_words
@@ -69,10 +68,12 @@ def test_an_example_alone_needs_no_words(library: Library, caplog: pytest.LogCap
     assert len(library.similar(path)) == 3 and not caplog.records
 
 
-def test_a_damaged_list_is_named(tmp_path: Path) -> None:
+def test_a_damaged_list_is_named_once_and_the_search_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     directory = make_toy_model(tmp_path / "toy")
     (directory / WORDS_FILE).write_text("no list\n")
     with Library.open("memory://", model=Model(directory)) as opened:
-        with pytest.raises(ModelError, match=r"words\.txt, line 1"):
-            opened.search("tone")
-        assert opened.search("tone", as_typed=True) == []
+        assert opened.search("tnoe") == opened.search("tnoe", as_typed=True) == []
+        assert opened.corrected("tnoe") == "tnoe"
+    assert ["words.txt, line 1: " in record.getMessage() for record in caplog.records] == [True]

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from spellchecker import SpellChecker
 from tokenizers import Tokenizer, models, normalizers
+from toy_model import make_toy_model
 
 from soundseek.errors import ModelError
 from soundseek.model.card import TOKENIZER_FILE
-from soundseek.model.spelling import WORDS_FILE, Spelling, caption_words, slip_between, write_words
+from soundseek.model.embedder import Model
+from soundseek.model.spelling import (
+    WORDS_FILE,
+    Spelling,
+    caption_words,
+    read_words,
+    slip_between,
+    write_words,
+)
 
 CAPTIONS = (
     "A dog is barking",
@@ -78,13 +89,59 @@ def test_of_two_words_as_near_the_more_frequent_one_was_meant() -> None:
     assert Spelling({"clack": 1, "clank": 2}).corrected("clak") == "clank"
 
 
+def test_the_likelier_slip_comes_before_the_more_frequent_word() -> None:
+    spelling = Spelling({"oven": 51, "ocean": 47, "birds": 90, "bird": 2, "whistle": 1, "while": 99})
+    assert spelling.corrected("ocen") == "ocean"  # a letter lost; c is v's neighbour
+    assert spelling.corrected("birdd") == "bird"  # doubled; d is the neighbour of s
+    assert spelling.corrected("whisle") == "whistle"
+    assert Spelling({"guitar": 1, "guider": 99}).corrected("guitzr") == "guitar"
+    # A neighbour's key before any other.
+    assert Spelling({"thundar": 1, "thundor": 9}).corrected("thundsr") == "thundar"
+
+
+@pytest.mark.parametrize(
+    ("typed", "learned"),
+    [
+        ("thats", "that"),
+        ("dont", "dong"),
+        ("walla", "wall"),
+        ("walla", "walls"),
+        ("hissy", "hiss"),
+        ("boomy", "boom"),
+        ("clangy", "clang"),
+        ("djembes", "djembe"),
+        ("ribbit", "ribbits"),
+        ("scrapey", "scraped"),
+        ("shrieky", "shrieks"),
+        ("wavs", "waves"),
+        ("wavs", "wave"),
+    ],
+)
+def test_an_ending_or_a_missing_apostrophe_is_no_slip(typed: str, learned: str) -> None:
+    assert Spelling({learned: 9}).corrected(typed) == typed
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("barkk", "bark"),  # the last letter doubled
+        ("bakr", "bark"),  # or swapped
+        ("barj", "bark"),  # or a neighbour's
+        ("barkin", "barking"),  # or lost
+        ("gulsl", "gulls"),  # with an s
+    ],
+)
+def test_a_slip_at_the_end_of_a_word_is_corrected(typed: str, meant: str) -> None:
+    assert Spelling({meant: 1}).corrected(typed) == meant
+
+
 def test_a_correction_needs_no_other() -> None:
     once = SPELLING.corrected("a dgo barkign in thnder")
     assert once == "a dog barking in thunder" == SPELLING.corrected(once)
 
 
 def test_a_model_without_words_corrects_nothing_and_loads_no_dictionary(tmp_path: Path) -> None:
-    for spelling in (Spelling.of(tmp_path), Spelling.of(None), Spelling({})):
+    for spelling in (Spelling.of(Lettered(tmp_path)), Spelling.of(Lettered(None)), Spelling({})):
         assert not spelling
         assert spelling.corrected("a dgo") == "a dgo"
     script = (
@@ -97,40 +154,112 @@ def test_a_model_without_words_corrects_nothing_and_loads_no_dictionary(tmp_path
     assert run.stdout.split() == ["False", "True"]
 
 
+@dataclass(frozen=True)
+class Lettered:
+    """A model that is nothing but its directory."""
+
+    directory: Path | None
+
+
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert write_words(tmp_path, ["A dog’s bark", "a dog, two dogs", "Café 2nd"]) == 6
     assert (
         tmp_path / WORDS_FILE
     ).read_bytes().decode() == "a\t2\nbark\t1\ncafé\t1\ndog\t1\ndogs\t1\ntwo\t1\n"
-    assert Spelling.of(tmp_path).corrected("DGOS") == "DOGS"
+    assert Spelling.of(Lettered(tmp_path)).corrected("DGOS") == "DOGS"
+
+
+ODD = ("½", "m²", "Ⅷ", "x①", "İzmir", "ǅ", "ΑΣ", "ª", "日本")
+
+
+@given(st.lists(st.text() | st.sampled_from(ODD)))
+@example(captions=list(ODD))
+def test_whatever_stands_in_captions_is_read_as_it_was_written(captions: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write_words(Path(folder), captions)
+        assert read_words(Path(folder) / WORDS_FILE) == caption_words(captions)
+
+
+@given(st.text() | st.sampled_from(ODD))
+def test_of_odd_letters_nothing_is_made(text: str) -> None:
+    spelling = Spelling({"izmir": 9, "mm": 9, "xx": 9})
+    assert spelling.corrected(text) == text
+
+
+def test_words_that_no_list_can_hold_are_left_out() -> None:
+    assert caption_words(["½ m² Ⅷ x① of İzmir", "ΑΣ, 日本"]) == {"of": 1, "ας": 1, "日本": 1}
+
+
+def test_words_that_a_list_cannot_hold_stay_as_they_were_typed() -> None:
+    assert Spelling({"izmir": 9, "izmirs": 1}).corrected("İzmir, İZMIR, izmri") == "İzmir, İZMIR, izmir"
 
 
 @pytest.mark.parametrize("mark", ["", "Ġ", "▁"])
 def test_a_word_that_the_tower_reads_whole_is_meant(mark: str, tmp_path: Path) -> None:
-    write_words(tmp_path, ["into the barn"])
-    assert Spelling.of(tmp_path).corrected("intro") == "into"  # the dictionary has none
+    write_words(make_toy_model(tmp_path), ["into the barn"])
+    # The dictionary has no intro, and the toy's tower reads letter by letter.
+    assert Spelling.of(Model(tmp_path)).corrected("intro") == "into"
     vocabulary = {"[UNK]": 0, f"{mark}intro": 1}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Strip(), normalizers.Prepend(mark)][: 1 + bool(mark)]
     )
     tokenizer.save(str(tmp_path / TOKENIZER_FILE))
-    assert Spelling.of(tmp_path).corrected("Intro, batn") == "Intro, barn"
+    model = Model(tmp_path)
+    assert model.is_one_token("intro") and not model.is_one_token("batn")
+    assert Spelling.of(model).corrected("Intro, batn") == "Intro, barn"
 
 
-def test_a_damaged_tokenizer_is_named(tmp_path: Path) -> None:
-    write_words(tmp_path, ["into the barn"])
+def test_a_damaged_tokenizer_is_named_where_it_is_needed(tmp_path: Path) -> None:
+    write_words(make_toy_model(tmp_path), ["into the barn"])
     (tmp_path / TOKENIZER_FILE).write_text("{")
-    assert Spelling.of(tmp_path).corrected("into the barn") == "into the barn"
+    spelling = Spelling.of(Model(tmp_path))
+    assert spelling.corrected("into the barn") == "into the barn"
     with pytest.raises(ModelError, match=r"tokenizer\.json is damaged"):
-        Spelling.of(tmp_path).corrected("batn")
+        spelling.corrected("batn")
 
 
-@pytest.mark.parametrize("line", ["dog", "Dog\t3", "dog 3", "dog\tmany", "\t3", "two words\t3", ""])
-def test_a_damaged_list_names_its_line(line: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        "dog",
+        "Dog\t3",
+        "dog 3",
+        "dog\tmany",
+        "\t3",
+        "two words\t3",
+        "",
+        "m²\t3",
+        "dog\t²",
+        "dog\t" + 5000 * "9",
+    ],
+)
+def test_of_a_damaged_list_a_warning_names_the_line_and_nothing_is_corrected(
+    line: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / WORDS_FILE).write_text(f"a\t9\n{line}\nbell\t1\n", encoding="utf-8")
-    with pytest.raises(ModelError, match=r"words\.txt, line 2: expected a word in lower case, a tab"):
-        Spelling.of(tmp_path)
+    spelling = Spelling.of(Lettered(tmp_path))
+    assert not spelling and spelling.corrected("blel") == "blel"
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith(f"{tmp_path / WORDS_FILE}, line 2: expected a word in lower case, a tab")
+    assert told.endswith("; export or fetch the model again; until then no mistyped word is corrected")
+    assert len(told) < 300 + len(str(tmp_path))
+
+
+def test_bytes_that_are_no_text_are_a_damaged_list(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / WORDS_FILE).write_bytes(b"a\t9\nb\xffll\t1\n")
+    assert not Spelling.of(Lettered(tmp_path))
+    assert "words.txt, line 2: " in caplog.text
+
+
+def test_a_folder_in_place_of_the_list_is_named_and_nothing_is_corrected(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / WORDS_FILE).mkdir()
+    assert not Spelling.of(Lettered(tmp_path))
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith(f"{tmp_path / WORDS_FILE} cannot be read: ")
+    assert "; export or fetch the model again; until then" in told
 
 
 CHECKER = SpellChecker(language=None, distance=1)

@@ -58,9 +58,9 @@ def explain(
 
     need_model(model)
     chosen = load_model(model)
-    query = typed if as_typed else Spelling.of(chosen.directory).corrected(typed)
-    say_if_corrected(typed, query)
+    query = typed if as_typed else Spelling.of(chosen).corrected(typed)
     explanation = explain_file(chosen, file, query)
+    say_if_corrected(typed, query, how="read as", otherwise="explains")
     if output == "json":
         record = _record(explanation, query, chosen.card.name)
         write_json_lines([record | spelling_record(typed, query)])

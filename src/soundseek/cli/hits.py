@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from soundseek.cli.output import Format, console, hits_table, printable, write, write_json_lines
 
@@ -17,7 +17,7 @@ def show_hits(
     hits: Sequence[Hit],
     why: Sequence[Sequence[str]] | None,
     output: Format,
-    about: Mapping[str, str] = MappingProxyType({}),
+    about: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write hits to stdout.
 

@@ -78,4 +78,4 @@ def search(
         # Where no word carried a hit, the example did.
         example = [f"like {', '.join(Path(each).stem for each in like)}"]
         reasons = [words or example for words in reasons or [[] for _ in hits]]
-    show_hits(hits, reasons, output, spelling_record(text, query))
+    show_hits(hits, reasons, output, spelling_record(text, query, without or (), unwanted))

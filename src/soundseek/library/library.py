@@ -286,7 +286,7 @@ class Library:
     def _spelling(self) -> Spelling:
         from soundseek.model.spelling import Spelling
 
-        return Spelling.of(getattr(self.model, "directory", None))
+        return Spelling.of(self.model)
 
     def _corrected_aloud(self, text: str) -> str:
         read = self.corrected(text)

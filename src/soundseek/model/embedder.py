@@ -126,6 +126,12 @@ class Model:
             out[rows] = self._text.run(["text_embedding"], feeds)[0]
         return unit(out)
 
+    def is_one_token(self, word: str) -> bool:
+        """True for a word in lower case that the text tower reads whole, and not as scraps of others."""
+        # A mark of the beginning of a word (Ġ, ▁) is no part of it; an unknown word is "[UNK]" and so another.
+        read = [self._tokenizer.encode(form, add_special_tokens=False).tokens for form in (word, f" {word}")]
+        return any(len(tokens) == 1 and tokens[0].strip("Ġ▁") == word for tokens in read)
+
     def embed_audio(self, paths: Sequence[str | Path]) -> Float:
         """Unit vectors `(n, dim)` of whole files: the mean over all frames of each, normalised.
 

@@ -118,7 +118,7 @@ def robustness(
         heard, changed = _embed_degraded(embedder, clips, degradation, seed)
         found = ranks(text, heard, own)
         add(_row(degradation.name, "sound", degradation.says, changed, found, plain, own))
-    spelling = Spelling.of(getattr(embedder, "directory", None))
+    spelling = Spelling.of(embedder)
     for name, says, asked in _askings(captions, rewordings, spelling, seed):
         changed = float(np.mean([a != b for a, b in zip(asked, captions, strict=True)]))
         found = ranks(embedder.embed_text(asked), audio, own)
