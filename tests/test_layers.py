@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,8 @@ ONLY_LEARNING = {
     "sklearn",
 }
 ONLY_COMMAND_LINE = {"typer", "rich"}
+# What the searching half imports and does without: an extra of the same pyproject.toml brings it.
+BROUGHT_BY_AN_EXTRA = {"av": "formats"}
 
 
 @dataclass(frozen=True)
@@ -214,6 +218,35 @@ def test_a_third_party_has_one_home(package: str) -> None:
     assert users <= HOMES[package], (
         f"{package} is imported outside its home: {sorted(users - HOMES[package])}"
     )
+
+
+def required_by(key: str) -> set[str]:
+    """Names of the distributions in one list of pyproject.toml: `dependencies`, or an extra."""
+    text = (PACKAGE.parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    listed = re.search(rf"^{key} = \[(?:\n((?:.*\n)*?)|(.*))\]$", text, re.MULTILINE)
+    assert listed, f"pyproject.toml has no list {key}"
+    lines = re.sub(r"^\s*#.*$", "", listed[1] or listed[2], flags=re.MULTILINE)
+    return {name.lower() for name in re.findall(r'"([\w-]+)', lines)}
+
+
+def test_a_plain_install_brings_whatever_the_searching_half_imports() -> None:
+    outside = [
+        each
+        for each in IMPORTS
+        if layer_of(each.file) != "learn"
+        and each.top not in {"soundseek", *sys.stdlib_module_names}
+        and not each.is_for_types
+    ]
+    assert {"numpy", "spellchecker", "av"} <= {each.top for each in outside}
+    brought, homes = required_by("dependencies"), packages_distributions()
+    assert "numpy" in brought and not {"av", "torch"} & brought
+    wrong = []
+    for each in outside:
+        extra = BROUGHT_BY_AN_EXTRA.get(each.top)
+        names = {name.lower() for name in homes.get(each.top, [each.top])}
+        if not names & (required_by(extra) if extra else brought):
+            wrong.append(f"{each}, which no plain install brings: {sorted(names)}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_only_the_command_line_talks_to_the_terminal() -> None:
