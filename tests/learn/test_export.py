@@ -18,7 +18,7 @@ from soundseek.audio.logmel import LogMel
 from soundseek.errors import ModelError
 from soundseek.learn.encoders import split_trunk
 from soundseek.learn.encoders.compact import BlocksConfig, CompactConfig, CompactTrunk
-from soundseek.learn.export import _accepted, _least_cosine, export_run
+from soundseek.learn.export import _accepted, _least_cosine, _portable, export_run
 from soundseek.learn.model_card import record_scores
 from soundseek.learn.recipe import load_recipe
 from soundseek.learn.runs import build_dual_encoder, claim_run, load_run, save_model, update_record
@@ -55,6 +55,18 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
     out = tmp_path_factory.mktemp("exported") / "model"
     return out, export_run(run, out, precision="int8", name="tiny")
+
+
+def test_facts_of_a_model_name_no_folder_of_any_system() -> None:
+    facts = {
+        "data": "/home/me/sounds",
+        "runs": ["C:\\me\\run", "D:/run2", "./x/run3"],
+        "says": "a: b/c",
+        "clips": 6,
+    }
+    assert _portable(facts) == {
+        "data": "sounds", "runs": ["run", "run2", "run3"], "says": "a: b/c", "clips": 6
+    }  # fmt: skip
 
 
 def test_no_file_of_a_model_says_where_it_was_made(exported: tuple[Path, dict[str, float]]) -> None:

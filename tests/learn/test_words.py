@@ -6,9 +6,10 @@ import logging
 from pathlib import Path
 
 import pytest
-from toy_learning import toy_recipe
+from toy_learning import make_toy_bert, make_toy_data, make_toy_trunk, toy_recipe
 
 from soundseek.learn.runs import claim_run, update_record
+from soundseek.learn.training import train
 from soundseek.learn.words import learned_captions, write_learned_words
 from soundseek.model.spelling import WORDS_FILE
 
@@ -49,6 +50,21 @@ def test_the_data_sets_of_all_stages_count_each_once(tmp_path: Path) -> None:
     values = {**recipe.model_dump(), "stages": stages}
     run = make_run(tmp_path, data, stages=type(recipe).model_validate(values).stages)
     assert learned_captions(run) == ["wind", "rain"]
+
+
+def test_a_run_finds_its_captions_from_another_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOUNDSEEK_CACHE", str(tmp_path / "cache"))
+    make_toy_data(tmp_path / "data")
+    make_toy_trunk(tmp_path / "trunk.safetensors")
+    make_toy_bert(tmp_path / "bert")
+    monkeypatch.chdir(tmp_path)
+    train(toy_recipe(tmp_path, "training.epochs=1"), Path("data"), Path("run"))
+    here = learned_captions(Path("run"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert here and learned_captions(tmp_path / "run") == here
 
 
 @pytest.mark.parametrize("gone", [None, "sounds"])

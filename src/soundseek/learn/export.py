@@ -13,7 +13,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 
 import numpy as np
@@ -315,8 +315,11 @@ def _portable(value: Any) -> Any:
         return {key: _portable(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_portable(item) for item in value]
-    is_path = isinstance(value, str) and value.startswith(("/", ".", "~"))
-    return Path(value).name if is_path else value
+    if not isinstance(value, str):
+        return value
+    if PureWindowsPath(value).is_absolute():  # D:\sounds, wherever this runs
+        return PureWindowsPath(value).name
+    return Path(value).name if value.startswith(("/", ".", "~")) else value
 
 
 def _halved(value: Tensor) -> Tensor:

@@ -124,7 +124,7 @@ class _Fit:
         elif found.statistics:
             model.standardise(*(each[:width] for each in found.statistics))
         if share.rank == 0:
-            update_record(out, data=str(self.data), **_facts(leg, found), **environment())
+            update_record(out, data=str(self.data.resolve()), **_facts(leg, found), **environment())
             if not (out / CHECKPOINT_FILE).is_file():
                 forget_metrics(out, from_epoch=0)
         return RetrievalTraining(recipe, model, objective, found, text, out, on_epoch)
