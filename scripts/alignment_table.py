@@ -233,10 +233,9 @@ def main() -> None:
 
 def overrides(settings: Sequence[str]) -> list[str]:
     """What a row sets in the recipe of today, which is not that of the first row any more."""
-    before = [] if PEAK in settings else ["audio.trunk_options=null"]
-    return [
-        each for each in settings if each != AVERAGED
-    ] + before  # last, for another trunk brings back its own
+    own = [each for each in settings if each != AVERAGED]
+    # Last, for another trunk brings back the recipe's own options.
+    return [*own, "audio.trunk_options.margin_frames=0" if PEAK in settings else "audio.trunk_options=null"]
 
 
 def trunk_of(settings: Sequence[str]) -> str:

@@ -283,3 +283,8 @@ def test_a_config_refuses_unknown_keys_and_impossible_values() -> None:
 
 def test_the_hop_in_seconds_is_that_in_samples() -> None:
     assert FrontEndConfig(sample_rate_hz=8000, hop_length=80, f_max_hz=4000).hop_s == 0.01
+
+
+@pytest.mark.parametrize("config", [FrontEndConfig(), PANNS_FRONT_END], ids=["ln", "db"])
+def test_silence_is_what_silent_frames_are(config: FrontEndConfig) -> None:
+    np.testing.assert_allclose(LogMel(config)(np.zeros(3200, np.float32)), config.silence, rtol=1e-6)

@@ -20,7 +20,10 @@ from soundseek.learn.encoders.compact_layers import InvertedResidual, LocalTags,
 GROWN = CompactConfig(temporal=TemporalConfig(blocks=1), tags=TagsConfig(num_tags=3, window_frames=5))
 
 
-@pytest.fixture(scope="module", params=[CompactConfig(), GROWN], ids=["plain", "grown"])
+MARGINS = GROWN.model_copy(update={"margin_frames": 64})
+
+
+@pytest.fixture(scope="module", params=[CompactConfig(), GROWN, MARGINS], ids=["plain", "grown", "margins"])
 def trunk(request: pytest.FixtureRequest) -> CompactTrunk:
     torch.manual_seed(0)
     trunk = CompactTrunk(request.param)
@@ -47,6 +50,24 @@ def test_padding_does_not_change_a_real_frame(trunk: CompactTrunk) -> None:
     alone, _ = trunk(log_mel[1:, :416])
     assert frame_mask.sum(dim=1).tolist() == [20, 13]
     torch.testing.assert_close(frames[1, :13], alone[0], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_margins_are_silence_that_is_heard_and_not_told_of(trunk: CompactTrunk) -> None:
+    quiet = CompactTrunk(trunk.config.model_copy(update={"margin_frames": 64})).eval()
+    bare = CompactTrunk(trunk.config.model_copy(update={"margin_frames": 0})).eval()
+    quiet.load_state_dict(trunk.state_dict())
+    bare.load_state_dict(trunk.state_dict())
+    log_mel = torch.randn(1, 333, 128, generator=torch.Generator().manual_seed(4))
+    silence = torch.full((1, 64, 128), bare.front_end.silence)
+    frames, mask = quiet(log_mel)
+    expected, _ = bare(torch.cat([silence, log_mel, silence], dim=1))
+    assert frames.shape[1] == mask.shape[1] == 11 and bool(mask.all())
+    torch.testing.assert_close(frames, expected[:, 2:-2])
+    assert (frames[0, -1] - bare(log_mel)[0][0, -1]).abs().max() > 1e-2, "the end is another one now"
+    wrong = CompactTrunk(trunk.config.model_copy(update={"margin_frames": 33}))
+    with pytest.raises(RecipeError, match="margin_frames = 33: a multiple of 32"):
+        wrong(log_mel)
 
 
 @torch.no_grad()
@@ -81,7 +102,7 @@ def test_a_divided_trunk_gives_the_frames_of_the_whole_one(trunk: CompactTrunk, 
     for frame_mask in (None, mask):
         maps, maps_mask = body(log_mel, frame_mask)
         frames, frames_mask = trunk(log_mel, frame_mask)
-        assert maps.shape == (2, 10, body.width)
+        assert maps.shape == (2, 10 + 2 * trunk.margin, body.width)
         parts, parts_mask = tail(maps, maps_mask)
         real = frames_mask[..., None]
         assert torch.equal(parts * real, frames * real) and torch.equal(parts_mask, frames_mask)
@@ -91,10 +112,11 @@ def test_a_divided_trunk_gives_the_frames_of_the_whole_one(trunk: CompactTrunk, 
 def test_padded_maps_do_not_change_a_real_frame(trunk: CompactTrunk) -> None:
     body, tail = trunk.split(3)
     maps, mask = body(torch.randn(2, 320, 128, generator=torch.Generator().manual_seed(5)))
-    mask[1, 4:] = False
+    end = 4 + 2 * trunk.margin
+    mask[1, end:] = False
     together, _ = tail(maps.masked_fill(~mask[..., None], 1e3), mask)
-    alone, _ = tail(maps[1:, :4], mask[1:, :4])
-    torch.testing.assert_close(together[1, :4], alone[0], atol=1e-5, rtol=0)
+    alone, _ = tail(maps[1:, :end], mask[1:, :end])
+    torch.testing.assert_close(together[1, :4], alone[0], atol=5e-5, rtol=0)
 
 
 def test_the_tail_keeps_its_batch_norm_and_shares_its_weights(trunk: CompactTrunk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -74,6 +75,12 @@ class FrontEndConfig(BaseModel):
     def hop_s(self) -> float:
         """Seconds from one log-mel frame to the next."""
         return self.hop_length / self.sample_rate_hz
+
+    @property
+    def silence(self) -> float:
+        """What every band of a silent log-mel frame is."""
+        level = math.log(self.floor) if self.log == "ln" else 10 * math.log10(self.floor)
+        return (level + self.offset) / self.scale
 
 
 PANNS_FRONT_END = FrontEndConfig(

@@ -60,7 +60,7 @@ class TrunkKind:
         load: A trunk with the weights of a file. The config is None where the file says what network it holds, as
             one of the trunk's `save` does; such a trunk has it as its attribute `config`.
         describes_itself: True for such a file.
-        training_options: Options that change nothing but training, so a file's network may be given others.
+        free_options: Options that no weight depends on, so a file's network may be given others.
         frozen_defaults: Defaults where a file does not say and the trunk is not trained.
         draws: True for a config with layers that the published file lacks, so that they are drawn at random.
     """
@@ -69,7 +69,7 @@ class TrunkKind:
     new: Callable[[Any], nn.Module]
     load: Callable[[Path, Any], nn.Module]
     describes_itself: Callable[[Path], bool]
-    training_options: frozenset[str] = frozenset()
+    free_options: frozenset[str] = frozenset()
     frozen_defaults: Mapping[str, Any] = field(default_factory=dict)
     draws: Callable[[Any], bool] = lambda config: False
 
@@ -78,7 +78,11 @@ def _compact() -> TrunkKind:
     from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk
 
     return TrunkKind(
-        CompactConfig, CompactTrunk, lambda path, _: CompactTrunk.load(path), describes_itself=lambda _: True
+        CompactConfig,
+        CompactTrunk,
+        lambda path, _: CompactTrunk.load(path),
+        describes_itself=lambda _: True,
+        free_options=frozenset({"margin_frames"}),
     )
 
 
@@ -154,7 +158,7 @@ def _panns(trunk: Any, config: type[BaseModel]) -> TrunkKind:
         trunk,
         trunk.load,
         describes_itself=lambda path: path.suffix == ".safetensors",
-        training_options=frozenset({"norms", "spec_augment"}),
+        free_options=frozenset({"norms", "spec_augment"}),
     )
 
 
@@ -260,7 +264,7 @@ def _loaded(
     if kind.describes_itself(weights):
         trunk: Any = kind.load(weights, None)
         wanted = trunk_config(name, kind.config, {**dict(trunk.config), **options})
-        check_same_network(str(weights), trunk.config, wanted, may_differ=kind.training_options)
+        check_same_network(str(weights), trunk.config, wanted, may_differ=kind.free_options)
         trunk.config = wanted
         return cast("nn.Module", trunk)
     config = trunk_config(name, kind.config, {**({} if trained else kind.frozen_defaults), **options})

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -91,6 +91,9 @@ class CompactConfig(BaseModel):
         width: Features of a frame.
         tags: A tagger, whose amplitudes stand behind the features; None has none.
         front_end: Of the log-mel.
+        margin_frames: Log-mel frames of silence that are heard before and after every clip, whole frames of the trunk.
+            Without them a convolution sees zeros there, which are no silence but a sound of middling level: the frames
+            at the ends answered to every question.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -108,6 +111,7 @@ class CompactConfig(BaseModel):
     width: int = 512
     tags: TagsConfig | None = None
     front_end: FrontEndConfig = FrontEndConfig()
+    margin_frames: int = Field(default=0, ge=0)
 
 
 class CompactTrunk(nn.Module):
@@ -160,11 +164,36 @@ class CompactTrunk(nn.Module):
             Frames `(batch, frames, width)`, features first and then the tags' amplitudes if there are any, and their
             mask `(batch, frames)`.
         """
-        features, frame_mask = self.features(log_mel, frame_mask)
-        return with_tags(features, frame_mask, self.tags), frame_mask
+        features, frame_mask = self._features(log_mel, frame_mask)
+        return within(with_tags(features, frame_mask, self.tags), frame_mask, self.margin)
+
+    @property
+    def margin(self) -> int:
+        """Frames that the silence on either side of a clip makes."""
+        if self.config.margin_frames % self.frame_hop:
+            raise RecipeError(
+                f"audio.trunk_options.margin_frames = {self.config.margin_frames}: a multiple of {self.frame_hop}, the "
+                "log-mel frames of one of the trunk's frames, is needed"
+            )
+        return self.config.margin_frames // self.frame_hop
+
+    def surrounded(self, log_mel: Tensor, frame_mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Log-mels `(batch, time, mel)` and their mask with the margins, `(batch, time + 2 margins, …)`."""
+        width = self.margin * self.frame_hop
+        if not width:
+            return log_mel, frame_mask
+        silence = log_mel.new_full((log_mel.shape[0], width, log_mel.shape[2]), self.front_end.silence)
+        if frame_mask is not None:  # so that a shorter clip's silence begins at its own end
+            log_mel = log_mel.masked_fill(~frame_mask.unsqueeze(2), self.front_end.silence)
+            frame_mask = torch.cat([frame_mask.new_ones(len(frame_mask), 2 * width), frame_mask], dim=1)
+        return torch.cat([silence, log_mel, silence], dim=1), frame_mask
 
     def features(self, log_mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The frames without the tags, `(batch, frames, config.width)`, and their mask."""
+        """The frames without the tags and without the margins, `(batch, frames, config.width)`, and their mask."""
+        return within(*self._features(log_mel, frame_mask), self.margin)
+
+    def _features(self, log_mel: Tensor, frame_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        log_mel, frame_mask = self.surrounded(log_mel, frame_mask)
         x, frame_mask = through(self.layers, log_mel.unsqueeze(1), frame_mask)  # x: (batch, 1, time, mel)
         return x.mean(dim=3).transpose(1, 2), frame_mask  # mean over bands: (batch, frames, width)
 
@@ -265,9 +294,14 @@ class CompactBody(nn.Module):
         self.min_frames = trunk.min_frames
         bands = count_bands(trunk.front_end.num_mels, self.layers)
         self.width = int(trunk.layers[-num_layers].inputs) * bands  # type: ignore[arg-type]
+        self.surrounded = trunk.surrounded
 
     def forward(self, log_mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Maps `(batch, frames, width)` and their mask `(batch, frames)`, as `CompactTrunk` gives frames."""
+        """Maps `(batch, frames, width)` and their mask `(batch, frames)`, as `CompactTrunk` gives frames.
+
+        The margins are among them, for the tail hears them, too.
+        """
+        log_mel, frame_mask = self.surrounded(log_mel, frame_mask)
         x, frame_mask = through(self.layers, log_mel.unsqueeze(1), frame_mask)
         return x.transpose(1, 2).flatten(2), frame_mask  # (batch, frames, channel and band)
 
@@ -284,6 +318,7 @@ class CompactTail(nn.Module):
         self.layers = trunk.layers[-num_layers:]
         self.tags = trunk.tags
         self.width = trunk.width
+        self.margin = trunk.margin
         self.bands = count_bands(trunk.front_end.num_mels, trunk.layers[:-num_layers])
         self.eval()
 
@@ -301,7 +336,16 @@ class CompactTail(nn.Module):
         x = maps.reshape(*maps.shape[:2], -1, self.bands)  # (batch, frames, channel, band)
         x = x.transpose(1, 2).contiguous()  # as the trunk's own layers pass it on
         x, frame_mask = through(self.layers, x, frame_mask)
-        return with_tags(x.mean(dim=3).transpose(1, 2), frame_mask, self.tags), frame_mask
+        return within(
+            with_tags(x.mean(dim=3).transpose(1, 2), frame_mask, self.tags), frame_mask, self.margin
+        )
+
+
+def within(frames: Tensor, frame_mask: Tensor, margin: int) -> tuple[Tensor, Tensor]:
+    """Frames `(batch, margin + frames + margin, width)` and their mask, real frames first, without the margins."""
+    if not margin:
+        return frames, frame_mask
+    return frames[:, margin:-margin], frame_mask[:, 2 * margin :]
 
 
 def _places(config: CompactConfig) -> list[tuple[int, int]]:
