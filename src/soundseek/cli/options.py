@@ -93,7 +93,7 @@ CsvOption = Annotated[
     bool, typer.Option("--csv", help="CSV for a spreadsheet: rank, and what JSON has.", show_default=False)
 ]
 M3uOption = Annotated[
-    bool, typer.Option("--m3u", help="A playlist; players that can start at the moment.", show_default=False)
+    bool, typer.Option("--m3u", help="A playlist; players that can start at the segment.", show_default=False)
 ]
 TableOption = Annotated[bool, typer.Option("--table", help="A table even in a pipe.", show_default=False)]
 CountOption = Annotated[

@@ -294,6 +294,12 @@ def check_identity(location: str, stored: ModelIdentity, asked: ModelIdentity) -
     """
     if (stored.fingerprint, stored.dim) == (asked.fingerprint, asked.dim):
         return
+    if stored.name == asked.name:
+        raise LibraryError(
+            f"{location} was filled by {stored.name} as it was before ({stored.fingerprint}; it is {asked.fingerprint} "
+            "now), and vectors of two models cannot be compared. Remove that folder and index the sounds again, or "
+            "index them into another one with --library DIR"
+        )
     raise LibraryError(
         f"{location} was filled by the model {stored.name} ({stored.fingerprint}, {stored.dim} dimensions), "
         f"not by {asked.name} ({asked.fingerprint}, {asked.dim} dimensions); vectors of two models cannot be "
