@@ -179,7 +179,7 @@ def test_a_model_that_was_replaced_or_removed_is_noticed(tmp_path: Path) -> None
     make_toy_model(directory, seed=1)
     with (
         Library.open(tmp_path / "library") as library,
-        pytest.raises(LibraryError, match="was filled by the model"),
+        pytest.raises(LibraryError, match="was filled by toy as it was before"),
     ):
         library.search("tone")
     shutil.rmtree(directory)
