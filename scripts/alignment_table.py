@@ -64,6 +64,7 @@ NOTHING = "nothing changed"
 IMAGINED = "data.imagined_sounds.path=CAPTIONS"  # the file of listeners' sentences
 COMPACT = ("audio.trunk=compact", "data.tag_captions.share=0.2")
 PEAK = "audio.trunk_options.peak_dbfs=-6.0"  # as soundseek-small has it now, which the older rows had not
+SILENCE = "audio.trunk_options.margin_frames=128"  # and this
 LEVEL = (*COMPACT, IMAGINED, "training.epochs=30", PEAK)
 SEEDS = range(8)
 AVERAGED = f"seed={SEEDS[0]}..{SEEDS[-1]}"  # a run for each, then: soundseek average
@@ -110,6 +111,8 @@ ROWS: dict[str, tuple[str, ...]] = {
     "compact, 60 epochs": (*COMPACT, "training.epochs=60"),
     "compact, imagined sounds, 30 epochs, one level": LEVEL,
     "eight seeds of that, averaged": (*LEVEL, "data.seed=0", AVERAGED),
+    "compact, imagined sounds, 30 epochs, one level, silence around": (*LEVEL, SILENCE),
+    "eight seeds of that with silence around, averaged": (*LEVEL, SILENCE, "data.seed=0", AVERAGED),
     "compact, its last block": ("audio.trunk=compact", "audio.trained_blocks=1"),
     "compact, its last two blocks, one level": ("audio.trunk=compact", "audio.trained_blocks=2", PEAK),
 }
@@ -234,6 +237,8 @@ def main() -> None:
 def overrides(settings: Sequence[str]) -> list[str]:
     """What a row sets in the recipe of today, which is not that of the first row any more."""
     own = [each for each in settings if each != AVERAGED]
+    if SILENCE in settings:
+        return own
     # Last, for another trunk brings back the recipe's own options.
     return [*own, "audio.trunk_options.margin_frames=0" if PEAK in settings else "audio.trunk_options=null"]
 

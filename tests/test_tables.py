@@ -60,9 +60,10 @@ def test_every_row_of_the_heads_is_another_recipe(alignment: ModuleType) -> None
     recipes = [load_recipe("soundseek-small", [*common, *row]) for row in rows]
     assert recipes[0] == load_recipe("soundseek-small", [*common, "audio.trunk_options=null"])
     heard = [recipe.audio.trunk_options for recipe in recipes if recipe.audio.trunk_options]
-    assert heard == [{"peak_dbfs": -6.0, "margin_frames": 0}] * 3
+    levels = [{"peak_dbfs": -6.0, "margin_frames": margin} for margin in (0, 0, 128, 128, 0)]
+    assert heard == levels
     assert len({recipe.model_dump_json() for recipe in recipes}) == len(alignment.ROWS)
-    assert [alignment.trunk_of(settings) for settings in alignment.ROWS.values()].count("compact") == 10
+    assert [alignment.trunk_of(settings) for settings in alignment.ROWS.values()].count("compact") == 12
 
 
 def test_a_search_is_scored_by_the_places_of_the_right_sounds(alignment: ModuleType) -> None:
