@@ -288,3 +288,13 @@ def test_the_hop_in_seconds_is_that_in_samples() -> None:
 @pytest.mark.parametrize("config", [FrontEndConfig(), PANNS_FRONT_END], ids=["ln", "db"])
 def test_silence_is_what_silent_frames_are(config: FrontEndConfig) -> None:
     np.testing.assert_allclose(LogMel(config)(np.zeros(3200, np.float32)), config.silence, rtol=1e-6)
+
+
+def test_a_short_log_mel_is_continued_with_silence_and_a_long_one_is_left() -> None:
+    log_mel = LogMel(FrontEndConfig())
+    heard = log_mel(np.ones(3200, np.float32))
+    longer = FrontEndConfig().continued(heard, 14)
+    assert longer.shape == (14, 128) and longer.dtype == np.float32
+    np.testing.assert_array_equal(longer[:10], heard)
+    np.testing.assert_allclose(longer[10:], log_mel(np.zeros(1280, np.float32))[:4], rtol=1e-6)
+    assert FrontEndConfig().continued(heard, 10) is heard

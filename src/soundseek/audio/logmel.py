@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import numpy as np
@@ -79,8 +78,28 @@ class FrontEndConfig(BaseModel):
     @property
     def silence(self) -> float:
         """What every band of a silent log-mel frame is."""
-        level = math.log(self.floor) if self.log == "ln" else 10 * math.log10(self.floor)
-        return (level + self.offset) / self.scale
+        power = np.zeros(1, np.float32)
+        self.compress(power)
+        return float(power[0])
+
+    def compress(self, power: Float) -> None:
+        """Power of any shape -> log-mel, in place; see `log` and `offset`."""
+        if self.log == "ln":
+            power += np.float32(self.floor)
+            np.log(power, out=power)
+        else:
+            np.maximum(power, np.float32(self.floor), out=power)
+            np.log10(power, out=power)
+            power *= np.float32(10)
+        if self.offset:
+            power += np.float32(self.offset)
+        if self.scale != 1:
+            power /= np.float32(self.scale)
+
+    def continued(self, log_mel: Float, least: int) -> Float:
+        """A log-mel `(time, mel)`, continued with silence to `least` frames if it has fewer."""
+        missing = max(0, least - len(log_mel))
+        return np.pad(log_mel, ((0, missing), (0, 0)), constant_values=self.silence) if missing else log_mel
 
 
 PANNS_FRONT_END = FrontEndConfig(
@@ -139,17 +158,7 @@ class LogMel:
             power = spectrum.real**2
             power += spectrum.imag**2
             np.matmul(power, self._mel, out=out[start : start + _BLOCK_FRAMES])
-        if config.log == "ln":
-            out += np.float32(config.floor)
-            np.log(out, out=out)
-        else:
-            np.maximum(out, np.float32(config.floor), out=out)
-            np.log10(out, out=out)
-            out *= np.float32(10)
-        if config.offset:
-            out += np.float32(config.offset)
-        if config.scale != 1:
-            out /= np.float32(config.scale)
+        config.compress(out)
         return out
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -14,6 +13,8 @@ from soundseek.cli.paths import need_folder, need_model
 
 if TYPE_CHECKING:
     from soundseek.library import Library
+
+Number = TypeVar("Number", int, float)
 
 
 def whole_number(least: int, what: str) -> Callable[[str], int]:
@@ -28,18 +29,7 @@ def whole_number(least: int, what: str) -> Callable[[str], int]:
         3
     """
 
-    def number(value: str) -> int:
-        try:
-            parsed = int(value)
-        except ValueError:
-            parsed = least - 1
-        if parsed < least:
-            raise typer.BadParameter(
-                f"{value} is not allowed: give a whole number of {what}, {least} or more"
-            )
-        return parsed
-
-    return number
+    return _parser(int, least, f"a whole number of {what}")
 
 
 def at_least(least: float, unit: str) -> Callable[[str], float]:
@@ -54,13 +44,18 @@ def at_least(least: float, unit: str) -> Callable[[str], float]:
         2.5
     """
 
-    def number(value: str) -> float:
+    return _parser(float, least, unit)
+
+
+def _parser(read: Callable[[str], Number], least: float, wanted: str) -> Callable[[str], Number]:
+    def number(value: str) -> Number:
         try:
-            parsed = float(value)
+            parsed = read(value)
+            allowed = parsed >= least  # not so for NaN
         except ValueError:
-            parsed = math.nan
-        if not parsed >= least:
-            raise typer.BadParameter(f"{value} is not allowed: give {unit}, {least:g} or more")
+            allowed = False
+        if not allowed:
+            raise typer.BadParameter(f"{value} is not allowed: give {wanted}, {least:g} or more")
         return parsed
 
     return number

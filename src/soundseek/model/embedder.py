@@ -233,10 +233,7 @@ class Model:
         return spans
 
     def _run_audio(self, log_mel: Float) -> Float:
-        missing = self.card.audio.min_frames - len(log_mel)
-        if missing > 0:
-            silence = self._log_mel(np.zeros(self.front_end.n_fft, np.float32))[0]
-            log_mel = np.concatenate([log_mel, np.repeat(silence[None], missing, axis=0)])
+        log_mel = self.front_end.continued(log_mel, self.card.audio.min_frames)
         frames: Float = self._audio.run(["frames"], {"log_mel": log_mel[None]})[0][0]
         return frames
 

@@ -122,12 +122,7 @@ def _decode(paths: Sequence[Path], sample_rate_hz: int, folder: Path, report: Re
 
 def clip_log_mel(waveform: Float, log_mel: LogMel, min_frames: int) -> Float:
     """Log-mel `(time, mel)` of a waveform `(samples,)`; one shorter than `min_frames` is continued with silence."""
-    features = log_mel(waveform)
-    missing = max(0, min_frames - len(features))
-    if not missing:
-        return features
-    silence = log_mel(np.zeros(log_mel.config.sample_rate_hz, np.float32))[:1]
-    return np.concatenate([features, np.repeat(silence, missing, axis=0)])
+    return log_mel.config.continued(log_mel(waveform), min_frames)
 
 
 class LiveFrames:

@@ -311,11 +311,8 @@ class _Embedded(Dataset[Any]):
 @torch.no_grad()
 def embed_sound(sound: Sound, trunk: Trunk, log_mel: LogMel) -> Half:
     """Frames `(time, width)` float16 of one sound, alone in its batch."""
-    features = log_mel(render(sound, trunk.front_end.sample_rate_hz))
-    missing = max(0, trunk.min_frames - len(features))
-    if missing:
-        silence = log_mel(np.zeros(trunk.front_end.sample_rate_hz, np.float32))[:1]
-        features = np.concatenate([features, np.repeat(silence, missing, axis=0)])
+    heard = log_mel(render(sound, trunk.front_end.sample_rate_hz))
+    features = log_mel.config.continued(heard, trunk.min_frames)
     frames, mask = trunk(torch.from_numpy(features).unsqueeze(0))
     return cast("Half", frames[0][mask[0]].numpy().astype(np.float16))
 
