@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +67,15 @@ def test_the_correction_can_be_asked_for(library: Library) -> None:
 def test_an_example_alone_needs_no_words(library: Library, caplog: pytest.LogCaptureFixture) -> None:
     (path, *_) = [hit.path for hit in library.search("tone")]
     assert len(library.similar(path)) == 3 and not caplog.records
+
+
+def test_no_words_need_no_model(library: Library, tmp_path: Path) -> None:
+    shutil.copytree(Path(library.info().path), tmp_path / "library")
+    with Library.open(tmp_path / "library") as opened:
+        assert opened.corrected("") == ""
+        assert opened._model is None, "a model was loaded to read nothing"
+        assert opened.corrected("a hihg tone") == "a high tone"
+        assert opened._model is not None
 
 
 def test_a_damaged_list_is_named_once_and_the_search_goes_on(

@@ -231,7 +231,7 @@ class Library:
         A word that is neither English nor among those that the model has learned (`words.txt` of its directory) becomes
         the one of the latter that a single slip of the fingers makes it of, if there is one.
         """
-        return self._spelling.corrected(text)
+        return self._spelling.corrected(text) if text.strip() else text  # a search by example needs no model
 
     def explain(self, text: str, hits: Sequence[Hit], *, as_typed: bool = False) -> list[list[str]]:
         """The one or two words of a query that carried each hit; `as_typed` as in the search that found them."""
