@@ -1,0 +1,685 @@
+"""Every request and every answer of `/api/v1`, described once: the OpenAPI page and the search page follow these.
+
+A name means the same here, on the command line and in Python: `path`, `start_s`, `end_s`, `score`, `moments`,
+`moment_s`, `duration_s`, `k`, `per`, `where`, `like`, `not`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+
+MAX_TEXT = 2_000
+MAX_EXAMPLES = 16
+MAX_K = 1_000
+MAX_OFFSET = 100_000
+MAX_WITHIN = 10_000
+MAX_EXPORTED = 10_000
+MAX_PEAKS = 20_000
+
+
+def _any_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    return value
+
+
+ITEM_ID = r"^[0-9a-f]{32}-[0-9a-f]{8}$"
+UPLOAD_ID = r"^[0-9a-f]{32}$"
+QUERY_ID = r"^[0-9a-f]{32}$"
+
+# A file name need not be UTF-8: its odd bytes are lone surrogates, `\udcXX` in JSON, as the command line writes them.
+FileName = Annotated[str, PlainValidator(_any_text), WithJsonSchema({"type": "string"})]
+ItemId = Annotated[
+    str,
+    Field(
+        pattern=ITEM_ID,
+        description="An item: the hash of its content and, behind the hyphen, of its path. It stays the same until the "
+        "file's content changes; one that has moved since is still found by it.",
+        examples=["3f2a9c5d0b6e4718a2c4e6f80123456789abcdef"[:32] + "-0a1b2c3d"],
+    ),
+]
+UploadId = Annotated[
+    str, Field(pattern=UPLOAD_ID, description="What `POST /uploads` gave.", examples=["9" * 32])
+]
+Weight = Annotated[float, Field(ge=0.0, le=4.0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0.0, le=1e7, allow_inf_nan=False)]
+Per = Literal["file", "segment"]
+
+
+class _Request(BaseModel):
+    """What a client sends: a name that is not known is an error, so that a misspelt one is not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Answer(BaseModel):
+    """What the server sends."""
+
+
+# --- Problems -----------------------------------------------------------------------------------------------------
+
+
+class Problem(_Answer):
+    """An error (RFC 9457, `application/problem+json`)."""
+
+    type: str = Field(
+        description="What kind of problem: `/problems/` and a word that does not change.",
+        examples=["/problems/query"],
+    )
+    title: str = Field(description="The same for people.", examples=["The query cannot be understood"])
+    status: int = Field(description="The HTTP status.", examples=[422])
+    detail: str = Field(
+        description="What was wrong, with the value, and what to do.",
+        examples=["nothing to look for; say it in words or give an example sound"],
+    )
+    errors: list[FieldError] | None = Field(
+        default=None, description="For a request that does not fit its description: each place that is wrong."
+    )
+
+
+class FieldError(_Answer):
+    """One place of a request that is wrong."""
+
+    where: str = Field(description="The place, as `body.like.0.start_s`.")
+    message: str = Field(description="What is wrong with it.")
+
+
+# --- Searching ----------------------------------------------------------------------------------------------------
+
+
+class _Sound(_Request):
+    """A sound that is named in exactly one way: by `id`, `path` or `upload`; all of it, or a region."""
+
+    id: ItemId | None = None
+    path: str | None = Field(
+        default=None,
+        max_length=4096,
+        description="A file of the library by its absolute path; other files are sent with `POST /uploads`.",
+    )
+    upload: UploadId | None = None
+    start_s: Seconds | None = Field(
+        default=None, description="Where the region begins; its first second if left out."
+    )
+    end_s: Seconds | None = Field(
+        default=None, description="Where the region ends; the sound's end if left out."
+    )
+
+    @model_validator(mode="after")
+    def _is_named_once(self) -> _Sound:
+        named = [name for name in self._ways() if getattr(self, name) is not None]
+        if len(named) != 1:
+            raise ValueError(f"give exactly one of {', '.join(self._ways())}; here are {len(named)}")
+        if self.start_s is not None and self.end_s is not None and self.end_s <= self.start_s:
+            raise ValueError(f"end_s ({self.end_s:g}) must lie behind start_s ({self.start_s:g})")
+        return self
+
+    def _ways(self) -> tuple[str, ...]:
+        return ("id", "path", "upload")
+
+
+class Example(_Sound):
+    """An example sound: it counts like the words, and its file is not among the hits."""
+
+    weight: Weight = Field(
+        default=1.0, description="How much it counts; the words and examples are added up."
+    )
+
+
+class Negative(_Sound):
+    """What the sounds should not be like: `text`, or a sound."""
+
+    text: str | None = Field(default=None, max_length=MAX_TEXT, description="It in words.")
+    weight: Weight = Field(
+        default=1.0, description="How much it counts among the negatives, and how strongly."
+    )
+
+    def _ways(self) -> tuple[str, ...]:
+        return ("text", "id", "path", "upload")
+
+
+class Range(_Request):
+    """From `min` to `max`, both included; either may be left out."""
+
+    min: float | None = Field(default=None, ge=0.0, le=1e12, allow_inf_nan=False)
+    max: float | None = Field(default=None, ge=0.0, le=1e12, allow_inf_nan=False)
+
+
+class Filters(_Request):
+    """Which files may answer: all that are given must hold. The same as `where`, for forms."""
+
+    duration_s: Range | None = None
+    sample_rate_hz: Range | None = None
+    format: list[str] = Field(
+        default=[],
+        max_length=32,
+        description="Any of these: `wav`, `flac`, `vorbis` ...",
+        examples=[["wav", "flac"]],
+    )
+    folder: list[str] = Field(default=[], max_length=32, description="In any of these folders or below.")
+    modified_after: str | None = Field(
+        default=None,
+        max_length=40,
+        description="From this date on: 2024, 2024-05, 2024-05-31 or 2024-05-31T18:30.",
+    )
+    modified_before: str | None = Field(default=None, max_length=40, description="Before this date began.")
+    name: str | None = Field(default=None, max_length=200, description="The file name contains this.")
+
+
+class SearchRequest(_Request):
+    """What to look for: words, example sounds, or both; less what it should not be like."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "text": "a dog barks while it rains",
+                    "not": [{"text": "music"}],
+                    "where": "duration < 30",
+                    "k": 20,
+                }
+            ]
+        },
+    )
+
+    text: str | None = Field(default=None, max_length=MAX_TEXT, description="What to listen for, in words.")
+    text_weight: Weight = Field(default=1.0, description="How much the words count beside the examples.")
+    like: list[Example] = Field(default=[], max_length=MAX_EXAMPLES, description="Example sounds.")
+    negatives: list[Negative] = Field(
+        default=[], alias="not", max_length=MAX_EXAMPLES, description="What it should not be like."
+    )
+    where: str | None = Field(
+        default=None,
+        max_length=4_000,
+        description="A condition on the files, as the command line's `--where`.",
+        examples=["duration < 5 and format = wav"],
+    )
+    filters: Filters | None = None
+    within: list[ItemId] | None = Field(
+        default=None,
+        max_length=MAX_WITHIN,
+        description="Only these items may answer: a search inside results.",
+    )
+    per: Per = Field(
+        default="file", description="`file`: the best segment of each; `segment`: every segment."
+    )
+    k: int = Field(default=20, ge=1, le=MAX_K, description="How many hits.")
+    offset: int = Field(
+        default=0, ge=0, le=MAX_OFFSET, description="How many of the best to leave out: the next page."
+    )
+    as_typed: bool = Field(default=False, description="Correct no mistyped word.")
+    why: bool = Field(default=False, description="Say which words carried each hit.")
+
+
+class FileFacts(_Answer):
+    """What the library knows of a file."""
+
+    id: ItemId
+    path: FileName = Field(description="Absolute path; bytes that are no UTF-8 are `\\udcXX`.")
+    name: FileName = Field(description="The file name.")
+    folder: FileName = Field(description="The folder that it lies in.")
+    duration_s: float = Field(description="Length of the whole file.")
+    sample_rate_hz: int = Field(description="The file's own rate.")
+    channels: int = Field(description="The file's own channels.")
+    format: str = Field(description="Container and codec.", examples=["WAV", "OGG/VORBIS"])
+    size_bytes: int = Field(description="Size of the file.")
+    modified: str = Field(description="When it was changed last, ISO 8601 in UTC.")
+    media_type: str = Field(description="Of `GET /audio/{id}`.", examples=["audio/wav"])
+    needs_preview: bool = Field(
+        description="Most browsers cannot play the file itself (AIFF, CAF, above 48 kHz, more than two channels): "
+        "play `GET /audio/{id}?preview=wav`."
+    )
+    is_favourite: bool = Field(default=False, description="It is in the collection `favourites`.")
+
+
+class Hit(FileFacts):
+    """One place where a sound was found."""
+
+    start_s: float = Field(description="Where the segment starts.")
+    end_s: float = Field(description="Where it ends.")
+    score: float = Field(description="Cosine of the query and the segment, -1 to 1.")
+    moments: list[float] = Field(
+        description="Frame scores: the part of each `frame_s` of the segment in the score; their mean is `score`."
+    )
+    moment_s: float = Field(description="The middle of the best moment, from the file's beginning.")
+    frame_s: float = Field(description="Seconds from one moment to the next.")
+    why: list[str] | None = Field(default=None, description="The words that carried the hit, if asked for.")
+
+
+class SearchedFor(_Answer):
+    """What was searched for in place of mistyped words; the names of the command line's JSON."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    query: str | None = Field(description="The words as they were read.")
+    typed: str | None = Field(description="The words as they came.")
+    negatives: list[str] = Field(
+        default=[], alias="not", description="The negatives in words as they were read."
+    )
+    negatives_typed: list[str] = Field(default=[], alias="not_typed", description="As they came.")
+
+
+class SearchAnswer(_Answer):
+    """Hits, best first."""
+
+    hits: list[Hit]
+    query: str = Field(
+        description="This query, for `GET /moments/{id}?query=`; known for a while.", pattern=QUERY_ID
+    )
+    searched_for: SearchedFor | None = Field(
+        default=None,
+        description="Where words were mistyped, what was searched for; null where nothing was corrected.",
+    )
+    warnings: list[str] = Field(
+        default=[],
+        description="What to know of the hits: words that the model does not know, a text too long.",
+    )
+    total: int = Field(
+        description="Files (or segments, by `per`) that may answer: those that fulfil the filters."
+    )
+    next_offset: int | None = Field(
+        default=None, description="`offset` of the next page; null where this is the last."
+    )
+    elapsed_ms: float = Field(description="Milliseconds that the server took.")
+
+
+class UploadAnswer(_Answer):
+    """An uploaded sound that `like` and `not` may name until it expires."""
+
+    upload: UploadId
+    name: str = Field(description="As it was sent.")
+    duration_s: float
+    sample_rate_hz: int
+    channels: int
+    format: str
+    expires_at: str = Field(description="ISO 8601 in UTC; each use puts it off.")
+
+
+# --- Items --------------------------------------------------------------------------------------------------------
+
+
+class Item(FileFacts):
+    """A file of the library."""
+
+    is_there: bool = Field(description="The file is where it was when it was indexed.")
+    is_truncated: bool = Field(description="Only its beginning was indexed.")
+    segments: int = Field(description="Segments that it is searched by.")
+    copies: list[FileName] = Field(description="Paths of other files with the same content.")
+    collections: list[str] = Field(description="Ids of the collections that it is in.")
+
+
+class ItemList(_Answer):
+    """Files of the library, ordered by path."""
+
+    items: list[Item]
+    total: int = Field(description="Files that fulfil the filters.")
+    next_offset: int | None = None
+
+
+class Peaks(_Answer):
+    """A waveform: the lowest and highest sample of each of `n` equal pieces, all channels mixed."""
+
+    id: ItemId
+    start_s: float
+    end_s: float
+    duration_s: float
+    n: int
+    min: list[float] = Field(description="-1 to 1.")
+    max: list[float] = Field(description="-1 to 1.")
+
+
+class SegmentScore(_Answer):
+    """The score of one segment."""
+
+    start_s: float
+    end_s: float
+    score: float
+
+
+class Moments(_Answer):
+    """The score of a whole file over time."""
+
+    id: ItemId
+    duration_s: float
+    frame_s: float = Field(description="Seconds that one of `scores` stands for.")
+    scores: list[float] = Field(description="From the file's beginning.")
+    moment_s: float = Field(description="The middle of the best one.")
+    segments: list[SegmentScore]
+
+
+# --- Collections --------------------------------------------------------------------------------------------------
+
+
+class CollectionName(_Request):
+    """A name for a collection."""
+
+    name: str = Field(min_length=1, max_length=200, pattern=r"\S", examples=["doors for episode 3"])
+
+
+class Collection(_Answer):
+    """A named list of sounds or regions of sounds; `favourites` is always there."""
+
+    id: str = Field(examples=["favourites", "7"])
+    name: str
+    count: int = Field(description="Entries in it.")
+    created_at: str
+    modified_at: str
+
+
+class CollectionList(_Answer):
+    """All collections, `favourites` first."""
+
+    collections: list[Collection]
+
+
+class Region(_Request):
+    """An item, or a part of it."""
+
+    id: ItemId
+    start_s: Seconds | None = None
+    end_s: Seconds | None = None
+    score: float | None = Field(
+        default=None, ge=-1.0, le=1.0, allow_inf_nan=False, description="For file names."
+    )
+
+    @model_validator(mode="after")
+    def _ends_behind_its_start(self) -> Region:
+        if self.start_s is not None and self.end_s is not None and self.end_s <= self.start_s:
+            raise ValueError(f"end_s ({self.end_s:g}) must lie behind start_s ({self.start_s:g})")
+        return self
+
+
+class AddedEntry(Region):
+    """A sound to put into a collection."""
+
+    note: str = Field(default="", max_length=MAX_TEXT)
+
+
+class AddedEntries(_Request):
+    """Sounds to put into a collection; what is in it already stays as it is."""
+
+    items: list[AddedEntry] = Field(min_length=1, max_length=MAX_EXPORTED)
+
+
+class CollectionEntry(_Answer):
+    """A sound in a collection. It is found again after a move and after a change of its content."""
+
+    entry: int = Field(description="Its number, by which it is removed.")
+    path: FileName = Field(description="Where the file is now, or was seen last.")
+    start_s: float | None = None
+    end_s: float | None = None
+    note: str = ""
+    added_at: str
+    item: Item | None = Field(description="The file; null while it is not in the library.")
+
+
+class CollectionContents(Collection):
+    """A collection with its sounds, in the order in which they came in."""
+
+    items: list[CollectionEntry]
+    next_offset: int | None = None
+
+
+# --- Indexing -----------------------------------------------------------------------------------------------------
+
+
+class JobRequest(_Request):
+    """Index some folders; none means those of earlier runs again."""
+
+    folders: list[str] = Field(
+        default=[], max_length=64, description="Absolute paths below the allowed roots (`GET /folders`)."
+    )
+    max_duration_s: float = Field(
+        default=3600.0,
+        ge=1.0,
+        le=1e6,
+        allow_inf_nan=False,
+        description="Of a longer file only the beginning is taken.",
+    )
+
+
+class JobProgress(_Answer):
+    """How far a run is; the names of `soundseek.library.Progress`."""
+
+    files_done: int
+    files_total: int
+    audio_s: float
+    elapsed_s: float
+    eta_s: float | None = Field(description="Seconds that are probably left; null at the beginning.")
+    x_realtime: float | None
+    current: FileName = Field(description="The file that was just done.")
+
+
+class JobReport(_Answer):
+    """What a run did; the names of `soundseek.library.IndexReport`."""
+
+    added: int
+    changed: int
+    moved: int
+    removed: int
+    unchanged: int
+    failed: int
+    audio_s: float
+    elapsed_s: float
+
+
+JobState = Literal["running", "stopping", "stopped", "done", "failed"]
+
+
+class Job(_Answer):
+    """A run over some folders. One runs at a time; what is committed when it stops stays."""
+
+    id: str = Field(examples=["1"])
+    state: JobState
+    folders: list[FileName]
+    started_at: str
+    ended_at: str | None = None
+    progress: JobProgress | None = None
+    report: JobReport | None = Field(default=None, description="When it has ended.")
+    error: str | None = Field(default=None, description="Why it failed, and what to do.")
+
+
+class JobList(_Answer):
+    """The runs since the server started, the latest first."""
+
+    jobs: list[Job]
+
+
+class Failure(_Answer):
+    """A file that could not be indexed."""
+
+    path: FileName
+    reason: str
+    seen_at: str
+
+
+class FailureList(_Answer):
+    """Files that could not be indexed, ordered by path."""
+
+    failures: list[Failure]
+    total: int
+    next_offset: int | None = None
+
+
+class Folder(_Answer):
+    """A folder that may be indexed."""
+
+    path: FileName
+    name: FileName
+    is_indexed: bool = Field(description="It was indexed, or a folder above it.")
+
+
+class FolderList(_Answer):
+    """The folders in a folder; without `path`, the allowed roots."""
+
+    path: FileName | None
+    parent: FileName | None = Field(description="The folder above, where that is allowed.")
+    folders: list[Folder]
+
+
+# --- The library --------------------------------------------------------------------------------------------------
+
+
+class Capabilities(_Answer):
+    """What this server can do."""
+
+    index: bool = Field(description="`POST /jobs` is allowed.")
+    show_in_folder: bool = Field(description="`POST /items/{id}/show` opens a window on the user's machine.")
+    export_folder: bool = Field(description="`POST /export` may write into a folder.")
+    labels: bool = Field(description="`GET /labels/{id}` works.")
+    duplicates: bool = Field(description="`GET /duplicates` works.")
+    map: bool = Field(description="`GET /map` works (its package is installed).")
+
+
+class LibraryAnswer(_Answer):
+    """What the library is and holds, and what filters may ask for."""
+
+    path: FileName
+    folders: list[FileName]
+    files: int
+    segments: int
+    audio_hours: float
+    bytes_on_disk: int
+    model: str
+    fingerprint: str
+    failures: int
+    cut: int
+    last_indexed: str | None
+    version: int = Field(description="Grows with every change: what was asked for earlier may have changed.")
+    formats: list[str] = Field(description="Formats that occur, the most frequent first.")
+    sample_rates_hz: list[int] = Field(description="Rates that occur.")
+    longest_s: float = Field(description="Length of the longest file.")
+    can: Capabilities
+
+
+# --- Labels, duplicates, the map ----------------------------------------------------------------------------------
+
+
+class Label(_Answer):
+    """A word that fits a sound."""
+
+    label: str
+    score: float
+
+
+class Labels(_Answer):
+    """Words that fit a sound, best first."""
+
+    id: ItemId
+    labels: list[Label]
+
+
+class DuplicateGroup(_Answer):
+    """Recordings that are the same sound."""
+
+    score: float
+    items: list[Item]
+
+
+class Duplicates(_Answer):
+    """Groups of near-identical recordings."""
+
+    groups: list[DuplicateGroup]
+    total: int
+    next_offset: int | None = None
+
+
+class MapAnswer(_Answer):
+    """The state of the two-dimensional map, in which sounds that are alike lie together."""
+
+    state: Literal["computing", "ready", "failed", "empty"]
+    version: int = Field(description="Version of the library that the points belong to.")
+    is_stale: bool = Field(description="The library has changed since; the next map is being computed.")
+    count: int = Field(description="Points: one a file.")
+    folders: list[FileName] = Field(description="What the folder number of a point stands for.")
+    progress: float = Field(description="0 to 1.")
+    error: str | None = None
+
+
+class MapItemsRequest(_Request):
+    """Points of the map."""
+
+    version: int = Field(ge=0, le=2**53)
+    points: list[Annotated[int, Field(ge=0, le=2**31)]] = Field(
+        min_length=1, max_length=MAX_EXPORTED, description="Their numbers, from 0."
+    )
+
+
+class MapItems(_Answer):
+    """The items of some points, in the order asked for; null where the file is gone."""
+
+    items: list[Item | None]
+
+
+# --- Export -------------------------------------------------------------------------------------------------------
+
+
+class Cut(_Request):
+    """Cut the regions out instead of copying whole files; names are `score_name_start_end`."""
+
+    before_s: Annotated[float, Field(ge=0.0, le=600.0, allow_inf_nan=False)] = Field(
+        default=0.0, description="Handle before the region."
+    )
+    after_s: Annotated[float, Field(ge=0.0, le=600.0, allow_inf_nan=False)] = Field(
+        default=0.0, description="Handle behind it."
+    )
+    format: Literal["own", "wav24"] = Field(
+        default="own",
+        description="`own`: the file's own format, sample for sample the same where the format is lossless; a lossy "
+        "file is cut to WAV. `wav24`: WAV of 24-bit PCM.",
+    )
+
+
+ExportFormat = Literal["csv", "json", "m3u", "zip", "folder", "audacity", "reaper", "raven"]
+
+
+class ExportRequest(_Request):
+    """Hits to write down, copy, pack or cut."""
+
+    format: ExportFormat = Field(
+        description="`csv`, `json`, `m3u`: a list. `zip`, `folder`: the files, or cuts of them. `audacity`, `reaper`, "
+        "`raven`: labels; of several files a ZIP with labels for each."
+    )
+    items: list[Region] = Field(min_length=1, max_length=MAX_EXPORTED)
+    folder: str | None = Field(
+        default=None, max_length=4096, description="For `folder`: where to; below an allowed root."
+    )
+    cut: Cut | None = Field(default=None, description="For `zip` and `folder`.")
+    labels: list[Literal["audacity", "reaper", "raven"]] = Field(
+        default=[], max_length=3, description="For `zip` and `folder`: labels to put beside the files."
+    )
+
+
+class ExportedFile(_Answer):
+    """A file that an export wrote."""
+
+    path: FileName
+    id: ItemId
+
+
+class ExportSkipped(_Answer):
+    """A sound that could not be exported."""
+
+    id: ItemId
+    reason: str
+
+
+class ExportAnswer(_Answer):
+    """What an export into a folder wrote."""
+
+    folder: FileName
+    files: list[ExportedFile]
+    skipped: list[ExportSkipped]
+
+
+# --- Health -------------------------------------------------------------------------------------------------------
+
+
+class Health(_Answer):
+    """Whether the server can answer."""
+
+    status: Literal["ok", "no library"]
+    version: str = Field(description="Of soundseek.")
+    detail: str | None = Field(default=None, description="What is wrong, and what to do.")
