@@ -24,10 +24,10 @@ from machine import commit, machine
 from torch import Tensor
 
 from soundseek.audio.logmel import PANNS_FRONT_END
-from soundseek.learn.attention import masked_mean
-from soundseek.learn.chunked import Tower, chunked_backward
-from soundseek.learn.encoders.cnn14 import CNN14Config, CNN14Trunk
 from soundseek.learn.losses import build_loss, cosine_scores
+from soundseek.learn.models.attention import masked_mean
+from soundseek.learn.models.audio.cnn14 import CNN14Config, CNN14Trunk
+from soundseek.learn.training.gradient_cache import Tower, chunked_backward
 
 SEED = 0
 RESULT = Path(__file__).parents[1] / "docs" / "results" / "chunked_memory.json"

@@ -35,12 +35,12 @@ from machine import commit, machine
 
 from soundseek.audio.decode import read_audio
 from soundseek.audio.logmel import PANNS_FRONT_END, FrontEndConfig, LogMel
-from soundseek.learn.data.batches import Corpus, plan_clips
-from soundseek.learn.data.clotho import Clip, read_split
-from soundseek.learn.data.live import LiveBatches, open_waveforms
+from soundseek.learn.data.caption_neighbours import unique
+from soundseek.learn.data.online import LiveBatches, open_waveforms
+from soundseek.learn.data.pairs import Corpus, plan_clips
 from soundseek.learn.data.waveforms import WaveformCache
-from soundseek.learn.data.wording import unique
-from soundseek.learn.recipe_sections import AudioConfig, DataConfig
+from soundseek.learn.datasets.layout import Clip, read_split
+from soundseek.learn.recipe.schema import AudioConfig, DataConfig
 
 RATE_HZ = 32_000  # CNN14's
 CROP_S = 10.0

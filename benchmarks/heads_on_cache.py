@@ -39,14 +39,14 @@ from torch.utils._pytree import tree_leaves
 
 from soundseek.audio.decode import AUDIO_EXTENSIONS
 from soundseek.audio.logmel import LogMel
-from soundseek.learn.attention import GraphAttention
-from soundseek.learn.data.batches import pad
 from soundseek.learn.data.features import FeatureStore, embed_sound
-from soundseek.learn.data.sounds import Sound
-from soundseek.learn.dual_encoder import DualEncoder
-from soundseek.learn.encoders.efficientat import EfficientATTrunk
+from soundseek.learn.data.mixing import Sound
+from soundseek.learn.data.pairs import pad
 from soundseek.learn.evaluation.metrics import retrieval_metrics
 from soundseek.learn.losses import build_loss
+from soundseek.learn.models.attention import GraphAttention
+from soundseek.learn.models.audio.efficientat import EfficientATTrunk
+from soundseek.learn.models.dual_encoder import DualEncoder
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "docs" / "results" / "heads.json"

@@ -32,10 +32,10 @@ from machine import commit
 from threadpoolctl import threadpool_limits
 
 from soundseek.audio.logmel import PANNS_FRONT_END, LogMel
-from soundseek.learn.calibrate import calibration_log_mels, quantize_convolutions
-from soundseek.learn.dual_encoder import DualEncoder
-from soundseek.learn.encoders.cnn14 import CNN14Config, CNN14Trunk
-from soundseek.learn.export import export_audio
+from soundseek.learn.export.export import export_audio
+from soundseek.learn.export.quantize import calibration_log_mels, quantize_convolutions
+from soundseek.learn.models.audio.cnn14 import CNN14Config, CNN14Trunk
+from soundseek.learn.models.dual_encoder import DualEncoder
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import panns_reference

@@ -31,8 +31,8 @@ from synthetic_library import filled_store
 
 from soundseek.audio.decode import read_audio
 from soundseek.audio.logmel import LogMel
-from soundseek.model.catalog import load_model
-from soundseek.model.embedder import Model
+from soundseek.model.model import Model
+from soundseek.model.registry import load_model
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 RATE = 44_100
@@ -167,7 +167,7 @@ def pytorch_ms(model: Model, waveform: np.ndarray, features: np.ndarray) -> dict
 
     from soundseek.audio.logmel import mel_matrix
     from soundseek.learn.distill import DistillConfig
-    from soundseek.learn.encoders.compact import CompactTrunk
+    from soundseek.learn.models.audio.compact import CompactTrunk
 
     torch.set_num_threads(1)
     config = model.front_end

@@ -26,20 +26,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from soundseek.learn.average import average
-from soundseek.learn.cost import machine
-from soundseek.learn.data.clotho import Clip, read_split
+from soundseek.learn.data.caption_neighbours import cached_nearest, read_sentences
 from soundseek.learn.data.features import cache_directory, extract_texts, text_store
+from soundseek.learn.data.mixing import Sound
 from soundseek.learn.data.prepare import open_store, sound_keys
-from soundseek.learn.data.sounds import Sound
-from soundseek.learn.data.wording import cached_nearest, read_sentences
-from soundseek.learn.encoders import build_text
-from soundseek.learn.encoders.text import TextTower
+from soundseek.learn.datasets.layout import Clip, read_split
 from soundseek.learn.evaluation.evaluate import embed_clips, embed_sentences
 from soundseek.learn.evaluation.metrics import ranks
-from soundseek.learn.recipe import Recipe, load_recipe
-from soundseek.learn.runs import environment, is_run, load_run
-from soundseek.learn.training import train
+from soundseek.learn.experiments.average import average
+from soundseek.learn.experiments.cost import machine
+from soundseek.learn.models.build import build_text
+from soundseek.learn.models.text.tower import TextTower
+from soundseek.learn.recipe.load import Recipe, load_recipe
+from soundseek.learn.training.run_folder import environment, is_run, load_run
+from soundseek.learn.training.train import train
 
 Float = npt.NDArray[np.float32]
 

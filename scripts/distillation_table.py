@@ -27,15 +27,15 @@ import onnxruntime
 import torch
 
 from soundseek.audio.logmel import LogMel
-from soundseek.learn.cost import machine
 from soundseek.learn.data.waveforms import WaveformCache
 from soundseek.learn.distill import METRICS, TRUNK, DistillConfig, distill
-from soundseek.learn.dual_encoder import DualEncoder
-from soundseek.learn.encoders.compact import CompactConfig, CompactTrunk
-from soundseek.learn.encoders.compact_layers import TagsConfig
-from soundseek.learn.encoders.efficientat import EfficientATTrunk
-from soundseek.learn.export import export_audio
-from soundseek.learn.runs import environment
+from soundseek.learn.experiments.cost import machine
+from soundseek.learn.export.export import export_audio
+from soundseek.learn.models.audio.compact import CompactConfig, CompactTrunk
+from soundseek.learn.models.audio.compact_layers import TagsConfig
+from soundseek.learn.models.audio.efficientat import EfficientATTrunk
+from soundseek.learn.models.dual_encoder import DualEncoder
+from soundseek.learn.training.run_folder import environment
 
 Float = npt.NDArray[np.float32]
 

@@ -22,11 +22,11 @@ from PIL import Image
 
 from soundseek.audio.decode import read_audio
 from soundseek.audio.logmel import FrontEndConfig, LogMel
-from soundseek.learn.cost import machine
-from soundseek.learn.data.clotho import Clip, read_split
-from soundseek.learn.evaluation.answers import Answers, answer
-from soundseek.learn.runs import environment
-from soundseek.model.catalog import load_model
+from soundseek.learn.datasets.layout import Clip, read_split
+from soundseek.learn.evaluation.rankings import Answers, answer
+from soundseek.learn.experiments.cost import machine
+from soundseek.learn.training.run_folder import environment
+from soundseek.model.registry import load_model
 
 ROOT = Path(__file__).parents[1]
 COUNT = 10

@@ -13,9 +13,9 @@ import argparse
 from pathlib import Path
 
 from soundseek.errors import UsageError
-from soundseek.learn.data.clotho import read_split
-from soundseek.model.card import CARD_FILE
-from soundseek.model.offers import OFFER_FILE, Offer
+from soundseek.learn.datasets.layout import read_split
+from soundseek.model.config import CARD_FILE
+from soundseek.model.registry import OFFER_FILE, Offer
 from soundseek.model.spelling import WORDS_FILE, write_words
 
 

@@ -24,16 +24,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, equal
 
 from soundseek.errors import UsageError
-from soundseek.learn.encoders import build_trunk
 from soundseek.learn.evaluation.evaluate import evaluate
-from soundseek.learn.join import check, join, published_tensors, tensors_digest, with_trunk
-from soundseek.learn.model_card import record_scores, write_readme
-from soundseek.learn.recipe import Recipe, load_recipe, save_recipe
-from soundseek.learn.runs import MODEL_FILE, RECIPE_FILE, read_record
-from soundseek.learn.words import write_learned_words
-from soundseek.model.card import TEXT_FILE, ModelCard
-from soundseek.model.embedder import Model
-from soundseek.model.offers import (
+from soundseek.learn.export.assemble import check, join, published_tensors, tensors_digest, with_trunk
+from soundseek.learn.export.golden_vectors import probe, save_probes
+from soundseek.learn.export.model_card import record_scores, write_readme
+from soundseek.learn.export.vocabulary import write_learned_words
+from soundseek.learn.models.build import build_trunk
+from soundseek.learn.recipe.load import Recipe, load_recipe, save_recipe
+from soundseek.learn.training.run_folder import MODEL_FILE, RECIPE_FILE, read_record
+from soundseek.model.config import TEXT_FILE, ModelCard
+from soundseek.model.model import Model
+from soundseek.model.registry import (
     HEADS_FILE,
     HEADS_RECIPE_FILE,
     OFFER_FILE,
@@ -41,7 +42,6 @@ from soundseek.model.offers import (
     PROBES_FILE,
     Offer,
 )
-from soundseek.model.probes import probe, save_probes
 from soundseek.model.spelling import WORDS_FILE
 
 MOST_BYTES = 8_000_000

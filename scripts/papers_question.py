@@ -20,11 +20,11 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from soundseek.learn.cost import machine
-from soundseek.learn.evaluation.answers import METRICS
-from soundseek.learn.evaluation.circumstances import without_folders
-from soundseek.learn.evaluation.summary import NUM_RESAMPLES, FinishedRun, System, difference, systems_of
-from soundseek.learn.reproduce import Observer, finished, plan, reproduce
+from soundseek.learn.evaluation.rankings import METRICS
+from soundseek.learn.experiments.cost import machine
+from soundseek.learn.experiments.reproduce import Observer, finished, plan, reproduce
+from soundseek.learn.report.sections import without_folders
+from soundseek.learn.report.summary import NUM_RESAMPLES, FinishedRun, System, difference, systems_of
 
 ROOT = Path(__file__).parents[1]
 RECIPES = Path(__file__).with_suffix("")

@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from soundseek.learn.data.clotho import read_split
+from soundseek.learn.datasets.layout import read_split
 from soundseek.learn.evaluation.sound_map import draw, project, read_kinds
-from soundseek.learn.model_card import record_map
-from soundseek.model.embedder import Model
+from soundseek.learn.export.model_card import record_map
+from soundseek.model.model import Model
 
 
 def main() -> None:

@@ -12,9 +12,8 @@ from toy_learning import make_toy_data
 from toy_model import make_toy_model
 
 from soundseek.errors import UsageError
-from soundseek.model.catalog import BUNDLED, DEFAULT_MODEL
-from soundseek.model.embedder import Model
-from soundseek.model.offers import OFFERED, Offer
+from soundseek.model.model import Model
+from soundseek.model.registry import BUNDLED, DEFAULT_MODEL, OFFERED, Offer
 from soundseek.model.spelling import WORDS_FILE, Spelling, read_words
 
 CARRIED = (BUNDLED / DEFAULT_MODEL, OFFERED / "soundseek-plus")

@@ -14,11 +14,10 @@ import pytest
 from tones import write_tone
 
 from soundseek.audio.logmel import FrontEndConfig
-from soundseek.learn.data.clotho import Clip
-from soundseek.learn.evaluation.answers import Answers
-from soundseek.learn.evaluation.summary import FinishedRun
-from soundseek.learn.recipe import Recipe, load_recipe
-from soundseek.learn.recipe_values import differences
+from soundseek.learn.datasets.layout import Clip
+from soundseek.learn.evaluation.rankings import Answers
+from soundseek.learn.recipe.load import Recipe, differences, load_recipe
+from soundseek.learn.report.summary import FinishedRun
 
 ROOT = Path(__file__).parents[1]
 INTERVAL = {"value": 0.5, "low": 0.25, "high": 0.75}

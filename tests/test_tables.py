@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from soundseek.learn.data.clotho import Clip
+from soundseek.learn.datasets.layout import Clip
 from soundseek.learn.distill import DistillConfig
 from soundseek.learn.distill.networks import Student
-from soundseek.learn.encoders.compact import CompactTrunk
-from soundseek.learn.recipe import load_recipe
+from soundseek.learn.models.audio.compact import CompactTrunk
+from soundseek.learn.recipe.load import load_recipe
 
 ROOT = Path(__file__).parents[1]
 

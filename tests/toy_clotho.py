@@ -11,7 +11,7 @@ from pathlib import Path
 import py7zr
 from tones import write_tone
 
-from soundseek.learn.data.sources import ClothoRelease, ClothoSplit, RemoteFile
+from soundseek.learn.datasets.sources import ClothoRelease, ClothoSplit, RemoteFile
 
 CLIPS = {
     # In Clotho too: a name that begins with a space, commas, quotes and letters outside ASCII.
@@ -26,7 +26,7 @@ class ToyClotho:
     """A release and the files that a server of it has.
 
     Attributes:
-        release: As `soundseek.learn.data.sources.CLOTHO`.
+        release: As `soundseek.learn.datasets.sources.CLOTHO`.
         files: Name -> content.
     """
 

@@ -9,9 +9,9 @@ import torch
 from tones import write_tone
 
 from soundseek.audio.logmel import FrontEndConfig
-from soundseek.learn.encoders.cnn14 import CNN14Config, CNN14Trunk
-from soundseek.learn.encoders.compact import BlocksConfig, CompactConfig, CompactTrunk
-from soundseek.learn.recipe import Recipe, load_recipe
+from soundseek.learn.models.audio.cnn14 import CNN14Config, CNN14Trunk
+from soundseek.learn.models.audio.compact import BlocksConfig, CompactConfig, CompactTrunk
+from soundseek.learn.recipe.load import Recipe, load_recipe
 
 WORDS = [
     "a",

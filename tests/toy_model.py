@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from soundseek.audio.logmel import FrontEndConfig
-from soundseek.model.card import (
+from soundseek.model.config import (
     AUDIO_FILE,
     TEXT_FILE,
     TOKENIZER_FILE,

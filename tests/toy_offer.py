@@ -11,10 +11,10 @@ from types import ModuleType
 import torch
 from toy_learning import toy_recipe
 
-from soundseek.learn.encoders import build_text, build_trunk
-from soundseek.learn.join import tensors_digest
-from soundseek.learn.runs import build_dual_encoder, claim_run, save_model, update_record
-from soundseek.model.offers import OFFER_FILE
+from soundseek.learn.export.assemble import tensors_digest
+from soundseek.learn.models.build import build_text, build_trunk
+from soundseek.learn.training.run_folder import build_dual_encoder, claim_run, save_model, update_record
+from soundseek.model.registry import OFFER_FILE
 
 TRUNK = "trunk.safetensors"
 SCRIPT = Path(__file__).parents[1] / "scripts" / "offer_plus.py"

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from soundseek import errors as errors
     from soundseek.library import Hit as Hit
     from soundseek.library import Library as Library
-    from soundseek.model.catalog import load_model as load_model
-    from soundseek.model.embedder import Model as Model
+    from soundseek.model.model import Model as Model
+    from soundseek.model.registry import load_model as load_model
 
     __version__: str
 
 _HOMES = {
     "Hit": "soundseek.library",
     "Library": "soundseek.library",
-    "Model": "soundseek.model.embedder",
-    "load_model": "soundseek.model.catalog",
+    "Model": "soundseek.model.model",
+    "load_model": "soundseek.model.registry",
 }
 
 __all__ = ["Hit", "Library", "Model", "__version__", "errors", "load_model"]

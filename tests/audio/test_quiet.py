@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from soundseek.audio.quiet import without_decoder_chatter
+from soundseek.audio.mp3 import without_decoder_chatter
 
 NOISE = b"Note: Trying to resync...\n"
 

@@ -13,7 +13,7 @@ from toy_model import make_toy_model
 
 from soundseek.cli.main import group
 from soundseek.library import Library
-from soundseek.model.catalog import load_model
+from soundseek.model.registry import load_model
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 

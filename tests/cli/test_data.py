@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from web_server import Site, serving
 
 from soundseek.cli.data import ByteProgress, CountProgress, data
-from soundseek.learn.data import clotho_release
+from soundseek.learn.datasets import clotho as clotho_release
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 

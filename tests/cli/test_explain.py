@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from soundseek.cli.chart import chart, spread
-from soundseek.cli.output import BARS
+from soundseek.cli.output import BARS, chart, spread
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -61,7 +60,7 @@ def test_words_that_name_no_sound_come_last_and_have_no_bar(soundseek: Run, soun
 def test_a_query_of_more_empty_words_than_are_explained_has_a_table(
     soundseek: Run, sounds: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("soundseek.library.listening.MAX_EXPLAINED_WORDS", 2)
+    monkeypatch.setattr("soundseek.library.explain.MAX_EXPLAINED_WORDS", 2)
     run = soundseek("explain", sounds / "tone1.wav", "in the tone", "--table")
     assert run.returncode == 0 and "words that name no sound" not in run.stdout.decode()
 

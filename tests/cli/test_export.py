@@ -16,10 +16,10 @@ from toy_learning import make_toy_data, toy_recipe
 
 from soundseek.audio.logmel import PANNS_FRONT_END
 from soundseek.cli.main import group
-from soundseek.learn.calibrate import calibration_log_mels, find_sounds
-from soundseek.learn.encoders.cnn14 import CNN14Config, CNN14Trunk
-from soundseek.learn.training import train
-from soundseek.model.card import AUDIO_FILE, ModelCard
+from soundseek.learn.export.quantize import calibration_log_mels, find_sounds
+from soundseek.learn.models.audio.cnn14 import CNN14Config, CNN14Trunk
+from soundseek.learn.training.train import train
+from soundseek.model.config import AUDIO_FILE, ModelCard
 
 torch.set_num_threads(1)
 Say = Callable[..., tuple[int, str, str]]
@@ -101,7 +101,7 @@ def test_both_networks_stay_fp32_unless_asked(
         asked.append(arguments)
         return {"audio": 1.0}
 
-    monkeypatch.setattr("soundseek.learn.export.export_run", remember)
+    monkeypatch.setattr("soundseek.learn.export.export.export_run", remember)
     wanted = (
         (),
         ("--precision", "int8"),
@@ -144,7 +144,7 @@ def test_what_cannot_work_is_said_before_anything_is_written(
 def test_of_many_sounds_some_are_taken_from_everywhere(sounds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(130):
         (sounds / f"many-{number:03}.wav").touch()
-    monkeypatch.setattr("soundseek.learn.calibrate.read_audio", lambda path, sample_rate_hz: None)
+    monkeypatch.setattr("soundseek.learn.export.quantize.read_audio", lambda path, sample_rate_hz: None)
     chosen = find_sounds(sounds)
     assert 40 < len(chosen) <= 64
     assert chosen == sorted(chosen)

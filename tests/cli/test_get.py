@@ -18,13 +18,13 @@ from safetensors.torch import load_file
 from toy_offer import published_at
 from web_server import Site, serving
 
-from soundseek.cli.missing import install_command
-from soundseek.learn import join as joining
-from soundseek.learn.data.download import Patience
-from soundseek.learn.runs import load_run
-from soundseek.model import offers
-from soundseek.model.card import ModelCard
-from soundseek.model.offers import OFFERED, Offer
+from soundseek.cli.extras import install_command
+from soundseek.learn.datasets.download import Patience
+from soundseek.learn.export import assemble as joining
+from soundseek.learn.training.run_folder import load_run
+from soundseek.model import registry as offers
+from soundseek.model.config import ModelCard
+from soundseek.model.registry import OFFERED, Offer
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 

@@ -18,7 +18,7 @@ from tones import write_tone
 
 from soundseek.audio.decode import AUDIO_EXTENSIONS
 from soundseek.cli.index import MAX_DEFAULT_WORKERS, default_workers
-from soundseek.model.embedder import Model
+from soundseek.model.model import Model
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 

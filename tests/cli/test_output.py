@@ -8,13 +8,13 @@ import os
 
 import pytest
 
-from soundseek.cli.hits import show_hits
 from soundseek.cli.output import (
     bar_strip,
     choose_format,
     clock,
     printable,
     short_path,
+    show_hits,
     write,
     write_json_lines,
 )

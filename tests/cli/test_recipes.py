@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from soundseek.cli.extras import install_command
 from soundseek.cli.main import group
-from soundseek.cli.missing import install_command
 
 Say = Callable[..., tuple[int, str, str]]
 
@@ -55,7 +55,7 @@ def test_what_show_prints_can_be_trained_from(say: Say, tmp_path: Path) -> None:
     code, out, _ = say("recipes", "show", "self-attention", "--set", "training.epochs=7")
     assert code == 0
     (tmp_path / "mine.yaml").write_text(out)
-    from soundseek.learn.recipe import load_recipe
+    from soundseek.learn.recipe.load import load_recipe
 
     assert load_recipe(str(tmp_path / "mine.yaml")) == load_recipe("self-attention", ["training.epochs=7"])
 

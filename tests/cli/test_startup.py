@@ -14,8 +14,8 @@ import pytest
 import typer
 
 from soundseek.cli import main as command_line
+from soundseek.cli.extras import install_command
 from soundseek.cli.main import plain_errors
-from soundseek.cli.missing import install_command
 from soundseek.errors import DecodeError, QueryError, SoundseekError, UsageError
 from soundseek.library.threads import THREAD_VARIABLES
 

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from soundseek.learn.recipe import load_recipe
-from soundseek.learn.recipe_values import flat_values
+from soundseek.learn.recipe.load import flat_values, load_recipe
 
 TEXT = (Path(__file__).parents[2] / "docs" / "paper.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## Eq\. (\d): .*?\n(.*?)(?=^## )", TEXT, flags=re.DOTALL | re.MULTILINE))
@@ -25,10 +24,10 @@ QUOTES = [
     for line in code.splitlines()
 ]
 HOMES = {
-    "GraphAttention": "soundseek.learn.attention",
-    "DualEncoder": "soundseek.learn.dual_encoder",
-    "CNN14Config": "soundseek.learn.encoders.cnn14",
-    "SpecAugmentConfig": "soundseek.learn.augment",
+    "GraphAttention": "soundseek.learn.models.attention",
+    "DualEncoder": "soundseek.learn.models.dual_encoder",
+    "CNN14Config": "soundseek.learn.models.audio.cnn14",
+    "SpecAugmentConfig": "soundseek.learn.models.audio.spec_augment",
     "match_matrix": "soundseek.learn.losses",
     "supervised_contrastive": "soundseek.learn.losses",
 }

@@ -15,7 +15,7 @@ from library.stores import DIM
 from soundseek.audio.decode import AudioInfo
 from soundseek.audio.segments import plan_segments
 from soundseek.errors import DecodeError, ModelError
-from soundseek.model.embedder import Heard
+from soundseek.model.model import Heard
 
 FRAME_S = 1.0
 

@@ -15,7 +15,7 @@ import numpy as np
 from library.stores import DIM, IDENTITY, sound_file, sound_from_frames
 from soundseek.library.store.base import Changes
 from soundseek.library.store.sqlite import SqliteStore
-from soundseek.model.embedder import Model
+from soundseek.model.model import Model
 
 folder = Path(sys.argv[1])
 store = SqliteStore.open(folder / "library", identity=IDENTITY)

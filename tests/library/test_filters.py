@@ -14,7 +14,7 @@ from library.stores import sound_file
 
 from soundseek.errors import QueryError
 from soundseek.library.filters import FIELDS, Condition, file_name, holds, parse_where, to_sql
-from soundseek.library.store import schema
+from soundseek.library.store import tables as schema
 
 MAY_NOON = int(datetime(2024, 5, 1, 12).timestamp()) * 10**9
 FACTS = {

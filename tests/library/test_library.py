@@ -18,8 +18,8 @@ from toy_model import make_toy_model
 from soundseek.errors import DecodeError, LibraryError, ModelError, QueryError, UsageError
 from soundseek.library import Hit, Library, default_library_path
 from soundseek.library.library import identity_of
-from soundseek.library.query import combine
-from soundseek.model.embedder import Model
+from soundseek.library.search import combine
+from soundseek.model.model import Model
 
 LONG_S = 32.0
 
@@ -278,7 +278,7 @@ def test_workers_fill_the_same_library(library: Library, model: Model, sounds: P
 def test_an_installed_model_is_remembered_by_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("soundseek.model.catalog.models_folder", lambda: tmp_path / "models")
+    monkeypatch.setattr("soundseek.model.registry.models_folder", lambda: tmp_path / "models")
     inside = Model(make_toy_model(tmp_path / "models" / "toy"))
     outside = Model(make_toy_model(tmp_path / "toy"))
     assert identity_of(inside).source == "toy"

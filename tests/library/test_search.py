@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from library.stores import DIM, IDENTITY, sound_file, sound_from_frames, unit_rows
 
 from soundseek.errors import QueryError
-from soundseek.library.query import NEGATIVE_WEIGHT, combine
-from soundseek.library.search import find, moments_of
+from soundseek.library.search import NEGATIVE_WEIGHT, combine, find, moments_of
 from soundseek.library.store.base import Changes
 from soundseek.library.store.memory import MemoryStore
 

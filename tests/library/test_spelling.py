@@ -12,7 +12,7 @@ from tones import write_tone
 from toy_model import make_toy_model
 
 from soundseek.library import Library
-from soundseek.model.embedder import Model
+from soundseek.model.model import Model
 from soundseek.model.spelling import WORDS_FILE, write_words
 
 

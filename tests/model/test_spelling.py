@@ -16,8 +16,8 @@ from tokenizers import Tokenizer, models, normalizers
 from toy_model import make_toy_model
 
 from soundseek.errors import ModelError
-from soundseek.model.card import TOKENIZER_FILE
-from soundseek.model.embedder import Model
+from soundseek.model.config import TOKENIZER_FILE
+from soundseek.model.model import Model
 from soundseek.model.spelling import (
     WORDS_FILE,
     Spelling,

@@ -19,17 +19,15 @@ from types import TracebackType
 from typing import BinaryIO, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 import soxr
 
-from soundseek.audio import files, formats, mp3
-from soundseek.audio.quiet import without_decoder_chatter
+from soundseek._typing import FloatArray
+from soundseek.audio import ffmpeg, files, mp3
+from soundseek.audio.mp3 import without_decoder_chatter
 from soundseek.errors import DecodeError, UsageError
 
-Float = npt.NDArray[np.float32]
-
-FORMATS_EXTENSIONS = formats.EXTENSIONS
+FORMATS_EXTENSIONS = ffmpeg.EXTENSIONS
 """File extensions that need the extra `soundseek[formats]`; a subset of `AUDIO_EXTENSIONS`."""
 
 AUDIO_EXTENSIONS = FORMATS_EXTENSIONS | frozenset({
@@ -80,7 +78,7 @@ class Source(Protocol):
     channels: int
     declared_s: float | None
 
-    def read(self) -> Float:
+    def read(self) -> FloatArray:
         """The next piece, valid until the next call; an empty one at the end."""
 
     def close(self) -> None:
@@ -121,7 +119,9 @@ def open_audio(
     return AudioStream(name, _open_source(name), sample_rate_hz, max_duration_s)
 
 
-def read_audio(path: str | os.PathLike[str], *, sample_rate_hz: int, max_duration_s: float = 3600.0) -> Float:
+def read_audio(
+    path: str | os.PathLike[str], *, sample_rate_hz: int, max_duration_s: float = 3600.0
+) -> FloatArray:
     """The whole file as one waveform `(samples,)`, mono, at `sample_rate_hz`; see `open_audio`."""
     with open_audio(path, sample_rate_hz=sample_rate_hz, max_duration_s=max_duration_s) as stream:
         blocks = list(stream)
@@ -150,7 +150,7 @@ class AudioStream:
     def __iter__(self) -> AudioStream:
         return self
 
-    def __next__(self) -> Float:
+    def __next__(self) -> FloatArray:
         return next(self._blocks)
 
     def __enter__(self) -> AudioStream:
@@ -166,7 +166,7 @@ class AudioStream:
         self._blocks.close()
         self._source.close()
 
-    def _decode(self) -> Generator[Float, None, None]:
+    def _decode(self) -> Generator[FloatArray, None, None]:
         rate_hz = self.info.sample_rate_hz
         resampler = None
         if rate_hz != self._sample_rate_hz:
@@ -185,9 +185,9 @@ class AudioStream:
         finally:
             self._source.close()
 
-    def _mono_block(self) -> Float:
+    def _mono_block(self) -> FloatArray:
         """Ten seconds `(samples,)` at the file's rate; less at the end of file or cap, none behind it."""
-        parts: list[Float] = []
+        parts: list[FloatArray] = []
         end = self._num_frames + BLOCK_S * self.info.sample_rate_hz
         while not self._cut and self._num_frames < end and len(raw := self._source.read()):
             left = self._max_frames - self._num_frames
@@ -196,7 +196,7 @@ class AudioStream:
                 parts.append(self._mono(raw[:left]))
         return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
-    def _mono(self, raw: Float) -> Float:
+    def _mono(self, raw: FloatArray) -> FloatArray:
         """Check `raw` `(frames, channels)` and average its channels."""
         peak = max(float(raw.max()), -float(raw.min()))  # NaN and infinity come through both
         if not peak <= MAX_PEAK:
@@ -257,7 +257,7 @@ class SoundfileSource:
         num_frames = max(1, int(min(_PIECE_S * self.sample_rate_hz, _MAX_PIECE_VALUES / self.channels)))
         self._piece = np.empty((num_frames, self.channels), np.float32)
 
-    def read(self) -> Float:
+    def read(self) -> FloatArray:
         """The next piece `(frames, channels)`, empty at the end.
 
         Raises:
@@ -307,15 +307,15 @@ class _Sound(soundfile.SoundFile):  # type: ignore[misc]
 def _open_source(path: str) -> Source:
     shown = files.printable(path)
     head = files.read_head(path)
-    kind = formats.recognise(head)
+    kind = ffmpeg.recognise(head)
     if kind:
-        return _checked(formats.FormatsSource(path, shown, kind, _PIECE_S), shown)
+        return _checked(ffmpeg.FormatsSource(path, shown, kind, _PIECE_S), shown)
     try:
         return _checked(SoundfileSource(path, shown), shown)
     except soundfile.LibsndfileError as error:
         suffix = Path(path).suffix.lower()
         if error.code == _UNRECOGNISED and suffix in FORMATS_EXTENSIONS and not files.is_text(head):
-            return _checked(formats.FormatsSource(path, shown, suffix[1:], _PIECE_S), shown)
+            return _checked(ffmpeg.FormatsSource(path, shown, suffix[1:], _PIECE_S), shown)
         raise DecodeError(shown, _why_not(error, head)) from error
 
 
@@ -379,9 +379,9 @@ def _declared_s(sound: soundfile.SoundFile) -> float | None:
     return float(frames / sound.samplerate)
 
 
-def _mix(raw: Float) -> Float:
+def _mix(raw: FloatArray) -> FloatArray:
     """The mean of the channels of `(frames, channels)`; decoders' own downmixes disagree by up to √2."""
-    mono: Float
+    mono: FloatArray
     if raw.shape[1] == 1:
         mono = raw[:, 0].copy()
     elif raw.shape[1] == 2:  # ten times as fast as mean(axis=1)

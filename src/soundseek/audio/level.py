@@ -6,9 +6,8 @@ from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
-Float = npt.NDArray[np.float32]
+from soundseek._typing import FloatArray
 
 # What is heard depends on these: whoever changes one gives LEVEL_REVISION the next number.
 BLOCK_S = 10
@@ -33,11 +32,11 @@ class Leveller:
     def __init__(self, peak_dbfs: float, sample_rate_hz: int) -> None:
         self._target = 10 ** (peak_dbfs / 20)
         self._length = BLOCK_S * sample_rate_hz
-        self._waiting: deque[Float] = deque()
-        self._rest: Float = np.empty(0, np.float32)
+        self._waiting: deque[FloatArray] = deque()
+        self._rest: FloatArray = np.empty(0, np.float32)
         self._peak = 0.0
 
-    def push(self, block: Float) -> Float:
+    def push(self, block: FloatArray) -> FloatArray:
         """The blocks that a minute is known behind; may be none."""
         self._rest = np.concatenate([self._rest, np.asarray(block, np.float32)])
         ready = [np.empty(0, np.float32)]
@@ -48,7 +47,7 @@ class Leveller:
                 ready.append(self._levelled(self._waiting.popleft()))
         return np.concatenate(ready)
 
-    def flush(self) -> Iterator[Float]:
+    def flush(self) -> Iterator[FloatArray]:
         """All that is left, by the peak of the whole waveform; in blocks, as a minute at once would take memory."""
         if len(self._rest):
             self._take(self._rest)
@@ -56,13 +55,13 @@ class Leveller:
         while self._waiting:
             yield self._levelled(self._waiting.popleft())
 
-    def _take(self, block: Float) -> None:
+    def _take(self, block: FloatArray) -> None:
         self._peak = max(self._peak, float(block.max()), -float(block.min()))
         self._waiting.append(block)
 
-    def _levelled(self, block: Float) -> Float:
+    def _levelled(self, block: FloatArray) -> FloatArray:
         if not self._peak:
             return block
         gain = min(self._target / self._peak, 10 ** (MAX_GAIN_DB / 20))
-        levelled: Float = block * np.float32(gain)
+        levelled: FloatArray = block * np.float32(gain)
         return levelled

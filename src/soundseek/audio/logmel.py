@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from soundseek._typing import FloatArray
 from soundseek.audio.level import Leveller
-
-Float = npt.NDArray[np.float32]
 
 _BLOCK_FRAMES = 256  # 256 x 1024 float32 = 1 MB: a block and its spectrum stay in the L2 cache
 
@@ -82,7 +81,7 @@ class FrontEndConfig(BaseModel):
         self.compress(power)
         return float(power[0])
 
-    def compress(self, power: Float) -> None:
+    def compress(self, power: FloatArray) -> None:
         """Power of any shape -> log-mel, in place; see `log` and `offset`."""
         if self.log == "ln":
             power += np.float32(self.floor)
@@ -96,7 +95,7 @@ class FrontEndConfig(BaseModel):
         if self.scale != 1:
             power /= np.float32(self.scale)
 
-    def continued(self, log_mel: Float, least: int) -> Float:
+    def continued(self, log_mel: FloatArray, least: int) -> FloatArray:
         """A log-mel `(time, mel)`, continued with silence to `least` frames if it has fewer."""
         missing = max(0, least - len(log_mel))
         return np.pad(log_mel, ((0, missing), (0, 0)), constant_values=self.silence) if missing else log_mel
@@ -129,7 +128,7 @@ class LogMel:
         self._window = padded_window(config)
         self._mel = mel_matrix(config)
 
-    def __call__(self, waveform: Float) -> Float:
+    def __call__(self, waveform: FloatArray) -> FloatArray:
         """The features of a whole waveform.
 
         Args:
@@ -145,7 +144,7 @@ class LogMel:
         """A stateful front end for a waveform that comes in pieces."""
         return LogMelStream(self)
 
-    def of_padded(self, signal: Float) -> Float:
+    def of_padded(self, signal: FloatArray) -> FloatArray:
         """Frames `(time, mel)` of a signal that already has its pre-emphasis and its margins."""
         config = self.config
         num_frames = max(0, 1 + (len(signal) - config.n_fft) // config.hop_length)
@@ -170,25 +169,27 @@ class LogMelStream:
         config = log_mel.config
         self._level = None if config.peak_dbfs is None else Leveller(config.peak_dbfs, config.sample_rate_hz)
         self._half = log_mel.config.n_fft // 2
-        self._pending: Float = np.empty(0, np.float32)  # raw waveform, until the left margin can be reflected
-        self._signal: Float | None = None  # emphasised signal from the next frame's first sample on
-        self._last: Float = np.empty(0, np.float32)  # one raw sample that the pre-emphasis still needs
-        self._end: Float = np.empty(0, np.float32)  # the last `half` + 1 samples, to be mirrored
+        self._pending: FloatArray = np.empty(
+            0, np.float32
+        )  # raw waveform, until the left margin can be reflected
+        self._signal: FloatArray | None = None  # emphasised signal from the next frame's first sample on
+        self._last: FloatArray = np.empty(0, np.float32)  # one raw sample that the pre-emphasis still needs
+        self._end: FloatArray = np.empty(0, np.float32)  # the last `half` + 1 samples, to be mirrored
 
-    def push(self, block: Float) -> Float:
+    def push(self, block: FloatArray) -> FloatArray:
         """Frames `(time, mel)` completed by `block` `(samples,)`; may be none."""
         if self._level is not None:
             block = self._level.push(block)
         return self._advance(self._emphasise(block))
 
-    def flush(self) -> Float:
+    def flush(self) -> FloatArray:
         """The frames that only the end of the waveform completes."""
         if self._level is None:
             return self._last_frames()
         rest = [self._advance(self._emphasise(block)) for block in self._level.flush()]
         return np.concatenate([*rest, self._last_frames()])
 
-    def _last_frames(self) -> Float:
+    def _last_frames(self) -> FloatArray:
         if self._signal is None:
             missing = self._log_mel.config.n_fft - len(self._pending)
             self._begin(np.pad(self._pending, (0, max(0, missing))))
@@ -196,22 +197,22 @@ class LogMelStream:
         # The last `half` samples before the end are mirrored without repeating the end sample itself.
         return self._advance(self._end[:-1][::-1])
 
-    def _emphasise(self, block: Float) -> Float:
+    def _emphasise(self, block: FloatArray) -> FloatArray:
         block = np.ascontiguousarray(block, np.float32)
         coefficient = self._log_mel.config.pre_emphasis
         if not coefficient:
             return block
         joined = np.concatenate([self._last, block])
         self._last = joined[-1:]
-        emphasised: Float = joined[1:] - np.float32(coefficient) * joined[:-1]
+        emphasised: FloatArray = joined[1:] - np.float32(coefficient) * joined[:-1]
         return emphasised
 
-    def _begin(self, signal: Float) -> None:
+    def _begin(self, signal: FloatArray) -> None:
         self._signal = np.concatenate([signal[1 : self._half + 1][::-1], signal])
         self._end = signal[-self._half - 1 :]
         self._pending = np.empty(0, np.float32)
 
-    def _advance(self, block: Float) -> Float:
+    def _advance(self, block: FloatArray) -> FloatArray:
         if self._signal is None:
             self._pending = np.concatenate([self._pending, block])
             if len(self._pending) < self._log_mel.config.n_fft:
@@ -226,12 +227,12 @@ class LogMelStream:
         return frames
 
 
-def mel_matrix(config: FrontEndConfig) -> Float:
+def mel_matrix(config: FrontEndConfig) -> FloatArray:
     """Triangular mel filters, `(n_fft // 2 + 1, num_mels)`."""
     return _slaney(config) if config.mel_scale == "slaney" else _kaldi(config)
 
 
-def _slaney(config: FrontEndConfig) -> Float:
+def _slaney(config: FrontEndConfig) -> FloatArray:
     """Slaney's Auditory Toolbox scale: linear to 1 kHz, then logarithmic; each triangle has unit area."""
     linear, knee_hz, log_step = 200 / 3, 1000.0, np.log(6.4) / 27
 
@@ -250,7 +251,7 @@ def _slaney(config: FrontEndConfig) -> Float:
     return (_triangles(bins, edges) * (2 / (edges[2:] - edges[:-2]))).astype(np.float32)
 
 
-def _kaldi(config: FrontEndConfig) -> Float:
+def _kaldi(config: FrontEndConfig) -> FloatArray:
     """Kaldi's banks: triangles are linear in mel, not in hertz, and the Nyquist bin has no weight."""
 
     def to_mel(hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -272,7 +273,7 @@ def _triangles(bins: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) ->
     return np.maximum(0, np.minimum(rising, falling))
 
 
-def padded_window(config: FrontEndConfig) -> Float:
+def padded_window(config: FrontEndConfig) -> FloatArray:
     """The window `(n_fft,)`, with zeros on both sides where it is shorter than the FFT."""
     length = config.win_length
     positions = np.arange(length) / (length if config.window_periodic else length - 1)

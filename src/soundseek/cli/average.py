@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from soundseek.cli.paths import need_run
+from soundseek.cli.options import need_run
 
 
 def average(
@@ -28,7 +28,7 @@ def average(
     for run in runs:
         need_run(run)
 
-    from soundseek.learn.average import average as average_runs
+    from soundseek.learn.experiments.average import average as average_runs
 
     average_runs(runs, out)
     print(f"the average of {len(runs)} runs is in {out}; evaluate or export it", file=sys.stderr)

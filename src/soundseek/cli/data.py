@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from soundseek.cli.extras import need
 from soundseek.cli.main import plain_errors
-from soundseek.cli.missing import need
-from soundseek.cli.options import JsonOption, TableOption
+from soundseek.cli.options import JsonOption, TableOption, need_captions, need_folder
 from soundseek.cli.output import choose_format, console, printable, write_json_lines
-from soundseek.cli.paths import need_captions, need_folder
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from soundseek.learn.data.check import CheckReport
-    from soundseek.learn.data.convert import Laid
-    from soundseek.learn.data.describe import SplitDescription
+    from soundseek.learn.datasets.audiocaps_macs_wavcaps import Laid
+    from soundseek.learn.datasets.check import CheckReport
+    from soundseek.learn.datasets.describe import SplitDescription
 
 DirectoryArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="Where the data set is, or shall be.", show_default=False)
@@ -76,7 +75,7 @@ def clotho(
     Some 6.5 GB are downloaded and 11 GB unpacked. A stopped run goes on where it was. Files that you put into
     DIR/downloads yourself are verified and used.
     """
-    from soundseek.learn.data.clotho_release import ClothoBuilder
+    from soundseek.learn.datasets.clotho import ClothoBuilder
 
     with ByteProgress() as progress:
         builder = ClothoBuilder(directory, mirror=mirror, report=progress, say=progress.say)
@@ -101,7 +100,7 @@ def audiocaps(
     in any of the usual ways (ID_30.wav, YID.wav, ID_30_40.flac, ...) are found below FOLDER.
     """
     _need_folders(audio, without)
-    from soundseek.learn.data.obtain import obtain_audiocaps
+    from soundseek.learn.datasets.audiocaps_macs_wavcaps import obtain_audiocaps
 
     with ByteProgress() as progress:
         laid = obtain_audiocaps(directory, audio, without=without or [], mirror=mirror, report=progress)
@@ -118,7 +117,7 @@ def macs(
 ) -> None:
     """Fetch MACS: its captions, and its sounds out of TAU Urban Acoustic Scenes 2019."""
     _need_folders(audio)
-    from soundseek.learn.data.obtain import obtain_macs
+    from soundseek.learn.datasets.audiocaps_macs_wavcaps import obtain_macs
 
     with ByteProgress() as progress:
         laid = obtain_macs(directory, audio, mirror=mirror, report=progress)
@@ -148,7 +147,7 @@ def wavcaps(
     Before you test on Clotho, leave its recordings out: --without CLOTHO_DIR
     """
     _need_folders(audio, without)
-    from soundseek.learn.data.obtain import obtain_wavcaps
+    from soundseek.learn.datasets.audiocaps_macs_wavcaps import obtain_wavcaps
 
     with ByteProgress() as progress:
         laid = obtain_wavcaps(
@@ -173,7 +172,7 @@ def check(
     """
     from dataclasses import asdict
 
-    from soundseek.learn.data.check import check_data
+    from soundseek.learn.datasets.check import check_data
 
     output = choose_format(json=json, table=table)
     need_captions(directory, name="DIR")
@@ -204,7 +203,7 @@ def describe(
     table: TableOption = False,
 ) -> None:
     """Count words, lengths of captions, durations, and the words that training never sees."""
-    from soundseek.learn.data.describe import describe_data, write_words
+    from soundseek.learn.datasets.describe import describe_data, write_words
 
     need_captions(directory, name="DIR")
     if out:
@@ -217,7 +216,7 @@ def describe(
     else:
         _print_descriptions(descriptions)
     if out:
-        from soundseek.learn.data.plots import plot_descriptions
+        from soundseek.learn.datasets.describe import plot_descriptions
 
         out.mkdir(parents=True, exist_ok=True)
         write_words(descriptions, out / "words.csv")

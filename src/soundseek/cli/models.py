@@ -37,7 +37,7 @@ def list_models(
 
     A model to be had is made by: soundseek models get NAME
     """
-    from soundseek.model.catalog import installed_models, models_folder
+    from soundseek.model.registry import installed_models, models_folder
 
     if context.invoked_subcommand is not None:
         return
@@ -56,7 +56,7 @@ def list_models(
 
 def _with_offers(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The installed models, and behind them what can be had and is not here; an outdated one says so."""
-    from soundseek.model.offers import Offer, offered_models
+    from soundseek.model.registry import Offer, offered_models
 
     by_name = {record["name"]: record for record in records}
     for name, directory in offered_models().items():
@@ -91,7 +91,7 @@ def describe(name: str, directory: Path, used: str | None = None) -> dict[str, A
         directory: The model directory.
         used: Fingerprint of the model that filled the library, if there is one.
     """
-    from soundseek.model.card import ModelCard
+    from soundseek.model.config import ModelCard
 
     size_bytes = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
     place = {"name": name, "installed": True, "directory": str(directory), "size_bytes": size_bytes}

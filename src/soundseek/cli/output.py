@@ -1,12 +1,19 @@
-"""How results look: a table on a terminal, JSON lines in a pipe, CSV or a playlist on demand."""
+"""How results look: a table on a terminal, JSON lines in a pipe, CSV or a playlist on demand.
+
+Numbers over time as a chart of a few lines, drawn with letters.
+
+Hits on stdout in the format asked for, with the words that carried them.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from soundseek.errors import UsageError
@@ -15,7 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from soundseek.library import Hit
+    from soundseek.library import Hit, Library
+
 
 Format = Literal["table", "json", "csv", "m3u"]
 
@@ -198,3 +206,92 @@ def _share(room: int, hits: Sequence[Hit], reasons: Sequence[str]) -> tuple[int,
     strip = min(max(STRIP_WIDTH[0], room - file - why), most_bars)
     why = min(max(WHY_WIDTH[0], room - file - strip), why)
     return max(SHORTEST_FILE, room - strip - why), strip, why
+
+
+def chart(values: Sequence[float], start_s: float, end_s: float, *, width: int, height: int = 6) -> list[str]:
+    """Lines of a chart: bars from the lowest value (or 0) up, the scale on the left, the time below.
+
+    Args:
+        values: In the order of time; more than there are columns are averaged, fewer are drawn wider.
+        start_s: When the first begins.
+        end_s: When the last one ends.
+        width: Columns that the chart may take, with its scale.
+        height: Lines of bars.
+
+    Example:
+        >>> for line in chart([0.0, 0.5, 1.0], 0, 3, width=17, height=2):
+        ...     print(line)
+         1.000 ┤      ███
+         0.000 ┤   ██████
+                0:00 0:03
+    """
+    low, high = min(0.0, *values), max(0.0, *values)
+    labels = [f"{high:6.3f} ┤", *["       │"] * (height - 2), f"{low:6.3f} ┤"][-height:]
+    columns = spread(values, max(1, width - len(labels[0])))
+    span = (high - low) or 1.0
+    eighths = [round((value - low) / span * height * len(BARS)) for value in columns]
+    lines = []
+    for row, label in zip(range(height - 1, -1, -1), labels, strict=True):
+        filled = [min(len(BARS), max(0, each - row * len(BARS))) for each in eighths]
+        lines.append((label + "".join(BARS[each - 1] if each else " " for each in filled)).rstrip())
+    first, last = clock(round(start_s, 1)), clock(round(end_s, 1))
+    gap = max(1, len(columns) - len(first) - len(last))
+    return [*lines, " " * len(labels[0]) + first + " " * gap + last]
+
+
+def spread(values: Sequence[float], columns: int) -> list[float]:
+    """The values on at most so many columns: averaged if there are more, each as wide as the others if fewer.
+
+    Example:
+        >>> spread([1.0, 3.0, 5.0, 7.0], 2), spread([1.0, 2.0], 5)
+        ([2.0, 6.0], [1.0, 1.0, 2.0, 2.0])
+    """
+    if len(values) <= columns:
+        return [value for value in values for _ in range(columns // len(values))]
+    bounds = [column * len(values) // columns for column in range(columns + 1)]
+    return [sum(values[a:b]) / (b - a) for a, b in pairwise(bounds)]
+
+
+def show_hits(
+    hits: Sequence[Hit],
+    why: Sequence[Sequence[str]] | None,
+    output: Format,
+    about: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Write hits to stdout.
+
+    Args:
+        hits: Best first.
+        why: For each hit what carried it, the words of the query for instance; None if nobody asked.
+        output: The format.
+        about: What every JSON object says besides.
+    """
+    from soundseek.library.hit_formats import csv_text, m3u_text, record
+
+    if output == "csv":
+        write(csv_text(hits, why))
+    elif output == "m3u":
+        write(m3u_text(hits))
+    elif output == "json":
+        reasons = [{}] * len(hits) if why is None else [{"why": list(words)} for words in why]
+        write_json_lines(
+            record(hit) | reason | dict(about) for hit, reason in zip(hits, reasons, strict=True)
+        )
+    elif hits:
+        terminal = console()
+        lines = [", ".join(words) for words in why] if why is not None else [""] * len(hits)
+        terminal.print(hits_table(hits, lines, terminal.width))
+
+
+def say_if_nothing(hits: Sequence[Hit], library: Library, where: str | None) -> None:
+    """Why there is no hit, on stderr, so that a pipe gets none of it."""
+    if hits:
+        return
+    about = library.info()
+    if not about.files:
+        why = f"{about.path} holds no sounds; fill it with: soundseek index FOLDER --library {about.path}"
+    elif where is not None:
+        why = f"none of the library's {about.files} sounds fulfils --where {where!r}"
+    else:
+        why = "the example is the only sound in the library"
+    print(f"nothing found: {printable(why)}", file=sys.stderr)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from soundseek.cli.extras import need
 from soundseek.cli.main import plain_errors
-from soundseek.cli.missing import need
 from soundseek.cli.options import JsonOption, TableOption
 from soundseek.cli.output import choose_format, console, printable, write, write_json_lines
 
@@ -44,9 +44,8 @@ def listing(context: typer.Context, json: JsonOption = False, table: TableOption
     if context.invoked_subcommand:
         return
     _need_yaml()
-    from soundseek.learn.evaluation.table_one import TABLE_ONE
-    from soundseek.learn.recipe import recipe_names
-    from soundseek.learn.recipe_values import purpose
+    from soundseek.learn.recipe.load import purpose, recipe_names
+    from soundseek.learn.report.table_one import TABLE_ONE
 
     output = choose_format(json=json, table=table)
     told = [(name, purpose(name), TABLE_ONE.get(name)) for name in recipe_names()]
@@ -68,8 +67,7 @@ def listing(context: typer.Context, json: JsonOption = False, table: TableOption
 def show(recipe: RecipeArgument, settings: SetOption = None, json: JsonOption = False) -> None:
     """Print a recipe with every value filled in, as YAML that `soundseek train` reads."""
     _need_yaml()
-    from soundseek.learn.recipe import load_recipe
-    from soundseek.learn.recipe_values import recipe_text
+    from soundseek.learn.recipe.load import load_recipe, recipe_text
 
     found = load_recipe(recipe, settings or [])
     if json:
@@ -90,8 +88,7 @@ def diff(
 ) -> None:
     """Print every value in which two recipes differ."""
     _need_yaml()
-    from soundseek.learn.recipe import load_recipe
-    from soundseek.learn.recipe_values import differences
+    from soundseek.learn.recipe.load import differences, load_recipe
 
     output = choose_format(json=json, table=table)
     pair = [load_recipe(name) for name in (one, other)]

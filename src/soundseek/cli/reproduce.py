@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from soundseek.cli.options import need_captions
 from soundseek.cli.output import printable
-from soundseek.cli.paths import need_captions
 from soundseek.cli.train import DataOption, FeatureProgress, say_epoch
 
 
@@ -57,8 +57,8 @@ def reproduce(
     again: after a stop, or with more recipes or seeds, give the same command.
     """
     need_captions(data, split)
-    from soundseek.learn.reproduce import Observer
-    from soundseek.learn.reproduce import reproduce as run
+    from soundseek.learn.experiments.reproduce import Observer
+    from soundseek.learn.experiments.reproduce import reproduce as run
 
     names = [name.strip() for name in recipes.split(",") if name.strip()]
     observer = Observer(say=_say, features=FeatureProgress(), epoch=say_epoch)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from soundseek.cli.options import JsonOption, TableOption
+from soundseek.cli.options import JsonOption, TableOption, need_captions, need_model
 from soundseek.cli.output import choose_format, console, write_json_lines
-from soundseek.cli.paths import need_captions, need_model
 from soundseek.cli.train import DataOption
 
 if TYPE_CHECKING:
@@ -36,10 +35,10 @@ def robustness(
 
     soundseek robustness soundseek-small --data DIR --json > docs/results/robustness-soundseek-small.json
     """
-    from soundseek.learn.cost import machine
     from soundseek.learn.evaluation.robustness import robustness as measure
-    from soundseek.learn.runs import environment
-    from soundseek.model.catalog import load_model
+    from soundseek.learn.experiments.cost import machine
+    from soundseek.learn.training.run_folder import environment
+    from soundseek.model.registry import load_model
 
     output = choose_format(json=json, table=table)
     need_captions(data, split)

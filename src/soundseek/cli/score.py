@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from soundseek.cli.options import JsonOption, TableOption
+from soundseek.cli.options import JsonOption, TableOption, need_file
 from soundseek.cli.output import choose_format, console, write_json_lines
-from soundseek.cli.paths import need_file
 
 
 def score(

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from soundseek.cli.hits import say_if_nothing, show_hits
 from soundseek.cli.options import (
     CountOption,
     CsvOption,
@@ -20,7 +19,7 @@ from soundseek.cli.options import (
     WhereOption,
     open_library,
 )
-from soundseek.cli.output import choose_format
+from soundseek.cli.output import choose_format, say_if_nothing, show_hits
 
 
 def similar(

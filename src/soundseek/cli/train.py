@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from soundseek.cli.paths import need_captions
+from soundseek.cli.options import need_captions
 
 DataOption = Annotated[
     Path,
@@ -52,8 +52,8 @@ def train(
     soundseek evaluate RUN --data DIR, then: soundseek export RUN --out MODEL
     """
     need_captions(data)
-    from soundseek.learn.recipe import load_recipe
-    from soundseek.learn.training import train as run
+    from soundseek.learn.recipe.load import load_recipe
+    from soundseek.learn.training.train import train as run
 
     folder = run(
         load_recipe(recipe, settings or []),

@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
-from soundseek.cli.options import JsonOption
+from soundseek.cli.options import JsonOption, need_captions, need_file
 from soundseek.cli.output import printable, write_json_lines
-from soundseek.cli.paths import need_captions, need_file
 from soundseek.cli.train import DataOption, FeatureProgress
 
 
@@ -51,8 +50,8 @@ def tune(
     """
     need_captions(data)
     need_file(space, "--space", "it takes a YAML file that says what to try")
-    from soundseek.learn.tune import Listener, find_space, load_space
-    from soundseek.learn.tune import tune as run
+    from soundseek.learn.experiments.tune import Listener, find_space, load_space
+    from soundseek.learn.experiments.tune import tune as run
 
     listener = Listener(say=_say, features=FeatureProgress())
     chosen = load_space(space or find_space(recipe))

@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from soundseek.library.build import IndexReport as IndexReport
-    from soundseek.library.build import Progress as Progress
+    from soundseek.library.index import IndexReport as IndexReport
+    from soundseek.library.index import Progress as Progress
     from soundseek.library.library import Library as Library
     from soundseek.library.library import LibraryInfo as LibraryInfo
     from soundseek.library.library import default_library_path as default_library_path
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "Failure": "store.base",
     "Hit": "search",
-    "IndexReport": "build",
+    "IndexReport": "index",
     "Library": "library",
     "LibraryInfo": "library",
-    "Progress": "build",
+    "Progress": "index",
     "default_library_path": "library",
 }
 

@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from soundseek._typing import AnyFloatArray
 from soundseek.errors import ModelError, QueryError, UsageError
 from soundseek.library.explain import strongest_words, word_contributions
 from soundseek.library.filters import parse_where
-from soundseek.library.query import combine
-from soundseek.library.search import Hit, find
+from soundseek.library.search import Hit, combine, find
 from soundseek.library.store import open_store
 from soundseek.library.store.base import (
     Failure,
-    FloatArray,
     ModelIdentity,
     NoLibraryError,
     VectorStore,
@@ -29,8 +28,8 @@ from soundseek.library.store.base import (
 )
 
 if TYPE_CHECKING:
-    from soundseek.library.build import IndexReport, Progress
-    from soundseek.library.hearing import EmbeddingModel, Hear
+    from soundseek.library.index import IndexReport, Progress
+    from soundseek.library.workers import EmbeddingModel, Hear
     from soundseek.model.spelling import Spelling
 
 
@@ -159,7 +158,7 @@ class Library:
                 f"workers ({workers}) must be at least 0 and max_duration_s ({max_duration_s}) above 0"
             )
         from soundseek.audio.decode import AUDIO_EXTENSIONS
-        from soundseek.library.build import update
+        from soundseek.library.index import update
 
         return update(
             self.store,
@@ -237,7 +236,7 @@ class Library:
         """The one or two words of a query that carried each hit; `as_typed` as in the search that found them."""
         text = text if as_typed else self.corrected(text)
         vectors = np.zeros((len(hits), self.store.identity.dim), np.float32)
-        files: dict[str, tuple[FloatArray, FloatArray] | None] = {}
+        files: dict[str, tuple[AnyFloatArray, AnyFloatArray] | None] = {}
         for row, hit in enumerate(hits):
             if hit.path not in files:
                 files[hit.path] = self.store.vectors(hit.path)
@@ -296,7 +295,7 @@ class Library:
             )
         return read
 
-    def _query(self, text: str | None, examples: Sequence[str], without: Sequence[str]) -> FloatArray:
+    def _query(self, text: str | None, examples: Sequence[str], without: Sequence[str]) -> AnyFloatArray:
         """The unit vector of words, examples and negatives; the texts are embedded in one batch."""
         words = [text.strip()] if text and text.strip() else []
         unwanted = [each.strip() for each in without if each.strip()]
@@ -321,7 +320,7 @@ def _source(name: str, directory: Path | None) -> str:
     """Where the model is found again: an installed one by its name, since its folder may move."""
     if directory is None:
         return ""
-    from soundseek.model.catalog import installed_models
+    from soundseek.model.registry import installed_models
 
     resolved = directory.resolve()
     installed = installed_models().get(directory.name)
@@ -329,7 +328,7 @@ def _source(name: str, directory: Path | None) -> str:
 
 
 def _load_model(source: str | None) -> EmbeddingModel:
-    from soundseek.model.catalog import load_model
+    from soundseek.model.registry import load_model
 
     return load_model(source)
 
@@ -347,6 +346,6 @@ def _hear_of(model: EmbeddingModel) -> Hear:
 
 
 def _load_hear(directory: Path) -> Hear:
-    from soundseek.model.embedder import Model
+    from soundseek.model.model import Model
 
     return Model(directory, threads=1).hear

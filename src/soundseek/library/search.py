@@ -1,4 +1,7 @@
-"""A query vector -> hits, each with the moments that carried it."""
+"""A query vector -> hits, each with the moments that carried it.
+
+Words, example sounds and negatives -> one unit vector.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,58 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from soundseek._typing import AnyFloatArray
+from soundseek.errors import QueryError
 from soundseek.library.filters import Condition
-from soundseek.library.store.base import FloatArray, Match, Per, VectorStore
+from soundseek.library.store.base import Match, Per, VectorStore
+
+# How much a negative counts. Below 1, so that a sound which has what was asked for and a little of what was
+# not still beats one that has neither; at 0.5 the query always keeps most of its own direction.
+NEGATIVE_WEIGHT = 0.5
+
+
+def combine(positives: AnyFloatArray, negatives: AnyFloatArray) -> AnyFloatArray:
+    """The direction that a query looks in: `unit(unit(sum(positives)) - 0.5 * unit(sum(negatives)))`.
+
+    It stays one vector, so the score of a segment stays the mean of its frames' scores, with negatives too:
+    for a unit vector x the score is `(p·x - 0.5 n·x) / |p - 0.5 n|`, p and n being the two unit sums.
+
+    Args:
+        positives: `(n, dim)` unit vectors of words and example sounds; each counts the same.
+        negatives: `(m, dim)` unit vectors of what the sounds should not be like; m may be 0.
+
+    Returns:
+        `(dim,)` float32, unit norm.
+
+    Raises:
+        QueryError: There is no positive, or they cancel each other out.
+
+    Example:
+        >>> [f"{x:.3f}" for x in combine(np.eye(3)[:1], np.eye(3)[1:2])]
+        ['0.894', '-0.447', '0.000']
+    """
+    if not len(positives):
+        raise QueryError("nothing to look for; say it in words or give an example sound (--like FILE)")
+    wanted = _unit(positives.sum(axis=0))
+    if wanted is None:
+        raise QueryError(
+            "the words and examples of this query cancel each other out; ask for them one by one"
+        )
+    unwanted = _unit(negatives.sum(axis=0)) if len(negatives) else None
+    if unwanted is None:
+        return wanted
+    # |p| = 1 and |0.5 n| = 0.5, so the difference is never shorter than 0.5.
+    difference = wanted - NEGATIVE_WEIGHT * unwanted
+    combined: AnyFloatArray = (difference / np.linalg.norm(difference)).astype(np.float32)
+    return combined
+
+
+def _unit(vector: AnyFloatArray) -> AnyFloatArray | None:
+    norm = float(np.linalg.norm(vector))
+    if norm < 1e-6:
+        return None
+    scaled: AnyFloatArray = (vector / norm).astype(np.float32)
+    return scaled
 
 
 @dataclass(frozen=True)
@@ -40,7 +93,7 @@ class Hit:
 
 def find(
     store: VectorStore,
-    query: FloatArray,
+    query: AnyFloatArray,
     *,
     k: int,
     per: Per = "file",
@@ -61,7 +114,7 @@ def find(
     return [_hit(match, query) for match in matches]
 
 
-def _hit(match: Match, query: FloatArray) -> Hit:
+def _hit(match: Match, query: AnyFloatArray) -> Hit:
     moments = moments_of(match.frames, query)
     # The stored vector is the mean of the frames but for its float16: without this, their scores' mean would
     # miss the segment's score by some 2e-5.
@@ -80,7 +133,7 @@ def _hit(match: Match, query: FloatArray) -> Hit:
     )
 
 
-def strongest_s(moments: FloatArray, start_s: float, end_s: float, frame_s: float) -> float:
+def strongest_s(moments: AnyFloatArray, start_s: float, end_s: float, frame_s: float) -> float:
     """The middle of the best of a segment's frames, of what it has before the segment ends, in seconds.
 
     >>> strongest_s(np.array([0.1, 0.2, 0.9]), 10.0, 10.75, 0.3)  # the last frame is half as long
@@ -90,7 +143,7 @@ def strongest_s(moments: FloatArray, start_s: float, end_s: float, frame_s: floa
     return (begins_s + min(begins_s + frame_s, end_s)) / 2
 
 
-def moments_of(frames: FloatArray, query: FloatArray) -> FloatArray:
+def moments_of(frames: AnyFloatArray, query: AnyFloatArray) -> AnyFloatArray:
     """The part of each frame in a segment's score: `(frames,)`, whose mean is the score.
 
     The projector is linear, so the segment's vector is `mean(frames) / |mean(frames)|`, and with it
@@ -106,5 +159,5 @@ def moments_of(frames: FloatArray, query: FloatArray) -> FloatArray:
     """
     heard = np.asarray(frames, np.float32)
     norm = max(float(np.linalg.norm(heard.mean(axis=0))), 1e-12)
-    moments: FloatArray = heard @ query.astype(np.float32) / norm
+    moments: AnyFloatArray = heard @ query.astype(np.float32) / norm
     return moments

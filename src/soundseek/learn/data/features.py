@@ -21,14 +21,14 @@ from platformdirs import user_cache_path
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from soundseek._typing import HalfArray
 from soundseek.audio.level import LEVEL_REVISION
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import DataError, DecodeError
-from soundseek.learn.data.sounds import Sound, render
-from soundseek.learn.encoders import Trunk, build_trunk, split_trunk, weights_digest
-from soundseek.learn.encoders.text import TextTower
+from soundseek.learn.data.mixing import Sound, render
+from soundseek.learn.models.build import Trunk, build_trunk, split_trunk, weights_digest
+from soundseek.learn.models.text.tower import TextTower
 
-Half = npt.NDArray[np.float16]
 Report = Callable[[str, int, int], None]
 """Called with what is being computed, how many are done, and how many there are."""
 
@@ -51,14 +51,14 @@ class FeatureStore:
         self.directory = directory
         self.width = width
         self._where: dict[str, tuple[Path, int, int]] = {}
-        self._maps: dict[Path, Half] = {}
+        self._maps: dict[Path, HalfArray] = {}
         directory.mkdir(parents=True, exist_ok=True)
         self.refresh()
 
     def __contains__(self, key: str) -> bool:
         return key in self._where
 
-    def __getitem__(self, key: str) -> Half:
+    def __getitem__(self, key: str) -> HalfArray:
         """The rows of a key, a view of the file."""
         path, start, rows = self._where[key]
         return self._maps[path][start : start + rows]
@@ -158,7 +158,7 @@ class TailFrames:
 
     Args:
         maps: What enters these layers.
-        tail: The layers; see `soundseek.learn.encoders.split_trunk`.
+        tail: The layers; see `soundseek.learn.models.build.split_trunk`.
     """
 
     def __init__(self, maps: Frames, tail: nn.Module) -> None:
@@ -298,7 +298,7 @@ class _Embedded(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.sounds)
 
-    def __getitem__(self, index: int) -> Half | str:
+    def __getitem__(self, index: int) -> HalfArray | str:
         if self._trunk is None:  # each worker loads its own: nothing is shared between processes
             self._trunk = self.build()
             self._log_mel = LogMel(self._trunk.front_end)
@@ -309,12 +309,12 @@ class _Embedded(Dataset[Any]):
 
 
 @torch.no_grad()
-def embed_sound(sound: Sound, trunk: Trunk, log_mel: LogMel) -> Half:
+def embed_sound(sound: Sound, trunk: Trunk, log_mel: LogMel) -> HalfArray:
     """Frames `(time, width)` float16 of one sound, alone in its batch."""
     heard = log_mel(render(sound, trunk.front_end.sample_rate_hz))
     features = log_mel.config.continued(heard, trunk.min_frames)
     frames, mask = trunk(torch.from_numpy(features).unsqueeze(0))
-    return cast("Half", frames[0][mask[0]].numpy().astype(np.float16))
+    return cast("HalfArray", frames[0][mask[0]].numpy().astype(np.float16))
 
 
 def extract_texts(

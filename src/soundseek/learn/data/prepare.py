@@ -14,8 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from soundseek.errors import DataError, RecipeError, UsageError
-from soundseek.learn.data.batches import Batch, Corpus, EpochBatches, Example, plan_clips, plan_mixtures
-from soundseek.learn.data.clotho import Clip, read_split
+from soundseek.learn.data.caption_neighbours import (
+    add_listeners,
+    imagined_sounds,
+    refuse_imagined,
+    tag_sentences,
+    tags_heard,
+    unique,
+)
 from soundseek.learn.data.features import (
     FeatureStore,
     Frames,
@@ -27,24 +33,17 @@ from soundseek.learn.data.features import (
     frame_store,
     text_store,
 )
-from soundseek.learn.data.imagined import Imagined
-from soundseek.learn.data.layout import splits_of
-from soundseek.learn.data.live import LiveBatches, LiveFrames, Reword, open_waveforms
-from soundseek.learn.data.other_words import (
-    add_listeners,
-    imagined_sounds,
-    refuse_imagined,
-    tag_sentences,
-    tags_heard,
-)
-from soundseek.learn.data.sounds import Sound
+from soundseek.learn.data.mixing import Sound
+from soundseek.learn.data.online import LiveBatches
+from soundseek.learn.data.pairs import Batch, Corpus, EpochBatches, Example, Reword, plan_clips, plan_mixtures
+from soundseek.learn.data.pseudo_audio import Imagined
 from soundseek.learn.data.text_augment import build_text_augment
-from soundseek.learn.data.wording import unique
-from soundseek.learn.encoders import split_trunk
-from soundseek.learn.encoders.audioset import read_class_names
-from soundseek.learn.encoders.text import TextTower
-from soundseek.learn.recipe import Recipe
-from soundseek.learn.towers import build_recipe_trunk
+from soundseek.learn.data.waveforms import LiveFrames, open_waveforms
+from soundseek.learn.datasets.layout import Clip, read_split, splits_of
+from soundseek.learn.models.audio.tags import read_class_names
+from soundseek.learn.models.build import build_recipe_trunk, split_trunk
+from soundseek.learn.models.text.tower import TextTower
+from soundseek.learn.recipe.load import Recipe
 
 
 class Batches(Protocol):

@@ -16,7 +16,7 @@ from soundseek.errors import UsageError
 from soundseek.learn.data.back_translation import cached_paraphrases
 from soundseek.learn.data.features import Report
 from soundseek.learn.data.wordnet import read_synonyms
-from soundseek.learn.recipe_sections import TextAugmentConfig
+from soundseek.learn.recipe.schema import TextAugmentConfig
 
 _PARAPHRASED = 0.5  # of the captions, where translation models are given: as often as not
 _PARTS = re.compile(r"^(\W*)(.*?)(\W*)$", re.DOTALL)  # what stands before, in and after a word

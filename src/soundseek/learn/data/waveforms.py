@@ -1,18 +1,162 @@
-"""A cache of decoded clips: every waveform as 16-bit samples in one memory-mapped file, so training never decodes."""
+"""A cache of decoded clips: every waveform as 16-bit samples in one memory-mapped file, so training never decodes.
+
+Every sound file of a data set decoded once: its samples, and its log-mel, without a decoder in the way.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import numpy as np
-import numpy.typing as npt
 
+from soundseek._typing import FloatArray
 from soundseek.audio.decode import read_audio
+from soundseek.audio.logmel import FrontEndConfig, LogMel
 from soundseek.errors import DataError, DecodeError
+from soundseek.learn.data.features import Report, cache_directory
 
-Float = npt.NDArray[np.float32]
+
+class ClipWaveforms:
+    """Waveforms by file, read from the disk as far as they are asked for; worker processes open them anew.
+
+    Args:
+        directory: Where a `WaveformCache` of exactly these files is.
+        paths: The files, in its order.
+    """
+
+    def __init__(self, directory: Path, paths: Sequence[Path]) -> None:
+        self._directory = directory
+        self._numbers = {path: number for number, path in enumerate(paths)}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ClipWaveforms, (self._directory, list(self._numbers))  # never the samples themselves
+
+    @cached_property
+    def _cache(self) -> WaveformCache:
+        return WaveformCache(self._directory)
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """One rate for all."""
+        return self._cache.sample_rate_hz
+
+    def __contains__(self, path: Path) -> bool:
+        return path in self._numbers
+
+    def __getitem__(self, path: Path) -> FloatArray:
+        """`(samples,)` of a file."""
+        return self._cache[self._numbers[path]]
+
+    def num_samples(self, path: Path) -> int:
+        """Samples of a file."""
+        return self._cache.lengths[self._numbers[path]]
+
+    def piece(self, path: Path, start: int, stop: int) -> FloatArray:
+        """Samples `start` to `stop` of a file."""
+        return self._cache.read(self._numbers[path], start, stop)
+
+
+def open_waveforms(
+    paths: Sequence[Path],
+    sample_rate_hz: int,
+    directory: Path | None = None,
+    *,
+    report: Report | None = None,
+) -> ClipWaveforms:
+    """The waveforms of some files; those that no earlier call has decoded are decoded now, at 16 bits a sample.
+
+    Clotho's development split at 32 kHz takes 5.5 GB. Changed files, or another choice of them, have a cache of their
+    own. Several processes may call at once: each builds its own copy, and one is kept; to decode once, let the first
+    process call before the others.
+
+    Args:
+        paths: Sound files; each counts once.
+        sample_rate_hz: The front end's.
+        directory: Where the cache's folder is made; the features' cache by default.
+        report: Called after each file.
+
+    Raises:
+        DataError: A file that cannot be decoded, or no files at all.
+    """
+    unique = list(dict.fromkeys(paths))
+    if not unique:
+        raise DataError("no sound files to decode: the data set is empty")
+    facts = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in unique]
+    digest = hashlib.sha256(json.dumps([sample_rate_hz, facts]).encode()).hexdigest()[:16]
+    folder = (directory or cache_directory()) / "waveforms" / f"{sample_rate_hz}-{digest}"
+    if not folder.is_dir():
+        _decode(unique, sample_rate_hz, folder, report)
+    return ClipWaveforms(folder, unique)
+
+
+def _decode(paths: Sequence[Path], sample_rate_hz: int, folder: Path, report: Report | None) -> None:
+    """Build the cache beside its place, then move it there: a folder of this name is always whole."""
+    partial = folder.with_name(f"{folder.name}.{uuid4().hex[:8]}.partial")
+    refused: list[str] = []
+    try:
+        WaveformCache.build(
+            paths,
+            partial,
+            sample_rate_hz=sample_rate_hz,
+            report=refused.append,
+            progress=lambda done: report("decoded sounds", done, len(paths)) if report else None,
+        )
+        if refused:
+            reason = refused[0].removeprefix("left out: ")
+            raise DataError(f"cannot learn from {reason}; mend or remove it, and its line in the captions")
+        try:
+            partial.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was faster, and its copy is as good
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def clip_log_mel(waveform: FloatArray, log_mel: LogMel, min_frames: int) -> FloatArray:
+    """Log-mel `(time, mel)` of a waveform `(samples,)`; one shorter than `min_frames` is continued with silence."""
+    return log_mel.config.continued(log_mel(waveform), min_frames)
+
+
+class LiveFrames:
+    """Whole clips' log-mels `(time, mel)` by path: a store of "frames" for a trunk that is trained as a whole.
+
+    Args:
+        front_end: The trunk's.
+        min_frames: The trunk's.
+        waveforms: Where samples are found; a file that is not among them is decoded.
+    """
+
+    def __init__(
+        self, front_end: FrontEndConfig, min_frames: int, waveforms: ClipWaveforms | None = None
+    ) -> None:
+        self.width = front_end.num_mels
+        self._log_mel = LogMel(front_end)
+        self._rate_hz = front_end.sample_rate_hz
+        self._min_frames = min_frames
+        self._waveforms = waveforms
+
+    def __getitem__(self, key: str) -> FloatArray:
+        """The log-mel of a file; its key is its path.
+
+        Raises:
+            DecodeError: It has to be decoded and cannot be.
+        """
+        path = Path(key)
+        if self._waveforms is not None and path in self._waveforms:
+            waveform = self._waveforms[path]
+        else:
+            waveform = read_audio(path, sample_rate_hz=self._rate_hz)
+        return clip_log_mel(waveform, self._log_mel, self._min_frames)
+
+
 _SAMPLES, _INDEX = "waveforms.i16", "waveforms.json"
 
 
@@ -39,14 +183,14 @@ class WaveformCache:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, number: int) -> Float:
+    def __getitem__(self, number: int) -> FloatArray:
         return self.read(number, 0, self.lengths[number])
 
-    def read(self, number: int, start: int, stop: int) -> Float:
+    def read(self, number: int, start: int, stop: int) -> FloatArray:
         """Samples `start` to `stop` of one clip, as float32; only these are read from disk."""
         offset = self._starts[number]
         piece = self._samples[offset + start : offset + min(stop, self.lengths[number])]
-        waveform: Float = piece.astype(np.float32) * np.float32(1 / 32768)
+        waveform: FloatArray = piece.astype(np.float32) * np.float32(1 / 32768)
         return waveform
 
     @classmethod

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from soundseek.learn.encoders.compact import BlocksConfig, CompactConfig, TemporalConfig
-from soundseek.learn.encoders.compact_layers import TagsConfig
+from soundseek.learn.models.audio.compact import BlocksConfig, CompactConfig, TemporalConfig
+from soundseek.learn.models.audio.compact_layers import TagsConfig
 
 
 class DistillConfig(BaseModel):

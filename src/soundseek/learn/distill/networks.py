@@ -2,6 +2,10 @@
 
 Frames and embeddings are standardised per dimension over mixtures, so that a squared error weighs each of them alike;
 a cosine on the raw, non-negative vectors is dominated by their mean.
+
+How near a student has come to its teacher on clips that neither was taught on.
+
+What one step teaches: the errors, their weights and the learning rate.
 """
 
 from __future__ import annotations
@@ -15,10 +19,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from soundseek.audio.logmel import LogMel
 from soundseek.errors import ModelError
-from soundseek.learn.encoders.audioset import NUM_CLASSES
-from soundseek.learn.encoders.compact import CompactTrunk
-from soundseek.learn.encoders.efficientat import EfficientATTrunk
+from soundseek.learn.data.waveforms import WaveformCache
+from soundseek.learn.distill.config import DistillConfig
+from soundseek.learn.models.audio.compact import CompactTrunk
+from soundseek.learn.models.audio.efficientat import EfficientATTrunk
+from soundseek.learn.models.audio.tags import NUM_CLASSES
 
 MODEL_FILE = "model.safetensors"  # of the run folder that `heads` names
 
@@ -127,3 +134,63 @@ def _folded(trunk: EfficientATTrunk) -> EfficientATTrunk:
             assert isinstance(convolution, nn.Conv2d)
             module[0], module[1] = fuse_conv_bn_eval(convolution, module[1]), nn.Identity()
     return folded
+
+
+@torch.no_grad()
+def agreement(student: Student, teacher: Teacher, log_mel: LogMel, cache: WaveformCache) -> dict[str, float]:
+    """Agreement with the teacher on whole clips (at most 10 s of each), undamaged.
+
+    Returns:
+        `cosine`: mean cosine of pooled embeddings, in the teacher's own space; `standardised_cosine`: the same
+        per standardised dimension; `retrieval_cosine`: in the heads' space, where there are heads; `tag_map`:
+        mean average precision of the teacher's tags above 0.3.
+    """
+    student.eval()
+    cosine = nn.functional.cosine_similarity
+    raw, standard, embedded, scores, truth = [], [], [], [], []
+    for number in range(len(cache)):
+        heard = torch.from_numpy(log_mel(cache.read(number, 0, 10 * cache.sample_rate_hz)))[None]
+        wanted, found = teacher(heard), student(heard)
+        deviation, mean = teacher.deviation, teacher.mean
+        raw.append(cosine(wanted.pooled * deviation + mean, found.pooled * deviation + mean))
+        standard.append(cosine(wanted.pooled, found.pooled))
+        if teacher.heads is not None:
+            embedded.append(cosine(teacher.embed(wanted.pooled), teacher.embed(found.pooled)))
+        scores.append(found.logits)
+        truth.append(wanted.logits.sigmoid() > 0.3)
+    return {
+        "cosine": torch.cat(raw).mean().item(),
+        "standardised_cosine": torch.cat(standard).mean().item(),
+        **({"retrieval_cosine": torch.cat(embedded).mean().item()} if embedded else {}),
+        "tag_map": _mean_average_precision(torch.cat(scores), torch.cat(truth)),
+    }
+
+
+def _mean_average_precision(scores: Tensor, truth: Tensor) -> float:
+    """Mean over the tags that occur of the average precision over clips; both `(clips, tags)`."""
+    precisions = []
+    for tag in range(truth.shape[1]):
+        if truth[:, tag].any():
+            hits = truth[:, tag][scores[:, tag].argsort(descending=True)].float()
+            precision = hits.cumsum(0) / torch.arange(1, len(hits) + 1)
+            precisions.append((precision * hits).sum() / hits.sum())
+    return torch.stack(precisions).mean().item() if precisions else float("nan")
+
+
+def distillation_loss(student: Targets, teacher: Targets, config: DistillConfig) -> Tensor:
+    """Pooled squared error, frames' smooth L1 error and tags' cross-entropy, weighted; a scalar."""
+    mse, bce = nn.functional.mse_loss, nn.functional.binary_cross_entropy_with_logits
+    tags = bce(student.logits, teacher.logits.sigmoid(), reduction="none").sum(dim=1).mean()
+    frames = nn.functional.smooth_l1_loss(student.frames, teacher.frames)
+    pooled = mse(student.pooled, teacher.pooled)
+    return config.pooled_weight * pooled + config.frames_weight * frames + config.tags_weight * tags
+
+
+def retrieval_loss(student: Targets, teacher: Targets, tagger: Teacher) -> Tensor:
+    """1 - mean cosine of the clips' embeddings in the space where sentences look for them; a scalar."""
+    return 1 - (tagger.embed(student.pooled) * tagger.embed(teacher.pooled)).sum(dim=1).mean()
+
+
+def learning_rate_factor(step: int, spent: float, config: DistillConfig) -> float:
+    """Share of the learning rate at a step, when `spent` (0 to 1) of the hours are gone."""
+    return min(1.0, (step + 1) / config.warmup_steps) * min(1.0, max(0.0, 1 - spent) / 0.5)

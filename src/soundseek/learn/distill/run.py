@@ -23,15 +23,19 @@ from torch.multiprocessing.spawn import spawn
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import ModelError, UsageError
 from soundseek.learn.data.waveforms import WaveformCache
-from soundseek.learn.distill.agreement import agreement
-from soundseek.learn.distill.batches import Batch, batches, draw_batch
 from soundseek.learn.distill.config import DistillConfig
-from soundseek.learn.distill.networks import Student, Teacher
-from soundseek.learn.distill.step import distillation_loss, learning_rate_factor, retrieval_loss
-from soundseek.learn.distributed import leave_group
-from soundseek.learn.encoders.compact import CompactTrunk
-from soundseek.learn.encoders.efficientat import EfficientATTrunk
-from soundseek.learn.mixtures import MelDamage
+from soundseek.learn.distill.mixtures import Batch, MelDamage, batches, draw_batch
+from soundseek.learn.distill.networks import (
+    Student,
+    Teacher,
+    agreement,
+    distillation_loss,
+    learning_rate_factor,
+    retrieval_loss,
+)
+from soundseek.learn.models.audio.compact import CompactTrunk
+from soundseek.learn.models.audio.efficientat import EfficientATTrunk
+from soundseek.learn.parallel import leave_group
 
 _M = TypeVar("_M", bound=nn.Module)
 

@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from soundseek._typing import FloatArray, IntArray
 from soundseek.errors import UsageError
-from soundseek.learn.data.clotho import read_split
-from soundseek.learn.evaluation.answers import answer, questions
+from soundseek.learn.datasets.layout import read_split
 from soundseek.learn.evaluation.evaluate import Embedder, EvaluationReport, evaluate
 from soundseek.learn.evaluation.intervals import PairedDifference, paired_bootstrap
 from soundseek.learn.evaluation.metrics import ranks_of_scores
+from soundseek.learn.evaluation.rankings import answer, questions
 
-Float = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 Key = TypeVar("Key", Path, str)
 
 VALIDATION = "validation"
@@ -50,16 +48,16 @@ class Ensemble:
         self.weights = tuple(weights)
         self._used = [each for each in zip(members, weights, strict=True) if each[1] > 0]
 
-    def embed_audio(self, paths: Sequence[Path]) -> Float:
+    def embed_audio(self, paths: Sequence[Path]) -> FloatArray:
         """`(len(paths), dim)`, unit norm; dim is the sum of the members' that have a weight."""
         return self._joined(lambda member: member.embed_audio(paths))
 
-    def embed_text(self, texts: Sequence[str]) -> Float:
+    def embed_text(self, texts: Sequence[str]) -> FloatArray:
         """`(len(texts), dim)`, unit norm."""
         return self._joined(lambda member: member.embed_text(texts))
 
-    def _joined(self, embed: Callable[[Embedder], Float]) -> Float:
-        joined: Float = np.concatenate(
+    def _joined(self, embed: Callable[[Embedder], FloatArray]) -> FloatArray:
+        joined: FloatArray = np.concatenate(
             [np.float32(weight**0.5) * embed(member) for member, weight in self._used], axis=1
         )
         return joined
@@ -162,7 +160,7 @@ def build_ensemble(members: Sequence[Embedder], data: Path, *, weights_from: str
     return Ensemble(members, choose_weights(scores, own))
 
 
-def choose_weights(scores: Sequence[Float], own: Ints) -> tuple[float, ...]:
+def choose_weights(scores: Sequence[FloatArray], own: IntArray) -> tuple[float, ...]:
     """Shares of the members that give the highest mAP10, multiples of 1/20 whose sum is 1.
 
     From equal shares, and from each member alone, parts are moved from one member to another as long as that helps;
@@ -220,17 +218,19 @@ class _Remembering:
 
     def __init__(self, member: Embedder) -> None:
         self._member = member
-        self._audio: dict[Path, Float] = {}
-        self._text: dict[str, Float] = {}
+        self._audio: dict[Path, FloatArray] = {}
+        self._text: dict[str, FloatArray] = {}
 
-    def embed_audio(self, paths: Sequence[Path]) -> Float:
+    def embed_audio(self, paths: Sequence[Path]) -> FloatArray:
         return _remembered(paths, self._audio, self._member.embed_audio)
 
-    def embed_text(self, texts: Sequence[str]) -> Float:
+    def embed_text(self, texts: Sequence[str]) -> FloatArray:
         return _remembered(texts, self._text, self._member.embed_text)
 
 
-def _remembered(keys: Sequence[Key], known: dict[Key, Float], embed: Callable[[list[Key]], Float]) -> Float:
+def _remembered(
+    keys: Sequence[Key], known: dict[Key, FloatArray], embed: Callable[[list[Key]], FloatArray]
+) -> FloatArray:
     missing = [key for key in dict.fromkeys(keys) if key not in known]
     if missing:
         known.update(zip(missing, embed(missing), strict=True))

@@ -8,22 +8,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from soundseek.learn.data.batches import pad
-from soundseek.learn.data.clotho import read_split
-from soundseek.learn.data.decoded import LiveFrames
+from soundseek._typing import FloatArray
 from soundseek.learn.data.features import Frames, Report, extract_texts, text_store
+from soundseek.learn.data.mixing import Sound
+from soundseek.learn.data.pairs import pad
 from soundseek.learn.data.prepare import SplitFeatures, open_store, sound_keys
-from soundseek.learn.data.sounds import Sound
-from soundseek.learn.dual_encoder import DualEncoder
-from soundseek.learn.encoders.text import TextTower
+from soundseek.learn.data.waveforms import LiveFrames
+from soundseek.learn.datasets.layout import read_split
 from soundseek.learn.evaluation.metrics import DirectionMetrics, retrieval_metrics
-from soundseek.learn.recipe import Recipe
-
-Float = npt.NDArray[np.float32]
+from soundseek.learn.models.dual_encoder import DualEncoder
+from soundseek.learn.models.text.tower import TextTower
+from soundseek.learn.recipe.load import Recipe
 
 _CLIPS_AT_ONCE = 64
 _LIVE_CLIPS_AT_ONCE = 4  # through a whole trunk: CNN14's first block needs 100 MB for half a minute
@@ -33,11 +31,11 @@ _SENTENCES_AT_ONCE = 64
 class Embedder(Protocol):
     """Sounds and sentences to vectors of one space: a model directory's `Model`, or a `RunEmbedder`."""
 
-    def embed_audio(self, paths: Sequence[Path]) -> Float:
+    def embed_audio(self, paths: Sequence[Path]) -> FloatArray:
         """`(len(paths), dim)`, unit norm."""
         ...
 
-    def embed_text(self, texts: Sequence[str]) -> Float:
+    def embed_text(self, texts: Sequence[str]) -> FloatArray:
         """`(len(texts), dim)`, unit norm."""
         ...
 
@@ -98,17 +96,17 @@ class RunEmbedder:
         self._recipe = recipe
         self._report = report
 
-    def embed_audio(self, paths: Sequence[Path]) -> Float:
+    def embed_audio(self, paths: Sequence[Path]) -> FloatArray:
         """`(len(paths), dim)`, unit norm."""
         return self.embed_sounds([Sound("clip", (Path(path),)) for path in paths])
 
-    def embed_sounds(self, sounds: Sequence[Sound]) -> Float:
+    def embed_sounds(self, sounds: Sequence[Sound]) -> FloatArray:
         """`(len(sounds), dim)`, unit norm, of clips, their degraded versions and mixtures."""
         store = open_store(self._recipe)
         keys = sound_keys(sounds, store, self._recipe, report=self._report)
         return embed_clips(self._model, store, keys).cpu().numpy()
 
-    def embed_text(self, texts: Sequence[str]) -> Float:
+    def embed_text(self, texts: Sequence[str]) -> FloatArray:
         """`(len(texts), dim)`, unit norm; what a text tower as published makes of them is cached."""
         text = self._text()
         # Where only the words change, the tower may still be one that an earlier stage has trained.

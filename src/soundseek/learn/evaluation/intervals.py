@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from soundseek._typing import DoubleArray
 from soundseek.errors import UsageError
-
-Doubles = npt.NDArray[np.float64]
 
 _Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
 _BLOCK_DRAWS = 1 << 20
@@ -126,8 +125,8 @@ def paired_bootstrap(
 
 
 def _resampled_means(
-    values: Doubles, generator: np.random.Generator, groups: npt.ArrayLike | None, num_resamples: int
-) -> Doubles:
+    values: DoubleArray, generator: np.random.Generator, groups: npt.ArrayLike | None, num_resamples: int
+) -> DoubleArray:
     """`(num_resamples,)` means of draws with replacement, of whole groups."""
     labels = np.arange(len(values)) if groups is None else np.asarray(groups)
     if labels.shape != values.shape:
@@ -142,7 +141,7 @@ def _resampled_means(
     return np.concatenate(means)
 
 
-def _checked(per_query: npt.ArrayLike) -> Doubles:
+def _checked(per_query: npt.ArrayLike) -> DoubleArray:
     values = np.asarray(per_query, np.float64)
     if values.ndim != 1 or len(values) == 0 or not np.isfinite(values).all():
         raise UsageError(f"an interval needs finite values, one a query, got the shape {values.shape}")

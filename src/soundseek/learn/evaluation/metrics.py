@@ -14,16 +14,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from soundseek._typing import AnyArray, DoubleArray, IntArray
+from soundseek._vectors import unit_rows
 from soundseek.errors import UsageError
 from soundseek.learn.evaluation.intervals import Interval, jackknife_interval, median_interval
 
-Array = npt.NDArray[Any]
-Ints = npt.NDArray[np.int64]
-Doubles = npt.NDArray[np.float64]
-Relevant = Array | Sequence[Sequence[int]]
-IntervalOf = Callable[[Doubles], Interval]
+Relevant = AnyArray | Sequence[Sequence[int]]
+IntervalOf = Callable[[DoubleArray], Interval]
 
 _BLOCK_SCORES = 1 << 23  # scores held at once: 32 MB of float32
 _FLOAT32_DOUBT = 2e-6  # float32 cosines nearer than this (some ten times their error) are computed in float64
@@ -41,25 +39,25 @@ class Ranks:
             out.
     """
 
-    values: Ints
-    offsets: Ints
-    queries: Ints
+    values: IntArray
+    offsets: IntArray
+    queries: IntArray
 
     @property
-    def first(self) -> Ints:
+    def first(self) -> IntArray:
         """`(queries,)` rank of the best matching item."""
         return self.values[self.offsets[:-1]]
 
-    def recall_at(self, k: int) -> Doubles:
+    def recall_at(self, k: int) -> DoubleArray:
         """`(queries,)` 1 where a matching item stands among the first k, else 0."""
         return (self.first <= k).astype(np.float64)
 
-    def average_precision_at(self, k: int) -> Doubles:
+    def average_precision_at(self, k: int) -> DoubleArray:
         """`(queries,)` sum of n / rank of the n-th match where rank <= k, divided by all matches."""
         counts = np.diff(self.offsets)
         place = np.arange(len(self.values)) - np.repeat(self.offsets[:-1], counts) + 1
         precision = np.where(self.values <= k, place / self.values, 0.0)
-        total: Doubles = np.add.reduceat(precision, self.offsets[:-1]) / counts
+        total: DoubleArray = np.add.reduceat(precision, self.offsets[:-1]) / counts
         return total
 
 
@@ -90,7 +88,7 @@ class RetrievalMetrics:
 
 
 def retrieval_metrics(
-    scores: Array | tuple[Array, Array],
+    scores: AnyArray | tuple[AnyArray, AnyArray],
     relevant: Relevant,
     *,
     interval: IntervalOf = jackknife_interval,
@@ -124,7 +122,7 @@ def retrieval_metrics(
     )
 
 
-def ranks(query_emb: Array, item_emb: Array, relevant: Relevant, *, chunk: int | None = None) -> Ranks:
+def ranks(query_emb: AnyArray, item_emb: AnyArray, relevant: Relevant, *, chunk: int | None = None) -> Ranks:
     """The ranks of every query's matching items by cosine, a block of queries at a time.
 
     Args:
@@ -150,7 +148,7 @@ def ranks(query_emb: Array, item_emb: Array, relevant: Relevant, *, chunk: int |
         raise UsageError("embeddings hold values that are not finite; look for NaN before you evaluate")
     if chunk is None:
         chunk = max(1, _BLOCK_SCORES // max(1, len(item_emb)))
-    queries32, items32 = _unit(query_emb, np.float32), _unit(item_emb, np.float32)
+    queries32, items32 = unit_rows(query_emb.astype(np.float32)), unit_rows(item_emb.astype(np.float32))
     offsets, items = relevant_lists(relevant, len(query_emb), len(item_emb))
     values = np.empty(len(items), np.int64)
     doubtful = np.zeros(len(query_emb), bool)
@@ -166,7 +164,7 @@ def ranks(query_emb: Array, item_emb: Array, relevant: Relevant, *, chunk: int |
     return _ranks(values, offsets)
 
 
-def ranks_of_scores(scores: Array, relevant: Relevant) -> Ranks:
+def ranks_of_scores(scores: AnyArray, relevant: Relevant) -> Ranks:
     """The ranks of every query's matching items in `(queries, items)` scores; equal scores are ties.
 
     >>> ranks_of_scores(np.array([[0.9, 0.1, 0.1]]), np.array([1])).values
@@ -187,7 +185,7 @@ def ranks_of_scores(scores: Array, relevant: Relevant) -> Ranks:
     return _ranks(values, offsets)
 
 
-def relevant_lists(relevant: Relevant, num_queries: int, num_items: int) -> tuple[Ints, Ints]:
+def relevant_lists(relevant: Relevant, num_queries: int, num_items: int) -> tuple[IntArray, IntArray]:
     """`offsets (queries + 1,)` and `items (pairs,)`: query q matches `items[offsets[q]:offsets[q + 1]]`.
 
     Raises:
@@ -233,25 +231,31 @@ def transpose_relevant(relevant: Relevant, num_queries: int, num_items: int) -> 
 
 
 def _rank_in_float64(
-    queries: Ints, query_emb: Array, item_emb: Array, values: Ints, offsets: Ints, items: Ints, chunk: int
+    queries: IntArray,
+    query_emb: AnyArray,
+    item_emb: AnyArray,
+    values: IntArray,
+    offsets: IntArray,
+    items: IntArray,
+    chunk: int,
 ) -> None:
     """Write the ranks of some queries' pairs into `values`, from scores that leave no doubt about a tie."""
-    items64 = _unit(item_emb, np.float64)
+    items64 = unit_rows(item_emb.astype(np.float64))
     for start in range(0, len(queries), chunk):
         some = queries[start : start + chunk]
         pairs, local = _pairs_of(some, offsets)
-        scores = _unit(query_emb[some], np.float64) @ items64.T
+        scores = unit_rows(query_emb[some].astype(np.float64)) @ items64.T
         values[pairs] = _rank_block(scores, local, items[pairs], tolerance=_SAME_SCORE)
 
 
-def _pairs_of(queries: Ints, offsets: Ints) -> tuple[Ints, Ints]:
+def _pairs_of(queries: IntArray, offsets: IntArray) -> tuple[IntArray, IntArray]:
     """Indices of the pairs of some queries, and the offsets that cut them into one run a query."""
     counts = np.diff(offsets)[queries]
     local = _offsets(counts)
     return np.arange(local[-1]) + np.repeat(offsets[queries] - local[:-1], counts), local
 
 
-def _rank_block(scores: Array, offsets: Ints, items: Ints, *, tolerance: float) -> Ints:
+def _rank_block(scores: AnyArray, offsets: IntArray, items: IntArray, *, tolerance: float) -> IntArray:
     """`(pairs,)` ranks, ascending within a row; less than `tolerance` below a match counts as ahead of it."""
     counts = np.diff(offsets)
     rows = np.repeat(np.arange(len(scores)), counts)
@@ -281,16 +285,10 @@ def _direction(found: Ranks, num_items: int, interval: IntervalOf) -> DirectionM
     )
 
 
-def _ranks(values: Ints, offsets: Ints) -> Ranks:
+def _ranks(values: IntArray, offsets: IntArray) -> Ranks:
     counts = np.diff(offsets)
     return Ranks(values=values, offsets=_offsets(counts[counts > 0]), queries=np.flatnonzero(counts))
 
 
-def _offsets(counts: Ints) -> Ints:
+def _offsets(counts: IntArray) -> IntArray:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-
-
-def _unit(embedding: Array, dtype: type[np.floating[Any]]) -> Array:
-    wide = embedding.astype(dtype)
-    norm = np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide / np.where(norm > 0, norm, 1)

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from soundseek._typing import FloatArray
 from soundseek.audio.decode import probe, read_audio
-from soundseek.audio.encode import MP3_RATES_HZ
-from soundseek.learn.data.clotho import Clip, read_split
-from soundseek.learn.evaluation.degradations import DEGRADATIONS, Degradation
+from soundseek.learn.datasets.layout import Clip, read_split
+from soundseek.learn.evaluation.corruptions import DEGRADATIONS, MP3_RATES_HZ, Degradation
 from soundseek.learn.evaluation.evaluate import Embedder
 from soundseek.learn.evaluation.intervals import (
     Interval,
@@ -23,10 +23,8 @@ from soundseek.learn.evaluation.intervals import (
     paired_bootstrap,
 )
 from soundseek.learn.evaluation.metrics import Ranks, ranks
-from soundseek.learn.evaluation.rewordings import REWORDINGS, Rewording
+from soundseek.learn.evaluation.query_variants import REWORDINGS, Rewording
 from soundseek.model.spelling import Spelling
-
-Float = npt.NDArray[np.float32]
 
 AS_IS = "as is"
 CORRECTED = "the same queries as a search reads them; changed are those that still differ"
@@ -173,9 +171,9 @@ def write_degraded(
 
 def _embed_degraded(
     embedder: Embedder, clips: Sequence[Clip], degradation: Degradation, seed: int
-) -> tuple[Float, float]:
+) -> tuple[FloatArray, float]:
     """`(clips, dim)`, and the share of the clips that differ."""
-    vectors: list[Float] = []
+    vectors: list[FloatArray] = []
     differ: list[bool] = []
     for start in range(0, len(clips), _CLIPS_AT_ONCE):
         with tempfile.TemporaryDirectory(prefix="soundseek-robustness-") as folder:

@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from soundseek._typing import DoubleArray, FloatArray
 from soundseek.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.transforms import Bbox
 
-Float = npt.NDArray[np.float32]
-Points = npt.NDArray[np.float64]
 
 METADATA_FILE = "metadata.csv"
 _PERPLEXITY = 20.0  # neighbours that count for each point: of some hundred sounds, about one category's
@@ -66,7 +64,7 @@ def read_kinds(data: Path, file_names: Sequence[str]) -> list[Kind]:
     return [kinds[name] for name in file_names]
 
 
-def project(vectors: Float, *, seed: int = 0) -> Points:
+def project(vectors: FloatArray, *, seed: int = 0) -> DoubleArray:
     """`(sounds, 2)`: t-SNE of `(sounds, dim)` vectors by their cosine, neighbours near neighbours.
 
     Only nearness means something in it; distances between far groups and the axes do not.
@@ -81,11 +79,11 @@ def project(vectors: Float, *, seed: int = 0) -> Points:
     perplexity = min(_PERPLEXITY, (len(vectors) - 1) / 3)
     # Unit vectors: the squared distance is 2 - 2 cosine, and t-SNE starts from their principal components.
     tsne = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed)
-    points: Points = tsne.fit_transform(vectors.astype(np.float32)).astype(np.float64)
+    points: DoubleArray = tsne.fit_transform(vectors.astype(np.float32)).astype(np.float64)
     return points
 
 
-def draw(points: Points, kinds: Sequence[Kind], title: str) -> bytes:
+def draw(points: DoubleArray, kinds: Sequence[Kind], title: str) -> bytes:
     """A PNG: a point a sound, a colour and a marker a category, and the names of kinds that lie together."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -119,12 +117,12 @@ def draw(points: Points, kinds: Sequence[Kind], title: str) -> bytes:
     return out.getvalue()
 
 
-def compact_kinds(points: Points, kinds: Sequence[Kind]) -> list[tuple[str, Points]]:
+def compact_kinds(points: DoubleArray, kinds: Sequence[Kind]) -> list[tuple[str, DoubleArray]]:
     """Kinds of at least three sounds, those that lie together first, each with its core `(sounds, 2)`.
 
     The core is the half of a kind's sounds that are nearest to its median: one stray sound does not move it.
     """
-    found: list[tuple[float, str, Points]] = []
+    found: list[tuple[float, str, DoubleArray]] = []
     labels = np.array([kind.label for kind in kinds])
     for label, count in sorted(Counter(labels.tolist()).items()):
         if count < _MIN_OF_A_KIND:
@@ -143,7 +141,7 @@ def _shaded(colour: str, number: int) -> tuple[float, ...]:
     return tuple(part * _SHADES[number % len(_SHADES)] for part in to_rgb(colour))
 
 
-def _name_kinds(axes: Axes, points: Points, kinds: Sequence[Kind]) -> None:
+def _name_kinds(axes: Axes, points: DoubleArray, kinds: Sequence[Kind]) -> None:
     """Write names where they cover no other name."""
     from matplotlib.patheffects import withStroke
 

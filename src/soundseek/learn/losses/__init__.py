@@ -25,9 +25,9 @@ from soundseek.learn.losses.contrastive import (
     supervised_contrastive,
 )
 from soundseek.learn.losses.relaxed import Relaxed, relaxed_contrastive
-from soundseek.learn.losses.teacher_scores import WithTeacherScores, distillation
+from soundseek.learn.losses.soft_targets import WithTeacherScores, distillation
 from soundseek.learn.losses.triplet import Triplet, triplet_margin
-from soundseek.learn.recipe_sections import LossConfig
+from soundseek.learn.recipe.schema import LossConfig
 
 __all__ = [
     "LOSSES",

@@ -32,7 +32,7 @@ def relaxed_contrastive(
         scores: `(caption, clip)` cosines; column m is row m's clip.
         positives: `(caption, clip)` bool, True where they match; the diagonal always counts.
         similarity: `(caption, caption)` in [0, 1], of caption m as judged by n; RELAX takes CIDEr
-            (`soundseek.learn.cider`).
+            (`soundseek.learn.losses.cider`).
         similarity_weight: Target of a pair of similarity 1 beside 1 for a match.
         temperature: Divides the cosines.
 
@@ -73,7 +73,9 @@ class Relaxed(ContrastiveLoss):
     def forward(self, scores: Tensor, positives: Tensor, similarity: Tensor | None = None) -> Tensor:
         """See `relaxed_contrastive`."""
         if similarity is None:
-            raise UsageError("the relaxed loss needs the captions' similarity; see soundseek.learn.cider")
+            raise UsageError(
+                "the relaxed loss needs the captions' similarity; see soundseek.learn.losses.cider"
+            )
         return relaxed_contrastive(
             scores,
             positives,

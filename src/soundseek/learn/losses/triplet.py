@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from soundseek.errors import RecipeError
-from soundseek.learn.distributed import from_first
 from soundseek.learn.losses.contrastive import RetrievalLoss, own_pairs
+from soundseek.learn.parallel import from_first
 
 Impostors = Literal["random", "hardest"]
 

@@ -8,16 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from soundseek._typing import AnyFloatArray, AnyIntArray
 from soundseek.errors import LibraryError, UsageError
 from soundseek.library.filters import Condition
 
-FloatArray = npt.NDArray[np.floating[Any]]
-IntArray = npt.NDArray[np.integer[Any]]
 Per = Literal["file", "segment"]
 
 
@@ -86,10 +84,10 @@ class Sound:
     """
 
     file: SoundFile
-    times_s: FloatArray
-    vectors: FloatArray
-    frames: FloatArray
-    spans: IntArray
+    times_s: AnyFloatArray
+    vectors: AnyFloatArray
+    frames: AnyFloatArray
+    spans: AnyIntArray
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,7 @@ class Match:
     start_s: float
     end_s: float
     score: float
-    frames: FloatArray
+    frames: AnyFloatArray
 
 
 @dataclass(frozen=True)
@@ -253,13 +251,13 @@ class VectorStore(Protocol):
         """All that was heard in one file."""
         ...
 
-    def vectors(self, path: str) -> tuple[FloatArray, FloatArray] | None:
+    def vectors(self, path: str) -> tuple[AnyFloatArray, AnyFloatArray] | None:
         """`(segments, 2)` times in seconds and `(segments, dim)` vectors of one file."""
         ...
 
     def search(
         self,
-        query: FloatArray,
+        query: AnyFloatArray,
         *,
         k: int,
         per: Per = "file",

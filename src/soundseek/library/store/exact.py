@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from soundseek.library.store.base import FloatArray, IntArray
+from soundseek._typing import AnyFloatArray, AnyIntArray
 
 # A SIMD scan sees the query in float16 (an error of some 3e-5); this many more groups than asked for are
 # scored again in float32, so that the order of near ties is numpy's.
@@ -16,18 +16,18 @@ SPARE_GROUPS = 16
 # A selection below this share of the rows is copied together and scanned alone; above, all rows are scanned.
 GATHER_SHARE = 0.125
 
-Scan = Callable[[FloatArray, FloatArray, int], IntArray]
+Scan = Callable[[AnyFloatArray, AnyFloatArray, int], AnyIntArray]
 
 
 def best_rows(
-    vectors: FloatArray,
-    query: FloatArray,
+    vectors: AnyFloatArray,
+    query: AnyFloatArray,
     *,
     k: int,
     groups: npt.NDArray[Any] | None = None,
     allowed: npt.NDArray[np.bool_] | None = None,
     scan: Scan,
-) -> tuple[IntArray, FloatArray]:
+) -> tuple[AnyIntArray, AnyFloatArray]:
     """The `k` best rows by inner product, exactly, or the best row of each of the `k` best groups.
 
     Rows come from the scan best first, so the first row seen of a group is the group's best; when the rows
@@ -44,7 +44,7 @@ def best_rows(
     Returns:
         Row numbers `(n,)` and float32 scores `(n,)` in [-1, 1], n <= k, best first.
     """
-    rows: IntArray | None = None
+    rows: AnyIntArray | None = None
     if allowed is not None:
         num_allowed = int(np.count_nonzero(allowed))
         if num_allowed < GATHER_SHARE * len(vectors):
@@ -62,13 +62,13 @@ def best_rows(
 
 
 def _candidates(
-    vectors: FloatArray,
-    query: FloatArray,
+    vectors: AnyFloatArray,
+    query: AnyFloatArray,
     wanted: int,
     groups: npt.NDArray[Any] | None,
     allowed: npt.NDArray[np.bool_] | None,
     scan: Scan,
-) -> IntArray:
+) -> AnyIntArray:
     """The best allowed rows, one a group, at least `wanted` of them where there are as many."""
     count = min(len(vectors), max(4 * wanted, 64))
     while True:

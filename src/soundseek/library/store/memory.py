@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from soundseek._typing import AnyFloatArray, AnyIntArray
 from soundseek.errors import LibraryError
 from soundseek.library.filters import Condition, holds
 from soundseek.library.store.base import (
     Changes,
     Failure,
     FileState,
-    FloatArray,
-    IntArray,
     Match,
     ModelIdentity,
     Per,
@@ -46,7 +45,7 @@ class MemoryStore:
         self._mutex = threading.RLock()
         self._writing = threading.Lock()
         # (rows, dim) vectors, (rows,) file number, (rows,) segment number, and the sounds in file order.
-        self._table: tuple[FloatArray, IntArray, IntArray, list[Sound]] | None = None
+        self._table: tuple[AnyFloatArray, AnyIntArray, AnyIntArray, list[Sound]] | None = None
 
     @property
     def identity(self) -> ModelIdentity:
@@ -154,14 +153,14 @@ class MemoryStore:
         with self._mutex:
             return self._sounds.get(path)
 
-    def vectors(self, path: str) -> tuple[FloatArray, FloatArray] | None:
+    def vectors(self, path: str) -> tuple[AnyFloatArray, AnyFloatArray] | None:
         """Times and vectors of one file."""
         sound = self.read(path)
         return (sound.times_s, sound.vectors) if sound else None
 
     def search(
         self,
-        query: FloatArray,
+        query: AnyFloatArray,
         *,
         k: int,
         per: Per = "file",
@@ -184,7 +183,7 @@ class MemoryStore:
             for row, score in zip(rows, scores, strict=True)
         ]
 
-    def _rows(self) -> tuple[FloatArray, IntArray, IntArray, list[Sound]]:
+    def _rows(self) -> tuple[AnyFloatArray, AnyIntArray, AnyIntArray, list[Sound]]:
         with self._mutex:
             if self._table is None:
                 sounds = list(self._sounds.values())
@@ -228,7 +227,7 @@ def _match(sound: Sound, segment: int, score: float) -> Match:
     return Match(sound.file, start_s, end_s, score, sound.frames[first:last])
 
 
-def _numpy_scan(vectors: FloatArray, query: FloatArray, count: int) -> npt.NDArray[Any]:
+def _numpy_scan(vectors: AnyFloatArray, query: AnyFloatArray, count: int) -> npt.NDArray[Any]:
     """Row numbers of the `count` largest inner products in float32, best first."""
     scores = np.empty(len(vectors), np.float32)
     for at in range(0, len(vectors), 8192):  # a float32 copy of everything would be twice the store

@@ -25,15 +25,14 @@ from typing import Any
 
 import numpy as np
 
+from soundseek._typing import AnyFloatArray, AnyIntArray
 from soundseek.errors import LibraryError
 from soundseek.library.filters import Condition
-from soundseek.library.store import schema
+from soundseek.library.store import tables
 from soundseek.library.store.base import (
     Changes,
     Failure,
     FileState,
-    FloatArray,
-    IntArray,
     Match,
     ModelIdentity,
     NoLibraryError,
@@ -44,12 +43,10 @@ from soundseek.library.store.base import (
     check_identity,
     check_sound,
 )
-from soundseek.library.store.connect import connect, explained
+from soundseek.library.store.connection import connect, explained, write_lock
 from soundseek.library.store.exact import best_rows
-from soundseek.library.store.generation import Generation, Snapshot
-from soundseek.library.store.lock import write_lock
-from soundseek.library.store.rows import rows_without
-from soundseek.library.store.statements import (
+from soundseek.library.store.rows import Generation, Snapshot, rows_without
+from soundseek.library.store.tables import (
     allowed_rows,
     apply_changes,
     create_tables,
@@ -99,16 +96,16 @@ class SqliteStore:
             raise LibraryError(
                 f"{directory} is a file, and a library is a folder; name one with --library DIR"
             )
-        if (directory / schema.DATABASE_FILE).is_file() or (identity is not None and create):
+        if (directory / tables.DATABASE_FILE).is_file() or (identity is not None and create):
             with explained(directory):
                 about = _read_or_create(directory, identity if create else None)
         if not about:
             raise NoLibraryError(
                 f"{directory} holds no library yet; make one with: soundseek index FOLDER --library {directory}"
             )
-        if about["format"] != schema.FORMAT:
+        if about["format"] != tables.FORMAT:
             raise LibraryError(
-                f"{directory} has library format {about['format']}, this soundseek reads {schema.FORMAT}; "
+                f"{directory} has library format {about['format']}, this soundseek reads {tables.FORMAT}; "
                 "update soundseek, or index the sounds into another folder with --library DIR"
             )
         stored = ModelIdentity(about["name"], about["fingerprint"], int(about["dim"]), about["source"])
@@ -129,7 +126,7 @@ class SqliteStore:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the write lock of the folder."""
-        with write_lock(self.directory / schema.LOCK_FILE):
+        with write_lock(self.directory / tables.LOCK_FILE):
             self._writer = threading.get_ident()
             try:
                 self._generation(read_state(self._connection()).generation).remove_others()
@@ -179,15 +176,15 @@ class SqliteStore:
 
     def states(self, under: str) -> dict[str, FileState]:
         """Path -> state of the files at or below a path."""
-        sql, values = schema.at_or_below(under)
-        rows = self._fetch(f"SELECT {schema.STATE_COLUMNS} FROM files WHERE {sql}", values)
-        return dict(map(schema.state_of, rows))
+        sql, values = tables.at_or_below(under)
+        rows = self._fetch(f"SELECT {tables.STATE_COLUMNS} FROM files WHERE {sql}", values)
+        return dict(map(tables.state_of, rows))
 
     def failures(self, under: str | None = None) -> list[Failure]:
         """Failures at or below a path, or all."""
-        sql, values = schema.at_or_below(under) if under is not None else ("1", [])
-        rows = self._fetch(f"SELECT {schema.FAILURE_COLUMNS} FROM failures WHERE {sql} ORDER BY path", values)
-        return [schema.failure_of(row) for row in rows]
+        sql, values = tables.at_or_below(under) if under is not None else ("1", [])
+        rows = self._fetch(f"SELECT {tables.FAILURE_COLUMNS} FROM failures WHERE {sql} ORDER BY path", values)
+        return [tables.failure_of(row) for row in rows]
 
     def roots(self) -> Mapping[str, int]:
         """Scanned folders and their device numbers."""
@@ -202,13 +199,13 @@ class SqliteStore:
 
     def same_content(self, content_hash: bytes) -> list[SoundFile]:
         """Files with this content, ordered by path."""
-        sql = f"SELECT {schema.FILE_COLUMNS} FROM files WHERE content_hash = ? ORDER BY path"
-        return [schema.file_of(row) for row in self._fetch(sql, [content_hash])]
+        sql = f"SELECT {tables.FILE_COLUMNS} FROM files WHERE content_hash = ? ORDER BY path"
+        return [tables.file_of(row) for row in self._fetch(sql, [content_hash])]
 
     def file(self, path: str) -> SoundFile | None:
         """What is known of one file."""
-        rows = self._fetch(f"SELECT {schema.FILE_COLUMNS} FROM files WHERE path = ?", [os.fsencode(path)])
-        return schema.file_of(rows[0]) if rows else None
+        rows = self._fetch(f"SELECT {tables.FILE_COLUMNS} FROM files WHERE path = ?", [os.fsencode(path)])
+        return tables.file_of(rows[0]) if rows else None
 
     def read(self, path: str) -> Sound | None:
         """All of one file, copied out of the maps."""
@@ -226,7 +223,7 @@ class SqliteStore:
                 spans=np.stack([records["first_frame"], records["last_frame"]], axis=1) - frames.start,
             )
 
-    def vectors(self, path: str) -> tuple[FloatArray, FloatArray] | None:
+    def vectors(self, path: str) -> tuple[AnyFloatArray, AnyFloatArray] | None:
         """Times and vectors of one file, copied out of the maps."""
         with self._reading() as (connection, snapshot):
             found = file_and_place(connection, path)
@@ -238,7 +235,7 @@ class SqliteStore:
 
     def search(
         self,
-        query: FloatArray,
+        query: AnyFloatArray,
         *,
         k: int,
         per: Per = "file",
@@ -363,7 +360,7 @@ def _read_or_create(directory: Path, identity: ModelIdentity | None) -> dict[str
         connection.close()
 
 
-def _simd_scan(vectors: FloatArray, query: FloatArray, count: int) -> IntArray:
+def _simd_scan(vectors: AnyFloatArray, query: AnyFloatArray, count: int) -> AnyIntArray:
     """Row numbers of the `count` largest inner products, best first; a memory map is read in place."""
     # Once usearch's compiled module is loaded, loading ONNX Runtime crashes the process (2.26 with 1.32 on Linux); the
     # other order is fine. So ONNX Runtime comes first, even for a question that needs no network.
@@ -375,5 +372,5 @@ def _simd_scan(vectors: FloatArray, query: FloatArray, count: int) -> IntArray:
 
     threads = 1 if len(vectors) < THREADED_ROWS else 0
     matches = search(vectors, query.astype(np.float16), count, MetricKind.IP, exact=True, threads=threads)
-    found: IntArray = np.asarray(matches.keys).reshape(-1).astype(np.int64)
+    found: AnyIntArray = np.asarray(matches.keys).reshape(-1).astype(np.int64)
     return found

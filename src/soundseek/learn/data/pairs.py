@@ -1,0 +1,294 @@
+"""Which sound meets which words: clips, their degraded versions and mixtures, drawn anew in every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from soundseek._typing import IntArray
+from soundseek.learn.data.features import Frames
+from soundseek.learn.data.join_captions import join_captions
+from soundseek.learn.data.mixing import Sound
+from soundseek.learn.datasets.layout import Clip
+from soundseek.learn.recipe.schema import DataConfig
+
+Reword = Callable[[str, np.random.Generator], str]
+"""From a sentence to other words for it, by a generator that is a function of seed, epoch and pair."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One thing that can be heard, and how it can be said.
+
+    Attributes:
+        sounds: It as is, then its degraded versions.
+        captions: Sentences that all describe it.
+    """
+
+    sounds: tuple[Sound, ...]
+    captions: tuple[str, ...]
+
+
+class Batch(NamedTuple):
+    """Pairs of a sound and a sentence.
+
+    Attributes:
+        frames: `(batch, time, width)` of the trunk, or what enters its trained layers, padded with zeros.
+        frame_mask: `(batch, time)` bool, True = real.
+        sentences: `(batch, width)` features of a frozen text tower; or token ids `(batch, token)` of a
+            trained one.
+        token_mask: `(batch, token)` bool where `sentences` are token ids, else None.
+        meanings: `(batch, width)` features that say which sentences mean the same.
+        clip_ids: `(batch,)` equal where the sounds stem from one example.
+        caption_ids: `(batch,)` equal where the sentences are the same words.
+    """
+
+    frames: Tensor
+    frame_mask: Tensor
+    sentences: Tensor
+    token_mask: Tensor | None
+    meanings: Tensor
+    clip_ids: Tensor
+    caption_ids: Tensor
+
+    def split(self, size: int) -> list[Batch]:
+        """The pairs in order, at most `size` of them in each part."""
+        return [
+            Batch(*(None if each is None else each[start : start + size] for each in self))  # type: ignore[arg-type]
+            for start in range(0, len(self.clip_ids), size)
+        ]
+
+
+def plan_clips(clips: Sequence[Clip], config: DataConfig, seed: int) -> list[Example]:
+    """Every clip as is and in `degraded_versions`, with its own captions."""
+    examples = []
+    for number, clip in enumerate(clips):
+        versions = [Sound("clip", (clip.path,))]
+        for version in range(config.degraded_versions):
+            version_seed = _seed(seed, number, version)
+            versions.append(Sound("clip", (clip.path,), seed=version_seed, degraded=True))
+        examples.append(Example(tuple(versions), clip.captions))
+    return examples
+
+
+def plan_mixtures(clips: Sequence[Clip], config: DataConfig, seed: int) -> list[Example]:
+    """Two clips at once or one after the other, their captions joined; none is mixed with its like."""
+    random = Random(_seed(seed, 1, 1))
+    examples = []
+    for number in range(config.overlays + config.sequences):
+        kind: Literal["overlay", "sequence"] = "overlay" if number < config.overlays else "sequence"
+        first, second = _different(clips, random)
+        sound = Sound(
+            kind,
+            (first.path, second.path),
+            seed=random.getrandbits(31),
+            degraded=random.random() < config.mixtures_degraded,
+            part_s=config.part_s,
+        )
+        captions = [
+            join_captions(random.choice(first.captions), random.choice(second.captions), kind, random)
+            for _ in range(config.joined_captions)
+        ]
+        examples.append(Example((sound,), tuple(dict.fromkeys(captions))))
+    return examples
+
+
+def _different(clips: Sequence[Clip], random: Random) -> tuple[Clip, Clip]:
+    """Two clips without a caption in common; after some tries, any two."""
+    for _ in range(20):
+        first, second = random.sample(clips, 2)
+        if not set(first.captions) & set(second.captions):
+            break
+    return first, second
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(list(parts)).generate_state(1)[0])
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of one epoch, in order.
+
+    Attributes:
+        examples: `(pair,)` number of the example: clips first, then mixtures.
+        versions: `(pair,)` number of its sound.
+        texts: `(pair,)` number of the sentence.
+    """
+
+    examples: IntArray
+    versions: IntArray
+    texts: IntArray
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Everything to learn from, with texts as numbers.
+
+    Attributes:
+        clips: Examples that stand in every epoch.
+        mixtures: Examples of which each epoch draws some.
+        texts: Text -> number, of all captions and all substitutes.
+        substitutes: For some texts (by number), the texts of listeners that may replace them.
+        tagged: For some examples (clips first, then mixtures), the texts that name what the trunk hears in them.
+    """
+
+    clips: Sequence[Example]
+    mixtures: Sequence[Example]
+    texts: Mapping[str, int]
+    substitutes: Mapping[int, Sequence[int]]
+    tagged: Mapping[int, Sequence[int]] = field(default_factory=dict)
+
+    def draw(self, config: DataConfig, *, seed: int, epoch: int) -> Pairs:
+        """The pairs of one epoch: the same for the same seed and epoch, whatever was drawn before."""
+        generator = np.random.default_rng([seed, epoch])
+        rows: list[tuple[int, int, int]] = []
+        for number, example in enumerate(self.clips):
+            for caption in _some(example.captions, config.captions_per_epoch, generator):
+                rows.append(
+                    (number, _version(example, config.degraded_share, generator), self.texts[caption])
+                )
+        if self.mixtures:
+            num_mixtures = round(config.mixture_share * len(rows))
+            for mixture in _spread(len(self.mixtures), num_mixtures, generator):
+                example = self.mixtures[mixture]
+                caption = example.captions[generator.integers(len(example.captions))]
+                rows.append((len(self.clips) + mixture, 0, self.texts[caption]))
+        table = np.array(rows, np.int64)[generator.permutation(len(rows))]
+        share = config.listener_captions.share if config.listener_captions else 0.0
+        texts = self._reworded(table[:, 2], share, generator)
+        if config.tag_captions:
+            texts = self._named(table[:, 0], texts, config.tag_captions.share, generator)
+        return Pairs(table[:, 0], table[:, 1], texts)
+
+    def _reworded(self, texts: IntArray, share: float, generator: np.random.Generator) -> IntArray:
+        reworded: IntArray = texts.copy()
+        for position in np.flatnonzero(generator.random(len(texts)) < share):
+            candidates = self.substitutes.get(int(texts[position]), ())
+            if candidates:
+                reworded[position] = candidates[int(generator.integers(len(candidates)))]
+        return reworded
+
+    def _named(
+        self, examples: IntArray, texts: IntArray, share: float, generator: np.random.Generator
+    ) -> IntArray:
+        named: IntArray = texts.copy()
+        for position in np.flatnonzero(generator.random(len(texts)) < share):
+            candidates = self.tagged.get(int(examples[position]), ())
+            if candidates:
+                named[position] = candidates[int(generator.integers(len(candidates)))]
+        return named
+
+    def sounds(self) -> list[Sound]:
+        """Every sound that `draw` can choose."""
+        return [sound for example in (*self.clips, *self.mixtures) for sound in example.sounds]
+
+
+def _some(captions: Sequence[str], count: int, generator: np.random.Generator) -> list[str]:
+    return [captions[index] for index in _spread(len(captions), count, generator)]
+
+
+def _spread(size: int, count: int, generator: np.random.Generator) -> list[int]:
+    """`count` numbers below `size`, none drawn a second time before all were drawn once."""
+    rounds = [generator.permutation(size) for _ in range(-(-count // size))]
+    return np.concatenate(rounds)[:count].tolist() if rounds else []
+
+
+def _version(example: Example, degraded_share: float, generator: np.random.Generator) -> int:
+    if len(example.sounds) == 1 or generator.random() >= degraded_share:
+        return 0
+    return int(generator.integers(1, len(example.sounds)))
+
+
+class EpochBatches:
+    """The batches of one epoch, a function of seed and epoch alone: a resumed run meets the same ones.
+
+    Args:
+        corpus: What to draw from.
+        config: How to draw.
+        keys: Each sound's key in `store`.
+        store: The trunk's frames.
+        features: `(text, width)` features of the corpus' texts.
+        tokenize: For a trained text tower, texts -> token ids and mask; None gives `features` instead.
+        batch_size: Pairs a batch; a smaller rest is dropped unless it is all there is.
+        seed: See `Corpus.draw`.
+        epoch: See `Corpus.draw`.
+        rank: Which process of `ranks` this is: it gets its share of every batch's pairs, in order.
+        ranks: How many processes train together; see `soundseek.learn.parallel`.
+        reword: Other words for a sentence; needs `tokenize`.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        config: DataConfig,
+        *,
+        keys: Mapping[Sound, str],
+        store: Frames,
+        features: Tensor,
+        tokenize: Callable[[Sequence[str]], tuple[Tensor, Tensor]] | None,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        rank: int = 0,
+        ranks: int = 1,
+        reword: Reword | None = None,
+    ) -> None:
+        self._examples = (*corpus.clips, *corpus.mixtures)
+        self._texts = list(corpus.texts)
+        self._pairs = corpus.draw(config, seed=seed, epoch=epoch)
+        self._keys = keys
+        self._store = store
+        self._features = features
+        self._tokenize = tokenize
+        self._batch_size = batch_size
+        self._seeds = (seed, epoch)
+        self._rank, self._ranks = rank, ranks
+        self._reword = reword
+
+    def __len__(self) -> int:
+        return max(1, len(self._pairs.texts) // self._batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for number in range(len(self)):
+            first = number * self._batch_size
+            rows = np.arange(first, min(first + self._batch_size, len(self._pairs.texts)))
+            yield self._batch(np.array_split(rows, self._ranks)[self._rank])
+
+    def _batch(self, rows: IntArray) -> Batch:
+        examples, texts = self._pairs.examples[rows], self._pairs.texts[rows]
+        sounds = (
+            self._examples[example].sounds[version]
+            for example, version in zip(examples, self._pairs.versions[rows], strict=True)
+        )
+        frames, frame_mask = pad([self._store[self._keys[sound]] for sound in sounds])
+        meanings = self._features[torch.from_numpy(texts)]
+        sentences, token_mask = meanings, None
+        if self._tokenize:
+            sentences, token_mask = self._tokenize([self._sentence(row) for row in rows])
+        ids = (torch.from_numpy(numbers) for numbers in (examples, texts))
+        return Batch(frames, frame_mask, sentences, token_mask, meanings, *ids)
+
+    def _sentence(self, row: int) -> str:
+        sentence: str = self._texts[int(self._pairs.texts[row])]
+        if self._reword is None:
+            return sentence
+        return self._reword(sentence, np.random.default_rng([*self._seeds, int(row)]))
+
+
+def pad(clips: Sequence[npt.NDArray[Any]]) -> tuple[Tensor, Tensor]:
+    """Frames `(time, width)` of several clips as one `(batch, time, width)` float32, and its mask."""
+    longest = max(len(clip) for clip in clips)
+    frames = torch.zeros(len(clips), longest, clips[0].shape[1])
+    frame_mask = torch.zeros(len(clips), longest, dtype=torch.bool)
+    for row, clip in enumerate(clips):
+        frames[row, : len(clip)] = torch.from_numpy(np.asarray(clip, np.float32))
+        frame_mask[row, : len(clip)] = True
+    return frames, frame_mask

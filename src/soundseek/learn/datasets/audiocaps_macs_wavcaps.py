@@ -1,0 +1,418 @@
+"""AudioCaps, MACS and WavCaps -> Clotho's layout, from their published captions and the sounds at hand.
+
+Of these three only MACS has sounds that can be downloaded one archive after the other. AudioCaps' are parts of
+YouTube videos, of which some vanish every year; WavCaps' are split zip archives of several hundred GB. For
+both, a folder of sounds that somebody has already is matched by name.
+
+AudioCaps, MACS and WavCaps: what can be downloaded is, the rest comes from a folder of sounds at hand.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from soundseek.audio.decode import AUDIO_EXTENSIONS
+from soundseek.errors import DataError, UsageError
+from soundseek.learn.datasets import sources
+from soundseek.learn.datasets.archives import extract, member_sizes
+from soundseek.learn.datasets.clotho import DOWNLOADS
+from soundseek.learn.datasets.download import CannotFetchError, Patience, Progress, fetch
+from soundseek.learn.datasets.layout import SPLITS, recording_ids
+from soundseek.learn.datasets.sources import RemoteFile
+
+_AUDIOCAPS_CLIP_S = 10
+
+
+@dataclass(frozen=True)
+class Source:
+    """One clip as its publisher lists it.
+
+    Attributes:
+        name: Its file name in the layout, without extension.
+        captions: At least one.
+        spellings: File names, without extension, under which its sound is passed around; the first that is
+            there counts.
+        sound_id: What it was cut from; equal for two clips of one recording.
+        folder: Name of a folder that the sound must be in; empty for anywhere.
+    """
+
+    name: str
+    captions: tuple[str, ...]
+    spellings: tuple[str, ...]
+    sound_id: str
+    folder: str = ""
+
+
+@dataclass(frozen=True)
+class Laid:
+    """What became of a split.
+
+    Attributes:
+        split: Its name.
+        clips: Clips that it has now.
+        missing: Names of those without a sound.
+        left_out: Clips left out because another data set is tested on their recordings.
+    """
+
+    split: str
+    clips: int
+    missing: tuple[str, ...] = field(repr=False)
+    left_out: int = 0
+
+
+class Sounds:
+    """The sounds below a folder, by name without extension.
+
+    Raises:
+        UsageError: No folder, or not one sound in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._paths: dict[str, list[Path]] = defaultdict(list)
+        for path in sorted(folder.rglob("*")):
+            if path.suffix.lower() in AUDIO_EXTENSIONS and path.is_file():
+                self._paths[path.stem].append(path)
+        if not self._paths:
+            what = "holds no sound" if folder.is_dir() else "is no folder"
+            raise UsageError(f"--audio {folder} {what}")
+
+    def find(self, source: Source) -> Path | None:
+        """The sound of a clip."""
+        for spelling in source.spellings:
+            for path in self._paths.get(spelling, ()):
+                if not source.folder or source.folder in path.parts:
+                    return path
+        return None
+
+
+def lay_out(
+    data: Path,
+    split: str,
+    sources: Sequence[Source],
+    sounds: Sounds,
+    *,
+    excluded: frozenset[str] = frozenset(),
+) -> Laid:
+    """Bring one split to Clotho's layout: sounds by hard link (or copied), captions, metadata.
+
+    Args:
+        data: The directory.
+        split: The split.
+        sources: Its clips.
+        sounds: Where their sounds may be.
+        excluded: `sound_id`s to leave out.
+    """
+    kept = [source for source in sources if source.sound_id not in excluded]
+    (data / split).mkdir(parents=True, exist_ok=True)
+    missing: list[str] = []
+    placed: list[tuple[str, Source]] = []
+    for source in kept:
+        found = sounds.find(source)
+        if found is None:
+            missing.append(source.name)
+            continue
+        name = source.name + found.suffix.lower()
+        _place(found, data / split / name)
+        placed.append((name, source))
+    num_captions = max((len(source.captions) for _, source in placed), default=1)
+    captions = [f"caption_{number + 1}" for number in range(num_captions)]
+    _write_table(data / f"metadata_{split}.csv", ["file_name", "sound_id"], (
+        [name, source.sound_id] for name, source in placed
+    ))  # fmt: skip
+    _write_table(data / f"captions_{split}.csv", ["file_name", *captions], (
+        [name, *source.captions, *[""] * (num_captions - len(source.captions))] for name, source in placed
+    ))  # fmt: skip
+    return Laid(split, len(placed), tuple(missing), len(sources) - len(kept))
+
+
+def _place(sound: Path, target: Path) -> None:
+    if target.exists():
+        old, new = target.stat(), sound.stat()
+        if target.samefile(sound) or (old.st_size, int(old.st_mtime)) == (new.st_size, int(new.st_mtime)):
+            return
+        target.unlink()
+    try:
+        os.link(sound, target)
+    except OSError:  # another disk, or a file system without links
+        part = target.with_name(target.name + ".part")
+        shutil.copy2(sound, part)
+        part.replace(target)
+
+
+def _write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    part.replace(path)
+
+
+def read_audiocaps(table: Path) -> list[Source]:
+    """The clips of one of AudioCaps' CSVs, with all captions of a clip together.
+
+    Raises:
+        DataError: A column is missing.
+    """
+    captions: dict[tuple[str, int], list[str]] = defaultdict(list)
+    numbers: dict[tuple[str, int], list[str]] = defaultdict(list)
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        wanted = {"audiocap_id", "youtube_id", "start_time", "caption"}
+        if not wanted <= set(reader.fieldnames or []):
+            raise DataError(
+                f"{table}, line 1: expected {','.join(sorted(wanted))}, found {reader.fieldnames}"
+            )
+        for row in reader:
+            try:
+                clip = (row["youtube_id"], int(float(row["start_time"])))
+            except ValueError as error:
+                raise DataError(f"{table}, line {reader.line_num}: start_time: {error}") from error
+            captions[clip].append(row["caption"].strip())
+            numbers[clip].append(row["audiocap_id"])
+    return [
+        Source(f"{video}_{start_s}", tuple(captions[video, start_s]), (
+            *_youtube_spellings(video, start_s), *numbers[video, start_s]
+        ), video)
+        for video, start_s in captions
+    ]  # fmt: skip
+
+
+def _youtube_spellings(video: str, start_s: int) -> Iterator[str]:
+    end_s = start_s + _AUDIOCAPS_CLIP_S
+    for prefix in ("", "Y"):  # AudioSet's tools write a Y before ids, some of which begin with a dash
+        yield f"{prefix}{video}_{start_s}"
+        yield f"{prefix}{video}_{start_s}_{end_s}"
+        yield f"{prefix}{video}_{start_s:.3f}_{end_s:.3f}"
+        yield f"{prefix}{video}_{1000 * start_s}_{1000 * end_s}"
+        yield f"{prefix}{video}"
+
+
+def read_wavcaps(table: Path, source: str) -> list[Source]:
+    """The clips of one of WavCaps' JSON files.
+
+    Args:
+        table: The file.
+        source: "FreeSound" and so on: also the folder of its sounds, since their numbers repeat elsewhere.
+
+    Raises:
+        DataError: The file is not of that form.
+    """
+    try:
+        clips = json.loads(table.read_text(encoding="utf-8"))["data"]
+        return [_wavcaps_clip(clip, source) for clip in clips]
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise DataError(f'{table}: expected {{"data": [{{"id", "caption"}}, ...]}}; {error!r}') from error
+
+
+def _wavcaps_clip(clip: Mapping[str, str], source: str) -> Source:
+    name = PurePosixPath(str(clip["id"])).name
+    stem = name.removesuffix(".wav")
+    # Freesound's numbers and YouTube's ids (here with a Y before) are what Clotho and AudioCaps have as well.
+    ids = {"FreeSound": stem, "AudioSet_SL": stem.removeprefix("Y")}
+    sound_id = ids.get(source, f"{source}-{stem}")
+    return Source(f"{source}-{stem}", (str(clip["caption"]).strip(),), (stem,), sound_id, source)
+
+
+def read_macs(table: Path) -> list[Source]:
+    """The clips of MACS.yaml.
+
+    Raises:
+        DataError: The file is not of that form.
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
+    try:
+        clips = yaml.load(table.read_text(encoding="utf-8"), Loader=loader)["files"]
+        return [
+            Source(stem, tuple(each["sentence"].strip() for each in clip["annotations"]), (stem,), place)
+            for clip in clips
+            for stem in [PurePosixPath(clip["filename"]).stem]
+            for place in [_recording_of(stem)]
+        ]
+    except (KeyError, TypeError, yaml.YAMLError) as error:
+        raise DataError(f"{table}: expected files with filename and annotations; {error!r}") from error
+
+
+def _recording_of(stem: str) -> str:
+    """TAU's names are scene-city-location-segment-device: all segments of a location are one recording."""
+    return "-".join(stem.split("-")[:3])
+
+
+def tested_recordings(directories: Sequence[Path]) -> frozenset[str]:
+    """`sound_id`s that the validation and evaluation splits of other data sets were cut from."""
+    found = set()
+    for directory in directories:
+        ids = recording_ids(directory, SPLITS)
+        tested = {recording for (split, _), recording in ids.items() if split != "development"}
+        if not tested:
+            raise UsageError(
+                f"--without {directory}: it has no metadata_{{split}}.csv with recordings to avoid"
+            )
+        found |= tested
+    return frozenset(found)
+
+
+class Publisher:
+    """Fetches files into `DATA/downloads`; when it cannot, says what to put there by hand.
+
+    Args:
+        data: The directory of the data set.
+        page: Where a person finds the files.
+        mirror: A URL that has the files by name, instead of the publisher's.
+        patience: How long to try.
+        report: Progress in bytes.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        page: str,
+        *,
+        mirror: str | None = None,
+        patience: Patience | None = None,
+        report: Progress | None = None,
+    ) -> None:
+        self.folder = data / DOWNLOADS
+        self.report = report
+        self._page = page
+        self._mirror = mirror
+        self._patience = patience
+
+    def fetch(self, files: Sequence[RemoteFile]) -> list[Path]:
+        """Where the files lie now.
+
+        Raises:
+            DataError: One is neither there nor can be fetched.
+        """
+        paths = []
+        for number, file in enumerate(files):
+            try:
+                there = file.at(self._mirror)
+                paths.append(fetch(there, self.folder, report=self.report, patience=self._patience))
+            except CannotFetchError as error:
+                lacking = [each.name for each in files[number:] if not (self.folder / each.name).is_file()]
+                raise DataError(
+                    f"cannot download: {error}; fetch {', '.join(lacking or [file.name])} by hand from "
+                    f"{self._page}, put them into {self.folder}, and run the same command again"
+                ) from error
+        return paths
+
+
+def obtain_audiocaps(
+    data: Path,
+    audio: Path | None,
+    *,
+    without: Sequence[Path] = (),
+    mirror: str | None = None,
+    patience: Patience | None = None,
+    report: Progress | None = None,
+) -> list[Laid]:
+    """AudioCaps in Clotho's layout, as far as `audio` has its sounds; train, val and test get our names.
+
+    Raises:
+        UsageError: No folder of sounds; the captions are there then.
+    """
+    files = sources.AUDIOCAPS
+    publisher = Publisher(data, sources.AUDIOCAPS_PAGE, mirror=mirror, patience=patience, report=report)
+    tables = publisher.fetch(list(files.values()))
+    if audio is None:
+        raise UsageError(
+            "AudioCaps publishes captions and no sounds (they are parts of YouTube videos): the captions are in "
+            f"{publisher.folder}; give the folder of the sounds that you have with --audio FOLDER"
+        )
+    sounds, excluded = Sounds(audio), tested_recordings(without)
+    return [
+        lay_out(data, split, read_audiocaps(table), sounds, excluded=excluded)
+        for split, table in zip(files, tables, strict=True)
+    ]
+
+
+def obtain_wavcaps(
+    data: Path,
+    audio: Path | None,
+    *,
+    parts: Sequence[str] = (),
+    without: Sequence[Path] = (),
+    mirror: str | None = None,
+    patience: Patience | None = None,
+    report: Progress | None = None,
+) -> list[Laid]:
+    """WavCaps in Clotho's layout, as far as `audio` has its sounds: all of it is for development.
+
+    Args:
+        data: The directory.
+        audio: A folder with a folder for each part, as the archives unpack.
+        parts: "FreeSound" and so on; none means all.
+        without: Data sets whose validation and evaluation recordings are left out.
+        mirror: See `Publisher`.
+        patience: See `Publisher`.
+        report: See `Publisher`.
+
+    Raises:
+        UsageError: An unknown part; or no folder of sounds, the captions are there then.
+    """
+    wanted = list(parts or sources.WAVCAPS)
+    for part in wanted:
+        if part not in sources.WAVCAPS:
+            raise UsageError(f"WavCaps has no part {part!r}; it has {', '.join(sources.WAVCAPS)}")
+    publisher = Publisher(data, sources.WAVCAPS_PAGE, mirror=mirror, patience=patience, report=report)
+    tables = publisher.fetch([sources.WAVCAPS[part] for part in wanted])
+    if audio is None:
+        raise UsageError(
+            f"WavCaps' sounds are split zip archives of several hundred GB: fetch those you want from "
+            f"{sources.WAVCAPS_PAGE}/tree/main/Zip_files, unpack them (zip -FF joins the parts) into a folder "
+            f"for each of {', '.join(wanted)}, and give the folder above with --audio FOLDER"
+        )
+    clips: list[Source] = []
+    for part, table in zip(wanted, tables, strict=True):
+        clips += read_wavcaps(table, part)
+    return [lay_out(data, "development", clips, Sounds(audio), excluded=tested_recordings(without))]
+
+
+def obtain_macs(
+    data: Path,
+    audio: Path | None,
+    *,
+    mirror: str | None = None,
+    patience: Patience | None = None,
+    report: Progress | None = None,
+) -> list[Laid]:
+    """MACS in Clotho's layout, all of it for development; without `audio` its sounds are downloaded.
+
+    Raises:
+        DataError: A file can neither be fetched nor is there.
+    """
+    publisher = Publisher(data, sources.MACS_PAGE, mirror=mirror, patience=patience, report=report)
+    (table,) = publisher.fetch([sources.MACS_CAPTIONS])
+    clips = read_macs(table)
+    if audio is None:
+        audio = data / "development"
+        archives = Publisher(data, sources.TAU_PAGE, mirror=mirror, patience=patience, report=report)
+        _unpack_macs(audio, clips, archives)
+    return [lay_out(data, "development", clips, Sounds(audio))]
+
+
+def _unpack_macs(folder: Path, clips: Sequence[Source], publisher: Publisher) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch = publisher.folder / "unpacking"
+
+    def lacking() -> set[str]:
+        return {f"{clip.name}.wav" for clip in clips} - {path.name for path in folder.iterdir()}
+
+    if not lacking():
+        return
+    for archive in publisher.fetch(sources.MACS_AUDIO):
+        members = lacking() & set(member_sizes(archive))
+        shutil.rmtree(scratch, ignore_errors=True)
+        for name, unpacked in extract(
+            archive, {name: name for name in members}, scratch, report=publisher.report
+        ):
+            unpacked.replace(folder / name)
+    shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,248 @@
+"""What is wrong with a directory of captioned sounds: every missing, surplus, broken, silent or double file."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from soundseek.audio.decode import open_audio, probe
+from soundseek.errors import DecodeError
+from soundseek.learn.datasets.layout import Table, read_table, recording_ids, splits_of
+
+Kind = Literal["captions", "missing", "surplus", "undecodable", "silent", "duplicate", "two splits"]
+KINDS: tuple[Kind, ...] = (
+    "captions",
+    "missing",
+    "surplus",
+    "undecodable",
+    "silent",
+    "duplicate",
+    "two splits",
+)
+"""What can be wrong, in the order of the report."""
+
+Progress = Callable[[str, int, int], None]
+_Place = tuple[str, str]  # split, file name
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        kind: Of what sort.
+        split: Where; of a clip in two splits, the later one.
+        file: The sound, or the table.
+        detail: What exactly, in words.
+    """
+
+    kind: Kind
+    split: str
+    file: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class SplitCount:
+    """What a split has.
+
+    Attributes:
+        split: Its name.
+        clips: Lines of its table.
+        captions: Captions of all of them.
+        sounds: Clips whose sound could be decoded.
+        audio_s: Their seconds.
+    """
+
+    split: str
+    clips: int
+    captions: int
+    sounds: int
+    audio_s: float
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The splits and all that is wrong with them; no problems means that it can be learned from."""
+
+    splits: tuple[SplitCount, ...]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Listened:
+    """What decoding a file to its end showed.
+
+    Attributes:
+        digest: Of its samples at its own rate as 16-bit numbers: equal for a WAV and a FLAC of one sound.
+        duration_s: Its length.
+        fault: Why it cannot be used; empty if it can.
+    """
+
+    digest: str = ""
+    duration_s: float = 0.0
+    fault: str = ""
+
+
+def check_data(data: Path, *, workers: int = 1, report: Progress | None = None) -> CheckReport:
+    """Everything that is wrong with a directory in Clotho's layout.
+
+    Args:
+        data: The directory.
+        workers: Processes that decode; 1 works in this one.
+        report: Called after each decoded sound.
+
+    Raises:
+        DataError: It has no captions at all.
+    """
+    splits = splits_of(data)
+    tables = {split: read_table(data, split) for split in splits}
+    listed = {(split, row.name) for split in splits for row in tables[split].rows if row.name}
+    present = {(split, name) for split in splits for name in _files(data / split)}
+    places = sorted(listed & present, key=lambda place: (splits.index(place[0]), place[1]))
+    heard = dict(zip(places, _listen(data, places, workers, report), strict=True))
+    ids = recording_ids(data, splits)
+    problems = [
+        *(problem for split in splits for problem in _table_problems(split, tables[split])),
+        *(Problem("missing", *place, "listed, and not there") for place in sorted(listed - present)),
+        *(Problem("surplus", *place, "there, and not listed") for place in sorted(present - listed)),
+        *_faults(heard),
+        *_doubles(heard, ids, splits),
+        *_shared_names(listed, ids, splits),
+    ]
+    problems = _each_once(problems)
+    problems.sort(key=lambda each: (KINDS.index(each.kind), splits.index(each.split)))
+    counts = tuple(_count(split, tables[split], heard) for split in splits)
+    return CheckReport(counts, tuple(problems))
+
+
+def _each_once(problems: Iterable[Problem]) -> list[Problem]:
+    """The first, most telling reason why a clip stands in two splits; every other problem as it is."""
+    kept = {
+        (each.kind, each.split, each.file, "" if each.kind == "two splits" else each.detail): each
+        for each in reversed(list(problems))
+    }
+    return list(reversed(kept.values()))
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Paths of the files below a folder, relative to it; hidden ones do not count."""
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        relative = path.relative_to(folder)
+        if path.is_file() and not any(part.startswith(".") for part in relative.parts):
+            yield relative.as_posix()
+
+
+def _table_problems(split: str, table: Table) -> Iterator[Problem]:
+    name = table.path.name
+    for fault in table.faults:
+        yield Problem("captions", split, name, fault)
+    if not table.rows and not table.faults:
+        yield Problem("captions", split, name, "lists no clip")
+    lines: dict[str, int] = {}
+    for row in table.rows:
+        if not row.name:
+            yield Problem("captions", split, name, f"line {row.line}: no file name")
+        elif row.name in lines:
+            detail = f"{row.name} stands in line {lines[row.name]} already"
+            yield Problem("captions", split, name, f"line {row.line}: {detail}")
+        elif not row.captions:
+            yield Problem("captions", split, name, f"line {row.line}: {row.name} has no caption")
+        lines.setdefault(row.name, row.line)
+
+
+def listen(path: str) -> Listened:
+    """Decode a file to its end at its own rate."""
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        rate_hz = probe(path).sample_rate_hz
+        with open_audio(path, sample_rate_hz=rate_hz) as stream:
+            for block in stream:
+                digest.update(np.round(block * 32767).astype("<i4").tobytes())
+    except DecodeError as error:
+        return Listened(fault=error.reason)
+    return Listened(f"{rate_hz}-{digest.hexdigest()}", stream.info.duration_s)
+
+
+def _listen(data: Path, places: Sequence[_Place], workers: int, report: Progress | None) -> list[Listened]:
+    paths = [str(data.joinpath(*place)) for place in places]
+    if workers <= 1 or len(paths) < 2:
+        return _counted(map(listen, paths), len(paths), report)
+    # Spawned, not forked: a fork of a process with threads (NumPy's, PyTorch's) may wait for ever.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        return _counted(pool.map(listen, paths, chunksize=16), len(paths), report)
+
+
+def _counted(results: Iterable[Listened], total: int, report: Progress | None) -> list[Listened]:
+    heard = []
+    for done, result in enumerate(results, start=1):
+        heard.append(result)
+        if report:
+            report("decoding", done, total)
+    return heard
+
+
+def _faults(heard: Mapping[_Place, Listened]) -> Iterator[Problem]:
+    for place, result in heard.items():
+        if result.fault:
+            yield Problem(
+                "silent" if result.fault.startswith("silent") else "undecodable", *place, result.fault
+            )
+
+
+def _doubles(
+    heard: Mapping[_Place, Listened], ids: Mapping[_Place, str], splits: Sequence[str]
+) -> Iterator[Problem]:
+    """Clips with the same samples; and clips of different splits that were cut from one recording."""
+    for group in _groups({place: each.digest for place, each in heard.items()}, splits):
+        for earlier, later in pairwise(group):
+            crosses = earlier[0] != later[0]
+            detail = f"the same sound as {'/'.join(earlier)}"
+            yield Problem("two splits" if crosses else "duplicate", *later, detail)
+    for group in _groups(ids, splits):
+        for earlier, later in _first_of_each_split([place for place in group if place in heard]):
+            detail = f"cut from the same recording ({ids[later]}) as {'/'.join(earlier)}"
+            yield Problem("two splits", *later, detail)
+
+
+def _first_of_each_split(group: Sequence[_Place]) -> Iterator[tuple[_Place, _Place]]:
+    """Every clip of a later split, beside the first clip of the earliest one."""
+    for later in group[1:]:
+        if later[0] != group[0][0]:
+            yield group[0], later
+
+
+def _groups(keys: Mapping[_Place, str], splits: Sequence[str]) -> Iterator[list[_Place]]:
+    """Places that have one key, in the order of the splits; a key of one place alone is left out."""
+    groups: dict[str, list[_Place]] = defaultdict(list)
+    for place, key in keys.items():
+        if key and place[0] in splits:
+            groups[key].append(place)
+    for group in groups.values():
+        if len(group) > 1:
+            yield sorted(group, key=lambda place: (splits.index(place[0]), place[1]))
+
+
+def _shared_names(listed: set[_Place], ids: Mapping[_Place, str], splits: Sequence[str]) -> Iterator[Problem]:
+    """Names that two splits list, unless metadata knows them for different recordings."""
+    for first, second in combinations(splits, 2):
+        names = {name for split, name in listed if split == first}
+        for name in sorted(names & {name for split, name in listed if split == second}):
+            if (first, name) not in ids or (second, name) not in ids:
+                yield Problem("two splits", second, name, f"{first} lists a sound of this name as well")
+
+
+def _count(split: str, table: Table, heard: Mapping[_Place, Listened]) -> SplitCount:
+    sounds = [each for place, each in heard.items() if place[0] == split and not each.fault]
+    captions = sum(len(row.captions) for row in table.rows)
+    return SplitCount(split, len(table.rows), captions, len(sounds), sum(each.duration_s for each in sounds))

@@ -1,0 +1,281 @@
+"""Every recipe with every seed: trained, evaluated once, and written into one report.
+
+A run is a folder `REPORT/runs/RECIPE/seed-N/` (`learn/training/run_folder.py`), and in it `ranks.npz` (where
+every caption's sound stood) and `cost.json`. The seeds of a recipe as an ensemble are a folder beside them,
+`seeds-0-to-N/`, with `weights.json` instead of a model. What is there is not done again, and a run
+that was stopped goes on after its last epoch, so the same command may be given until it is through.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from soundseek.errors import DataError, ModelError, RecipeError, SoundseekError, UsageError
+from soundseek.learn.data.features import Report
+from soundseek.learn.datasets.layout import read_split
+from soundseek.learn.evaluation.ensemble import Ensemble, build_ensemble
+from soundseek.learn.evaluation.evaluate import RunEmbedder
+from soundseek.learn.evaluation.rankings import Answers, answer, load_answers, questions, save_answers
+from soundseek.learn.experiments.cost import CostMeter, machine
+from soundseek.learn.experiments.plan import RANKS_FILE, Planned, plan, with_teachers
+from soundseek.learn.recipe.load import Recipe
+from soundseek.learn.recipe.stages import SELECTION_FOLDER
+from soundseek.learn.report.report import MARKDOWN_FILE, write_report
+from soundseek.learn.report.sections import Asked, without_folders
+from soundseek.learn.report.summary import Epoch, FinishedRun
+from soundseek.learn.training.run_folder import METRICS_FILE, is_run, load_run, read_record
+from soundseek.learn.training.train import train
+
+COST_FILE = "cost.json"
+WEIGHTS_FILE = "weights.json"
+EVALUATION = "evaluation"
+
+Say = Callable[[str], None]
+OnEpoch = Callable[[Epoch], None]
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Who hears how it goes on.
+
+    Attributes:
+        say: A line about a run.
+        features: Called while features are computed.
+        epoch: Called with each epoch's metrics.
+    """
+
+    say: Say | None = None
+    features: Report | None = None
+    epoch: OnEpoch | None = None
+
+
+def reproduce(
+    names: Sequence[str],
+    data: Path,
+    out: Path,
+    *,
+    num_seeds: int = 3,
+    split: str = EVALUATION,
+    settings: Sequence[str] = (),
+    ensembles: Sequence[str] = (),
+    observer: Observer | None = None,
+) -> Path:
+    """Train and evaluate every recipe with every seed, and write the report; returns its Markdown file.
+
+    The report is written anew after every run, so that there is always one of what is finished.
+
+    Args:
+        names: Recipes, by name or YAML file, and groups such as "table-one"; the others are compared with the first.
+        data: A directory in Clotho's layout.
+        out: The report's folder; made if missing.
+        num_seeds: Seeds 0, 1, ... of every recipe.
+        split: The split that asks.
+        settings: `key=value` for every recipe, `NAME:key=value` for one; see `load_recipe`.
+        ensembles: Names of recipes whose seeds together are a system, too, with weights chosen on validation.
+        observer: Who hears how it goes on.
+
+    Raises:
+        UsageError: No recipe, one twice, a seed among the settings, an ensemble of a recipe that is not here or of one
+            seed, or `out` has runs of something else.
+        RecipeError: A recipe that there is not, or a value that it cannot have.
+        SoundseekError: A recipe could not be run; the others were, and the report has them.
+    """
+    observer = observer or Observer()
+    planned = list(plan(names, out, num_seeds=num_seeds, settings=settings))
+    _refuse_other_questions(planned, data, split)
+    _refuse_other_ensembles(ensembles, planned, num_seeds)
+    settings_shown = tuple(without_folders(setting) for setting in settings)
+    command = _command(names, num_seeds, split, settings_shown, ensembles)
+    failed: dict[str, str] = {}
+    report = out / MARKDOWN_FILE
+    for number, (recipe, folder) in enumerate(planned, start=1):
+        _tell(observer, f"run {number} of {len(planned)}: {recipe.name}, seed {recipe.seed}")
+        did_something = recipe.name not in failed and _tried(
+            recipe, data, folder, split, observer, failed, planned
+        )
+        is_last = number == len(planned)
+        runs = list(finished(planned)) if did_something or is_last else []
+        together: list[FinishedRun] = []
+        if is_last:
+            together = [
+                each for name in ensembles for each in _together(name, planned, data, split, observer)
+            ]
+        if runs:
+            asked = Asked(
+                data=data.resolve().name,
+                split=split,
+                num_runs=len(planned) + len(together),
+                command=command,
+                settings=settings_shown,
+                machine=machine(),
+                failed=dict(failed),
+            )
+            report = write_report([*runs, *together], asked, out)
+    if failed:
+        raise SoundseekError("; ".join(f"{name} could not be run: {why}" for name, why in failed.items()))
+    return report
+
+
+def finish(
+    recipe: Recipe,
+    data: Path,
+    folder: Path,
+    *,
+    split: str,
+    observer: Observer,
+    planned: Sequence[Planned] = (),
+) -> bool:
+    """Do what one run lacks, training or its rest and the answers; False if it lacks nothing.
+
+    Args:
+        recipe: What to train.
+        data: A directory in Clotho's layout.
+        folder: The run folder.
+        split: The split that asks.
+        observer: Who hears how it goes on.
+        planned: All runs; finished ones may be teachers of this one.
+
+    Raises:
+        UsageError: The folder holds a run of another recipe.
+        SoundseekError: The run cannot be done.
+    """
+    with CostMeter() as whole:
+        taught = with_teachers(recipe, folder, planned)
+        train(taught, data, folder, resume=True, report=observer.features, on_epoch=observer.epoch)
+        if (folder / RANKS_FILE).is_file():
+            return False
+        with CostMeter() as evaluation:
+            embedder = RunEmbedder(*load_run(folder), report=observer.features)
+            answers = answer(embedder, data, split)
+    cost = {**whole.cost.to_dict(), "evaluation_s": evaluation.cost.wall_s}
+    (folder / COST_FILE).write_text(json.dumps(cost, indent=2) + "\n", encoding="utf-8")
+    save_answers(answers, folder / RANKS_FILE)  # last: a folder with ranks is done
+    _tell(observer, f"{recipe.name}, seed {recipe.seed}: mAP10 {_percent(answers)} on {split}")
+    return True
+
+
+def finished(planned: Sequence[Planned]) -> Iterator[FinishedRun]:
+    """The runs that have their answers."""
+    for recipe, folder in planned:
+        if (folder / RANKS_FILE).is_file():
+            yield FinishedRun(
+                recipe=recipe,
+                answers=load_answers(folder / RANKS_FILE),
+                epochs=_epochs(folder),
+                record=read_record(folder),
+                cost=json.loads((folder / COST_FILE).read_text()),
+            )
+
+
+def _epochs(folder: Path) -> list[Epoch]:
+    """The epochs that validation has seen: of the search for their number, where there was one."""
+    selection = folder / SELECTION_FOLDER
+    lines = ((selection if selection.is_dir() else folder) / METRICS_FILE).read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def _tried(
+    recipe: Recipe,
+    data: Path,
+    folder: Path,
+    split: str,
+    observer: Observer,
+    failed: dict[str, str],
+    planned: Sequence[Planned],
+) -> bool:
+    """`finish`, but what cannot be run is noted in `failed` and the others go on."""
+    try:
+        return finish(recipe, data, folder, split=split, observer=observer, planned=planned)
+    except (RecipeError, ModelError, DataError) as error:
+        failed[recipe.name] = str(error)
+        _tell(observer, f"{recipe.name} could not be run: {error}")
+        return True
+
+
+def _together(
+    name: str, planned: Sequence[Planned], data: Path, split: str, observer: Observer
+) -> Iterator[FinishedRun]:
+    """The seeds of a recipe as one system, once all have their answers."""
+    runs = [path for recipe, path in planned if recipe.name == name]
+    if not all((path / RANKS_FILE).is_file() for path in runs):
+        return
+    folder = runs[0].parent / f"seeds-0-to-{len(runs) - 1}"
+    if not (folder / RANKS_FILE).is_file():
+        with CostMeter() as meter:
+            ensemble = _ensemble(runs, data)
+            answers = answer(ensemble, data, split)
+        folder.mkdir(exist_ok=True)
+        cost = {**meter.cost.to_dict(), "evaluation_s": meter.cost.wall_s}
+        (folder / COST_FILE).write_text(json.dumps(cost, indent=2) + "\n", encoding="utf-8")
+        (folder / WEIGHTS_FILE).write_text(json.dumps(ensemble.weights) + "\n", encoding="utf-8")
+        save_answers(answers, folder / RANKS_FILE)
+        _tell(observer, f"{name}, all seeds together: mAP10 {_percent(answers)} on {split}")
+    first = next(recipe for recipe, path in planned if path == runs[0])
+    yield FinishedRun(
+        recipe=first.model_copy(update={"name": f"{name}, {len(runs)} seeds together"}),
+        answers=load_answers(folder / RANKS_FILE),
+        epochs=[],
+        record=read_record(runs[0]),
+        cost=json.loads((folder / COST_FILE).read_text()),
+    )
+
+
+def _ensemble(runs: Sequence[Path], data: Path) -> Ensemble:
+    """Runs with weights chosen on validation; where they have learned from it, by the legs that have not."""
+    members = [RunEmbedder(*load_run(run)) for run in runs]
+    before = [run / SELECTION_FOLDER for run in runs]
+    if not all(map(is_run, before)):
+        return build_ensemble(members, data)
+    return Ensemble(members, build_ensemble([RunEmbedder(*load_run(run)) for run in before], data).weights)
+
+
+def _refuse_other_ensembles(ensembles: Sequence[str], planned: Sequence[Planned], num_seeds: int) -> None:
+    known = list(dict.fromkeys(recipe.name for recipe, _ in planned))
+    for name in ensembles:
+        if name not in known:
+            raise UsageError(f"an ensemble of {name!r}, which is none of {', '.join(known)}")
+    if ensembles and num_seeds < 2:
+        raise UsageError("an ensemble needs two seeds or more: --seeds 3")
+
+
+def _refuse_other_questions(planned: Sequence[Planned], data: Path, split: str) -> None:
+    files, captions, _ = questions(read_split(data, split))
+    for _, folder in planned:
+        if not (folder / RANKS_FILE).is_file():
+            continue
+        saved = load_answers(folder / RANKS_FILE)
+        if not (np.array_equal(saved.files, files) and np.array_equal(saved.captions, captions)):
+            raise UsageError(
+                f"{folder} has answered other captions than those of {split} in {data}; choose another --out"
+            )
+
+
+def _command(
+    names: Sequence[str], num_seeds: int, split: str, settings: Sequence[str], ensembles: Sequence[str]
+) -> str:
+    """The command again, with DIR and REPORT for folders."""
+    shown = [without_folders(each) for each in names]
+    parts = [
+        "soundseek reproduce --data DIR --out REPORT",
+        f"--recipes {','.join(shown)}",
+        f"--seeds {num_seeds}",
+    ]
+    parts += [f"--split {split}"] if split != EVALUATION else []
+    parts += [f"--ensemble {name}" for name in ensembles]
+    parts += [f"--set {shlex.quote(setting)}" for setting in settings]
+    return " \\\n  ".join(parts)
+
+
+def _percent(answers: Answers) -> str:
+    return f"{100 * answers.per_query('mAP10').mean():.1f} %"
+
+
+def _tell(observer: Observer, line: str) -> None:
+    if observer.say:
+        observer.say(line)

@@ -1,0 +1,348 @@
+"""A trained run -> a model directory that the searching half reads, with a parity check between PyTorch and ONNX.
+
+Attention joins frames of one segment, so `audio.onnx` ends after the projector and before the mean: the searching half
+takes means over segments and keeps the frames for the moments. Where pooling or head are not linear, each frame is its
+segment's embedding, whose mean is the same again: segments are found as they should, and moments are flat.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path, PureWindowsPath
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from soundseek.errors import ModelError
+from soundseek.learn.export.model_card import write_readme
+from soundseek.learn.export.quantize import (
+    calibration_log_mels,
+    quantize_convolutions,
+    quantize_weights,
+    shrink_weights,
+)
+from soundseek.learn.export.vocabulary import write_learned_words
+from soundseek.learn.models.dual_encoder import DualEncoder
+from soundseek.learn.models.text.tower import TextTower
+from soundseek.learn.training.run_folder import load_run, read_record
+from soundseek.model.config import (
+    AUDIO_FILE,
+    TEXT_FILE,
+    TOKENIZER_FILE,
+    AudioTowerConfig,
+    ModelCard,
+    TextTowerConfig,
+    fingerprint,
+)
+
+Precision = Literal["fp32", "int8"]
+AudioPrecision = Literal["fp32", "int8-weights", "int8"]
+PARITY = 0.9999
+"""Least cosine between PyTorch's and ONNX Runtime's vectors in fp32."""
+QUANTIZED_PARITY = 0.99
+"""The same for int8 weights or convolutions; what they cost in retrieval is measured by `soundseek evaluate`."""
+
+FLAT_MOMENTS = "Moments are flat: a segment is embedded as a whole, so all of it has the segment's score."
+"""On the card of a model whose pooling or head is not linear."""
+
+_SENTENCES = (
+    "a dog",
+    "a dog barks while it rains",
+    "Birds chirp and pigeons vocalize as a vehicle passes by",
+    "",
+    "someone types quickly on a mechanical keyboard, then a door is closed and footsteps fade away",
+)
+
+
+def export_run(
+    run: Path,
+    out: Path,
+    *,
+    precision: Precision = "fp32",
+    audio_precision: AudioPrecision = "fp32",
+    calibration: Sequence[Path] = (),
+    name: str | None = None,
+    with_words: bool = True,
+) -> dict[str, float]:
+    """Write the model directory of a trained run.
+
+    Args:
+        run: A run folder of `soundseek train`.
+        out: The model directory; made if missing, files of an earlier export are replaced.
+        precision: Of the text tower's matrices.
+        audio_precision: Of the audio tower: "int8-weights" makes the file small, "int8" computes convolutions in int8,
+            which pays for large trunks such as CNN14.
+        calibration: Sounds to calibrate int8 convolutions with; synthetic ones where there are none.
+        name: What the model is called; the recipe's name by default.
+        with_words: Write the words of the captions that the run learned from, by which queries are corrected.
+
+    Returns:
+        Least cosine between PyTorch and ONNX Runtime: `audio`, `text` (fp32), and `audio_int8` and `text_int8` if
+        asked for.
+
+    Raises:
+        ModelError: The run is incomplete, or the exported networks disagree with the trained ones.
+    """
+    model, recipe = load_run(run)
+    trunk: Any = model.trunk
+    text: Any = model.text
+    out.mkdir(parents=True, exist_ok=True)
+    # Attention joins all frames of a segment; other poolings and heads give them all the segment's embedding.
+    is_local = trunk.scope == "local" and recipe.audio.attention == "none" and model.has_moments
+    audio = AudioTowerConfig(
+        frame_hop=trunk.frame_hop,
+        scope="local" if is_local else "clip",
+        context_frames=trunk.context_frames if is_local else 0,
+        min_frames=trunk.min_frames,
+    )
+    parity = export_audio(model, out / AUDIO_FILE, precision=audio_precision, calibration=calibration)
+    parity |= _export_text(model, out / TEXT_FILE, precision)
+    text.save_tokenizer(out / TOKENIZER_FILE)
+    # Half precision is plenty to go on from, and the towers above are what is asked.
+    weights = {key: _halved(value) for key, value in _own_weights(model).items()}
+    save_file(
+        weights,
+        out / "model.safetensors",
+        metadata={"recipe": json.dumps(_portable(recipe.model_dump(mode="json")))},
+    )
+    card = ModelCard(
+        name=name or recipe.name,
+        version="1",
+        dim=recipe.dim,
+        front_end=trunk.front_end,
+        audio=audio,
+        text=TextTowerConfig(kind=text.kind, max_tokens=text.max_tokens),
+        fingerprint=fingerprint(out, trunk.front_end),
+        license=recipe.card.license,
+        summary=recipe.card.summary,
+        credits=recipe.card.credits,
+        limits=(*recipe.card.limits, *(() if model.has_moments else (FLAT_MOMENTS,))),
+        training={
+            "precision": precision,
+            "audio_precision": audio_precision,
+            "parity": parity,
+            **_portable(read_record(run)),
+        },
+    )
+    card.write(out)
+    write_readme(out, card)
+    if with_words:
+        write_learned_words(run, out)
+    return parity
+
+
+class AudioToFrames(nn.Module):
+    """Log-mel `(1, time, mel)` -> projected frames `(1, frames, dim)`: what `audio.onnx` is."""
+
+    def __init__(self, model: DualEncoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        trunk: Any = self.model.trunk
+        return self.model.project_frames(*trunk(log_mel))
+
+
+class TextToEmbedding(nn.Module):
+    """Token ids and mask `(batch, token)` -> embeddings `(batch, dim)`: what `text.onnx` is."""
+
+    def __init__(self, model: DualEncoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return self.model.encode_text(input_ids, attention_mask.bool())
+
+
+def export_audio(
+    model: DualEncoder, path: Path, *, precision: AudioPrecision = "fp32", calibration: Sequence[Path] = ()
+) -> dict[str, float]:
+    """Write `audio.onnx` of a dual encoder with its trunk.
+
+    Args:
+        model: In eval mode.
+        path: The file.
+        precision: See `export_run`.
+        calibration: Sounds to calibrate int8 with; see `calibration_log_mels`.
+
+    Returns:
+        Least cosine between PyTorch and ONNX Runtime: `audio` over single frames in fp32; `audio_int8-weights` and
+        `audio_int8` over whole sounds, for the latter every fourth of the calibration's, which is then not calibrated
+        with.
+
+    Raises:
+        ModelError: The exported network disagrees with the trained one.
+    """
+    trunk: Any = model.trunk
+    network = AudioToFrames(model).eval()
+    num_mels = trunk.front_end.num_mels
+    generator = torch.Generator().manual_seed(0)
+    example = torch.randn(1, 16 * trunk.frame_hop, num_mels, generator=generator)
+    frames = torch.export.Dim("time", min=trunk.min_frames, max=1_000_000)
+    _to_onnx(network, (example,), path, ["log_mel"], "frames", {"log_mel": {1: frames}})
+    worst = 1.0
+    for length in (trunk.min_frames, 1000, 1777):
+        log_mel = torch.randn(1, length, num_mels, generator=generator)
+        with torch.no_grad():
+            expected = network(log_mel)[0].numpy()
+        worst = min(worst, _least_cosine(expected, _run(path, {"log_mel": log_mel.numpy()})[0]))
+    parity = {"audio": _accepted("audio", worst, PARITY)}
+    if precision == "int8-weights":
+        log_mels = calibration_log_mels(trunk.front_end, calibration)
+        exact = _clip_vectors(path, log_mels)
+        shrink_weights(path)
+        cosine = _least_cosine(exact, _clip_vectors(path, log_mels))
+        parity["audio_int8-weights"] = _accepted("audio (int8 weights)", cosine, QUANTIZED_PARITY)
+    if precision == "int8":
+        log_mels = calibration_log_mels(trunk.front_end, calibration)
+        exact = _clip_vectors(path, log_mels[::4])
+        quantize_convolutions(path, [x for number, x in enumerate(log_mels) if number % 4])
+        cosine = _least_cosine(exact, _clip_vectors(path, log_mels[::4]))
+        parity["audio_int8"] = _accepted("audio (int8)", cosine, QUANTIZED_PARITY)
+    return parity
+
+
+def _clip_vectors(path: Path, log_mels: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """`(clip, dim)`: the mean frame of each log-mel, as `audio.onnx` hears it."""
+    return np.stack([_run(path, {"log_mel": log_mel[None]})[0].mean(axis=0) for log_mel in log_mels])
+
+
+def _export_text(model: DualEncoder, path: Path, precision: Precision) -> dict[str, float]:
+    network = TextToEmbedding(model).eval()
+    text: Any = model.text
+    ids, mask = text.tokenize(list(_SENTENCES[:3]))
+    shapes = {
+        name: {
+            0: torch.export.Dim("batch", min=1, max=4096),
+            1: torch.export.Dim("token", min=2, max=text.max_tokens),
+        }
+        for name in ("input_ids", "attention_mask")
+    }
+    _to_onnx(network, (ids, mask.long()), path, ["input_ids", "attention_mask"], "text_embedding", shapes)
+    parity = {"text": _accepted("text", _text_parity(network, text, path), PARITY)}
+    if precision == "int8":
+        quantize_weights(path)
+        parity["text_int8"] = _accepted("text (int8)", _text_parity(network, text, path), QUANTIZED_PARITY)
+    return parity
+
+
+def _text_parity(network: nn.Module, text: TextTower, path: Path) -> float:
+    worst = 1.0
+    for batch in (_SENTENCES[:1], _SENTENCES):
+        ids, mask = text.tokenize(list(batch))
+        with torch.no_grad():
+            expected = network(ids, mask.long()).numpy()
+        found = _run(path, {"input_ids": ids.numpy(), "attention_mask": mask.long().numpy()})
+        worst = min(worst, _least_cosine(expected, found))
+    return worst
+
+
+def _to_onnx(
+    network: nn.Module,
+    example: tuple[Tensor, ...],
+    path: Path,
+    inputs: list[str],
+    output: str,
+    shapes: dict[str, Any],
+) -> None:
+    with _quiet():
+        torch.onnx.export(
+            network,
+            example,
+            str(path),
+            input_names=inputs,
+            output_names=[output],
+            dynamic_shapes=shapes,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    _forget_where_it_was_made(path)
+
+
+def _forget_where_it_was_made(path: Path) -> None:
+    """The exporter notes beside every node which line of which file made it, on the machine that it ran on."""
+    import onnx
+
+    network = onnx.load(path)
+    graph = network.graph
+    for part in (
+        network,
+        graph,
+        *graph.node,
+        *graph.value_info,
+        *graph.input,
+        *graph.output,
+        *graph.initializer,
+    ):
+        del part.metadata_props[:]
+    onnx.save(network, path)
+
+
+def _run(path: Path, feeds: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    result: npt.NDArray[np.float32] = session.run(None, feeds)[0]
+    return result
+
+
+def _least_cosine(expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> float:
+    if expected.shape != found.shape:
+        raise ModelError(f"the exported network gives {found.shape}, the trained one {expected.shape}")
+    norms = np.linalg.norm(expected, axis=-1) * np.linalg.norm(found, axis=-1)
+    return float(((expected * found).sum(axis=-1) / np.maximum(norms, 1e-12)).min())
+
+
+def _accepted(part: str, cosine: float, least: float) -> float:
+    if not cosine >= least:
+        raise ModelError(
+            f"{part}: ONNX Runtime agrees with PyTorch only to a cosine of {cosine:.6f}, below {least}"
+        )
+    return cosine
+
+
+def _portable(value: Any) -> Any:
+    """The same facts with names in place of paths, which say nothing on another machine."""
+    if isinstance(value, dict):
+        return {key: _portable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_portable(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    if PureWindowsPath(value).is_absolute():  # D:\sounds, wherever this runs
+        return PureWindowsPath(value).name
+    return Path(value).name if value.startswith(("/", ".", "~")) else value
+
+
+def _halved(value: Tensor) -> Tensor:
+    return (value.half() if value.is_floating_point() else value).contiguous().clone()
+
+
+def _own_weights(model: DualEncoder) -> dict[str, Tensor]:
+    """Everything but the text tower, which is in `text.onnx` and is published elsewhere; layers once.
+
+    The tail's layers are the trunk's.
+    """
+    state = model.state_dict()
+    return {key: value for key, value in state.items() if not key.startswith(("text.", "tail."))}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter reports its progress on stdout and warns of its own deprecations."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,51 @@
+"""The words of the captions that a run learned from -> `words.txt` of its model directory."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from soundseek.learn.datasets.layout import read_table
+from soundseek.learn.recipe.load import load_recipe
+from soundseek.learn.recipe.stages import plan_legs
+from soundseek.learn.training.run_folder import RECIPE_FILE, read_record
+from soundseek.model.spelling import WORDS_FILE, write_words
+
+
+def write_learned_words(run: Path, out: Path) -> None:
+    """Write `words.txt` of a run's model directory; with a warning in its place where the data are gone.
+
+    Sentences of listeners (`data.listener_captions`) and names of tags do not count.
+
+    Args:
+        run: A run folder.
+        out: The model directory; a list of an earlier export goes.
+    """
+    (out / WORDS_FILE).unlink(missing_ok=True)
+    captions = learned_captions(run)
+    if captions:
+        write_words(out, captions)
+        return
+    logging.getLogger("soundseek").warning(
+        "the captions that %s learned from are not in %s any more: %s gets no %s, and mistyped words of a query are "
+        "not corrected",
+        run,
+        read_record(run).get("data", "its data"),
+        out,
+        WORDS_FILE,
+    )
+
+
+def learned_captions(run: Path) -> list[str]:
+    """The captions of all data that a run learned from, in any of its legs; tables that are gone have none."""
+    data = read_record(run).get("data")
+    if not data:
+        return []
+    tables = {
+        (Path(data) / folder, split): None  # each once, in order
+        for leg in plan_legs(load_recipe(run / RECIPE_FILE), run)
+        for folder in leg.data_sets or (Path(),)
+        for split in leg.recipe.data.train_splits
+    }
+    rows = [row for folder, split in tables for row in read_table(folder, split).rows]
+    return [caption for row in rows for caption in row.captions]

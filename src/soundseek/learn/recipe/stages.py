@@ -1,0 +1,81 @@
+"""Which runs a recipe takes, in order: its stages, and the search for the number of epochs before each that asks.
+
+A leg is a run folder of its own. The last one's is the folder of the whole run, the others lie inside it:
+`stages/NAME`, and `selection` in the folder of the leg whose number of epochs it finds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from soundseek.errors import RecipeError
+from soundseek.learn.recipe.load import Recipe, stage_recipes
+
+SELECTION_FOLDER = "selection"
+STAGES_FOLDER = "stages"
+
+
+@dataclass(frozen=True)
+class Leg:
+    """One training run.
+
+    Attributes:
+        name: Stage, and "selection" where it only finds the number of epochs; "" for a recipe that is one run.
+        recipe: Without stages.
+        folder: Its run folder.
+        data_sets: See `StageConfig`.
+        start: The run folder whose weights it starts from; None starts from the published ones.
+        epochs_of: The run folder whose best epoch is this leg's last; None trains as long as the recipe says.
+    """
+
+    name: str
+    recipe: Recipe
+    folder: Path
+    data_sets: tuple[Path, ...] = ()
+    start: Path | None = None
+    epochs_of: Path | None = None
+
+
+def plan_legs(recipe: Recipe, out: Path) -> list[Leg]:
+    """The legs of a recipe whose run folder is `out`.
+
+    Raises:
+        RecipeError: A stage that cannot be; see `stage_recipes`; or `retrain_on_validation` without a validation split.
+    """
+    legs: list[Leg] = []
+    stages = stage_recipes(recipe)
+    start: Path | None = None
+    for number, (name, stage) in enumerate(stages.items(), start=1):
+        folder = out if number == len(stages) else out / STAGES_FOLDER / name
+        data_sets = recipe.stages[name].data_sets if recipe.stages else ()
+        if stage.training.retrain_on_validation:
+            selection = folder / SELECTION_FOLDER
+            label = f"{name} {SELECTION_FOLDER}".strip()
+            legs.append(Leg(label, _selecting(stage), selection, data_sets, start))
+            legs.append(Leg(name, _retraining(stage), folder, data_sets, start, epochs_of=selection))
+        else:
+            legs.append(Leg(name, stage, folder, data_sets, start))
+        start = folder
+    return legs
+
+
+def _selecting(recipe: Recipe) -> Recipe:
+    training = recipe.training.model_copy(update={"retrain_on_validation": False})
+    return recipe.model_copy(update={"training": training})
+
+
+def _retraining(recipe: Recipe) -> Recipe:
+    """The same on both splits, without a look at either: no validation, no early stop."""
+    data = recipe.data
+    if data.validation_split is None:
+        raise RecipeError(
+            "training.retrain_on_validation needs a split to find the epochs on: data.validation_split"
+        )
+    splits = (*data.train_splits, data.validation_split)
+    return recipe.model_copy(
+        update={
+            "data": data.model_copy(update={"train_splits": splits, "validation_split": None}),
+            "training": recipe.training.model_copy(update={"retrain_on_validation": False, "patience": 0}),
+        }
+    )

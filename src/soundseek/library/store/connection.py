@@ -1,0 +1,156 @@
+"""One writer at a time: an operating system lock on a file, which a killed process cannot leave behind.
+
+A connection to a library's SQLite file, for writing or, where nobody may write, for reading alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from soundseek.errors import LibraryError
+from soundseek.library.store.tables import DATABASE_FILE
+
+BUSY_TIMEOUT_S = 30.0
+
+
+def connect(directory: Path) -> sqlite3.Connection:
+    """A connection that any thread may close; one to read with where the folder cannot be written to."""
+    try:
+        return _connect_to_write(directory)
+    except sqlite3.OperationalError as error:
+        if not any(sign in str(error) for sign in ("readonly", "unable to open")):
+            raise
+        return _connect_to_read(directory)
+
+
+def _connect_to_write(directory: Path) -> sqlite3.Connection:
+    connection = _opened(directory / DATABASE_FILE)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect_to_read(directory: Path) -> sqlite3.Connection:
+    """SQLite wants to make a log beside the file even to read it.
+
+    Where there is no log, nobody is writing, and the file may be taken for immutable; what somebody else
+    writes later is seen when the library is opened again.
+    """
+    path = directory.absolute() / DATABASE_FILE
+    has_log = path.with_name(f"{path.name}-wal").exists()
+    return _opened(f"{path.as_uri()}?mode=ro{'' if has_log else '&immutable=1'}", uri=True)
+
+
+def _opened(database: Path | str, *, uri: bool = False) -> sqlite3.Connection:
+    # check_same_thread=False, because close() closes all threads' connections; no two threads use one.
+    return sqlite3.connect(
+        database, uri=uri, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+
+
+@contextmanager
+def explained(directory: Path) -> Iterator[None]:
+    """Say which library, and what to do, where SQLite or the system say only what."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        advice = "check the disk's space and permissions"
+        if "not a database" in str(error) or "malformed" in str(error):
+            advice = "it is damaged: remove the folder and index the sounds again"
+        elif isinstance(error, sqlite3.ProgrammingError):
+            advice = "it may have been closed meanwhile: open it again"
+        raise LibraryError(f"the library {directory} cannot be used ({error}); {advice}") from error
+
+
+@contextmanager
+def write_lock(path: Path) -> Iterator[None]:
+    """Hold the lock while the block runs.
+
+    Args:
+        path: The lock file; it stays there and holds the writer's process id.
+
+    Raises:
+        LibraryError: Somebody else holds it (the message names the process), or the folder is read-only.
+    """
+    try:
+        handle = path.open("a+b")
+    except OSError as error:
+        raise LibraryError(
+            f"the library {path.parent} cannot be written to ({error.strerror}). Searching still works"
+        ) from error
+    try:
+        if not _try_lock(handle):
+            raise LibraryError(_taken(path, handle))
+        _write_holder(handle, str(os.getpid()))
+        try:
+            yield
+        finally:
+            _write_holder(handle, "")
+            _unlock(handle)
+    finally:
+        handle.close()
+
+
+def _taken(path: Path, handle: IO[bytes]) -> str:
+    handle.seek(_HOLDER_AT)
+    try:
+        holder = handle.read(32).decode("ascii", "replace").strip()
+    except OSError:
+        holder = ""
+    who = f"process {holder}" if holder else "another process"
+    if holder == str(os.getpid()):
+        who = f"this process ({holder})"
+    return (
+        f"{path.parent} is being written by {who}; wait until it is done, or stop it. Searching still works"
+    )
+
+
+def _write_holder(handle: IO[bytes], text: str) -> None:
+    handle.seek(_HOLDER_AT)
+    handle.truncate(_HOLDER_AT)
+    handle.write(text.encode("ascii"))
+    handle.flush()
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    # Windows locks a range of bytes, and nobody may read a locked range: the process id lies behind it.
+    _HOLDER_AT = 1
+
+    def _try_lock(handle: IO[bytes]) -> bool:
+        handle.seek(0)
+        try:
+            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(handle: IO[bytes]) -> None:
+        handle.seek(0)
+        msvcrt.locking(handle.fileno(), msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    _HOLDER_AT = 0
+
+    def _try_lock(handle: IO[bytes]) -> bool:
+        try:
+            fcntl.flock(handle.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _unlock(handle: IO[bytes]) -> None:
+        fcntl.flock(handle.fileno(), fcntl.LOCK_UN)

@@ -1,0 +1,351 @@
+"""What the SQLite store says to its database: reading the state, laying out new rows, carrying out a change.
+
+Every value travels as a parameter; only column lists and placeholders are pasted into SQL.
+
+The tables of `library.sqlite`, and how a `SoundFile` lies in them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from soundseek._typing import BoolArray, IntArray
+from soundseek.library.filters import Condition, file_name, to_sql
+from soundseek.library.store.base import (
+    Changes,
+    Failure,
+    FileState,
+    ModelIdentity,
+    Sound,
+    SoundFile,
+    StoreStats,
+)
+from soundseek.library.store.rows import SEGMENT_DTYPE, Rows, expand_ranges
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+
+DATABASE_FILE = "library.sqlite"
+LOCK_FILE = "write.lock"
+# Written into `about`; a library of a newer format is refused in words.
+FORMAT = "1"
+
+# Paths are BLOBs (os.fsencode): a path is bytes, and need not be valid text.
+# `state` has one row; its version grows with every commit, so a reader knows when to map the row files again.
+# `dead` are the rows of files that were removed or replaced, until a compaction drops them.
+TABLES = (
+    "CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS state (
+        only INTEGER PRIMARY KEY CHECK (only = 1), version INTEGER NOT NULL, generation INTEGER NOT NULL,
+        num_rows INTEGER NOT NULL, num_frames INTEGER NOT NULL, dead_rows INTEGER NOT NULL,
+        next_file INTEGER NOT NULL, last_indexed TEXT)""",
+    """CREATE TABLE IF NOT EXISTS files (
+        id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, size_bytes INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL, content_hash BLOB NOT NULL, format TEXT NOT NULL,
+        sample_rate_hz INTEGER NOT NULL, channels INTEGER NOT NULL, duration_s REAL NOT NULL,
+        truncated INTEGER NOT NULL, frame_s REAL NOT NULL, limit_s REAL NOT NULL, name TEXT NOT NULL,
+        first_row INTEGER NOT NULL, num_rows INTEGER NOT NULL,
+        first_frame INTEGER NOT NULL, num_frames INTEGER NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS files_by_content ON files (content_hash)",
+    "CREATE TABLE IF NOT EXISTS dead (first_row INTEGER PRIMARY KEY, num_rows INTEGER NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS failures (
+        path BLOB PRIMARY KEY, reason TEXT NOT NULL, seen_at TEXT NOT NULL, size_bytes INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL, decoders TEXT NOT NULL)""",
+    "CREATE TABLE IF NOT EXISTS roots (path BLOB PRIMARY KEY, device TEXT NOT NULL)",
+    "INSERT OR IGNORE INTO state VALUES (1, 0, 1, 0, 0, 0, 1, NULL)",
+)
+
+FILE_COLUMNS = (
+    "path, size_bytes, mtime_ns, content_hash, format, sample_rate_hz, channels, duration_s, truncated, "
+    "frame_s, limit_s"
+)
+STATE_COLUMNS = "path, size_bytes, mtime_ns, CASE truncated WHEN 1 THEN limit_s ELSE 0 END"
+PLACE_COLUMNS = "id, name, first_row, num_rows, first_frame, num_frames"
+INSERT_FILE = f"INSERT INTO files ({FILE_COLUMNS}, {PLACE_COLUMNS}) VALUES ({', '.join('?' * 17)})"
+FAILURE_COLUMNS = "path, reason, seen_at, size_bytes, mtime_ns, decoders"
+INSERT_FAILURE = f"INSERT OR REPLACE INTO failures ({FAILURE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
+
+
+def row_of(file: SoundFile) -> tuple[object, ...]:
+    """The values of `FILE_COLUMNS`."""
+    return (
+        os.fsencode(file.path),
+        file.size_bytes,
+        file.mtime_ns,
+        file.content_hash,
+        file.format,
+        file.sample_rate_hz,
+        file.channels,
+        float(file.duration_s),
+        int(file.truncated),
+        float(file.frame_s),
+        float(file.limit_s),
+    )
+
+
+def file_of(row: Sequence[Any]) -> SoundFile:
+    """The file that the values of `FILE_COLUMNS` mean; `row` may go on behind them."""
+    path, size, mtime, content, form, rate, channels, duration, truncated, frame_s, limit_s = row[:11]
+    return SoundFile(
+        path=os.fsdecode(path),
+        size_bytes=size,
+        mtime_ns=mtime,
+        content_hash=content,
+        format=form,
+        sample_rate_hz=rate,
+        channels=channels,
+        duration_s=duration,
+        truncated=bool(truncated),
+        frame_s=frame_s,
+        limit_s=limit_s,
+    )
+
+
+def state_of(row: Sequence[Any]) -> tuple[str, FileState]:
+    """Path and state from the values of `STATE_COLUMNS`."""
+    return os.fsdecode(row[0]), FileState(row[1], row[2], row[3])
+
+
+def failure_of(row: Sequence[Any]) -> Failure:
+    """The failure that the values of `FAILURE_COLUMNS` mean."""
+    return Failure(os.fsdecode(row[0]), *row[1:])
+
+
+def at_or_below(path: str) -> tuple[str, list[object]]:
+    """The SQL condition "this path or anything below it", and its values."""
+    exact, separator = os.fsencode(path), os.fsencode(os.sep)
+    inside = exact.rstrip(separator) + separator
+    # All paths below sort between "/a/b/" and "/a/b0" ("0" is the byte after "/"), so the index serves it.
+    return "(path = ? OR (path >= ? AND path < ?))", [exact, inside, inside[:-1] + bytes([inside[-1] + 1])]
+
+
+@dataclass(frozen=True)
+class State:
+    """The one row of the table `state`."""
+
+    version: int
+    generation: int
+    num_rows: int
+    num_frames: int
+    dead_rows: int
+    next_file: int
+    last_indexed: str | None
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """All of what the block writes, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk has already undone it
+            connection.execute("ROLLBACK")
+        raise
+
+
+def create_tables(connection: Connection, identity: ModelIdentity) -> None:
+    """Make an empty library of this model, unless there is one."""
+    about = {
+        "format": FORMAT,
+        "name": identity.name,
+        "fingerprint": identity.fingerprint,
+        "dim": str(identity.dim),
+        "source": identity.source,
+    }
+    with transaction(connection):
+        for statement in TABLES:
+            connection.execute(statement)
+        connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", about.items())
+
+
+def read_about(connection: Connection) -> dict[str, str]:
+    """Format and model of a library; empty when its tables were never made."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'about'").fetchone():
+        return {}
+    return dict(connection.execute("SELECT key, value FROM about").fetchall())
+
+
+def read_state(connection: Connection) -> State:
+    """What the library counts now."""
+    row = connection.execute(
+        "SELECT version, generation, num_rows, num_frames, dead_rows, next_file, last_indexed FROM state"
+    ).fetchone()
+    return State(*row)
+
+
+def lay_out(sounds: list[Sound], state: State) -> tuple[list[Rows], list[tuple[object, ...]]]:
+    """The segment records and the `files` rows of new sounds, from the end of the committed rows on."""
+    records, files = [], []
+    row, frame = state.num_rows, state.num_frames
+    for file_id, sound in enumerate(sounds, start=state.next_file):
+        record = np.empty(len(sound.vectors), SEGMENT_DTYPE)
+        record["file_id"] = file_id
+        record["start_s"], record["end_s"] = sound.times_s.T
+        record["first_frame"], record["last_frame"] = sound.spans.T + frame
+        records.append(record)
+        place = (file_id, file_name(sound.file.path), row, len(sound.vectors), frame, len(sound.frames))
+        files.append((*row_of(sound.file), *place))
+        row, frame = row + len(sound.vectors), frame + len(sound.frames)
+    return records, files
+
+
+def apply_changes(connection: Connection, changes: Changes, new_files: list[tuple[object, ...]]) -> None:
+    """Carry out a change in SQL, and count the rows that are there now."""
+    replaced = [*changes.removed, *(failure.path for failure in changes.failures)]
+    replaced += [move.path for move in changes.moves]
+    replaced += [sound.file.path for sound in changes.sounds]
+    dead_rows = sum(_forget(connection, os.fsencode(path)) for path in replaced)
+    connection.executemany(
+        "UPDATE files SET path = ?, name = ?, mtime_ns = ? WHERE path = ?",
+        [
+            (os.fsencode(m.path), file_name(m.path), m.mtime_ns, os.fsencode(m.old_path))
+            for m in changes.moves
+        ],
+    )
+    connection.executemany(
+        "UPDATE files SET mtime_ns = ? WHERE path = ?",
+        [(mtime_ns, os.fsencode(path)) for path, mtime_ns in changes.touches.items()],
+    )
+    connection.executemany(INSERT_FILE, new_files)
+    connection.executemany(
+        INSERT_FAILURE,
+        [
+            (os.fsencode(f.path), f.reason, f.seen_at, f.size_bytes, f.mtime_ns, f.decoders)
+            for f in changes.failures
+        ],
+    )
+    connection.executemany(
+        "INSERT OR REPLACE INTO roots VALUES (?, ?)",
+        [(os.fsencode(path), str(device)) for path, device in changes.roots.items()],
+    )
+    connection.execute(
+        "UPDATE state SET version = version + 1, num_rows = num_rows + ?, num_frames = num_frames + ?, "
+        "dead_rows = dead_rows + ?, next_file = next_file + ?",
+        (
+            sum(len(sound.vectors) for sound in changes.sounds),
+            sum(len(sound.frames) for sound in changes.sounds),
+            dead_rows,
+            len(changes.sounds),
+        ),
+    )
+
+
+def _forget(connection: Connection, path: bytes) -> int:
+    """Remove a path from `files` and `failures`; how many rows died."""
+    connection.execute("DELETE FROM failures WHERE path = ?", (path,))
+    found = connection.execute("SELECT id, first_row, num_rows FROM files WHERE path = ?", (path,)).fetchone()
+    if found is None:
+        return 0
+    file_id, first_row, num_rows = found
+    connection.execute("DELETE FROM files WHERE id = ?", (file_id,))
+    connection.execute("INSERT INTO dead VALUES (?, ?)", (first_row, num_rows))
+    return int(num_rows)
+
+
+def allowed_rows(
+    connection: Connection,
+    live: BoolArray | None,
+    num_rows: int,
+    where: Condition | None,
+    leave_out: Collection[str],
+) -> BoolArray | None:
+    """`(rows,)` True where a row may answer; None when all may.
+
+    Args:
+        connection: Inside the read transaction of the search.
+        live: `(rows,)` True for rows of files that are still there; None = all.
+        num_rows: Committed rows.
+        where: Only files that fulfil it.
+        leave_out: Paths that may not answer.
+    """
+    mask = live
+    if where is not None:
+        sql, values = to_sql(where)
+        ranges = connection.execute(f"SELECT first_row, num_rows FROM files WHERE {sql}", values).fetchall()
+        kept = np.array(ranges, dtype=np.int64).reshape(-1, 2)
+        mask = np.zeros(num_rows, dtype=np.bool_)
+        mask[expand_ranges(kept[:, 0], kept[:, 1])] = True
+    for path in leave_out:
+        found = file_and_place(connection, path)
+        if found is not None:
+            mask = np.ones(num_rows, dtype=np.bool_) if mask is None else mask.copy()
+            mask[found[1]] = False
+    return mask
+
+
+def switch_generation(
+    connection: Connection, state: State, files: IntArray, rows_at: IntArray, frames_at: IntArray
+) -> None:
+    """Let the rewritten row files count.
+
+    Args:
+        connection: Inside a transaction.
+        state: What counted until now.
+        files: `(files, 5)`: id, first row, number of rows, first frame, number of frames.
+        rows_at: `(files,)` where the rows of each file now begin.
+        frames_at: `(files,)` where its frames do.
+    """
+    connection.executemany(
+        "UPDATE files SET first_row = ?, first_frame = ? WHERE id = ?",
+        zip(rows_at.tolist(), frames_at.tolist(), files[:, 0].tolist(), strict=True),
+    )
+    connection.execute("DELETE FROM dead")
+    connection.execute(
+        "UPDATE state SET version = version + 1, generation = ?, num_rows = ?, num_frames = ?, dead_rows = 0",
+        (state.generation + 1, int(files[:, 2].sum()), int(files[:, 4].sum())),
+    )
+
+
+def file_and_place(connection: Connection, path: str) -> tuple[SoundFile, slice, slice] | None:
+    """A file, its rows and its frames."""
+    row = connection.execute(
+        f"SELECT {FILE_COLUMNS}, {PLACE_COLUMNS} FROM files WHERE path = ?",
+        (os.fsencode(path),),
+    ).fetchone()
+    if row is None:
+        return None
+    first_row, num_rows, first_frame, num_frames = row[-4:]
+    return (
+        file_of(row),
+        slice(first_row, first_row + num_rows),
+        slice(first_frame, first_frame + num_frames),
+    )
+
+
+def read_stats(connection: Connection, num_bytes: int) -> StoreStats:
+    """Totals."""
+    files, segments, audio_s, truncated = connection.execute(
+        "SELECT count(*), coalesce(sum(num_rows), 0), coalesce(sum(duration_s), 0.0), "
+        "coalesce(sum(truncated), 0) FROM files"
+    ).fetchone()
+    (failures,) = connection.execute("SELECT count(*) FROM failures").fetchone()
+    return StoreStats(
+        files=files,
+        segments=segments,
+        audio_s=audio_s,
+        bytes_on_disk=num_bytes,
+        failures=failures,
+        truncated=truncated,
+        last_indexed=read_state(connection).last_indexed,
+    )
+
+
+def files_by_id(connection: Connection, ids: list[int]) -> dict[int, SoundFile]:
+    """Files by their number."""
+    files: dict[int, SoundFile] = {}
+    for at in range(0, len(ids), 500):
+        some = ids[at : at + 500]
+        rows = connection.execute(
+            f"SELECT {FILE_COLUMNS}, id FROM files WHERE id IN ({', '.join('?' * len(some))})", some
+        )
+        files.update({row[-1]: file_of(row) for row in rows})
+    return files

@@ -1,0 +1,322 @@
+"""A model directory at run time: files and words -> unit vectors in one space, with ONNX Runtime."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from soundseek._typing import FloatArray
+from soundseek._vectors import unit_rows
+from soundseek.audio.decode import AudioInfo, AudioStream, open_audio
+from soundseek.audio.logmel import FrontEndConfig, LogMel
+from soundseek.audio.segments import Segment, plan_segments
+from soundseek.errors import DecodeError, ModelError, UsageError
+from soundseek.model.config import AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, ModelCard
+
+SEGMENT_S, HOP_S = 10.0, 5.0
+_UNKNOWN_TOKENS = ("[UNK]", "<unk>")  # of BERT's tokenizers and word vectors; of the others that have one
+_REMEMBERED_WARNINGS = 64  # a process that answers for months must not keep every long text
+_CHUNK_FRAMES = 4096  # log-mel frames in one pass of a "local" trunk: 41 s, some 30 MB of activations
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a model hears in one file.
+
+    Attributes:
+        info: The file's facts; `duration_s` is the decoded length.
+        segments: Windows of at most ten seconds, in order.
+        vectors: `(segments, dim)` float32, unit norm.
+        frames: `(frames, dim)` float16, projected and not normalised: the mean over a segment's frames, normalised,
+            is the segment's vector.
+        spans: `(segments, 2)` first and one-past-last row of `frames` of each segment.
+        frame_s: Seconds from one frame to the next.
+    """
+
+    info: AudioInfo
+    segments: tuple[Segment, ...]
+    vectors: FloatArray
+    frames: npt.NDArray[np.float16]
+    spans: npt.NDArray[np.int64]
+    frame_s: float
+
+
+class Model:
+    """A text-audio dual encoder read from a model directory. Networks load on first use; calls are thread-safe.
+
+    Args:
+        directory: The model directory.
+        threads: Threads of each network; 1 for index workers.
+
+    Raises:
+        ModelError: The directory is missing, incomplete or of another version.
+    """
+
+    def __init__(self, directory: Path, *, threads: int = 1) -> None:
+        self.directory = directory
+        self.card = ModelCard.read(directory)
+        self._threads = threads
+        self._lock = threading.RLock()
+        self._warned: dict[str, None] = {}  # the last texts, oldest first
+        for name in (AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE):
+            if not (directory / name).is_file():
+                raise ModelError(
+                    f"{directory} is incomplete: it has no {name}; export or fetch the model again"
+                )
+
+    @property
+    def dim(self) -> int:
+        """Dimension of every vector."""
+        return self.card.dim
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the vectors change; a library accepts only the model that filled it."""
+        return self.card.fingerprint
+
+    @property
+    def front_end(self) -> FrontEndConfig:
+        """How the model hears."""
+        return self.card.front_end
+
+    @property
+    def frame_s(self) -> float:
+        """Seconds from one frame to the next."""
+        return self.card.audio.frame_hop * self.card.front_end.hop_s
+
+    def embed_text(self, texts: Sequence[str]) -> FloatArray:
+        """Unit vectors `(n, dim)` of some sentences; of a longer one the first `max_tokens` tokens are read.
+
+        A warning is logged that names the words that were not read: of the first such sentence of a call, and once.
+
+        A sentence gets the same vector alone or among others: each length is run on its own, so no padding is seen.
+        Words that the model does not know are skipped (word vectors) or count as one unknown word (BERT); a sentence
+        without any known word still gets a vector, and a warning is logged that it means nothing.
+
+        Raises:
+            UsageError: One text instead of a list of texts.
+        """
+        if isinstance(texts, str):  # a sequence, too: of letters
+            raise UsageError(f"embed_text takes a list of texts: embed_text([{texts[:60]!r}])")
+        out = np.empty((len(texts), self.dim), np.float32)
+        encodings = self._tokenizer.encode_batch(list(texts))
+        for text, encoding in zip(texts, encodings, strict=True):
+            if text.strip() and not self._knows_a_word(encoding):
+                logging.getLogger("soundseek").warning(
+                    "the model %s knows no word of %r: what it finds for it means nothing",
+                    self.card.name,
+                    text,
+                )
+        self._warn_of_unread(texts, encodings)
+        encoded = [encoding.ids for encoding in encodings]
+        by_length: dict[int, list[int]] = {}
+        for row, ids in enumerate(encoded):
+            by_length.setdefault(len(ids), []).append(row)
+        for rows in by_length.values():
+            ids = np.array([encoded[row] for row in rows], np.int64)
+            feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+            out[rows] = self._text.run(["text_embedding"], feeds)[0]
+        return unit_rows(out)
+
+    def is_one_token(self, word: str) -> bool:
+        """True for a word in lower case that the text tower reads whole, and not as scraps of others."""
+        # A mark of the beginning of a word (Ġ, ▁) is no part of it; an unknown word is "[UNK]" and so another.
+        read = [self._tokenizer.encode(form, add_special_tokens=False).tokens for form in (word, f" {word}")]
+        return any(len(tokens) == 1 and tokens[0].strip("Ġ▁") == word for tokens in read)
+
+    def embed_audio(self, paths: Sequence[str | Path]) -> FloatArray:
+        """Unit vectors `(n, dim)` of whole files: the mean over all frames of each, normalised.
+
+        Raises:
+            DecodeError: The first file that cannot be heard.
+            UsageError: One path instead of a list of paths.
+        """
+        if isinstance(paths, (str, Path)):
+            raise UsageError(f"embed_audio takes a list of paths: embed_audio([{str(paths)!r}])")
+        means = [heard.frames.mean(axis=0, dtype=np.float32) for heard in map(self.hear, paths)]
+        return unit_rows(np.array(means, np.float32).reshape(len(paths), self.dim))
+
+    def hear(self, path: str | Path, *, max_duration_s: float = 3600.0) -> Heard:
+        """Decode, listen and cut one file into segments, in one streaming pass.
+
+        Raises:
+            DecodeError: The file cannot be turned into sound.
+        """
+        with open_audio(
+            path, sample_rate_hz=self.front_end.sample_rate_hz, max_duration_s=max_duration_s
+        ) as stream:
+            if self.card.audio.scope == "local":
+                # float16 as soon as it is heard: three hours are 70 MB then, and not 280.
+                half = np.concatenate(
+                    [_half(part) for part in self._stream_frames(self._log_mel_blocks(stream))]
+                )
+                segments = plan_segments(stream.info.duration_s, length_s=SEGMENT_S, hop_s=HOP_S)
+                spans = self._spans(segments, len(half))
+            else:
+                segments, frames, spans = self._segment_frames(stream)
+                half = _half(frames)
+            info = stream.info
+        if not np.isfinite(half).all():
+            raise DecodeError(path, "the model gives no finite vector for it")
+        return Heard(info, tuple(segments), unit_rows(_segment_means(half, spans)), half, spans, self.frame_s)
+
+    def with_threads(self, threads: int) -> Model:
+        """The same model with another number of threads a network."""
+        return Model(self.directory, threads=threads)
+
+    @cached_property
+    def _log_mel(self) -> LogMel:
+        return LogMel(self.front_end)
+
+    def _log_mel_blocks(self, stream: AudioStream) -> Iterator[FloatArray]:
+        features = self._log_mel.stream()
+        for block in stream:
+            yield features.push(block)
+        yield features.flush()
+
+    def _stream_frames(self, blocks: Iterator[FloatArray]) -> Iterator[FloatArray]:
+        """Frames of a local trunk, a chunk at a time with its context on both sides: the frames of one long pass."""
+        context, hop = self.card.audio.context_frames, self.card.audio.frame_hop
+        chunk = -(-_CHUNK_FRAMES // hop) * hop
+        pending = np.empty((0, self.front_end.num_mels), np.float32)
+        left = 0  # log-mel frames at the front of `pending` that are context only
+        for block in blocks:
+            pending = np.concatenate([pending, block])
+            while len(pending) >= left + chunk + context:
+                frames = self._run_audio(pending[: left + chunk + context])
+                yield frames[left // hop : (left + chunk) // hop]
+                keep_from = left + chunk - min(context, left + chunk)
+                pending, left = pending[keep_from:], left + chunk - keep_from
+        if len(pending) > left:
+            yield self._run_audio(pending)[left // hop :]
+
+    def _segment_frames(self, stream: AudioStream) -> tuple[list[Segment], FloatArray, npt.NDArray[np.int64]]:
+        """Frames of a trunk that sees whole clips: every segment is heard alone."""
+        per_second = 1 / self.front_end.hop_s
+        length, hop = round(SEGMENT_S * per_second), round(HOP_S * per_second)
+        window = np.empty((0, self.front_end.num_mels), np.float32)
+        first = 0  # position of the window's first log-mel frame in the file
+        heard: list[FloatArray] = []
+        emitted = 0
+        for block in self._log_mel_blocks(stream):
+            window = np.concatenate([window, block])
+            # One window is held back: the last one may have to move back to the end.
+            while len(window) + first > emitted * hop + length:
+                start = emitted * hop - first
+                heard.append(self._run_audio(window[start : start + length]))
+                emitted += 1
+                drop = max(0, min(emitted * hop - first, len(window) - length))
+                window, first = window[drop:], first + drop
+        segments = plan_segments(stream.info.duration_s, length_s=SEGMENT_S, hop_s=HOP_S)
+        for segment in segments[emitted:]:
+            start = max(0, min(round(segment.start_s * per_second) - first, len(window) - length))
+            heard.append(self._run_audio(window[start : start + length]))
+        heard = heard[: len(segments)]
+        ends = np.cumsum([len(frames) for frames in heard])
+        return segments, np.concatenate(heard), np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)
+
+    def _spans(self, segments: Sequence[Segment], num_frames: int) -> npt.NDArray[np.int64]:
+        bounds = np.array([[s.start_s, s.end_s] for s in segments]) / self.frame_s
+        spans = np.rint(bounds).astype(np.int64)
+        spans[:, 0] = np.minimum(spans[:, 0], num_frames - 1)
+        spans[:, 1] = np.clip(spans[:, 1], spans[:, 0] + 1, num_frames)
+        # A frame that the end cuts short counts: without it half of a short sound is lost.
+        spans[-1, 1] = num_frames
+        return spans
+
+    def _run_audio(self, log_mel: FloatArray) -> FloatArray:
+        log_mel = self.front_end.continued(log_mel, self.card.audio.min_frames)
+        frames: FloatArray = self._audio.run(["frames"], {"log_mel": log_mel[None]})[0][0]
+        return frames
+
+    @cached_property
+    def _audio(self) -> Any:
+        return self._session(AUDIO_FILE)
+
+    @cached_property
+    def _text(self) -> Any:
+        return self._session(TEXT_FILE)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from tokenizers import Tokenizer
+
+        try:
+            tokenizer = Tokenizer.from_file(str(self.directory / TOKENIZER_FILE))
+        except Exception as error:  # the library raises bare Exception for a malformed file
+            raise ModelError(f"{self.directory / TOKENIZER_FILE} is damaged: {error}") from error
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(self.card.text.max_tokens)
+        return tokenizer
+
+    def _warn_of_unread(self, texts: Sequence[str], encodings: Sequence[Any]) -> None:
+        """Once for a text: those behind it in a batch are mostly the same one with a word left out."""
+        pairs = zip(texts, encodings, strict=True)
+        text, encoding = next((pair for pair in pairs if pair[1].overflowing), ("", None))
+        with self._lock:
+            if encoding is None or text in self._warned:
+                return
+            self._warned[text] = None
+            if len(self._warned) > _REMEMBERED_WARNINGS:
+                del self._warned[next(iter(self._warned))]
+        end = max((end for _, end in encoding.offsets), default=0)
+        unread = text[_word_start(text, end) if not text[end : end + 1].isspace() else end :]
+        logging.getLogger("soundseek").warning(
+            "the model %s reads no more than %d tokens and did not read the end of this text: %s",
+            self.card.name,
+            self.card.text.max_tokens,
+            " ".join(unread.split()),
+        )
+
+    def _knows_a_word(self, encoding: Any) -> bool:
+        """True if a token of a sentence is neither unknown nor a mark such as [CLS]."""
+        unknown = self._unknown_ids
+        tokens = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
+        return any(not is_mark and token not in unknown for token, is_mark in tokens)
+
+    @cached_property
+    def _unknown_ids(self) -> frozenset[int]:
+        found = (self._tokenizer.token_to_id(token) for token in _UNKNOWN_TOKENS)
+        return frozenset(number for number in found if number is not None)
+
+    def _session(self, name: str) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        with self._lock:
+            try:
+                return onnxruntime.InferenceSession(
+                    str(self.directory / name), options, providers=["CPUExecutionProvider"]
+                )
+            except Exception as error:  # ONNX Runtime's exceptions share no public base
+                raise ModelError(f"{self.directory / name} is damaged: {error}") from error
+
+
+def _word_start(text: str, at: int) -> int:
+    """Where the word begins that a position lies in: a word of which only a part is read counts as not read."""
+    while at > 0 and not text[at - 1].isspace():
+        at -= 1
+    return at
+
+
+def _half(frames: FloatArray) -> npt.NDArray[np.float16]:
+    """Frames as they are kept; what float16 cannot hold becomes infinite, which is an error later."""
+    with np.errstate(over="ignore"):
+        return frames.astype(np.float16)
+
+
+def _segment_means(frames: npt.NDArray[np.float16], spans: npt.NDArray[np.int64]) -> FloatArray:
+    """Mean frame of each span, `(segments, dim)` float32."""
+    return np.array([frames[first:last].mean(axis=0, dtype=np.float32) for first, last in spans], np.float32)

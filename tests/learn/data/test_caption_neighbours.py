@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundseek.errors import DataError
+from soundseek.learn.data.caption_neighbours import cached_nearest, nearest, read_sentences, unique
+
+
+def at(*degrees: float) -> np.ndarray:
+    angles = np.deg2rad(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def test_the_nearest_come_first_and_the_far_ones_not_at_all() -> None:
+    found = nearest(at(0), at(50, 10, 30, 90), neighbours=4, min_cosine=np.cos(np.deg2rad(60)))
+    assert found == [(1, 2, 0)]
+
+
+def test_no_more_than_the_wanted_neighbours() -> None:
+    assert nearest(at(0), at(50, 10, 30), neighbours=2, min_cosine=0.1) == [(1, 2)]
+
+
+def test_length_does_not_matter() -> None:
+    assert nearest(5 * at(0), 0.1 * at(10), neighbours=1, min_cosine=0.9) == [(0,)]
+
+
+def test_chunks_change_nothing() -> None:
+    generator = np.random.default_rng(0)
+    queries, sentences = (generator.normal(size=(20, 8)).astype(np.float32) for _ in range(2))
+    whole = nearest(queries, sentences, neighbours=3, min_cosine=0.01)
+    assert nearest(queries, sentences, neighbours=3, min_cosine=0.01, chunk=7) == whole
+    assert len(whole) == 20
+
+
+def test_it_agrees_with_a_loop() -> None:
+    generator = np.random.default_rng(1)
+    queries, sentences = generator.normal(size=(5, 4)), generator.normal(size=(9, 4))
+    found = nearest(queries.astype(np.float32), sentences.astype(np.float32), neighbours=9, min_cosine=0.2)
+    for query, indices in zip(queries, found, strict=True):
+        cosines = [query @ each / np.linalg.norm(query) / np.linalg.norm(each) for each in sentences]
+        assert list(indices) == [i for i in np.argsort(cosines)[::-1] if cosines[i] >= 0.2]
+
+
+def test_the_cache_gives_the_same_and_notices_changes(tmp_path: Path) -> None:
+    wanted = {"neighbours": 3, "min_cosine": 0.5, "directory": tmp_path}
+    first = cached_nearest(at(0, 75), at(10, 20), **wanted)  # 75 to 20 degrees: cosine .57; to 10: .42
+    assert first == [(0, 1), (1,)]
+    assert cached_nearest(at(0, 75), at(10, 20), **wanted) == first
+    assert len(list(tmp_path.iterdir())) == 1
+    cached_nearest(at(0, 75), at(10, 21), **wanted)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_sentences_are_read_once_each(tmp_path: Path) -> None:
+    path = tmp_path / "captions.csv"
+    path.write_text("youtube_id,caption\na,A dog\nb,\nc, A dog \nd,A cat\n", encoding="utf-8-sig")
+    assert read_sentences(path) == ["A dog", "A cat"]
+
+
+def test_a_table_without_captions_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "captions.csv"
+    path.write_text("id,text\n")
+    with pytest.raises(DataError, match="expected a column 'caption'"):
+        read_sentences(path)
+    with pytest.raises(DataError, match="no file"):
+        read_sentences(tmp_path / "none.csv")
+    path.write_text("id,caption\n1,\n")
+    with pytest.raises(DataError, match="has no sentence in its column 'caption'"):
+        read_sentences(path)
+
+
+def test_unique_numbers_texts_in_order() -> None:
+    assert unique(["b", "a", "b", "c"]) == {"b": 0, "a": 1, "c": 2}

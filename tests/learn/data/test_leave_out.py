@@ -1,0 +1,52 @@
+"""Clips that are left out are heard nowhere, and nothing else changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from toy_learning import make_toy_data, toy_recipe
+
+from soundseek.errors import DataError
+from soundseek.learn.data.pairs import Corpus
+from soundseek.learn.data.prepare import prepare
+from soundseek.learn.models.build import build_recipe_text, build_recipe_trunk
+
+MIXED = ("data.degraded_versions=1", "data.overlays=8", "data.sequences=8", "data.joined_captions=2")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SOUNDSEEK_CACHE", str(tmp_path / "cache"))
+    make_toy_data(tmp_path / "data")
+    return tmp_path
+
+
+def planned(place: Path, *settings: str) -> Corpus:
+    recipe = toy_recipe(place, *MIXED, *settings)
+    return prepare(recipe, place / "data", build_recipe_text(recipe), build_recipe_trunk(recipe)).corpus
+
+
+def names(corpus: Corpus) -> set[str]:
+    return {part.name for sound in corpus.sounds() for part in sound.parts}
+
+
+def test_a_clip_that_is_left_out_is_heard_neither_alone_nor_in_a_mixture(place: Path) -> None:
+    (place / "out.txt").write_text("tone.wav\n\nwhistle.wav\n", encoding="utf-8")
+    whole, rest = planned(place), planned(place, f"data.leave_out={place / 'out.txt'}")
+    assert names(whole) - names(rest) == {"tone.wav", "whistle.wav"}
+    assert len(rest.clips) == 4 and 0 < len(rest.mixtures) < len(whole.mixtures)
+    assert set(rest.sounds()) < set(whole.sounds())  # so that no cached frame is made again
+    assert "tone is heard" not in rest.texts
+
+
+def test_what_cannot_be_left_out_is_named(place: Path) -> None:
+    with pytest.raises(DataError, match="no file"):
+        planned(place, f"data.leave_out={place / 'none.txt'}")
+    (place / "out.txt").write_text("drum.wav\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"drum\.wav"):
+        planned(place, f"data.leave_out={place / 'out.txt'}")
+    everything = "\n".join(path.name for path in (place / "data" / "development").glob("*.wav"))
+    (place / "out.txt").write_text(everything, encoding="utf-8")
+    with pytest.raises(DataError, match="all clips"):
+        planned(place, f"data.leave_out={place / 'out.txt'}")

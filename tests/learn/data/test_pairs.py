@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from soundseek.errors import RecipeError
+from soundseek.learn.data.caption_neighbours import tags_heard, unique
+from soundseek.learn.data.mixing import Sound
+from soundseek.learn.data.pairs import Corpus, EpochBatches, Example, pad, plan_clips, plan_mixtures
+from soundseek.learn.datasets.layout import Clip
+from soundseek.learn.models.audio.tags import AMPLITUDE_GAIN, WithTags, read_class_names
+from soundseek.learn.recipe.schema import DataConfig, ListenerCaptions, TagCaptions
+
+
+def clips(count: int = 5) -> list[Clip]:
+    return [Clip(Path(f"{n}.wav"), (f"sound {n}", f"noise {n}", f"thing {n}")) for n in range(count)]
+
+
+def corpus(config: DataConfig, substitutes: dict[int, tuple[int, ...]] | None = None) -> Corpus:
+    examples, mixtures = plan_clips(clips(), config, 0), plan_mixtures(clips(), config, 0)
+    texts = unique([caption for each in (*examples, *mixtures) for caption in each.captions])
+    return Corpus(examples, mixtures, texts, substitutes or {})
+
+
+class Ramp:
+    """Frames whose every number is the sound's place in the list; clips of different lengths."""
+
+    width = 2
+
+    def __getitem__(self, key: str) -> Any:
+        return np.full((1 + int(key) % 3, 2), int(key), np.float16)
+
+
+def batches(config: DataConfig, *, epoch: int = 0, batch_size: int = 4, **options: Any) -> EpochBatches:
+    whole = corpus(config)
+    keys = {sound: str(number) for number, sound in enumerate(whole.sounds())}
+    features = torch.arange(len(whole.texts), dtype=torch.float32)[:, None].repeat(1, 3)
+    arguments = {"tokenize": None, "seed": 0, **options}
+    return EpochBatches(
+        whole,
+        config,
+        keys=keys,
+        store=Ramp(),
+        features=features,
+        batch_size=batch_size,
+        epoch=epoch,
+        **arguments,
+    )
+
+
+def test_every_clip_comes_as_it_is_and_in_its_degraded_versions() -> None:
+    examples = plan_clips(clips(), DataConfig(degraded_versions=2), 0)
+    assert [each.sounds[0] for each in examples] == [Sound("clip", (Path(f"{n}.wav"),)) for n in range(5)]
+    degraded = [sound for each in examples for sound in each.sounds[1:]]
+    assert len({sound.seed for sound in degraded}) == 10 and all(sound.degraded for sound in degraded)
+
+
+def test_mixtures_join_two_different_clips_and_their_captions() -> None:
+    mixtures = plan_mixtures(clips(), DataConfig(overlays=4, sequences=3, joined_captions=2, part_s=3.0), 0)
+    assert Counter(each.sounds[0].kind for each in mixtures) == {"overlay": 4, "sequence": 3}
+    for each in mixtures:
+        first, second = (path.stem for path in each.sounds[0].parts)
+        assert first != second and each.sounds[0].part_s == 3.0
+        assert all(first in caption and second in caption for caption in each.captions)
+
+
+def test_a_clip_is_not_mixed_with_its_like() -> None:
+    like = [Clip(Path(f"{n}.wav"), ("rain",)) for n in range(3)] + [Clip(Path("dog.wav"), ("a dog",))]
+    for each in plan_mixtures(like, DataConfig(overlays=20), 0):
+        assert Path("dog.wav") in each.sounds[0].parts
+
+
+def test_plans_follow_the_seed() -> None:
+    config = DataConfig(overlays=3, degraded_versions=1)
+    assert plan_mixtures(clips(), config, 1) == plan_mixtures(clips(), config, 1)
+    assert plan_mixtures(clips(), config, 1) != plan_mixtures(clips(), config, 2)
+    assert plan_clips(clips(), config, 1) != plan_clips(clips(), config, 2)
+
+
+def test_an_epoch_shows_every_clip_with_different_captions() -> None:
+    pairs = corpus(DataConfig()).draw(DataConfig(captions_per_epoch=3), seed=0, epoch=0)
+    assert Counter(pairs.examples.tolist()) == dict.fromkeys(range(5), 3)
+    assert len(set(pairs.texts.tolist())) == 15
+
+
+def test_mixtures_have_their_share_and_none_repeats_before_all_were_drawn() -> None:
+    config = DataConfig(overlays=4, captions_per_epoch=2, mixture_share=0.4)
+    pairs = corpus(config).draw(config, seed=0, epoch=0)
+    assert sorted(number for number in pairs.examples.tolist() if number >= 5) == [5, 6, 7, 8]
+
+
+def test_an_epoch_is_a_function_of_seed_and_number() -> None:
+    config = DataConfig(overlays=4, captions_per_epoch=2, degraded_versions=2)
+    whole = corpus(config)
+
+    def drawn(seed: int, epoch: int) -> list[list[int]]:
+        pairs = whole.draw(config, seed=seed, epoch=epoch)
+        return [pairs.examples.tolist(), pairs.versions.tolist(), pairs.texts.tolist()]
+
+    assert drawn(0, 3) == drawn(0, 3)
+    assert drawn(0, 3) != drawn(0, 4) and drawn(0, 3) != drawn(1, 3)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, {0}), (1.0, {1, 2})])
+def test_degraded_versions_have_their_share(share: float, expected: set[int]) -> None:
+    config = DataConfig(degraded_versions=2, degraded_share=share, captions_per_epoch=10)
+    assert set(corpus(config).draw(config, seed=0, epoch=0).versions.tolist()) == expected
+
+
+def test_listeners_replace_their_share_of_the_captions_that_have_a_substitute() -> None:
+    config = DataConfig(
+        captions_per_epoch=300, listener_captions=ListenerCaptions(path=Path("unread.csv"), share=0.5)
+    )
+    texts = corpus(config, {0: (100, 101)}).draw(config, seed=0, epoch=0).texts
+    count = Counter(texts.tolist())
+    replaced = count[100] + count[101]
+    assert replaced + count[0] == 100  # caption 0 is one of clip 0's three
+    assert 35 <= replaced <= 65 and min(count[100], count[101]) > 5
+    assert sum(count.values()) - replaced == 1500 - replaced and set(count) == {*range(15), 100, 101}
+
+
+def test_batches_hold_frames_masks_words_and_ids_that_belong_together() -> None:
+    (batch,) = batches(DataConfig(), batch_size=5)
+    assert batch.frames.shape == (5, 3, 2) and batch.sentences.shape == (5, 3) and batch.token_mask is None
+    for row in range(5):
+        number = int(batch.clip_ids[row])
+        assert int(batch.frame_mask[row].sum()) == 1 + number % 3
+        assert torch.all(batch.frames[row][batch.frame_mask[row]] == number)
+        assert torch.all(batch.frames[row][~batch.frame_mask[row]] == 0)
+        assert (
+            int(batch.sentences[row, 0]) == int(batch.caption_ids[row])
+            and int(batch.caption_ids[row]) // 3 == number
+        )
+
+
+def test_a_trained_tower_gets_tokens_instead_of_features() -> None:
+    def tokenize(texts: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.tensor([[int(text.split()[-1])] for text in texts]), torch.ones(
+            len(texts), 1, dtype=torch.bool
+        )
+
+    for batch in batches(DataConfig(), tokenize=tokenize):
+        assert torch.equal(batch.sentences[:, 0], batch.clip_ids)
+        assert batch.token_mask is not None and batch.meanings.shape == (4, 3)
+
+
+def test_a_rest_smaller_than_a_batch_is_dropped_unless_it_is_all() -> None:
+    assert [len(batch.clip_ids) for batch in batches(DataConfig(captions_per_epoch=2))] == [4, 4]
+    assert [len(batch.clip_ids) for batch in batches(DataConfig(), batch_size=100)] == [5]
+
+
+def test_padding_is_marked() -> None:
+    frames, frame_mask = pad([np.ones((1, 2), np.float16), np.ones((3, 2), np.float16)])
+    assert frame_mask.tolist() == [[True, False, False], [True, True, True]]
+    assert frames.sum().item() == 8 and frames.dtype == torch.float32
+
+
+def test_a_single_caption_is_repeated_when_more_are_wanted() -> None:
+    whole = Corpus([Example((Sound("clip", (Path("a.wav"),)),), ("a",))], [], {"a": 0}, {})
+    pairs = whole.draw(DataConfig(captions_per_epoch=3), seed=0, epoch=0)
+    assert pairs.texts.tolist() == [0, 0, 0]
+
+
+def test_names_of_tags_replace_their_share_of_the_captions_of_sounds_that_have_any() -> None:
+    whole = replace(corpus(DataConfig()), tagged={0: (7, 8), 1: ()})
+    for share, named in ((0.0, 0), (1.0, 3)):
+        config = DataConfig(captions_per_epoch=3, tag_captions=TagCaptions(share=share))
+        pairs = whole.draw(config, seed=0, epoch=0)
+        own = {whole.texts[caption] for caption in whole.clips[0].captions}
+        texts = pairs.texts[pairs.examples == 0]
+        assert sum(text in (7, 8) and text not in own for text in texts) == named
+        others = whole.draw(DataConfig(captions_per_epoch=3), seed=0, epoch=0)
+        assert np.array_equal(pairs.texts[pairs.examples != 0], others.texts[others.examples != 0])
+
+
+def test_a_tag_is_heard_where_its_mean_probability_is_high() -> None:
+    names = read_class_names()
+    sentences = [
+        text for name in names for text in (name.lower(), f"a {name.lower()}", f"The sound of {name.lower()}")
+    ]
+    whole = corpus(DataConfig())
+    whole = replace(whole, texts=unique([*whole.texts, *sentences]))
+    keys = {sound: str(number) for number, sound in enumerate(whole.sounds())}
+
+    class Tagged:
+        width = 4 + len(names)
+
+        def __getitem__(self, key: str) -> Any:
+            frames = np.zeros((2, self.width), np.float16)
+            frames[:, 4 + int(key)] = AMPLITUDE_GAIN * np.sqrt(
+                [0.2, 0.7]
+            )  # of the tag with the clip's own number
+            return frames
+
+    trunk = WithTags(FakeTagger(), amplitudes=True)
+    heard = tags_heard(whole, keys, Tagged(), trunk, 0.4)
+    assert [len(heard[number]) for number in range(5)] == [3] * 5
+    texts = list(whole.texts)
+    assert [texts[number] for number in heard[1]] == sentences[3:6]
+    assert not any(tags_heard(whole, keys, Tagged(), trunk, 0.45).values())  # (root .2 + root .7)^2 / 4 = .41
+    with pytest.raises(RecipeError, match="gives none"):
+        tags_heard(whole, keys, Tagged(), object(), 0.4)
+
+
+class FakeTagger:
+    """Enough of a tagger to be wrapped."""
+
+    front_end, width, frame_hop, min_frames = None, 4, 32, 1
+
+    def logits(self, frames: Any, mask: Any) -> Any:
+        raise AssertionError("the frames hold the tags already")

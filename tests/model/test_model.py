@@ -1,0 +1,162 @@
+"""From files and words to unit vectors: streamed as heard whole, alone as among others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from toy_model import DIM, make_toy_model
+
+from soundseek._vectors import unit_rows
+from soundseek.audio.logmel import LogMel
+from soundseek.errors import DecodeError, ModelError
+from soundseek.model.config import TEXT_FILE, TOKENIZER_FILE, ModelCard
+from soundseek.model.model import Model
+
+RATE = 32_000
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return Model(make_toy_model(tmp_path_factory.mktemp("toy"), context=64))
+
+
+@pytest.fixture(scope="module")
+def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """132 s of noise whose level wanders: more than three chunks."""
+    generator = np.random.default_rng(0)
+    level = np.repeat(generator.uniform(0.01, 0.5, 132), RATE)
+    path = tmp_path_factory.mktemp("sounds") / "long.wav"
+    soundfile.write(path, generator.uniform(-1, 1, len(level)) * level, RATE)
+    return path
+
+
+def test_a_long_file_in_chunks_gives_the_frames_of_one_pass(model: Model, long_file: Path) -> None:
+    heard = model.hear(long_file)
+    waveform, _ = soundfile.read(long_file, dtype="float32")
+    whole = model._run_audio(LogMel(model.front_end)(waveform))
+    assert heard.frames.shape == whole.shape == (413, DIM)
+    np.testing.assert_allclose(heard.frames, whole, atol=2e-2)
+
+
+def test_a_segment_is_the_mean_of_its_frames(model: Model, long_file: Path) -> None:
+    heard = model.hear(long_file)
+    assert len(heard.segments) == len(heard.vectors) == len(heard.spans) == 25
+    assert heard.segments[-1].end_s == pytest.approx(132.0)
+    for segment, vector, (first, last) in zip(heard.segments, heard.vectors, heard.spans, strict=True):
+        assert first * heard.frame_s == pytest.approx(segment.start_s, abs=heard.frame_s)
+        assert last * heard.frame_s == pytest.approx(segment.end_s, abs=heard.frame_s)
+        mean = heard.frames[first:last].astype(np.float32).mean(axis=0)
+        np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)
+
+
+def test_a_frame_beyond_float16_is_an_error_of_its_file(
+    model: Model, long_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        model, "_run_audio", lambda log_mel: np.full((len(log_mel) // 32 + 1, DIM), 1e5, np.float32)
+    )
+    with pytest.raises(DecodeError, match="no finite vector"):
+        model.hear(long_file)
+
+
+@pytest.mark.parametrize("seconds", [0.06, 1.94, 9.99, 12.0])
+def test_the_last_segment_ends_with_the_last_frame(model: Model, tmp_path: Path, seconds: float) -> None:
+    soundfile.write(
+        tmp_path / "x.wav", np.random.default_rng(2).uniform(-0.5, 0.5, round(seconds * RATE)), RATE
+    )
+    heard = model.hear(tmp_path / "x.wav")
+    assert heard.spans[0, 0] == 0 and heard.spans[-1, 1] == len(heard.frames)
+    mean = unit_rows(heard.frames.mean(axis=0, dtype=np.float32)[None])
+    np.testing.assert_allclose(model.embed_audio([tmp_path / "x.wav"]), mean, atol=1e-6)
+    if len(heard.segments) == 1:
+        np.testing.assert_allclose(heard.vectors, mean, atol=1e-6)
+
+
+@pytest.mark.parametrize("seconds", [0.06, 4.0, 10.0, 14.9, 31.3])
+def test_a_model_that_hears_clips_gives_every_segment_frames_of_its_own(
+    tmp_path: Path, seconds: float
+) -> None:
+    """The toy's frames have no context here, so both ways of listening must give the same segment vectors."""
+    clip, local = (Model(make_toy_model(tmp_path / scope, scope=scope)) for scope in ("clip", "local"))
+    level = np.linspace(0.1, 0.5, round(seconds * RATE))
+    soundfile.write(tmp_path / "x.wav", np.random.default_rng(1).uniform(-1, 1, len(level)) * level, RATE)
+    alone, streamed = clip.hear(tmp_path / "x.wav"), local.hear(tmp_path / "x.wav")
+    assert alone.segments == streamed.segments
+    assert alone.spans[-1, 1] == len(alone.frames)
+    assert (alone.spans[1:, 0] == alone.spans[:-1, 1]).all()
+    assert ((alone.vectors * streamed.vectors).sum(axis=1) > 0.999).all()
+
+
+def test_a_sentence_has_the_same_vector_alone_and_among_others(model: Model) -> None:
+    texts = ["a dog", "rain on a tin roof", "a cat", "höher als hoch", "word " * 200]
+    together = model.embed_text(texts)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, rtol=1e-5)
+    assert together.dtype == np.float32
+    for text, vector in zip(texts, together, strict=True):
+        np.testing.assert_allclose(model.embed_text([text])[0], vector, atol=1e-6)
+    assert model.embed_text([]).shape == (0, DIM)
+
+
+def test_a_sentence_of_unknown_words_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    directory = make_toy_model(tmp_path / "toy")
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "[CLS]": 1, "dog": 2}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 1)])
+    tokenizer.save(str(directory / TOKENIZER_FILE))
+    with caplog.at_level("WARNING", logger="soundseek"):
+        vectors = Model(directory).embed_text(["dog", "a dog", "", "yeti howls"])
+    assert [record.getMessage() for record in caplog.records] == [
+        "the model toy knows no word of 'yeti howls': what it finds for it means nothing"
+    ]
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+
+
+def test_a_long_text_is_told_once_and_not_remembered_for_ever(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = Model(make_toy_model(tmp_path / "toy"))
+    texts = [f"{number} " + "bells ring " * 40 for number in range(300)]
+    with caplog.at_level("WARNING", logger="soundseek"):
+        for text in (texts[0], texts[0], *texts):
+            model.embed_text([text])
+    assert len(caplog.records) == len(texts)
+    assert len(model._warned) < 100 and texts[-1] in model._warned
+
+
+def test_whole_files_get_one_unit_vector_each(model: Model, long_file: Path) -> None:
+    vectors = model.embed_audio([long_file, str(long_file)])
+    assert vectors.shape == (2, DIM)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+    assert model.embed_audio([]).shape == (0, DIM)
+
+
+def test_a_file_that_is_no_sound_is_named(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "x.wav").write_text("no sound at all")
+    with pytest.raises(DecodeError, match=r"x\.wav"):
+        model.hear(tmp_path / "x.wav")
+
+
+def test_an_incomplete_or_damaged_model_says_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no config\.json"):
+        Model(tmp_path)
+    directory = make_toy_model(tmp_path / "toy")
+    (directory / TEXT_FILE).write_bytes(b"no network")
+    with pytest.raises(ModelError, match="damaged"):
+        Model(directory).embed_text(["a dog"])
+    (directory / TEXT_FILE).unlink()
+    with pytest.raises(ModelError, match=r"has no text\.onnx"):
+        Model(directory)
+    (directory / "config.json").write_text('{"name": "x", "surprise": 1}')
+    with pytest.raises(ModelError, match="cannot be read"):
+        ModelCard.read(directory)
+
+
+def test_a_row_of_zeros_stays_zero_when_scaled() -> None:
+    np.testing.assert_array_equal(
+        unit_rows(np.array([[0, 0], [3, 4]], np.float32)), [[0, 0], np.float32([0.6, 0.8])]
+    )
