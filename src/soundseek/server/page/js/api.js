@@ -1,0 +1,214 @@
+/**
+ * The server's API, one function an endpoint. Types: types.js.
+ *
+ * Every function throws `Problem` where the server says no, and `Offline` where there is no server to say anything.
+ */
+
+const BASE = new URL("../../api/v1/", import.meta.url);
+
+/** What the server said was wrong, in words that can be shown. */
+export class Problem extends Error {
+  /** @param {{title?: string, detail?: string, status?: number, type?: string}} problem @param {number} status */
+  constructor(problem, status) {
+    super(problem.detail || problem.title || `The server answered ${status}.`);
+    this.name = "Problem";
+    this.title = problem.title || "That did not work";
+    this.status = status;
+    this.type = problem.type || "";
+  }
+}
+
+/** The server cannot be reached. */
+export class Offline extends Error {
+  constructor() {
+    super("The soundseek server does not answer. Is it still running? The page goes on by itself once it is back.");
+    this.name = "Offline";
+    this.title = "Not connected";
+  }
+}
+
+/**
+ * @param {string} path Below `/api/v1/`.
+ * @param {{method?: string, query?: Record<string, unknown>, json?: unknown, body?: BodyInit, headers?: Record<string, string>,
+ *          signal?: AbortSignal}} [options]
+ * @returns {Promise<Response>}
+ */
+async function request(path, { method = "GET", query, json, body, headers = {}, signal } = {}) {
+  const address = addressOf(path, query);
+  /** @type {Response} */
+  let response;
+  try {
+    response = await fetch(address, {
+      method,
+      signal,
+      credentials: "same-origin",
+      headers: json === undefined ? headers : { "Content-Type": "application/json", ...headers },
+      body: json === undefined ? body : JSON.stringify(json),
+    });
+  } catch (error) {
+    if (signal?.aborted || /** @type {Error} */ (error).name === "AbortError") throw error;
+    throw new Offline();
+  }
+  if (response.ok) return response;
+  throw new Problem(await response.json().catch(() => ({})), response.status);
+}
+
+/** @param {string} path @param {Record<string, unknown>} [query] */
+function addressOf(path, query = {}) {
+  const address = new URL(path, BASE);
+  for (const [name, value] of Object.entries(query)) {
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one !== undefined && one !== null && one !== "") address.searchParams.append(name, String(one));
+    }
+  }
+  return address.href;
+}
+
+/** @param {string} path @param {Parameters<typeof request>[1]} [options] @returns {Promise<any>} */
+async function json(path, options) {
+  const response = await request(path, options);
+  return response.status === 204 ? null : response.json();
+}
+
+/** Whether an error only says that a newer request took this one's place. @param {unknown} error */
+export function isAborted(error) {
+  return error instanceof Error && error.name === "AbortError";
+}
+
+// --- Searching
+
+/** @param {import("./types.js").SearchRequest} body @param {AbortSignal} [signal]
+ *  @returns {Promise<import("./types.js").SearchAnswer>} */
+export const search = (body, signal) => json("search", { method: "POST", json: body, signal });
+
+/** @param {Blob} sound @param {string} name @param {AbortSignal} [signal]
+ *  @returns {Promise<import("./types.js").Upload>} */
+export const upload = (sound, name, signal) =>
+  json("uploads", { method: "POST", query: { name }, body: sound, headers: { "Content-Type": sound.type || "application/octet-stream" }, signal });
+
+// --- Items
+
+/** @param {{where?: string, k: number, offset?: number}} page @param {AbortSignal} [signal]
+ *  @returns {Promise<{items: import("./types.js").Item[], total: number, next_offset: number | null}>} */
+export const items = (page, signal) => json("items", { query: page, signal });
+
+/** @param {string} id @param {AbortSignal} [signal] @returns {Promise<import("./types.js").Item>} */
+export const item = (id, signal) => json(`items/${id}`, { signal });
+
+/** Open the folder of a file on the user's own machine. @param {string} id */
+export const show = (id) => json(`items/${id}/show`, { method: "POST" });
+
+/** @param {string} id @param {{start_s?: number, end_s?: number, n: number}} part @param {AbortSignal} [signal]
+ *  @returns {Promise<import("./types.js").Peaks>} */
+export const peaks = (id, part, signal) => json(`peaks/${id}`, { query: part, signal });
+
+/** @param {string} id @param {string} query Of a search's answer. @param {AbortSignal} [signal]
+ *  @returns {Promise<import("./types.js").Moments>} */
+export const moments = (id, query, signal) => json(`moments/${id}`, { query: { query }, signal });
+
+/** @param {string} id @param {AbortSignal} [signal]
+ *  @returns {Promise<{labels: {label: string, score: number}[]}>} */
+export const labels = (id, signal) => json(`labels/${id}`, { signal });
+
+/**
+ * Where an audio element finds a file, or a part of it where the server has to make the WAV.
+ * @param {{id: string, needs_preview: boolean}} item @param {{start_s?: number, end_s?: number}} [part]
+ */
+export const audioAddress = (item, part = {}) =>
+  addressOf(`audio/${item.id}`, item.needs_preview ? { preview: "wav", ...part } : {});
+
+/** Where the file itself is found, byte for byte. @param {string} id */
+export const fileAddress = (id) => addressOf(`audio/${id}`);
+
+/** A part of a file as WAV. @param {string} id @param {number} start_s @param {number} end_s @param {AbortSignal} [signal] */
+export const audioPart = async (id, start_s, end_s, signal) =>
+  (await request(`audio/${id}`, { query: { preview: "wav", start_s, end_s }, signal })).arrayBuffer();
+
+// --- Collections
+
+/** @returns {Promise<{collections: import("./types.js").Collection[]}>} */
+export const collections = () => json("collections");
+
+/** @param {string} name @returns {Promise<import("./types.js").Collection>} */
+export const createCollection = (name) => json("collections", { method: "POST", json: { name } });
+
+/** @param {string} id @param {string} name */
+export const renameCollection = (id, name) => json(`collections/${id}`, { method: "PATCH", json: { name } });
+
+/** @param {string} id */
+export const deleteCollection = (id) => json(`collections/${id}`, { method: "DELETE" });
+
+/** @param {string} id @param {{k?: number, offset?: number}} [page] @param {AbortSignal} [signal]
+ *  @returns {Promise<import("./types.js").CollectionContents>} */
+export const collection = (id, page, signal) => json(`collections/${id}`, { query: page, signal });
+
+/** @param {string} id @param {import("./types.js").Region[]} items */
+export const addToCollection = (id, items) => json(`collections/${id}/items`, { method: "POST", json: { items } });
+
+/** @param {string} id @param {number} entry */
+export const removeFromCollection = (id, entry) => json(`collections/${id}/items/${entry}`, { method: "DELETE" });
+
+// --- The library and its indexing
+
+/** @param {AbortSignal} [signal] @returns {Promise<import("./types.js").Library>} */
+export const library = (signal) => json("library", { signal });
+
+/** @returns {Promise<{status: "ok" | "no library", detail: string | null}>} */
+export const health = () => json("health");
+
+/** @param {string} [path] @returns {Promise<import("./types.js").FolderList>} */
+export const folders = (path) => json("folders", { query: { path } });
+
+/** @returns {Promise<{jobs: import("./types.js").Job[]}>} */
+export const jobs = () => json("jobs");
+
+/** @param {string[]} folders @returns {Promise<import("./types.js").Job>} */
+export const startJob = (folders) => json("jobs", { method: "POST", json: { folders } });
+
+/** @param {string} id @returns {Promise<import("./types.js").Job>} */
+export const stopJob = (id) => json(`jobs/${id}/stop`, { method: "POST" });
+
+/** @param {string} id @returns {Promise<import("./types.js").Job>} */
+export const resumeJob = (id) => json(`jobs/${id}/resume`, { method: "POST" });
+
+/** @returns {Promise<{failures: import("./types.js").Failure[], total: number}>} */
+export const failures = () => json("failures", { query: { k: 200 } });
+
+/** Follow a job. @param {string} id @param {(job: import("./types.js").Job) => void} onJob @returns {() => void} Stops following. */
+export function followJob(id, onJob) {
+  const events = new EventSource(addressOf(`jobs/${id}/events`));
+  events.addEventListener("job", (event) => {
+    const job = JSON.parse(/** @type {MessageEvent} */ (event).data);
+    if (job.state !== "running" && job.state !== "stopping") events.close();
+    onJob(job);
+  });
+  return () => events.close();
+}
+
+// --- The map
+
+/** @param {AbortSignal} [signal] @returns {Promise<import("./types.js").MapState>} */
+export const map = (signal) => json("map", { signal });
+
+/** @param {number} version @param {AbortSignal} [signal] @returns {Promise<ArrayBuffer>} */
+export const mapPoints = async (version, signal) => (await request("map/points", { query: { version }, signal })).arrayBuffer();
+
+/** @param {number} version @param {number[]} points @param {AbortSignal} [signal]
+ *  @returns {Promise<{items: (import("./types.js").Item | null)[]}>} */
+export const mapItems = (version, points, signal) => json("map/items", { method: "POST", json: { version, points }, signal });
+
+/** The points of some items; null for one that is not on the map. @param {number} version @param {string[]} ids @param {AbortSignal} [signal]
+ *  @returns {Promise<{points: (number | null)[]}>} */
+export const mapFind = (version, ids, signal) => json("map/find", { method: "POST", json: { version, ids }, signal });
+
+// --- Export
+
+/** @param {import("./types.js").ExportRequest} body @param {AbortSignal} [signal] @returns {Promise<{blob: Blob, name: string}>} */
+export async function exportFile(body, signal) {
+  const response = await request("export", { method: "POST", json: body, signal });
+  const stated = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") || "");
+  return { blob: await response.blob(), name: stated ? stated[1] : `soundseek.${body.format}` };
+}
+
+/** @param {import("./types.js").ExportRequest} body @returns {Promise<import("./types.js").ExportAnswer>} */
+export const exportFolder = (body) => json("export", { method: "POST", json: body });

@@ -1,0 +1,95 @@
+/** One row of the list. */
+
+import { collectHits, copyPaths, exportHits, moreLikeHits, notLike, onlyFolder, segmentOf, showInFolder, takeOut, toggleFavourite } from "../actions.js";
+import { addLike, dragOut, partOf } from "../examples.js";
+import { clock, container, length, rate, shortFolder, shown } from "../format.js";
+import { classes, html, Icon, IconButton } from "../html.js";
+import * as player from "../player.js";
+import { goTo, selectedHits, toggleSelected } from "../selection.js";
+import { cursor, detailsOpen, keyOf, library, query, selection } from "../state.js";
+import { Popover } from "./popover.js";
+import { RowWave } from "./row_wave.js";
+
+/** @typedef {import("../types.js").Hit} Hit */
+
+/** @param {{hit: Hit, row: number, best: number, isRanked: boolean}} props */
+export function HitRow({ hit, row, best, isRanked }) {
+  const isCurrent = cursor.value === row;
+  const isSelected = selection.value.has(keyOf(hit));
+  const isPlaying = player.isPlaying.value && player.isIn(hit);
+  const tab = isCurrent ? 0 : -1;
+  const playFrom = (/** @type {number | undefined} */ at) => {
+    goTo(row, { play: false });
+    player.play(hit, at);
+  };
+  const onClick = (/** @type {MouseEvent} */ event) => {
+    if (event.shiftKey) toggleSelected(row, { range: true });
+    else if (event.ctrlKey || event.metaKey) toggleSelected(row);
+    else goTo(row);
+  };
+  const onDragStart = (/** @type {DragEvent} */ event) => dragOut(event, isSelected ? selectedHits() : [hit]);
+  return html`<div role="row" class=${classes({ hit: true, current: isCurrent, selected: isSelected, playing: isPlaying })}
+    data-row=${row} tabindex=${isCurrent || (cursor.value < 0 && row === 0) ? 0 : -1}
+    aria-rowindex=${row + 2} aria-selected=${String(isSelected)} aria-label=${spoken(hit, row, isRanked)}
+    onClick=${onClick} onDblClick=${() => (detailsOpen.value = true)} draggable="true" onDragStart=${onDragStart}>
+    <div role="gridcell" class="cell-play">
+      <button type="button" class="play-button" tabindex=${tab} aria-label=${isPlaying ? `Stop ${hit.name}` : `Play ${hit.name}`}
+        onClick=${(/** @type {Event} */ event) => { event.stopPropagation(); isPlaying ? player.stop() : playFrom(undefined); }}>
+        <${Icon} name=${isPlaying ? "pause" : "play"} size=${16} filled />
+      </button>
+      <input type="checkbox" class="select-box" checked=${isSelected} tabindex=${tab} aria-label=${`Select ${hit.name}`}
+        onClick=${(/** @type {MouseEvent} */ event) => { event.stopPropagation(); toggleSelected(row, { range: event.shiftKey }); }} />
+    </div>
+    <div role="gridcell" class="cell-name">
+      <span class="hit-name" title=${shown(hit.path)}>${shown(hit.name)}</span>
+      <span class="hit-folder">${shown(shortFolder(hit.folder))}</span>
+    </div>
+    <div role="gridcell" class="cell-wave"><${RowWave} hit=${hit} onPlay=${playFrom} /></div>
+    <div role="gridcell" class="cell-moment number">${isRanked ? clock(hit.moment_s) : hit.start_s > 0 ? clock(hit.start_s) : ""}</div>
+    <div role="gridcell" class="cell-length number">${length(hit.duration_s)}</div>
+    <div role="gridcell" class="cell-format">${container(hit.format)}<span class="hit-rate">${rate(hit.sample_rate_hz)}</span></div>
+    <div role="gridcell" class="cell-score number">${isRanked && html`<span class="score-bar" style=${{ "--part": scorePart(hit.score, best) }}></span>
+      <span>${hit.score.toFixed(2)}</span>`}</div>
+    <div role="gridcell" class="cell-actions">
+      <${IconButton} icon="heart" label=${hit.is_favourite ? "No longer a favourite" : "Favourite"} keys="F" pressed=${hit.is_favourite} filled=${hit.is_favourite}
+        tabIndex=${tab} className="heart" size=${16} onClick=${(/** @type {Event} */ event) => { event.stopPropagation(); toggleFavourite(hit); }} />
+      <${IconButton} icon="radar" label="More like this" keys="M" tabIndex=${tab} size=${16}
+        onClick=${(/** @type {Event} */ event) => { event.stopPropagation(); moreLikeHits([hit]); }} />
+      <${RowMenu} hit=${hit} tab=${tab} />
+    </div>
+  </div>`;
+}
+
+/** What a screen reader says of a row. @param {Hit} hit @param {number} row @param {boolean} isRanked */
+function spoken(hit, row, isRanked) {
+  const facts = [`${row + 1}, ${shown(hit.name)}`, length(hit.duration_s)];
+  if (isRanked) facts.push(`best moment at ${clock(hit.moment_s)}`, `score ${hit.score.toFixed(2)}`);
+  return facts.join(", ");
+}
+
+/** @param {number} score @param {number} best */
+function scorePart(score, best) {
+  return best > 0 ? Math.max(0.02, Math.min(1, score / best)) : 0.02;
+}
+
+/** @param {{hit: Hit, tab: number}} props */
+function RowMenu({ hit, tab }) {
+  const can = library.value?.can;
+  /** @type {(false | undefined | [string, string, () => void, string?])[]} */
+  const entries = [
+    ["radar", "More like this", () => moreLikeHits([hit]), "M"],
+    ["plus", "Add to the search as an example", () => addLike([partOf(hit, segmentOf(hit))])],
+    ["circle-minus", "Keep sounds like this out", () => notLike([hit]), "N"],
+    ["folder", "Only this folder", () => onlyFolder(hit.folder)],
+    ["list-plus", "Add to a collection …", () => collectHits([hit]), "A"],
+    ["download", "Export …", () => exportHits([hit]), "E"],
+    ["copy", "Copy the path", () => copyPaths([hit]), "C"],
+    can?.show_in_folder && ["folder-open", "Show in its folder", () => showInFolder(hit), "B"],
+    query.value.collection !== "" && ["trash-2", "Take out of the collection", () => takeOut([hit])],
+  ];
+  return html`<${Popover} label=${`Actions for ${hit.name}`} title="More" buttonClass="icon-button" align="end" menu tabIndex=${tab}
+    button=${() => html`<${Icon} name="ellipsis" size=${16} />`}>
+    ${(/** @type {() => void} */ close) => entries.map((entry) => entry && html`<button type="button" role="menuitem" class="menu-item"
+      onClick=${() => { close(); entry[2](); }}><${Icon} name=${entry[0]} size=${16} /><span>${entry[1]}</span>${entry[3] && html`<kbd>${entry[3]}</kbd>`}</button>`)}
+  <//>`;
+}

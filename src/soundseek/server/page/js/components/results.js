@@ -1,0 +1,144 @@
+/** The list of hits with what stands above it, and what stands in its place when there is none. */
+
+import { useEffect, useRef } from "../../vendor/preact-hooks.js";
+import { collectHits, copyPaths, exportHits, moreLikeHits, searchInside, takeOut } from "../actions.js";
+import { counted } from "../format.js";
+import { classes, html, Icon } from "../html.js";
+import { change, startOver } from "../navigation.js";
+import { asks, hasFilters, NO_FILTERS, ranks } from "../query.js";
+import { more, retry, WITHIN_BEST } from "../search.js";
+import { selectAll, selectedHits, selectNone } from "../selection.js";
+import { keyOf, lassoed, query, results, selection, shownHits } from "../state.js";
+import { HitRow } from "./hit_row.js";
+
+export function ResultsBar() {
+  const { state, hits, total, elapsedMs, isRanked } = results.value;
+  if (selection.value.size) return html`<${SelectionBar} />`;
+  const chosen = lassoed.value;
+  const number = chosen ? `${counted(chosen.length, "sound")} in the lasso`
+    : !hits.length ? "" : isRanked ? `${counted(total, query.value.per === "segment" ? "moment" : "sound")}, best first` : counted(total, "sound");
+  return html`<div class="results-bar">
+    <p class="results-count" role="status" aria-live="polite">${state === "ready" || chosen ? number : state === "loading" && !hits.length ? "Searching …" : number}
+      ${state === "ready" && isRanked && !chosen && html`<span class="results-time">${Math.max(1, Math.round(elapsedMs))} ms</span>`}</p>
+    ${chosen && html`<button type="button" class="link-button" onClick=${() => (lassoed.value = null)}>Leave the lasso</button>`}
+    <div class="results-actions">
+      ${hits.length > 1 && ranks(query.value) && html`<button type="button" class="button quiet" title=${`Another search, inside the ${WITHIN_BEST} best of this one`} onClick=${searchInside}>
+        <${Icon} name="text-search" size=${16} /><span>Search inside</span></button>`}
+      ${shownHits.value.length > 0 && html`<button type="button" class="button quiet" title="Export the list (E: what is selected)" onClick=${() => exportHits(shownHits.value)}>
+        <${Icon} name="download" size=${16} /><span>Export</span></button>`}
+      <${ViewSwitch} />
+    </div>
+  </div>`;
+}
+
+export function ViewSwitch() {
+  const { view } = query.value;
+  const pick = (/** @type {"list" | "map"} */ one) => () => change({ view: one });
+  return html`<div class="segmented" role="radiogroup" aria-label="View">
+    <label class="segment" title="List (V)"><input type="radio" name="view" checked=${view === "list"} onChange=${pick("list")} /><span><${Icon} name="list" size=${16} />List</span></label>
+    <label class="segment" title="Map (V)"><input type="radio" name="view" checked=${view === "map"} onChange=${pick("map")} /><span><${Icon} name="map" size=${16} />Map</span></label>
+  </div>`;
+}
+
+function SelectionBar() {
+  const hits = selectedHits();
+  return html`<div class="results-bar selecting">
+    <p class="results-count" role="status">${hits.length} selected</p>
+    <div class="results-actions">
+      <button type="button" class="button quiet" onClick=${() => exportHits(hits)}><${Icon} name="download" size=${16} /><span>Export</span></button>
+      <button type="button" class="button quiet" onClick=${() => collectHits(hits)}><${Icon} name="list-plus" size=${16} /><span>Collect</span></button>
+      <button type="button" class="button quiet" onClick=${() => moreLikeHits(hits)}><${Icon} name="radar" size=${16} /><span>More like these</span></button>
+      <button type="button" class="button quiet" onClick=${() => copyPaths(hits)}><${Icon} name="copy" size=${16} /><span>Copy paths</span></button>
+      ${query.value.collection && html`<button type="button" class="button quiet" onClick=${() => takeOut(hits)}><${Icon} name="trash-2" size=${16} /><span>Take out</span></button>`}
+      <button type="button" class="button quiet" onClick=${selectAll}>All</button>
+      <button type="button" class="button quiet" onClick=${selectNone}>None</button>
+    </div>
+  </div>`;
+}
+
+/** What was searched for in place of mistyped words, and what else to know of the hits. */
+export function Notices() {
+  const { searchedFor, warnings, state } = results.value;
+  if (state === "idle") return null;
+  const changed = searchedFor && [
+    searchedFor.query !== null && searchedFor.query !== searchedFor.typed ? [searchedFor.query, searchedFor.typed] : null,
+    ...searchedFor.not.map((word, index) => (word === searchedFor.not_typed[index] ? null : [word, searchedFor.not_typed[index]])),
+  ].filter((pair) => pair !== null);
+  return html`<div class="notices" role="status">
+    ${changed?.map((pair) => html`<p class="notice"><${Icon} name="info" size=${16} /><span>Searched for <strong>${pair?.[0]}</strong>; you typed “${pair?.[1]}”.</span>
+      <button type="button" class="link-button" onClick=${() => change({ asTyped: true })}>Search as typed</button></p>`)}
+    ${warnings.map((warning) => html`<p class="notice"><${Icon} name="triangle-alert" size=${16} /><span>${warning}</span></p>`)}
+  </div>`;
+}
+
+export function Results() {
+  const { state, hits, isRanked, error, nextOffset } = results.value;
+  const list = shownHits.value;
+  const scroller = useRef(/** @type {HTMLElement | null} */ (null));
+  const first = hits[0] && keyOf(hits[0]);
+  useEffect(() => scroller.current?.scrollTo(0, 0), [first, lassoed.value]);
+  if (state === "failed") return html`<${Failed} error=${error} />`;
+  if (state === "loading" && !list.length) return html`<${Skeleton} />`;
+  if (!list.length) return html`<${Nothing} />`;
+  const best = isRanked ? Math.max(...list.map((hit) => hit.score || 0)) : 0;
+  return html`<div id="results" class=${classes({ results: true, stale: state === "loading" })} role="grid" aria-label="Sounds" aria-multiselectable="true"
+    aria-rowcount=${list.length + 1} aria-busy=${String(state === "loading")} ref=${scroller}>
+    <div role="row" class="hit-head" aria-rowindex="1">
+      <div role="columnheader" class="cell-play"><span class="visually-hidden">Play</span></div>
+      <div role="columnheader" class="cell-name">Sound</div>
+      <div role="columnheader" class="cell-wave">${isRanked ? "Where it matches" : "Waveform"}</div>
+      <div role="columnheader" class="cell-moment">${isRanked ? "Moment" : "From"}</div>
+      <div role="columnheader" class="cell-length">Length</div>
+      <div role="columnheader" class="cell-format">Format</div>
+      <div role="columnheader" class="cell-score">${isRanked ? "Score" : html`<span class="visually-hidden">Score</span>`}</div>
+      <div role="columnheader" class="cell-actions"><span class="visually-hidden">Actions</span></div>
+    </div>
+    ${list.map((hit, row) => html`<${HitRow} key=${keyOf(hit)} hit=${hit} row=${row} best=${best} isRanked=${Number.isFinite(hit.score)} />`)}
+    ${nextOffset !== null && !lassoed.value && html`<${More} />`}
+  </div>`;
+}
+
+/** Asks for the next page when it comes into sight. */
+function More() {
+  const element = useRef(/** @type {HTMLElement | null} */ (null));
+  useEffect(() => {
+    const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && more(), { rootMargin: "600px" });
+    observer.observe(/** @type {HTMLElement} */ (element.current));
+    return () => observer.disconnect();
+  });
+  return html`<div role="row" class="more-row" ref=${element}><div role="gridcell"><button type="button" class="button quiet" onClick=${more}>More</button></div></div>`;
+}
+
+/** Rows as they will be, so that nothing moves when they come. */
+function Skeleton() {
+  return html`<div id="results" class="results skeleton" aria-hidden="true"><div class="hit-head"></div>
+    ${Array.from({ length: 12 }, () => html`<div class="hit"><div class="cell-play"></div><div class="cell-name"><i></i><i></i></div><div class="cell-wave"><i></i></div></div>`)}</div>`;
+}
+
+/** @param {{error: Error | null}} props */
+function Failed({ error }) {
+  const title = /** @type {any} */ (error)?.title ?? "That did not work";
+  const isOffline = error?.name === "Offline";
+  return html`<div id="results" class="state" role="alert" tabindex="-1">
+    <${Icon} name=${isOffline ? "unplug" : "circle-alert"} size=${40} />
+    <h2>${title}</h2><p>${error?.message}</p>
+    <button type="button" class="button primary" onClick=${retry}><${Icon} name="refresh-cw" size=${16} />Try again</button>
+  </div>`;
+}
+
+function Nothing() {
+  const now = query.value;
+  if (!asks(now)) return null;
+  const filtered = hasFilters(now.filters);
+  return html`<div id="results" class="state" tabindex="-1">
+    <${Icon} name="waves" size=${40} />
+    <h2>Nothing here sounds like that</h2>
+    <p>${now.collection && !ranks(now) ? "The collection is empty. Drag sounds onto it, or press A on one."
+      : filtered ? "No sound passes the filters together." : "Try plainer words: what makes the sound, and where."}</p>
+    <div class="state-actions">
+      ${filtered && html`<button type="button" class="button primary" onClick=${() => change({ filters: NO_FILTERS })}>Clear the filters</button>`}
+      ${now.within && html`<button type="button" class="button" onClick=${() => change({ within: "" })}>Search everything</button>`}
+      <button type="button" class="button" onClick=${() => startOver()}>Start over</button>
+    </div>
+  </div>`;
+}

@@ -1,0 +1,99 @@
+/** The panel at the left: everything, favourites, collections, and the library with its indexing. */
+
+import { useState } from "../../vendor/preact-hooks.js";
+import { collect, create, FAVOURITES, regionOf } from "../actions.js";
+import { remove, rename } from "../collections.js";
+import { draggedHits, DRAG_TYPE } from "../examples.js";
+import { baseName, count, counted, wait } from "../format.js";
+import { classes, html, Icon, IconButton } from "../html.js";
+import { startOver } from "../navigation.js";
+import { collections, dialog, job, library, query, sidebarOpen } from "../state.js";
+import { Popover } from "./popover.js";
+
+export function Sidebar() {
+  const now = query.value;
+  const go = (/** @type {Partial<import("../query.js").Query>} */ start) => () => {
+    sidebarOpen.value = false;
+    startOver(start);
+  };
+  const named = collections.value.filter((one) => one.id !== FAVOURITES);
+  const favourites = collections.value.find((one) => one.id === FAVOURITES);
+  return html`<nav class=${classes({ sidebar: true, open: sidebarOpen.value })} aria-label="Library">
+    <ul class="nav-list">
+      <li><button type="button" class="nav-item" aria-current=${now.all && !now.collection ? "page" : undefined} onClick=${go({ all: true })}>
+        <${Icon} name="library" size=${16} /><span>All sounds</span><span class="nav-count">${library.value ? count(library.value.files) : ""}</span></button></li>
+      <${Entry} collection=${favourites ?? { id: FAVOURITES, name: "Favourites", count: 0 }} icon="heart" label="Favourites" onOpen=${go({ collection: FAVOURITES })} />
+    </ul>
+    <div class="nav-head"><h2>Collections</h2><${NewCollection} /></div>
+    <ul class="nav-list">
+      ${named.map((one) => html`<${Entry} key=${one.id} collection=${one} icon="bookmark" label=${one.name} onOpen=${go({ collection: one.id })} editable />`)}
+      ${!named.length && html`<li class="nav-hint">Drag sounds here to keep them together.</li>`}
+    </ul>
+    <${LibraryPanel} />
+  </nav>
+  ${sidebarOpen.value && html`<div class="scrim" onClick=${() => (sidebarOpen.value = false)}></div>`}`;
+}
+
+/** @param {{collection: import("../types.js").Collection, icon: string, label: string, onOpen: () => void, editable?: boolean}} props */
+function Entry({ collection, icon, label, onOpen, editable }) {
+  const [over, setOver] = useState(false);
+  const [naming, setNaming] = useState(false);
+  const drop = (/** @type {DragEvent} */ event) => {
+    setOver(false);
+    const hits = draggedHits(event.dataTransfer);
+    if (!hits.length) return;
+    event.preventDefault();
+    collect(collection.id, label, hits.map(regionOf));
+  };
+  if (naming) return html`<li><${NameForm} initial=${collection.name} label="Name of the collection" onDone=${(/** @type {string} */ name) => {
+    setNaming(false);
+    if (name && name !== collection.name) rename(collection, name);
+  }} /></li>`;
+  return html`<li class=${classes({ "nav-row": true, over })}
+    onDragOver=${(/** @type {DragEvent} */ event) => { if (event.dataTransfer?.types.includes(DRAG_TYPE)) { event.preventDefault(); setOver(true); } }}
+    onDragLeave=${() => setOver(false)} onDrop=${drop}>
+    <button type="button" class="nav-item" aria-current=${query.value.collection === collection.id ? "page" : undefined} onClick=${onOpen}>
+      <${Icon} name=${icon} size=${16} /><span class="nav-name">${label}</span><span class="nav-count">${count(collection.count)}</span></button>
+    ${editable && html`<${Popover} label=${`Actions for ${label}`} buttonClass="icon-button small" className="nav-menu" align="end" menu button=${() => html`<${Icon} name="ellipsis" size=${14} />`}>
+      ${(/** @type {() => void} */ close) => html`
+        <button type="button" role="menuitem" class="menu-item" onClick=${() => { close(); setNaming(true); }}><${Icon} name="pencil" size=${16} /><span>Rename</span></button>
+        <button type="button" role="menuitem" class="menu-item" onClick=${() => { close(); remove(collection); }}><${Icon} name="trash-2" size=${16} /><span>Delete</span></button>`}
+    <//>`}
+  </li>`;
+}
+
+function NewCollection() {
+  const [open, setOpen] = useState(false);
+  if (!open) return html`<${IconButton} icon="plus" label="New collection" size=${16} className="small" onClick=${() => setOpen(true)} />`;
+  return html`<${NameForm} initial="" label="Name of the new collection" onDone=${(/** @type {string} */ name) => { setOpen(false); if (name) create(name); }} />`;
+}
+
+/** @param {{initial: string, label: string, onDone: (name: string) => void}} props */
+function NameForm({ initial, label, onDone }) {
+  return html`<form class="name-form" onSubmit=${(/** @type {any} */ event) => { event.preventDefault(); onDone(event.target.elements.name.value.trim()); }}>
+    <input name="name" type="text" maxlength="200" aria-label=${label} placeholder="Name" defaultValue=${initial} autocomplete="off"
+      ref=${(/** @type {HTMLInputElement | null} */ input) => input && document.activeElement !== input && !input.dataset.met && ((input.dataset.met = "1"), input.focus(), input.select())}
+      onKeyDown=${(/** @type {KeyboardEvent} */ event) => { if (event.key === "Escape") { event.preventDefault(); event.stopPropagation(); onDone(initial); } }} />
+    <${IconButton} icon="check" label="Save" size=${16} className="small" onClick=${(/** @type {any} */ event) => event.currentTarget.form.requestSubmit()} />
+  </form>`;
+}
+
+function LibraryPanel() {
+  const holds = library.value;
+  const run = job.value;
+  const isRunning = run?.state === "running" || run?.state === "stopping";
+  const progress = run?.progress;
+  return html`<section class="library-panel" aria-label="The library">
+    ${isRunning && html`<button type="button" class="job-card" onClick=${() => (dialog.value = { name: "index" })}>
+      <span class="job-line"><strong>Indexing</strong><span class="number">${progress ? `${count(progress.files_done)} of ${count(progress.files_total)}` : "…"}</span></span>
+      <progress aria-label="Indexed" max=${progress?.files_total || 1} value=${progress?.files_done ?? 0}></progress>
+      <span class="job-line faint"><span>${progress?.eta_s ? `${wait(progress.eta_s)} left` : "counting"}</span><span class="number">${progress?.x_realtime ? `${Math.round(progress.x_realtime)} × real time` : ""}</span></span>
+    </button>`}
+    ${holds && html`<p class="library-facts" title=${holds.path}>
+      <strong>${baseName(holds.path)}</strong>
+      <span>${counted(holds.files, "sound")} · ${holds.audio_hours < 1 ? `${Math.round(holds.audio_hours * 60)} min` : `${holds.audio_hours.toFixed(1)} h`} · ${holds.model}</span>
+      ${holds.failures > 0 && html`<button type="button" class="link-button" onClick=${() => (dialog.value = { name: "index" })}>${counted(holds.failures, "file")} not readable</button>`}
+    </p>`}
+    ${holds?.can.index && !isRunning && html`<button type="button" class="button wide" onClick=${() => (dialog.value = { name: "index" })}><${Icon} name="folder-plus" size=${16} />Index folders …</button>`}
+  </section>`;
+}

@@ -1,0 +1,44 @@
+/** Markup without a build step: htm's template strings become preact's elements. */
+
+import htm from "../vendor/htm.js";
+import { h } from "../vendor/preact.js";
+
+export const html = htm.bind(h);
+
+const SPRITE = new URL("../vendor/icons.svg", import.meta.url).pathname;
+
+/**
+ * A decorative icon; the control around it carries the name.
+ * @param {{name: string, size?: number, filled?: boolean}} props
+ */
+export function Icon({ name, size = 18, filled = false }) {
+  return html`<svg class=${filled ? "icon filled" : "icon"} width=${size} height=${size} aria-hidden="true">
+    <use href=${`${SPRITE}#${name}`}></use>
+  </svg>`;
+}
+
+/**
+ * A button that shows an icon only: its label is its accessible name and its tooltip.
+ * @param {{icon: string, label: string, keys?: string, onClick: (event: MouseEvent) => void, pressed?: boolean,
+ *          filled?: boolean, disabled?: boolean, className?: string, size?: number, tabIndex?: number,
+ *          expanded?: boolean}} props
+ */
+export function IconButton({ icon, label, keys, pressed, filled, className = "", size, expanded, ...rest }) {
+  return html`<button
+    type="button"
+    class=${`icon-button ${className}`}
+    aria-label=${label}
+    aria-pressed=${pressed === undefined ? undefined : String(pressed)}
+    aria-expanded=${expanded === undefined ? undefined : String(expanded)}
+    title=${keys ? `${label} (${keys})` : label}
+    ...${rest}
+  ><${Icon} name=${icon} size=${size} filled=${filled} /></button>`;
+}
+
+/**
+ * Class names of those keys whose value holds.
+ * @param {Record<string, unknown>} names
+ */
+export function classes(names) {
+  return Object.keys(names).filter((name) => names[name]).join(" ");
+}

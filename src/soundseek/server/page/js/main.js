@@ -1,0 +1,47 @@
+/** Starts the page: draws it, listens to the keys, asks the server what it holds, and notices when it is gone. */
+
+import { render } from "../vendor/preact.js";
+import * as api from "./api.js";
+import { refreshCollections } from "./collections.js";
+import { App } from "./components/app.js";
+import { html } from "./html.js";
+import { pickUp, refreshLibrary } from "./indexing.js";
+import "./navigation.js";
+import { retry, start } from "./search.js";
+import { onKey } from "./shortcuts.js";
+import { isOffline, libraryError, results } from "./state.js";
+import "./theme.js";
+
+const ASK_AGAIN_MS = 3000;
+const LOOK_MS = 20_000;
+
+async function greet() {
+  try {
+    await refreshLibrary();
+    libraryError.value = null;
+    if (isOffline.peek()) {
+      isOffline.value = false;
+      if (results.peek().state === "failed") retry();
+    }
+    return true;
+  } catch (error) {
+    isOffline.value = error instanceof api.Offline;
+    libraryError.value = /** @type {Error} */ (error);
+    return false;
+  }
+}
+
+/** Ask at once, then often while there is no answer, seldom while there is. */
+async function watch() {
+  const isThere = document.hidden || (await greet());
+  setTimeout(watch, isThere ? LOOK_MS : ASK_AGAIN_MS);
+}
+
+start();
+render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById("app")));
+addEventListener("keydown", onKey);
+addEventListener("offline", greet);
+watch();
+refreshCollections();
+pickUp();
+document.getElementById("search-text")?.focus();
