@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=180.0, help="sound to index")
     parser.add_argument("--hours", type=float, default=3.0, help="length of the one long file")
     options = parser.parse_args()
-    where = {"machine": machine(), "commit": commit(), "model": load_model().card.name}
+    where = {"machine": machine(), "commit": commit(), "model": load_model().config.name}
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

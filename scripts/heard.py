@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results")
     arguments = parser.parse_args()
     model = load_model(arguments.model)
-    name = model.card.name
+    name = model.config.name
     clips, answers = (
         read_split(arguments.data, arguments.split),
         answer(model, arguments.data, arguments.split),

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from soundseek.errors import UsageError
 from soundseek.learn.datasets.layout import read_split
-from soundseek.model.config import CARD_FILE
-from soundseek.model.registry import OFFER_FILE, Offer
+from soundseek.model.config import CONFIG_FILE
+from soundseek.model.registry import AVAILABLE_FILE, AvailableModel
 from soundseek.model.spelling import WORDS_FILE, write_words
 
 
@@ -26,15 +26,17 @@ def give_words(directory: Path, data: Path, splits: tuple[str, ...]) -> int:
         UsageError: It is neither.
         DataError: The data are incomplete.
     """
-    offered = (directory / OFFER_FILE).is_file()
-    if not offered and not (directory / CARD_FILE).is_file():
-        raise UsageError(f"{directory} is no model directory: it has neither {CARD_FILE} nor {OFFER_FILE}")
+    offered = (directory / AVAILABLE_FILE).is_file()
+    if not offered and not (directory / CONFIG_FILE).is_file():
+        raise UsageError(
+            f"{directory} is no model directory: it has neither {CONFIG_FILE} nor {AVAILABLE_FILE}"
+        )
     captions = [caption for split in splits for clip in read_split(data, split) for caption in clip.captions]
     path = directory / WORDS_FILE
     before = path.stat().st_size if path.is_file() else 0
     count = write_words(directory, captions)
     if offered:
-        offer, more = Offer.read(directory), path.stat().st_size - before
+        offer, more = AvailableModel.read(directory), path.stat().st_size - before
         sizes = {"size_bytes": offer.size_bytes + more, "working_bytes": offer.working_bytes + more}
         offer.model_copy(update=sizes).write(directory)
     return count

@@ -32,15 +32,15 @@ from soundseek.learn.export.vocabulary import write_learned_words
 from soundseek.learn.models.build import build_trunk
 from soundseek.learn.recipe.load import Recipe, load_recipe, save_recipe
 from soundseek.learn.training.run_folder import MODEL_FILE, RECIPE_FILE, read_record
-from soundseek.model.config import TEXT_FILE, ModelCard
+from soundseek.model.config import TEXT_FILE, ModelConfig
 from soundseek.model.model import Model
 from soundseek.model.registry import (
+    AVAILABLE,
+    AVAILABLE_FILE,
+    GOLDEN_FILE,
     HEADS_FILE,
     HEADS_RECIPE_FILE,
-    OFFER_FILE,
-    OFFERED,
-    PROBES_FILE,
-    Offer,
+    AvailableModel,
 )
 from soundseek.model.spelling import WORDS_FILE
 
@@ -59,7 +59,7 @@ def carry(
     split: str = "evaluation",
     scores: dict[str, float] | None = None,
     keep: Path | None = None,
-) -> Offer:
+) -> AvailableModel:
     """Replace the carried files in `offered` by those of a run; returns the new offer.
 
     Raises:
@@ -70,7 +70,7 @@ def carry(
     trunk = published_tensors(build_trunk(recipe.audio.trunk, weights))
     heads = heads_of(run, trunk)
     refuse_what_users_lack(recipe)
-    facts = json.loads((offered / OFFER_FILE).read_text(encoding="utf-8"))
+    facts = json.loads((offered / AVAILABLE_FILE).read_text(encoding="utf-8"))
     if tensors_digest(trunk) != facts["trunk"]["tensors_sha256"]:
         raise UsageError(f"{weights} is not {facts['trunk']['name']}, on which these heads must be trained")
     with tempfile.TemporaryDirectory() as folder:
@@ -80,21 +80,23 @@ def carry(
         save_recipe(portable(recipe), fresh / HEADS_RECIPE_FILE)
         write_learned_words(run, fresh)
         facts |= {"precision": precision, "scores": {}, "training": portable_facts(read_record(run))}
-        offer = Offer.model_validate({**facts, "fingerprint": "", "size_bytes": 1, "working_bytes": 1})
+        offer = AvailableModel.model_validate(
+            {**facts, "fingerprint": "", "size_bytes": 1, "working_bytes": 1}
+        )
         offer.write(fresh)
         join(fresh, weights, joined)
         if data is not None:
             record_scores(joined, evaluate(Model(joined), data, split).to_dict())
-        save_probes(probe(Model(joined)), fresh / PROBES_FILE)
+        save_probes(probe(Model(joined)), fresh / GOLDEN_FILE)
         offer = measured(offer, joined, heads, scores or {})
         offer.write(fresh)
-        card = ModelCard.read(joined)
+        card = ModelConfig.read(joined)
         card = card.model_copy(update={"fingerprint": offer.fingerprint, "scores": offer.scores})
         card.write(joined)
         write_readme(joined, card)
         check(joined, fresh)
         offered.mkdir(parents=True, exist_ok=True)
-        for name in (HEADS_FILE, HEADS_RECIPE_FILE, PROBES_FILE, OFFER_FILE):
+        for name in (HEADS_FILE, HEADS_RECIPE_FILE, GOLDEN_FILE, AVAILABLE_FILE):
             shutil.copyfile(fresh / name, offered / name)
         if (fresh / WORDS_FILE).is_file():
             shutil.copyfile(fresh / WORDS_FILE, offered / WORDS_FILE)
@@ -125,9 +127,11 @@ def refuse_what_users_lack(recipe: Recipe) -> None:
         raise UsageError(f"the text tower {recipe.text.tower} is a local directory, which users do not have")
 
 
-def measured(offer: Offer, joined: Path, heads: dict[str, Tensor], scores: dict[str, float]) -> Offer:
+def measured(
+    offer: AvailableModel, joined: Path, heads: dict[str, Tensor], scores: dict[str, float]
+) -> AvailableModel:
     """The offer with what the joined model says of itself."""
-    card = ModelCard.read(joined)
+    card = ModelConfig.read(joined)
     size_bytes = sum(file.stat().st_size for file in joined.iterdir())
     # The text network is exported in 32 bits before it is rounded to 8.
     text_bytes = (joined / TEXT_FILE).stat().st_size * (4 if offer.precision == "int8" else 1)
@@ -169,7 +173,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path)
-    parser.add_argument("--offered", type=Path, default=OFFERED / "soundseek-plus")
+    parser.add_argument("--offered", type=Path, default=AVAILABLE / "soundseek-plus")
     parser.add_argument("--precision", choices=("int8", "fp32"), default="int8")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--split", default="evaluation")

@@ -30,7 +30,7 @@ def main() -> None:
     paths = [clip.path for clip in read_split(arguments.data, arguments.split)]
     kinds = read_kinds(arguments.data, [path.name for path in paths])
     points = project(model.embed_audio(paths), seed=arguments.seed)
-    title = f"{len(paths)} sounds of the {arguments.split} split as {model.card.name} hears them (t-SNE)"
+    title = f"{len(paths)} sounds of the {arguments.split} split as {model.config.name} hears them (t-SNE)"
     png = draw(points, kinds, title)
     written = record_map(arguments.model, png, split=arguments.split, num_sounds=len(paths))
     print(f"{written}: {len(png) / 1000:.0f} kB")

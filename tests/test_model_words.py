@@ -13,10 +13,10 @@ from toy_model import make_toy_model
 
 from soundseek.errors import UsageError
 from soundseek.model.model import Model
-from soundseek.model.registry import BUNDLED, DEFAULT_MODEL, OFFERED, Offer
+from soundseek.model.registry import AVAILABLE, BUNDLED, DEFAULT_MODEL, AvailableModel
 from soundseek.model.spelling import WORDS_FILE, Spelling, read_words
 
-CARRIED = (BUNDLED / DEFAULT_MODEL, OFFERED / "soundseek-plus")
+CARRIED = (BUNDLED / DEFAULT_MODEL, AVAILABLE / "soundseek-plus")
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +60,10 @@ def test_the_script_writes_the_words_of_a_model_and_of_an_offer(script: ModuleTy
     model = make_toy_model(tmp_path / "model")
     count = script.give_words(model, data, ("development",))
     assert count == len((model / WORDS_FILE).read_text().splitlines()) > 3
-    offered = Path(shutil.copytree(OFFERED / "soundseek-plus", tmp_path / "offered"))
-    before, removed = Offer.read(offered), (offered / WORDS_FILE).stat().st_size
+    offered = Path(shutil.copytree(AVAILABLE / "soundseek-plus", tmp_path / "offered"))
+    before, removed = AvailableModel.read(offered), (offered / WORDS_FILE).stat().st_size
     script.give_words(offered, data, ("development",))
-    after, added = Offer.read(offered), (offered / WORDS_FILE).stat().st_size
+    after, added = AvailableModel.read(offered), (offered / WORDS_FILE).stat().st_size
     assert after.size_bytes == before.size_bytes + added - removed
     assert after.working_bytes == before.working_bytes + added - removed
     assert after.fingerprint == before.fingerprint

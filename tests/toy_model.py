@@ -15,7 +15,7 @@ from soundseek.model.config import (
     TEXT_FILE,
     TOKENIZER_FILE,
     AudioTowerConfig,
-    ModelCard,
+    ModelConfig,
     TextTowerConfig,
     fingerprint,
 )
@@ -40,7 +40,7 @@ def make_toy_model(
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.save(str(directory / TOKENIZER_FILE))
     front_end = FrontEndConfig()
-    card = ModelCard(
+    card = ModelConfig(
         name=name,
         version="0",
         dim=DIM,

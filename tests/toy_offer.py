@@ -14,7 +14,7 @@ from toy_learning import toy_recipe
 from soundseek.learn.export.assemble import tensors_digest
 from soundseek.learn.models.build import build_text, build_trunk
 from soundseek.learn.training.run_folder import build_dual_encoder, claim_run, save_model, update_record
-from soundseek.model.registry import OFFER_FILE
+from soundseek.model.registry import AVAILABLE_FILE
 
 TRUNK = "trunk.safetensors"
 SCRIPT = Path(__file__).parents[1] / "scripts" / "offer_plus.py"
@@ -59,11 +59,11 @@ def write_facts(offered: Path, trunk: Path, *, url: str = "http://127.0.0.1:9/tr
         },
     }
     offered.mkdir(parents=True)
-    (offered / OFFER_FILE).write_text(json.dumps(facts))
+    (offered / AVAILABLE_FILE).write_text(json.dumps(facts))
 
 
 def published_at(offered: Path, url: str, **trunk: object) -> None:
     """Change where an offer's trunk is published, and what is said of it."""
-    facts = json.loads((offered / OFFER_FILE).read_text())
+    facts = json.loads((offered / AVAILABLE_FILE).read_text())
     facts["trunk"] |= {"url": f"{url}/{facts['trunk']['name']}", **trunk}
-    (offered / OFFER_FILE).write_text(json.dumps(facts))
+    (offered / AVAILABLE_FILE).write_text(json.dumps(facts))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from soundseek.library import Hit as Hit
     from soundseek.library import Library as Library
     from soundseek.model.model import Model as Model
+    from soundseek.model.model import similarity as similarity
+    from soundseek.model.registry import list_models as list_models
     from soundseek.model.registry import load_model as load_model
 
     __version__: str
@@ -26,10 +28,12 @@ _HOMES = {
     "Hit": "soundseek.library",
     "Library": "soundseek.library",
     "Model": "soundseek.model.model",
+    "list_models": "soundseek.model.registry",
     "load_model": "soundseek.model.registry",
+    "similarity": "soundseek.model.model",
 }
 
-__all__ = ["Hit", "Library", "Model", "__version__", "errors", "load_model"]
+__all__ = ["Hit", "Library", "Model", "__version__", "errors", "list_models", "load_model", "similarity"]
 
 
 def __getattr__(name: str) -> Any:

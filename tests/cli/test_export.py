@@ -19,7 +19,7 @@ from soundseek.cli.main import group
 from soundseek.learn.export.quantize import calibration_log_mels, find_sounds
 from soundseek.learn.models.audio.cnn14 import CNN14Config, CNN14Trunk
 from soundseek.learn.training.train import train
-from soundseek.model.config import AUDIO_FILE, ModelCard
+from soundseek.model.config import AUDIO_FILE, ModelConfig
 
 torch.set_num_threads(1)
 Say = Callable[..., tuple[int, str, str]]
@@ -89,7 +89,7 @@ def test_int8_convolutions_are_calibrated_with_the_sounds_of_a_folder(
     assert 0.99 < parity["audio_int8"] < 1.0
     operators = {node.op_type for node in onnx.load(str(out / AUDIO_FILE)).graph.node}
     assert "QuantizeLinear" in operators
-    assert ModelCard.read(out).training["audio_precision"] == "int8"
+    assert ModelConfig.read(out).training["audio_precision"] == "int8"
 
 
 def test_both_networks_stay_fp32_unless_asked(

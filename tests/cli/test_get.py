@@ -23,8 +23,8 @@ from soundseek.learn.datasets.download import Patience
 from soundseek.learn.export import assemble as joining
 from soundseek.learn.training.run_folder import load_run
 from soundseek.model import registry as offers
-from soundseek.model.config import ModelCard
-from soundseek.model.registry import OFFERED, Offer
+from soundseek.model.config import ModelConfig
+from soundseek.model.registry import AVAILABLE, AvailableModel
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -47,10 +47,10 @@ def listed(run: subprocess.CompletedProcess[bytes]) -> dict[str, dict[str, Any]]
 def plus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """soundseek-plus, made from a `.pt` that a server hangs up on midway: the one export of these tests."""
     folder = tmp_path_factory.mktemp("plus")
-    trunk = folder / Offer.read(OFFERED / NAME).trunk.name
+    trunk = folder / AvailableModel.read(AVAILABLE / NAME).trunk.name
     torch.save(load_file(WEIGHTS), trunk)  # other bytes than the published file's, the same tensors
     content = trunk.read_bytes()
-    offered = Path(shutil.copytree(OFFERED / NAME, folder / "offered" / NAME))
+    offered = Path(shutil.copytree(AVAILABLE / NAME, folder / "offered" / NAME))
     site = Site({trunk.name: content}, hang_up_after=[len(content) // 2])
     with serving(site):
         sha256 = hashlib.sha256(content).hexdigest()
@@ -64,7 +64,7 @@ def plus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_the_tagger
 def test_the_model_is_what_was_offered(plus: Path) -> None:
-    card, offer = ModelCard.read(plus), Offer.read(OFFERED / NAME)
+    card, offer = ModelConfig.read(plus), AvailableModel.read(AVAILABLE / NAME)
     assert (card.name, card.fingerprint, card.scores) == (NAME, offer.fingerprint, offer.scores)
     assert card.audio.scope == "clip" and any("MIT" in credit for credit in card.credits)
     assert sum(file.stat().st_size for file in plus.iterdir()) == pytest.approx(offer.size_bytes, rel=0.02)
@@ -107,7 +107,7 @@ def test_another_trunk_is_refused_with_its_keys(soundseek: Run, tmp_path: Path) 
 
 
 def test_what_can_be_had_is_listed_with_size_licence_scores_and_the_command(soundseek: Run) -> None:
-    about, offer = listed(soundseek("models"))[NAME], Offer.read(OFFERED / NAME)
+    about, offer = listed(soundseek("models"))[NAME], AvailableModel.read(AVAILABLE / NAME)
     assert not about["installed"] and "directory" not in about
     assert about["get"] == f"soundseek models get {NAME}"
     assert (about["size_bytes"], about["download_bytes"]) == (offer.size_bytes, 4_066_513)
@@ -152,7 +152,7 @@ def test_without_the_learning_half_it_says_what_to_install(
 def test_a_damaged_offer_says_so(soundseek: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "offered" / NAME).mkdir(parents=True)
     (tmp_path / "offered" / NAME / "offer.json").write_text("{")
-    monkeypatch.setattr(offers, "OFFERED", tmp_path / "offered")
+    monkeypatch.setattr(offers, "AVAILABLE", tmp_path / "offered")
     run = soundseek("models")
     assert run.returncode == 1 and "offer.json cannot be read" in run.stderr.decode()
 

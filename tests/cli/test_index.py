@@ -120,7 +120,7 @@ def test_a_crash_of_the_decoder_takes_one_file_and_not_the_run(
 
 def crashing_ears(directory: Path) -> Callable[..., Any]:
     """A model's hearing, but for one file on which the process has a segmentation fault."""
-    hear = Model(directory).hear
+    hear = Model(directory).embed_file
 
     def crash_or_hear(path: str, **options: Any) -> Any:
         if Path(path).name == "crash.wav":

@@ -15,7 +15,7 @@ from library.stores import DIM
 from soundseek.audio.decode import AudioInfo
 from soundseek.audio.segments import plan_segments
 from soundseek.errors import DecodeError, ModelError
-from soundseek.model.model import Heard
+from soundseek.model.model import AudioEmbedding
 
 FRAME_S = 1.0
 
@@ -26,7 +26,7 @@ def content(text: str) -> np.ndarray:
     return rows / np.linalg.norm(rows)
 
 
-def hear(path: str, *, max_duration_s: float) -> Heard:
+def hear(path: str, *, max_duration_s: float) -> AudioEmbedding:
     """A file's text is its sound; a first word in capitals is an order.
 
     "LASTS 25 ..." is 25 s long, "BAD ..." no sound, "CRASH" ends the process, "KILL" kills it, "BUG" raises,
@@ -46,7 +46,7 @@ def hear(path: str, *, max_duration_s: float) -> Heard:
         (int(segment.start_s), max(int(segment.end_s), int(segment.start_s) + 1)) for segment in segments
     ]
     info = AudioInfo(path, "WAV", 44100, 1, duration_s, truncated=full_s > max_duration_s)
-    return Heard(
+    return AudioEmbedding(
         info=info,
         segments=tuple(segments),
         vectors=np.tile(content(text), (len(segments), 1)),
@@ -85,17 +85,17 @@ ORDERS: dict[str, Callable[[str, str], object]] = {
 }
 
 
-def load() -> Callable[..., Heard]:
+def load() -> Callable[..., AudioEmbedding]:
     """What a worker calls to get its ears."""
     return hear
 
 
-def load_nothing() -> Callable[..., Heard]:
+def load_nothing() -> Callable[..., AudioEmbedding]:
     """A model that cannot be loaded."""
     raise ModelError("audio.onnx is damaged")
 
 
-def die() -> Callable[..., Heard]:
+def die() -> Callable[..., AudioEmbedding]:
     """A worker that dies while it starts."""
     os._exit(3)
 
@@ -106,8 +106,8 @@ class CountingEars:
 
     heard: list[str]
 
-    def __call__(self) -> Callable[..., Heard]:
-        def note_and_hear(path: str, *, max_duration_s: float) -> Heard:
+    def __call__(self) -> Callable[..., AudioEmbedding]:
+        def note_and_hear(path: str, *, max_duration_s: float) -> AudioEmbedding:
             self.heard.append(Path(path).name)
             return hear(path, max_duration_s=max_duration_s)
 

@@ -17,7 +17,7 @@ from soundseek.audio.segments import Segment
 from soundseek.errors import DecodeError, QueryError
 from soundseek.library import Library
 from soundseek.library.explain import MAX_EXPLAINED_WORDS, explain_file
-from soundseek.model.model import Heard, Model
+from soundseek.model.model import AudioEmbedding, Model
 
 Float = npt.NDArray[np.float32]
 
@@ -33,7 +33,7 @@ class ToyListener:
                 row[axes.get(word, 2)] += 1
         return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
-    def hear(self, path: str | Path, /) -> Heard:
+    def embed_file(self, path: str | Path, /) -> AudioEmbedding:
         frames = np.array([[3, 0, 0], [0, 4, 0], [0, 4, 0]], np.float16)
         spans = np.array([[0, 2], [1, 3]])
         vectors = np.array([[0.6, 0.8, 0], [0, 1, 0]], np.float32)
@@ -41,7 +41,7 @@ class ToyListener:
         info = AudioInfo(
             "x.wav", format="WAV", sample_rate_hz=8000, channels=1, duration_s=3.0, truncated=False
         )
-        return Heard(info, segments, vectors, frames, spans, 1.0)
+        return AudioEmbedding(info, segments, vectors, frames, spans, 1.0)
 
 
 def test_each_word_has_what_the_score_loses_without_it() -> None:
@@ -61,8 +61,8 @@ def test_each_word_has_what_the_score_loses_without_it() -> None:
 
 def test_no_score_is_above_1_through_float_error() -> None:
     class Rounded(ToyListener):
-        def hear(self, path: str | Path, /) -> Heard:
-            heard = super().hear(path)
+        def embed_file(self, path: str | Path, /) -> AudioEmbedding:
+            heard = super().embed_file(path)
             return replace(heard, vectors=np.array([[0, 1.0001, 0], [1, 0, 0]], np.float32))
 
     explanation = explain_file(Rounded(), "x.wav", "rain")

@@ -46,7 +46,7 @@ def test_as_typed_is_what_the_model_makes_of_the_letters(
     (query,) = library.model.embed_text(["a hihg tone"])
     for hit in library.search("a hihg tone", as_typed=True):
         assert hit.score == pytest.approx(
-            float((library.model.hear(hit.path).vectors @ query).max()), abs=1e-3
+            float((library.model.embed_file(hit.path).vectors @ query).max()), abs=1e-3
         )
     assert library.search("a hihg tone", as_typed=True) != library.search("a high tone")
     assert not caplog.records

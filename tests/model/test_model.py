@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from toy_model import DIM, make_toy_model
 
 from soundseek._vectors import unit_rows
 from soundseek.audio.logmel import LogMel
-from soundseek.errors import DecodeError, ModelError
-from soundseek.model.config import TEXT_FILE, TOKENIZER_FILE, ModelCard
-from soundseek.model.model import Model
+from soundseek.errors import DecodeError, ModelError, UsageError
+from soundseek.model.config import TEXT_FILE, TOKENIZER_FILE, ModelConfig
+from soundseek.model.model import Model, similarity
 
 RATE = 32_000
 
@@ -35,7 +36,7 @@ def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_long_file_in_chunks_gives_the_frames_of_one_pass(model: Model, long_file: Path) -> None:
-    heard = model.hear(long_file)
+    heard = model.embed_file(long_file)
     waveform, _ = soundfile.read(long_file, dtype="float32")
     whole = model._run_audio(LogMel(model.front_end)(waveform))
     assert heard.frames.shape == whole.shape == (413, DIM)
@@ -43,7 +44,7 @@ def test_a_long_file_in_chunks_gives_the_frames_of_one_pass(model: Model, long_f
 
 
 def test_a_segment_is_the_mean_of_its_frames(model: Model, long_file: Path) -> None:
-    heard = model.hear(long_file)
+    heard = model.embed_file(long_file)
     assert len(heard.segments) == len(heard.vectors) == len(heard.spans) == 25
     assert heard.segments[-1].end_s == pytest.approx(132.0)
     for segment, vector, (first, last) in zip(heard.segments, heard.vectors, heard.spans, strict=True):
@@ -60,7 +61,7 @@ def test_a_frame_beyond_float16_is_an_error_of_its_file(
         model, "_run_audio", lambda log_mel: np.full((len(log_mel) // 32 + 1, DIM), 1e5, np.float32)
     )
     with pytest.raises(DecodeError, match="no finite vector"):
-        model.hear(long_file)
+        model.embed_file(long_file)
 
 
 @pytest.mark.parametrize("seconds", [0.06, 1.94, 9.99, 12.0])
@@ -68,7 +69,7 @@ def test_the_last_segment_ends_with_the_last_frame(model: Model, tmp_path: Path,
     soundfile.write(
         tmp_path / "x.wav", np.random.default_rng(2).uniform(-0.5, 0.5, round(seconds * RATE)), RATE
     )
-    heard = model.hear(tmp_path / "x.wav")
+    heard = model.embed_file(tmp_path / "x.wav")
     assert heard.spans[0, 0] == 0 and heard.spans[-1, 1] == len(heard.frames)
     mean = unit_rows(heard.frames.mean(axis=0, dtype=np.float32)[None])
     np.testing.assert_allclose(model.embed_audio([tmp_path / "x.wav"]), mean, atol=1e-6)
@@ -84,7 +85,7 @@ def test_a_model_that_hears_clips_gives_every_segment_frames_of_its_own(
     clip, local = (Model(make_toy_model(tmp_path / scope, scope=scope)) for scope in ("clip", "local"))
     level = np.linspace(0.1, 0.5, round(seconds * RATE))
     soundfile.write(tmp_path / "x.wav", np.random.default_rng(1).uniform(-1, 1, len(level)) * level, RATE)
-    alone, streamed = clip.hear(tmp_path / "x.wav"), local.hear(tmp_path / "x.wav")
+    alone, streamed = clip.embed_file(tmp_path / "x.wav"), local.embed_file(tmp_path / "x.wav")
     assert alone.segments == streamed.segments
     assert alone.spans[-1, 1] == len(alone.frames)
     assert (alone.spans[1:, 0] == alone.spans[:-1, 1]).all()
@@ -138,7 +139,7 @@ def test_whole_files_get_one_unit_vector_each(model: Model, long_file: Path) -> 
 def test_a_file_that_is_no_sound_is_named(model: Model, tmp_path: Path) -> None:
     (tmp_path / "x.wav").write_text("no sound at all")
     with pytest.raises(DecodeError, match=r"x\.wav"):
-        model.hear(tmp_path / "x.wav")
+        model.embed_file(tmp_path / "x.wav")
 
 
 def test_an_incomplete_or_damaged_model_says_what_is_wrong(tmp_path: Path) -> None:
@@ -153,10 +154,58 @@ def test_an_incomplete_or_damaged_model_says_what_is_wrong(tmp_path: Path) -> No
         Model(directory)
     (directory / "config.json").write_text('{"name": "x", "surprise": 1}')
     with pytest.raises(ModelError, match="cannot be read"):
-        ModelCard.read(directory)
+        ModelConfig.read(directory)
 
 
 def test_a_row_of_zeros_stays_zero_when_scaled() -> None:
     np.testing.assert_array_equal(
         unit_rows(np.array([[0, 0], [3, 4]], np.float32)), [[0, 0], np.float32([0.6, 0.8])]
     )
+
+
+def test_one_sound_gives_one_vector_and_a_list_a_row_each(model: Model, long_file: Path) -> None:
+    alone = model.embed_audio(long_file)
+    assert alone.shape == (DIM,)
+    np.testing.assert_array_equal(model.embed_audio([long_file, str(long_file)]), [alone, alone])
+
+
+def test_a_waveform_gives_the_vector_of_its_file(model: Model, long_file: Path) -> None:
+    waveform, rate_hz = soundfile.read(long_file, dtype="int16")
+    expected = model.embed_audio(long_file)
+    both_channels = np.stack([waveform, waveform], axis=1)
+    found = model.embed_audio([(waveform, rate_hz), (both_channels / 2.0**15, rate_hz)])
+    np.testing.assert_allclose(found, [expected, expected], atol=1e-3)
+    np.testing.assert_array_equal(model.embed_audio((waveform, rate_hz)), found[0])
+
+
+@pytest.mark.parametrize(
+    ("sounds", "complaint"),
+    [
+        (None, "NoneType"),
+        (b"x.wav", "bytes"),
+        ([3], "path or"),
+        ((np.zeros(9), 0), "rate"),
+        ((np.zeros(9), 44.1), "rate"),
+        ((np.zeros((2, 32_000)), 32_000), "channels"),
+        ((np.array(["a"]), 32_000), "floats or integers"),
+        ((np.zeros((1, 2, 3)), 32_000), "samples"),
+    ],
+)
+def test_what_is_no_sound_is_refused_in_words(model: Model, sounds: Any, complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        model.embed_audio(sounds)
+
+
+def test_one_text_gives_one_vector_and_what_is_no_text_is_refused(model: Model) -> None:
+    np.testing.assert_array_equal(model.embed_text("a dog"), model.embed_text(["a dog"])[0])
+    for wrong in (None, b"a dog", ["a dog", 3], 3):
+        with pytest.raises(UsageError, match="text"):
+            model.embed_text(wrong)  # type: ignore[arg-type]
+
+
+def test_similarity_is_the_cosine_of_every_pair() -> None:
+    words, sounds = np.float32([[1, 0], [0.6, 0.8]]), np.float32([[0, 1], [1, 0], [0.8, 0.6]])
+    np.testing.assert_allclose(similarity(words, sounds), [[0, 1, 0.8], [0.8, 0.6, 0.96]], atol=1e-6)
+    assert similarity(words[1], sounds[2]) == pytest.approx(0.96)
+    with pytest.raises(UsageError, match="of one model"):
+        similarity(words, np.zeros((1, 3), np.float32))

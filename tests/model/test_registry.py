@@ -10,7 +10,7 @@ from toy_model import make_toy_model
 
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError
-from soundseek.model.config import AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, ModelCard, fingerprint
+from soundseek.model.config import AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, ModelConfig, fingerprint
 from soundseek.model.registry import DEFAULT_MODEL, MODEL_VARIABLE, installed_models, load_model
 
 
@@ -24,7 +24,7 @@ def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_model_in_the_data_folder_is_found_by_name(data_folder: Path) -> None:
     make_toy_model(data_folder / "mine", name="mine")
     assert installed_models()["mine"] == data_folder / "mine"
-    assert load_model("mine").card.name == "mine"
+    assert load_model("mine").config.name == "mine"
 
 
 def test_a_directory_is_a_model_too_and_the_environment_may_name_it(
@@ -37,7 +37,7 @@ def test_a_directory_is_a_model_too_and_the_environment_may_name_it(
 
 
 def test_without_a_word_the_bundled_model_is_taken() -> None:
-    assert load_model().card.name == DEFAULT_MODEL
+    assert load_model().config.name == DEFAULT_MODEL
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:
@@ -47,8 +47,8 @@ def test_an_unknown_name_lists_what_there_is() -> None:
 
 def test_the_fingerprint_changes_with_the_networks_and_the_front_end(tmp_path: Path) -> None:
     first, second = make_toy_model(tmp_path / "a"), make_toy_model(tmp_path / "b", seed=1)
-    card = ModelCard.read(first)
-    assert card.fingerprint == fingerprint(first, card.front_end) != ModelCard.read(second).fingerprint
+    card = ModelConfig.read(first)
+    assert card.fingerprint == fingerprint(first, card.front_end) != ModelConfig.read(second).fingerprint
     assert fingerprint(first, card.front_end.model_copy(update={"floor": 1e-6})) != card.fingerprint
 
 

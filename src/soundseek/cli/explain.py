@@ -61,10 +61,10 @@ def explain(
     explanation = explain_file(chosen, file, query)
     say_if_corrected(typed, query, how="read as", otherwise="explains")
     if output == "json":
-        record = _record(explanation, query, chosen.card.name)
+        record = _record(explanation, query, chosen.config.name)
         write_json_lines([record | spelling_record(typed, query)])
     else:
-        _print(explanation, query, chosen.card.name)
+        _print(explanation, query, chosen.config.name)
 
 
 def _record(explanation: Explanation, query: str, model: str) -> dict[str, Any]:

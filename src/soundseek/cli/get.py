@@ -52,9 +52,9 @@ def get(
     Heads and scores come with soundseek, the trunk does not. A stopped download goes on where it was; the model
     is in place only once its vectors are checked. Needs PyTorch: the extra "learn" of soundseek.
     """
-    from soundseek.model.registry import models_folder, offered_models
+    from soundseek.model.registry import available_models, models_folder
 
-    offered = offered_models()
+    offered = available_models()
     if name not in offered:
         close = difflib.get_close_matches(name, offered, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(offered) or 'none'}"

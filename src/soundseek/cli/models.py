@@ -56,11 +56,11 @@ def list_models(
 
 def _with_offers(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The installed models, and behind them what can be had and is not here; an outdated one says so."""
-    from soundseek.model.registry import Offer, offered_models
+    from soundseek.model.registry import AvailableModel, available_models
 
     by_name = {record["name"]: record for record in records}
-    for name, directory in offered_models().items():
-        offer = Offer.read(directory)
+    for name, directory in available_models().items():
+        offer = AvailableModel.read(directory)
         here = by_name.setdefault(name, {"name": name, "installed": False, **_describe_offer(offer)})
         if here["installed"] and here.get("fingerprint") != offer.fingerprint:
             here["get"] = _command(name)
@@ -91,12 +91,12 @@ def describe(name: str, directory: Path, used: str | None = None) -> dict[str, A
         directory: The model directory.
         used: Fingerprint of the model that filled the library, if there is one.
     """
-    from soundseek.model.config import ModelCard
+    from soundseek.model.config import ModelConfig
 
     size_bytes = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
     place = {"name": name, "installed": True, "directory": str(directory), "size_bytes": size_bytes}
     try:
-        card = ModelCard.read(directory)
+        card = ModelConfig.read(directory)
     except ModelError as error:
         return {**place, "error": str(error)}
     return {

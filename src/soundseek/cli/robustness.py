@@ -46,11 +46,11 @@ def robustness(
     loaded = load_model(model)
     report = measure(loaded, data, split, seed=seed, on_row=_say)
     if output == "json":
-        made: dict[str, Any] = {"model": loaded.card.name, "fingerprint": loaded.fingerprint}
+        made: dict[str, Any] = {"model": loaded.config.name, "fingerprint": loaded.fingerprint}
         made |= {"data": data.resolve().name, **report.to_dict(), "machine": machine(), **environment()}
         write_json_lines([made])
         return
-    title = f"{loaded.card.name}, {split}: {report.num_captions:,} captions of {report.num_clips:,} sounds"
+    title = f"{loaded.config.name}, {split}: {report.num_captions:,} captions of {report.num_clips:,} sounds"
     console().print(_table(report.rows, title))
 
 

@@ -19,7 +19,7 @@ from soundseek.errors import QueryError
 from soundseek.library.search import Hit, moments_of, strongest_s
 
 if TYPE_CHECKING:
-    from soundseek.model.model import Heard
+    from soundseek.model.model import AudioEmbedding
 
 
 MAX_WORDS = 12  # one batch of texts; a query of more content words is explained by its first twelve
@@ -147,7 +147,7 @@ class ListeningModel(Protocol):
         """Unit vectors `(text, dim)`."""
         ...
 
-    def hear(self, path: str | Path, /) -> Heard:
+    def embed_file(self, path: str | Path, /) -> AudioEmbedding:
         """All segments of one file."""
         ...
 
@@ -206,7 +206,7 @@ def explain_file(model: ListeningModel, path: str | os.PathLike[str], query: str
     if not words:
         raise QueryError('nothing to explain; say it in words: soundseek explain FILE "a dog barks"')
     absolute = os.path.abspath(os.path.expanduser(os.fspath(path)))  # noqa: PTH100, PTH111 (as `Library.search`)
-    heard = model.hear(absolute)
+    heard = model.embed_file(absolute)
     left = [without_word(query, word) for word in words]
     # A query of one word has nothing left without it; the empty text would still have some direction.
     texts = model.embed_text([query, *(text for text in left if text)])  # (1 + word, dim)
@@ -226,7 +226,7 @@ def explain_file(model: ListeningModel, path: str | os.PathLike[str], query: str
     )
 
 
-def _hit(heard: Heard, number: int, query: FloatArray, score: float, path: str) -> Hit:
+def _hit(heard: AudioEmbedding, number: int, query: FloatArray, score: float, path: str) -> Hit:
     segment, (first, last) = heard.segments[number], heard.spans[number]
     moments = moments_of(heard.frames[first:last], query)
     moments += score - moments.mean()  # float error only

@@ -310,9 +310,9 @@ class Library:
 
 def identity_of(model: EmbeddingModel) -> ModelIdentity:
     """What a library notes of its model."""
-    card: Any = getattr(model, "card", None)
+    config: Any = getattr(model, "config", None)
     directory: Path | None = getattr(model, "directory", None)
-    name = card.name if card is not None else type(model).__name__
+    name = config.name if config is not None else type(model).__name__
     return ModelIdentity(name, model.fingerprint, model.dim, _source(name, directory))
 
 
@@ -342,10 +342,10 @@ def _loader(model: EmbeddingModel, *, in_this_process: bool) -> Callable[[], Hea
 
 
 def _hear_of(model: EmbeddingModel) -> Hear:
-    return model.hear
+    return model.embed_file
 
 
 def _load_hear(directory: Path) -> Hear:
     from soundseek.model.model import Model
 
-    return Model(directory, threads=1).hear
+    return Model(directory, threads=1).embed_file

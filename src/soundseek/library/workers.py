@@ -30,7 +30,7 @@ from soundseek.library.threads import single_threaded_children
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
-    from soundseek.model.model import Heard
+    from soundseek.model.model import AudioEmbedding
 
 
 HASH_BLOCK_BYTES = 1 << 20
@@ -57,15 +57,15 @@ class EmbeddingModel(Protocol):
         """`(n, dim)` unit norm, one a file."""
         ...
 
-    def hear(self, path: str | Path, *, max_duration_s: float = 3600.0) -> Heard:
+    def embed_file(self, path: str | Path, *, max_duration_s: float = 3600.0) -> AudioEmbedding:
         """All segments of one file."""
         ...
 
 
 class Hear(Protocol):
-    """`Model.hear`, or whatever stands in for it."""
+    """`Model.embed_file`, or whatever stands in for it."""
 
-    def __call__(self, path: str, *, max_duration_s: float) -> Heard: ...
+    def __call__(self, path: str, *, max_duration_s: float) -> AudioEmbedding: ...
 
 
 LoadHear: TypeAlias = Callable[[], Hear]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError
 
-CARD_FILE = "config.json"
+CONFIG_FILE = "config.json"
 AUDIO_FILE = "audio.onnx"
 TEXT_FILE = "text.onnx"
 TOKENIZER_FILE = "tokenizer.json"
@@ -46,7 +46,7 @@ class TextTowerConfig(BaseModel):
     max_tokens: int = Field(gt=2)
 
 
-class ModelCard(BaseModel):
+class ModelConfig(BaseModel):
     """The whole of `config.json`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,16 +67,16 @@ class ModelCard(BaseModel):
     training: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
-    def read(cls, directory: Path) -> ModelCard:
+    def read(cls, directory: Path) -> ModelConfig:
         """The card of a model directory.
 
         Raises:
             ModelError: No such directory, no card in it, or a card this version cannot read.
         """
-        path = directory / CARD_FILE
+        path = directory / CONFIG_FILE
         if not path.is_file():
             raise ModelError(
-                f"{directory} is no model directory: it has no {CARD_FILE}. See: soundseek models"
+                f"{directory} is no model directory: it has no {CONFIG_FILE}. See: soundseek models"
             )
         try:
             return cls.model_validate_json(path.read_bytes())
@@ -86,7 +86,7 @@ class ModelCard(BaseModel):
     def write(self, directory: Path) -> None:
         """Write `config.json` into a model directory."""
         text = json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False)
-        (directory / CARD_FILE).write_text(text + "\n", encoding="utf-8")
+        (directory / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def fingerprint(directory: Path, front_end: FrontEndConfig) -> str:

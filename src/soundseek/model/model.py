@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeGuard, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from soundseek._typing import FloatArray
 from soundseek._vectors import unit_rows
+from soundseek.audio.arrays import open_array
 from soundseek.audio.decode import AudioInfo, AudioStream, open_audio
 from soundseek.audio.logmel import FrontEndConfig, LogMel
 from soundseek.audio.segments import Segment, plan_segments
 from soundseek.errors import DecodeError, ModelError, UsageError
-from soundseek.model.config import AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, ModelCard
+from soundseek.model.config import AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, ModelConfig
 
 SEGMENT_S, HOP_S = 10.0, 5.0
 _UNKNOWN_TOKENS = ("[UNK]", "<unk>")  # of BERT's tokenizers and word vectors; of the others that have one
@@ -27,9 +29,13 @@ _REMEMBERED_WARNINGS = 64  # a process that answers for months must not keep eve
 _CHUNK_FRAMES = 4096  # log-mel frames in one pass of a "local" trunk: 41 s, some 30 MB of activations
 
 
+Sound: TypeAlias = "str | os.PathLike[str] | tuple[npt.ArrayLike, int]"
+"""A sound to embed: a path, or a waveform and its sample rate in Hz."""
+
+
 @dataclass(frozen=True)
-class Heard:
-    """What a model hears in one file.
+class AudioEmbedding:
+    """What a model makes of one sound.
 
     Attributes:
         info: The file's facts; `duration_s` is the decoded length.
@@ -62,7 +68,7 @@ class Model:
 
     def __init__(self, directory: Path, *, threads: int = 1) -> None:
         self.directory = directory
-        self.card = ModelCard.read(directory)
+        self.config = ModelConfig.read(directory)
         self._threads = threads
         self._lock = threading.RLock()
         self._warned: dict[str, None] = {}  # the last texts, oldest first
@@ -75,44 +81,47 @@ class Model:
     @property
     def dim(self) -> int:
         """Dimension of every vector."""
-        return self.card.dim
+        return self.config.dim
 
     @property
     def fingerprint(self) -> str:
         """Changes whenever the vectors change; a library accepts only the model that filled it."""
-        return self.card.fingerprint
+        return self.config.fingerprint
 
     @property
     def front_end(self) -> FrontEndConfig:
         """How the model hears."""
-        return self.card.front_end
+        return self.config.front_end
 
     @property
     def frame_s(self) -> float:
         """Seconds from one frame to the next."""
-        return self.card.audio.frame_hop * self.card.front_end.hop_s
+        return self.config.audio.frame_hop * self.config.front_end.hop_s
 
-    def embed_text(self, texts: Sequence[str]) -> FloatArray:
-        """Unit vectors `(n, dim)` of some sentences; of a longer one the first `max_tokens` tokens are read.
+    def embed_text(self, texts: str | Sequence[str]) -> FloatArray:
+        """Unit vectors of sentences: `(n, dim)` of a list, `(dim,)` of one string.
 
-        A warning is logged that names the words that were not read: of the first such sentence of a call, and once.
+        Of a sentence longer than `max_tokens` tokens the beginning is read, and a warning is logged that names the
+        words that were not: of the first such sentence of a call, and once.
 
         A sentence gets the same vector alone or among others: each length is run on its own, so no padding is seen.
         Words that the model does not know are skipped (word vectors) or count as one unknown word (BERT); a sentence
         without any known word still gets a vector, and a warning is logged that it means nothing.
 
         Raises:
-            UsageError: One text instead of a list of texts.
+            UsageError: Something that is no text.
         """
-        if isinstance(texts, str):  # a sequence, too: of letters
-            raise UsageError(f"embed_text takes a list of texts: embed_text([{texts[:60]!r}])")
+        if isinstance(texts, str):
+            vector: FloatArray = self.embed_text([texts])[0]
+            return vector
+        _need_texts(texts)
         out = np.empty((len(texts), self.dim), np.float32)
         encodings = self._tokenizer.encode_batch(list(texts))
         for text, encoding in zip(texts, encodings, strict=True):
             if text.strip() and not self._knows_a_word(encoding):
                 logging.getLogger("soundseek").warning(
                     "the model %s knows no word of %r: what it finds for it means nothing",
-                    self.card.name,
+                    self.config.name,
                     text,
                 )
         self._warn_of_unread(texts, encodings)
@@ -132,20 +141,42 @@ class Model:
         read = [self._tokenizer.encode(form, add_special_tokens=False).tokens for form in (word, f" {word}")]
         return any(len(tokens) == 1 and tokens[0].strip("Ġ▁") == word for tokens in read)
 
-    def embed_audio(self, paths: Sequence[str | Path]) -> FloatArray:
-        """Unit vectors `(n, dim)` of whole files: the mean over all frames of each, normalised.
+    def embed_audio(self, sounds: Sound | Sequence[Sound]) -> FloatArray:
+        """Unit vectors of whole sounds: `(n, dim)` of a list, `(dim,)` of one; the mean over all frames, normalised.
+
+        Args:
+            sounds: A path, or `(waveform, sample_rate_hz)` with a waveform `(samples,)` or `(samples, channels)`,
+                floats in [-1, 1] or integers; or a list of these.
 
         Raises:
-            DecodeError: The first file that cannot be heard.
-            UsageError: One path instead of a list of paths.
+            DecodeError: The first sound that cannot be embedded.
+            UsageError: Something that is neither a path nor a waveform with its rate.
         """
-        if isinstance(paths, (str, Path)):
-            raise UsageError(f"embed_audio takes a list of paths: embed_audio([{str(paths)!r}])")
-        means = [heard.frames.mean(axis=0, dtype=np.float32) for heard in map(self.hear, paths)]
-        return unit_rows(np.array(means, np.float32).reshape(len(paths), self.dim))
+        if _is_sound(sounds):
+            vector: FloatArray = self.embed_audio([sounds])[0]
+            return vector
+        if isinstance(sounds, str | bytes) or not isinstance(sounds, Sequence):
+            raise UsageError(
+                "embed_audio takes a path, (waveform, sample_rate_hz), or a list of these, "
+                f"not {type(sounds).__name__}"
+            )
+        means = [
+            self._embed(each).frames.mean(axis=0, dtype=np.float32)
+            for each in cast("Sequence[Sound]", sounds)
+        ]
+        return unit_rows(np.array(means, np.float32).reshape(len(means), self.dim))
 
-    def hear(self, path: str | Path, *, max_duration_s: float = 3600.0) -> Heard:
-        """Decode, listen and cut one file into segments, in one streaming pass.
+    def _embed(self, sound: Sound) -> AudioEmbedding:
+        if isinstance(sound, str | os.PathLike):
+            return self.embed_file(sound)
+        if not _is_sound(sound):
+            raise UsageError(f"a sound is a path or (waveform, sample_rate_hz), not {sound!r:.80}")
+        waveform, rate_hz = cast("tuple[npt.ArrayLike, int]", sound)
+        with open_array(waveform, rate_hz, sample_rate_hz=self.front_end.sample_rate_hz) as stream:
+            return self._embed_stream(stream)
+
+    def embed_file(self, path: str | os.PathLike[str], *, max_duration_s: float = 3600.0) -> AudioEmbedding:
+        """The segments of one file and their vectors, decoded and embedded in one streaming pass.
 
         Raises:
             DecodeError: The file cannot be turned into sound.
@@ -153,24 +184,21 @@ class Model:
         with open_audio(
             path, sample_rate_hz=self.front_end.sample_rate_hz, max_duration_s=max_duration_s
         ) as stream:
-            if self.card.audio.scope == "local":
-                # float16 as soon as it is heard: three hours are 70 MB then, and not 280.
-                half = np.concatenate(
-                    [_half(part) for part in self._stream_frames(self._log_mel_blocks(stream))]
-                )
-                segments = plan_segments(stream.info.duration_s, length_s=SEGMENT_S, hop_s=HOP_S)
-                spans = self._spans(segments, len(half))
-            else:
-                segments, frames, spans = self._segment_frames(stream)
-                half = _half(frames)
-            info = stream.info
-        if not np.isfinite(half).all():
-            raise DecodeError(path, "the model gives no finite vector for it")
-        return Heard(info, tuple(segments), unit_rows(_segment_means(half, spans)), half, spans, self.frame_s)
+            return self._embed_stream(stream)
 
-    def with_threads(self, threads: int) -> Model:
-        """The same model with another number of threads a network."""
-        return Model(self.directory, threads=threads)
+    def _embed_stream(self, stream: AudioStream) -> AudioEmbedding:
+        if self.config.audio.scope == "local":
+            # float16 as soon as it is computed: three hours are 70 MB then, and not 280.
+            half = np.concatenate([_half(part) for part in self._stream_frames(self._log_mel_blocks(stream))])
+            segments = plan_segments(stream.info.duration_s, length_s=SEGMENT_S, hop_s=HOP_S)
+            spans = self._spans(segments, len(half))
+        else:
+            segments, frames, spans = self._segment_frames(stream)
+            half = _half(frames)
+        if not np.isfinite(half).all():
+            raise DecodeError(stream.info.path, "the model gives no finite vector for it")
+        vectors = unit_rows(_segment_means(half, spans))
+        return AudioEmbedding(stream.info, tuple(segments), vectors, half, spans, self.frame_s)
 
     @cached_property
     def _log_mel(self) -> LogMel:
@@ -184,7 +212,7 @@ class Model:
 
     def _stream_frames(self, blocks: Iterator[FloatArray]) -> Iterator[FloatArray]:
         """Frames of a local trunk, a chunk at a time with its context on both sides: the frames of one long pass."""
-        context, hop = self.card.audio.context_frames, self.card.audio.frame_hop
+        context, hop = self.config.audio.context_frames, self.config.audio.frame_hop
         chunk = -(-_CHUNK_FRAMES // hop) * hop
         pending = np.empty((0, self.front_end.num_mels), np.float32)
         left = 0  # log-mel frames at the front of `pending` that are context only
@@ -233,7 +261,7 @@ class Model:
         return spans
 
     def _run_audio(self, log_mel: FloatArray) -> FloatArray:
-        log_mel = self.front_end.continued(log_mel, self.card.audio.min_frames)
+        log_mel = self.front_end.continued(log_mel, self.config.audio.min_frames)
         frames: FloatArray = self._audio.run(["frames"], {"log_mel": log_mel[None]})[0][0]
         return frames
 
@@ -254,7 +282,7 @@ class Model:
         except Exception as error:  # the library raises bare Exception for a malformed file
             raise ModelError(f"{self.directory / TOKENIZER_FILE} is damaged: {error}") from error
         tokenizer.no_padding()
-        tokenizer.enable_truncation(self.card.text.max_tokens)
+        tokenizer.enable_truncation(self.config.text.max_tokens)
         return tokenizer
 
     def _warn_of_unread(self, texts: Sequence[str], encodings: Sequence[Any]) -> None:
@@ -271,8 +299,8 @@ class Model:
         unread = text[_word_start(text, end) if not text[end : end + 1].isspace() else end :]
         logging.getLogger("soundseek").warning(
             "the model %s reads no more than %d tokens and did not read the end of this text: %s",
-            self.card.name,
-            self.card.text.max_tokens,
+            self.config.name,
+            self.config.text.max_tokens,
             " ".join(unread.split()),
         )
 
@@ -320,3 +348,37 @@ def _half(frames: FloatArray) -> npt.NDArray[np.float16]:
 def _segment_means(frames: npt.NDArray[np.float16], spans: npt.NDArray[np.int64]) -> FloatArray:
     """Mean frame of each span, `(segments, dim)` float32."""
     return np.array([frames[first:last].mean(axis=0, dtype=np.float32) for first, last in spans], np.float32)
+
+
+def similarity(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Cosines of unit vectors, -1 to 1: `(n, m)` of `(n, dim)` and `(m, dim)`; a single vector `(dim,)` drops its axis.
+
+    Raises:
+        UsageError: The vectors are not of one dimension, so not of one model.
+
+    >>> similarity(np.float32([[1, 0], [0, 1]]), np.float32([0.6, 0.8]))
+    array([0.6, 0.8], dtype=float32)
+    """
+    left, right = np.asarray(a, np.float32), np.asarray(b, np.float32)
+    if left.ndim not in (1, 2) or right.ndim not in (1, 2) or left.shape[-1] != right.shape[-1]:
+        raise UsageError(
+            f"similarity takes vectors (n, dim) or (dim,) of one model, not {left.shape} and {right.shape}"
+        )
+    scores: FloatArray = left @ right.T
+    return scores
+
+
+def _is_sound(sound: object) -> TypeGuard[Sound]:
+    """Whether this is one path, or one waveform with its rate."""
+    if isinstance(sound, tuple):
+        return len(sound) == 2 and not isinstance(sound[0], str | os.PathLike)
+    return isinstance(sound, str | os.PathLike)
+
+
+def _need_texts(texts: Sequence[str]) -> None:
+    """Raise UsageError unless this is a list of texts."""
+    if isinstance(texts, bytes) or not isinstance(texts, Sequence):
+        raise UsageError(f"embed_text takes a text or a list of texts, not {type(texts).__name__}")
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise UsageError(f"text {number} is no text but {type(text).__name__}: {text!r:.60}")

@@ -1,10 +1,8 @@
-"""Models that can be had: heads that come with soundseek, for a trunk that its own publisher gives out.
+"""The models there are: bundled, in the user's data folder, or available (`soundseek models get` makes them).
 
-A directory of `offered/` holds `offer.json` (the `Offer`), `heads.safetensors` and `recipe.yaml` (for the learning
-half, which joins them with the trunk), `probes.npz` (the vectors that the joined model must give) and `words.txt` (see
-`model/spelling.py`).
-
-Which models are here, and where: the bundled one, and those in the user's data folder.
+A directory of `offered/` is an available model: `offer.json` (`AvailableModel`), `heads.safetensors` and `recipe.yaml`
+(for the learning half, which puts them on the trunk that its publisher gives out), `probes.npz` (golden vectors: what
+the finished model must give) and `words.txt` (see `model/spelling.py`).
 """
 
 from __future__ import annotations
@@ -16,8 +14,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from soundseek.errors import ModelError, UnknownModelError
-from soundseek.model.config import CARD_FILE
+from soundseek.errors import ModelError, UnknownModelError, UsageError
+from soundseek.model.config import CONFIG_FILE
 from soundseek.model.model import Model
 
 DEFAULT_MODEL = "soundseek-small"
@@ -37,29 +35,41 @@ def installed_models() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in (BUNDLED, models_folder()):
         if folder.is_dir():
-            found |= {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CARD_FILE}"))}
+            found |= {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CONFIG_FILE}"))}
     return found
 
 
-def load_model(path: str | Path | None = None, *, threads: int = 1) -> Model:
+def list_models() -> list[str]:
+    """Names that `load_model` takes on this machine, sorted.
+
+    >>> "soundseek-small" in list_models()
+    True
+    """
+    return sorted(installed_models())
+
+
+def load_model(name_or_dir: str | Path | None = None, *, threads: int = 1) -> Model:
     """A model by name or directory.
 
     Args:
-        path: A name (`soundseek models` lists them) or a model directory; None takes the environment's
+        name_or_dir: A name (`soundseek models` lists them) or a model directory; None takes the environment's
             `SOUNDSEEK_MODEL`, else the bundled soundseek-small.
         threads: Threads of each network.
 
     Raises:
         UnknownModelError: No such model.
         ModelError: It is incomplete, or of another version.
+        UsageError: Neither a text nor a path.
     """
-    wanted = str(path or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL)
+    if name_or_dir is not None and not isinstance(name_or_dir, str | Path):
+        raise UsageError(f"load_model takes a name or a directory, not {type(name_or_dir).__name__}")
+    wanted = str(name_or_dir or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL)
     directory = Path(wanted).expanduser()
     if directory.is_dir():
         return Model(directory, threads=threads)
     installed = installed_models()
     if wanted not in installed:
-        if wanted in offered_models():
+        if wanted in available_models():
             raise UnknownModelError(f"{wanted} is not here yet; fetch it with: soundseek models get {wanted}")
         names = ", ".join(sorted(installed)) or "none"
         raise UnknownModelError(
@@ -68,11 +78,11 @@ def load_model(path: str | Path | None = None, *, threads: int = 1) -> Model:
     return Model(installed[wanted], threads=threads)
 
 
-OFFERED = Path(__file__).parent / "offered"
-OFFER_FILE = "offer.json"
+AVAILABLE = Path(__file__).parent / "offered"
+AVAILABLE_FILE = "offer.json"
 HEADS_FILE = "heads.safetensors"
 HEADS_RECIPE_FILE = "recipe.yaml"
-PROBES_FILE = "probes.npz"
+GOLDEN_FILE = "probes.npz"
 
 _Digest = Field(pattern="^[0-9a-f]{64}$")
 
@@ -99,7 +109,7 @@ class TrunkFile(BaseModel):
     license: str
 
 
-class Offer(BaseModel):
+class AvailableModel(BaseModel):
     """The whole of `offer.json`.
 
     Attributes:
@@ -134,13 +144,13 @@ class Offer(BaseModel):
     training: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
-    def read(cls, directory: Path) -> Offer:
+    def read(cls, directory: Path) -> AvailableModel:
         """The offer in a directory of `offered/`.
 
         Raises:
             ModelError: There is none, or one that this version cannot read.
         """
-        path = directory / OFFER_FILE
+        path = directory / AVAILABLE_FILE
         try:
             return cls.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
@@ -149,9 +159,9 @@ class Offer(BaseModel):
     def write(self, directory: Path) -> None:
         """Write `offer.json`."""
         text = json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False)
-        (directory / OFFER_FILE).write_text(text + "\n", encoding="utf-8")
+        (directory / AVAILABLE_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def offered_models() -> dict[str, Path]:
+def available_models() -> dict[str, Path]:
     """Names and directories of the models that `soundseek models get` can make."""
-    return {path.parent.name: path.parent for path in sorted(OFFERED.glob(f"*/{OFFER_FILE}"))}
+    return {path.parent.name: path.parent for path in sorted(AVAILABLE.glob(f"*/{AVAILABLE_FILE}"))}

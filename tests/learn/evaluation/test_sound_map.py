@@ -12,7 +12,7 @@ from toy_model import make_toy_model
 from soundseek.errors import DataError, UsageError
 from soundseek.learn.evaluation.sound_map import Kind, compact_kinds, draw, project, read_kinds
 from soundseek.learn.export.model_card import MAP_FILE, README_FILE, record_map
-from soundseek.model.config import ModelCard
+from soundseek.model.config import ModelConfig
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -84,4 +84,4 @@ def test_the_readme_shows_a_map_where_there_is_one(tmp_path: Path) -> None:
     assert f"]({MAP_FILE})" in readme and "The 1,234 sounds of the split `validation`" in readme
     assert (directory / MAP_FILE).read_bytes() == PNG
     assert "How it was made" not in readme  # the map is no fact of the training
-    assert ModelCard.read(directory).training["map"]["num_sounds"] == 1234
+    assert ModelConfig.read(directory).training["map"]["num_sounds"] == 1234

@@ -28,9 +28,9 @@ from soundseek.learn.export.golden_vectors import agreement, save_probes
 from soundseek.learn.models.build import build_text
 from soundseek.learn.recipe.load import load_recipe
 from soundseek.learn.training.run_folder import MODEL_FILE, build_dual_encoder
-from soundseek.model.config import ModelCard
+from soundseek.model.config import ModelConfig
 from soundseek.model.model import Model
-from soundseek.model.registry import HEADS_FILE, HEADS_RECIPE_FILE, OFFERED, PROBES_FILE, Offer
+from soundseek.model.registry import AVAILABLE, GOLDEN_FILE, HEADS_FILE, HEADS_RECIPE_FILE, AvailableModel
 from soundseek.model.spelling import WORDS_FILE, Spelling, write_words
 
 QUICK = Patience(attempts=3, wait_s=0.0, timeout_s=5.0)
@@ -96,7 +96,7 @@ def test_an_interrupted_download_goes_on_and_becomes_a_model(
     assert [wanted for _, wanted in site.requests] == ["", f"bytes={half}-"]
     assert (got.directory, got.done) == (out, "made") and got.agreement > 0.9999
     assert names(out.parent) == ["toy-plus"]  # no scratch folder stays
-    card, offer = ModelCard.read(out), Offer.read(offered)
+    card, offer = ModelConfig.read(out), AvailableModel.read(offered)
     assert (card.name, card.license, card.scores) == ("toy-plus", "CC0-1.0", {"mAP10": 0.5})
     assert card.fingerprint == Model(out).fingerprint == offer.fingerprint != ""
     assert "Somebody" in (out / "README.md").read_text()
@@ -158,7 +158,7 @@ def test_without_internet_it_says_what_to_fetch_by_hand(
     monkeypatch.setattr(urllib.request, "urlopen", offline)
     with pytest.raises(CannotFetchError) as told:
         get(offered, tmp_path / "toy-plus", downloads=tmp_path / "downloads", patience=QUICK)
-    trunk = Offer.read(offered).trunk
+    trunk = AvailableModel.read(offered).trunk
     for part in (trunk.url, trunk.sha256, f"{trunk.size_bytes:,} bytes", f"get toy-plus --trunk {TRUNK}"):
         assert part in str(told.value)
 
@@ -166,7 +166,7 @@ def test_without_internet_it_says_what_to_fetch_by_hand(
 def test_too_little_space_is_seen_before_anything_is_fetched(
     offered: Path, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needed = Offer.read(offered).working_bytes
+    needed = AvailableModel.read(offered).working_bytes
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=needed - 1))
     with serving(site):
         published_at(offered, site.url)
@@ -227,10 +227,10 @@ def test_the_same_tensors_in_another_file_do_and_others_do_not(
 def test_a_model_that_gives_other_vectors_is_not_put_in_place(
     offered: Path, trunk: Path, tmp_path: Path, quick_join: None
 ) -> None:
-    with np.load(offered / PROBES_FILE) as stored:
+    with np.load(offered / GOLDEN_FILE) as stored:
         vectors = {name: stored[name].astype(np.float32) for name in stored}
     vectors["text"][0] = -vectors["text"][0]
-    save_probes(vectors, offered / PROBES_FILE)
+    save_probes(vectors, offered / GOLDEN_FILE)
     out = tmp_path / "m" / "toy-plus"
     with pytest.raises(ModelError, match=r"gives other vectors than it should: cosine -(1\.0|0\.9)"):
         get(offered, out, trunk=trunk)
@@ -246,7 +246,7 @@ def test_a_damaged_model_is_mended_and_an_older_one_replaced(
     assert get(offered, out, trunk=trunk).done == "mended"
     (out / "audio.onnx").write_bytes(b"cut off")
     assert get(offered, out, trunk=trunk).done == "mended"
-    ModelCard.read(out).model_copy(update={"fingerprint": "older"}).write(out)
+    ModelConfig.read(out).model_copy(update={"fingerprint": "older"}).write(out)
     assert get(offered, out, trunk=trunk).done == "replaced"
     assert get(offered, out, trunk=trunk).done == "here"
     assert names(out.parent) == ["toy-plus"]
@@ -283,7 +283,7 @@ def test_a_model_with_somebody_elses_file_in_it_is_not_replaced(
     carried: Path, offered: Path, trunk: Path, tmp_path: Path
 ) -> None:
     out = Path(shutil.copytree(carried.parent / "kept", tmp_path / "toy-plus"))
-    ModelCard.read(out).model_copy(update={"fingerprint": "older"}).write(out)
+    ModelConfig.read(out).model_copy(update={"fingerprint": "older"}).write(out)
     (out / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"holds more than the model \(notes\.txt\)"):
         get(offered, out, trunk=trunk)
@@ -347,14 +347,14 @@ def test_the_script_refuses_another_trunk_and_a_text_tower_that_nobody_has(
 
 
 def test_what_is_carried_names_no_place_of_the_machine_it_was_made_on(carried: Path) -> None:
-    offer = Offer.read(carried)
+    offer = AvailableModel.read(carried)
     assert offer.training["data"] == "sounds" and "trunk_sha256" not in offer.training
     assert load_script().portable_facts({"a": ["/home/me/x.csv"], "b": 1}) == {"a": ["x.csv"], "b": 1}
 
 
-@pytest.mark.parametrize("directory", sorted(OFFERED.iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize("directory", sorted(AVAILABLE.iterdir()), ids=lambda path: path.name)
 def test_the_carried_heads_are_whole_small_and_fit_their_recipe(directory: Path) -> None:
-    offer, recipe = Offer.read(directory), load_recipe(directory / HEADS_RECIPE_FILE)
+    offer, recipe = AvailableModel.read(directory), load_recipe(directory / HEADS_RECIPE_FILE)
     heads = load_file(directory / HEADS_FILE)
     assert offer.name == directory.name and offer.scores and offer.credits
     assert recipe.audio.weights is None and recipe.audio.trained_blocks == 0
@@ -371,4 +371,4 @@ def test_the_carried_heads_are_whole_small_and_fit_their_recipe(directory: Path)
 
 
 def test_the_agreement_of_a_model_with_its_own_probes_is_full(carried: Path) -> None:
-    assert agreement(carried.parent / "kept", carried / PROBES_FILE) > 0.99999
+    assert agreement(carried.parent / "kept", carried / GOLDEN_FILE) > 0.99999

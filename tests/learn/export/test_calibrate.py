@@ -19,7 +19,7 @@ from soundseek.learn.export.export import PARITY, QUANTIZED_PARITY, export_audio
 from soundseek.learn.export.quantize import calibration_log_mels, quantize_convolutions, synthetic_sounds
 from soundseek.learn.models.audio.cnn14 import CNN14Config, CNN14Trunk
 from soundseek.learn.models.dual_encoder import DualEncoder
-from soundseek.model.config import AUDIO_FILE, AudioTowerConfig, ModelCard, fingerprint
+from soundseek.model.config import AUDIO_FILE, AudioTowerConfig, ModelConfig, fingerprint
 from soundseek.model.model import Model
 
 torch.set_num_threads(1)
@@ -53,7 +53,7 @@ def model_directory(model: DualEncoder, directory: Path, precision: str) -> dict
         context_frames=trunk.context_frames,
         min_frames=trunk.min_frames,
     )
-    card = ModelCard.read(directory)
+    card = ModelConfig.read(directory)
     update = {
         "front_end": trunk.front_end,
         "audio": audio,
@@ -69,7 +69,7 @@ def test_the_searching_half_hears_in_a_cnn14_what_pytorch_hears(model: DualEncod
     assert parity["audio"] > PARITY
     sound = tmp_path / "tone.wav"
     write_tone(sound, frequency_hz=440, duration_s=47.3)  # more than one chunk of 41 s, and no whole frames
-    heard = Model(tmp_path / "model").hear(sound)
+    heard = Model(tmp_path / "model").embed_file(sound)
     trunk = model.trunk
     assert isinstance(trunk, CNN14Trunk)
     waveform = read_audio(sound, sample_rate_hz=trunk.front_end.sample_rate_hz)

@@ -28,7 +28,7 @@ from soundseek.learn.training.run_folder import (
     save_model,
     update_record,
 )
-from soundseek.model.config import ModelCard, fingerprint
+from soundseek.model.config import ModelConfig, fingerprint
 from soundseek.model.model import Model
 from soundseek.model.spelling import WORDS_FILE
 
@@ -141,7 +141,7 @@ def test_the_card_says_what_is_needed_and_nothing_of_the_machine(
     exported: tuple[Path, dict[str, float]], run: Path
 ) -> None:
     out, _ = exported
-    card = ModelCard.read(out)
+    card = ModelConfig.read(out)
     assert (card.name, card.dim, card.license, card.audio.scope) == ("tiny", 32, "Apache-2.0", "local")
     assert card.fingerprint == fingerprint(out, card.front_end)
     assert card.training["best_epoch"] == 3 and card.training["data"] == "sounds"
@@ -158,7 +158,7 @@ def test_recorded_scores_stand_in_the_card_and_its_readme(exported: tuple[Path, 
     metrics = dict.fromkeys(("R1", "R5", "R10", "mAP10"), interval)
     report = {"split": "evaluation", "num_clips": 4, "num_captions": 20}
     record_scores(exported[0], {**report, "text_to_audio": metrics, "audio_to_text": metrics})
-    assert ModelCard.read(exported[0]).scores["evaluation mAP10"] == 0.25
+    assert ModelConfig.read(exported[0]).scores["evaluation mAP10"] == 0.25
     readme = (exported[0] / "README.md").read_text()
     assert "# tiny" in readme and "25.0 (20.0 to 30.0)" in readme and "best_epoch | 3" in readme
 
@@ -196,7 +196,7 @@ def test_other_poolings_and_heads_export_the_segments_embedding_at_every_frame(
     save_model(build_dual_encoder(claimed, TINY.width, 384, text=None), tmp_path / "run")  # type: ignore[arg-type]
     parity = export_run(tmp_path / "run", tmp_path / "model")
     assert parity["audio"] > 0.9999
-    card = ModelCard.read(tmp_path / "model")
+    card = ModelConfig.read(tmp_path / "model")
     assert (card.audio.scope, card.audio.context_frames) == ("clip", 0)
     assert any("Moments are flat" in limit for limit in card.limits)
     assert "Moments are flat" in (tmp_path / "model" / "README.md").read_text()
@@ -211,12 +211,12 @@ def test_other_poolings_and_heads_export_the_segments_embedding_at_every_frame(
 
 
 def test_a_linear_head_behind_the_mean_keeps_its_moments(exported: tuple[Path, dict[str, float]]) -> None:
-    assert not any("Moments are flat" in limit for limit in ModelCard.read(exported[0]).limits)
+    assert not any("Moments are flat" in limit for limit in ModelConfig.read(exported[0]).limits)
 
 
 def test_the_card_to_train_with_is_that_of_the_model_that_comes_with_soundseek() -> None:
     written = load_recipe(f"soundseek-small+{ROOT / 'scripts' / 'soundseek-small.card.yaml'}").card
-    card = ModelCard.read(ROOT / "src/soundseek/model/bundled/soundseek-small")
+    card = ModelConfig.read(ROOT / "src/soundseek/model/bundled/soundseek-small")
     assert (written.license, written.summary) == (card.license, card.summary)
     assert (written.credits, written.limits) == (card.credits, card.limits)
     assert (

@@ -28,13 +28,13 @@ from soundseek.learn.models.audio.tags import WithTags
 from soundseek.learn.models.build import build_trunk
 from soundseek.learn.recipe.load import Recipe, load_recipe, save_recipe
 from soundseek.learn.training.run_folder import MODEL_FILE, RECIPE_FILE, RECORD_FILE
-from soundseek.model.config import AUDIO_FILE, CARD_FILE, TEXT_FILE, TOKENIZER_FILE, ModelCard
-from soundseek.model.registry import HEADS_FILE, HEADS_RECIPE_FILE, PROBES_FILE, Offer
+from soundseek.model.config import AUDIO_FILE, CONFIG_FILE, TEXT_FILE, TOKENIZER_FILE, ModelConfig
+from soundseek.model.registry import GOLDEN_FILE, HEADS_FILE, HEADS_RECIPE_FILE, AvailableModel
 from soundseek.model.spelling import WORDS_FILE
 
 Done = Literal["made", "replaced", "mended", "here"]
 
-_MODEL_FILES = {AUDIO_FILE, CARD_FILE, MODEL_FILE, README_FILE, TEXT_FILE, TOKENIZER_FILE, WORDS_FILE}
+_MODEL_FILES = {AUDIO_FILE, CONFIG_FILE, MODEL_FILE, README_FILE, TEXT_FILE, TOKENIZER_FILE, WORDS_FILE}
 _FORGOTTEN_AFTER_S = 3600.0  # a scratch folder that old belongs to a run that was killed
 
 
@@ -70,7 +70,7 @@ def get(
     Everything is made in a scratch folder beside `out` and moved in one step when it is checked.
 
     Args:
-        offered: A directory of `offered_models`.
+        offered: A directory of `available_models`.
         out: The model directory.
         trunk: The trunk's file, if it shall not be downloaded: `.pt` as published, or its tensors in `.safetensors`.
         mirror: A folder on the web that has the trunk by its name.
@@ -85,7 +85,7 @@ def get(
         ModelError: `trunk` is another network, or the joined model does not give the vectors that it should.
         UsageError: `out` holds something else.
     """
-    offer = Offer.read(offered)
+    offer = AvailableModel.read(offered)
     before = _fingerprint_there(out, offer)
     if before == offer.fingerprint and (found := _agreement_if_whole(out, offered)) is not None:
         return Got(out, "mended" if _take_words(offered, out) else "here", found)
@@ -115,7 +115,7 @@ def join(offered: Path, trunk: Path, out: Path) -> None:
     Raises:
         ModelError: `trunk` is not the trunk that the heads were trained on, or the export fails its parity check.
     """
-    offer = Offer.read(offered)
+    offer = AvailableModel.read(offered)
     recipe = load_recipe(offered / HEADS_RECIPE_FILE)
     _check_trunk(trunk, recipe, offer)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
@@ -126,7 +126,7 @@ def join(offered: Path, trunk: Path, out: Path) -> None:
         (run / RECORD_FILE).write_text(json.dumps(offer.training), encoding="utf-8")
         save_recipe(with_trunk(recipe, Path(weights.name)), run / RECIPE_FILE)
         export_run(run, out, precision=offer.precision, name=offer.name, with_words=False)
-    card = ModelCard.read(out)
+    card = ModelConfig.read(out)
     facts = ("license", "summary", "credits", "limits", "scores", "fingerprint")
     card = card.model_copy(update={name: getattr(offer, name) for name in facts})
     card.write(out)
@@ -140,7 +140,7 @@ def check(directory: Path, offered: Path) -> float:
     Raises:
         ModelError: It is too small.
     """
-    found = agreement(directory, offered / PROBES_FILE)
+    found = agreement(directory, offered / GOLDEN_FILE)
     if not found >= AGREEMENT:
         raise ModelError(
             f"the joined model gives other vectors than it should: cosine {found:.6f}, at least {AGREEMENT} "
@@ -169,7 +169,7 @@ def published_tensors(network: nn.Module) -> dict[str, Tensor]:
     return dict(inner.state_dict())
 
 
-def _check_trunk(trunk: Path, recipe: Recipe, offer: Offer) -> None:
+def _check_trunk(trunk: Path, recipe: Recipe, offer: AvailableModel) -> None:
     if not trunk.is_file():
         raise ModelError(f"no file {trunk}; {offer.name} needs {_published(offer)}")
     network = build_trunk(recipe.audio.trunk, trunk)  # names what is missing, surplus or misshapen
@@ -179,13 +179,17 @@ def _check_trunk(trunk: Path, recipe: Recipe, offer: Offer) -> None:
         )
 
 
-def _published(offer: Offer) -> str:
+def _published(offer: AvailableModel) -> str:
     trunk = offer.trunk
     return f"{trunk.name} ({trunk.size_bytes:,} bytes, sha256 {trunk.sha256}) from {trunk.url}"
 
 
 def _fetch_trunk(
-    offer: Offer, folder: Path, mirror: str | None, report: Progress | None, patience: Patience | None
+    offer: AvailableModel,
+    folder: Path,
+    mirror: str | None,
+    report: Progress | None,
+    patience: Patience | None,
 ) -> Path:
     trunk = offer.trunk
     file = RemoteFile(trunk.name, trunk.url, sha256=trunk.sha256, size_bytes=trunk.size_bytes)
@@ -198,7 +202,7 @@ def _fetch_trunk(
         ) from error
 
 
-def _fingerprint_there(out: Path, offer: Offer) -> str | None:
+def _fingerprint_there(out: Path, offer: AvailableModel) -> str | None:
     """The fingerprint of the model of that name at `out`; None where nothing is.
 
     Raises:
@@ -207,7 +211,7 @@ def _fingerprint_there(out: Path, offer: Offer) -> str | None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     try:
-        card = ModelCard.read(out)
+        card = ModelConfig.read(out)
     except ModelError:
         card = None
     if card is None or card.name != offer.name:
@@ -237,7 +241,7 @@ def _take_words(offered: Path, out: Path) -> bool:
 
 
 @contextmanager
-def _scratch_beside(out: Path, offer: Offer) -> Iterator[Path]:
+def _scratch_beside(out: Path, offer: AvailableModel) -> Iterator[Path]:
     """A hidden folder on the same file system, gone afterwards; a disk that fills up in it is a DataError."""
     prefix = f".{out.name}.making-"
     for forgotten in out.parent.glob(f"{prefix}*"):

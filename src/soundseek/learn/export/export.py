@@ -39,7 +39,7 @@ from soundseek.model.config import (
     TEXT_FILE,
     TOKENIZER_FILE,
     AudioTowerConfig,
-    ModelCard,
+    ModelConfig,
     TextTowerConfig,
     fingerprint,
 )
@@ -114,7 +114,7 @@ def export_run(
         out / "model.safetensors",
         metadata={"recipe": json.dumps(_portable(recipe.model_dump(mode="json")))},
     )
-    card = ModelCard(
+    card = ModelConfig(
         name=name or recipe.name,
         version="1",
         dim=recipe.dim,

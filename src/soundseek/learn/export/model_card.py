@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from soundseek.model.config import ModelCard
+from soundseek.model.config import ModelConfig
 
 README_FILE = "README.md"
 MAP_FILE = "map.png"
@@ -24,7 +24,7 @@ def record_scores(directory: Path, report: dict[str, Any]) -> None:
     Raises:
         ModelError: No readable card there.
     """
-    card = ModelCard.read(directory)
+    card = ModelConfig.read(directory)
     found = report["text_to_audio"]
     scores = {f"{report['split']} {name}": round(float(found[name]["value"]), 4) for name in _METRICS}
     card = card.model_copy(update={"scores": scores, "training": {**card.training, "evaluation": report}})
@@ -38,7 +38,7 @@ def record_map(directory: Path, png: bytes, *, split: str, num_sounds: int) -> P
     Raises:
         ModelError: No readable card there.
     """
-    card = ModelCard.read(directory)
+    card = ModelConfig.read(directory)
     card = card.model_copy(
         update={"training": {**card.training, "map": {"split": split, "num_sounds": num_sounds}}}
     )
@@ -48,7 +48,7 @@ def record_map(directory: Path, png: bytes, *, split: str, num_sounds: int) -> P
     return directory / MAP_FILE
 
 
-def write_readme(directory: Path, card: ModelCard) -> None:
+def write_readme(directory: Path, card: ModelConfig) -> None:
     """Write `README.md` beside the card."""
     parts = [f"# {card.name}", card.summary, _use(card), _scores(card), _map(card), _made(card)]
     parts += [_list("Whose work is in it", card.credits), _list("What it is bad at", card.limits)]
@@ -56,7 +56,7 @@ def write_readme(directory: Path, card: ModelCard) -> None:
     (directory / README_FILE).write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
 
 
-def _use(card: ModelCard) -> str:
+def _use(card: ModelConfig) -> str:
     hop_ms = round(card.audio.frame_hop * card.front_end.hop_s * 1000)
     hears = "its neighbourhood" if card.audio.scope == "local" else "its whole segment"
     peak = card.front_end.peak_dbfs
@@ -68,7 +68,7 @@ def _use(card: ModelCard) -> str:
     )
 
 
-def _scores(card: ModelCard) -> str:
+def _scores(card: ModelConfig) -> str:
     report = card.training.get("evaluation")
     if not report:
         return ""
@@ -88,7 +88,7 @@ def _scores(card: ModelCard) -> str:
     return "\n".join(lines)
 
 
-def _map(card: ModelCard) -> str:
+def _map(card: ModelConfig) -> str:
     shown = card.training.get("map")
     if not shown:
         return ""
@@ -99,7 +99,7 @@ def _map(card: ModelCard) -> str:
     )
 
 
-def _made(card: ModelCard) -> str:
+def _made(card: ModelConfig) -> str:
     facts = {key: value for key, value in card.training.items() if key not in _NOT_FACTS and value != ""}
     if not facts:
         return ""

@@ -19,7 +19,7 @@ from soundseek.errors import ModelError
 from soundseek.learn.export.export import export_audio
 from soundseek.learn.models.audio.crnn import CRNN_FRONT_END, CRNNConfig, CRNNTrunk, lp_pool, upsample
 from soundseek.learn.models.dual_encoder import DualEncoder
-from soundseek.model.config import AudioTowerConfig, ModelCard
+from soundseek.model.config import AudioTowerConfig, ModelConfig
 from soundseek.model.model import Model
 
 TOY = CRNNConfig(widths=(2, 4, 4, 4, 4), width=6, front_end=PANNS_FRONT_END)
@@ -151,7 +151,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[DualEncoder, Pat
     parity = export_audio(model, directory / "audio.onnx")  # of 4, 1000 and 1777 log-mel frames
     assert parity["audio"] > 0.9999
     audio = AudioTowerConfig(frame_hop=1, scope="clip", context_frames=0, min_frames=4)
-    card = ModelCard.read(directory).model_copy(update={"front_end": trunk.front_end, "audio": audio})
+    card = ModelConfig.read(directory).model_copy(update={"front_end": trunk.front_end, "audio": audio})
     card.write(directory)
     return model, directory
 

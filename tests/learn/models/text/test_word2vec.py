@@ -21,7 +21,7 @@ from soundseek.learn.models.audio.compact import CompactTrunk
 from soundseek.learn.models.build import build_text
 from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.models.text.word2vec import Word2VecText, as_typed
-from soundseek.model.config import AudioTowerConfig, ModelCard, TextTowerConfig, fingerprint
+from soundseek.model.config import AudioTowerConfig, ModelConfig, TextTowerConfig, fingerprint
 from soundseek.model.model import Model
 
 torch.set_num_threads(1)
@@ -173,7 +173,7 @@ def exported(trained: DualEncoder, tmp_path_factory: pytest.TempPathFactory) -> 
     assert export_audio(trained, out / "audio.onnx")["audio"] > 0.9999
     assert _export_text(trained, out / "text.onnx", "fp32")["text"] > 0.9999
     text.save_tokenizer(out / "tokenizer.json")
-    ModelCard(
+    ModelConfig(
         name="toy",
         version="1",
         dim=6,
