@@ -153,8 +153,8 @@ export const removeFromCollection = (id, entry) => json(`collections/${id}/items
 /** @param {AbortSignal} [signal] @returns {Promise<import("./types.js").Library>} */
 export const library = (signal) => json("library", { signal });
 
-/** @returns {Promise<{status: "ok" | "no library", detail: string | null}>} */
-export const health = () => json("health");
+/** What the server can do, also while there is no library. @returns {Promise<import("./types.js").Capabilities>} */
+export const capabilities = () => json("capabilities");
 
 /** @param {string} [path] @returns {Promise<import("./types.js").FolderList>} */
 export const folders = (path) => json("folders", { query: { path } });

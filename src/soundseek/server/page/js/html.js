@@ -9,10 +9,11 @@ const SPRITE = new URL("../vendor/icons.svg", import.meta.url).pathname;
 
 /**
  * A decorative icon; the control around it carries the name.
- * @param {{name: string, size?: number, filled?: boolean}} props
+ * @param {{name: string, size?: number, filled?: boolean}} props  Size in pixels at the browser's usual font size.
  */
 export function Icon({ name, size = 18, filled = false }) {
-  return html`<svg class=${filled ? "icon filled" : "icon"} width=${size} height=${size} aria-hidden="true">
+  const side = `${size / 16}rem`;
+  return html`<svg class=${filled ? "icon filled" : "icon"} style=${{ width: side, height: side }} aria-hidden="true">
     <use href=${`${SPRITE}#${name}`}></use>
   </svg>`;
 }

@@ -1,7 +1,7 @@
 /** The run that indexes: started, followed, stopped. The library is asked again as it grows. */
 
 import * as api from "./api.js";
-import { job, library } from "./state.js";
+import { can, job, library } from "./state.js";
 import { complain, say } from "./toast.js";
 
 /** @type {() => void} */
@@ -15,7 +15,13 @@ export function isRunning(run) {
 
 export async function refreshLibrary() {
   lastRefresh = Date.now();
-  library.value = await api.library();
+  try {
+    library.value = await api.library();
+    can.value = library.value.can;
+  } catch (error) {
+    if (!(error instanceof api.Offline)) can.value = await api.capabilities().catch(() => ({}));
+    throw error;
+  }
 }
 
 /** Follow a run that was started elsewhere, or before the page was loaded. */

@@ -6,7 +6,7 @@ import { change } from "./navigation.js";
 import * as player from "./player.js";
 import { chosen, currentHit, goTo, move, selectAll, selectNone, toggleSelected } from "./selection.js";
 import { matchesGain, showsSpectrogram, singleKeys } from "./settings.js";
-import { cursor, detailsOpen, dialog, library, query, selection, shownHits, sidebarOpen } from "./state.js";
+import { can, cursor, detailsOpen, dialog, query, selection, shownHits, sidebarOpen } from "./state.js";
 import { nextTheme } from "./theme.js";
 
 /**
@@ -52,7 +52,7 @@ export const SHORTCUTS = [
   { group: "Doing", keys: ["a"], does: "Add to a collection", run: () => collectHits(withRegion()) },
   { group: "Doing", keys: ["e"], does: "Export", run: () => exportHits(withRegion()) },
   { group: "Doing", keys: ["c"], does: "Copy the path", run: () => chosen().length && copyPaths(chosen()) },
-  { group: "Doing", keys: ["b"], does: "Show in its folder", run: () => library.peek()?.can.show_in_folder && currentHit() && showInFolder(/** @type {any} */ (currentHit())) },
+  { group: "Doing", keys: ["b"], does: "Show in its folder", run: () => can.peek().show_in_folder && currentHit() && showInFolder(/** @type {any} */ (currentHit())) },
   { group: "Doing", keys: ["t"], does: "Dark, light, or the system's theme", run: nextTheme },
   { group: "Doing", keys: ["?"], does: "These keys", run: () => (dialog.value = { name: "help" }) },
 ];

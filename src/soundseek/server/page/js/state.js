@@ -64,6 +64,9 @@ export const shownHits = computed(() => lassoed.value ?? results.value.hits);
 /** @type {import("../vendor/signals.js").Signal<import("./types.js").Library | null>} */
 export const library = signal(null);
 
+/** What this server can do. @type {import("../vendor/signals.js").Signal<Partial<import("./types.js").Capabilities>>} */
+export const can = signal({});
+
 /** Why there is no library, if there is none. @type {import("../vendor/signals.js").Signal<Error | null>} */
 export const libraryError = signal(null);
 

@@ -144,8 +144,10 @@
  * @property {string[]} formats
  * @property {number[]} sample_rates_hz
  * @property {number} longest_s
- * @property {{index: boolean, show_in_folder: boolean, export_folder: boolean, labels: boolean,
- *             duplicates: boolean, map: boolean}} can
+ * @property {Capabilities} can
+ *
+ * @typedef {{index: boolean, show_in_folder: boolean, export_folder: boolean, labels: boolean, duplicates: boolean,
+ *            map: boolean}} Capabilities  What this server can do.
  *
  * @typedef {Object} MapState
  * @property {"computing" | "ready" | "failed" | "empty"} state

@@ -32,7 +32,7 @@ export function Deck() {
       <${RegionTools} />
       <div class="deck-tools">
         <${IconButton} icon="repeat" label="Loop" keys="L" pressed=${player.loops.value} onClick=${() => (player.loops.value = !player.loops.peek())} />
-        <${IconButton} icon="scale" label="Everything equally loud" keys="G" pressed=${matchesGain.value} onClick=${() => (matchesGain.value = !matchesGain.peek())} />
+        <${IconButton} icon="scale" label="Everything equally loud" keys="G" className="phone-less" pressed=${matchesGain.value} onClick=${() => (matchesGain.value = !matchesGain.peek())} />
         <${IconButton} icon="list-music" label="Play while going through the list" pressed=${playsWhileBrowsing.value} onClick=${() => (playsWhileBrowsing.value = !playsWhileBrowsing.peek())} className="wide-only" />
         <${IconButton} icon="chart-gantt" label="Spectrogram" keys="S" pressed=${showsSpectrogram.value} onClick=${() => (showsSpectrogram.value = !showsSpectrogram.peek())} />
         <${IconButton} icon="info" label="Details" keys="Enter" pressed=${detailsOpen.value} onClick=${() => (detailsOpen.value = !detailsOpen.peek())} />

@@ -22,7 +22,11 @@ import { drawBars } from "../waveform.js";
 
 const WHOLE_S = 45;
 const SHORTEST_S = 0.5;
-const HEIGHT = 84;
+/** In rem, like the rest of the page. */
+const HEIGHT = 5.25;
+const AXIS = 1;
+
+const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
 
 const sheet = new CSSStyleSheet();
 // Its own way of showing what was played is to cover it in another colour; the colours here are the moments'.
@@ -138,7 +142,7 @@ function Wave({ hit, span, scores, onZoom }) {
     element.addEventListener("wheel", onWheel, { passive: false });
     return () => element.removeEventListener("wheel", onWheel);
   });
-  return html`<div class="wave" ref=${box} role="slider" tabindex="0" aria-label="Place in the sound" aria-valuemin="0" aria-valuemax=${Math.round(hit.duration_s * 10) / 10}
+  return html`<div class="wave" ref=${box} onMouseDown=${keepFocus} role="slider" tabindex="0" aria-label="Place in the sound" aria-valuemin="0" aria-valuemax=${Math.round(hit.duration_s * 10) / 10}
     aria-valuenow=${Math.round(player.time.value * 10) / 10} aria-valuetext=${clock(player.time.value)}
     onKeyDown=${(/** @type {KeyboardEvent} */ event) => {
       const by = { ArrowRight: 1, ArrowLeft: -1, ArrowUp: 1, ArrowDown: -1, PageUp: 10, PageDown: -10 }[event.key];
@@ -151,6 +155,11 @@ function Wave({ hit, span, scores, onZoom }) {
     }}></div>`;
 }
 
+/** The pointer leaves the focus where it is, so that the arrows still go through the list after a region was dragged. @param {Event} event */
+function keepFocus(event) {
+  event.preventDefault();
+}
+
 /**
  * @param {HTMLElement} container @param {import("../types.js").Peaks} peaks @param {import("../types.js").Hit} hit
  * @param {{current: {span: Span, scores: any, range: any, palette: any}}} shown
@@ -158,13 +167,14 @@ function Wave({ hit, span, scores, onZoom }) {
 function draw(container, peaks, hit, shown) {
   const { span } = shown.current;
   const seconds = span.end_s - span.start_s;
+  const axis = ticks(seconds, container.clientWidth);
   const regions = Regions.create();
   const surfer = WaveSurfer.create({
-    container, height: HEIGHT, peaks: [peaks.max], duration: seconds, interact: true, cursorWidth: 2,
+    container, height: HEIGHT * rem(), peaks: [peaks.max], duration: seconds, interact: true, cursorWidth: 2,
     cursorColor: shown.current.palette.cursor, progressColor: "transparent", hideScrollbar: true,
     plugins: [regions, Timeline.create({
-      height: 16, timeOffset: span.start_s, formatTimeCallback: (/** @type {number} */ at) => clock(at, seconds < 4 ? 1 : 0), ...ticks(seconds, container.clientWidth),
-      style: { fontSize: "11px", color: "var(--text-3)" },
+      height: AXIS * rem(), timeOffset: span.start_s, formatTimeCallback: (/** @type {number} */ at) => (at - span.start_s > seconds - axis.primaryLabelInterval / 2 ? "" : clock(at, axis.primaryLabelInterval < 1 ? 1 : 0)),
+      ...axis, style: { fontSize: "0.6875rem", color: "var(--text-3)" },
     })],
     renderFunction: (/** @type {unknown} */ _channels, /** @type {CanvasRenderingContext2D} */ context) => {
       const scale = devicePixelRatio || 1;

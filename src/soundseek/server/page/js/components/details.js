@@ -9,7 +9,7 @@ import { html, Icon, IconButton } from "../html.js";
 import { change, startOver } from "../navigation.js";
 import * as player from "../player.js";
 import { currentHit } from "../selection.js";
-import { collections, detailsOpen, library, results, shownHits } from "../state.js";
+import { can, collections, detailsOpen, results, shownHits } from "../state.js";
 
 /** @typedef {import("../types.js").Hit} Hit */
 
@@ -26,7 +26,6 @@ export function Details() {
 /** @param {{hit: Hit}} props */
 function Facts({ hit }) {
   const item = useAnswer(() => api.item(hit.id), [hit.id]);
-  const can = library.value?.can;
   const isThere = item?.is_there !== false;
   return html`<div class="details-body">
     <h3 class="details-name">${shown(hit.name)}</h3>
@@ -39,7 +38,7 @@ function Facts({ hit }) {
       <button type="button" class="button" aria-pressed=${String(hit.is_favourite)} onClick=${() => toggleFavourite(hit)}><${Icon} name="heart" size=${16} filled=${hit.is_favourite} />Favourite</button>
       <button type="button" class="button" onClick=${() => collectHits([hit])}><${Icon} name="list-plus" size=${16} />Collect</button>
       <button type="button" class="button" onClick=${() => exportHits([hit])}><${Icon} name="download" size=${16} />Export</button>
-      ${can?.show_in_folder && html`<button type="button" class="button" onClick=${() => showInFolder(hit)}><${Icon} name="folder-open" size=${16} />Show in folder</button>`}
+      ${can.value.show_in_folder && html`<button type="button" class="button" onClick=${() => showInFolder(hit)}><${Icon} name="folder-open" size=${16} />Show in folder</button>`}
     </div>
     <dl class="facts">
       <div><dt>Length</dt><dd>${length(hit.duration_s)}</dd></div>
@@ -54,7 +53,7 @@ function Facts({ hit }) {
     ${item && item.collections.length > 0 && html`<section><h4>In collections</h4><div class="ideas">${item.collections.map((id) => html`<button type="button" class="idea small"
       onClick=${() => startOver({ collection: id })}>${collections.value.find((one) => one.id === id)?.name ?? id}</button>`)}</div></section>`}
     <${Places} hit=${hit} />
-    ${can?.labels && html`<${Labels} hit=${hit} />`}
+    ${can.value.labels && html`<${Labels} hit=${hit} />`}
     ${item && item.copies.length > 0 && html`<section><h4>Same content</h4><ul class="plain">${item.copies.map((path) => html`<li>${shown(path)}</li>`)}</ul></section>`}
   </div>`;
 }

@@ -5,7 +5,7 @@ import { regionOf } from "../actions.js";
 import * as api from "../api.js";
 import { counted } from "../format.js";
 import { html, Icon } from "../html.js";
-import { library } from "../state.js";
+import { can, library } from "../state.js";
 import { say } from "../toast.js";
 import { closeDialog, Dialog } from "./dialog.js";
 
@@ -38,7 +38,7 @@ export function ExportDialog({ hits }) {
   const [labels, setLabels] = useState(/** @type {("audacity" | "reaper" | "raven")[]} */ ([]));
   const [folder, setFolder] = useState("");
   const [state, setState] = useState(/** @type {{busy?: boolean, error?: string, done?: string}} */ ({}));
-  const canFolder = library.value?.can.export_folder;
+  const canFolder = can.value.export_folder;
 
   const submit = async (/** @type {Event} */ event) => {
     event.preventDefault();
@@ -69,7 +69,7 @@ export function ExportDialog({ hits }) {
   return html`<${Dialog} title=${hits.length === 1 ? `Export ${hits[0].name}` : `Export ${counted(hits.length, "sound")}`} className="export">
     <form onSubmit=${submit}>
       <fieldset class="cards"><legend>As</legend>${FORMATS.filter(([id]) => id !== "folder" || canFolder).map(([id, title, text]) => html`<label class="card">
-        <input type="radio" name="format" value=${id} checked=${format === id} onChange=${() => setFormat(id)} /><span><b>${title}</b><small>${text}</small></span></label>`)}</fieldset>
+        <input type="radio" name="format" value=${id} checked=${format === id} autofocus=${format === id} onChange=${() => setFormat(id)} /><span><b>${title}</b><small>${text}</small></span></label>`)}</fieldset>
       ${isCopy && html`<fieldset class="plain-set"><legend>What</legend>
         <label class="check"><input type="radio" name="cut" checked=${!cuts} onChange=${() => setCuts(false)} /><span>Whole files, as they are</span></label>
         <label class="check"><input type="radio" name="cut" checked=${cuts} onChange=${() => setCuts(true)} /><span>Only the ${hits.length === 1 ? "region" : "matching stretches"}, cut out</span></label></fieldset>`}

@@ -6,7 +6,7 @@ import { clock, container, length, rate, shortFolder, shown } from "../format.js
 import { classes, html, Icon, IconButton } from "../html.js";
 import * as player from "../player.js";
 import { goTo, selectedHits, toggleSelected } from "../selection.js";
-import { cursor, detailsOpen, keyOf, library, query, selection } from "../state.js";
+import { can, cursor, detailsOpen, keyOf, query, selection } from "../state.js";
 import { Popover } from "./popover.js";
 import { RowWave } from "./row_wave.js";
 
@@ -74,7 +74,6 @@ function scorePart(score, best) {
 
 /** @param {{hit: Hit, tab: number}} props */
 function RowMenu({ hit, tab }) {
-  const can = library.value?.can;
   /** @type {(false | undefined | [string, string, () => void, string?])[]} */
   const entries = [
     ["radar", "More like this", () => moreLikeHits([hit]), "M"],
@@ -84,7 +83,7 @@ function RowMenu({ hit, tab }) {
     ["list-plus", "Add to a collection …", () => collectHits([hit]), "A"],
     ["download", "Export …", () => exportHits([hit]), "E"],
     ["copy", "Copy the path", () => copyPaths([hit]), "C"],
-    can?.show_in_folder && ["folder-open", "Show in its folder", () => showInFolder(hit), "B"],
+    can.value.show_in_folder && ["folder-open", "Show in its folder", () => showInFolder(hit), "B"],
     query.value.collection !== "" && ["trash-2", "Take out of the collection", () => takeOut([hit])],
   ];
   return html`<${Popover} label=${`Actions for ${hit.name}`} title="More" buttonClass="icon-button" align="end" menu tabIndex=${tab}

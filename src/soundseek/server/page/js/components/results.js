@@ -16,10 +16,10 @@ export function ResultsBar() {
   if (selection.value.size) return html`<${SelectionBar} />`;
   const chosen = lassoed.value;
   const number = chosen ? `${counted(chosen.length, "sound")} in the lasso`
-    : !hits.length ? "" : isRanked ? `${counted(total, query.value.per === "segment" ? "moment" : "sound")}, best first` : counted(total, "sound");
+    : !hits.length ? "" : counted(total, isRanked && query.value.per === "segment" ? "moment" : "sound");
   return html`<div class="results-bar">
     <p class="results-count" role="status" aria-live="polite">${state === "ready" || chosen ? number : state === "loading" && !hits.length ? "Searching …" : number}
-      ${state === "ready" && isRanked && !chosen && html`<span class="results-time">${Math.max(1, Math.round(elapsedMs))} ms</span>`}</p>
+      ${state === "ready" && isRanked && !chosen && html`<span class="results-order">best first</span><span class="results-time">${Math.max(1, Math.round(elapsedMs))} ms</span>`}</p>
     ${chosen && html`<button type="button" class="link-button" onClick=${() => (lassoed.value = null)}>Leave the lasso</button>`}
     <div class="results-actions">
       ${hits.length > 1 && ranks(query.value) && html`<button type="button" class="button quiet" title=${`Another search, inside the ${WITHIN_BEST} best of this one`} onClick=${searchInside}>

@@ -44,7 +44,7 @@ export function RowWave({ hit, onPlay }) {
   useEffect(() => {
     if (!peaks || !canvas.current) return undefined;
     const draw = () => canvas.current && drawWaveform(canvas.current, {
-      peaks, span, range, palette: colours,
+      peaks, span, range, palette: colours, segment: hit.moments.length ? hit : null,
       moments: hit.moments.length ? { start_s: hit.start_s, frame_s: hit.frame_s, scores: hit.moments } : null,
     });
     draw();

@@ -8,6 +8,7 @@ import { recording, toggleRecording } from "../microphone.js";
 import { change, settle, startOver } from "../navigation.js";
 import { splitNegatives, toAddress } from "../query.js";
 import { goTo } from "../selection.js";
+import { focusSearch } from "../shortcuts.js";
 import { collections, query, results, shownHits } from "../state.js";
 import { Popover } from "./popover.js";
 
@@ -25,7 +26,7 @@ export function SearchBar() {
         ${not.map((part, index) => html`<${Chip} key=${`not${index}`} part=${part} side="not" index=${index} />`)}
         <${Field} text=${text} hasParts=${like.length + not.length > 0} />
       </div>
-      ${!isEmpty && html`<${IconButton} icon="x" label="Clear the search" onClick=${() => { startOver(); focusField(); }} />`}
+      ${!isEmpty && html`<${IconButton} icon="x" label="Clear the search" onClick=${() => { startOver(); focusSearch(); }} />`}
       <${NotButton} />
       <${IconButton} icon="audio-lines" label="Search by a sound file" onClick=${() => picker.current?.click()} />
       <${Microphone} />

@@ -7,7 +7,7 @@ import { draggedHits, DRAG_TYPE } from "../examples.js";
 import { baseName, count, counted, wait } from "../format.js";
 import { classes, html, Icon, IconButton } from "../html.js";
 import { startOver } from "../navigation.js";
-import { collections, dialog, job, library, query, sidebarOpen } from "../state.js";
+import { can, collections, dialog, job, library, query, sidebarOpen } from "../state.js";
 import { Popover } from "./popover.js";
 
 export function Sidebar() {
@@ -94,6 +94,6 @@ function LibraryPanel() {
       <span>${counted(holds.files, "sound")} · ${holds.audio_hours < 1 ? `${Math.round(holds.audio_hours * 60)} min` : `${holds.audio_hours.toFixed(1)} h`} · ${holds.model}</span>
       ${holds.failures > 0 && html`<button type="button" class="link-button" onClick=${() => (dialog.value = { name: "index" })}>${counted(holds.failures, "file")} not readable</button>`}
     </p>`}
-    ${holds?.can.index && !isRunning && html`<button type="button" class="button wide" onClick=${() => (dialog.value = { name: "index" })}><${Icon} name="folder-plus" size=${16} />Index folders …</button>`}
+    ${can.value.index && !isRunning && html`<button type="button" class="button wide" onClick=${() => (dialog.value = { name: "index" })}><${Icon} name="folder-plus" size=${16} />Index folders …</button>`}
   </section>`;
 }

@@ -10,7 +10,6 @@ import * as player from "../player.js";
 import { shownTheme } from "../theme.js";
 
 const LONGEST_S = 60;
-const HEIGHT = 140;
 
 /** @param {{hit: import("../types.js").Hit}} props */
 export function Spectrogram({ hit }) {
@@ -32,12 +31,12 @@ export function Spectrogram({ hit }) {
         const sound = await api.audioPart(hit.id, start_s, end_s, controller.signal);
         const sampleRate = Math.min(48000, Math.max(8000, hit.sample_rate_hz));
         const hidden = document.createElement("div");
-        hidden.hidden = true;
+        hidden.className = "spectrogram-source";
         container.replaceChildren(hidden);
         surfer = WaveSurfer.create({
           container: hidden, height: 1, sampleRate, interact: false,
           plugins: [SpectrogramPlugin.create({
-            container, height: HEIGHT, labels: true, labelsBackground: "transparent", labelsColor: theme === "dark" ? "#c9d1da" : "#2a3038",
+            container, height: container.clientHeight, labels: true, labelsBackground: "transparent", labelsColor: theme === "dark" ? "#c9d1da" : "#2a3038",
             labelsHzColor: theme === "dark" ? "#c9d1da" : "#2a3038", fftSamples: 1024, scale: "mel", gainDB: 20, rangeDB: 80, frequencyMax: sampleRate / 2,
             colorMap: theme === "dark" ? "roseus" : "igray",
           })],

@@ -1,10 +1,11 @@
 /** Before the first search: what can be asked, what was asked, what is here. */
 
+import { Problem } from "../api.js";
 import { counted } from "../format.js";
 import { html, Icon } from "../html.js";
 import { change, startOver } from "../navigation.js";
 import { recent } from "../settings.js";
-import { dialog, library, libraryError } from "../state.js";
+import { can, dialog, library, libraryError } from "../state.js";
 
 const IDEAS = [
   "rain on a tin roof", "footsteps on gravel", "an old door creaks open", "crowd cheering in a stadium",
@@ -12,9 +13,10 @@ const IDEAS = [
 ];
 
 export function Start() {
-  if (libraryError.value) return html`<${NoLibrary} error=${libraryError.value} />`;
   const holds = library.value;
-  if (holds && holds.files === 0) return html`<${EmptyLibrary} />`;
+  const error = libraryError.value;
+  if (error && !(error instanceof Problem && error.status === 409 && can.value.index)) return html`<${NoLibrary} error=${error} />`;
+  if (error || holds?.files === 0) return html`<${EmptyLibrary} />`;
   return html`<div id="results" class="start" tabindex="-1">
     <h1>What should it sound like?</h1>
     <p class="start-lead">Describe it in your own words. soundseek listens to the recordings themselves: names and tags do not matter.</p>
@@ -37,7 +39,7 @@ function EmptyLibrary() {
   return html`<div id="results" class="state" tabindex="-1"><${Icon} name="folder-plus" size=${40} />
     <h2>The library is empty</h2>
     <p>Choose folders with recordings. soundseek listens to them once and leaves them as they are.</p>
-    ${library.value?.can.index ? html`<button type="button" class="button primary" onClick=${() => (dialog.value = { name: "index" })}>Index folders …</button>`
+    ${can.value.index ? html`<button type="button" class="button primary" onClick=${() => (dialog.value = { name: "index" })}>Index folders …</button>`
       : html`<p><code>soundseek index ~/Sounds</code></p>`}
   </div>`;
 }
