@@ -92,7 +92,7 @@ def probe(path: str | os.PathLike[str]) -> AudioInfo:
         DecodeError: The file cannot be read or is no sound.
     """
     name = os.fspath(path)
-    source = _open_source(name)
+    source = open_source(name)
     source.close()
     return AudioInfo(name, source.format, source.sample_rate_hz, source.channels, source.declared_s or 0.0)
 
@@ -116,7 +116,7 @@ def open_audio(
             f"sample_rate_hz ({sample_rate_hz}) and max_duration_s ({max_duration_s}) must be above 0"
         )
     name = os.fspath(path)
-    return AudioStream(name, _open_source(name), sample_rate_hz, max_duration_s)
+    return AudioStream(name, open_source(name), sample_rate_hz, max_duration_s)
 
 
 def read_audio(
@@ -304,7 +304,12 @@ class _Sound(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
-def _open_source(path: str) -> Source:
+def open_source(path: str) -> Source:
+    """The decoder of a file, at the file's own rate and with its own channels.
+
+    Raises:
+        DecodeError: The file cannot be read or is no sound.
+    """
     shown = files.printable(path)
     head = files.read_head(path)
     kind = ffmpeg.recognise(head)

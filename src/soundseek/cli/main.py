@@ -24,6 +24,7 @@ COMMANDS = {
     "explain": "soundseek.cli.explain",
     "info": "soundseek.cli.info",
     "failures": "soundseek.cli.failures",
+    "serve": "soundseek.cli.serve",
     "models": "soundseek.cli.models",
 }
 """Commands in the order of the help page; each module has a function of the command's name."""

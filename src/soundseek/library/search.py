@@ -20,15 +20,18 @@ from soundseek.library.store.base import Match, Per, VectorStore
 NEGATIVE_WEIGHT = 0.5
 
 
-def combine(positives: AnyFloatArray, negatives: AnyFloatArray) -> AnyFloatArray:
+def combine(
+    positives: AnyFloatArray, negatives: AnyFloatArray, *, negative_weight: float = NEGATIVE_WEIGHT
+) -> AnyFloatArray:
     """The direction that a query looks in: `unit(unit(sum(positives)) - 0.5 * unit(sum(negatives)))`.
 
     It stays one vector, so the score of a segment stays the mean of its frames' scores, with negatives too:
     for a unit vector x the score is `(p·x - 0.5 n·x) / |p - 0.5 n|`, p and n being the two unit sums.
 
     Args:
-        positives: `(n, dim)` unit vectors of words and example sounds; each counts the same.
-        negatives: `(m, dim)` unit vectors of what the sounds should not be like; m may be 0.
+        positives: `(n, dim)` vectors of words and example sounds; at unit norm each counts the same.
+        negatives: `(m, dim)` vectors of what the sounds should not be like; m may be 0.
+        negative_weight: How much they count, 0 to below 1.
 
     Returns:
         `(dim,)` float32, unit norm.
@@ -51,7 +54,7 @@ def combine(positives: AnyFloatArray, negatives: AnyFloatArray) -> AnyFloatArray
     if unwanted is None:
         return wanted
     # |p| = 1 and |0.5 n| = 0.5, so the difference is never shorter than 0.5.
-    difference = wanted - NEGATIVE_WEIGHT * unwanted
+    difference = wanted - negative_weight * unwanted
     combined: AnyFloatArray = (difference / np.linalg.norm(difference)).astype(np.float32)
     return combined
 
@@ -99,6 +102,7 @@ def find(
     per: Per = "file",
     where: Condition | None = None,
     leave_out: Collection[str] = (),
+    only: Collection[str] | None = None,
 ) -> list[Hit]:
     """The best `k` hits, best first.
 
@@ -109,12 +113,14 @@ def find(
         per: "file" gives each file's best segment, "segment" all segments.
         where: Only files that fulfil it.
         leave_out: Paths that do not answer.
+        only: Paths that may answer; None lets all.
     """
-    matches = store.search(query, k=k, per=per, where=where, leave_out=leave_out)
-    return [_hit(match, query) for match in matches]
+    matches = store.search(query, k=k, per=per, where=where, leave_out=leave_out, only=only)
+    return [hit_of(match, query) for match in matches]
 
 
-def _hit(match: Match, query: AnyFloatArray) -> Hit:
+def hit_of(match: Match, query: AnyFloatArray) -> Hit:
+    """What a search tells of a segment that it found for a query `(dim,)`."""
     moments = moments_of(match.frames, query)
     # The stored vector is the mean of the frames but for its float16: without this, their scores' mean would
     # miss the segment's score by some 2e-5.

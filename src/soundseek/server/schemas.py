@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchem
 MAX_TEXT = 2_000
 MAX_EXAMPLES = 16
 MAX_K = 1_000
-MAX_OFFSET = 100_000
+MAX_OFFSET = 10_000
 MAX_WITHIN = 10_000
 MAX_EXPORTED = 10_000
 MAX_PEAKS = 20_000
@@ -311,9 +311,9 @@ class Item(FileFacts):
 
 
 class ItemList(_Answer):
-    """Files of the library, ordered by path."""
+    """Files of the library."""
 
-    items: list[Item]
+    items: list[FileFacts]
     total: int = Field(description="Files that fulfil the filters.")
     next_offset: int | None = None
 
@@ -412,7 +412,7 @@ class CollectionEntry(_Answer):
     end_s: float | None = None
     note: str = ""
     added_at: str
-    item: Item | None = Field(description="The file; null while it is not in the library.")
+    item: FileFacts | None = Field(description="The file; null while it is not in the library.")
 
 
 class CollectionContents(Collection):
@@ -428,7 +428,7 @@ class CollectionContents(Collection):
 class JobRequest(_Request):
     """Index some folders; none means those of earlier runs again."""
 
-    folders: list[str] = Field(
+    folders: list[FileName] = Field(
         default=[], max_length=64, description="Absolute paths below the allowed roots (`GET /folders`)."
     )
     max_duration_s: float = Field(
@@ -575,7 +575,7 @@ class DuplicateGroup(_Answer):
     """Recordings that are the same sound."""
 
     score: float
-    items: list[Item]
+    items: list[FileFacts]
 
 
 class Duplicates(_Answer):
@@ -610,7 +610,7 @@ class MapItemsRequest(_Request):
 class MapItems(_Answer):
     """The items of some points, in the order asked for; null where the file is gone."""
 
-    items: list[Item | None]
+    items: list[FileFacts | None]
 
 
 # --- Export -------------------------------------------------------------------------------------------------------

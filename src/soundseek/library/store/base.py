@@ -17,6 +17,7 @@ from soundseek.errors import LibraryError, UsageError
 from soundseek.library.filters import Condition
 
 Per = Literal["file", "segment"]
+FileOrder = Literal["path", "modified", "duration"]
 
 
 class NoLibraryError(LibraryError, UsageError):
@@ -190,6 +191,21 @@ class StoreStats:
     last_indexed: str | None
 
 
+@dataclass(frozen=True)
+class Facets:
+    """Values that occur among the files of a store.
+
+    Attributes:
+        formats: The most frequent first.
+        sample_rates_hz: The lowest first.
+        longest_s: Length of the longest file.
+    """
+
+    formats: tuple[str, ...]
+    sample_rates_hz: tuple[int, ...]
+    longest_s: float
+
+
 class VectorStore(Protocol):
     """Where a library keeps its vectors. One writer at a time, any number of readers."""
 
@@ -263,6 +279,7 @@ class VectorStore(Protocol):
         per: Per = "file",
         where: Condition | None = None,
         leave_out: Collection[str] = (),
+        only: Collection[str] | None = None,
     ) -> list[Match]:
         """The best `k`, exactly, best first.
 
@@ -272,7 +289,28 @@ class VectorStore(Protocol):
             per: "file" keeps the best segment of each file; "segment" ranks every segment.
             where: Only files that fulfil it.
             leave_out: Paths that do not answer (the examples of the query).
+            only: Paths that may answer; None lets all.
         """
+        ...
+
+    def files(
+        self, where: Condition | None = None, *, order: FileOrder = "path", k: int = -1, offset: int = 0
+    ) -> list[SoundFile]:
+        """At most `k` files (all if negative) that fulfil a condition, the latest or longest first, or by path."""
+        ...
+
+    def count(
+        self, where: Condition | None = None, *, only: Collection[str] | None = None
+    ) -> tuple[int, int]:
+        """Files that fulfil a condition (of some paths, or of all), and their segments."""
+        ...
+
+    def facets(self) -> Facets:
+        """Which values a filter can ask for."""
+        ...
+
+    def version(self) -> int:
+        """Grows with every commit."""
         ...
 
     def stats(self) -> StoreStats:

@@ -27,11 +27,13 @@ import numpy as np
 
 from soundseek._typing import AnyFloatArray, AnyIntArray
 from soundseek.errors import LibraryError
-from soundseek.library.filters import Condition
+from soundseek.library.filters import Condition, to_sql
 from soundseek.library.store import tables
 from soundseek.library.store.base import (
     Changes,
+    Facets,
     Failure,
+    FileOrder,
     FileState,
     Match,
     ModelIdentity,
@@ -241,6 +243,7 @@ class SqliteStore:
         per: Per = "file",
         where: Condition | None = None,
         leave_out: Collection[str] = (),
+        only: Collection[str] | None = None,
     ) -> list[Match]:
         """The best `k` segments, or files by their best segment."""
         with self._reading() as (connection, snapshot):
@@ -249,7 +252,9 @@ class SqliteStore:
                 query,
                 k=k,
                 groups=snapshot.maps.segments["file_id"] if per == "file" else None,
-                allowed=allowed_rows(connection, snapshot.live, len(snapshot.maps.vectors), where, leave_out),
+                allowed=allowed_rows(
+                    connection, snapshot.live, len(snapshot.maps.vectors), where, leave_out, only
+                ),
                 scan=_simd_scan,
             )
             records = snapshot.maps.segments[rows]
@@ -264,6 +269,46 @@ class SqliteStore:
             )
             for record, score in zip(records, scores, strict=True)
         ]
+
+    def files(
+        self, where: Condition | None = None, *, order: FileOrder = "path", k: int = -1, offset: int = 0
+    ) -> list[SoundFile]:
+        """Files that fulfil a condition; the latest or the longest first, or by path."""
+        sql, values = to_sql(where) if where is not None else ("1", [])
+        by = {"path": "path", "modified": "mtime_ns DESC, path", "duration": "duration_s DESC, path"}[order]
+        rows = self._fetch(
+            f"SELECT {tables.FILE_COLUMNS} FROM files WHERE {sql} ORDER BY {by} LIMIT ? OFFSET ?",
+            [*values, k, offset],
+        )
+        return [tables.file_of(row) for row in rows]
+
+    def count(
+        self, where: Condition | None = None, *, only: Collection[str] | None = None
+    ) -> tuple[int, int]:
+        """Files that fulfil a condition, and their segments."""
+        sql, values = to_sql(where) if where is not None else ("1", [])
+        counted = "SELECT count(*), coalesce(sum(num_rows), 0) FROM files WHERE"
+        if only is None:
+            rows = self._fetch(f"{counted} {sql}", values)
+        else:
+            paths = sorted({os.fsencode(path) for path in only})
+            rows = []
+            for at in range(0, len(paths), 500):
+                some: list[object] = [*paths[at : at + 500]]
+                marks = ", ".join("?" * len(some))
+                rows += self._fetch(f"{counted} {sql} AND path IN ({marks})", [*values, *some])
+        return sum(row[0] for row in rows), sum(row[1] for row in rows)
+
+    def facets(self) -> Facets:
+        """Which values a filter can ask for."""
+        formats = self._fetch("SELECT format FROM files GROUP BY format ORDER BY count(*) DESC, format", [])
+        rates = self._fetch("SELECT DISTINCT sample_rate_hz FROM files ORDER BY 1", [])
+        longest = self._fetch("SELECT coalesce(max(duration_s), 0.0) FROM files", [])
+        return Facets(tuple(f for (f,) in formats), tuple(r for (r,) in rates), longest[0][0])
+
+    def version(self) -> int:
+        """Grows with every commit."""
+        return int(self._fetch("SELECT version FROM state", [])[0][0])
 
     def stats(self) -> StoreStats:
         """Totals."""

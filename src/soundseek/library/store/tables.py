@@ -257,6 +257,7 @@ def allowed_rows(
     num_rows: int,
     where: Condition | None,
     leave_out: Collection[str],
+    only: Collection[str] | None = None,
 ) -> BoolArray | None:
     """`(rows,)` True where a row may answer; None when all may.
 
@@ -266,14 +267,23 @@ def allowed_rows(
         num_rows: Committed rows.
         where: Only files that fulfil it.
         leave_out: Paths that may not answer.
+        only: Paths that may; None = all.
     """
     mask = live
+    if only is not None:
+        allowed = np.zeros(num_rows, dtype=np.bool_)
+        for path in only:
+            found = file_and_place(connection, path)
+            if found is not None:
+                allowed[found[1]] = True
     if where is not None:
         sql, values = to_sql(where)
         ranges = connection.execute(f"SELECT first_row, num_rows FROM files WHERE {sql}", values).fetchall()
         kept = np.array(ranges, dtype=np.int64).reshape(-1, 2)
         mask = np.zeros(num_rows, dtype=np.bool_)
         mask[expand_ranges(kept[:, 0], kept[:, 1])] = True
+    if only is not None:
+        mask = allowed if mask is None else mask & allowed
     for path in leave_out:
         found = file_and_place(connection, path)
         if found is not None:

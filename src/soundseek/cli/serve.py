@@ -1,0 +1,212 @@
+"""`soundseek serve`: the search page and the HTTP API."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from soundseek.cli.options import LibraryOption, ModelOption, whole_number
+from soundseek.cli.output import printable
+from soundseek.errors import UsageError
+
+if TYPE_CHECKING:
+    from soundseek.server.config import ServerConfig
+
+NEEDS = ("fastapi", "uvicorn", "prometheus_client")
+PORT = 8765
+SHUTDOWN_S = 3
+
+
+def serve(
+    library: LibraryOption = None,
+    model: ModelOption = None,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Where to listen; 0.0.0.0 for the whole network.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(
+            "--port", parser=whole_number(0, "ports"), metavar="N", help="Which port; 0: any free one."
+        ),
+    ] = PORT,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the page in your browser.", show_default=False)
+    ] = False,
+    token: Annotated[
+        Path | None,
+        typer.Option(
+            "--token",
+            metavar="FILE",
+            help="A file with the token that clients must bring; made if it is not there. Away from this machine one "
+            "is needed, and made up if you give none.",
+            show_default=False,
+        ),
+    ] = None,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--root",
+            metavar="DIR",
+            help="A folder that may be indexed and exported into from the page; repeatable. Default: your home folder "
+            "where only this machine can ask, else none.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--name",
+            metavar="HOST",
+            help="A name that the server goes by in your network; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Search in the browser, and answer other programs over HTTP (docs/api.md). Everything stays on this machine.
+
+    soundseek serve --open
+    """
+    from soundseek.cli.missing import need
+
+    need(NEEDS, extra="serve", why="the search page belongs to an extra")
+    from soundseek.server.guard import is_loopback
+
+    if port > 65535:
+        raise UsageError(f"--port {port}: ports end at 65535")
+    config = server_config(library, model, host, token, root or (), name or ())
+    listening = _listen(host, port)
+    with listening:
+        shown = f"[{host}]" if ":" in host else host
+        address = f"http://{shown}:{listening.getsockname()[1]}"
+        _say(config, address, host, token)
+        if open_page:
+            _open_soon(address if is_loopback(host) else f"http://127.0.0.1:{listening.getsockname()[1]}")
+        _run(config, listening)
+
+
+def server_config(
+    library: Path | None,
+    model: str | None,
+    host: str,
+    token: Path | None,
+    roots: list[Path] | tuple[Path, ...],
+    names: list[str] | tuple[str, ...],
+) -> ServerConfig:
+    """What a server is started with, from what was typed.
+
+    Raises:
+        UsageError: A folder, a model or a token file is not what it should be.
+    """
+    from soundseek.cli.index import default_workers
+    from soundseek.cli.paths import need_folder, need_model
+    from soundseek.library import default_library_path
+    from soundseek.server.config import ServerConfig
+    from soundseek.server.guard import Access, is_loopback, new_token
+
+    need_model(model)
+    if library is not None and library.exists():
+        need_folder(
+            library, "--library", "a library is a folder, made by: soundseek index FOLDER --library DIR"
+        )
+    for each in roots:
+        need_folder(each, "--root", "it takes a folder of sounds")
+    is_local = is_loopback(host)
+    secret = read_token(token) if token is not None else None
+    if secret is None and not is_local:
+        secret = new_token()
+    allowed = tuple(roots) or ((Path.home(),) if is_local else ())
+    own_names = {"localhost", *(each.lower() for each in names)}
+    if not is_local:
+        own_names |= {host.lower(), socket.gethostname().lower()}
+    directory = (library or default_library_path()).expanduser().absolute()
+    return ServerConfig(
+        library=directory,
+        model=model,
+        roots=tuple(each.expanduser().resolve() for each in allowed),
+        access=Access(token=secret, names=frozenset(own_names), any_address=not is_local),
+        is_local=is_local,
+        index_workers=max(1, default_workers() - 1),
+    )
+
+
+def read_token(path: Path) -> str:
+    """The token in a file, which is made, for its owner alone, where it is not there.
+
+    Raises:
+        UsageError: It cannot be read, or is too short to be safe.
+    """
+    from soundseek.server.guard import new_token
+
+    try:
+        if not path.exists():
+            made = new_token()
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(made + "\n")
+            return made
+        secret = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise UsageError(f"--token {path} cannot be read ({reason}); name a file with one line") from error
+    if len(secret) < 16 or not secret.isprintable() or not secret.isascii():
+        raise UsageError(
+            f"--token {path}: a token has at least 16 letters and digits; remove it to have one made"
+        )
+    return secret
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        if os.name == "posix":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(512)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(
+            f"{host}:{port} cannot be listened on ({reason}); is soundseek running already? Else choose another --port"
+        ) from error
+    return listening
+
+
+def _say(config: ServerConfig, address: str, host: str, token: Path | None) -> None:
+    print(
+        f"soundseek answers on {address} (library {printable(str(config.library))}); Ctrl-C ends it",
+        file=sys.stderr,
+    )
+    if config.access.token is not None:
+        where = f"is in {printable(str(token))}" if token is not None else f"is {config.access.token}"
+        print(f"the token that clients must bring {where}", file=sys.stderr)
+
+
+def _open_soon(address: str) -> None:
+    """Open the browser; the socket listens already, so the page comes as soon as the server runs."""
+    import threading
+    import webbrowser
+
+    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+
+def _run(config: ServerConfig, listening: socket.socket) -> None:
+    import uvicorn
+
+    from soundseek.server.app import create_app
+
+    settings = uvicorn.Config(
+        create_app(config),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        timeout_keep_alive=30,
+    )
+    uvicorn.Server(settings).run(sockets=[listening])

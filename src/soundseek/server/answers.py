@@ -1,0 +1,29 @@
+"""Answers as JSON whose paths survive: a file name that is no UTF-8 keeps its bytes as `\\udcXX`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.responses import Response
+
+
+def json_bytes(value: Any) -> bytes:
+    r"""JSON in ASCII, in which a lone surrogate is an escape and no error.
+
+    >>> json_bytes({"path": "a\udcff"})
+    b'{"path":"a\\udcff"}'
+    """
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def answer(model: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A schema as the answer to a request."""
+    content = json_bytes(model.model_dump(by_alias=True))
+    return Response(content, status, headers=headers, media_type="application/json")
+
+
+def no_content() -> Response:
+    """204: it is done."""
+    return Response(status_code=204)

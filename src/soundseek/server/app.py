@@ -1,0 +1,96 @@
+"""The whole server as an ASGI app: guard, counters, API, docs and the search page."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Response
+from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from soundseek.server.config import ServerConfig
+from soundseek.server.docs_page import docs_page
+from soundseek.server.guard import Guard, content_security_policy
+from soundseek.server.metrics import Counting
+from soundseek.server.openapi import describe
+from soundseek.server.problems import install_handlers
+from soundseek.server.routes import collections, indexing, items, library, search
+from soundseek.server.state import State
+
+API = "/api/v1"
+PAGE = Path(__file__).parent / "page"
+_INDEX = PAGE / "index.html"
+
+
+def create_app(config: ServerConfig) -> ASGIApp:
+    """The server of a library; it starts and stops its processes with its lifespan."""
+    api = create_api(config)
+    return Guard(Counting(api, api.state.soundseek.metrics), config.access)
+
+
+def create_api(config: ServerConfig) -> FastAPI:
+    """The same without guard and counters."""
+    state = State(config)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await state.close()
+
+    app = FastAPI(
+        title="soundseek",
+        lifespan=lifespan,
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.soundseek = state
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    install_handlers(app)
+    for routes in (search, items, collections, indexing, library):
+        app.include_router(routes.router, prefix=API)
+    _add_pages(app)
+    return app
+
+
+def _add_pages(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        if not _INDEX.is_file():
+            return RedirectResponse(f"{API}/docs")
+        return _with_nonce(_INDEX.read_text(encoding="utf-8"))
+
+    @app.get(f"{API}/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return _with_nonce(docs_page(app.openapi()))
+
+    @app.get("/problems/{kind}", include_in_schema=False)
+    async def problem(kind: str) -> Response:
+        return RedirectResponse(f"{API}/docs#problems")
+
+    if PAGE.is_dir():
+        app.mount("/page", _Page(directory=PAGE), name="page")
+
+
+def _with_nonce(html: str) -> Response:
+    """A page whose style elements may carry `{{nonce}}`, which is another one each time."""
+    nonce = secrets.token_urlsafe(16)
+    headers = {"Content-Security-Policy": content_security_policy(nonce), "Cache-Control": "no-cache"}
+    return HTMLResponse(html.replace("{{nonce}}", nonce), headers=headers)
+
+
+class _Page(StaticFiles):
+    """The page's files; a browser asks each time whether they have changed, since they have no versions in names."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response

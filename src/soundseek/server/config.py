@@ -1,0 +1,41 @@
+"""What a server is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from soundseek.server.guard import Access
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """What a server is started with.
+
+    Attributes:
+        library: The library's folder.
+        model: Name or directory of the model; None takes the one that filled the library.
+        roots: Folders that may be indexed and exported into, and that links may lead to; absolute, without links.
+        access: Who may ask.
+        is_local: Browser and server are on one machine: a file manager may be opened.
+        max_upload_bytes: Of an example sound.
+        max_upload_s: Of its length.
+        upload_timeout_s: A sound that takes longer to decode is refused.
+        num_waiting_uploads: Uploads that may wait for the one that is being decoded.
+        media_timeout_s: The same for waveforms, previews and cuts of the library's own files.
+        search_threads: Searches at the same time.
+        index_workers: Processes that decode and embed while folders are indexed.
+    """
+
+    library: Path
+    model: str | None = None
+    roots: tuple[Path, ...] = ()
+    access: Access = field(default_factory=Access)
+    is_local: bool = True
+    max_upload_bytes: int = 64 << 20
+    max_upload_s: float = 600.0
+    upload_timeout_s: float = 60.0
+    num_waiting_uploads: int = 4
+    media_timeout_s: float = 120.0
+    search_threads: int = 4
+    index_workers: int = 1

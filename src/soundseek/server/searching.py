@@ -1,0 +1,372 @@
+"""A `SearchRequest` -> one unit vector -> a `SearchAnswer`; and the score of a whole file over time."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from soundseek.errors import QueryError
+from soundseek.library.collections import Collections
+from soundseek.library.filters import Condition, Every, parse_where
+from soundseek.library.query import NEGATIVE_WEIGHT, combine
+from soundseek.library.search import Hit as LibraryHit
+from soundseek.library.search import hit_of, moments_of
+from soundseek.server.items import file_facts, find_file, find_files
+from soundseek.server.lru import Recent
+from soundseek.server.problems import ProblemError
+from soundseek.server.schemas import (
+    Example,
+    Filters,
+    Hit,
+    Moments,
+    Negative,
+    Range,
+    SearchAnswer,
+    SearchedFor,
+    SearchRequest,
+    SegmentScore,
+)
+from soundseek.server.uploads import Uploads
+from soundseek.server.warned import collected_warnings
+
+if TYPE_CHECKING:
+    from soundseek.library import Library
+    from soundseek.library.store.base import Match, SoundFile
+
+Float = npt.NDArray[np.float32]
+
+REMEMBERED_QUERIES = 2_000
+REMEMBERED_TEXTS = 2_000
+MAX_SCORES = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """All that a model made of one sound: of a file of the library, or of an upload.
+
+    Attributes:
+        times_s: `(segments, 2)`.
+        frames: `(frames, dim)`, not normalised.
+        spans: `(segments, 2)` the frames of each segment.
+        frame_s: Seconds from one frame to the next.
+        duration_s: Length of the sound.
+    """
+
+    times_s: npt.NDArray[np.floating[Any]]
+    frames: npt.NDArray[np.floating[Any]]
+    spans: npt.NDArray[np.integer[Any]]
+    frame_s: float
+    duration_s: float
+
+    def vector(self, start_s: float | None, end_s: float | None) -> Float:
+        """The unit vector `(dim,)` of a region: the mean of the frames that lie in it for the most part."""
+        if start_s is None and end_s is None:
+            return _unit(self.frames.mean(axis=0, dtype=np.float32))
+        low, high = start_s or 0.0, self.duration_s if end_s is None else end_s
+        if low >= self.duration_s:
+            raise QueryError(
+                f"a region that begins at {low:g} s lies behind the end of the sound ({self.duration_s:.3f} s)"
+            )
+        chosen: list[npt.NDArray[np.integer[Any]]] = []
+        for (segment_start_s, _), (first, last) in zip(self.times_s, self.spans, strict=True):
+            middles_s = segment_start_s + (np.arange(first, last) - first + 0.5) * self.frame_s
+            inside = np.flatnonzero((middles_s >= low) & (middles_s < high)) + first
+            if not len(inside) and segment_start_s <= low < segment_start_s + (last - first) * self.frame_s:
+                inside = np.array([first + int((low - segment_start_s) / self.frame_s)])
+            chosen.append(inside)
+        rows = np.unique(np.concatenate(chosen))
+        if not len(rows):
+            rows = np.array([len(self.frames) - 1])
+        return _unit(self.frames[rows].mean(axis=0, dtype=np.float32))
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A text as it was read, its vector, and what was warned of."""
+
+    read: str
+    vector: Float
+    warnings: tuple[str, ...]
+
+
+class Searching:
+    """Answers searches over whatever library it is given. Threads may share one."""
+
+    def __init__(self, uploads: Uploads) -> None:
+        self._uploads = uploads
+        self._queries: Recent[tuple[str, str], Float] = Recent(REMEMBERED_QUERIES)
+        self._texts: Recent[tuple[str, bool, str], _Text] = Recent(REMEMBERED_TEXTS)
+
+    def search(self, library: Library, request: SearchRequest) -> SearchAnswer:
+        """The hits of a request.
+
+        Raises:
+            QueryError: There is nothing to look for, or a filter cannot be understood.
+            ProblemError: An example is not there.
+        """
+        began = time.perf_counter()
+        store = library.store
+        condition = condition_of(request)
+        query, leave_out, texts = self._query(library, request)
+        only = None
+        if request.within is not None:
+            only = [file.path for file in find_files(store, request.within)]
+        matches = store.search(
+            query,
+            k=request.offset + request.k + 1,
+            per=request.per,
+            where=condition,
+            leave_out=leave_out,
+            only=only,
+        )
+        page = matches[request.offset : request.offset + request.k]
+        has_more = len(matches) > request.offset + request.k
+        hits = [hit_of(match, query) for match in page]
+        searched_for = _searched_for(request, texts)
+        why = self._why(library, request, texts, hits)
+        favourites = Collections(store).favourites_among([match.file for match in page])
+        total = store.count(condition, only=only)[request.per == "segment"]
+        if leave_out:
+            counted = leave_out if only is None else sorted(set(leave_out) & set(only))
+            total -= store.count(condition, only=counted)[request.per == "segment"]
+        return SearchAnswer(
+            hits=[
+                _answered(match, hit, reason, favourites)
+                for match, hit, reason in zip(page, hits, why, strict=True)
+            ],
+            query=self._remember(library, query),
+            searched_for=searched_for,
+            warnings=[warning for text in texts.values() for warning in text.warnings],
+            total=total,
+            next_offset=request.offset + request.k if has_more else None,
+            elapsed_ms=round((time.perf_counter() - began) * 1000, 3),
+        )
+
+    def moments(self, library: Library, id: str, query: str | None, text: str | None, n: int) -> Moments:
+        """The score of a whole file over time, for a query that a search has answered, or for words.
+
+        Raises:
+            ProblemError: "gone" where the query is forgotten, "not-found" where there is no such item.
+            QueryError: Neither or both are given.
+        """
+        if (query is None) == (text is None or not text.strip()):
+            raise QueryError("give either `query`, from a search's answer, or `text`")
+        if query is not None:
+            vector = self._queries.get((library.store.identity.fingerprint, query))
+            if vector is None:
+                raise ProblemError(
+                    "gone", f"the query {query} is forgotten; search again and use the new answer's"
+                )
+        else:
+            assert text is not None
+            vector = self._read(library, text, as_typed=False).vector
+        file = find_file(library.store, id)
+        sound = library.store.read(file.path)
+        if sound is None:
+            raise ProblemError("not-found", f"the library has no item {id} any more; search again")
+        scores = np.clip(sound.vectors.astype(np.float32) @ vector, -1.0, 1.0)
+        over_time, frame_s = _over_time(_embedded(sound), vector, scores, n)
+        best = int(np.argmax(over_time))
+        return Moments(
+            id=id,
+            duration_s=file.duration_s,
+            frame_s=frame_s,
+            scores=[round(value, 5) for value in over_time.tolist()],
+            moment_s=min((best + 0.5) * frame_s, file.duration_s),
+            segments=[
+                SegmentScore(start_s=start_s, end_s=end_s, score=round(score, 6))
+                for (start_s, end_s), score in zip(sound.times_s.tolist(), scores.tolist(), strict=True)
+            ],
+        )
+
+    def _query(self, library: Library, request: SearchRequest) -> tuple[Float, list[str], dict[str, _Text]]:
+        """The query's unit vector, the paths that do not answer, and the texts as they were read."""
+        texts: dict[str, _Text] = {}
+        positives: list[Float] = []
+        negatives: list[Float] = []
+        leave_out: list[str] = []
+        if request.text and request.text.strip():
+            texts[request.text] = self._read(library, request.text, as_typed=request.as_typed)
+            positives.append(texts[request.text].vector * np.float32(request.text_weight))
+        for example in request.like:
+            vector, file = self._sound(library, example)
+            positives.append(vector * np.float32(example.weight))
+            if file is not None and (
+                request.per == "file" or (example.start_s, example.end_s) == (None, None)
+            ):
+                leave_out.append(file.path)
+        if not any(np.any(row) for row in positives):
+            raise QueryError(
+                "nothing to look for; say it in words (`text`) or give an example sound (`like`)"
+            )
+        weights = [0.0]
+        for negative in request.negatives:
+            if negative.text is not None:
+                if not negative.text.strip():
+                    continue
+                texts[negative.text] = self._read(library, negative.text, as_typed=request.as_typed)
+                vector = texts[negative.text].vector
+            else:
+                vector, _ = self._sound(library, negative)
+            negatives.append(vector * np.float32(negative.weight))
+            weights.append(negative.weight)
+        dim = library.store.identity.dim
+        unwanted = np.array(negatives, np.float32).reshape(-1, dim)
+        query = combine(
+            np.array(positives, np.float32), unwanted, negative_weight=NEGATIVE_WEIGHT * max(weights)
+        )
+        return query.astype(np.float32), leave_out, texts
+
+    def _read(self, library: Library, text: str, *, as_typed: bool) -> _Text:
+        key = (library.store.identity.fingerprint, as_typed, text)
+        known = self._texts.get(key)
+        if known is None:
+            with collected_warnings() as warnings:
+                read = text if as_typed else library.corrected(text)
+                vector = np.asarray(library.model.embed_text([read.strip()])[0], np.float32)
+            known = _Text(read, vector, tuple(warnings))
+            self._texts.put(key, known)
+        return known
+
+    def _sound(self, library: Library, named: Example | Negative) -> tuple[Float, SoundFile | None]:
+        """The unit vector of an example or a negative, and its file where it is one of the library's."""
+        if named.upload is not None:
+            upload = self._uploads.get(named.upload)
+            if upload.fingerprint != library.store.identity.fingerprint:
+                raise ProblemError(
+                    "gone", f"upload {named.upload} was made for another library; send it again"
+                )
+            return upload.embedded.vector(named.start_s, named.end_s), None
+        if named.id is not None:
+            file: SoundFile | None = find_file(library.store, named.id)
+        else:
+            assert named.path is not None
+            file = library.store.file(named.path)
+        sound = library.store.read(file.path) if file is not None else None
+        if file is None or sound is None:
+            raise ProblemError(
+                "not-found",
+                f"the library has no file {named.path or named.id}; send another one with POST /uploads",
+            )
+        return _embedded(sound).vector(named.start_s, named.end_s), file
+
+    def _why(
+        self, library: Library, request: SearchRequest, texts: dict[str, _Text], hits: Sequence[LibraryHit]
+    ) -> Sequence[list[str] | None]:
+        if not request.why:
+            return [None] * len(hits)
+        text = texts[request.text].read if request.text in texts else ""
+        return library.explain(text, hits, as_typed=True) if text else [[] for _ in hits]
+
+    def _remember(self, library: Library, query: Float) -> str:
+        fingerprint = library.store.identity.fingerprint
+        name = hashlib.blake2b(query.tobytes(), key=fingerprint.encode()[:64], digest_size=16).hexdigest()
+        self._queries.put((fingerprint, name), query)
+        return name
+
+
+def condition_of(request: SearchRequest) -> Condition | None:
+    """What `where` and `filters` of a request ask for together.
+
+    Raises:
+        QueryError: A filter cannot be understood.
+    """
+    parts = []
+    if request.where is not None and request.where.strip():
+        parts.append(parse_where(request.where))
+    if request.filters is not None:
+        parts += [parse_where(text) for text in _conditions(request.filters)]
+    return Every(tuple(parts)) if len(parts) > 1 else (parts[0] if parts else None)
+
+
+def _conditions(filters: Filters) -> list[str]:
+    """The filters of a form as conditions of `where`."""
+    found = []
+    for field, bounds in (("duration", filters.duration_s), ("rate", filters.sample_rate_hz)):
+        found += [f"{field} {sign} {value:.6f}" for sign, value in _bounds(bounds)]
+    for field, values in (("format", filters.format), ("folder", filters.folder)):
+        if values:
+            found.append(" or ".join(f"{field} = {_quoted(value)}" for value in values))
+    if filters.modified_after:
+        found.append(f"modified >= {_quoted(filters.modified_after)}")
+    if filters.modified_before:
+        found.append(f"modified < {_quoted(filters.modified_before)}")
+    if filters.name:
+        found.append(f"name ~ {_quoted(filters.name)}")
+    return found
+
+
+def _bounds(bounds: Range | None) -> list[tuple[str, float]]:
+    pairs = [(">=", bounds.min), ("<=", bounds.max)] if bounds is not None else []
+    return [(sign, value) for sign, value in pairs if value is not None]
+
+
+def _quoted(value: str) -> str:
+    mark = "'" if '"' in value else '"'
+    if mark in value:
+        raise QueryError(f"a filter cannot hold both kinds of quotes: {value!r}; ask for a part of it")
+    return f"{mark}{value}{mark}"
+
+
+def _answered(match: Match, hit: LibraryHit, why: list[str] | None, favourites: set[str]) -> Hit:
+    return Hit(
+        **file_facts(match.file, favourites),
+        start_s=hit.start_s,
+        end_s=hit.end_s,
+        score=round(hit.score, 6),
+        moments=[round(moment, 6) for moment in hit.moments],
+        moment_s=hit.moment_s,
+        frame_s=match.file.frame_s,
+        why=why,
+    )
+
+
+def _searched_for(request: SearchRequest, texts: dict[str, _Text]) -> SearchedFor | None:
+    if all(text.read == typed for typed, text in texts.items()):
+        return None
+    typed = [negative.text for negative in request.negatives if negative.text in texts]
+    query = texts[request.text].read if request.text in texts else None
+    return SearchedFor.model_validate(
+        {
+            "query": query,
+            "typed": request.text if query is not None else None,
+            "not": [texts[text].read for text in typed if text is not None],
+            "not_typed": [text for text in typed if text is not None],
+        }
+    )
+
+
+def _embedded(sound: Any) -> Embedded:
+    return Embedded(sound.times_s, sound.frames, sound.spans, sound.file.frame_s, sound.file.duration_s)
+
+
+def _over_time(sound: Embedded, query: Float, scores: Float, n: int) -> tuple[Float, float]:
+    """Frame scores `(points,)` on one grid of time, the mean where segments overlap, and seconds from one to the next.
+
+    Each segment's frame scores have the segment's score as their mean, as a hit's moments have.
+    """
+    num = max(1, round(sound.duration_s / sound.frame_s + 0.499))
+    sums, counts = np.zeros(num, np.float64), np.zeros(num, np.int64)
+    for (start_s, _), (first, last), score in zip(sound.times_s, sound.spans, scores, strict=True):
+        moments = moments_of(sound.frames[first:last], query)
+        moments = moments + (score - moments.mean())
+        places = np.clip(round(start_s / sound.frame_s) + np.arange(last - first), 0, num - 1)
+        np.add.at(sums, places, moments)
+        np.add.at(counts, places, 1)
+    over_time = sums / np.maximum(counts, 1)
+    if num <= n:
+        return over_time.astype(np.float32), sound.frame_s
+    # Fewer points than frames: the best of each piece, so that no moment is lost.
+    piece = -(-num // n)
+    padded = np.pad(over_time, (0, -num % piece), mode="edge").reshape(-1, piece)
+    return padded.max(axis=1).astype(np.float32), sound.frame_s * piece
+
+
+def _unit(vector: Float) -> Float:
+    return (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32)

@@ -1,0 +1,127 @@
+"""What a running server holds, and how its routes reach it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
+
+from fastapi import Depends, Request
+
+from soundseek.library.collections import Collections
+from soundseek.server.config import ServerConfig
+from soundseek.server.items import find_file, servable_path
+from soundseek.server.jobs import Jobs
+from soundseek.server.metrics import Metrics
+from soundseek.server.open_library import OpenLibrary
+from soundseek.server.processes import Processes
+from soundseek.server.searching import Searching
+from soundseek.server.uploads import Uploads
+from soundseek.server.waveforms import Waveforms
+
+if TYPE_CHECKING:
+    from soundseek.library import Library
+    from soundseek.library.store.base import SoundFile, VectorStore
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class State:
+    """The parts of one server.
+
+    Attributes:
+        config: What it was started with.
+        library: The library.
+        uploads: Example sounds that clients have sent.
+        searching: What answers searches.
+        upload_processes: Decode uploads.
+        media_processes: Decode the library's own files, so that an upload does not delay a waveform.
+        waveforms: Peaks and previews.
+        jobs: Index runs.
+        metrics: Counters.
+        temporary: A folder that goes with the server.
+    """
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.config = config
+        self.library = OpenLibrary(config.library, config.model)
+        self.uploads = Uploads()
+        self.searching = Searching(self.uploads)
+        self.upload_processes = Processes(
+            "uploads", num=1, num_waiting=config.num_waiting_uploads, timeout_s=config.upload_timeout_s
+        )
+        self.media_processes = Processes("media", num=2, num_waiting=200, timeout_s=config.media_timeout_s)
+        self.waveforms = Waveforms(config.library, self.media_processes)
+        self.jobs = Jobs(config.library, config.model, config.index_workers, time.time)
+        self.metrics = Metrics()
+        self.temporary = Path(tempfile.mkdtemp(prefix="soundseek-"))
+        # Threads of its own, which never end: each has its connection to the database.
+        self._threads = ThreadPoolExecutor(config.search_threads, thread_name_prefix="soundseek-search")
+
+    async def in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What a function returns that would hold up the event loop."""
+        context = contextvars.copy_context()
+        call = partial(context.run, partial(function, *args, **kwargs))
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    async def with_library(self, function: Callable[[Library], R]) -> R:
+        """What a function makes of the library, in a thread."""
+
+        def use() -> R:
+            with self.library.use() as library:
+                return function(library)
+
+        return await self.in_thread(use)
+
+    async def file_of(self, id: str) -> tuple[SoundFile, Path]:
+        """A file of the library, and where it is.
+
+        Raises:
+            ProblemError: There is no such item, its file is gone, or a link leads out of the library's folders.
+        """
+
+        def find(library: Library) -> tuple[SoundFile, Path]:
+            file = find_file(library.store, id)
+            return file, servable_path(file, self.serving_roots(library.store))
+
+        return await self.with_library(find)
+
+    def serving_roots(self, store: VectorStore) -> list[str]:
+        """Real paths of the folders that files may be served from: those of the library, and the allowed roots."""
+        folders = [Path(folder) for folder in store.roots()]
+        return [str(folder.resolve()) for folder in folders] + [str(root) for root in self.config.roots]
+
+    async def collections(self, function: Callable[[Collections, Library], R]) -> R:
+        """What a function makes of the library's collections, in a thread."""
+        return await self.with_library(lambda library: function(Collections(library.store), library))
+
+    async def close(self) -> None:
+        """End processes and threads, and let go of the library."""
+        await self.jobs.close()
+        loop = asyncio.get_running_loop()
+        for processes in (self.upload_processes, self.media_processes):
+            await loop.run_in_executor(None, processes.close)
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self.library.close()
+        shutil.rmtree(self.temporary, ignore_errors=True)
+
+
+def _state(request: Request) -> State:
+    state: State = request.app.state.soundseek
+    return state
+
+
+StateOf = Annotated[State, Depends(_state)]
+
+
+def page_of(offset: int, k: int, items: Sequence[object], total: int) -> int | None:
+    """The offset of the next page; None where this is the last."""
+    return offset + k if offset + len(items) < total and items else None
