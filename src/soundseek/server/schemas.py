@@ -308,6 +308,9 @@ class Item(FileFacts):
     segments: int = Field(description="Segments that it is searched by.")
     copies: list[FileName] = Field(description="Paths of other files with the same content.")
     collections: list[str] = Field(description="Ids of the collections that it is in.")
+    clock_s: float | None = Field(
+        description="Seconds after midnight at which the recording began, where a Broadcast Wave file says so."
+    )
 
 
 class ItemList(_Answer):

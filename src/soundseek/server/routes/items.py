@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import FileResponse
 
+from soundseek.audio.excerpt import time_reference_s
 from soundseek.library.collections import Collections
 from soundseek.library.filters import parse_where
 from soundseek.server.answers import answer, no_content
@@ -183,6 +184,7 @@ def item_of(library: Library, file: SoundFile) -> Item:
             same.path for same in library.store.same_content(file.content_hash) if same.path != file.path
         ],
         collections=[collection_id(number) for number in numbers],
+        clock_s=time_reference_s(file.path) if file.format in ("WAV", "RF64") else None,
     )
 
 
