@@ -22,6 +22,7 @@ ROOMS = (
     ("audio",),
     ("model",),
     ("library", "learn"),
+    ("server",),
     ("cli",),
 )
 # Of `model`, the learning half may use what describes and reads a model directory, not the library above it.
@@ -48,8 +49,8 @@ LEARNING_COMMANDS = {
 
 # Each third party has one home; the learning half has its own door to those that it shares.
 HOMES = {
-    "soundfile": {"audio/decode.py", "learn/evaluation/corruptions.py"},
-    "soxr": {"audio/decode.py"},
+    "soundfile": {"audio/decode.py", "audio/excerpt.py", "learn/evaluation/corruptions.py"},
+    "soxr": {"audio/decode.py", "audio/excerpt.py"},
     "av": {"audio/ffmpeg.py"},
     # The store loads it before usearch and uses nothing of it; see there.
     "onnxruntime": {
@@ -58,6 +59,8 @@ HOMES = {
     "spellchecker": {"model/spelling.py"},
     "sqlite3": {"library/store/connection.py", "library/store/sqlite.py"},
     "usearch": {"library/store/sqlite.py"},
+    "uvicorn": {"cli/serve.py"},
+    "prometheus_client": {"server/metrics.py"},
     "transformers": {"learn/data/back_translation.py", "learn/models/text/bert.py"},
     "lightning": {"learn/training/train.py", "learn/training/module.py"},
     "gensim": {"learn/models/text/word2vec.py"},
@@ -80,7 +83,10 @@ ONLY_LEARNING = {
 }
 ONLY_COMMAND_LINE = {"typer", "rich"}
 # What the searching half imports and does without: an extra of the same pyproject.toml brings it.
-BROUGHT_BY_AN_EXTRA = {"av": "formats"}
+BROUGHT_BY_AN_EXTRA = {
+    "av": "formats", "fastapi": "serve", "starlette": "serve", "uvicorn": "serve", "prometheus_client": "serve",
+}  # fmt: skip
+ONLY_SERVER = {"fastapi", "starlette", "prometheus_client"}
 
 
 @dataclass(frozen=True)
@@ -260,7 +266,7 @@ def test_a_plain_install_brings_whatever_the_searching_half_imports() -> None:
     wrong = []
     for each in outside:
         extra = BROUGHT_BY_AN_EXTRA.get(each.top)
-        names = {name.lower() for name in homes.get(each.top, [each.top])}
+        names = {name.lower().replace("_", "-") for name in homes.get(each.top, [each.top])}
         if not names & (required_by(extra) if extra else brought):
             wrong.append(f"{each}, which no plain install brings: {sorted(names)}")
     assert not wrong, "\n".join(wrong)
@@ -268,6 +274,13 @@ def test_a_plain_install_brings_whatever_the_searching_half_imports() -> None:
 
 def test_only_the_command_line_talks_to_the_terminal() -> None:
     wrong = [each for each in IMPORTS if each.top in ONLY_COMMAND_LINE and room_of(each.file) != "cli"]
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def test_only_the_server_speaks_http() -> None:
+    users = [each for each in IMPORTS if each.top in ONLY_SERVER]
+    assert users
+    wrong = [each for each in users if room_of(each.file) != "server"]
     assert not wrong, "\n".join(map(str, wrong))
 
 

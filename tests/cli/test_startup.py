@@ -76,7 +76,10 @@ def test_every_option_of_every_command_has_a_help_text(name: str) -> None:
         assert getattr(parameter, "help", None), f"soundseek {name}: {parameter.name} has no help text"
 
 
-@pytest.mark.parametrize("name", command_line.COMMANDS)
+ANSWER_PROGRAMS = {"serve", "mcp"}  # not with output, but over HTTP
+
+
+@pytest.mark.parametrize("name", [name for name in command_line.COMMANDS if name not in ANSWER_PROGRAMS])
 def test_every_command_takes_a_library_and_json(name: str) -> None:
     options = {option for each in command_line.group().commands[name].params for option in each.opts}
     assert "--json" in options
@@ -86,7 +89,7 @@ def test_every_command_takes_a_library_and_json(name: str) -> None:
 def test_a_mistyped_command_is_guessed() -> None:
     run = shell("serch", "rain")
     assert run.returncode == 2
-    assert "Did you mean 'search'?" in run.stderr
+    assert "Did you mean" in run.stderr and "'search'" in run.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 import soxr
 
+from soundseek._typing import FloatArray
 from soundseek.audio.decode import open_source
 from soundseek.audio.files import printable
 from soundseek.errors import DecodeError, UsageError
 
-Float = npt.NDArray[np.float32]
 CutFormat = Literal["own", "wav24"]
 
 PREVIEW_RATE_HZ = 48_000
@@ -293,7 +292,7 @@ class _Region:
         self._last = max(self._first, round(min(end_s * self.rate_hz, 2.0**62)))
         self._reached = source.skip_to(self._first) if isinstance(source, _Seekable) else 0
 
-    def __iter__(self) -> Iterator[Float]:
+    def __iter__(self) -> Iterator[FloatArray]:
         while self._reached < self._last and len(block := self._source.read()):
             begins, self._reached = self._reached, self._reached + len(block)
             low, high = max(0, self._first - begins), min(len(block), self._last - begins)
@@ -338,10 +337,10 @@ class _Seekable:
         """Read on from a frame, or from the end; from which."""
         return int(self._sound.seek(min(frame, self._sound.frames)))
 
-    def read(self) -> Float:
+    def read(self) -> FloatArray:
         """The next frames, none at the end."""
         try:
-            block: Float = self._sound.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)
+            block: FloatArray = self._sound.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             raise DecodeError(printable(self._path), f"damaged or cut off: {error.error_string}") from error
         return block
@@ -373,14 +372,14 @@ def write_preview(path: str | os.PathLike[str], target: Path, start_s: float, en
         return Excerpt(*region.bounds_s(), is_exact=False, suffix=".wav")
 
 
-def _resampler(from_hz: int, to_hz: int, channels: int) -> Callable[[Float, bool], Float]:
+def _resampler(from_hz: int, to_hz: int, channels: int) -> Callable[[FloatArray, bool], FloatArray]:
     if from_hz == to_hz:
         return lambda block, last: block
     stream = soxr.ResampleStream(from_hz, to_hz, channels, dtype="float32", quality="HQ")
     return lambda block, last: stream.resample_chunk(np.ascontiguousarray(block), last=last)
 
 
-def _for_two_ears(block: Float) -> Float:
+def _for_two_ears(block: FloatArray) -> FloatArray:
     """`(frames, channels)` as at most two channels; 5.1 by ITU-R BS.775, others by their mean."""
     channels = block.shape[1]
     if channels <= 2:
@@ -389,7 +388,9 @@ def _for_two_ears(block: Float) -> Float:
         half = np.float32(0.7071)
         left = block[:, 0] + half * (block[:, 2] + block[:, 4])
         right = block[:, 1] + half * (block[:, 2] + block[:, 5])
-        return np.stack([left, right], axis=1) / np.float32(1 + 2 * 0.7071)
+        # Scaled so that no sum of full-scale channels is above full scale.
+        pair: FloatArray = np.stack([left, right], axis=1) / np.float32(1 + 2 * 0.7071)
+        return pair
     mean = block.mean(axis=1, dtype=np.float32)
     return np.stack([mean, mean], axis=1)
 
@@ -400,7 +401,7 @@ def peaks(
     start_s: float = 0.0,
     end_s: float = float("inf"),
     hop_s: float = PEAK_HOP_S,
-) -> Float:
+) -> FloatArray:
     """The lowest and the highest sample of each piece of a waveform, the channels' mean: `(pieces, 2)`.
 
     Args:
@@ -415,7 +416,7 @@ def peaks(
     """
     with closing(_Region(os.fspath(path), start_s, end_s)) as region:
         hop = max(1, round(hop_s * region.rate_hz))
-        found: list[Float] = []
+        found: list[FloatArray] = []
         rest = np.empty(0, np.float32)
         for block in region:
             mono = np.concatenate([rest, block.mean(axis=1, dtype=np.float32)])
@@ -429,5 +430,5 @@ def peaks(
             found.append(np.array([[rest.min(), rest.max()]], np.float32))
     pairs = np.concatenate(found) if found else np.empty((0, 2), np.float32)
     # A damaged float file may hold anything; a drawing needs numbers.
-    clipped: Float = np.clip(np.nan_to_num(pairs, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0)
+    clipped: FloatArray = np.clip(np.nan_to_num(pairs, nan=0.0, posinf=1.0, neginf=-1.0), -1.0, 1.0)
     return clipped

@@ -71,7 +71,7 @@ def serve(
 
     soundseek serve --open
     """
-    from soundseek.cli.missing import need
+    from soundseek.cli.extras import need
 
     need(NEEDS, extra="serve", why="the search page belongs to an extra")
     from soundseek.server.guard import is_loopback
@@ -103,7 +103,7 @@ def server_config(
         UsageError: A folder, a model or a token file is not what it should be.
     """
     from soundseek.cli.index import default_workers
-    from soundseek.cli.paths import need_folder, need_model
+    from soundseek.cli.options import need_folder, need_model
     from soundseek.library import default_library_path
     from soundseek.server.config import ServerConfig
     from soundseek.server.guard import Access, is_loopback, new_token

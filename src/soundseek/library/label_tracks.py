@@ -33,7 +33,9 @@ class Label:
     score: float | None = None
 
 
-def label_track(labels: Sequence[Label], format: LabelFormat, *, sample_rate_hz: int, channel: int = 1) -> str:
+def label_track(
+    labels: Sequence[Label], format: LabelFormat, *, sample_rate_hz: int, channel: int = 1
+) -> str:
     """The labels of one recording as the text of a file, in the order of time.
 
     Args:

@@ -14,7 +14,7 @@ from soundseek.server.searching import Embedded
 
 if TYPE_CHECKING:
     from soundseek.audio.decode import AudioInfo
-    from soundseek.model.embedder import Model
+    from soundseek.model.model import Model
 
 
 def embed(
@@ -46,6 +46,6 @@ def embed(
 
 @lru_cache(maxsize=1)
 def _model(directory: str) -> Model:
-    from soundseek.model.embedder import Model
+    from soundseek.model.model import Model
 
     return Model(Path(directory), threads=1)

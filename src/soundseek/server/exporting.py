@@ -144,7 +144,9 @@ class Exporter:
         roots: Folders that files may be read from.
     """
 
-    def __init__(self, state: State, chosen: Sequence[Chosen], cutting: Cut | None, roots: Sequence[str]) -> None:
+    def __init__(
+        self, state: State, chosen: Sequence[Chosen], cutting: Cut | None, roots: Sequence[str]
+    ) -> None:
         self._state = state
         self._cutting = cutting
         self._roots = roots
@@ -168,16 +170,18 @@ class Exporter:
                     excerpt = await self._state.media_processes.run(
                         cut, str(path), target, start_s, end_s, format=self._cutting.format
                     )
-                    yield names.take(cut_name(each, excerpt.start_s, excerpt.end_s), excerpt.suffix), target, each
+                    yield (
+                        names.take(cut_name(each, excerpt.start_s, excerpt.end_s), excerpt.suffix),
+                        target,
+                        each,
+                    )
                 finally:
                     target.unlink(missing_ok=True)
             except ProblemError as error:
                 self.skipped.append(ExportSkipped(id=item_id(each.file), reason=str(error.detail)))
 
 
-async def as_zip(
-    state: State, exporter: Exporter, texts: dict[str, str]
-) -> AsyncIterator[bytes]:
+async def as_zip(state: State, exporter: Exporter, texts: dict[str, str]) -> AsyncIterator[bytes]:
     """The bytes of a ZIP of an export; what could not be exported is listed in it.
 
     Args:
@@ -188,12 +192,14 @@ async def as_zip(
     sink = _Sink()
     names = Names([*texts, SKIPPED_FILE])
     # Sound does not get smaller by deflating it.
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         async for name, path, _ in exporter.files(names):
             try:
                 source = path.open("rb")
             except OSError as error:
-                exporter.skipped.append(ExportSkipped(id=item_id(_.file), reason=f"cannot be read: {error.strerror}"))
+                exporter.skipped.append(
+                    ExportSkipped(id=item_id(_.file), reason=f"cannot be read: {error.strerror}")
+                )
                 continue
             with source, archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as entry:
                 while chunk := await state.in_thread(source.read, _CHUNK_BYTES):
@@ -205,9 +211,7 @@ async def as_zip(
     yield sink.take()
 
 
-async def into_folder(
-    state: State, exporter: Exporter, texts: dict[str, str], folder: Path
-) -> ExportAnswer:
+async def into_folder(state: State, exporter: Exporter, texts: dict[str, str], folder: Path) -> ExportAnswer:
     """Write an export into a folder; nothing that is there is overwritten.
 
     Raises:
@@ -226,7 +230,8 @@ async def into_folder(
                 file.write(text)
     except OSError as error:
         raise ProblemError(
-            "forbidden", f"{folder} cannot be written to ({error.strerror or error}); {len(written)} files were written"
+            "forbidden",
+            f"{folder} cannot be written to ({error.strerror or error}); {len(written)} files were written",
         ) from None
     return ExportAnswer(folder=str(folder), files=written, skipped=exporter.skipped)
 

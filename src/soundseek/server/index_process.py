@@ -37,7 +37,7 @@ def _run(request: dict[str, Any], tell: Callable[[str, Any], None]) -> dict[str,
 
     compute_on_one_thread()
     from soundseek.library import Library
-    from soundseek.model.catalog import load_model
+    from soundseek.model.registry import load_model
 
     model = load_model(request["model"]) if request["model"] else None
     with Library.open(request["library"], model=model, create=True) as library:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from soundseek.errors import LibraryError
 from soundseek.library import Library
 from soundseek.library.store.base import NoLibraryError
-from soundseek.library.store.schema import DATABASE_FILE
+from soundseek.library.store.tables import DATABASE_FILE
 
 if TYPE_CHECKING:
-    from soundseek.library.hearing import EmbeddingModel
+    from soundseek.library.workers import EmbeddingModel
 
 
 @dataclass
@@ -96,7 +96,7 @@ class OpenLibrary:
 
     def _open(self) -> Library:
         if self._model is None and self._model_name is not None:
-            from soundseek.model.catalog import load_model
+            from soundseek.model.registry import load_model
 
             self._model = load_model(self._model_name)
         if self._model is not None:

@@ -383,9 +383,8 @@ class Region(_Request):
     id: ItemId
     start_s: Seconds | None = None
     end_s: Seconds | None = None
-    score: float | None = Field(
-        default=None, ge=-1.0, le=1.0, allow_inf_nan=False, description="For file names."
-    )
+    score: float | None = Field(default=None, ge=-1.0, le=1.0, allow_inf_nan=False, description="Of the hit.")
+    moment_s: Seconds | None = Field(default=None, description="Of the hit.")
 
     @model_validator(mode="after")
     def _ends_behind_its_start(self) -> Region:

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from soundseek._typing import AnyFloatArray, AnyIntArray, FloatArray
 from soundseek.errors import QueryError
 from soundseek.library.collections import Collections
 from soundseek.library.filters import Condition, Every, parse_where
-from soundseek.library.query import NEGATIVE_WEIGHT, combine
+from soundseek.library.search import NEGATIVE_WEIGHT, combine, hit_of, moments_of
 from soundseek.library.search import Hit as LibraryHit
-from soundseek.library.search import hit_of, moments_of
 from soundseek.server.items import file_facts, find_file, find_files
 from soundseek.server.lru import Recent
 from soundseek.server.problems import ProblemError
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
     from soundseek.library import Library
     from soundseek.library.store.base import Match, SoundFile
 
-Float = npt.NDArray[np.float32]
-
 REMEMBERED_QUERIES = 2_000
 REMEMBERED_TEXTS = 2_000
 MAX_SCORES = 20_000
@@ -58,13 +55,13 @@ class Embedded:
         duration_s: Length of the sound.
     """
 
-    times_s: npt.NDArray[np.floating[Any]]
-    frames: npt.NDArray[np.floating[Any]]
-    spans: npt.NDArray[np.integer[Any]]
+    times_s: AnyFloatArray
+    frames: AnyFloatArray
+    spans: AnyIntArray
     frame_s: float
     duration_s: float
 
-    def vector(self, start_s: float | None, end_s: float | None) -> Float:
+    def vector(self, start_s: float | None, end_s: float | None) -> FloatArray:
         """The unit vector `(dim,)` of a region: the mean of the frames that lie in it for the most part."""
         if start_s is None and end_s is None:
             return _unit(self.frames.mean(axis=0, dtype=np.float32))
@@ -73,7 +70,7 @@ class Embedded:
             raise QueryError(
                 f"a region that begins at {low:g} s lies behind the end of the sound ({self.duration_s:.3f} s)"
             )
-        chosen: list[npt.NDArray[np.integer[Any]]] = []
+        chosen: list[AnyIntArray] = []
         for (segment_start_s, _), (first, last) in zip(self.times_s, self.spans, strict=True):
             middles_s = segment_start_s + (np.arange(first, last) - first + 0.5) * self.frame_s
             inside = np.flatnonzero((middles_s >= low) & (middles_s < high)) + first
@@ -91,7 +88,7 @@ class _Text:
     """A text as it was read, its vector, and what was warned of."""
 
     read: str
-    vector: Float
+    vector: FloatArray
     warnings: tuple[str, ...]
 
 
@@ -100,7 +97,7 @@ class Searching:
 
     def __init__(self, uploads: Uploads) -> None:
         self._uploads = uploads
-        self._queries: Recent[tuple[str, str], Float] = Recent(REMEMBERED_QUERIES)
+        self._queries: Recent[tuple[str, str], FloatArray] = Recent(REMEMBERED_QUERIES)
         self._texts: Recent[tuple[str, bool, str], _Text] = Recent(REMEMBERED_TEXTS)
 
     def search(self, library: Library, request: SearchRequest) -> SearchAnswer:
@@ -165,7 +162,7 @@ class Searching:
                 )
         else:
             assert text is not None
-            vector = self._read(library, text, as_typed=False).vector
+            vector, _, _ = self._query(library, SearchRequest(text=text))
         file = find_file(library.store, id)
         sound = library.store.read(file.path)
         if sound is None:
@@ -185,11 +182,13 @@ class Searching:
             ],
         )
 
-    def _query(self, library: Library, request: SearchRequest) -> tuple[Float, list[str], dict[str, _Text]]:
+    def _query(
+        self, library: Library, request: SearchRequest
+    ) -> tuple[FloatArray, list[str], dict[str, _Text]]:
         """The query's unit vector, the paths that do not answer, and the texts as they were read."""
         texts: dict[str, _Text] = {}
-        positives: list[Float] = []
-        negatives: list[Float] = []
+        positives: list[FloatArray] = []
+        negatives: list[FloatArray] = []
         leave_out: list[str] = []
         if request.text and request.text.strip():
             texts[request.text] = self._read(library, request.text, as_typed=request.as_typed)
@@ -234,7 +233,7 @@ class Searching:
             self._texts.put(key, known)
         return known
 
-    def _sound(self, library: Library, named: Example | Negative) -> tuple[Float, SoundFile | None]:
+    def _sound(self, library: Library, named: Example | Negative) -> tuple[FloatArray, SoundFile | None]:
         """The unit vector of an example or a negative, and its file where it is one of the library's."""
         if named.upload is not None:
             upload = self._uploads.get(named.upload)
@@ -264,7 +263,7 @@ class Searching:
         text = texts[request.text].read if request.text in texts else ""
         return library.explain(text, hits, as_typed=True) if text else [[] for _ in hits]
 
-    def _remember(self, library: Library, query: Float) -> str:
+    def _remember(self, library: Library, query: FloatArray) -> str:
         fingerprint = library.store.identity.fingerprint
         name = hashlib.blake2b(query.tobytes(), key=fingerprint.encode()[:64], digest_size=16).hexdigest()
         self._queries.put((fingerprint, name), query)
@@ -346,7 +345,7 @@ def _embedded(sound: Any) -> Embedded:
     return Embedded(sound.times_s, sound.frames, sound.spans, sound.file.frame_s, sound.file.duration_s)
 
 
-def _over_time(sound: Embedded, query: Float, scores: Float, n: int) -> tuple[Float, float]:
+def _over_time(sound: Embedded, query: FloatArray, scores: FloatArray, n: int) -> tuple[FloatArray, float]:
     """Frame scores `(points,)` on one grid of time, the mean where segments overlap, and seconds from one to the next.
 
     Each segment's frame scores have the segment's score as their mean, as a hit's moments have.
@@ -368,5 +367,5 @@ def _over_time(sound: Embedded, query: Float, scores: Float, n: int) -> tuple[Fl
     return padded.max(axis=1).astype(np.float32), sound.frame_s * piece
 
 
-def _unit(vector: Float) -> Float:
+def _unit(vector: FloatArray) -> FloatArray:
     return (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from soundseek._typing import FloatArray
 from soundseek.audio.excerpt import PEAK_HOP_S, peaks, write_preview
 from soundseek.server.disk_cache import DiskCache
 from soundseek.server.lru import Recent
@@ -42,9 +43,7 @@ class Waveforms:
         self._recent: Recent[str, npt.NDArray[np.int8]] = Recent(_IN_MEMORY)
         self._under_way: dict[str, asyncio.Lock] = {}
 
-    async def peaks(
-        self, file: SoundFile, path: Path, start_s: float, end_s: float, n: int
-    ) -> npt.NDArray[np.float32]:
+    async def peaks(self, file: SoundFile, path: Path, start_s: float, end_s: float, n: int) -> FloatArray:
         """`(n, 2)` lowest and highest sample of `n` equal pieces of a part of a file.
 
         Args:
@@ -118,7 +117,7 @@ class Waveforms:
         return self._under_way.setdefault(name, asyncio.Lock())
 
 
-def _resampled(pairs: npt.NDArray[np.float32], n: int) -> npt.NDArray[np.float32]:
+def _resampled(pairs: FloatArray, n: int) -> FloatArray:
     """`(n, 2)` out of `(pieces, 2)`: extremes of the pieces that lie in each, or the nearest one."""
     edges = np.linspace(0, len(pairs), n + 1)
     first = np.minimum(np.floor(edges[:-1]).astype(np.int64), len(pairs) - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +18,9 @@ from soundseek.errors import LibraryError
 from soundseek.library.filters import Condition, holds
 from soundseek.library.store.base import (
     Changes,
+    Facets,
     Failure,
+    FileOrder,
     FileState,
     Match,
     ModelIdentity,
@@ -42,6 +45,7 @@ class MemoryStore:
         self._failures: dict[str, Failure] = {}
         self._roots: dict[str, int] = {}
         self._last_indexed: str | None = None
+        self._version = 0
         self._mutex = threading.RLock()
         self._writing = threading.Lock()
         # (rows, dim) vectors, (rows,) file number, (rows,) segment number, and the sounds in file order.
@@ -75,6 +79,7 @@ class MemoryStore:
             check_sound(sound, self._identity.dim)
         with self._mutex:
             self._table = None
+            self._version += 1
             for path in changes.removed:
                 self._forget(path)
             for failure in changes.failures:
@@ -166,13 +171,16 @@ class MemoryStore:
         per: Per = "file",
         where: Condition | None = None,
         leave_out: Collection[str] = (),
+        only: Collection[str] | None = None,
     ) -> list[Match]:
         """The best `k` segments, or files by their best segment."""
         vectors, owners, segments, sounds = self._rows()
         allowed: npt.NDArray[np.bool_] | None = None
-        if where is not None or leave_out:
+        if where is not None or leave_out or only is not None:
             kept = [
-                (where is None or holds(where, sound.file)) and sound.file.path not in leave_out
+                (where is None or holds(where, sound.file))
+                and sound.file.path not in leave_out
+                and (only is None or sound.file.path in only)
                 for sound in sounds
             ]
             allowed = np.array(kept, dtype=np.bool_)[owners]
@@ -194,6 +202,46 @@ class MemoryStore:
                 segments = np.arange(len(vectors)) - np.repeat(np.cumsum(counts) - counts, counts)
                 self._table = vectors, owners, segments, sounds
             return self._table
+
+    def files(
+        self, where: Condition | None = None, *, order: FileOrder = "path", k: int = -1, offset: int = 0
+    ) -> list[SoundFile]:
+        """Files that fulfil a condition; the latest or the longest first, or by path."""
+        with self._mutex:
+            files = [s.file for s in self._sounds.values() if where is None or holds(where, s.file)]
+        files.sort(key=lambda file: os.fsencode(file.path))
+        if order == "modified":
+            files.sort(key=lambda file: -file.mtime_ns)
+        elif order == "duration":
+            files.sort(key=lambda file: -file.duration_s)
+        return files[offset:] if k < 0 else files[offset : offset + k]
+
+    def count(
+        self, where: Condition | None = None, *, only: Collection[str] | None = None
+    ) -> tuple[int, int]:
+        """Files that fulfil a condition, and their segments."""
+        with self._mutex:
+            counts = [
+                len(sound.vectors)
+                for sound in self._sounds.values()
+                if (where is None or holds(where, sound.file)) and (only is None or sound.file.path in only)
+            ]
+        return len(counts), sum(counts)
+
+    def facets(self) -> Facets:
+        """Which values a filter can ask for."""
+        with self._mutex:
+            files = [sound.file for sound in self._sounds.values()]
+        formats = Counter(file.format for file in files)
+        return Facets(
+            formats=tuple(sorted(formats, key=lambda name: (-formats[name], name))),
+            sample_rates_hz=tuple(sorted({file.sample_rate_hz for file in files})),
+            longest_s=max((file.duration_s for file in files), default=0.0),
+        )
+
+    def version(self) -> int:
+        """Grows with every commit."""
+        return self._version
 
     def stats(self) -> StoreStats:
         """Totals; nothing lies on a disk."""

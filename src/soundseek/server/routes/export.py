@@ -29,7 +29,9 @@ ANSWERS = {
         "description": "The file to save; for `folder`, what was written.",
         "content": {
             "application/json": {
-                "schema": {"anyOf": [{"$ref": "#/components/schemas/ExportAnswer"}, {"type": "array", "items": {}}]}
+                "schema": {
+                    "anyOf": [{"$ref": "#/components/schemas/ExportAnswer"}, {"type": "array", "items": {}}]
+                }
             },
             "text/csv": _TEXT,
             "text/plain": _TEXT,
@@ -41,7 +43,7 @@ ANSWERS = {
 }
 
 
-@router.post("/export", responses=ANSWERS, response_model=ExportAnswer)  # type: ignore[arg-type]
+@router.post("/export", responses=ANSWERS, response_model=ExportAnswer)
 async def export(body: ExportRequest, state: StateOf) -> Response:
     """Write hits down, pack or copy their files, cut regions out, or make labels for an editor."""
 
@@ -75,7 +77,9 @@ async def export(body: ExportRequest, state: StateOf) -> Response:
 
 def _check(body: ExportRequest) -> None:
     if (body.format == "folder") != (body.folder is not None):
-        raise ProblemError("request", "`folder` names the folder to write to, and is for the format `folder` alone")
+        raise ProblemError(
+            "request", "`folder` names the folder to write to, and is for the format `folder` alone"
+        )
     if body.format not in ("zip", "folder") and (body.cut is not None or body.labels):
         raise ProblemError("request", f"`cut` and `labels` are for zip and folder, not for {body.format}")
 

@@ -1,0 +1,183 @@
+"""POST /search, GET /similar and GET /moments, against the library itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from soundseek.errors import QueryError
+from soundseek.library import Library
+from soundseek.server.searching import Embedded
+
+
+@pytest.fixture
+def library(filled: Path) -> Any:
+    with Library.open(filled, create=False) as opened:
+        yield opened
+
+
+def test_a_search_finds_what_the_library_finds(client: Any, library: Library) -> None:
+    answer = client.post("search", json={"text": "rain on a tent", "k": 5}).json()
+    hits = library.search("rain on a tent", k=5)
+    assert [hit["path"] for hit in answer["hits"]] == [hit.path for hit in hits]
+    for mine, theirs in zip(answer["hits"], hits, strict=True):
+        assert mine["score"] == pytest.approx(theirs.score, abs=1e-6)
+        assert (mine["start_s"], mine["end_s"], mine["moment_s"]) == (
+            theirs.start_s,
+            theirs.end_s,
+            theirs.moment_s,
+        )
+        assert mine["moments"] == pytest.approx(theirs.moments, abs=1e-6)
+    assert answer["total"] == 7 and answer["next_offset"] == 5
+
+
+def test_negatives_and_segments_mean_what_they_mean_in_python(client: Any, library: Library) -> None:
+    request = {"text": "a tone", "not": [{"text": "music"}], "per": "segment", "k": 4}
+    answer = client.post("search", json=request).json()
+    hits = library.search("a tone", without=["music"], segments=True, k=4)
+    assert [(hit["path"], hit["start_s"]) for hit in answer["hits"]] == [
+        (hit.path, hit.start_s) for hit in hits
+    ]
+    assert answer["total"] == library.info().segments
+
+
+def test_pages_follow_each_other_without_gap_or_repetition(client: Any) -> None:
+    whole = client.post("search", json={"text": "tone", "k": 7}).json()["hits"]
+    pages, offset = [], 0
+    while offset is not None:
+        page = client.post("search", json={"text": "tone", "k": 3, "offset": offset}).json()
+        pages += page["hits"]
+        offset = page["next_offset"]
+    assert pages == whole
+
+
+def test_an_item_as_example_is_like_its_file_as_example(client: Any, library: Library, sounds: Path) -> None:
+    answer = client.get("similar", params={"id": client.id_of("tone2.wav"), "k": 3}).json()
+    hits = library.similar(sounds / "tone2.wav", k=3)
+    assert [hit["path"] for hit in answer["hits"]] == [hit.path for hit in hits]
+    assert [hit["score"] for hit in answer["hits"]] == pytest.approx([hit.score for hit in hits], abs=1e-3)
+    by_path = client.post("search", json={"like": [{"path": str(sounds / "tone2.wav")}], "k": 3}).json()
+    assert by_path["hits"] == answer["hits"]
+    assert answer["total"] == 6  # the example itself is no hit
+
+
+def test_the_region_of_an_example_finds_that_region_first(client: Any) -> None:
+    id = client.id_of("long.wav")
+    answer = client.get(
+        "similar", params={"id": id, "start_s": 5, "end_s": 15, "per": "segment", "k": 1}
+    ).json()
+    assert (answer["hits"][0]["id"], answer["hits"][0]["score"]) == (id, pytest.approx(1.0, abs=1e-3))
+
+
+def test_weights_move_a_query_from_one_example_to_the_other(client: Any) -> None:
+    low, high = client.id_of("tone0.wav"), client.id_of("tone5.wav")
+
+    def scores(like: list[dict[str, Any]]) -> dict[str, float]:
+        hits = client.post("search", json={"like": like, "k": 10}).json()["hits"]
+        return {hit["name"]: hit["score"] for hit in hits if hit["name"] not in ("tone0.wav", "tone5.wav")}
+
+    one = scores([{"id": low}])
+    other = scores([{"id": high}])
+    assert scores([{"id": low}, {"id": high, "weight": 0.0}]) == one
+    assert scores([{"id": low, "weight": 0.0}, {"id": high}]) == other != one
+    twice = scores([{"id": low, "weight": 2.0}, {"id": high, "weight": 2.0}])
+    assert twice == pytest.approx(scores([{"id": low}, {"id": high}]), abs=1e-5)  # only their ratio counts
+
+
+def test_filters_of_a_form_are_conditions_of_where(client: Any, sounds: Path) -> None:
+    filters = {"duration_s": {"min": 10}, "format": ["wav"], "folder": [str(sounds)], "name": "long"}
+    answer = client.post("search", json={"text": "tone", "filters": filters}).json()
+    assert [hit["name"] for hit in answer["hits"]] == ["long.wav"] and answer["total"] == 1
+    both = client.post("search", json={"text": "tone", "where": "duration < 10", "filters": filters}).json()
+    assert both["hits"] == [] and both["total"] == 0
+    later = client.post("search", json={"text": "tone", "filters": {"modified_after": "2400"}}).json()
+    assert later["total"] == 0
+
+
+def test_a_search_inside_results_stays_inside_them(client: Any) -> None:
+    within = [client.id_of("tone1.wav"), client.id_of("tone4.wav"), "0" * 32 + "-" + "0" * 8]
+    answer = client.post("search", json={"text": "tone", "within": within, "k": 10}).json()
+    assert {hit["name"] for hit in answer["hits"]} == {"tone1.wav", "tone4.wav"} and answer["total"] == 2
+    assert client.post("search", json={"text": "tone", "within": []}).json()["hits"] == []
+
+
+def test_why_names_the_words_that_carried_a_hit(client: Any, library: Library) -> None:
+    answer = client.post("search", json={"text": "a dog barks", "k": 2, "why": True}).json()
+    hits = library.search("a dog barks", k=2)
+    assert [hit["why"] for hit in answer["hits"]] == library.explain("a dog barks", hits)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "told"),
+    [
+        ({}, 422, "nothing to look for"),
+        ({"text": "   "}, 422, "nothing to look for"),
+        ({"text": "x", "where": "duratoin < 5"}, 422, "did you mean 'duration'"),
+        ({"text": "x", "filters": {"modified_after": "soon"}}, 422, "soon"),
+        ({"text": "x", "kk": 5}, 422, "kk"),
+        ({"text": "x", "k": 0}, 422, "body.k"),
+        ({"like": [{"id": "0" * 32 + "-" + "0" * 8}]}, 404, "search again"),
+        ({"like": [{"path": "/etc/passwd"}]}, 404, "POST /uploads"),
+        ({"like": [{"upload": "0" * 32}]}, 404, "send the sound again"),
+        ({"like": [{"path": "/a", "upload": "0" * 32}]}, 422, "exactly one of"),
+        ({"like": [{"path": "/a", "start_s": 2, "end_s": 1}]}, 422, "must lie behind"),
+    ],
+)
+def test_a_request_that_cannot_be_answered_is_told_what_to_do(
+    client: Any, request_: dict[str, Any], status: int, told: str
+) -> None:
+    answer = client.post("search", json=request_)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert told in answer.json()["detail"]
+
+
+def test_moments_are_those_of_the_hits(client: Any) -> None:
+    answer = client.post("search", json={"text": "tone", "per": "segment", "where": "name = long.wav"}).json()
+    id = answer["hits"][0]["id"]
+    moments = client.get(f"moments/{id}", params={"query": answer["query"]}).json()
+    by_start = {segment["start_s"]: segment["score"] for segment in moments["segments"]}
+    assert by_start == {hit["start_s"]: pytest.approx(hit["score"], abs=1e-5) for hit in answer["hits"]}
+    assert len(moments["scores"]) == pytest.approx(22.0 / moments["frame_s"], abs=1)
+    first = next(hit for hit in answer["hits"] if hit["start_s"] == 0)
+    assert moments["scores"][:10] == pytest.approx(
+        first["moments"][:10], abs=1e-4
+    )  # before the next one overlaps
+    assert client.get(f"moments/{id}", params={"text": "tone"}).json()["scores"] == moments["scores"]
+
+
+def test_fewer_points_than_moments_keep_the_best_one(client: Any) -> None:
+    id = client.id_of("long.wav")
+    fine = client.get(f"moments/{id}", params={"text": "tone"}).json()
+    coarse = client.get(f"moments/{id}", params={"text": "tone", "n": 5}).json()
+    assert len(coarse["scores"]) == 5 and max(coarse["scores"]) == max(fine["scores"])
+
+
+def test_a_query_that_nobody_asked_is_gone(client: Any) -> None:
+    answer = client.get(f"moments/{client.id_of('long.wav')}", params={"query": "0" * 32})
+    assert answer.status_code == 410 and "search again" in answer.json()["detail"]
+    neither = client.get(f"moments/{client.id_of('long.wav')}")
+    assert neither.status_code == 422 and "either" in neither.json()["detail"]
+
+
+def test_the_vector_of_a_region_is_the_mean_of_its_frames() -> None:
+    frames = np.array([[1.0, 0.0], [0.0, 1.0], [3.0, 4.0], [-1.0, 0.0]])
+    sound = Embedded(np.array([[0.0, 2.0]]), frames, np.array([[0, 4]]), 0.5, 2.0)
+    assert sound.vector(1.0, 1.5).tolist() == pytest.approx([0.6, 0.8])
+    assert sound.vector(0.0, 1.0).tolist() == pytest.approx([0.5**0.5, 0.5**0.5])
+    assert sound.vector(1.6, 1.61).tolist() == pytest.approx(
+        [-1.0, 0.0]
+    )  # less than a frame is the frame around it
+    with pytest.raises(QueryError, match="behind the end"):
+        sound.vector(3.0, None)
+
+
+def test_items_are_listed_counted_and_sorted(client: Any) -> None:
+    by_length = client.get("items", params={"sort": "duration", "k": 2}).json()
+    assert by_length["items"][0]["name"] == "long.wav" and by_length["next_offset"] == 2
+    assert client.get("items", params={"where": "duration > 10"}).json()["total"] == 1
+    item = client.get(f"items/{client.id_of('long.wav')}").json()
+    assert item["is_there"] and item["segments"] > 1 and not item["needs_preview"]
