@@ -33,7 +33,7 @@ def embed(
         ProblemError: "too-large": it is longer than `max_duration_s`.
     """
     try:
-        heard = _model(model_directory).hear(path, max_duration_s=max_duration_s)
+        heard = _model(model_directory).embed_file(path, max_duration_s=max_duration_s)
     except DecodeError as error:
         raise DecodeError(shown, error.reason) from error
     if heard.info.truncated:
