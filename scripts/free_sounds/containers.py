@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-AUDIO_EXTENSIONS = frozenset({
+MODULE_EXTENSIONS = frozenset({".mod", ".xm", ".it", ".s3m"})
+AUDIO_EXTENSIONS = MODULE_EXTENSIONS | frozenset({
     ".wav", ".ogg", ".oga", ".opus", ".flac", ".mp3", ".au", ".snd", ".aif", ".aiff", ".aifc", ".m4a", ".spx", ".voc",
-    ".g722", ".mod", ".xm", ".it", ".s3m",
+    ".g722",
 })  # fmt: skip
 ZIP_EXTENSIONS = frozenset({".zip", ".pk3", ".pk4", ".dpk", ".wz", ".sb2", ".nvx"})
 TAR_EXTENSIONS = frozenset({".h2drumkit", ".gig", ".tar", ".tgz", ".gz", ".xz", ".bz2"})

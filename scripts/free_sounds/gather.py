@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
-import json
 import re
 import shutil
 import subprocess
@@ -33,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import soxr
-from containers import find_sounds, fresh_folder
+from containers import MODULE_EXTENSIONS, find_sounds, fresh_folder
 from held_out import HeldOut
 from licences import licence_line, read_copyright
 
@@ -46,6 +45,7 @@ SILENT_PEAK = 10 ** (-48 / 20)
 OPUS_RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
 OPUS_BIT_RATE = 28_000
 MAX_LOUD = 1.0  # Opus would clip above it
+UNREADABLE = (ValueError, OSError, RuntimeError, av.FFmpegError, subprocess.TimeoutExpired)
 LIST_FIELDS = ("package", "what", "kind", "licence", "clips", "hours")
 
 
@@ -107,36 +107,64 @@ class LibsndfileSound:
             return samples.mean(axis=1), file.samplerate
 
 
-class FFmpegSound:
-    """What libsndfile does not know: tracker modules, G.722, Speex, compressed WAV."""
+class PyAVSound:
+    """What libsndfile does not know: G.722, Speex, AAC, compressed WAV. Decoded in this process, from the start."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        facts = _run(["ffprobe", "-v", "error", "-select_streams", "a:0", "-of", "json",
-                      "-show_entries", "stream=sample_rate,duration:format=duration", str(path)])  # fmt: skip
-        described = json.loads(facts)
-        if not described.get("streams"):
-            raise ValueError("no sound track")
-        stream = described["streams"][0]
-        self._rate_hz = int(stream["sample_rate"])
-        self.duration_s = float(stream.get("duration") or described.get("format", {}).get("duration") or 0)
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise ValueError("no sound track")
+            stream = container.streams.audio[0]
+            # Raw streams state no length: FFmpeg's own guess is from their size and bit rate.
+            length_us = container.duration or 0
+            self.duration_s = length_us / av.time_base or float(
+                (stream.duration or 0) * (stream.time_base or 0)
+            )
+            self._rate_hz = stream.rate
+
+    def read(self, start_s: float, length_s: float) -> tuple[Float, int]:
+        first, last = round(start_s * self._rate_hz), round((start_s + length_s) * self._rate_hz)
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=self._rate_hz)
+        parts, num_samples = [np.empty(0, np.float32)], 0
+        with av.open(str(self._path)) as container:
+            for frame in container.decode(audio=0):
+                for part in resampler.resample(frame):
+                    parts.append(part.to_ndarray()[0])
+                    num_samples += len(parts[-1])
+                if num_samples >= last:
+                    break
+        return np.concatenate(parts)[first:last], self._rate_hz
+
+
+class ModuleSound:
+    """Tracker modules, played by the FFmpeg of the distribution: only that one has libopenmpt."""
+
+    rate_hz = 48_000
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        command = ["ffprobe", "-v", "error", "-of", "csv=p=0", "-show_entries", "format=duration", str(path)]
+        self.duration_s = float(_run(command))
 
     def read(self, start_s: float, length_s: float) -> tuple[Float, int]:
         raw = _run(["ffmpeg", "-v", "error", "-nostdin", "-ss", f"{start_s:.3f}", "-t", f"{length_s:.3f}",
-                    "-i", str(self._path), "-map", "0:a:0", "-ac", "1", "-f", "f32le", "-"])  # fmt: skip
-        return np.frombuffer(raw, "<f4"), self._rate_hz
+                    "-i", str(self._path), "-ac", "1", "-ar", str(self.rate_hz), "-f", "f32le", "-"])  # fmt: skip
+        return np.frombuffer(raw, "<f4"), self.rate_hz
 
 
 def open_sound(path: Path) -> Sound:
     """The decoder for a file.
 
     Raises:
-        ValueError: Neither decoder reads it.
+        ValueError, OSError: No decoder reads it.
     """
+    if path.suffix.lower() in MODULE_EXTENSIONS:
+        return ModuleSound(path)
     try:
         return LibsndfileSound(path)
     except soundfile.LibsndfileError:
-        return FFmpegSound(path)
+        return PyAVSound(path)
 
 
 def _run(command: list[str]) -> bytes:
@@ -281,7 +309,7 @@ class Gatherer:
             return []
         try:
             duration_s = open_sound(path).duration_s
-        except (ValueError, OSError, subprocess.TimeoutExpired) as error:
+        except UNREADABLE as error:
             self._complain(f"{original}: {error}")
             return []
         if duration_s < MIN_PIECE_S:
@@ -295,7 +323,7 @@ class Gatherer:
         for piece in pieces:
             try:
                 waveform, rate_hz = open_sound(piece.path).read(piece.start_s, piece.length_s)
-            except (ValueError, OSError, RuntimeError, subprocess.TimeoutExpired) as error:
+            except UNREADABLE as error:
                 self._complain(f"{piece.original}: {error}")
                 continue
             key = hashlib.sha256((np.clip(waveform, -1, 1) * 32767).astype("<i2").tobytes()).hexdigest()
