@@ -142,7 +142,8 @@ def test_a_split_that_is_not_there_is_named_beside_those_that_are(
 
 
 def test_every_command_with_a_path_is_asked() -> None:
-    from soundseek.cli.main import COMMANDS as SEARCHING
-    from soundseek.cli.main import LEARNING_COMMANDS
+    from soundseek.cli.main import PANELS
 
-    assert {command.split()[0] for command in COMMANDS} == {*SEARCHING, *LEARNING_COMMANDS}
+    assert {command.split()[0] for command in COMMANDS} == {
+        name for names in PANELS.values() for name in names
+    }

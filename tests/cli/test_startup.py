@@ -19,6 +19,7 @@ from soundseek.cli.main import plain_errors
 from soundseek.errors import DecodeError, QueryError, SoundseekError, UsageError
 from soundseek.library.threads import THREAD_VARIABLES
 
+DISTILL = ("--teacher", "x", "--data", "x", "--out", "x")
 ENVIRONMENT = {**os.environ, "COLUMNS": "200", "TERM": "dumb"}
 
 
@@ -63,23 +64,41 @@ def test_an_unexpected_error_keeps_its_traceback() -> None:
 def test_help_lists_every_command() -> None:
     run = shell("--help")
     assert run.returncode == 0, run.stderr
-    assert all(
-        f" {name} " in run.stdout for name in {**command_line.COMMANDS, **command_line.LEARNING_COMMANDS}
-    )
+    for panel, names in command_line.PANELS.items():
+        _, _, below = run.stdout.partition(f" {panel} ")
+        listed, _, _ = below.partition("╰")
+        assert all(f" {name} " in listed for name in names), panel
+    assert "<bool>" not in run.stdout and "--install-completion" in run.stdout
 
 
-@pytest.mark.parametrize("name", [*command_line.COMMANDS, *command_line.LEARNING_COMMANDS])
-def test_every_option_of_every_command_has_a_help_text(name: str) -> None:
-    command = command_line.group().commands[name]
-    assert command.help
-    for parameter in command.params:
-        assert getattr(parameter, "help", None), f"soundseek {name}: {parameter.name} has no help text"
+@pytest.mark.parametrize("name", [name for names in command_line.PANELS.values() for name in names])
+def test_every_option_of_every_command_is_one_plain_sentence_with_a_metavar(name: str) -> None:
+    found = command_line.group().commands[name]
+    for command in getattr(found, "commands", {name: found}).values():
+        assert command.help
+        for parameter in command.params:
+            called = f"soundseek {name}: {parameter.name}"
+            told = getattr(parameter, "help", None)
+            assert told, f"{called} has no help text"
+            assert told[0].isupper() and told.endswith("."), f"{called}: {told!r} is no sentence"
+            assert parameter.metavar or parameter.is_flag or parameter.param_type_name == "argument", (
+                f"{called} has no metavar"
+            )
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    for words, place, expected in (("soundseek sim", 1, "similar"), ("soundseek search --lik", 2, "--like")):
+        asked = {"_SOUNDSEEK_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(place)}
+        script = "import sys; sys.argv[0] = 'soundseek'; from soundseek.cli.main import main; main()"
+        environment = {**os.environ, **asked}
+        run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+        assert expected in run.stdout.split(), run.stderr
 
 
 ANSWER_PROGRAMS = {"serve", "mcp"}  # not with output, but over HTTP
 
 
-@pytest.mark.parametrize("name", [name for name in command_line.COMMANDS if name not in ANSWER_PROGRAMS])
+@pytest.mark.parametrize("name", sorted({*command_line.PANELS["Search"], "models"} - ANSWER_PROGRAMS))
 def test_every_command_takes_a_library_and_json(name: str) -> None:
     options = {option for each in command_line.group().commands[name].params for option in each.opts}
     assert "--json" in options
@@ -104,6 +123,9 @@ def test_a_mistyped_command_is_guessed() -> None:
             ["similar", "a.wav", "-k", "x"],
             "'--count': x is not allowed: give a whole number of hits, 1 or more",
         ),
+        (["distill", *DISTILL, "--hours", "-1"], "-1 is not allowed: give hours, more than 0"),
+        (["distill", *DISTILL, "--hours", "nan"], "nan is not allowed: give hours, more than 0"),
+        (["distill", *DISTILL, "--processes", "0"], "0 is not allowed: give a whole number of processes"),
         (["search", "rain", "--json", "--csv"], "--json and --csv exclude each other"),
         (["search", "rain", "--colour"], "No such option: --colour"),
         (["explain"], "Missing argument"),

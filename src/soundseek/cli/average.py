@@ -18,9 +18,9 @@ def average(
             metavar="RUN", help="Finished runs of one recipe, each with another seed.", show_default=False
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder to make.")],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder to create.")],
 ) -> None:
-    """Average runs that differ in their seed alone: one model as fast and large as each, a little better than all.
+    """Average runs that differ only in their seed into one model of the same size.
 
     Their scores are averaged, not their weights. For linear heads on frozen towers; give the runs one data.seed, and
     their sounds are made once.

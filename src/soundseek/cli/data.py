@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from soundseek.learn.datasets.describe import SplitDescription
 
 DirectoryArgument = Annotated[
-    Path, typer.Argument(metavar="DIR", help="Where the data set is, or shall be.", show_default=False)
+    Path, typer.Argument(metavar="DIR", help="The folder of the data set.", show_default=False)
 ]
 MirrorOption = Annotated[
     str | None,
@@ -32,20 +32,22 @@ MirrorOption = Annotated[
         "--mirror",
         envvar="SOUNDSEEK_MIRROR",
         metavar="URL",
-        help="A folder on the web that has the published files by name.",
+        help="URL of a folder with the published files, instead of the publisher's.",
         show_default=False,
     ),
 ]
 AudioOption = Annotated[
     Path | None,
-    typer.Option("--audio", metavar="FOLDER", help="The sounds that you have already.", show_default=False),
+    typer.Option(
+        "--audio", metavar="FOLDER", help="The folder of the sounds that you have.", show_default=False
+    ),
 ]
 WithoutOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--without",
         metavar="DIR",
-        help="Leave out recordings that this data set is tested on; repeatable.",
+        help="Leave out recordings that are in this data set's test split; repeatable.",
         show_default=False,
     ),
 ]
@@ -70,7 +72,7 @@ def clotho(
     ] = None,
     mirror: MirrorOption = None,
 ) -> None:
-    """Fetch Clotho v2.1, unpack, verify, and mend what is missing or cut off.
+    """Download, unpack and verify Clotho v2.1; repair what is missing or cut off.
 
     Some 6.5 GB are downloaded and 11 GB unpacked. A stopped run goes on where it was. Files that you put into
     DIR/downloads yourself are verified and used.
@@ -94,7 +96,7 @@ def audiocaps(
     mirror: MirrorOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Fetch AudioCaps' captions and join them with the sounds that you have.
+    """Download AudioCaps' captions and join them with sounds that you have.
 
     Its sounds are parts of YouTube videos, which soundseek does not download. Files called by video and start
     in any of the usual ways (ID_30.wav, YID.wav, ID_30_40.flac, ...) are found below FOLDER.
@@ -115,7 +117,7 @@ def macs(
     mirror: MirrorOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Fetch MACS: its captions, and its sounds out of TAU Urban Acoustic Scenes 2019."""
+    """Download MACS: its captions, and its sounds from TAU Urban Acoustic Scenes 2019."""
     _need_folders(audio)
     from soundseek.learn.datasets.audiocaps_macs_wavcaps import obtain_macs
 
@@ -142,7 +144,7 @@ def wavcaps(
     mirror: MirrorOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Fetch WavCaps' captions and join them with the sounds that you have.
+    """Download WavCaps' captions and join them with sounds that you have.
 
     Before you test on Clotho, leave its recordings out: --without CLOTHO_DIR
     """
@@ -161,12 +163,15 @@ def wavcaps(
 def check(
     directory: DirectoryArgument,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, metavar="N", help="Processes that decode.", show_default=False)
+        int,
+        typer.Option(
+            "--workers", min=1, metavar="N", help="Number of decoding processes.", show_default=False
+        ),
     ] = os.cpu_count() or 1,
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:
-    """Name every missing, surplus, broken, silent or double sound, and every clip that stands in two splits.
+    """Name every missing, surplus, broken, silent or duplicate sound, and every clip in two splits.
 
     Exits with 1 if there is any.
     """
@@ -202,7 +207,7 @@ def describe(
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:
-    """Count words, lengths of captions, durations, and the words that training never sees."""
+    """Count words, caption lengths, durations, and words that training never sees."""
     from soundseek.learn.datasets.describe import describe_data, write_words
 
     need_captions(directory, name="DIR")

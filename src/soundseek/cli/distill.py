@@ -7,29 +7,50 @@ from typing import Annotated
 
 import typer
 
-from soundseek.cli.options import need_captions, need_file, need_folder
+from soundseek.cli.options import above, need_captions, need_file, need_folder, whole_number
 
 
 def distill(
-    teacher: Annotated[Path, typer.Option(help="Weights of EfficientAT's mn04_as, .pt or .safetensors.")],
-    data: Annotated[Path, typer.Option(help="A data set in Clotho's layout; its captions are not read.")],
-    out: Annotated[Path, typer.Option(help="Run folder: checkpoint, metrics and trunk.safetensors.")],
-    hours: Annotated[float, typer.Option(help="Training time; a longer one continues an ended run.")] = 2.0,
-    processes: Annotated[int, typer.Option(help="Processes of one thread; as many as there are cores.")] = 2,
-    seed: Annotated[int, typer.Option(help="Of the weights and the mixtures.")] = 0,
+    teacher: Annotated[
+        Path, typer.Option(metavar="FILE", help="Weights of EfficientAT's mn04_as (.pt or .safetensors).")
+    ],
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="Sounds in Clotho's layout; captions are not read.")
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="RUN", help="Run folder: checkpoint, metrics and trunk.safetensors.")
+    ],
+    hours: Annotated[
+        float,
+        typer.Option(
+            parser=above(0, "hours"), metavar="HOURS", help="Training time; more hours continue an ended run."
+        ),
+    ] = 2.0,
+    processes: Annotated[
+        int,
+        typer.Option(
+            parser=whole_number(1, "processes"),
+            metavar="N",
+            help="Processes of one thread, at most one per core.",
+        ),
+    ] = 2,
+    seed: Annotated[
+        int, typer.Option(parser=whole_number(0, "seeds"), metavar="N", help="Seed of weights and mixtures.")
+    ] = 0,
     start: Annotated[
         Path | None,
-        typer.Option(help="Run folder of a smaller student to grow from.", show_default=False),
+        typer.Option(metavar="RUN", help="Run folder of a smaller student to grow from.", show_default=False),
     ] = None,
     heads: Annotated[
         Path | None,
         typer.Option(
-            help="Run folder of heads on the frozen teacher: what sentences ask for is learnt first.",
+            metavar="RUN",
+            help="Run folder of heads on the frozen teacher; their space is learned first.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Teach a compact trunk on mixtures of the development split; an interrupted run continues."""
+    """Teach a compact trunk on mixtures of sounds; a stopped run continues."""
     need_file(teacher, "--teacher", "it takes the published weights of mn04_as, .pt or .safetensors")
     need_captions(data)
     need_file(data / "captions_development.csv", "--data", "distilling takes the split development")

@@ -33,23 +33,24 @@ def evaluate(
     ],
     data: DataOption,
     split: Annotated[
-        str, typer.Option("--split", metavar="NAME", help="Which captions to ask with.")
+        str, typer.Option("--split", metavar="NAME", help="The split whose captions are the queries.")
     ] = "evaluation",
     record: Annotated[
-        bool, typer.Option("--record", help="Write the scores into the model directory's card and README.")
+        bool,
+        typer.Option("--record", help="Write the scores into the model directory's config.json and README."),
     ] = False,
     ensemble: Annotated[
         bool,
         typer.Option(
             "--ensemble",
-            help="Add up the models' scores, with weights chosen on the validation split.",
+            help="Evaluate the weighted sum of the models' scores; weights come from the validation split.",
             show_default=False,
         ),
     ] = False,
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:
-    """Measure retrieval on captioned sounds, both directions: R@1, R@5, R@10, mAP@10, 95 % intervals.
+    """Measure R@1, R@5, R@10 and mAP@10 in both directions, with 95 % intervals.
 
     With --ensemble, each model alone, all together, and whether together they beat the best of them.
     """

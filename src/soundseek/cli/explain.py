@@ -36,14 +36,14 @@ _FLAT = 1e-6  # moments that differ by less come from a model that hears a segme
 def explain(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The sound.", show_default=False)],
     words: Annotated[
-        list[str], typer.Argument(metavar="TEXT", help="What it was asked for.", show_default=False)
+        list[str], typer.Argument(metavar="TEXT", help="The words to explain.", show_default=False)
     ],
     model: ModelOption = None,
     as_typed: AsTypedOption = False,
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:
-    """Show why a sound fits some words: the score over time, and what each word contributed.
+    """Show why a sound fits some words: its score over time and what each word adds.
 
     soundseek explain creek.wav "a dog barks while it rains"
     """

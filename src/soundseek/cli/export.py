@@ -18,18 +18,20 @@ _AUDIO_PRECISIONS = ("fp32", "int8-weights", "int8")
 
 def export(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A run folder of: soundseek train", show_default=False)
+        Path, typer.Argument(metavar="RUN", help="A run folder of soundseek train.", show_default=False)
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The model directory; made if missing.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="The model directory; created if missing.")
+    ],
     precision: Annotated[
-        str, typer.Option("--precision", metavar="P", help="Of the text network's matrices: fp32 or int8.")
+        str, typer.Option("--precision", metavar="P", help="Precision of the text network: fp32 or int8.")
     ] = "fp32",
     audio_precision: Annotated[
         str,
         typer.Option(
             "--audio-precision",
             metavar="P",
-            help="Of the audio network: fp32, int8-weights (a small file) or int8 (pays for trunks such as CNN14).",
+            help="Precision of the audio network: fp32, int8-weights or int8 (faster for networks such as CNN14).",
         ),
     ] = "fp32",
     calibrate: Annotated[
@@ -37,14 +39,13 @@ def export(
         typer.Option(
             "--calibrate",
             metavar="FOLDER",
-            help="A few dozen sounds like those to be searched, which set the ranges of int8 convolutions; default: "
-            "synthetic ones.",
+            help="Folder of a few dozen sounds that set the ranges of int8; default: synthetic sounds.",
             show_default=False,
         ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Export a trained run as a model directory, and check that it gives the same vectors."""
+    """Export a run as a model directory and check that it gives the same vectors."""
     need_run(run)
     text = cast('Literal["fp32", "int8"]', _one_of("--precision", precision, _PRECISIONS))
     audio = cast(

@@ -9,7 +9,7 @@ from soundseek.cli.output import choose_format, console, printable, short_path, 
 
 
 def failures(library: LibraryOption = None, json: JsonOption = False, table: TableOption = False) -> None:
-    """List the files that could not be heard, each with its reason.
+    """List the files that could not be embedded, with the reasons.
 
     A file leaves the list when it has been heard at last, or is gone, at the next soundseek index.
     """

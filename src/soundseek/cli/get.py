@@ -24,14 +24,14 @@ _NEEDED = ("torch", "transformers", "safetensors", "onnx", "onnxscript", "yaml",
 
 def get(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="As soundseek models lists it.", show_default=False)
+        str, typer.Argument(metavar="NAME", help="Its name in: soundseek models.", show_default=False)
     ],
     trunk: Annotated[
         Path | None,
         typer.Option(
             "--trunk",
             metavar="FILE",
-            help="The trunk's weights, .pt or .safetensors, instead of a download.",
+            help="Weights of the trunk (.pt or .safetensors) to use instead of a download.",
             show_default=False,
         ),
     ] = None,
@@ -47,7 +47,7 @@ def get(
     mirror: MirrorOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a model that can be had: download its trunk from the publisher, join, export, check.
+    """Download an available model's trunk, export the model, and check it.
 
     Heads and scores come with soundseek, the trunk does not. A stopped download goes on where it was; the model
     is in place only once its vectors are checked. Needs PyTorch: the extra "learn" of soundseek.

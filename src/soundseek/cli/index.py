@@ -64,11 +64,13 @@ def index(
             help="Hear no more than this of a file.",
         ),
     ] = 3600.0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", show_default=False)] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print no progress.", show_default=False)
+    ] = False,
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:
-    """Listen to every sound below some folders and remember it; run it again, without folders, when they have changed.
+    """Embed every sound below some folders into the library; run it again, without folders, after changes.
 
     Only new and changed files are heard. Stopping it loses nothing: the next run goes on from there. A file
     that cannot be heard is skipped (see: soundseek failures) and the exit code is 1.

@@ -10,7 +10,7 @@ from soundseek.cli.output import choose_format, console, printable, write_json_l
 
 
 def info(library: LibraryOption = None, json: JsonOption = False, table: TableOption = False) -> None:
-    """Say where the library is, what is in it, and which model heard it."""
+    """Show where the library is, what is in it, and which model made it."""
     output = choose_format(json=json, table=table)
     with open_library(library, None, create=False) as opened:
         record = asdict(opened.info())

@@ -17,32 +17,15 @@ import typer.main
 import soundseek
 from soundseek.errors import SoundseekError, UsageError
 
-COMMANDS = {
-    "index": "soundseek.cli.index",
-    "search": "soundseek.cli.search",
-    "similar": "soundseek.cli.similar",
-    "explain": "soundseek.cli.explain",
-    "info": "soundseek.cli.info",
-    "failures": "soundseek.cli.failures",
-    "serve": "soundseek.cli.serve",
-    "models": "soundseek.cli.models",
-}
-"""Commands in the order of the help page; each module has a function of the command's name."""
-
-LEARNING_COMMANDS = {
-    "data": "soundseek.cli.data",
-    "recipes": "soundseek.cli.recipes",
-    "distill": "soundseek.cli.distill",
-    "train": "soundseek.cli.train",
-    "tune": "soundseek.cli.tune",
-    "average": "soundseek.cli.average",
-    "evaluate": "soundseek.cli.evaluate",
-    "robustness": "soundseek.cli.robustness",
-    "export": "soundseek.cli.export",
-    "score": "soundseek.cli.score",
-    "reproduce": "soundseek.cli.reproduce",
-}
-"""The same for the learning half."""
+PANELS = {
+    "Search": ("index", "search", "similar", "explain", "info", "failures", "serve"),
+    "Models": ("models",),
+    "Train and measure": (
+        "data", "recipes", "distill", "train", "tune", "average", "evaluate", "robustness", "export", "score",
+        "reproduce",
+    ),
+}  # fmt: skip
+"""The commands in the order of the help page; `soundseek.cli.NAME` has a function of the command's name."""
 
 NEEDING_PYTORCH = frozenset(
     {"distill", "train", "tune", "average", "evaluate", "robustness", "export", "reproduce"}
@@ -77,14 +60,14 @@ def group() -> Any:
     """The whole command line as a click group, built without importing any command."""
     app = typer.Typer(
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_soundseek)
     built: Any = typer.main.get_command(app)
     built.name = "soundseek"
-    built.commands = _LazyCommands({**COMMANDS, **LEARNING_COMMANDS})
+    built.commands = _LazyCommands({name: panel for panel, names in PANELS.items() for name in names})
+    _hide_types(built)
     return built
 
 
@@ -106,18 +89,39 @@ def _soundseek(
 
 
 class _LazyCommands(UserDict[str, Any]):
-    """Name -> click command; a command's module is imported when the command is looked up."""
+    """Name -> click command, from name -> panel; a command's module is imported when the command is looked up."""
 
     def __getitem__(self, name: str) -> Any:
-        module_name = self.data[name]
-        run = getattr(import_module(module_name), name)
+        panel = self.data[name]
+        run = getattr(import_module(f"soundseek.cli.{name}"), name)
         if isinstance(run, typer.Typer):  # commands of its own, as in `soundseek data check`
-            return typer.main.get_command(run)
-        if name in NEEDING_PYTORCH:
-            run = _needing_pytorch(run)
-        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        app.command(name, context_settings={"help_option_names": ["-h", "--help"]})(plain_errors(run))
-        return typer.main.get_command(app)
+            command: Any = typer.main.get_command(run)
+            command.rich_help_panel = panel
+            for each in command.commands.values():
+                _hide_types(each)
+        else:
+            app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            run = plain_errors(_needing_pytorch(run) if name in NEEDING_PYTORCH else run)
+            app.command(
+                name, rich_help_panel=panel, context_settings={"help_option_names": ["-h", "--help"]}
+            )(run)
+            command = typer.main.get_command(app)
+        _hide_types(command)
+        return command
+
+
+def _hide_types(command: Any) -> None:
+    """Leave types out of a command's help where they say nothing: `<bool>` of a flag, `<list[str]>` of an argument."""
+
+    def without_type(parameter: Any) -> Any:
+        if parameter is not None and (parameter.param_type_name == "argument" or parameter.is_flag):
+            parameter.display_type_rich = lambda ctx: None
+        return parameter
+
+    for each in command.params:
+        without_type(each)
+    find_help = command.get_help_option
+    command.get_help_option = lambda ctx: without_type(find_help(ctx))
 
 
 def plain_errors(run: Callable[..., None]) -> Callable[..., None]:

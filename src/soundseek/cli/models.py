@@ -33,7 +33,7 @@ def list_models(
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:
-    """List the models here and those to be had: size, licence, scores, and which of them the library uses.
+    """List installed and available models, with size, licence and scores.
 
     A model to be had is made by: soundseek models get NAME
     """

@@ -7,6 +7,7 @@ Whatever is wrong with the inside of it (a damaged file, half a data set) is fou
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -111,7 +112,7 @@ def whole_number(least: int, what: str) -> Callable[[str], int]:
         3
     """
 
-    return _parser(int, least, f"a whole number of {what}")
+    return _parser(int, lambda value: value >= least, f"a whole number of {what}, {least:g} or more")
 
 
 def at_least(least: float, unit: str) -> Callable[[str], float]:
@@ -126,18 +127,30 @@ def at_least(least: float, unit: str) -> Callable[[str], float]:
         2.5
     """
 
-    return _parser(float, least, unit)
+    return _parser(float, lambda value: value >= least, f"{unit}, {least:g} or more")
 
 
-def _parser(read: Callable[[str], Number], least: float, wanted: str) -> Callable[[str], Number]:
+def above(least: float, unit: str) -> Callable[[str], float]:
+    """The same for a number that must be larger than `least` and finite.
+
+    Example:
+        >>> above(0, "hours")("0.5")
+        0.5
+    """
+    return _parser(float, lambda value: least < value < math.inf, f"{unit}, more than {least:g}")
+
+
+def _parser(
+    read: Callable[[str], Number], allows: Callable[[Number], bool], wanted: str
+) -> Callable[[str], Number]:
     def number(value: str) -> Number:
         try:
             parsed = read(value)
-            allowed = parsed >= least  # not so for NaN
+            allowed = allows(parsed)  # not so for NaN
         except ValueError:
             allowed = False
         if not allowed:
-            raise typer.BadParameter(f"{value} is not allowed: give {wanted}, {least:g} or more")
+            raise typer.BadParameter(f"{value} is not allowed: give {wanted}")
         return parsed
 
     return number
@@ -149,7 +162,7 @@ LibraryOption = Annotated[
         "--library",
         envvar="SOUNDSEEK_LIBRARY",
         metavar="DIR",
-        help="The library to use; default: the one in your data folder (see: soundseek info).",
+        help="The library; default: the one in your data folder (see: soundseek info).",
         show_default=False,
     ),
 ]
@@ -159,33 +172,37 @@ ModelOption = Annotated[
         "--model",
         envvar="SOUNDSEEK_MODEL",
         metavar="MODEL",
-        help="A model's name or directory; default: the bundled one (see: soundseek models).",
+        help="A model's name or directory; default: soundseek-small (see: soundseek models).",
         show_default=False,
     ),
 ]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="JSON lines; also what a pipe gets.", show_default=False)
+    bool, typer.Option("--json", help="Print JSON lines, as in a pipe.", show_default=False)
 ]
-CsvOption = Annotated[
-    bool, typer.Option("--csv", help="CSV for a spreadsheet: rank, and what JSON has.", show_default=False)
-]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.", show_default=False)]
 M3uOption = Annotated[
-    bool, typer.Option("--m3u", help="A playlist; players that can start at the segment.", show_default=False)
+    bool,
+    typer.Option(
+        "--m3u", help="Print an M3U playlist that starts each file at its segment.", show_default=False
+    ),
 ]
-TableOption = Annotated[bool, typer.Option("--table", help="A table even in a pipe.", show_default=False)]
+TableOption = Annotated[
+    bool, typer.Option("--table", help="Print a table, even in a pipe.", show_default=False)
+]
 CountOption = Annotated[
-    int, typer.Option("-k", "--count", parser=whole_number(1, "hits"), metavar="N", help="How many hits.")
+    int, typer.Option("-k", "--count", parser=whole_number(1, "hits"), metavar="N", help="Number of hits.")
 ]
 LikeOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--like", metavar="FILE", help="An example sound; may be given several times.", show_default=False
-    ),
+    typer.Option("--like", metavar="FILE", help="An example sound; repeatable.", show_default=False),
 ]
 NotOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--not", metavar="TEXT", help="What it should not sound like; repeatable.", show_default=False
+        "--not",
+        metavar="TEXT",
+        help="Words for what it should not sound like; repeatable.",
+        show_default=False,
     ),
 ]
 WhereOption = Annotated[
@@ -193,17 +210,23 @@ WhereOption = Annotated[
     typer.Option(
         "--where",
         metavar="EXPR",
-        help="Keep only some files, such as: duration < 5 and format = wav",
+        help="Search only files that match, such as: duration < 5 and format = wav.",
         show_default=False,
     ),
 ]
 SegmentsOption = Annotated[
     bool,
-    typer.Option("--segments", help="Every segment is a hit, not only each file's best.", show_default=False),
+    typer.Option(
+        "--segments",
+        help="List every matching segment, not only the best of each file.",
+        show_default=False,
+    ),
 ]
 WhyOption = Annotated[
     bool,
-    typer.Option("--why", help="Say which words carried a hit (a table always does).", show_default=False),
+    typer.Option(
+        "--why", help="Also print which words carried each hit (a table always does).", show_default=False
+    ),
 ]
 
 

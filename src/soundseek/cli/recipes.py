@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 RecipeArgument = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A recipe's name, or a YAML file.", show_default=False)
+    str, typer.Argument(metavar="RECIPE", help="A recipe's name or YAML file.", show_default=False)
 ]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Replace one value: training.epochs=5; repeatable.",
+        help="Set one value, such as training.epochs=5; repeatable.",
         show_default=False,
     ),
 ]
 
 recipes = typer.Typer(
     name="recipes",
-    help="List what can be trained; show a recipe with every value; tell where two differ.",
+    help="List recipes, show one with every value, or compare two.",
     invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -40,7 +40,7 @@ recipes = typer.Typer(
 @recipes.callback()
 @plain_errors
 def listing(context: typer.Context, json: JsonOption = False, table: TableOption = False) -> None:
-    """List what can be trained; show a recipe with every value; tell where two differ."""
+    """List recipes, show one with every value, or compare two."""
     if context.invoked_subcommand:
         return
     _need_yaml()
@@ -80,13 +80,15 @@ def show(recipe: RecipeArgument, settings: SetOption = None, json: JsonOption = 
 @plain_errors
 def diff(
     one: Annotated[
-        str, typer.Argument(metavar="A", help="A recipe's name, or a YAML file.", show_default=False)
+        str, typer.Argument(metavar="A", help="A recipe's name or YAML file.", show_default=False)
     ],
-    other: Annotated[str, typer.Argument(metavar="B", help="Another.", show_default=False)],
+    other: Annotated[
+        str, typer.Argument(metavar="B", help="The recipe to compare it with.", show_default=False)
+    ],
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:
-    """Print every value in which two recipes differ."""
+    """Print the values in which two recipes differ."""
     _need_yaml()
     from soundseek.learn.recipe.load import differences, load_recipe
 

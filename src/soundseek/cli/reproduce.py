@@ -16,28 +16,29 @@ from soundseek.cli.train import DataOption, FeatureProgress, say_epoch
 def reproduce(
     data: DataOption,
     out: Annotated[
-        Path, typer.Option("--out", metavar="REPORT", help="The report's folder; made if missing.")
+        Path, typer.Option("--out", metavar="REPORT", help="The report's folder; created if missing.")
     ],
     recipes: Annotated[
         str,
         typer.Option(
             "--recipes",
             metavar="A,B,C",
-            help="Names, YAML files, or table-one for all twelve; the others are compared with the first.",
+            help="Recipes to compare with the first: names, YAML files, or table-one for all twelve.",
         ),
     ] = "cnn14,graph-attention,self-attention,self-attention-supervised",
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, metavar="N", help="Runs of each recipe, with the seeds 0, 1, ...")
+        int,
+        typer.Option("--seeds", min=1, metavar="N", help="Runs per recipe, with seeds 0, 1, 2 and so on."),
     ] = 3,
     split: Annotated[
-        str, typer.Option("--split", metavar="NAME", help="Which captions to ask with.")
+        str, typer.Option("--split", metavar="NAME", help="The split whose captions are the queries.")
     ] = "evaluation",
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Replace one value in every recipe: training.epochs=5; in one: p-gat:dim=300; repeatable.",
+            help="Set one value in every recipe (training.epochs=5) or in one (p-gat:dim=300); repeatable.",
             show_default=False,
         ),
     ] = None,

@@ -23,15 +23,15 @@ def robustness(
     ],
     data: DataOption,
     split: Annotated[
-        str, typer.Option("--split", metavar="NAME", help="Which captions to ask with.")
+        str, typer.Option("--split", metavar="NAME", help="The split whose captions are the queries.")
     ] = "evaluation",
     seed: Annotated[
-        int, typer.Option("--seed", min=0, metavar="N", help="Of noise, rooms and typing errors.")
+        int, typer.Option("--seed", min=0, metavar="N", help="Seed of noise, rooms and typing errors.")
     ] = 0,
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:
-    """Measure mAP@10 and R@10 on degraded sounds and on reworded captions, each beside the plain ones.
+    """Measure mAP@10 and R@10 on corrupted sounds and on reworded and mistyped captions.
 
     soundseek robustness soundseek-small --data DIR --json > docs/results/robustness-soundseek-small.json
     """

@@ -25,7 +25,7 @@ def score(
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:
-    """Score any system's output by the DCASE protocol: R1, R5, R10, mAP10 with 95 % jackknife intervals."""
+    """Score any system's output by the DCASE protocol, with 95 % jackknife intervals."""
     from soundseek.learn.evaluation.dcase import score_predictions
 
     need_file(truth, "--truth", "it takes a CSV: file_name,caption_1,...,caption_5")

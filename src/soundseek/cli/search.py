@@ -30,7 +30,7 @@ from soundseek.errors import UsageError
 def search(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help="What to listen for, as you would say it.", show_default=False),
+        typer.Argument(metavar="TEXT", help="The sound that you look for, in words.", show_default=False),
     ] = None,
     library: LibraryOption = None,
     model: ModelOption = None,
@@ -46,7 +46,7 @@ def search(
     m3u: M3uOption = False,
     table: TableOption = False,
 ) -> None:
-    """Find sounds by words, by example sounds, or by both; each hit says at which moment.
+    """Find sounds by words, by example sounds, or by both, with the moment in each.
 
     soundseek search "a dog barks while it rains" --not music --where "duration < 30"
     """

@@ -24,7 +24,12 @@ from soundseek.cli.output import choose_format, say_if_nothing, show_hits
 
 def similar(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="The sound to compare with.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="The sound to compare with, in the library or not.",
+            show_default=False,
+        ),
     ],
     library: LibraryOption = None,
     model: ModelOption = None,
@@ -36,7 +41,7 @@ def similar(
     m3u: M3uOption = False,
     table: TableOption = False,
 ) -> None:
-    """Find the sounds most like a given one, which need not be in the library.
+    """Find the sounds most like a given one.
 
     To add words to an example: soundseek search "in a cave" --like FILE
     """

@@ -12,7 +12,7 @@ from soundseek.cli.output import printable
 
 AsTypedOption = Annotated[
     bool,
-    typer.Option("--as-typed", help="Correct no mistyped word of the query.", show_default=False),
+    typer.Option("--as-typed", help="Search for the words exactly as typed.", show_default=False),
 ]
 
 

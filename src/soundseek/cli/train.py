@@ -25,23 +25,25 @@ _LINE_EVERY_S = 5.0
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A recipe's name, or a YAML file.", show_default=False)
+        str, typer.Argument(metavar="RECIPE", help="A recipe's name or YAML file.", show_default=False)
     ],
     data: DataOption,
-    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder; made if missing.")],
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder; created if missing.")],
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Replace one value: training.epochs=5; repeatable.",
+            help="Set one value, such as training.epochs=5; repeatable.",
             show_default=False,
         ),
     ] = None,
     resume: Annotated[
         bool,
         typer.Option(
-            "--resume", help="Go on with a run that was stopped; the result is the same.", show_default=False
+            "--resume",
+            help="Continue a stopped run; the result is the same as without the stop.",
+            show_default=False,
         ),
     ] = False,
 ) -> None:

@@ -16,19 +16,22 @@ from soundseek.cli.train import DataOption, FeatureProgress
 
 def tune(
     recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A recipe's name, or a YAML file.", show_default=False)
+        str, typer.Argument(metavar="RECIPE", help="A recipe's name or YAML file.", show_default=False)
     ],
     data: DataOption,
-    out: Annotated[Path, typer.Option("--out", metavar="STUDY", help="The study's folder; made if missing.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="STUDY", help="The study's folder; created if missing.")
+    ],
     trials: Annotated[
-        int, typer.Option("--trials", min=1, metavar="N", help="Trainings in all, earlier ones included.")
+        int,
+        typer.Option("--trials", min=1, metavar="N", help="Total number of trials, including earlier ones."),
     ] = 20,
     space: Annotated[
         Path | None,
         typer.Option(
             "--space",
             metavar="FILE",
-            help="YAML that says what to try; default: tune/RECIPE.yaml beside the recipe.",
+            help="YAML file of the search space; default: tune/RECIPE.yaml beside the recipe.",
             show_default=False,
         ),
     ] = None,
@@ -37,13 +40,13 @@ def tune(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Replace one value in every trial: training.epochs=5; repeatable.",
+            help="Set one value in every trial, such as training.epochs=5; repeatable.",
             show_default=False,
         ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Train a recipe many times with other values, and find those with the best validation mAP@10.
+    """Search for the recipe's values with the best validation mAP@10.
 
     STUDY gets a run folder for every trial, a picture, and the best values. After a stop, or for more trials,
     give the same command. Then: soundseek train RECIPE --set ... with the values printed.

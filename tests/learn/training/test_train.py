@@ -159,7 +159,9 @@ def test_a_run_is_not_overwritten_nor_continued_by_another_recipe(place: Path, t
         train(toy_recipe(place), place / "data", run)
     with pytest.raises(UsageError, match=r"another recipe \(training.epochs = 3 there, 9 here\)"):
         train(toy_recipe(place, "training.epochs=9"), place / "data", run, resume=True)
-    told = toy_recipe(place, "notes=other words", "card.summary=Another.")  # trains the same
+    told = toy_recipe(
+        place, "notes=other words", "card.summary=The recipe to compare it with."
+    )  # trains the same
     train(told, place / "data", run, resume=True)
 
 
