@@ -22,6 +22,7 @@ COMMANDS = {
     "explain {file} rain --model {}": "soundseek-small",
     "info --library {}": "soundseek index FOLDER",
     "failures --library {}": "soundseek index FOLDER",
+    "serve --root {}": "",
     "models get soundseek-plus --trunk {} --out new": "downloaded",
     "data audiocaps new --audio {}": "the sounds that you have",
     "data audiocaps new --without {}": "soundseek data clotho",
