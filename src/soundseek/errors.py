@@ -53,3 +53,7 @@ class RecipeError(UsageError):
 
 class DataError(SoundseekError):
     """A data set is incomplete or malformed; the message names file and line."""
+
+
+class RecipeFileError(RecipeError, DataError):
+    """A file that a recipe names is not there."""

@@ -301,9 +301,7 @@ def _say_next(directory: Path) -> None:
 
 def _say_laid(laid: Sequence[Laid], directory: Path, *, json: bool) -> None:
     if json:
-        from dataclasses import asdict
-
-        write_json_lines(asdict(each) for each in laid)
+        write_json_lines(each.to_dict() for each in laid)
         return
     for each in laid:
         line = f"{each.split}: {each.clips:,} clips"
@@ -311,6 +309,8 @@ def _say_laid(laid: Sequence[Laid], directory: Path, *, json: bool) -> None:
             line += f"; {len(each.missing):,} have no sound, such as {each.missing[0]}"
         if each.left_out:
             line += f"; {each.left_out:,} left out, others are tested on them"
+        if each.without_caption:
+            line += f"; {each.without_caption:,} left out, they have no caption"
         print(printable(line), file=sys.stderr)
     _say_next(directory)
 

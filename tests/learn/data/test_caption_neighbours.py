@@ -60,6 +60,12 @@ def test_sentences_are_read_once_each(tmp_path: Path) -> None:
     assert read_sentences(path) == ["A dog", "A cat"]
 
 
+def test_a_sentence_with_an_unquoted_comma_is_refused_not_cut(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("caption\nA dog barks, then rain\n")
+    with pytest.raises(DataError, match=r"c.csv, line 2: 2 cells, and the header has 1"):
+        read_sentences(tmp_path / "c.csv")
+
+
 def test_a_table_without_captions_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "captions.csv"
     path.write_text("id,text\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from toy_learning import make_toy_data, toy_recipe
 
-from soundseek.errors import DataError
+from soundseek.errors import DataError, RecipeFileError
 from soundseek.learn.data.pairs import Corpus
 from soundseek.learn.data.prepare import prepare
 from soundseek.learn.models.build import build_recipe_text, build_recipe_trunk
@@ -41,7 +41,7 @@ def test_a_clip_that_is_left_out_is_heard_neither_alone_nor_in_a_mixture(place: 
 
 
 def test_what_cannot_be_left_out_is_named(place: Path) -> None:
-    with pytest.raises(DataError, match="no file"):
+    with pytest.raises(RecipeFileError, match="no file"):
         planned(place, f"data.leave_out={place / 'none.txt'}")
     (place / "out.txt").write_text("drum.wav\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"drum\.wav"):
@@ -49,4 +49,12 @@ def test_what_cannot_be_left_out_is_named(place: Path) -> None:
     everything = "\n".join(path.name for path in (place / "data" / "development").glob("*.wav"))
     (place / "out.txt").write_text(everything, encoding="utf-8")
     with pytest.raises(DataError, match="all clips"):
+        planned(place, f"data.leave_out={place / 'out.txt'}")
+
+
+def test_a_list_may_have_a_byte_order_mark_and_has_to_be_utf8(place: Path) -> None:
+    (place / "out.txt").write_bytes(b"\xef\xbb\xbftone.wav\r\n")
+    assert "tone.wav" not in names(planned(place, f"data.leave_out={place / 'out.txt'}"))
+    (place / "out.txt").write_bytes(b"tone.wav\ncaf\xe9.wav\n")
+    with pytest.raises(DataError, match=r"out.txt, line 2: the byte 0xe9 is not UTF-8"):
         planned(place, f"data.leave_out={place / 'out.txt'}")

@@ -253,3 +253,62 @@ def test_files_of_another_form_are_named(tmp_path: Path) -> None:
         read_wavcaps(tmp_path / "c.json", "FreeSound")
     with pytest.raises(DataError, match=r"d\.yaml: expected files"):
         read_macs(tmp_path / "d.yaml")
+
+
+def test_a_caption_of_audiocaps_that_is_broken_over_lines_is_read_whole(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        {
+            "train.csv": HEADER + "39899,IAosP90cdsE,30,an engine chugging loudly with muffled\n"
+            "speech in the background\n\n"
+            '8000,other,0,"a bell, then\n1 more"\n'
+            "7994,2Cnv0FADwfo,30,an animal is gurgling in water.\na dog is whimpering\n\n"
+        },
+    )
+    assert {clip.name: clip.captions for clip in read_audiocaps(tmp_path / "train.csv")} == {
+        "IAosP90cdsE_30": ("an engine chugging loudly with muffled speech in the background",),
+        "other_0": ("a bell, then\n1 more",),
+        "2Cnv0FADwfo_30": ("an animal is gurgling in water. a dog is whimpering",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("1,-abc,30\n", "line 2: 3 cells, and the header has 4"),
+        (
+            "2,x,30,broken\nover two\n1,-abc,30,A dog barks, then a car\n",
+            "line 4: 5 cells, and the header has 4",
+        ),
+        ('1,-abc,30,"A dog\n2,IAos,30,A cat\n4,2Cn,30,"Rain"\n', "line 2: a double quote opens a cell"),
+        ("1,-abc,,A dog\n", "line 2: start_time = '' is no number of seconds"),
+        ("1,-abc,inf,A dog\n", "line 2: start_time = 'inf' is no number of seconds"),
+    ],
+)
+def test_rows_of_audiocaps_that_could_be_misread_are_named(tmp_path: Path, rows: str, message: str) -> None:
+    put(tmp_path, {"train.csv": HEADER + rows})
+    with pytest.raises(DataError, match=message):
+        read_audiocaps(tmp_path / "train.csv")
+
+
+def test_clips_without_a_caption_are_left_out_and_counted(tmp_path: Path) -> None:
+    audio, data = (
+        tones(tmp_path / "mine", "SoundBible/7.flac", "SoundBible/8.flac", "SoundBible/9.flac"),
+        tmp_path / "data",
+    )
+    clips = [{"id": "7", "caption": 'A "loud", dog'}, {"id": 8, "caption": None}, {"id": "9", "caption": " "}]
+    put(data / "downloads", {"sb_final.json": json.dumps({"data": clips})})
+    (laid,) = obtain_wavcaps(data, audio, parts=["SoundBible"], mirror=NOWHERE, patience=QUICK)
+    assert (laid.clips, laid.without_caption, laid.missing) == (1, 2, ())
+    assert written(data / "captions_development.csv")[1:] == [["SoundBible-7.flac", 'A "loud", dog']]
+
+
+def test_a_clip_without_an_id_or_a_file_name_is_named(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        {"c.json": '{"data": [{"id": null, "caption": "x"}]}', "d.yaml": "files: [{filename: null}]"},
+    )
+    with pytest.raises(DataError, match=r"c\.json: .*has no id"):
+        read_wavcaps(tmp_path / "c.json", "FreeSound")
+    with pytest.raises(DataError, match=r"d\.yaml: expected files"):
+        read_macs(tmp_path / "d.yaml")

@@ -173,7 +173,15 @@ def test_a_wrong_table_is_named_with_its_line(data: Path, table: str, detail: st
 def test_a_table_that_is_no_utf8_is_named(data: Path) -> None:
     (data / "captions_development.csv").write_bytes(b"file_name,caption_1\ncaf\xe9.wav,x\n")
     (found,) = [each for each in problems(data) if each.kind == "captions"]
-    assert found.detail.startswith("cannot be read: 'utf-8' codec")
+    assert found.detail == "line 2: the byte 0xe9 is not UTF-8; save the file as UTF-8"
+
+
+def test_rows_that_could_be_misread_are_each_named(data: Path) -> None:
+    (data / "captions_development.csv").write_text(
+        "file_name,caption_1\na.wav,Rain, then wind\nb.wav,x\nc.wav,y,z\n"
+    )
+    found = [each.detail for each in problems(data) if each.kind == "captions"]
+    assert [detail.partition(",")[0] for detail in found] == ["line 2: 3 cells", "line 4: 3 cells"]
 
 
 def test_several_processes_find_the_same(data: Path) -> None:

@@ -46,13 +46,27 @@ def test_empty_captions_are_left_out(tmp_path: Path) -> None:
         (b"name,caption_1\na.wav,x\n", "line 1: expected file_name,caption_1"),
         (b"file_name,text\na.wav,x\n", "line 1: expected file_name,caption_1"),
         (b"file_name,caption_1\n", "lists no clip"),
-        (b"file_name,caption_1\na.wav,\xff\xfe\n", "utf-8"),
+        (b"file_name,caption_1\na.wav,\xff\xfe\n", "line 2: the byte 0xff is not UTF-8"),
+        (b"file_name,caption\na.wav,Rain, then wind\n", "line 2: 3 cells, and the header has 2"),
+        (
+            b'file_name,caption_1\na.wav,"Hey\nb.wav,x\n',
+            "line 2: a double quote opens a cell and is never closed",
+        ),
+        (b"file_name,caption_id,caption_length\na.wav,7,3\n", "line 1: expected file_name,caption_1"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, table: bytes, message: str) -> None:
     write(tmp_path, table)
     with pytest.raises(DataError, match=message):
         read_split(tmp_path, "development")
+
+
+def test_only_columns_called_caption_hold_captions(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        b"file_name,caption_id,caption,caption_length,caption_2\na.wav,10007,A dog barks,3,Barking\n",
+    )
+    assert read_split(tmp_path, "development")[0].captions == ("A dog barks", "Barking")
 
 
 def test_a_missing_split_says_which_there_are(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ How real listeners would say it: the nearest of their sentences for each caption
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,11 +16,12 @@ from torch import Tensor
 
 from soundseek._typing import FloatArray
 from soundseek._vectors import unit_rows
-from soundseek.errors import DataError, RecipeError
+from soundseek.errors import DataError, RecipeError, RecipeFileError
 from soundseek.learn.data.features import Frames, Report, cache_directory, extract_texts, text_store
 from soundseek.learn.data.mixing import Sound
 from soundseek.learn.data.pairs import Corpus
 from soundseek.learn.data.pseudo_audio import Imagined, imagine
+from soundseek.learn.datasets.tables import read_csv
 from soundseek.learn.models.audio.tags import read_class_names
 from soundseek.learn.models.build import build_text
 from soundseek.learn.models.text.bert import MINILM
@@ -138,16 +138,11 @@ def read_sentences(path: Path) -> list[str]:
     """The different sentences in the column `caption` of a CSV, in order.
 
     Raises:
-        DataError: No such file, no such column, or nothing in it.
+        DataError: No such file, no such column, a row that could be misread, or no sentence.
     """
     if not path.is_file():
-        raise DataError(f"no file of sentences at {path}; give a CSV with a column 'caption'")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        if "caption" not in (reader.fieldnames or []):
-            raise DataError(f"{path}, line 1: expected a column 'caption', found {reader.fieldnames}")
-        sentences = ((row["caption"] or "").strip() for row in reader)
-        found = list(dict.fromkeys(filter(None, sentences)))
+        raise RecipeFileError(f"no file of sentences at {path}; give a CSV with a column 'caption'")
+    found = list(dict.fromkeys(filter(None, (row.cells["caption"] for row in read_csv(path, "caption")))))
     if not found:
         raise DataError(f"{path} has no sentence in its column 'caption'; give a file with some")
     return found

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from soundseek.errors import DataError, RecipeError, UsageError
+from soundseek.errors import DataError, RecipeError, RecipeFileError, UsageError
 from soundseek.learn.data.caption_neighbours import (
     add_listeners,
     imagined_sounds,
@@ -40,6 +40,7 @@ from soundseek.learn.data.pseudo_audio import Imagined
 from soundseek.learn.data.text_augment import build_text_augment
 from soundseek.learn.data.waveforms import LiveFrames, open_waveforms
 from soundseek.learn.datasets.layout import Clip, read_split, splits_of
+from soundseek.learn.datasets.tables import read_lines
 from soundseek.learn.models.audio.tags import read_class_names
 from soundseek.learn.models.build import build_recipe_trunk, split_trunk
 from soundseek.learn.models.text.tower import TextTower
@@ -266,8 +267,8 @@ def _plan(clips: Sequence[Clip], recipe: Recipe, report: Report | None) -> Corpu
 def _left_out(path: Path, clips: Sequence[Clip]) -> set[str]:
     """The file names that a list names."""
     if not path.is_file():
-        raise DataError(f"data.leave_out: no file {path}")
-    listed = {line.strip() for line in path.read_text(encoding="utf-8").splitlines()} - {""}
+        raise RecipeFileError(f"data.leave_out: no file {path}; give a file with one file name a line")
+    listed = set(read_lines(path))
     known = {clip.path.name for clip in clips}
     unknown = sorted(listed - known)
     if unknown:

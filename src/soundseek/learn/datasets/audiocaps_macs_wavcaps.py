@@ -1,10 +1,8 @@
-"""AudioCaps, MACS and WavCaps -> Clotho's layout, from their published captions and the sounds at hand.
+"""AudioCaps, MACS and WavCaps -> Clotho's layout, from their published captions and a folder of sounds.
 
 Of these three only MACS has sounds that can be downloaded one archive after the other. AudioCaps' are parts of
 YouTube videos, of which some vanish every year; WavCaps' are split zip archives of several hundred GB. For
-both, a folder of sounds that somebody has already is matched by name.
-
-AudioCaps, MACS and WavCaps: what can be downloaded is, the rest comes from a folder of sounds at hand.
+both, a folder of sounds that the user has already is matched by name.
 """
 
 from __future__ import annotations
@@ -12,11 +10,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from soundseek.audio.decode import AUDIO_EXTENSIONS
 from soundseek.errors import DataError, UsageError
@@ -26,8 +26,11 @@ from soundseek.learn.datasets.clotho import DOWNLOADS
 from soundseek.learn.datasets.download import CannotFetchError, Patience, Progress, fetch
 from soundseek.learn.datasets.layout import SPLITS, recording_ids
 from soundseek.learn.datasets.sources import RemoteFile
+from soundseek.learn.datasets.tables import read_csv, read_text
 
 _AUDIOCAPS_CLIP_S = 10
+_AUDIOCAP_ID = re.compile(r'\s*"?\d+"?,')
+_OPENS_A_QUOTE = re.compile(r'(^|,)"')
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Source:
 
     Attributes:
         name: Its file name in the layout, without extension.
-        captions: At least one.
+        captions: Those that are not empty.
         spellings: File names, without extension, under which its sound is passed around; the first that is
             there counts.
         sound_id: What it was cut from; equal for two clips of one recording.
@@ -59,12 +62,21 @@ class Laid:
         clips: Clips that it has now.
         missing: Names of those without a sound.
         left_out: Clips left out because another data set is tested on their recordings.
+        without_caption: Clips left out because their publisher gives them no caption.
     """
 
     split: str
     clips: int
     missing: tuple[str, ...] = field(repr=False)
     left_out: int = 0
+    without_caption: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; `without_caption` only where there are such clips."""
+        fields = asdict(self)
+        if not self.without_caption:
+            del fields["without_caption"]
+        return fields
 
 
 class Sounds:
@@ -109,7 +121,8 @@ def lay_out(
         sounds: Where their sounds may be.
         excluded: `sound_id`s to leave out.
     """
-    kept = [source for source in sources if source.sound_id not in excluded]
+    captioned = [source for source in sources if source.captions]
+    kept = [source for source in captioned if source.sound_id not in excluded]
     (data / split).mkdir(parents=True, exist_ok=True)
     missing: list[str] = []
     placed: list[tuple[str, Source]] = []
@@ -129,7 +142,8 @@ def lay_out(
     _write_table(data / f"captions_{split}.csv", ["file_name", *captions], (
         [name, *source.captions, *[""] * (num_captions - len(source.captions))] for name, source in placed
     ))  # fmt: skip
-    return Laid(split, len(placed), tuple(missing), len(sources) - len(kept))
+    without_caption = len(sources) - len(captioned)
+    return Laid(split, len(placed), tuple(missing), len(captioned) - len(kept), without_caption)
 
 
 def _place(sound: Path, target: Path) -> None:
@@ -157,30 +171,48 @@ def read_audiocaps(table: Path) -> list[Source]:
     """The clips of one of AudioCaps' CSVs, with all captions of a clip together.
 
     Raises:
-        DataError: A column is missing.
+        DataError: A column is missing, or a row that could be misread; the message names the line.
     """
     captions: dict[tuple[str, int], list[str]] = defaultdict(list)
     numbers: dict[tuple[str, int], list[str]] = defaultdict(list)
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        wanted = {"audiocap_id", "youtube_id", "start_time", "caption"}
-        if not wanted <= set(reader.fieldnames or []):
-            raise DataError(
-                f"{table}, line 1: expected {','.join(sorted(wanted))}, found {reader.fieldnames}"
-            )
-        for row in reader:
-            try:
-                clip = (row["youtube_id"], int(float(row["start_time"])))
-            except ValueError as error:
-                raise DataError(f"{table}, line {reader.line_num}: start_time: {error}") from error
-            captions[clip].append(row["caption"].strip())
-            numbers[clip].append(row["audiocap_id"])
+    columns = ("audiocap_id", "youtube_id", "start_time", "caption")
+    for row in read_csv(table, *columns, mend=_rejoined):
+        number, video, start, caption = (row.cells[column] for column in columns)
+        try:
+            clip = (video, int(float(start)))
+        except (ValueError, OverflowError) as error:
+            reason = f"start_time = {start!r} is no number of seconds"
+            raise DataError(f"{table}, line {row.line}: {reason}") from error
+        captions[clip] += [caption] if caption else []
+        numbers[clip].append(number)
     return [
         Source(f"{video}_{start_s}", tuple(captions[video, start_s]), (
             *_youtube_spellings(video, start_s), *numbers[video, start_s]
         ), video)
         for video, start_s in captions
     ]  # fmt: skip
+
+
+def _rejoined(text: str) -> str:
+    """AudioCaps 2.0 with each caption on one line: it has line breaks in captions without quotes around them.
+
+    A line that begins with no number continues the one before, unless that has an open quote. Blank lines in its
+    place keep the numbers of the lines.
+    """
+    lines: list[str] = []
+    last, is_quoted = 0, False  # where the last row begins, and whether a quoted cell of it is open
+    for line in text.splitlines():
+        begins = bool(_AUDIOCAP_ID.match(line))
+        if lines and not is_quoted and not begins:
+            lines[last] = f"{lines[last].rstrip()} {line.strip()}".rstrip()
+            lines.append("")
+            continue
+        lines.append(line)
+        if begins and not is_quoted:
+            last, is_quoted = len(lines) - 1, False
+        if is_quoted or _OPENS_A_QUOTE.search(line):
+            is_quoted ^= line.count('"') % 2 == 1
+    return "\n".join(lines)
 
 
 def _youtube_spellings(video: str, start_s: int) -> Iterator[str]:
@@ -204,19 +236,22 @@ def read_wavcaps(table: Path, source: str) -> list[Source]:
         DataError: The file is not of that form.
     """
     try:
-        clips = json.loads(table.read_text(encoding="utf-8"))["data"]
+        clips = json.loads(read_text(table))["data"]
         return [_wavcaps_clip(clip, source) for clip in clips]
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(f'{table}: expected {{"data": [{{"id", "caption"}}, ...]}}; {error!r}') from error
 
 
-def _wavcaps_clip(clip: Mapping[str, str], source: str) -> Source:
+def _wavcaps_clip(clip: Mapping[str, str | int | None], source: str) -> Source:
+    if clip["id"] is None:
+        raise ValueError(f"a clip has no id: {clip}")
     name = PurePosixPath(str(clip["id"])).name
     stem = name.removesuffix(".wav")
     # Freesound's numbers and YouTube's ids (here with a Y before) are what Clotho and AudioCaps have as well.
     ids = {"FreeSound": stem, "AudioSet_SL": stem.removeprefix("Y")}
     sound_id = ids.get(source, f"{source}-{stem}")
-    return Source(f"{source}-{stem}", (str(clip["caption"]).strip(),), (stem,), sound_id, source)
+    caption = str(clip["caption"] or "").strip()
+    return Source(f"{source}-{stem}", (caption,) if caption else (), (stem,), sound_id, source)
 
 
 def read_macs(table: Path) -> list[Source]:
@@ -229,15 +264,15 @@ def read_macs(table: Path) -> list[Source]:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
     try:
-        clips = yaml.load(table.read_text(encoding="utf-8"), Loader=loader)["files"]
-        return [
-            Source(stem, tuple(each["sentence"].strip() for each in clip["annotations"]), (stem,), place)
-            for clip in clips
-            for stem in [PurePosixPath(clip["filename"]).stem]
-            for place in [_recording_of(stem)]
-        ]
+        return [_macs_clip(clip) for clip in yaml.load(read_text(table), Loader=loader)["files"]]
     except (KeyError, TypeError, yaml.YAMLError) as error:
         raise DataError(f"{table}: expected files with filename and annotations; {error!r}") from error
+
+
+def _macs_clip(clip: Mapping[str, Any]) -> Source:
+    stem = PurePosixPath(clip["filename"]).stem
+    captions = (str(each["sentence"] or "").strip() for each in clip["annotations"])
+    return Source(stem, tuple(filter(None, captions)), (stem,), _recording_of(stem))
 
 
 def _recording_of(stem: str) -> str:

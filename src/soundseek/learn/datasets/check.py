@@ -16,7 +16,7 @@ import numpy as np
 
 from soundseek.audio.decode import open_audio, probe
 from soundseek.errors import DecodeError
-from soundseek.learn.datasets.layout import Table, read_table, recording_ids, splits_of
+from soundseek.learn.datasets.layout import CaptionTable, read_table, recording_ids, splits_of
 
 Kind = Literal["captions", "missing", "surplus", "undecodable", "silent", "duplicate", "two splits"]
 KINDS: tuple[Kind, ...] = (
@@ -102,7 +102,7 @@ def check_data(data: Path, *, workers: int = 1, report: Progress | None = None) 
         report: Called after each decoded sound.
 
     Raises:
-        DataError: It has no captions at all.
+        DataError: It has no captions at all, or a table of metadata that could be misread.
     """
     splits = splits_of(data)
     tables = {split: read_table(data, split) for split in splits}
@@ -112,7 +112,11 @@ def check_data(data: Path, *, workers: int = 1, report: Progress | None = None) 
     heard = dict(zip(places, _listen(data, places, workers, report), strict=True))
     ids = recording_ids(data, splits)
     problems = [
-        *(problem for split in splits for problem in _table_problems(split, tables[split])),
+        *(
+            Problem("captions", split, tables[split].path.name, str(fault))
+            for split in splits
+            for fault in tables[split].wrong
+        ),
         *(Problem("missing", *place, "listed, and not there") for place in sorted(listed - present)),
         *(Problem("surplus", *place, "there, and not listed") for place in sorted(present - listed)),
         *_faults(heard),
@@ -140,24 +144,6 @@ def _files(folder: Path) -> Iterator[str]:
         relative = path.relative_to(folder)
         if path.is_file() and not any(part.startswith(".") for part in relative.parts):
             yield relative.as_posix()
-
-
-def _table_problems(split: str, table: Table) -> Iterator[Problem]:
-    name = table.path.name
-    for fault in table.faults:
-        yield Problem("captions", split, name, fault)
-    if not table.rows and not table.faults:
-        yield Problem("captions", split, name, "lists no clip")
-    lines: dict[str, int] = {}
-    for row in table.rows:
-        if not row.name:
-            yield Problem("captions", split, name, f"line {row.line}: no file name")
-        elif row.name in lines:
-            detail = f"{row.name} stands in line {lines[row.name]} already"
-            yield Problem("captions", split, name, f"line {row.line}: {detail}")
-        elif not row.captions:
-            yield Problem("captions", split, name, f"line {row.line}: {row.name} has no caption")
-        lines.setdefault(row.name, row.line)
 
 
 def listen(path: str) -> Listened:
@@ -242,7 +228,7 @@ def _shared_names(listed: set[_Place], ids: Mapping[_Place, str], splits: Sequen
                 yield Problem("two splits", second, name, f"{first} lists a sound of this name as well")
 
 
-def _count(split: str, table: Table, heard: Mapping[_Place, Listened]) -> SplitCount:
+def _count(split: str, table: CaptionTable, heard: Mapping[_Place, Listened]) -> SplitCount:
     sounds = [each for place, each in heard.items() if place[0] == split and not each.fault]
     captions = sum(len(row.captions) for row in table.rows)
     return SplitCount(split, len(table.rows), captions, len(sounds), sum(each.duration_s for each in sounds))

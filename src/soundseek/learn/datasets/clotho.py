@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import shutil
+import unicodedata
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from soundseek.errors import DataError, UsageError
 from soundseek.learn.datasets.archives import extract, member_sizes
 from soundseek.learn.datasets.download import CannotFetchError, Patience, Progress, fetch
-from soundseek.learn.datasets.layout import match_names, tidy
 from soundseek.learn.datasets.sources import CLOTHO, ClothoRelease, ClothoSplit, RemoteFile
+from soundseek.learn.datasets.tables import read_csv
 
 DOWNLOADS = "downloads"
 """Folder of what was fetched as published; files put there by hand are verified and used."""
@@ -88,20 +91,17 @@ class ClothoBuilder:
 
     def _captions(self, files: ClothoSplit) -> list[tuple[str, list[str]]]:
         table = self._fetch(files.captions)
-        reader = csv.reader(io.StringIO(_decode(table.read_bytes())))
-        header, rows = next(reader, []), list(reader)
-        wanted = self._release.captions_per_clip
-        if header[:1] != ["file_name"] or len(header) != 1 + wanted:
-            raise DataError(f"{table}, line 1: expected file_name and {wanted} captions, found {header}")
+        columns = [f"caption_{number + 1}" for number in range(self._release.captions_per_clip)]
         clips: dict[str, list[str]] = {}
-        for number, row in enumerate(rows, start=2):
-            name, sentences = tidy(row[0]), [sentence.strip() for sentence in row[1:] if sentence.strip()]
-            if len(sentences) != wanted:
+        for row in read_csv(table, "file_name", *columns):
+            name = tidy(row.cells["file_name"])
+            sentences = [row.cells[column] for column in columns if row.cells[column]]
+            if len(sentences) != len(columns):
                 raise DataError(
-                    f"{table}, row {number}: {name} has {len(sentences)} captions, expected {wanted}"
+                    f"{table}, line {row.line}: {name} has {len(sentences)} captions, expected {len(columns)}"
                 )
             if name in clips:
-                raise DataError(f"{table}, row {number}: {name} stands there twice")
+                raise DataError(f"{table}, line {row.line}: {name} stands there twice")
             clips[name] = sentences
         if len(clips) != files.num_clips:
             raise DataError(f"{table} lists {len(clips)} clips, expected {files.num_clips}")
@@ -193,3 +193,51 @@ def _write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
     with part.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
     part.replace(path)
+
+
+def tidy(name: str) -> str:
+    """A file name as soundseek writes it: composed characters, no space at either end.
+
+    Example:
+        >>> tidy(" typical neighborhood.wav")
+        'typical neighborhood.wav'
+    """
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def loose(name: str) -> str:
+    """What is left of a name when everything that archivers and spreadsheets change is dropped.
+
+    Example:
+        >>> loose("Rain on metal: police.WAV") == loose(" Rain on metal_police.wav")
+        True
+    """
+    text = unicodedata.normalize("NFKC", html.unescape(name)).casefold()
+    return "".join(character for character in text if character.isalnum())
+
+
+def match_names(wanted: Iterable[str], found: Iterable[str]) -> dict[str, str]:
+    """Wanted name -> the found name that means it: the same, else tidied, else loosely and without a doubt.
+
+    Example:
+        >>> match_names(["a.wav", "b: c.wav"], [" a.wav", "b_ c.wav", "d.wav"])
+        {'a.wav': ' a.wav', 'b: c.wav': 'b_ c.wav'}
+    """
+    rest, left = list(dict.fromkeys(wanted)), list(dict.fromkeys(found))
+    matched: dict[str, str] = {}
+    for key in (str, tidy, loose):
+        theirs, ours = _by_key(left, key), _by_key(rest, key)
+        for spelling, names in ours.items():
+            if len(names) == 1 and len(theirs.get(spelling, ())) == 1:
+                matched[names[0]] = theirs[spelling][0]
+        taken = set(matched.values())
+        rest = [name for name in rest if name not in matched]
+        left = [name for name in left if name not in taken]
+    return matched
+
+
+def _by_key(names: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[key(name)].append(name)
+    return groups

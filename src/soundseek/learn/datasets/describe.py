@@ -19,6 +19,7 @@ import numpy as np
 from soundseek.audio.decode import probe, read_audio
 from soundseek.errors import DecodeError
 from soundseek.learn.datasets.layout import read_table, splits_of
+from soundseek.learn.datasets.tables import raise_first
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,11 +112,13 @@ def describe_data(data: Path, *, report: Progress | None = None) -> list[SplitDe
     A sound that is missing or broken has no duration here; `check_data` names it.
 
     Raises:
-        DataError: It has no captions at all.
+        DataError: It has no captions at all, or a table of them that could be misread.
     """
     described: list[SplitDescription] = []
     for split in splits_of(data):
-        rows = read_table(data, split).rows
+        table = read_table(data, split)
+        raise_first(table.path, table.faults)
+        rows = table.rows
         captions = [caption for row in rows for caption in row.captions]
         spoken = [words_of(caption) for caption in captions]
         durations_s = []
