@@ -6,17 +6,19 @@ The towers that a recipe names.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import torch
 from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from soundseek.audio.logmel import FrontEndConfig
-from soundseek.errors import RecipeError
+from soundseek.errors import ModelError, RecipeError
 from soundseek.learn.models.audio.trunk import check_same_network, trunk_config
 from soundseek.learn.models.text.tower import TextTower
 from soundseek.learn.recipe.load import Recipe, nearest
@@ -231,11 +233,23 @@ def build_trunk(
     elif not weights.is_file():
         raise RecipeError(f"audio.weights: no file {weights}")
     else:
-        trunk = _loaded(name, kind, weights, options, trained=trained)
+        with reading_weights(weights):
+            trunk = _loaded(name, kind, weights, options, trained=trained)
     if peak_dbfs is not None:
         heard = cast("Any", trunk)
         heard.front_end = _levelled(heard.front_end, peak_dbfs)
     return trunk.requires_grad_(trained).eval()
+
+
+@contextmanager
+def reading_weights(path: Path) -> Iterator[None]:
+    """Inside, a damaged safetensors file is a ModelError that names it."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise ModelError(
+            f"{path} is damaged, or no safetensors file: {error}; fetch or make it again"
+        ) from error
 
 
 def _levelled(front_end: FrontEndConfig, peak_dbfs: Any) -> FrontEndConfig:
@@ -354,7 +368,8 @@ def build_text(
     if tower == WORD2VEC:
         from soundseek.learn.models.text.word2vec import Word2VecText
 
-        return Word2VecText.load(weights, max_tokens=max_tokens)
+        with reading_weights(weights or Path()):
+            return Word2VecText.load(weights, max_tokens=max_tokens)
     from soundseek.learn.models.text.bert import BertText
 
     return BertText.load(tower, pooling=pooling, max_tokens=max_tokens)

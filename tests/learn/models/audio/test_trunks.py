@@ -178,3 +178,11 @@ def test_a_trunk_trained_whole_is_a_tail_on_log_mels() -> None:
     assert split_trunk(trunk, 0) == (trunk, None)
     with pytest.raises(RecipeError, match="EfficientATTrunk is trained as a whole or not at all: 0 or all"):
         split_trunk(EfficientATTrunk(0.1), 2)
+
+
+@pytest.mark.parametrize("length", [0, 4, 400])
+def test_a_weights_file_that_was_cut_off_is_named(tmp_path: Path, length: int) -> None:
+    path = make_toy_trunk(tmp_path / "trunk.safetensors")
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ModelError, match=r"trunk\.safetensors is damaged, or no safetensors file"):
+        build_trunk("compact", path)
