@@ -41,6 +41,7 @@ class OpenLibrary:
         self._mutex = threading.Lock()
         self._opening = threading.Lock()
         self._current: _Opened | None = None
+        self._was_there = False
 
     @contextmanager
     def use(self) -> Iterator[Library]:
@@ -76,7 +77,7 @@ class OpenLibrary:
             opened = _Opened(self._open(), key, users=1)
             with self._mutex:
                 self._retire()
-                self._current = opened
+                self._current, self._was_there = opened, True
             return opened
 
     def _key(self) -> tuple[int, int]:
@@ -85,9 +86,12 @@ class OpenLibrary:
             status = (self.directory / DATABASE_FILE).stat()
         except OSError:
             with self._mutex:
-                was_there = self._current is not None
                 self._retire()
-            how = "was moved or removed; put it back, or index" if was_there else "is not there yet; index"
+            how = (
+                "was moved or removed; put it back, or index"
+                if self._was_there
+                else "is not there yet; index"
+            )
             raise NoLibraryError(
                 f"the library {self.directory} {how} folders from the page or with: "
                 f"soundseek index FOLDER --library {self.directory}"

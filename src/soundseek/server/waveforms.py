@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 MAX_PREVIEW_S = 600.0
 CACHE_FOLDER = "cache"
 _PEAKS_BYTES, _PREVIEW_BYTES = 128 << 20, 1 << 30
-# A quarter of a million pieces: 40 minutes of 10 ms; of longer files the pieces are longer.
-_MAX_PIECES = 250_000
+# Pieces of 10 ms, but no fewer than fill a wide screen, and no more than a quarter of a megabyte of them.
+_FEWEST_PIECES, _MOST_PIECES = 4_000, 250_000
 _IN_MEMORY = 64
 
 
@@ -56,15 +56,18 @@ class Waveforms:
         Raises:
             ProblemError: The file cannot be decoded, or too much is being decoded.
         """
-        hop_s = max(PEAK_HOP_S, file.duration_s / _MAX_PIECES)
-        if (end_s - start_s) / n < hop_s and end_s - start_s < 60.0:
+        hop_s = max(min(PEAK_HOP_S, file.duration_s / _FEWEST_PIECES), file.duration_s / _MOST_PIECES)
+        is_finer = (end_s - start_s) / n < 0.99 * hop_s
+        if is_finer and end_s - start_s < min(60.0, file.duration_s):
             fine = await self._processes.run(
                 peaks, str(path), start_s=start_s, end_s=end_s, hop_s=(end_s - start_s) / n
             )
             return _resampled(fine, n)
         whole = await self._whole(file, path, hop_s)
-        first = min(len(whole) - 1, math.floor(start_s / hop_s))
-        last = max(first + 1, min(len(whole), math.ceil(end_s / hop_s)))
+        # A piece is a whole number of samples, so it is not exactly `hop_s` long.
+        per_second = len(whole) / file.duration_s
+        first = min(len(whole) - 1, math.floor(start_s * per_second))
+        last = max(first + 1, min(len(whole), math.ceil(end_s * per_second)))
         return _resampled(whole[first:last].astype(np.float32) / np.float32(127), n)
 
     async def preview(self, file: SoundFile, path: Path, start_s: float, end_s: float) -> Path:
