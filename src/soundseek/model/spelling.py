@@ -78,22 +78,38 @@ class Spelling:
             counts = {}
         return cls(counts, getattr(model, "is_one_token", lambda _: False))
 
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The words that the model has learned, and how often each stood in the captions."""
+        return self._counts
+
+    @staticmethod
+    def is_english(word: str) -> bool:
+        """True for a word in lower case that an English dictionary has."""
+        return word in _dictionary()
+
     def __bool__(self) -> bool:
         """False if it corrects nothing."""
         return bool(self._counts)
 
-    def corrected(self, text: str) -> str:
+    def corrected(self, text: str, is_known: Callable[[str], bool] = lambda _: False) -> str:
         """The text with its misspelt words corrected, and all else in it as it was.
+
+        Args:
+            text: The text as it was typed.
+            is_known: True for a word in lower case that is right although neither the list nor a dictionary has it.
 
         >>> Spelling({"dog": 9, "barking": 5}).corrected("a Dgo, barkign")
         'a Dog, barking'
         """
-        return _WORD.sub(lambda found: self._corrected_word(found[0]), text) if self._counts else text
+        if not self._counts:
+            return text
+        return _WORD.sub(lambda found: self._corrected_word(found[0], is_known), text)
 
-    def _corrected_word(self, typed: str) -> str:
+    def _corrected_word(self, typed: str, is_known: Callable[[str], bool]) -> str:
         word = typed.lower()
         is_name = typed not in (word, word.capitalize(), typed.upper())  # ProTools, iPhone
-        if len(word) < _SHORTEST or is_name or not _is_listable(word) or self._is_known(word):
+        if len(word) < _SHORTEST or is_name or not _is_listable(word) or self._is_known(word) or is_known(word):
             return typed
         meant = self._meant(word)
         if meant is None or self._is_one_token(word):

@@ -1,0 +1,112 @@
+"""Compile folders of lexicon tables into the two files that the product carries in `src/soundseek/query/`.
+
+    python scripts/compile_lexicon.py FOLDER [FOLDER ...]
+
+Each folder holds some of these tables, UTF-8 CSV with a header; a later folder adds to an earlier one, whose terms win:
+`jargon.csv` (term, plain, kind, note), `languages.csv` (language, term, plain), `english_collisions.csv` (language, term),
+`stop_words.csv` (language, words), `heads.csv` (plain, head), `ucs.csv` (cat_id, category, subcategory, plain, synonyms)
+and `ucs_parts.csv` (position, part, meaning). scripts/lexicon is read last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from soundseek.query.lexicon import ENGLISH_FILE, FOLDER, LANGUAGES_FILE, steering
+from soundseek.query.text import fold, loosen, respelled
+
+OWN = Path(__file__).parent / "lexicon"
+
+Row = dict[str, str]
+
+
+class Readings:
+    """Each reading once, by its number."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def number(self, plain: str) -> int:
+        """The number of a reading, a new one where it is met for the first time."""
+        return self.numbers.setdefault(plain, len(self.numbers))
+
+
+def compile_english(folders: Sequence[Path]) -> dict[str, Any]:
+    """Jargon and UCS, as JSON holds them."""
+    readings = Readings()
+    terms: dict[str, list[int | str]] = {}
+    for row in rows(folders, "jargon.csv"):
+        terms.setdefault(fold(row["term"]), [readings.number(row["plain"]), row["kind"], steering(row["note"])])
+    parts: dict[str, dict[str, str]] = {"prefix": {}, "suffix": {}}
+    for row in rows(folders, "ucs_parts.csv"):
+        parts[row["position"]].setdefault(row["part"], row["meaning"])
+    ucs = {
+        row["cat_id"]: [row["category"], row["subcategory"], row["plain"], row["synonyms"]]
+        for row in rows(folders, "ucs.csv")
+    }
+    return {"readings": list(readings.numbers), "terms": terms, "ucs": ucs, "ucs_parts": parts}
+
+
+def compile_languages(folders: Sequence[Path]) -> dict[str, Any]:
+    """The terms of every language under the form that they are looked up by, and under their own where two would meet."""
+    readings = Readings()
+    languages: dict[str, dict[str, Any]] = {}
+    for row in rows(folders, "languages.csv"):
+        language = languages.setdefault(
+            row["language"], {"loose": {}, "exact": {}, "accented": [], "english": [], "stop": []}
+        )
+        number, exact = readings.number(row["plain"]), fold(row["term"].strip())
+        for key in dict.fromkeys((loosen(exact), respelled(exact))):
+            known = language["loose"].setdefault(key, number)
+            if known != number:
+                language["exact"].setdefault(exact, number)
+            elif key != exact and language["loose"][key] == number:
+                language["accented"].append(key)
+    for row in rows(folders, "english_collisions.csv"):
+        languages[row["language"]]["english"].append(loosen(row["term"]))
+    for row in rows(folders, "stop_words.csv"):
+        languages[row["language"]]["stop"] += [loosen(word) for word in row["words"].split()]
+    for language in languages.values():
+        for name in ("accented", "english", "stop"):
+            language[name] = sorted(set(language[name]))
+    heads = {row["plain"]: row["head"] for row in rows(folders, "heads.csv")}
+    return {"readings": list(readings.numbers), "languages": languages, "heads": heads}
+
+
+def rows(folders: Sequence[Path], name: str) -> Iterator[Row]:
+    """The rows of a table in every folder that has it."""
+    for folder in folders:
+        if (folder / name).is_file():
+            with (folder / name).open(encoding="utf-8", newline="") as file:
+                yield from csv.DictReader(file)
+
+
+def write(content: dict[str, Any], path: Path) -> int:
+    """Write JSON, compressed and the same bytes for the same content; returns how many."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    path.write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))
+    return path.stat().st_size
+
+
+def main() -> None:
+    """Read the command line, compile and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    parser.add_argument("--out", type=Path, default=FOLDER)
+    given = parser.parse_args()
+    folders = [*given.folders, OWN]
+    for name, content in (
+        (ENGLISH_FILE, compile_english(folders)),
+        (LANGUAGES_FILE, compile_languages(folders)),
+    ):
+        print(f"{given.out / name}: {write(content, given.out / name):,} bytes")
+
+
+if __name__ == "__main__":
+    main()

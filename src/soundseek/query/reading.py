@@ -1,0 +1,444 @@
+"""The words of a query as people type them -> the words that a model is asked."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+from soundseek.errors import QueryError
+from soundseek.model.spelling import Spelling
+from soundseek.query.languages import OF_LATIN_SCRIPT, Translation, Translator, script_of, translator
+from soundseek.query.lexicon import Term, english
+from soundseek.query.negation import Parts, negation_in, negation_in_english
+from soundseek.query.text import WORD, clean, fold, loosen, words
+from soundseek.query.ucs import read_code, read_name, split_name
+
+NoteKind = Literal["term", "code", "language", "negation", "spelling", "emoji", "unreadable"]
+
+# A term whose words all stand so often in the captions that a model learned from is searched for as it is: one of sound
+# people's own ("whoosh", "bang") less readily than the usual name of a thing ("door creak").
+COMMON = 50
+COMMON_NAME = 5
+
+# Words that say nothing of a sound: nobody is told that a model has not learned them.
+_FUNCTION_WORDS = frozenset(
+    """a an the this that these those some any each every all both no not without and or but nor while as when then than so if
+    because until after before during of in on at to from by with into onto over under up down off out near behind through
+    across along around about for is are was were be been being am do does did has have had having can could will would may
+    might must shall should it its he she they him his her their there here i me my you your we our us who which what where
+    how very quite too also just only someone something somebody sound sounds sounding noise noises recording recordings
+    recorded audio clip heard hear hearing like against between above below toward towards per via etc please find search
+    need want show give looking sfx fx s t m re ve ll d""".split()
+)
+_ROMAN_SOUND = re.compile(r"\b(?:sounds?|noises?|sfx|fx|sound\s+effects?|effects?)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Note:
+    """What one part of a query was read as.
+
+    Attributes:
+        kind: What was recognised.
+        source: The part as it was typed.
+        read: What it was read as.
+    """
+
+    kind: NoteKind
+    source: str
+    read: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A query as it is searched for.
+
+    Attributes:
+        typed: The query as it came.
+        alternatives: What is searched for: each hit counts the best of them. The texts of one alternative say the same
+            thing, and their mean is searched for. Empty where the query only excludes.
+        negatives: What the sounds should not be like.
+        language: In which language the query was read, by its English name.
+        notes: What was read as what, in the order of the query.
+        unread: Words of another language that no table has; they were left out.
+        unknown: Words that neither the model has learned nor the lexicon knows; they are searched for all the same.
+    """
+
+    typed: str
+    alternatives: tuple[tuple[str, ...], ...]
+    negatives: tuple[str, ...] = ()
+    language: str = "English"
+    notes: tuple[Note, ...] = ()
+    unread: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The first text that is searched for; empty where the query only excludes."""
+        return self.alternatives[0][0] if self.alternatives else ""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All texts that are searched for, the first one first."""
+        return tuple(text for texts in self.alternatives for text in texts)
+
+    @property
+    def is_as_typed(self) -> bool:
+        """True if the words that are searched for are those that were typed."""
+        return self.alternatives == ((self.typed.strip(),),) and not self.negatives
+
+
+def read_query(
+    text: str,
+    *,
+    known_words: Mapping[str, int] | Collection[str] = (),
+    spelling: Spelling | None = None,
+) -> Reading:
+    """What a query is searched for.
+
+    Args:
+        text: The query as it came.
+        known_words: The words that the model has learned, with how often each stood in its captions if that is known.
+        spelling: What corrects mistyped words; None corrects none.
+
+    Raises:
+        QueryError: It holds no letter and no digit.
+
+    >>> read_query("walla").text
+    'crowd of people murmuring'
+    >>> read_query("pluie sans tonnerre").negatives
+    ('thunder rumbling',)
+    """
+    counts = known_words if isinstance(known_words, Mapping) else dict.fromkeys(known_words, COMMON)
+    return QueryReader(counts, spelling).read(text)
+
+
+class QueryReader:
+    """Reads queries for a model.
+
+    Args:
+        counts: The words that the model has learned, in lower case, and how often each stood in its captions.
+        spelling: What corrects mistyped words; None corrects none.
+    """
+
+    def __init__(self, counts: Mapping[str, int], spelling: Spelling | None = None) -> None:
+        self._counts = counts
+        self._spelling = spelling or Spelling({})
+
+    @classmethod
+    def of(cls, model: object) -> QueryReader:
+        """The reader for a model, by the words of its directory."""
+        spelling = Spelling.of(model)
+        return cls(spelling.counts, spelling)
+
+    def read(self, text: str) -> Reading:
+        """What a query is searched for.
+
+        Raises:
+            QueryError: It holds no letter and no digit.
+        """
+        cleaned = clean(text)
+        notes: list[Note] = []
+        if cleaned != " ".join(text.split()) and any(unicodedata.category(letter) == "Cs" for letter in text):
+            notes.append(Note("unreadable", text, cleaned))
+        spoken = _speak_emoji(cleaned)
+        if spoken != cleaned:
+            notes.append(Note("emoji", cleaned, spoken))
+        if not words(spoken):
+            raise QueryError(f"nothing to look for in {text!r}: it has no letter and no digit; say it in words")
+        reading = self._read(spoken)
+        return replace(reading, typed=text, notes=(*notes, *reading.notes))
+
+    def _read(self, text: str) -> Reading:
+        whole = self._whole(text)
+        if whole is not None:
+            return whole
+        name = "English" if self._is_plain_english(text) else self._language(text)
+        if name is None:
+            return Reading(text, ((text,),), language="unknown", unread=tuple(words(text)))
+        if name == "English":
+            parts = negation_in_english(text)
+            if parts is None:
+                return self._english(text)
+            return self._joined(text, parts, self._part)
+        translated = translator(name)
+        parts = negation_in(name, text, translated.is_word)
+        if parts is None:
+            return self._foreign(text, translated)
+        return self._joined(text, parts, lambda part: self._foreign(part, translated), name)
+
+    # -- English ------------------------------------------------------------------------------------------------------
+
+    def _part(self, text: str) -> Reading:
+        """A part of an English query; the usual name of a thing stays, and what sound people call by their own is read."""
+        term = self._term(text)
+        whole = None if term is not None and term.is_plain else self._whole(text)
+        return whole or self._english(text)
+
+    def _whole(self, text: str) -> Reading | None:
+        """The whole query as a code, a category's name or a term."""
+        split = split_name(text, self._is_word)
+        if split is not None:
+            code, description = split
+            reading = code.readings[0]
+            if description:
+                rest = self._part(description)
+                joined = f"{rest.text}, {reading}" if rest.text else reading
+                return Reading(text, ((joined,),), notes=(Note("code", code.source, reading), *rest.notes), unknown=rest.unknown)
+            return Reading(text, (code.readings,), notes=(Note("code", text, reading),))
+        if " " not in text:
+            code_alone = read_code(text, self._is_word)
+            if code_alone is not None:
+                return Reading(text, (code_alone.readings,), notes=(Note("code", text, code_alone.readings[0]),))
+        term = self._term(text)
+        if term is not None:
+            is_common = self._is_common(text, COMMON_NAME if term.is_plain else COMMON)
+            return None if is_common and "e" not in term.steering else self._of_term(text, term)
+        name = read_name(text)
+        if name is not None and (text.isupper() or re.search(r"\w\s*[-/>:|–]\s*\w", text) or not self._is_common(text)):
+            return Reading(text, (name.readings,), notes=(Note("code", text, name.readings[0]),))
+        return None
+
+    def _of_term(self, text: str, term: Term) -> Reading:
+        if _same_words(text, term.readings[0]):
+            return Reading(text, ((text,),))
+        note = Note("term", text, " | ".join(term.readings))
+        if "n" in term.steering:
+            return Reading(text, ((text,),))
+        if "a" in term.steering:
+            return Reading(text, ((text, f"{text}, {term.readings[0]}"),), notes=(note,))
+        if "e" in term.steering:
+            return Reading(text, tuple((reading,) for reading in term.readings), notes=(note,))
+        return Reading(text, (term.readings,), notes=(note,))
+
+    def _english(self, text: str) -> Reading:
+        """A query of several words: codes and terms in it that a model cannot know become plain words."""
+        notes: list[Note] = []
+        read = self._codes_and_terms(text, notes)
+        corrected = self._corrected(read)
+        if corrected != read:
+            notes.append(Note("spelling", read, corrected))
+            whole = self._whole(corrected) if read == text else None
+            if whole is not None:
+                return replace(whole, typed=text, notes=(*notes, *whole.notes))
+        return Reading(text, ((corrected,),), notes=tuple(notes), unknown=self._unknown(corrected))
+
+    def _codes_and_terms(self, text: str, notes: list[Note]) -> str:
+        found = list(WORD.finditer(text))
+        parts: list[str] = []
+        at, last = 0, 0
+        while at < len(found):
+            end, plain = self._inner(text, found, at)
+            if plain is not None:
+                begin, stop = found[at].start(), found[end - 1].end()
+                notes.append(Note("code" if end == at + 1 and _looks_like_code(found[at][0]) else "term", text[begin:stop], plain))
+                parts += [text[last:begin], plain]
+                last = stop
+            at = end
+        return "".join([*parts, text[last:]])
+
+    def _inner(self, text: str, found: list[re.Match[str]], at: int) -> tuple[int, str | None]:
+        """The longest term or code that begins at a word of a longer query: where it ends, and how it is said."""
+        for end in range(min(len(found), at + english().longest), at, -1):
+            phrase = text[found[at].start() : found[end - 1].end()]
+            if not self._needs_reading(phrase):
+                continue
+            term = self._term(phrase)
+            if term is not None and not set(term.steering) & set("wn"):
+                if "a" in term.steering:
+                    return end, f"{phrase} ({term.readings[0]})"
+                return end, re.sub(r"^(?:a|an|the) ", "", term.readings[0])
+        if _looks_like_code(found[at][0]):
+            code = read_code(found[at][0], self._is_word)
+            if code is not None:
+                return at + 1, code.readings[0]
+        return at + 1, None
+
+    def _needs_reading(self, phrase: str) -> bool:
+        """True for a term inside a sentence that the model cannot know by its words."""
+        return any(word not in self._counts and not self._is_english(word) for word in re.findall(r"[^\W_]+", phrase.lower()))
+
+    def _term(self, text: str) -> Term | None:
+        """The term that a text is, in the singular or the plural, with or without "sound"."""
+        lexicon = english()
+        for form in _inflections(text):
+            term = lexicon.term(form)
+            if term is not None:
+                return term
+        shorter = " ".join(_ROMAN_SOUND.sub(" ", text).split())
+        if shorter and shorter != text and len(shorter) > 2:
+            return next((term for form in _inflections(shorter) if (term := lexicon.term(form))), None)
+        return None
+
+    def _corrected(self, text: str) -> str:
+        """The text with its mistyped words corrected, but for those that the lexicon or another language knows."""
+        return self._spelling.corrected(text, is_known=self._is_lexicon_word)
+
+    def _unknown(self, text: str) -> tuple[str, ...]:
+        if not self._counts:
+            return ()
+        met = dict.fromkeys(word for word in words(text) if not word.isdigit())
+        return tuple(word for word in met if not self._knows(word.lower()))
+
+    def _knows(self, word: str) -> bool:
+        """True for a word that the model has learned or the lexicon has, in any of its forms."""
+        if word in _FUNCTION_WORDS or any(letter.isdigit() for letter in word):
+            return True
+        forms = {word, word.removesuffix("'s"), *_inflections(word), *word.split("-")}
+        return any(form in self._counts or form in english().vocabulary for form in forms)
+
+    # -- other languages ----------------------------------------------------------------------------------------------
+
+    def _foreign(self, text: str, translated: Translator) -> Reading:
+        name = translated.name
+        result: Translation = translated.translate(text)
+        foreign = tuple(word for word in result.unread if script_of(word) != "Latin" or not self._is_word(word.lower()))
+        passed = [word for word in result.unread if word not in foreign]
+        texts = tuple(" ".join([each, *passed]) for each in result.texts) or ((" ".join(passed),) if passed else ())
+        if not texts:
+            return Reading(text, ((text,),), language=name, unread=foreign)
+        alternatives = tuple((each,) for each in texts) if len(texts) > 1 else (texts,)
+        return Reading(text, alternatives, language=name, notes=(Note("language", text, texts[0]),), unread=foreign)
+
+    def _language(self, text: str) -> str | None:
+        """The language that reads most of a query; English wins ties, and None is one that no table has."""
+        script = script_of(text)
+        if script is None:
+            return None
+        if script == "Han":
+            return max(("Chinese", "Japanese"), key=lambda name: self._coverage(name, text))
+        if script != "Latin":
+            return script
+        return self._latin(text)
+
+    def _coverage(self, name: str, text: str) -> tuple[float, float]:
+        result = translator(name).translate(text)
+        return -float(sum(map(len, result.unread))), -result.num_read
+
+    def _latin(self, text: str) -> str:
+        typed = words(text)
+        mine = [self._english_weight(word) for word in typed]
+        best, most = "English", 0.0
+        for name in OF_LATIN_SCRIPT:
+            translated = translator(name)
+            whole = translated.known(text)
+            theirs = [translated.reads(word) for word in typed]
+            collides = [loosen(word) in translated.language.english for word in typed]
+            lacks = [translated.language.lacks_accents(word) for word in typed]
+            # What counts is what only one of the two languages knows.
+            gain = 0.0
+            for word, english_weight, weight, also_english, bare in zip(typed, mine, theirs, collides, lacks, strict=True):
+                if weight == 1.0 and not also_english and english_weight < 1.0 and not (bare and english_weight):
+                    gain += 1.0
+                elif weight and not english_weight:
+                    gain += weight
+                elif english_weight and not weight:
+                    gain -= 1.0
+            if whole is not None and gain > 0:
+                gain += 0.5
+            if gain > most:
+                best, most = name, gain
+        return best
+
+    def _english_weight(self, word: str) -> float:
+        """1 for a word of the model's list or of sound people, 0.5 for one of the dictionary alone, else 0."""
+        lower = fold(word)
+        if lower in self._counts or lower in _FUNCTION_WORDS or word.isdigit():
+            return 1.0
+        if lower in english().vocabulary:
+            return 1.0
+        return 0.5 if self._is_english(lower) else 0.0
+
+    # -- both ---------------------------------------------------------------------------------------------------------
+
+    def _joined(
+        self, text: str, parts: Parts, read: Callable[[str], Reading], language: str = "English"
+    ) -> Reading:
+        """The reading of a query that excludes something, from the readings of its parts."""
+        positive = read(parts.positive) if words(parts.positive) else Reading("", (), language=language)
+        negatives = [read(each) for each in parts.negatives if words(each)]
+        notes = [*positive.notes]
+        for part, each in zip(parts.negatives, negatives, strict=False):
+            notes.append(Note("negation", part, each.text))
+        if not negatives:
+            notes = [Note("negation", text, positive.text), *notes]
+        return Reading(
+            text,
+            positive.alternatives,
+            negatives=tuple(dict.fromkeys(each.text for each in negatives)),
+            language=language,
+            notes=tuple(notes),
+            unread=(*positive.unread, *(word for each in negatives for word in each.unread)),
+            unknown=(*positive.unknown, *(word for each in negatives for word in each.unknown)),
+        )
+
+    def _is_plain_english(self, text: str) -> bool:
+        """True if every word is one that the model has learned: no table of other languages is asked then."""
+        typed = words(text)
+        return bool(typed) and all(self._english_weight(word) == 1.0 for word in typed)
+
+    def _is_common(self, text: str, count: int = COMMON_NAME) -> bool:
+        """True if every word of a term stands so often in the captions that the model has learned."""
+        parts = re.findall(r"[^\W_]+", text.lower())
+        return bool(self._counts) and all(self._counts.get(word, 0) >= count for word in parts)
+
+    def _is_word(self, word: str) -> bool:
+        """True for a word in lower case that the model has learned or an English dictionary has."""
+        return word in self._counts or self._is_english(word)
+
+    def _is_english(self, word: str) -> bool:
+        return self._spelling.is_english(word)
+
+    @cached_property
+    def _lexicon_vocabulary(self) -> frozenset[str]:
+        return english().vocabulary
+
+    def _is_lexicon_word(self, word: str) -> bool:
+        return any(form in self._lexicon_vocabulary for form in _inflections(word))
+
+
+def _same_words(text: str, other: str) -> bool:
+    """True if two texts differ in case, signs and articles alone."""
+    bare = [[word for word in words(fold(each)) if word not in ("a", "an", "the")] for each in (text, other)]
+    return bare[0] == bare[1]
+
+
+def _looks_like_code(word: str) -> bool:
+    return bool(re.match(r"^[A-Z]{2,5}[A-Z][a-z]+$", word)) or (word.isupper() and 4 <= len(word) <= 6 and word.isalpha())
+
+
+def _inflections(text: str) -> tuple[str, ...]:
+    """A word or phrase, and its last word in the singular and the plural: "wallas" is walla."""
+    forms = [text]
+    lower = text.lower()
+    if lower.endswith("s") and len(lower) > 3:
+        forms += [text[:-1]] + ([text[:-2]] if lower.endswith("es") else [])
+    else:
+        forms += [f"{text}s"]
+    if lower.endswith("ing") and len(lower) > 5:
+        stem = text[:-3]
+        forms += [stem, f"{stem}e"] + ([stem[:-1]] if stem[-1:] == stem[-2:-1] else [])
+    if lower.endswith("ed") and len(lower) > 4:
+        forms += [text[:-2], text[:-1]]
+    return tuple(dict.fromkeys(forms))
+
+
+def _speak_emoji(text: str) -> str:
+    """Pictures as words: a dog's face becomes "dog".
+
+    >>> _speak_emoji("🐶 in the 🌧")
+    'dog in the cloud with rain'
+    """
+    spoken = []
+    for letter in text:
+        if unicodedata.category(letter) == "So" and ord(letter) > 0x2000:
+            name = unicodedata.name(letter, "").lower()
+            spoken.append(f" {re.sub(r'(?:^|-| )(?:face|sign|symbol|emoji|with)$|^smiling | face$', '', name)} ")
+        elif letter in "\ufe0f\u200d" and spoken and spoken[-1].startswith(" "):
+            continue
+        else:
+            spoken.append(letter)
+    return " ".join("".join(spoken).split())

@@ -1,0 +1,164 @@
+"""The compiled lexicon: it holds what the tables hold, and finds a term however it is typed."""
+
+from __future__ import annotations
+
+import csv
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from soundseek.query.lexicon import (
+    ENGLISH_FILE,
+    FOLDER,
+    LANGUAGES_FILE,
+    EnglishLexicon,
+    english,
+    languages,
+    steering,
+)
+from soundseek.query.text import loosen
+
+TABLES = Path(__file__).parents[3] / "shared" / "lexicon"
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+
+needs_tables = pytest.mark.skipif(
+    not TABLES.is_dir(), reason=f"the tables that the lexicon was compiled from are not in {TABLES}"
+)
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = spec_from_file_location("compile_lexicon", SCRIPTS / "compile_lexicon.py")
+    assert spec and spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def rows(name: str, folder: Path = TABLES) -> list[dict[str, str]]:
+    with (folder / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@needs_tables
+def test_every_term_of_the_tables_is_carried_with_its_readings_and_its_steering() -> None:
+    listed = rows("jargon.csv")
+    assert len(listed) > 8_000
+    for row in listed:
+        term = english().term(row["term"])
+        assert term is not None, row["term"]
+        assert "|".join(term.readings) == row["plain"], row["term"]
+        assert (term.kind, term.steering) == (row["kind"], steering(row["note"])), row["term"]
+
+
+@needs_tables
+def test_every_word_of_every_language_is_carried() -> None:
+    listed = rows("languages.csv")
+    assert len(listed) > 13_000
+    twice = {("German", "rauschen")}  # two rows of one spelling: the first is carried
+    for row in listed:
+        read = languages().by_name[row["language"]].reading(row["term"])
+        if (row["language"], row["term"].casefold()) not in twice:
+            assert read == row["plain"], (row["language"], row["term"])
+
+
+@needs_tables
+def test_spellings_that_two_languages_share_keep_the_meaning_of_each() -> None:
+    checked = 0
+    for row in rows("cross_language_collisions.csv"):
+        for each in row["readings"].split(" ; "):
+            names, _, plain = each.partition(": ")
+            for name in names.split("/"):
+                read = languages().by_name[name].reading(row["term"])
+                assert read is not None and (read == plain or row["term"] == "rauschen"), (row["term"], name)
+                checked += 1
+    assert checked > 70
+
+
+@needs_tables
+def test_words_that_are_english_as_well_are_marked() -> None:
+    for row in rows("english_collisions.csv"):
+        assert loosen(row["term"]) in languages().by_name[row["language"]].english, row["term"]
+
+
+@needs_tables
+def test_the_whole_category_list_and_its_parts_are_carried() -> None:
+    listed = rows("ucs.csv")
+    assert len(listed) == len(english().categories) == 752
+    for row in listed:
+        category = english().categories[row["cat_id"]]
+        assert [category.category, category.subcategory, category.plain, category.synonyms] == [
+            row[name] for name in ("category", "subcategory", "plain", "synonyms")
+        ]
+    for row in rows("ucs_parts.csv"):
+        parts = english().prefixes if row["position"] == "prefix" else english().suffixes
+        assert parts[row["part"]] == row["meaning"]
+
+
+@needs_tables
+def test_the_carried_files_are_what_the_script_makes_of_the_tables(script: ModuleType, tmp_path: Path) -> None:
+    folders = [TABLES, SCRIPTS / "lexicon"]
+    script.write(script.compile_english(folders), tmp_path / ENGLISH_FILE)
+    script.write(script.compile_languages(folders), tmp_path / LANGUAGES_FILE)
+    for name in (ENGLISH_FILE, LANGUAGES_FILE):
+        assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes(), (
+            f"{name} is not what scripts/compile_lexicon.py makes of the tables; run it again"
+        )
+
+
+def test_the_own_additions_are_carried() -> None:
+    for row in rows("jargon.csv", SCRIPTS / "lexicon"):
+        assert english().term(row["term"]) is not None, row["term"]
+    for row in rows("heads.csv", SCRIPTS / "lexicon"):
+        assert languages().heads[row["plain"]] == row["head"]
+
+
+def test_the_lexicon_adds_less_than_three_megabytes() -> None:
+    assert sum((FOLDER / name).stat().st_size for name in (ENGLISH_FILE, LANGUAGES_FILE)) < 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("typed", "term"),
+    [
+        ("walla", "walla"),
+        ("WALLA", "walla"),
+        ("wooooosh", "woosh"),
+        ("ker splash", "ker splash"),
+        ("'walla'", "walla"),
+    ],
+)
+def test_a_term_is_found_however_it_is_typed(typed: str, term: str) -> None:
+    found = english().term(typed)
+    assert found is not None and found.term == term
+
+
+def test_a_term_is_found_with_and_without_its_hyphen() -> None:
+    content = {
+        "readings": ["water splash"],
+        "terms": {"ker-splash": [0, "onomatopoeia", ""]},
+        "ucs": {},
+        "ucs_parts": {"prefix": {}, "suffix": {}},
+    }
+    lexicon = EnglishLexicon(content)
+    for typed in ("ker-splash", "ker splash", "kersplash", "Kersplash!"):
+        found = lexicon.term(typed)
+        assert found is not None and found.readings == ("water splash",), typed
+    assert lexicon.term("splash") is None
+
+
+def test_a_word_is_found_without_its_accents_and_with_its_umlauts_written_out() -> None:
+    german, french = languages().by_name["German"], languages().by_name["French"]
+    assert german.reading("Vögel") == german.reading("voegel") == german.reading("VOGEL") == "birds singing" or (
+        german.reading("Vögel") == german.reading("voegel")
+    )
+    assert french.reading("bébé") == french.reading("bebe") == french.reading("BÉBÉ") == "baby crying"
+    assert french.lacks_accents("bebe") and not french.lacks_accents("bébé")
+
+
+def test_notes_become_steering() -> None:
+    assert steering("two readings; common caption word (72x): only when it is the whole query") == "we"
+    assert steering("misspelling of brakes") == "m"
+    assert steering("recording equipment: carries no sound of its own") == "n"
+    assert steering("also a fish") == ""
