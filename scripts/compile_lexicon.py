@@ -2,10 +2,11 @@
 
     python scripts/compile_lexicon.py FOLDER [FOLDER ...]
 
-Each folder holds some of these tables, UTF-8 CSV with a header; a later folder adds to an earlier one, whose terms win:
-`jargon.csv` (term, plain, kind, note), `languages.csv` (language, term, plain), `english_collisions.csv` (language, term),
-`stop_words.csv` (language, words), `heads.csv` (plain, head), `ucs.csv` (cat_id, category, subcategory, plain, synonyms)
-and `ucs_parts.csv` (position, part, meaning). scripts/lexicon is read last.
+Each folder holds some of these tables, UTF-8 CSV with a header; a later folder adds to an earlier one, whose terms
+win: `jargon.csv` (term, plain, kind, note), `languages.csv` (language, term, plain), `english_collisions.csv`
+(language, term), `stop_words.csv` (language, words), `endings.csv` (language, endings), `heads.csv` (plain, head),
+`ucs.csv` (cat_id, category, subcategory, plain, synonyms) and `ucs_parts.csv` (position, part, meaning).
+scripts/lexicon is read last.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def compile_english(folders: Sequence[Path]) -> dict[str, Any]:
     readings = Readings()
     terms: dict[str, list[int | str]] = {}
     for row in rows(folders, "jargon.csv"):
-        terms.setdefault(fold(row["term"]), [readings.number(row["plain"]), row["kind"], steering(row["note"])])
+        terms.setdefault(
+            fold(row["term"]), [readings.number(row["plain"]), row["kind"], steering(row["note"])]
+        )
     parts: dict[str, dict[str, str]] = {"prefix": {}, "suffix": {}}
     for row in rows(folders, "ucs_parts.csv"):
         parts[row["position"]].setdefault(row["part"], row["meaning"])
@@ -54,12 +57,13 @@ def compile_english(folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def compile_languages(folders: Sequence[Path]) -> dict[str, Any]:
-    """The terms of every language under the form that they are looked up by, and under their own where two would meet."""
+    """The terms of every language by the form that they are looked up by, or by their own where two would meet."""
     readings = Readings()
     languages: dict[str, dict[str, Any]] = {}
     for row in rows(folders, "languages.csv"):
         language = languages.setdefault(
-            row["language"], {"loose": {}, "exact": {}, "accented": [], "english": [], "stop": []}
+            row["language"],
+            {"loose": {}, "exact": {}, "accented": [], "english": [], "stop": [], "endings": []},
         )
         number, exact = readings.number(row["plain"]), fold(row["term"].strip())
         for key in dict.fromkeys((loosen(exact), respelled(exact))):
@@ -72,6 +76,8 @@ def compile_languages(folders: Sequence[Path]) -> dict[str, Any]:
         languages[row["language"]]["english"].append(loosen(row["term"]))
     for row in rows(folders, "stop_words.csv"):
         languages[row["language"]]["stop"] += [loosen(word) for word in row["words"].split()]
+    for row in rows(folders, "endings.csv"):
+        languages[row["language"]]["endings"] = row["endings"].split()
     for language in languages.values():
         for name in ("accented", "english", "stop"):
             language[name] = sorted(set(language[name]))
@@ -96,7 +102,9 @@ def write(content: dict[str, Any], path: Path) -> int:
 
 def main() -> None:
     """Read the command line, compile and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--out", type=Path, default=FOLDER)
     given = parser.parse_args()

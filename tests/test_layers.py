@@ -15,13 +15,14 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "soundseek"
 
 # The rooms of the house, from the ground up. A room may import itself and the rooms of earlier lines, and nothing
-# of its own line. `learn` stands beside `library`: of the searching half it knows only what a model directory is.
+# of its own line. `learn` stands beside `query`: of the searching half it knows only what a model directory is.
 ROOMS = (
     ("errors", "_typing"),
     ("_vectors",),
     ("audio",),
     ("model",),
-    ("library", "learn"),
+    ("query", "learn"),
+    ("library",),
     ("server",),
     ("cli",),
 )

@@ -77,7 +77,7 @@ def test_segments_are_all_listed_on_request(library: Library) -> None:
 
 def test_words_examples_and_negatives_make_one_query(library: Library, model: Model, sounds: Path) -> None:
     example = sounds / "tone3.wav"
-    hits = library.search("low hum", like=[example], without=["rain", "wind"], k=99)
+    hits = library.search("low hum", like=[example], without=["rain", "wind"], k=99, as_typed=True)
     words, negatives = model.embed_text(["low hum"]), model.embed_text(["rain", "wind"])
     query = combine(np.concatenate([words, model.embed_audio([example])]), negatives)
     for hit in hits:

@@ -19,7 +19,7 @@ from soundseek.cli.output import (
     short_path,
     write_json_lines,
 )
-from soundseek.cli.spelling import AsTypedOption, say_if_corrected, spelling_record
+from soundseek.cli.reading import AsTypedOption, say_reading
 from soundseek.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,17 +52,23 @@ def explain(
     if not typed:
         raise UsageError('nothing to explain; say it in words: soundseek explain FILE "a dog barks"')
     from soundseek.library.explain import explain_file
+    from soundseek.library.hit_formats import searched_for
     from soundseek.model.registry import load_model
-    from soundseek.model.spelling import Spelling
+    from soundseek.query import QueryReader
+    from soundseek.query import as_typed as read_as_typed
 
     need_model(model)
     chosen = load_model(model)
-    query = typed if as_typed else Spelling.of(chosen).corrected(typed)
+    reading = read_as_typed(typed) if as_typed else QueryReader.of(chosen).read(typed)
+    # Of several texts the first is explained; a query that only excludes has none, so its words are, as they are.
+    query = reading.text or read_as_typed(typed).text
     explanation = explain_file(chosen, file, query)
-    say_if_corrected(typed, query, how="read as", otherwise="explains")
+    if not as_typed:
+        say_reading(reading, how="read as", otherwise="explains")
     if output == "json":
         record = _record(explanation, query, chosen.config.name)
-        write_json_lines([record | spelling_record(typed, query)])
+        about = {} if as_typed else searched_for(reading)
+        write_json_lines([record | about | {"query": query}])
     else:
         _print(explanation, query, chosen.config.name)
 

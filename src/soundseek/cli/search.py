@@ -23,7 +23,7 @@ from soundseek.cli.options import (
     open_library,
 )
 from soundseek.cli.output import choose_format, say_if_nothing, show_hits
-from soundseek.cli.spelling import AsTypedOption, say_if_corrected, spelling_record
+from soundseek.cli.reading import AsTypedOption, say_reading
 from soundseek.errors import UsageError
 
 
@@ -57,24 +57,23 @@ def search(
             'nothing to look for; say it in words, soundseek search "rain on a tent", or by --like FILE'
         )
     with open_library(library, model, create=False) as opened:
-        reads = str if as_typed else opened.corrected
-        query, unwanted = reads(text), [reads(each) for each in without or ()]
-        for typed, read in zip((text, *(without or ())), (query, *unwanted), strict=True):
-            say_if_corrected(typed, read)
+        from soundseek.library.hit_formats import searched_for
+        from soundseek.query import as_typed as read_as_typed
+
+        read = read_as_typed if as_typed else opened.read
+        reading = read(text) if text else None
+        negatives = [read(each) for each in without or () if each.strip()]
+        for each in (reading, *negatives):
+            if each is not None and not as_typed:
+                say_reading(each)
         hits = opened.search(
-            query or None,
-            k=count,
-            like=like or (),
-            without=unwanted,
-            where=where,
-            segments=segments,
-            as_typed=True,
+            reading, k=count, like=like or (), without=negatives, where=where, segments=segments
         )
         say_if_nothing(hits, opened, where)
         wanted = why or output == "table"
-        reasons = opened.explain(query, hits, as_typed=True) if wanted and query else None
+        reasons = opened.explain(reading, hits) if wanted and reading else None
     if output == "table" and like:
         # Where no word carried a hit, the example did.
         example = [f"like {', '.join(Path(each).stem for each in like)}"]
         reasons = [words or example for words in reasons or [[] for _ in hits]]
-    show_hits(hits, reasons, output, spelling_record(text, query, without or (), unwanted))
+    show_hits(hits, reasons, output, {} if as_typed else searched_for(reading, negatives))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from soundseek.library.search import Hit
+from soundseek.query import Reading
 
 FIRST_KEYS = ("path", "start_s", "end_s", "score", "moments")
 CSV_COLUMNS = (
@@ -26,6 +27,30 @@ def record(hit: Hit) -> dict[str, Any]:
     ordered["score"] = round(ordered["score"], 6)
     ordered["moments"] = [round(moment, 6) for moment in ordered["moments"]]
     return ordered
+
+
+def searched_for(reading: Reading | None, negatives: Sequence[Reading] = ()) -> dict[str, Any]:
+    """What a JSON record says of how a query was read: nothing where it was searched for as it was typed.
+
+    Args:
+        reading: The query's words; None of a query without any.
+        negatives: The negatives that were given beside it.
+    """
+    about: dict[str, Any] = {}
+    if reading is not None and not reading.is_as_typed:
+        about = {"query": reading.text, "typed": reading.typed}
+        if len(reading.texts) > 1:
+            about["queries"] = list(reading.texts)
+        if reading.language != "English":
+            about["language"] = reading.language
+    excluded = [*(reading.negatives if reading else ()), *(each.text for each in negatives)]
+    if (reading is not None and reading.negatives) or not all(each.is_as_typed for each in negatives):
+        about |= {"not": excluded, "not_typed": [each.typed for each in negatives]}
+    for name in ("unread", "unknown"):
+        met = [word for each in (reading, *negatives) if each is not None for word in getattr(each, name)]
+        if met:
+            about[name] = met
+    return about
 
 
 def json_lines(hits: Iterable[Hit]) -> Iterator[str]:

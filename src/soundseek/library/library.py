@@ -17,7 +17,7 @@ from soundseek._typing import AnyFloatArray
 from soundseek.errors import ModelError, QueryError, UsageError
 from soundseek.library.explain import strongest_words, word_contributions
 from soundseek.library.filters import parse_where
-from soundseek.library.search import Hit, combine, find
+from soundseek.library.search import Hit, Hits, away_from, combine, find_any
 from soundseek.library.store import open_store
 from soundseek.library.store.base import (
     Failure,
@@ -26,11 +26,12 @@ from soundseek.library.store.base import (
     VectorStore,
     check_identity,
 )
+from soundseek.query import QueryReader, Reading
+from soundseek.query import as_typed as read_as_typed
 
 if TYPE_CHECKING:
     from soundseek.library.index import IndexReport, Progress
     from soundseek.library.workers import EmbeddingModel, Hear
-    from soundseek.model.spelling import Spelling
 
 
 @dataclass(frozen=True)
@@ -172,18 +173,19 @@ class Library:
 
     def search(
         self,
-        text: str | None = None,
+        text: str | Reading | None = None,
         *,
         k: int = 10,
         like: Sequence[str | os.PathLike[str]] = (),
-        without: Sequence[str] = (),
+        without: Sequence[str | Reading] = (),
         where: str | None = None,
         segments: bool = False,
         as_typed: bool = False,
-    ) -> list[Hit]:
+    ) -> Hits:
         """The sounds that fit best, best first.
 
-        Mistyped words are corrected, see `corrected`, and a warning is logged that says what was searched for.
+        A text is read first, see `read`; what it was read as is the `reading` of the hits, and a warning is logged
+        where that is not what was typed. A `Reading` is searched for as it is.
 
         Args:
             text: What to listen for, in words.
@@ -205,36 +207,43 @@ class Library:
         if k < 1:
             raise QueryError(f"k is {k}: ask for at least one hit")
         condition = parse_where(where) if where is not None else None
-        if not as_typed:
-            text = self._corrected_aloud(text) if text else text
-            without = [self._corrected_aloud(each) for each in without]
+        reading = self._read_aloud(text, as_typed)
+        negatives = [
+            each for each in (self._read_aloud(each, as_typed) for each in without) if each is not None
+        ]
         examples = [os.path.abspath(os.path.expanduser(os.fspath(path))) for path in like]  # noqa: PTH100, PTH111
-        return find(
+        hits = find_any(
             self.store,
-            self._query(text, examples, without),
+            self._queries(reading, examples, negatives),
             k=k,
             per="segment" if segments else "file",
             where=condition,
             leave_out=examples,
         )
+        return Hits(hits, reading=reading, negatives=negatives)
 
     def similar(
         self, path: str | os.PathLike[str], *, k: int = 10, where: str | None = None, segments: bool = False
-    ) -> list[Hit]:
+    ) -> Hits:
         """The sounds most like a file, which need not be in the library and is not among the hits."""
         return self.search(k=k, like=[path], where=where, segments=segments)
 
-    def corrected(self, text: str) -> str:
-        """A query with its mistyped words corrected, as a search reads it.
+    def read(self, text: str) -> Reading:
+        """A query as a search reads it: in the words of captions, with what it excludes as negatives.
 
-        A word that is neither English nor among those that the model has learned (`words.txt` of its directory) becomes
-        the one of the latter that a single slip of the fingers makes it of, if there is one.
+        Jargon, onomatopoeia, brands, UCS codes and other languages are said in plain words, "rain without thunder"
+        becomes rain and the negative thunder, and mistyped words are corrected by the words that the model has learned
+        (`words.txt` of its directory). A plain English text stays as it is.
+
+        Raises:
+            QueryError: It holds no letter and no digit.
         """
-        return self._spelling.corrected(text) if text.strip() else text  # a search by example needs no model
+        return self._reader.read(text)
 
-    def explain(self, text: str, hits: Sequence[Hit], *, as_typed: bool = False) -> list[list[str]]:
+    def explain(self, text: str | Reading, hits: Sequence[Hit], *, as_typed: bool = False) -> list[list[str]]:
         """The one or two words of a query that carried each hit; `as_typed` as in the search that found them."""
-        text = text if as_typed else self.corrected(text)
+        if not isinstance(text, Reading):
+            text = read_as_typed(text) if as_typed else self.read(text)
         vectors = np.zeros((len(hits), self.store.identity.dim), np.float32)
         files: dict[str, tuple[AnyFloatArray, AnyFloatArray] | None] = {}
         for row, hit in enumerate(hits):
@@ -245,7 +254,7 @@ class Library:
                 times_s, all_vectors = heard
                 same = np.flatnonzero((times_s == (hit.start_s, hit.end_s)).all(axis=1))
                 vectors[row] = all_vectors[same[0]] if len(same) else 0
-        return [strongest_words(words) for words in word_contributions(self.model, text, vectors)]
+        return [strongest_words(words) for words in word_contributions(self.model, text.text, vectors)]
 
     def info(self) -> LibraryInfo:
         """What the library is and holds."""
@@ -282,30 +291,51 @@ class Library:
         self.close()
 
     @cached_property
-    def _spelling(self) -> Spelling:
-        from soundseek.model.spelling import Spelling
+    def _reader(self) -> QueryReader:
+        return QueryReader.of(self.model)
 
-        return Spelling.of(self.model)
+    def _read_aloud(self, text: str | Reading | None, as_typed: bool) -> Reading | None:
+        """The reading of a text, and a warning of what was read; None of no words, for which no model is loaded."""
+        if isinstance(text, Reading):
+            return text
+        if text is None or not text.strip():
+            return None
+        if as_typed:
+            return read_as_typed(text)
+        reading = self.read(text)
+        log = logging.getLogger("soundseek")
+        if not reading.is_as_typed:
+            told = "searched for %s (typed %r); as_typed=True searches for the words as they are"
+            log.warning(told, reading.described(), text)
+        for warning in reading.warnings():
+            log.warning("%s", warning)
+        return reading
 
-    def _corrected_aloud(self, text: str) -> str:
-        read = self.corrected(text)
-        if read != text:
-            logging.getLogger("soundseek").warning(
-                "searched for %r (typed %r); as_typed=True searches for the words as they are", read, text
-            )
-        return read
-
-    def _query(self, text: str | None, examples: Sequence[str], without: Sequence[str]) -> AnyFloatArray:
-        """The unit vector of words, examples and negatives; the texts are embedded in one batch."""
-        words = [text.strip()] if text and text.strip() else []
-        unwanted = [each.strip() for each in without if each.strip()]
-        if not words and not examples:
-            return combine(np.empty((0, self.store.identity.dim), np.float32), np.empty((0, 0), np.float32))
-        texts = self.model.embed_text([*words, *unwanted]) if words or unwanted else None
-        heard = [self.model.embed_audio(examples)] if examples else []
-        if texts is None:
-            return combine(np.concatenate(heard), np.empty((0, self.store.identity.dim), np.float32))
-        return combine(np.concatenate([texts[: len(words)], *heard]), texts[len(words) :])
+    def _queries(
+        self, reading: Reading | None, examples: Sequence[str], negatives: Sequence[Reading]
+    ) -> list[AnyFloatArray]:
+        """The unit vector of each alternative of a reading, with examples and negatives; one batch of texts."""
+        alternatives = reading.alternatives if reading else ()
+        unwanted = [
+            *(reading.negatives if reading else ()),
+            *(text for each in negatives for text in each.texts),
+        ]
+        nothing = np.empty((0, self.store.identity.dim), np.float32)
+        if not alternatives and not examples and not (reading and unwanted):
+            return [combine(nothing, nothing)]
+        texts = [text for each in alternatives for text in each] + unwanted
+        embedded = self.model.embed_text(texts) if texts else nothing
+        excluded = embedded[len(texts) - len(unwanted) :]
+        heard = self.model.embed_audio(examples) if examples else nothing
+        if not alternatives:
+            return [combine(heard, excluded) if examples else away_from(excluded)]
+        queries, at = [], 0
+        for each in alternatives:
+            # The texts of one alternative say the same thing, so that together they count as much as one example.
+            words = combine(embedded[at : at + len(each)], nothing)
+            queries.append(combine(np.concatenate([words[None], heard]), excluded))
+            at += len(each)
+        return queries
 
 
 def identity_of(model: EmbeddingModel) -> ModelIdentity:

@@ -5,7 +5,7 @@ Words, example sounds and negatives -> one unit vector.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from soundseek._typing import AnyFloatArray
 from soundseek.errors import QueryError
 from soundseek.library.filters import Condition
 from soundseek.library.store.base import Match, Per, VectorStore
+from soundseek.query import Reading
 
 # How much a negative counts. Below 1, so that a sound which has what was asked for and a little of what was
 # not still beats one that has neither; at 0.5 the query always keeps most of its own direction.
@@ -59,6 +60,21 @@ def combine(
     return combined
 
 
+def away_from(negatives: AnyFloatArray) -> AnyFloatArray:
+    """The direction of a query that only excludes, "no music": away from what it names.
+
+    Args:
+        negatives: `(m, dim)` unit vectors; at least one.
+
+    Raises:
+        QueryError: They cancel each other out.
+    """
+    unwanted = _unit(negatives.sum(axis=0))
+    if unwanted is None:
+        raise QueryError("what this query excludes cancels out; exclude one thing at a time")
+    return -unwanted
+
+
 def _unit(vector: AnyFloatArray) -> AnyFloatArray | None:
     norm = float(np.linalg.norm(vector))
     if norm < 1e-6:
@@ -92,6 +108,47 @@ class Hit:
     moment_s: float = 0.0
     sample_rate_hz: int = 0
     format: str = ""
+
+
+class Hits(list[Hit]):
+    """Hits, best first, and what they were searched for.
+
+    Attributes:
+        reading: The query's words as they were read; None where no words were asked for.
+        negatives: The readings of the negatives that were given beside it.
+    """
+
+    def __init__(
+        self, hits: Iterable[Hit] = (), *, reading: Reading | None = None, negatives: Sequence[Reading] = ()
+    ) -> None:
+        super().__init__(hits)
+        self.reading = reading
+        self.negatives = tuple(negatives)
+
+
+def find_any(
+    store: VectorStore,
+    queries: Sequence[AnyFloatArray],
+    *,
+    k: int,
+    per: Per = "file",
+    where: Condition | None = None,
+    leave_out: Collection[str] = (),
+) -> list[Hit]:
+    """The best `k` hits of several queries, best first; a place that answers more than one counts by its best score.
+
+    The arguments are those of `find`; there is at least one query.
+    """
+    hits = [
+        hit for query in queries for hit in find(store, query, k=k, per=per, where=where, leave_out=leave_out)
+    ]
+    if len(queries) > 1:
+        hits.sort(key=lambda hit: -hit.score)
+        best: dict[tuple[str, float], Hit] = {}
+        for hit in hits:
+            best.setdefault((hit.path, hit.start_s if per == "segment" else 0.0), hit)
+        hits = list(best.values())
+    return hits[:k]
 
 
 def find(

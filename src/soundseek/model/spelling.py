@@ -109,7 +109,13 @@ class Spelling:
     def _corrected_word(self, typed: str, is_known: Callable[[str], bool]) -> str:
         word = typed.lower()
         is_name = typed not in (word, word.capitalize(), typed.upper())  # ProTools, iPhone
-        if len(word) < _SHORTEST or is_name or not _is_listable(word) or self._is_known(word) or is_known(word):
+        if (
+            len(word) < _SHORTEST
+            or is_name
+            or not _is_listable(word)
+            or self._is_known(word)
+            or is_known(word)
+        ):
             return typed
         meant = self._meant(word)
         if meant is None or self._is_one_token(word):

@@ -10,28 +10,46 @@ from functools import cache, cached_property
 from typing import Literal
 
 from soundseek.query.lexicon import Language, languages
-from soundseek.query.text import LETTER, WORD, fold, loosen, words
+from soundseek.query.text import LETTER, WORD, fold, loosen, word_set, words
 
 Kind = Literal["noun", "verb", "quality", "place or time", "preposition", "nothing"]
 
 # Words with which a language binds its nouns are not read alone: French l'eau, Italian dell'acqua.
-_ELISION = re.compile(r"^(?:l|d|s|n|j|m|t|qu|c|all|dell|nell|sull|dall|un|jusqu|lorsqu|quell|bell)['’](?=\w)", re.IGNORECASE)
+_ELISION = re.compile(
+    r"^(?:l|d|s|n|j|m|t|qu|c|all|dell|nell|sull|dall|un|jusqu|lorsqu|quell|bell)['’](?=\w)", re.IGNORECASE
+)
 _UNSPACED = ("Japanese", "Chinese")
 _AFTER_THE_NOUN = ("Japanese", "Korean", "Turkish", "Hindi")  # "in the forest" is "forest in" there
 _QUALITY_AFTER = ("French", "Spanish", "Italian", "Portuguese", "Arabic", "Polish")
 _COMPOUNDING = ("German", "Dutch")
 
 # What readings of single words are in a sentence; all others are nouns with the sound that they make.
-_QUALITIES = frozenset(
-    """loud quiet close slow heavy big small old new soft fast wet dry broken strong long short light many two three one
-    very short deep high low dark bright cold hot warm angry happy sad empty metal metallic wooden distant""".split()
+_QUALITIES = word_set(
+    """loud quiet close slow heavy big small old new soft fast wet dry broken strong long short light many two three
+    one very short deep high low dark bright cold hot warm angry happy sad empty metal metallic wooden distant"""
 ) | {"deep low", "high pitched", "small|short", "broken|breaking"}
 _PLACES_AND_TIMES = frozenset(
-    ("in the distance", "at night", "in the morning", "indoors", "outdoors", "behind a wall", "quickly", "slowly and softly", "coming closer", "in the evening", "in summer", "in winter", "in spring", "in autumn")
+    (
+        "in the distance",
+        "at night",
+        "in the morning",
+        "indoors",
+        "outdoors",
+        "behind a wall",
+        "quickly",
+        "slowly and softly",
+        "coming closer",
+        "in the evening",
+        "in summer",
+        "in winter",
+        "in spring",
+        "in autumn",
+    )
 )
 _PREPOSITIONS: Mapping[str, str] = {
     "in": "in", "on": "on", "with": "with", "without": "without", "through": "through", "against": "against",
-    "of": "of", "from": "from", "of|from": "of", "with|of": "with", "and": "and", "in|not": "in", "to": "to", "but": "and",
+    "of": "of", "from": "from", "of|from": "of", "with|of": "with", "and": "and",
+    "in|not": "in", "to": "to", "but": "and",
     "under": "under", "over": "over", "behind": "behind", "near": "near", "between": "between", "during": "during",
     "bee buzzing|to": "to", "at": "at", "after": "after", "around": "around", "into": "into", "like": "like",
 }  # fmt: skip
@@ -48,21 +66,6 @@ _FLOWING = ("water", "river", "stream", "tap", "fountain", "rain", "sea", "water
 _PERSON = re.compile(r"^person (\w+ing)$")
 _SOMEBODY = ("man", "woman", "child", "children", "baby", "people", "crowd", "girl", "boy", "voice", "person")
 
-_ENDINGS: Mapping[str, str] = {
-    "German": "e en er es em n s st t te ten tes tet et end ende enden ender endes ung ungen chen lein sch isch ische",
-    "Dutch": "e en s t te ten de den d je jes tje tjes end ende ing er ers",
-    "French": "s x e es ent ait aient ant ante ants antes er ez é ée ées és eur euse ement ements ment ir it is issent t aux al ale",
-    "Spanish": "s es a o as os ar er ir ando iendo ado ada ados adas ido ida e en an ía ito ita itos itas azo azos dor dora ción ciones mente aba aban ó",
-    "Italian": "a o e i are ere ire ando endo ato ata ati ate uto uta ano ono ava avano ino ina ini ine etto etta mento menti ante ante ente enti zione mente",
-    "Portuguese": "s es a o as os ar er ir ando endo indo ado ada ados adas ido ida e em am am ava inho inha inhos inhas mente ção ções ões ão dor",
-    "Polish": "a ą ach ami ał ała ało ały am ać anie ania ący ąca ące ących ce cie e ego ej em emu ę i ia iach iami ie iem ij y ych ym ymi u ów owi om o ów nie nia ki ek ka ku kiem ów ć ją je uje ują y",
-    "Turkish": "",
-    "Russian": "а ы и е у о ю я ой ей ою ом ем ам ям ами ями ах ях ов ев ий ый ая яя ое ее ые ие ого его ому ему ым им ых их ую юю ь ья ье ьи ет ит ют ут ат ят ал ала али ило ать ять ить еть ание ание ания ущий ющий ящий ащий ущая ющая ящая ащая ущие ющие ящие ка ки ку кой ок ик чик ся сь ла ло ли л т",
-    "Arabic": "ات ون ين ه ها هم ان ي ا ن ت",
-    "Hindi": "ों ें ियाँ ियां ियों े ा ी ाओं ने ना नी ता ती ते कर on en e a i o iyan",
-    "Korean": "이 가 을 를 은 는 의 에 에서 에게 와 과 도 로 으로 들 들이 들의 소리 소리가 음 하는 하다 한 해 기 는 고 며 다 며 는다 ㄴ다 네 리는 리고 지는",
-    "Japanese": "", "Chinese": "",
-}  # fmt: skip
 _TURKISH_LOCATIVE = re.compile(r"(?:n?[dt][ae])(?:ki)?$")
 _TURKISH_ENDING = re.compile(
     r"^(?:l[ae]r)?(?:[iıuü]m|[iıuü]n|s?[iıuü]|l[ae]r[iıuü]|[iıuü]m[iıuü]z)?(?:n?[dt][ae]n?|n?[iıuü]n|y?[ae]|n?[iıuü]|yl[ae]|l[iıuü]|l[iıuü]k|s[iıuü]z|"
@@ -72,9 +75,9 @@ _ARABIC_PREFIX = re.compile(r"^(?:و|ف)?(?:ب|ك|ل)?(?:ال|لل)?|^(?:و|ف|�
 _LINKS = ("", "s", "es", "n", "en", "er", "e", "ns")
 _SHORTEST_STEM = 3
 _SHORTEST_PART = 3  # of a compound
-_SOUND_PARTS = frozenset(
-    """gerausch gerausche geraeusch geraeusche ton tone klang klange laut laute sound sounds effekt effekte atmo ambiente
-    stimmung kulisse aufnahme geluid geluiden aufnahmen""".split()
+_SOUND_PARTS = word_set(
+    """gerausch gerausche geraeusch geraeusche ton tone klang klange laut laute sound sounds effekt effekte atmo
+    ambiente stimmung kulisse aufnahme geluid geluiden aufnahmen"""
 )
 
 _TRADITIONAL = str.maketrans(
@@ -91,7 +94,17 @@ _SCRIPTS = (
     ("Hindi", re.compile("[\u0900-\u097f]")),
     ("Latin", re.compile("[A-Za-z\u00c0-\u024f]")),
 )  # fmt: skip
-OF_LATIN_SCRIPT = ("German", "French", "Spanish", "Italian", "Portuguese", "Dutch", "Polish", "Turkish", "Hindi")
+OF_LATIN_SCRIPT = (
+    "German",
+    "French",
+    "Spanish",
+    "Italian",
+    "Portuguese",
+    "Dutch",
+    "Polish",
+    "Turkish",
+    "Hindi",
+)
 
 
 @dataclass(frozen=True)
@@ -150,11 +163,17 @@ class Translator:
         """The query in English, as far as its words are known."""
         whole = self.known(text)
         if whole is not None:
-            return Translation(tuple(whole.split("|")), (), len(words(text)) or 1, float(len(words(text)) or 1))
+            return Translation(
+                tuple(whole.split("|")), (), len(words(text)) or 1, float(len(words(text)) or 1)
+            )
         pieces, unread, weight = self._pieces(text)
         composed = compose([piece for piece in pieces if piece.kind != "nothing"], self.name, self._heads)
         if not composed and not unread:  # "das Geräusch": nothing but what is left out of others
-            composed = " ".join(piece.plain.split("|")[0] for piece in pieces if piece.plain and piece.plain not in ("the", "a"))
+            composed = " ".join(
+                piece.plain.split("|")[0]
+                for piece in pieces
+                if piece.plain and piece.plain not in ("the", "a")
+            )
         return Translation((composed,) if composed else (), tuple(unread), len(pieces), weight)
 
     def known(self, text: str) -> str | None:
@@ -171,7 +190,11 @@ class Translator:
     def reads(self, word: str) -> float:
         """How surely a single word is one of this language, 0 to 1; only a word that tells it from English counts."""
         bare = _ELISION.sub("", word)
-        if self.language.reading(word) is not None or self.language.reading(bare) is not None or loosen(bare) in self.language.stop:
+        if (
+            self.language.reading(word) is not None
+            or self.language.reading(bare) is not None
+            or loosen(bare) in self.language.stop
+        ):
             return 1.0
         return 0.7 if self._taken_apart(bare) else 0.0
 
@@ -252,17 +275,27 @@ class Translator:
                     best[1].add(plain)
         if best is None:
             return None
-        # Several readings that are as near: the one of the word's own kind cannot be told, unless one of them is a noun.
+        # Of several readings that are as near the right one cannot be told, unless they name one thing.
         meanings = sorted(best[1], key=lambda plain: (kind_of(plain) != "noun", len(plain)))
-        return meanings[0] if len(meanings) == 1 or len({self._heads.get(each, each) for each in meanings}) <= 2 else None
+        return (
+            meanings[0]
+            if len(meanings) == 1 or len({self._heads.get(each, each) for each in meanings}) <= 2
+            else None
+        )
 
     @cached_property
     def _shortest_stem(self) -> int:
-        return 2 if self.name in ("Korean", "Arabic", "Hindi") else 4 if self.name in ("German", "Dutch") else _SHORTEST_STEM
+        return (
+            2
+            if self.name in ("Korean", "Arabic", "Hindi")
+            else 4
+            if self.name in ("German", "Dutch")
+            else _SHORTEST_STEM
+        )
 
     @cached_property
     def _word_endings(self) -> tuple[str, ...]:
-        return ("", *dict.fromkeys(loosen(each) for each in _ENDINGS[self.name].split()))
+        return ("", *dict.fromkeys(loosen(each) for each in self.language.endings))
 
     @cached_property
     def _stems(self) -> dict[str, list[tuple[int, str]]]:
@@ -317,7 +350,11 @@ class Translator:
                 term = hard if self.language.reading(hard) is not None else None
             if term is None:  # koşan, koşuyor, koşmak: verbs of the table stand in one form
                 for ending in ("mak", "mek", "ma", "me", "an", "en", "yan", "yen", "iyor", "uyor"):
-                    if len(stem) >= _SHORTEST_STEM and self.language.reading(stem + ending) is not None and rest:
+                    if (
+                        len(stem) >= _SHORTEST_STEM
+                        and self.language.reading(stem + ending) is not None
+                        and rest
+                    ):
                         term = stem + ending
                         break
             plain = self.language.reading(term) if term else None
@@ -349,7 +386,9 @@ class Translator:
         line = fold(text)
         if self.name == "Chinese":
             line = line.translate(_TRADITIONAL)
-        best: list[tuple[float, int, str | None]] = [(0.0, 0, None)]  # cost up to a place, where its last word begins
+        best: list[tuple[float, int, str | None]] = [
+            (0.0, 0, None)
+        ]  # cost up to a place, where its last word begins
         for end in range(1, len(line) + 1):
             sign = line[end - 1]
             skipped = not re.fullmatch(LETTER, sign)
@@ -382,8 +421,8 @@ class Translator:
 def compose(pieces: list[Piece], language: str, heads: Mapping[str, str]) -> str:
     """The pieces of a sentence as a caption would say it.
 
-    A noun's reading names its usual sound ("dog barking"); another verb beside it, or a preposition before it, takes that
-    away ("dog growling", "in the forest").
+    A noun's reading names its usual sound ("dog barking"); another verb beside it, or a preposition before it, takes
+    that away ("dog growling", "in the forest").
 
     >>> dog, growls = Piece("Hund", "dog barking", "noun"), Piece("knurrt", "growling", "verb")
     >>> compose([dog, growls], "German", {"dog barking": "dog"})
@@ -397,14 +436,25 @@ def compose(pieces: list[Piece], language: str, heads: Mapping[str, str]) -> str
         plain = _plain_for(piece, units)
         if piece.kind == "quality":
             last = units[-1] if units else None
-            if language in _QUALITY_AFTER and last and not last.qualities and not qualities and not preposition and not verb:
+            if (
+                language in _QUALITY_AFTER
+                and last
+                and not last.qualities
+                and not qualities
+                and not preposition
+                and not verb
+            ):
                 last.qualities.append(plain)
             else:
                 qualities.append(plain)
         elif piece.kind == "place or time":
             ending.append(plain)
         elif piece.kind == "preposition":
-            if (language in _AFTER_THE_NOUN or piece.source in ("里", "里面", "上")) and plain not in ("and", "of") and units:
+            if (
+                (language in _AFTER_THE_NOUN or piece.source in ("里", "里面", "上"))
+                and plain not in ("and", "of")
+                and units
+            ):
                 units[-1].preposition = plain
             else:
                 preposition = plain
@@ -424,7 +474,10 @@ def compose(pieces: list[Piece], language: str, heads: Mapping[str, str]) -> str
     if verb or qualities:
         units.append(_Unit(" ".join([*qualities, verb]).strip(), "", "", "", []))
     units.sort(key=lambda unit: unit.preposition not in ("", "and", "of"))
-    parts = [unit.text(units[number + 1].preposition if number + 1 < len(units) else "") for number, unit in enumerate(units)]
+    parts = [
+        unit.text(units[number + 1].preposition if number + 1 < len(units) else "")
+        for number, unit in enumerate(units)
+    ]
     if parts:
         parts[0] = re.sub(r"^(?:and|of|with|to|from) ", "", parts[0])
     kept: list[str] = []
@@ -459,7 +512,9 @@ class _Unit:
         if verb and verb in self.plain.split():
             noun, verb = self.plain, ""
         preposition = "" if self.preposition == "to" else self.preposition
-        article = "the" if preposition in ("in", "on", "under", "over", "behind", "near", "through", "from") else ""
+        article = (
+            "the" if preposition in ("in", "on", "under", "over", "behind", "near", "through", "from") else ""
+        )
         return " ".join(part for part in (preposition, article, *self.qualities, noun, verb) if part)
 
 
@@ -477,7 +532,10 @@ def kind_of(plain: str) -> Kind:
         return "place or time"
     if plain in _QUALITIES:
         return "quality"
-    if plain in _VERBS or re.fullmatch(r"[a-z]+ing", plain) and plain not in ("hammering", "drilling", "morning", "evening", "building", "string"):
+    if plain in _VERBS or (
+        re.fullmatch(r"[a-z]+ing", plain)
+        and plain not in ("hammering", "drilling", "morning", "evening", "building", "string")
+    ):
         return "verb"
     return "noun"
 

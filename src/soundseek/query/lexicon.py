@@ -1,6 +1,6 @@
-"""The tables that the product carries: terms of sound people, UCS, and words of fourteen languages, with plain readings.
+"""The tables that the product carries: terms of sound people, UCS, words of fourteen languages, with plain readings.
 
-Two compressed files beside this one, written by `scripts/compile_lexicon.py`; each is loaded when a query first needs it.
+Two compressed files beside this one, written by `scripts/compile_lexicon.py`; each is loaded when it is first needed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def steering(note: str) -> str:
     a: add the reading to the query, do not replace the term; w: only when it is the whole query; e: search for each
     reading and keep the better score; m: a misspelling; n: names equipment, which has no sound of its own.
 
-    >>> steering("broad: add to the query, do not replace it; common caption word (9x): only when it is the whole query")
+    >>> steering("broad: add to the query; common caption word (9x): only when it is the whole query")
     'aw'
     """
     marks = {
@@ -40,7 +40,19 @@ def steering(note: str) -> str:
 
 
 _PLAIN_KINDS = frozenset(
-    ("effect", "animal", "ambience", "instrument", "vehicle", "foley", "voice", "music", "weapon", "signal")
+    (
+        "effect",
+        "animal",
+        "ambience",
+        "instrument",
+        "vehicle",
+        "foley",
+        "voice",
+        "music",
+        "weapon",
+        "signal",
+        "horror",
+    )
 )
 
 
@@ -148,6 +160,7 @@ class Language:
         self._readings = readings
         self.english = frozenset(content["english"])
         self.stop = frozenset(content["stop"])
+        self.endings: list[str] = content["endings"]
         self._accented = frozenset(content["accented"])
 
     def reading(self, text: str) -> str | None:

@@ -1,7 +1,8 @@
 """What a query excludes: "rain without thunder" -> rain, and thunder as a negative.
 
 A text encoder hears "without thunder" as thunder, so the excluded part is taken out of the words and searched against.
-"no" is a sound as well ("man saying no"), a part of names ("no man's land") and of qualities ("not too loud"): those stay.
+"no" is a sound as well ("man saying no"), a part of names ("no man's land") and of qualities ("not too loud"): those
+stay.
 """
 
 from __future__ import annotations
@@ -24,14 +25,17 @@ class Parts:
     negatives: tuple[str, ...] = ()
 
 
-_ARTICLE = re.compile(r"^(?:any|the|an?|all|some|its|his|her|their|other|much|more|added|lots of)\s+", re.IGNORECASE)
+_ARTICLE = re.compile(
+    r"^(?:any|the|an?|all|some|its|his|her|their|other|much|more|added|lots of)\s+", re.IGNORECASE
+)
 
 # What names a sound or a quality though "no", "not" or "without" stands in it.
 _KEPT = re.compile(
     r"""
     \b(?:say|says|said|saying|shout\w*|yell\w*|scream\w*|repeat\w*|answer\w*|repl\w+|oh|hell|whisper\w*)\s+["'“]?no\b
     | ["'“‘]no["'”’] | ^no[\s.!,]*$ | \bno[\s,!-]+no\b | \bno-\w
-    | \bno\s+(?:doubt|problem|thanks?|way|one|man'?s|smoking|answer|entry|longer|matter|idea|parking|limits?|signal|signs?)\b
+    | \bno\s+(?:doubt|problem|thanks?|way|one|man'?s|smoking|answer|entry|longer|matter|idea
+        |parking|limits?|signal|signs?)\b
     | \bwithout\s+(?:a\s+|any\s+)?(?:doubt|end|fail|question|warning|stopping|stop|pause|pausing|interruptions?|breaks?
         |hesitation|hurry|effort|rhythm|rest)\b
     | \bnot\s+(?:only|bad|working|recogni[sz]ed|found|responding|sure|much|long|far|just|available|english|calm)\b
@@ -71,7 +75,7 @@ _FREE_OF = (
     "music|speech|voice|voices|vocal|vocals|dialogue|dialog|talk|talking|noise|hum|hiss|buzz|wind|rain|thunder|traffic|echo|"
     "reverb|bass|drum|drums|click|clicks|static|rumble|crowd|people|birds|bird|insects|insect|laughter|chatter"
 )
-_FREE = re.compile(rf"\b(?P<what>{_FREE_OF})[\s-]free\b", re.IGNORECASE)
+_FREE = re.compile(rf"\b(?P<what>{_FREE_OF})[\s-]free\b(?!\s+(?:of|from)\b)", re.IGNORECASE)
 _LESS = {
     "drumless": "drums", "voiceless": "voice", "wordless": "words", "beatless": "beat", "bassless": "bass",
     "windless": "wind", "songless": "singing", "echoless": "echo", "vocalless": "vocals", "vocal-less": "vocals",
@@ -80,11 +84,24 @@ _LESS = {
 }  # fmt: skip
 _LESS_WORD = re.compile(rf"\b(?:{'|'.join(map(re.escape, _LESS))})\b", re.IGNORECASE)
 
-_OPERATOR = re.compile(r"""(?:(?<=\s)|^)(?:[-−!](?=[^\W\d_]|")(?!\w+ed\b|like\b|ing\b)|(?:exclude|not|-):\s*)("[^"]+"|[^\s,;]+)""", re.IGNORECASE)
+_OPERATOR = re.compile(
+    r"""(?:(?<=\s)|^)(?:[-−!](?=[^\W\d_]|")(?!\w+ed\b|like\b|ing\b)|(?:exclude|not|-):\s*)("[^"]+"|[^\s,;]+)""",
+    re.IGNORECASE,
+)
 _BRACKETS = re.compile(r"[(\[]\s*(?:no|not|without|w/o|minus)\s+([^)\]]+)[)\]]", re.IGNORECASE)
-_REMOVED = re.compile(r"^(?:please\s+)?(?:remove|exclude|delete|cut|filter\s+out|take\s+out|mute)\s+(?:the\s+)?(.+?)\s+(?:from|in|out\s+of)\s+(.+)$", re.IGNORECASE)  # fmt: skip
-_ALL_BUT = re.compile(r"^(?:everything|anything|all(?:\s+sounds?)?|any\s+sounds?)\s*,?\s*(?:but|except(?:\s+for)?|other\s+than|excluding|without|minus)\s+(.+)$", re.IGNORECASE)  # fmt: skip
-_FIRST_NO = re.compile(r"^(?:no|not|without|with\s+no|zero|avoid|except|exclude|excluding)\s+(?P<what>.+)$", re.IGNORECASE)
+_REMOVED = re.compile(
+    r"^(?:please\s+)?(?:remove|exclude|delete|cut|filter\s+out|take\s+out|mute)\s+(?:the\s+)?(.+?)"
+    r"\s+(?:from|in|out\s+of)\s+(.+)$",
+    re.IGNORECASE,
+)
+_ALL_BUT = re.compile(
+    r"^(?:everything|anything|all(?:\s+sounds?)?|any\s+sounds?)\s*,?"
+    r"\s*(?:but|except(?:\s+for)?|other\s+than|excluding|without|minus)\s+(.+)$",
+    re.IGNORECASE,
+)
+_FIRST_NO = re.compile(
+    r"^(?:no|not|without|with\s+no|zero|avoid|except|exclude|excluding)\s+(?P<what>.+)$", re.IGNORECASE
+)
 _AFTER_NO = re.compile(
     r"\s*(?:[,;:.]|\bplease\b)?\s*\b(?:please\s+)?(?:just|only|but)\s+(?!not\b|no\b)(?P<rest>\w.*)$|[,;]\s*(?P<after>\w.*)$",
     re.IGNORECASE,
@@ -93,8 +110,8 @@ _CONNECTOR = re.compile(
     r"""
     \s*(?:
       ,?\s*\b(?:but|and|though|yet)?\s*\b(?:without|w/o|w/out|with\s+no|with\s+out(?!\w)|with\s+zero)(?=\s)
-    | ,?\s*\b(?:but|and)?\s*\b(?:minus|except(?:\s+for|ing)?|excluding|excludes?|other\s+than|rather\s+than|instead\s+of|free\s+(?:of|from)
-        |lacking|absent|avoid(?:ing)?|devoid\s+of|neither|nor)(?=\s)
+    | ,?\s*\b(?:but|and)?\s*\b(?:minus|except(?:\s+for|ing)?|excluding|excludes?|other\s+than|rather\s+than
+        |instead\s+of|free\s+(?:of|from)|lacking|absent|avoid(?:ing)?|devoid\s+of|neither|nor)(?=\s)
     | ,?\s*\b(?:that|which|who)\s+(?:is\s+not|are\s+not|isn'?t|aren'?t|don'?t|doesn'?t|do\s+not|does\s+not|didn'?t)
         (?:\s+(?:have|contain|include|has))?(?:\s+any)?(?=\s)
     | \s(?:is\s+not|are\s+not|isn'?t|aren'?t)(?=\s+\w+ing\b)
@@ -104,8 +121,13 @@ _CONNECTOR = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_BETWEEN = re.compile(r"\s*(?:,\s*(?:or|nor|and|no)?|\bor\b|\bnor\b|\band\s+no\b|\band(?!\s+with)\b|&)\s*", re.IGNORECASE)
-_TRAILING = re.compile(r"[\s,;:]+(?:with|that|which|who|but|and|though|is|are|has|have|there|of|a|an|the)?$|[\s,;:]+$", re.IGNORECASE)
+_BETWEEN = re.compile(
+    r"\s*(?:,\s*(?:or|nor|and|no)?|\bor\b|\bnor\b|\band\s+no\b|\band(?!\s+with)\b|&)\s*", re.IGNORECASE
+)
+_TRAILING = re.compile(
+    r"[\s,;:]+(?:with|that|which|who|but|and|though|is|are|has|have|there|of|a|an|the)?$|[\s,;:]+$",
+    re.IGNORECASE,
+)
 _QUALITY = frozenset(_OPPOSITES)
 
 
@@ -119,7 +141,9 @@ def negation_in_english(text: str) -> Parts | None:
     """
     if re.search(r"\b(?:nothing|none)\s+but\s+(\S.*)$", text, re.IGNORECASE):
         return Parts(re.sub(r"^.*\b(?:nothing|none)\s+but\s+", "", text, flags=re.IGNORECASE))
-    quiet = re.match(r"^(?:.*\b(?:silen\w*|quiet\w*|empty)\b.*?)\s+except(?:\s+for)?\s+(.+)$", text, re.IGNORECASE)
+    quiet = re.match(
+        r"^(?:.*\b(?:silen\w*|quiet\w*|empty)\b.*?)\s+except(?:\s+for)?\s+(.+)$", text, re.IGNORECASE
+    )
     if quiet:
         return Parts(quiet[1])
     softened = _SOFTENED.sub(_opposite, text)
@@ -178,7 +202,9 @@ def _spoken(text: str) -> tuple[str, list[str]]:
         return text, negatives
     positive = pieces[0]
     for piece in pieces[1:]:
-        kept = re.split(r"(?:,\s*)?\b(?:but|and)\s+with\b|\bbut\b(?!\s+no)|;", piece, maxsplit=1, flags=re.IGNORECASE)
+        kept = re.split(
+            r"(?:,\s*)?\b(?:but|and)\s+with\b|\bbut\b(?!\s+no)|;", piece, maxsplit=1, flags=re.IGNORECASE
+        )
         negatives += _listed(kept[0])
         if len(kept) > 1 and kept[1].strip():
             positive += f" {kept[1].strip()}"
@@ -192,7 +218,12 @@ def _listed(text: str) -> list[str]:
 
 
 def _bare(text: str) -> str:
-    text = re.sub(r"\s+(?:for\s+(?:a|several|some)\b.*|briefly|repeatedly|behind|is\s+\w+ing|at\s+all|please|in\s+it|whatsoever|sounds?\s+at\s+all)$", "", text.strip(" ,;:.!"), flags=re.IGNORECASE)
+    text = re.sub(
+        r"\s+(?:for\s+(?:a|several|some)\b.*|briefly|repeatedly|behind|is\s+\w+ing|at\s+all|please|in\s+it|whatsoever|sounds?\s+at\s+all)$",
+        "",
+        text.strip(" ,;:.!"),
+        flags=re.IGNORECASE,
+    )
     owned = re.match(r"^\w+ing\s+(?:its|his|her|their)\s+(.+)$", text, re.IGNORECASE)
     text = owned[1] if owned else text
     while (shorter := _ARTICLE.sub("", text)) != text:
@@ -205,8 +236,21 @@ def _parts(positive: str, negatives: list[str]) -> Parts:
     while (shorter := _TRAILING.sub("", positive)) != positive:
         positive = shorter
     positive = re.sub(r"^[\s,;:]+", "", positive)
-    positive = re.sub(r"\s+(?:with|of)\s+(?:some\s+)?people$", "", positive) if positive.count(" ") > 1 else positive
-    if positive.lower() in ("everything", "anything", "sounds", "sound", "a", "an", "the", "something", "there is", "there"):
+    positive = (
+        re.sub(r"\s+(?:with|of)\s+(?:some\s+)?people$", "", positive) if positive.count(" ") > 1 else positive
+    )
+    if positive.lower() in (
+        "everything",
+        "anything",
+        "sounds",
+        "sound",
+        "a",
+        "an",
+        "the",
+        "something",
+        "there is",
+        "there",
+    ):
         positive = ""
     # "rain not heavy": the quality is excluded of this sound, not everywhere.
     named = [f"{each} {positive}".strip() if each.lower() in _QUALITY else each for each in negatives]
@@ -276,7 +320,6 @@ _GRAMMARS = {
         pair="ani",
     ),
     "Turkish": _Grammar(
-        then="ama\\s+(?=.*değil)",
         before="olmadan|olmayan|hariç|haric|yerine|dışında|disinda",
         last="yok|değil|degil|olmasın|olmasin|hariç",
         pair="ne",
@@ -307,14 +350,26 @@ _GRAMMARS = {
 # Languages without blanks: X, then the mark, then A, or A, then the mark, then X; the first that fits.
 _UNSPACED = {
     "Japanese": (
-        (re.compile(r"^(?P<x>.+?)(?:なしの|無しの|のない|のいない|がない|がいない|の入っていない|の無い|が無い|以外の|以外|抜きの|抜き|ではなく|じゃなく|を除く|を除いた|なしで)(?P<a>.+)$")),
+        (
+            re.compile(
+                r"^(?P<x>.+?)(?:なしの|無しの|のない|のいない|がない|がいない|の入っていない|の無い|が無い|以外の|以外|抜きの|抜き|ではなく|じゃなく|を除く|を除いた|なしで)(?P<a>.+)$"
+            )
+        ),
         (re.compile(r"^(?P<a>.+?)[\s、,]+(?P<x>.+?)(?:なし|無し|抜き|以外|はなし)$")),
         (re.compile(r"^(?P<x>.+?)(?:なし|無し)(?P<a>.*)$")),
     ),
     "Chinese": (
-        (re.compile(r"^(?:没有|沒有|无|無|不带|不帶|不含|不是|非|除了|除)(?P<x>.+?)(?:的|以外的?|之外的?)(?P<a>.+)$")),
+        (
+            re.compile(
+                r"^(?:没有|沒有|无|無|不带|不帶|不含|不是|非|除了|除)(?P<x>.+?)(?:的|以外的?|之外的?)(?P<a>.+)$"
+            )
+        ),
         (re.compile(r"^(?:没有|沒有|不带|不帶|不含|不要|不是|非|无|無)(?P<x>.+?)[\s,，]+(?P<a>.+)$")),
-        (re.compile(r"^(?P<a>.+?)[\s,，、]*(?:但是?|而)?(?:没有|沒有|不要|不带|不帶|不含|除了|而不是|但?不是)(?P<x>.+)$")),
+        (
+            re.compile(
+                r"^(?P<a>.+?)[\s,，、]*(?:但是?|而)?(?:没有|沒有|不要|不带|不帶|不含|除了|而不是|但?不是)(?P<x>.+)$"
+            )
+        ),
         (re.compile(r"^(?P<a>.+?)[\s,，、]+(?:无|無)(?P<x>.+)$")),
         (re.compile(r"^(?:没有|沒有|不要|非|不含|不带|不帶)(?P<x>.+)$")),
         (re.compile(r"^除了?(?P<x>.+?)(?:以外|之外)(?:的)?(?P<a>.*)$")),
@@ -330,8 +385,13 @@ _AND_OR = {
     "Hindi": "और|या", "Korean": "그리고|또는|및", "Japanese": "と|や|か", "Chinese": "和|或|与|或者",
 }  # fmt: skip
 _TURKISH_WITHOUT = re.compile(r"^(?P<x>\w{3,}?)(?:siz|sız|suz|süz)\s+(?P<a>.+)$", re.IGNORECASE)
-_GERMAN_WITHOUT = re.compile(r"\b(?P<x>[^\W\d_]{3,}?)s?(?:-frei|frei|-los|los)(?:e[rsnm]?)?\b\s*", re.IGNORECASE)
-_NOT_WITHOUT = re.compile(r"^(?:arbeit|end|laut|kosten|draht|ruhe|sorg|barriere|steuer|jugend|vogel|atem|sprach|schwere)", re.IGNORECASE)
+_GERMAN_WITHOUT = re.compile(
+    r"\b(?P<x>[^\W\d_]{3,}?)s?(?:-frei|frei|-los|los)(?:e[rsnm]?)?\b\s*", re.IGNORECASE
+)
+_NOT_WITHOUT = re.compile(
+    r"^(?:arbeit|end|laut|kosten|draht|ruhe|sorg|barriere|steuer|jugend|vogel|atem|sprach|schwere)",
+    re.IGNORECASE,
+)
 
 
 def negation_in(language: str, text: str, is_known: Callable[[str], bool]) -> Parts | None:
@@ -362,7 +422,9 @@ def _unspaced(language: str, text: str) -> Parts | None:
         found = pattern.match(text.strip(" 。、,."))
         if found:
             negatives = re.split(rf"(?:{_AND_OR[language]}|[、,，])", found["x"])
-            return Parts(found["a"].strip(" 、,，。"), tuple(each.strip() for each in negatives if each.strip()))
+            return Parts(
+                found["a"].strip(" 、,，。"), tuple(each.strip() for each in negatives if each.strip())
+            )
     return None
 
 
@@ -374,7 +436,12 @@ def _by_suffix(language: str, text: str, is_known: Callable[[str], bool]) -> Par
             return Parts(found["a"], (found["x"],))
     if language == "German":
         found = _GERMAN_WITHOUT.search(text)
-        if found and is_known(found["x"]) and not _NOT_WITHOUT.match(found["x"]) and not is_known(found[0].strip()):
+        if (
+            found
+            and is_known(found["x"])
+            and not _NOT_WITHOUT.match(found["x"])
+            and not is_known(found[0].strip())
+        ):
             rest = " ".join((text[: found.start()] + " " + text[found.end() :]).split())
             return Parts(rest, (found["x"],))
     return None
@@ -388,7 +455,9 @@ def _by_words(language: str, grammar: _Grammar, text: str) -> Parts | None:
         return tuple(each.strip() for each in split if each.strip())
 
     if grammar.pair:
-        found = re.search(rf"{edge}(?:{grammar.pair}){end}\s+(.+?)\s+(?:{grammar.pair})\s+(.+)$", text, re.IGNORECASE)
+        found = re.search(
+            rf"{edge}(?:{grammar.pair}){end}\s+(.+?)\s+(?:{grammar.pair})\s+(.+)$", text, re.IGNORECASE
+        )
         if found:
             return Parts(text[: found.start()].strip(" ,;"), (found[1].strip(" ,"), *listed(found[2])))
     if grammar.before:
@@ -396,15 +465,23 @@ def _by_words(language: str, grammar: _Grammar, text: str) -> Parts | None:
         if found and found["a"]:
             return Parts(found["a"], listed(found["x"]))
     if grammar.first:
-        found = re.match(rf"^(?:{grammar.first}){end}\s*(?P<x>[^,;]+?)(?:[,;]\s*(?P<a>.+))?$", text.strip(), re.IGNORECASE)
+        found = re.match(
+            rf"^(?:{grammar.first}){end}\s*(?P<x>[^,;]+?)(?:[,;]\s*(?P<a>.+))?$", text.strip(), re.IGNORECASE
+        )
         if found:
             what = found["x"]
             if language == "Hindi":  # बिना X के A
-                part = re.match(r"^(?P<x>.+?)\s+(?:के|ke)\s+(?P<a>.+)$", what) or re.match(r"^(?P<x>\S+)\s+(?P<a>.+)$", what)
+                part = re.match(r"^(?P<x>.+?)\s+(?:के|ke)\s+(?P<a>.+)$", what) or re.match(
+                    r"^(?P<x>\S+)\s+(?P<a>.+)$", what
+                )
                 return Parts(part["a"], (part["x"],)) if part else Parts("", listed(what))
             return Parts(found["a"] or "", listed(what))
     if grammar.then:
-        pieces = re.split(rf"\s*{edge}(?:{grammar.then}){end}\s*|\s*(?=,\s*(?:{grammar.then}))\s*(?:{grammar.then}){end}\s*", text, flags=re.IGNORECASE)
+        pieces = re.split(
+            rf"\s*{edge}(?:{grammar.then}){end}\s*|\s*(?=,\s*(?:{grammar.then}))\s*(?:{grammar.then}){end}\s*",
+            text,
+            flags=re.IGNORECASE,
+        )
         if len(pieces) > 1 and pieces[0].strip(" ,;"):
             if grammar.last:
                 pieces[1:] = [re.sub(rf"\s+(?:{grammar.last})\s*$", "", piece) for piece in pieces[1:]]
@@ -413,7 +490,7 @@ def _by_words(language: str, grammar: _Grammar, text: str) -> Parts | None:
     if grammar.last:
         found = re.search(rf"^(?P<a>.+?)[\s,]+(?P<x>\S+)\s+(?:{grammar.last})$", text.strip(), re.IGNORECASE)
         if found:
-            return Parts(found["a"].strip(" ,"), listed(found["x"]))
+            return Parts(re.sub(r"\s+(?:ama|fakat)$", "", found["a"]).strip(" ,"), listed(found["x"]))
         found = re.search(rf"^(?P<x>\S+)\s+(?:{grammar.last})$", text.strip(), re.IGNORECASE)
         if found:
             return Parts("", listed(found["x"]))

@@ -14,7 +14,7 @@ from soundseek.model.spelling import Spelling
 from soundseek.query.languages import OF_LATIN_SCRIPT, Translation, Translator, script_of, translator
 from soundseek.query.lexicon import Term, english
 from soundseek.query.negation import Parts, negation_in, negation_in_english
-from soundseek.query.text import WORD, clean, fold, loosen, words
+from soundseek.query.text import WORD, clean, fold, loosen, word_set, words
 from soundseek.query.ucs import read_code, read_name, split_name
 
 NoteKind = Literal["term", "code", "language", "negation", "spelling", "emoji", "unreadable"]
@@ -22,17 +22,18 @@ NoteKind = Literal["term", "code", "language", "negation", "spelling", "emoji", 
 # A term whose words all stand so often in the captions that a model learned from is searched for as it is: one of sound
 # people's own ("whoosh", "bang") less readily than the usual name of a thing ("door creak").
 COMMON = 50
-COMMON_NAME = 5
+COMMON_NAME = 1
 
 # Words that say nothing of a sound: nobody is told that a model has not learned them.
-_FUNCTION_WORDS = frozenset(
-    """a an the this that these those some any each every all both no not without and or but nor while as when then than so if
-    because until after before during of in on at to from by with into onto over under up down off out near behind through
-    across along around about for is are was were be been being am do does did has have had having can could will would may
-    might must shall should it its he she they him his her their there here i me my you your we our us who which what where
-    how very quite too also just only someone something somebody sound sounds sounding noise noises recording recordings
-    recorded audio clip heard hear hearing like against between above below toward towards per via etc please find search
-    need want show give looking sfx fx s t m re ve ll d""".split()
+_FUNCTION_WORDS = word_set(
+    """a an the this that these those some any each every all both no not without and or but nor while as when then
+    than so if because until after before during of in on at to from by with into onto over under up down off
+    out near behind through across along around about for is are was were be been being am do does did has have
+    had having can could will would may might must shall should it its he she they him his her their there here
+    i me my you your we our us who which what where how very quite too also just only someone something somebody
+    sound sounds sounding noise noises recording recordings recorded audio clip heard hear hearing like against
+    between above below toward towards per via etc please find search need want show give looking sfx fx s t m
+    re ve ll d"""
 )
 _ROMAN_SOUND = re.compile(r"\b(?:sounds?|noises?|sfx|fx|sound\s+effects?|effects?)\b", re.IGNORECASE)
 
@@ -88,7 +89,47 @@ class Reading:
     @property
     def is_as_typed(self) -> bool:
         """True if the words that are searched for are those that were typed."""
-        return self.alternatives == ((self.typed.strip(),),) and not self.negatives
+        return self.alternatives == ((" ".join(self.typed.split()),),) and not self.negatives
+
+    def described(self, quote: Callable[[str], str] = repr) -> str:
+        """What is searched for, in one phrase.
+
+        >>> Reading("drone, no wind", (("a tone",), ("a drone",)), ("wind",)).described()
+        "'a tone' or 'a drone', not 'wind'"
+        """
+        wanted = " or ".join(" with ".join(quote(text) for text in texts) for texts in self.alternatives)
+        unwanted = " and ".join(quote(text) for text in self.negatives)
+        if not unwanted:
+            return wanted
+        return f"{wanted}, not {unwanted}" if wanted else f"anything but {unwanted}"
+
+    def warnings(self, quote: Callable[[str], str] = repr) -> tuple[str, ...]:
+        """What the searcher should know: words that were left out, and words that the model has not learned."""
+        told = []
+        if self.unread:
+            names = ", ".join(quote(word) for word in self.unread)
+            left = (
+                "no model or lexicon here reads"
+                if not self.notes
+                else f"left out, for the lexicon has no {self.language} word"
+            )
+            told.append(
+                f"{left} {names}" + ("; what is found for it means nothing" if not self.notes else "")
+            )
+        if self.unknown:
+            names = ", ".join(quote(word) for word in self.unknown)
+            told.append(f"the model has learned no caption with {names}: what it finds for that is a guess")
+        return tuple(told)
+
+
+def as_typed(text: str) -> Reading:
+    """The reading of a query that is searched for as it is; only bytes that are no text are left out.
+
+    >>> as_typed("walla").text
+    'walla'
+    """
+    readable = clean(text) if any(unicodedata.category(letter) == "Cs" for letter in text) else text.strip()
+    return Reading(text, ((readable,),) if readable else ())
 
 
 def read_query(
@@ -142,13 +183,15 @@ class QueryReader:
         """
         cleaned = clean(text)
         notes: list[Note] = []
-        if cleaned != " ".join(text.split()) and any(unicodedata.category(letter) == "Cs" for letter in text):
+        if any(unicodedata.category(letter) == "Cs" for letter in text):
             notes.append(Note("unreadable", text, cleaned))
         spoken = _speak_emoji(cleaned)
         if spoken != cleaned:
             notes.append(Note("emoji", cleaned, spoken))
         if not words(spoken):
-            raise QueryError(f"nothing to look for in {text!r}: it has no letter and no digit; say it in words")
+            raise QueryError(
+                f"nothing to look for in {text!r}: it has no letter and no digit; say it in words"
+            )
         reading = self._read(spoken)
         return replace(reading, typed=text, notes=(*notes, *reading.notes))
 
@@ -173,7 +216,7 @@ class QueryReader:
     # -- English ------------------------------------------------------------------------------------------------------
 
     def _part(self, text: str) -> Reading:
-        """A part of an English query; the usual name of a thing stays, and what sound people call by their own is read."""
+        """A part of an English query: the usual name of a thing stays, a word of sound people's own is read."""
         term = self._term(text)
         whole = None if term is not None and term.is_plain else self._whole(text)
         return whole or self._english(text)
@@ -187,18 +230,33 @@ class QueryReader:
             if description:
                 rest = self._part(description)
                 joined = f"{rest.text}, {reading}" if rest.text else reading
-                return Reading(text, ((joined,),), notes=(Note("code", code.source, reading), *rest.notes), unknown=rest.unknown)
+                return Reading(
+                    text,
+                    ((joined,),),
+                    notes=(Note("code", code.source, reading), *rest.notes),
+                    unknown=rest.unknown,
+                )
             return Reading(text, (code.readings,), notes=(Note("code", text, reading),))
         if " " not in text:
             code_alone = read_code(text, self._is_word)
             if code_alone is not None:
-                return Reading(text, (code_alone.readings,), notes=(Note("code", text, code_alone.readings[0]),))
+                return Reading(
+                    text, (code_alone.readings,), notes=(Note("code", text, code_alone.readings[0]),)
+                )
         term = self._term(text)
         if term is not None:
-            is_common = self._is_common(text, COMMON_NAME if term.is_plain else COMMON)
+            # Nothing is known of a model without a list of words: it is asked for things by their usual names.
+            is_plain = (
+                term.is_plain or re.search(r"\w \w+ing\W*$", text) is not None
+            )  # "gun firing" is a caption
+            is_common = self._is_common(text, COMMON_NAME if is_plain else COMMON) or (
+                is_plain and not self._counts
+            )
             return None if is_common and "e" not in term.steering else self._of_term(text, term)
         name = read_name(text)
-        if name is not None and (text.isupper() or re.search(r"\w\s*[-/>:|–]\s*\w", text) or not self._is_common(text)):
+        if name is not None and (
+            text.isupper() or re.search(r"\w\s*[-/>:|–]\s*\w", text) or not self._is_common(text)
+        ):
             return Reading(text, (name.readings,), notes=(Note("code", text, name.readings[0]),))
         return None
 
@@ -234,7 +292,13 @@ class QueryReader:
             end, plain = self._inner(text, found, at)
             if plain is not None:
                 begin, stop = found[at].start(), found[end - 1].end()
-                notes.append(Note("code" if end == at + 1 and _looks_like_code(found[at][0]) else "term", text[begin:stop], plain))
+                notes.append(
+                    Note(
+                        "code" if end == at + 1 and _looks_like_code(found[at][0]) else "term",
+                        text[begin:stop],
+                        plain,
+                    )
+                )
                 parts += [text[last:begin], plain]
                 last = stop
             at = end
@@ -259,7 +323,10 @@ class QueryReader:
 
     def _needs_reading(self, phrase: str) -> bool:
         """True for a term inside a sentence that the model cannot know by its words."""
-        return any(word not in self._counts and not self._is_english(word) for word in re.findall(r"[^\W_]+", phrase.lower()))
+        return any(
+            word not in self._counts and not self._is_english(word)
+            for word in re.findall(r"[^\W_]+", phrase.lower())
+        )
 
     def _term(self, text: str) -> Term | None:
         """The term that a text is, in the singular or the plural, with or without "sound"."""
@@ -295,13 +362,19 @@ class QueryReader:
     def _foreign(self, text: str, translated: Translator) -> Reading:
         name = translated.name
         result: Translation = translated.translate(text)
-        foreign = tuple(word for word in result.unread if script_of(word) != "Latin" or not self._is_word(word.lower()))
+        foreign = tuple(
+            word for word in result.unread if script_of(word) != "Latin" or not self._is_word(word.lower())
+        )
         passed = [word for word in result.unread if word not in foreign]
-        texts = tuple(" ".join([each, *passed]) for each in result.texts) or ((" ".join(passed),) if passed else ())
+        texts = tuple(" ".join([each, *passed]) for each in result.texts) or (
+            (" ".join(passed),) if passed else ()
+        )
         if not texts:
             return Reading(text, ((text,),), language=name, unread=foreign)
         alternatives = tuple((each,) for each in texts) if len(texts) > 1 else (texts,)
-        return Reading(text, alternatives, language=name, notes=(Note("language", text, texts[0]),), unread=foreign)
+        return Reading(
+            text, alternatives, language=name, notes=(Note("language", text, texts[0]),), unread=foreign
+        )
 
     def _language(self, text: str) -> str | None:
         """The language that reads most of a query; English wins ties, and None is one that no table has."""
@@ -330,8 +403,15 @@ class QueryReader:
             lacks = [translated.language.lacks_accents(word) for word in typed]
             # What counts is what only one of the two languages knows.
             gain = 0.0
-            for word, english_weight, weight, also_english, bare in zip(typed, mine, theirs, collides, lacks, strict=True):
-                if weight == 1.0 and not also_english and english_weight < 1.0 and not (bare and english_weight):
+            for _word, english_weight, weight, also_english, bare in zip(
+                typed, mine, theirs, collides, lacks, strict=True
+            ):
+                if (
+                    weight == 1.0
+                    and not also_english
+                    and english_weight < 1.0
+                    and not (bare and english_weight)
+                ):
                     gain += 1.0
                 elif weight and not english_weight:
                     gain += weight
@@ -383,7 +463,7 @@ class QueryReader:
     def _is_common(self, text: str, count: int = COMMON_NAME) -> bool:
         """True if every word of a term stands so often in the captions that the model has learned."""
         parts = re.findall(r"[^\W_]+", text.lower())
-        return bool(self._counts) and all(self._counts.get(word, 0) >= count for word in parts)
+        return all(self._counts.get(word, 0) >= count for word in parts)
 
     def _is_word(self, word: str) -> bool:
         """True for a word in lower case that the model has learned or an English dictionary has."""
@@ -407,7 +487,9 @@ def _same_words(text: str, other: str) -> bool:
 
 
 def _looks_like_code(word: str) -> bool:
-    return bool(re.match(r"^[A-Z]{2,5}[A-Z][a-z]+$", word)) or (word.isupper() and 4 <= len(word) <= 6 and word.isalpha())
+    return bool(re.match(r"^[A-Z]{2,5}[A-Z][a-z]+$", word)) or (
+        word.isupper() and 4 <= len(word) <= 6 and word.isalpha()
+    )
 
 
 def _inflections(text: str) -> tuple[str, ...]:
@@ -436,7 +518,9 @@ def _speak_emoji(text: str) -> str:
     for letter in text:
         if unicodedata.category(letter) == "So" and ord(letter) > 0x2000:
             name = unicodedata.name(letter, "").lower()
-            spoken.append(f" {re.sub(r'(?:^|-| )(?:face|sign|symbol|emoji|with)$|^smiling | face$', '', name)} ")
+            spoken.append(
+                f" {re.sub(r'(?:^|-| )(?:face|sign|symbol|emoji|with)$|^smiling | face$', '', name)} "
+            )
         elif letter in "\ufe0f\u200d" and spoken and spoken[-1].startswith(" "):
             continue
         else:

@@ -6,9 +6,7 @@ import re
 import unicodedata
 
 # Letters, digits and the marks that belong to them: \w alone takes no vowel sign of Devanagari and no Arabic mark.
-MARKS = (
-    "\u0300-\u036f\u064b-\u065f\u0670\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963\u200c\u200d\u3099\u309a"
-)
+MARKS = "\u0300-\u036f\u064b-\u065f\u0670\u0900-\u0903\u093a-\u094f\u0951-\u0957\u0962\u0963\u200c\u200d\u3099\u309a"
 LETTER = rf"(?:[^\W_]|[{MARKS}])"
 WORD = re.compile(rf"{LETTER}+(?:['’ʼ\-‐‑.&]{LETTER}+)*", re.UNICODE)
 
@@ -21,16 +19,21 @@ _ALIKE = str.maketrans(
 )  # fmt: skip
 # Marks that people leave out: accents, Arabic vowels and the hamza on its carrier, the nukta of Devanagari.
 _LEFT_OUT = re.compile("[\u0300-\u036f\u064b-\u0655\u0670\u093c]")
+_LATIN_LETTERS = "àâäáãåæçèéêëìíîïñòóôõöøùúûüßÀÂÄÁÃÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜ"
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
 
 
 def clean(text: str) -> str:
     """A query as it can be read: composed letters (NFC), no broken byte, no control character.
 
-    >>> clean("caf\\udce9  rain\\n")
-    'caf rain'
+    A lone byte that stood for an accented letter in Latin-1, as an old terminal sends it, is that letter; another is
+    left out.
+
+    >>> clean("caf\\udce9  rain\\udcff\\n")
+    'café rain'
     """
-    composed = unicodedata.normalize("NFC", text)
+    latin = re.sub("[\udc80-\udcff]", lambda found: _latin_letter(found[0]), text)
+    composed = unicodedata.normalize("NFC", latin)
     kept = "".join(
         " " if unicodedata.category(letter) in ("Cc", "Zl", "Zp") else letter
         for letter in composed
@@ -39,13 +42,20 @@ def clean(text: str) -> str:
     return " ".join(kept.split())
 
 
+def _latin_letter(byte: str) -> str:
+    letter = chr(ord(byte) - 0xDC00)
+    return letter if letter in _LATIN_LETTERS else ""
+
+
 def fold(text: str) -> str:
     """Text as it is looked up among terms: compatible forms joined, case folded, typographic signs made plain.
 
     >>> fold("Ｃａｆé — STRASSE’s")
     "café — strasse's"
     """
-    return unicodedata.normalize("NFKC", text).casefold().replace("’", "'").replace("‐", "-").replace("‑", "-")
+    return (
+        unicodedata.normalize("NFKC", text).casefold().replace("’", "'").replace("‐", "-").replace("‑", "-")
+    )
 
 
 def loosen(text: str) -> str:
@@ -74,3 +84,12 @@ def words(text: str) -> list[str]:
     ['AK-47', 'burst', 'दरवाज़ा']
     """
     return WORD.findall(text)
+
+
+def word_set(text: str) -> frozenset[str]:
+    """The words of a list that is written with blanks between them.
+
+    >>> sorted(word_set("one two"))
+    ['one', 'two']
+    """
+    return frozenset(text.split())

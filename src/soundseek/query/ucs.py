@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from soundseek.query.lexicon import Category, english
-from soundseek.query.text import fold, words
+from soundseek.query.text import fold, word_set, words
 
 _CODE = re.compile(r"^[A-Z]{2,5}[A-Z][a-z]+\d*$|^[A-Z]{2,6}$|^[A-Za-z]{4,11}$")
 _CAMEL = re.compile(r"^(?P<prefix>[A-Z]{2,5})(?P<suffix>[A-Z][a-z]{1,9})$")
@@ -26,16 +26,37 @@ _FORMS = {
     "wind": "wind {0}", "music": "{0} music", "sound effect": "{0}", "background": "{0} ambience", "nature": "{0}",
     "equipment": "{0}", "crowds": "crowd {0}", "guns": "{0} gun", "explosions": "{0} explosion", "water": "water {0}",
     "magic": "magic {0}", "cartoon": "cartoon {0}", "scifi": "science fiction {0}", "creatures": "{0} creature",
-    "communications": "{0}", "trains": "train {0}", "aircraft": "{0} aircraft", "boats": "{0} boat", "cloth": "cloth {0}",
+    "communications": "{0}", "trains": "train {0}", "aircraft": "{0} aircraft", "boats": "{0} boat",
+    "cloth": "cloth {0}",
 }  # fmt: skip
 _ON_WHAT = ("rain", "footsteps")  # rain on a surface: "rain on metal"
-_SINGULAR = {"doors": "door", "bells": "bell", "beeps": "beep", "clocks": "clock", "computers": "computer", "drawers": "drawer",
-             "windows": "window", "wings": "wings", "toys": "toy", "lasers": "laser", "motors": "motor", "robots": "robot",
-             "horns": "horn", "alarms": "alarm", "chains": "chain", "bullets": "bullet", "games": "game", "rocks": "rock",
-             "ceramics": "ceramic", "chemicals": "chemical", "farts": "fart", "whistles": "whistle"}  # fmt: skip
-_SURFACES = frozenset(
-    """wood metal concrete gravel grass dirt sand snow mud water tile glass roof leaves carpet ice plastic stone
-    cloth tent vegetation asphalt marble pavement tin""".split()
+_SINGULAR = {
+    "doors": "door",
+    "bells": "bell",
+    "beeps": "beep",
+    "clocks": "clock",
+    "computers": "computer",
+    "drawers": "drawer",
+    "windows": "window",
+    "wings": "wings",
+    "toys": "toy",
+    "lasers": "laser",
+    "motors": "motor",
+    "robots": "robot",
+    "horns": "horn",
+    "alarms": "alarm",
+    "chains": "chain",
+    "bullets": "bullet",
+    "games": "game",
+    "rocks": "rock",
+    "ceramics": "ceramic",
+    "chemicals": "chemical",
+    "farts": "fart",
+    "whistles": "whistle",
+}
+_SURFACES = word_set(
+    """wood metal concrete gravel grass dirt sand snow mud water tile glass roof leaves carpet ice plastic stone cloth
+    tent vegetation asphalt marble pavement tin"""
 )
 _CREATOR = re.compile(r"^(?:[A-Z]{1,5}\d*|\d+[A-Za-z]?|[A-Z0-9]{2,8}|[A-Za-z]*\d+)$")
 
@@ -106,15 +127,21 @@ def split_name(text: str, is_word: Callable[[str], bool]) -> tuple[Code, str] | 
         return None
     head, mark, rest = found.groups()
     code = read_code(head, is_word)
-    if code is None or not re.search(r"[A-Z]", head) and "_" not in text:
+    if code is None or (not re.search(r"[A-Z]", head) and "_" not in text):
         return None
     if mark == "-":  # DOORWood-CELLAR_Old Door: the user's category says something as well
         rest = rest.replace("_", " ", 1)
     fields = [field for field in rest.split("_") if field]
     # FXName_Creator_Source_UserData: what follows the name are initials and codes
-    named = [fields[0], *(field for field in fields[1:] if not _CREATOR.match(field) and " " in field)] if fields else []
+    named = (
+        [fields[0], *(field for field in fields[1:] if not _CREATOR.match(field) and " " in field)]
+        if fields
+        else []
+    )
     if len(fields) > 1 and len(fields[0].split()) == 1 and not _CREATOR.match(fields[1]):
-        named = [field for field in fields if not _CREATOR.match(field)]  # Old_Door_Slam: blanks were not allowed
+        named = [
+            field for field in fields if not _CREATOR.match(field)
+        ]  # Old_Door_Slam: blanks were not allowed
     description = " ".join(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", field) for field in named)
     description = re.sub(r"\b\d+\b", " ", description.replace("-", " "))
     return code, " ".join(description.split())
@@ -128,7 +155,7 @@ def _from_parts(word: str, is_word: Callable[[str], bool]) -> Code | None:
     camel = _CAMEL.match(word)
     lexicon = english()
     if camel is None:
-        if word != word.lower() and not word.isupper() or len(word) < 6 or is_word(word.lower()):
+        if (word != word.lower() and not word.isupper()) or len(word) < 6 or is_word(word.lower()):
             return None
         upper = word.upper()  # "ambforst": written without its capitals, so both parts must be known
         for at in range(6, 1, -1):

@@ -11,6 +11,7 @@ import pytest
 from tones import write_tone
 from toy_model import make_toy_model
 
+from soundseek.errors import QueryError
 from soundseek.library import Library
 from soundseek.model.model import Model
 from soundseek.model.spelling import WORDS_FILE, write_words
@@ -60,8 +61,7 @@ def test_an_explanation_names_the_words_that_were_meant(library: Library) -> Non
 
 
 def test_the_correction_can_be_asked_for(library: Library) -> None:
-    assert library.corrected("A hihg tnoe, doink") == "A high tone, doink"
-    assert library.corrected("") == ""
+    assert library.read("A hihg tnoe, doink").text == "A high tone, doink"
 
 
 def test_an_example_alone_needs_no_words(library: Library, caplog: pytest.LogCaptureFixture) -> None:
@@ -72,9 +72,10 @@ def test_an_example_alone_needs_no_words(library: Library, caplog: pytest.LogCap
 def test_no_words_need_no_model(library: Library, tmp_path: Path) -> None:
     shutil.copytree(Path(library.info().path), tmp_path / "library")
     with Library.open(tmp_path / "library") as opened:
-        assert opened.corrected("") == ""
+        with pytest.raises(QueryError, match="nothing to look for"):
+            opened.search(" ", without=["", "  "])
         assert opened._model is None, "a model was loaded to read nothing"
-        assert opened.corrected("a hihg tone") == "a high tone"
+        assert opened.read("a hihg tone").text == "a high tone"
         assert opened._model is not None
 
 
@@ -85,5 +86,5 @@ def test_a_damaged_list_is_named_once_and_the_search_goes_on(
     (directory / WORDS_FILE).write_text("no list\n")
     with Library.open("memory://", model=Model(directory)) as opened:
         assert opened.search("tnoe") == opened.search("tnoe", as_typed=True) == []
-        assert opened.corrected("tnoe") == "tnoe"
+        assert opened.read("tnoe").text == "tnoe"
     assert ["words.txt, line 1: " in record.getMessage() for record in caplog.records] == [True]

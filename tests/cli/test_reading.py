@@ -85,7 +85,7 @@ def test_a_table_names_the_words_that_were_meant(soundseek: Run, filled: Path, l
 
 def test_a_query_cannot_steer_the_terminal(soundseek: Run, filled: Path, lettered: Path) -> None:
     run = soundseek("search", "hihg \x1b[31m tone", "--library", filled, "--model", lettered)
-    assert b"\x1b" not in run.stderr and b'"high \\x1b[31m tone"' in run.stderr
+    assert b"\x1b" not in run.stderr and b'(typed "hihg \\x1b[31m tone")' in run.stderr
 
 
 def test_explain_explains_the_words_that_were_meant(soundseek: Run, sounds: Path, lettered: Path) -> None:

@@ -1,0 +1,40 @@
+"""What a query was read as, said in one line on stderr: jargon, other languages, exclusions and mistyped words."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from soundseek.cli.output import printable
+from soundseek.query import Reading
+
+AsTypedOption = Annotated[
+    bool,
+    typer.Option(
+        "--as-typed",
+        help="Search for the words exactly as typed.",
+        show_default=False,
+    ),
+]
+
+
+def say_reading(reading: Reading, *, how: str = "searched for", otherwise: str = "searches for") -> None:
+    """On stderr what a query was read as, if that is not what was typed, and what of it could not be read.
+
+    Args:
+        reading: The query as it was read.
+        how: What was done with it.
+        otherwise: What `--as-typed` does with the words as they are.
+    """
+    if not reading.is_as_typed:
+        told = f"{how} {reading.described(quoted)} (typed {quoted(reading.typed)})"
+        print(f"{told}; --as-typed {otherwise} the words as they are", file=sys.stderr)
+    for warning in reading.warnings(quoted):
+        print(warning, file=sys.stderr)
+
+
+def quoted(text: str) -> str:
+    """A text in quotation marks, safe to show."""
+    return f'"{printable(text)}"'

@@ -1,0 +1,159 @@
+"""A query in the words of its searcher becomes the words of captions; a plain English caption stays as it is."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from soundseek.errors import QueryError
+from soundseek.model.registry import BUNDLED, DEFAULT_MODEL
+from soundseek.model.spelling import WORDS_FILE, Spelling, read_words
+from soundseek.query import QueryReader, Reading, as_typed, read_query
+
+COUNTS = read_words(BUNDLED / DEFAULT_MODEL / WORDS_FILE)
+SOUNDS = Path(__file__).parents[3] / "shared" / "sounds"
+
+
+@pytest.fixture(scope="module")
+def reader() -> QueryReader:
+    return QueryReader(COUNTS, Spelling(COUNTS))
+
+
+@pytest.mark.parametrize(
+    ("query", "read"),
+    [
+        ("walla", "crowd of people murmuring"),
+        ("Walla!", "crowd of people murmuring"),
+        ("wallas in a pub", "crowd of people murmuring in a pub"),
+        ("woof woof", "dog barking"),
+        ("kersplash", "water splash"),
+        ("lamborghini", "race car engine"),
+        ("fier works", "fireworks"),
+        ("WTHRThun", "thunder rumbling"),
+        ("wthrthun", "thunder rumbling"),
+        ("AMBNatr", "nature ambience"),
+        ("WEATHER THUNDER", "thunder rumbling"),
+        ("Doors - Wood", "wooden door opening or closing"),
+        ("THUNDER_Distant Rumble", "THUNDER_Distant Rumble"),
+        ("WTHRThun_Distant Rumble_JD_STORM.wav", "Distant Rumble, thunder rumbling"),
+    ],
+)
+def test_words_of_sound_people_are_said_plainly(reader: QueryReader, query: str, read: str) -> None:
+    assert reader.read(query).text == read
+
+
+def test_two_readings_are_two_alternatives_and_wordings_of_one_are_not(reader: QueryReader) -> None:
+    drone, walla = reader.read("drone"), reader.read("walla")
+    assert drone.alternatives == (("a long steady low tone",), ("a small drone flying",))
+    assert walla.alternatives == (("crowd of people murmuring", "many people talking at once"),)
+    assert drone.described() == "'a long steady low tone' or 'a small drone flying'"
+
+
+def test_a_broad_reading_is_added_and_does_not_replace_the_term(reader: QueryReader) -> None:
+    (texts,) = reader.read("antelope").alternatives
+    assert texts[0] == "antelope" and "antelope, " in texts[1] and "animal" in texts[1]
+
+
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "A dog is barking.", "Heavy rain falls on a roof while thunder rolls.", "Door creaking", "Explosion",
+        "A man speaks and a crowd applauds", "Rifle shot", "a chat at the bar", "The motor of a boat",
+        "Die rolling on a hand",
+        "A cockerel is heard crying cock-a-doodle-doo", "Tick tock goes the clock", "Water running", "Train horn",
+    ],
+)  # fmt: skip
+def test_a_plain_caption_stays_as_it_is(reader: QueryReader, caption: str) -> None:
+    reading = reader.read(caption)
+    assert reading.is_as_typed and reading.language == "English", reading
+    assert reading.text == caption
+
+
+@pytest.mark.skipif(not SOUNDS.is_dir(), reason=f"the captions are not in {SOUNDS}")
+@pytest.mark.parametrize(("split", "most"), [("validation", 0), ("evaluation", 8)])
+def test_hardly_a_caption_of_a_whole_split_is_changed(reader: QueryReader, split: str, most: int) -> None:
+    with (SOUNDS / f"captions_{split}.csv").open(encoding="utf-8", newline="") as file:
+        captions = [row[f"caption_{number}"] for row in csv.DictReader(file) for number in range(1, 6)]
+    changed = [caption for caption in captions if not reader.read(caption).is_as_typed]
+    assert len(captions) > 1_500 and len(changed) <= most, changed
+
+
+@pytest.mark.parametrize(
+    ("query", "read"),
+    [
+        ("a dgo barkign", "a dog barking"),
+        ("Thnuder and raim", "Thunder and rain"),
+        ("scritch", "scratching on a surface"),  # a word of the lexicon is no slip for "stretch"
+        ("Kies", "gravel"),  # nor one of another language for "kiss"
+    ],
+)
+def test_a_mistyped_word_is_corrected_and_a_foreign_one_is_read(
+    reader: QueryReader, query: str, read: str
+) -> None:
+    assert reader.read(query).text == read
+
+
+def test_a_mistyped_term_is_read_once_it_is_corrected() -> None:
+    counts = {"whoosh": 1, "a": 9}
+    read = QueryReader(counts, Spelling(counts)).read("whosoh")
+    assert [note.kind for note in read.notes] == ["spelling", "term"]
+    assert "whoosh" in read.text and read.text != "whoosh"
+
+
+def test_words_that_neither_the_model_nor_the_lexicon_knows_are_said(reader: QueryReader) -> None:
+    reading = reader.read("a blorptastic zindlefrop near a dog")
+    assert reading.unknown == ("blorptastic", "zindlefrop")
+    (told,) = reading.warnings()
+    assert "'blorptastic', 'zindlefrop'" in told and "guess" in told
+    assert reader.read("a dog barks near a car").unknown == ()
+    assert reader.read("walla").unknown == ()
+
+
+def test_without_a_list_of_words_no_word_is_called_unknown() -> None:
+    assert read_query("a blorptastic zindlefrop").unknown == ()
+
+
+def test_known_words_may_be_a_plain_collection() -> None:
+    assert read_query("a zindlefrop", known_words={"a", "dog"}).unknown == ("zindlefrop",)
+    assert read_query("a dog", known_words={"a", "dog"}).unknown == ()
+
+
+@pytest.mark.parametrize("query", ["...", "?!", "  -- ", "\udcff", "“”"])
+def test_a_query_without_a_letter_is_an_error(reader: QueryReader, query: str) -> None:
+    with pytest.raises(QueryError, match="no letter and no digit"):
+        reader.read(query)
+
+
+def test_a_broken_byte_is_left_out_and_noted(reader: QueryReader) -> None:
+    reading = reader.read("dog\udcff barking")
+    assert reading.text == "dog barking" and [note.kind for note in reading.notes] == ["unreadable"]
+    assert as_typed("dog\udcff").text == "dog"
+    assert reader.read("un caf\udce9").text.encode("utf-8") == reader.read("un café").text.encode("utf-8")
+
+
+def test_a_picture_is_read_by_its_name(reader: QueryReader) -> None:
+    assert reader.read("🐶").text == "dog"
+    assert reader.read("🐱 and 🐶").text == "cat and dog"
+
+
+@pytest.mark.parametrize("query", ["สุนัขเห่า", "σκύλος", "שלום"])
+def test_a_script_that_no_table_has_is_said(reader: QueryReader, query: str) -> None:
+    reading = reader.read(query)
+    assert reading.unread and any("reads" in told for told in reading.warnings())
+
+
+def test_letters_composed_of_parts_are_read_as_whole_ones(reader: QueryReader) -> None:
+    import unicodedata
+
+    for query in ("Vögel", "bébé qui pleure", "개가 짖는 소리", "ドアが閉まる"):
+        decomposed = unicodedata.normalize("NFD", query)
+        assert decomposed != query
+        assert reader.read(decomposed).alternatives == reader.read(query).alternatives
+
+
+def test_a_reading_describes_itself() -> None:
+    reading = Reading("no wind", (), ("wind blowing",))
+    assert reading.described() == "anything but 'wind blowing'" and reading.text == ""
+    assert Reading("x", (("a", "b"),), ("c", "d")).described() == "'a' with 'b', not 'c' and 'd'"
