@@ -209,7 +209,7 @@ class SearchRequest(_Request):
     offset: int = Field(
         default=0, ge=0, le=MAX_OFFSET, description="How many of the best to leave out: the next page."
     )
-    as_typed: bool = Field(default=False, description="Correct no mistyped word.")
+    as_typed: bool = Field(default=False, description="Search for the words exactly as typed.")
     why: bool = Field(default=False, description="Say which words carried each hit.")
 
 
@@ -249,16 +249,22 @@ class Hit(FileFacts):
 
 
 class SearchedFor(_Answer):
-    """What was searched for in place of mistyped words; the names of the command line's JSON."""
+    """What a text was read as: jargon, other languages, what it excludes, mistyped words; the command line's names."""
 
     model_config = ConfigDict(populate_by_name=True)
 
     query: str | None = Field(description="The words as they were read.")
     typed: str | None = Field(description="The words as they came.")
+    queries: list[str] = Field(default=[], description="All texts that are searched for, `query` first.")
+    language: str = Field(default="English", description="The language that the words were read in.")
     negatives: list[str] = Field(
-        default=[], alias="not", description="The negatives in words as they were read."
+        default=[],
+        alias="not",
+        description="All negatives in words, as they were read; those of the text first.",
     )
-    negatives_typed: list[str] = Field(default=[], alias="not_typed", description="As they came.")
+    negatives_typed: list[str] = Field(
+        default=[], alias="not_typed", description="The request's negatives in words, as they came."
+    )
 
 
 class SearchAnswer(_Answer):
@@ -270,7 +276,7 @@ class SearchAnswer(_Answer):
     )
     searched_for: SearchedFor | None = Field(
         default=None,
-        description="Where words were mistyped, what was searched for; null where nothing was corrected.",
+        description="What was searched for, where that is not what was typed; else null.",
     )
     warnings: list[str] = Field(
         default=[],

@@ -14,8 +14,10 @@ from soundseek._typing import AnyFloatArray, AnyIntArray, FloatArray
 from soundseek.errors import QueryError
 from soundseek.library.collections import Collections
 from soundseek.library.filters import Condition, Every, parse_where
-from soundseek.library.search import NEGATIVE_WEIGHT, combine, hit_of, moments_of
+from soundseek.library.search import NEGATIVE_WEIGHT, away_from, combine, hit_of, moments_of
 from soundseek.library.search import Hit as LibraryHit
+from soundseek.query import Reading
+from soundseek.query import as_typed as read_as_typed
 from soundseek.server.items import file_facts, find_file, find_files
 from soundseek.server.lru import Recent
 from soundseek.server.problems import ProblemError
@@ -85,10 +87,18 @@ class Embedded:
 
 @dataclass(frozen=True)
 class _Text:
-    """A text as it was read, its vector, and what was warned of."""
+    """A text as it was read, and what was warned of.
 
-    read: str
-    vector: FloatArray
+    Attributes:
+        reading: What it is searched for.
+        vectors: `(alternatives, dim)`, unit norm: each hit counts the best of them.
+        negatives: `(negatives, dim)`, unit norm: what the text itself excludes.
+        warnings: What the searcher should know.
+    """
+
+    reading: Reading
+    vectors: FloatArray
+    negatives: FloatArray
     warnings: tuple[str, ...]
 
 
@@ -110,21 +120,28 @@ class Searching:
         began = time.perf_counter()
         store = library.store
         condition = condition_of(request)
-        query, leave_out, texts = self._query(library, request)
+        queries, leave_out, texts = self._query(library, request)
         only = None
         if request.within is not None:
             only = [file.path for file in find_files(store, request.within)]
-        matches = store.search(
-            query,
-            k=request.offset + request.k + 1,
-            per=request.per,
-            where=condition,
-            leave_out=leave_out,
-            only=only,
-        )
-        page = matches[request.offset : request.offset + request.k]
-        has_more = len(matches) > request.offset + request.k
-        hits = [hit_of(match, query) for match in page]
+        found = [
+            (match, query)
+            for query in queries
+            for match in store.search(
+                query,
+                k=request.offset + request.k + 1,
+                per=request.per,
+                where=condition,
+                leave_out=leave_out,
+                only=only,
+            )
+        ]
+        if len(queries) > 1:
+            found = _best_of_each(found, per_segment=request.per == "segment")
+        pairs = found[request.offset : request.offset + request.k]
+        has_more = len(found) > request.offset + request.k
+        page = [match for match, _ in pairs]
+        hits = [hit_of(match, query) for match, query in pairs]
         searched_for = _searched_for(request, texts)
         why = self._why(library, request, texts, hits)
         favourites = Collections(store).favourites_among([match.file for match in page])
@@ -137,7 +154,7 @@ class Searching:
                 _answered(match, hit, reason, favourites)
                 for match, hit, reason in zip(page, hits, why, strict=True)
             ],
-            query=self._remember(library, query),
+            query=self._remember(library, np.array(queries)),
             searched_for=searched_for,
             warnings=[warning for text in texts.values() for warning in text.warnings],
             total=total,
@@ -155,18 +172,20 @@ class Searching:
         if (query is None) == (text is None or not text.strip()):
             raise QueryError("give either `query`, from a search's answer, or `text`")
         if query is not None:
-            vector = self._queries.get((library.store.identity.fingerprint, query))
-            if vector is None:
+            vectors = self._queries.get((library.store.identity.fingerprint, query))
+            if vectors is None:
                 raise ProblemError(
                     "gone", f"the query {query} is forgotten; search again and use the new answer's"
                 )
         else:
             assert text is not None
-            vector, _, _ = self._query(library, SearchRequest(text=text))
+            vectors = np.array(self._query(library, SearchRequest(text=text))[0])
         file = find_file(library.store, id)
         sound = library.store.read(file.path)
         if sound is None:
             raise ProblemError("not-found", f"the library has no item {id} any more; search again")
+        # Of several alternatives the one that the file answers best.
+        vector = vectors[int((sound.vectors.astype(np.float32) @ vectors.T).max(axis=0).argmax())]
         scores = np.clip(sound.vectors.astype(np.float32) @ vector, -1.0, 1.0)
         over_time, frame_s = _over_time(_embedded(sound), vector, scores, n)
         best = int(np.argmax(over_time))
@@ -184,52 +203,72 @@ class Searching:
 
     def _query(
         self, library: Library, request: SearchRequest
-    ) -> tuple[FloatArray, list[str], dict[str, _Text]]:
-        """The query's unit vector, the paths that do not answer, and the texts as they were read."""
+    ) -> tuple[list[FloatArray], list[str], dict[str, _Text]]:
+        """The unit vector of each alternative, the paths that do not answer, and the texts as they were read."""
         texts: dict[str, _Text] = {}
-        positives: list[FloatArray] = []
+        examples: list[FloatArray] = []
         negatives: list[FloatArray] = []
         leave_out: list[str] = []
+        alternatives: list[list[FloatArray]] = [[]]
+        weights = [0.0]
         if request.text and request.text.strip():
-            texts[request.text] = self._read(library, request.text, as_typed=request.as_typed)
-            positives.append(texts[request.text].vector * np.float32(request.text_weight))
+            read = texts[request.text] = self._read(library, request.text, as_typed=request.as_typed)
+            weighted = read.vectors * np.float32(request.text_weight)
+            alternatives = [[vector] for vector in weighted] or [[]]
+            negatives += list(read.negatives)
+            weights += [1.0] * len(read.negatives)
         for example in request.like:
             vector, file = self._sound(library, example)
-            positives.append(vector * np.float32(example.weight))
+            examples.append(vector * np.float32(example.weight))
             if file is not None and (
                 request.per == "file" or (example.start_s, example.end_s) == (None, None)
             ):
                 leave_out.append(file.path)
-        if not any(np.any(row) for row in positives):
+        only_excludes = bool(negatives) and not any(alternatives) and not examples
+        if not only_excludes and not any(np.any(row) for row in [*alternatives[0], *examples]):
             raise QueryError(
                 "nothing to look for; say it in words (`text`) or give an example sound (`like`)"
             )
-        weights = [0.0]
         for negative in request.negatives:
             if negative.text is not None:
                 if not negative.text.strip():
                     continue
                 texts[negative.text] = self._read(library, negative.text, as_typed=request.as_typed)
-                vector = texts[negative.text].vector
+                vectors = texts[negative.text].vectors
             else:
-                vector, _ = self._sound(library, negative)
-            negatives.append(vector * np.float32(negative.weight))
+                vectors = self._sound(library, negative)[0][None]
+            negatives += list(vectors * np.float32(negative.weight))
             weights.append(negative.weight)
         dim = library.store.identity.dim
         unwanted = np.array(negatives, np.float32).reshape(-1, dim)
-        query = combine(
-            np.array(positives, np.float32), unwanted, negative_weight=NEGATIVE_WEIGHT * max(weights)
-        )
-        return query.astype(np.float32), leave_out, texts
+        if only_excludes:
+            return [away_from(unwanted).astype(np.float32)], leave_out, texts
+        queries = [
+            combine(
+                np.array([*wanted, *examples], np.float32),
+                unwanted,
+                negative_weight=NEGATIVE_WEIGHT * max(weights),
+            ).astype(np.float32)
+            for wanted in alternatives
+        ]
+        return queries, leave_out, texts
 
     def _read(self, library: Library, text: str, *, as_typed: bool) -> _Text:
         key = (library.store.identity.fingerprint, as_typed, text)
         known = self._texts.get(key)
         if known is None:
             with collected_warnings() as warnings:
-                read = text if as_typed else library.corrected(text)
-                vector = np.asarray(library.model.embed_text([read.strip()])[0], np.float32)
-            known = _Text(read, vector, tuple(warnings))
+                reading = read_as_typed(text) if as_typed else library.read(text)
+                embedded = library.model.embed_text([*reading.texts, *reading.negatives])
+            nothing = np.empty((0, library.store.identity.dim), np.float32)
+            vectors, at = [], 0
+            for texts in reading.alternatives:
+                vectors.append(combine(embedded[at : at + len(texts)], nothing))
+                at += len(texts)
+            told = (*warnings, *(() if as_typed else reading.warnings()))
+            known = _Text(
+                reading, np.array(vectors, np.float32).reshape(-1, embedded.shape[1]), embedded[at:], told
+            )
             self._texts.put(key, known)
         return known
 
@@ -260,8 +299,8 @@ class Searching:
     ) -> Sequence[list[str] | None]:
         if not request.why:
             return [None] * len(hits)
-        text = texts[request.text].read if request.text in texts else ""
-        return library.explain(text, hits, as_typed=True) if text else [[] for _ in hits]
+        reading = texts[request.text].reading if request.text in texts else None
+        return library.explain(reading, hits) if reading is not None else [[] for _ in hits]
 
     def _remember(self, library: Library, query: FloatArray) -> str:
         fingerprint = library.store.identity.fingerprint
@@ -327,18 +366,32 @@ def _answered(match: Match, hit: LibraryHit, why: list[str] | None, favourites: 
 
 
 def _searched_for(request: SearchRequest, texts: dict[str, _Text]) -> SearchedFor | None:
-    if all(text.read == typed for typed, text in texts.items()):
+    if all(text.reading.is_as_typed for text in texts.values()):
         return None
     typed = [negative.text for negative in request.negatives if negative.text in texts]
-    query = texts[request.text].read if request.text in texts else None
+    reading = texts[request.text].reading if request.text in texts else None
+    excluded = [*(reading.negatives if reading else ())]
+    excluded += [texts[text].reading.text for text in typed if text is not None]
     return SearchedFor.model_validate(
         {
-            "query": query,
-            "typed": request.text if query is not None else None,
-            "not": [texts[text].read for text in typed if text is not None],
+            "query": reading.text if reading is not None else None,
+            "typed": request.text if reading is not None else None,
+            "queries": list(reading.texts) if reading is not None else [],
+            "language": reading.language if reading is not None else "English",
+            "not": excluded,
             "not_typed": [text for text in typed if text is not None],
         }
     )
+
+
+def _best_of_each(
+    found: list[tuple[Match, FloatArray]], *, per_segment: bool
+) -> list[tuple[Match, FloatArray]]:
+    """The matches of several queries, best first, each place once."""
+    best: dict[tuple[str, float], tuple[Match, FloatArray]] = {}
+    for match, query in sorted(found, key=lambda pair: -pair[0].score):
+        best.setdefault((match.file.path, match.start_s if per_segment else 0.0), (match, query))
+    return list(best.values())
 
 
 def _embedded(sound: Any) -> Embedded:
