@@ -356,8 +356,9 @@ def similarity(a: FloatArray, b: FloatArray) -> FloatArray:
     Raises:
         UsageError: The vectors are not of one dimension, so not of one model.
 
-    >>> similarity(np.float32([[1, 0], [0, 1]]), np.float32([0.6, 0.8]))
-    array([0.6, 0.8], dtype=float32)
+    Example:
+        >>> similarity(np.float32([[1, 0], [0, 1]]), np.float32([0.6, 0.8]))
+        array([0.6, 0.8], dtype=float32)
     """
     left, right = np.asarray(a, np.float32), np.asarray(b, np.float32)
     if left.ndim not in (1, 2) or right.ndim not in (1, 2) or left.shape[-1] != right.shape[-1]:

@@ -42,8 +42,9 @@ def installed_models() -> dict[str, Path]:
 def list_models() -> list[str]:
     """Names that `load_model` takes on this machine, sorted.
 
-    >>> "soundseek-small" in list_models()
-    True
+    Example:
+        >>> "soundseek-small" in list_models()
+        True
     """
     return sorted(installed_models())
 
