@@ -61,6 +61,7 @@ HOMES = {
     "sqlite3": {"library/store/connection.py", "library/store/sqlite.py"},
     "usearch": {"library/store/sqlite.py"},
     "uvicorn": {"cli/serve.py"},
+    "openTSNE": {"server/sound_map.py"},
     "prometheus_client": {"server/metrics.py"},
     "transformers": {"learn/data/back_translation.py", "learn/models/text/bert.py"},
     "lightning": {"learn/training/train.py", "learn/training/module.py"},
@@ -86,6 +87,7 @@ ONLY_COMMAND_LINE = {"typer", "rich"}
 # What the searching half imports and does without: an extra of the same pyproject.toml brings it.
 BROUGHT_BY_AN_EXTRA = {
     "av": "formats", "fastapi": "serve", "starlette": "serve", "uvicorn": "serve", "prometheus_client": "serve",
+    "openTSNE": "serve",
 }  # fmt: skip
 ONLY_SERVER = {"fastapi", "starlette", "prometheus_client"}
 

@@ -168,6 +168,59 @@ def test_one_path_may_be_left_out(store: VectorStore) -> None:
     assert paths(store, EAST, leave_out=["/a.wav"], where=parse_where("name = a.wav")) == []
 
 
+def test_a_search_may_be_kept_to_some_paths(store: VectorStore) -> None:
+    commit(store, *(sound_of_vectors(f"/{name}.wav", np.stack([EAST])) for name in "abcd"))
+    assert set(paths(store, EAST, only=["/b.wav", "/d.wav", "/none.wav"])) == {"/b.wav", "/d.wav"}
+    assert paths(store, EAST, only=["/b.wav", "/d.wav"], leave_out=["/b.wav"]) == ["/d.wav"]
+    assert paths(store, EAST, only=["/b.wav", "/d.wav"], where=parse_where("name = b.wav")) == ["/b.wav"]
+    assert paths(store, EAST, only=[]) == []
+
+
+def test_files_are_listed_counted_and_summed_up(store: VectorStore) -> None:
+    for name, facts in {
+        "/b.wav": {"duration_s": 3.0, "mtime_ns": 1, "sample_rate_hz": 48_000, "format": "WAV"},
+        "/a.flac": {"duration_s": 9.0, "mtime_ns": 3, "sample_rate_hz": 44_100, "format": "FLAC"},
+        "/c.wav": {"duration_s": 5.0, "mtime_ns": 2, "sample_rate_hz": 48_000, "format": "WAV"},
+    }.items():
+        commit(store, sound_of_vectors(name, np.stack([EAST, NORTH]), **facts))
+    orders = {
+        order: [file.path[1] for file in store.files(order=order)]
+        for order in ("path", "modified", "duration")
+    }  # type: ignore[arg-type]
+    assert orders == {"path": ["a", "b", "c"], "modified": ["a", "c", "b"], "duration": ["a", "c", "b"]}
+    assert [file.path for file in store.files(k=1, offset=1)] == ["/b.wav"]
+    wav = parse_where("format = wav")
+    assert [file.path for file in store.files(wav)] == ["/b.wav", "/c.wav"]
+    assert store.count() == (3, 6) and store.count(wav) == (2, 4)
+    assert store.count(wav, only=["/a.flac", "/b.wav"]) == (1, 2) and store.count(only=[]) == (0, 0)
+    facets = store.facets()
+    assert (facets.formats, facets.sample_rates_hz, facets.longest_s) == (
+        ("WAV", "FLAC"),
+        (44_100, 48_000),
+        9.0,
+    )
+
+
+def test_the_version_grows_with_every_commit(store: VectorStore) -> None:
+    before = store.version()
+    commit(store, sound_of_vectors("/a.wav", np.stack([EAST])))
+    assert store.version() > before
+
+
+def test_the_mean_of_a_file_is_that_of_its_segments_at_unit_norm(store: VectorStore) -> None:
+    commit(
+        store,
+        sound_of_vectors("/b.wav", np.stack([EAST, NORTH])),
+        sound_of_vectors("/a.wav", np.stack([WEST])),
+    )
+    files, means = store.file_means()
+    assert [file.path for file in files] == ["/a.wav", "/b.wav"]
+    assert means == pytest.approx(np.stack([WEST, (EAST + NORTH) / math.sqrt(2)]), abs=1e-3)
+    with store.writing():
+        store.commit(Changes(removed=["/a.wav", "/b.wav"]))
+    assert store.file_means()[0] == [] and store.file_means()[1].shape == (0, DIM)
+
+
 def test_the_frames_of_a_match_average_to_its_score(store: VectorStore) -> None:
     generator = np.random.default_rng(5)
     frames = generator.standard_normal((9, DIM)).astype(np.float32)

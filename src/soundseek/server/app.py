@@ -20,6 +20,7 @@ from soundseek.server.metrics import Counting
 from soundseek.server.openapi import describe
 from soundseek.server.problems import install_handlers
 from soundseek.server.routes import collections, export, indexing, items, library, search
+from soundseek.server.routes import map as map_
 from soundseek.server.state import State
 
 API = "/api/v1"
@@ -55,7 +56,7 @@ def create_api(config: ServerConfig) -> FastAPI:
     app.state.soundseek = state
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     install_handlers(app)
-    for routes in (search, items, collections, export, indexing, library):
+    for routes in (search, items, collections, export, indexing, map_, library):
         app.include_router(routes.router, prefix=API)
     _add_pages(app)
     return app

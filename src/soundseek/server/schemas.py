@@ -538,7 +538,7 @@ class Capabilities(_Answer):
     export_folder: bool = Field(description="`POST /export` may write into a folder.")
     labels: bool = Field(description="`GET /labels/{id}` works.")
     duplicates: bool = Field(description="`GET /duplicates` works.")
-    map: bool = Field(description="`GET /map` works (its package is installed).")
+    map: bool = Field(description="`GET /map` works.")
 
 
 class LibraryAnswer(_Answer):

@@ -23,6 +23,7 @@ from soundseek.server.metrics import Metrics
 from soundseek.server.open_library import OpenLibrary
 from soundseek.server.processes import Processes
 from soundseek.server.searching import Searching
+from soundseek.server.sound_map import SoundMap
 from soundseek.server.uploads import Uploads
 from soundseek.server.waveforms import Waveforms
 
@@ -45,6 +46,8 @@ class State:
         upload_processes: Decode uploads.
         media_processes: Decode the library's own files, so that an upload does not delay a waveform.
         waveforms: Peaks and previews.
+        map_processes: Compute the map.
+        map: The library in two dimensions.
         jobs: Index runs.
         metrics: Counters.
         temporary: A folder that goes with the server.
@@ -60,6 +63,8 @@ class State:
         )
         self.media_processes = Processes("media", num=2, num_waiting=200, timeout_s=config.media_timeout_s)
         self.waveforms = Waveforms(config.library, self.media_processes)
+        self.map_processes = Processes("map", num=1, num_waiting=0, timeout_s=config.map_timeout_s)
+        self.map = SoundMap(config.library, self.map_processes)
         self.jobs = Jobs(config.library, config.model, config.index_workers, time.time)
         self.metrics = Metrics()
         self.temporary = Path(tempfile.mkdtemp(prefix="soundseek-"))
@@ -107,8 +112,9 @@ class State:
         """End processes and threads, and let go of the library."""
         await self.jobs.close()
         loop = asyncio.get_running_loop()
-        for processes in (self.upload_processes, self.media_processes):
+        for processes in (self.upload_processes, self.media_processes, self.map_processes):
             await loop.run_in_executor(None, processes.close)
+        await self.map.settled()
         self._threads.shutdown(wait=True, cancel_futures=True)
         self.library.close()
         shutil.rmtree(self.temporary, ignore_errors=True)

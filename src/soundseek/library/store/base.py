@@ -305,6 +305,10 @@ class VectorStore(Protocol):
         """Files that fulfil a condition (of some paths, or of all), and their segments."""
         ...
 
+    def file_means(self) -> tuple[list[SoundFile], AnyFloatArray]:
+        """Every file, ordered by path, and the mean of its segments' vectors at unit norm, `(files, dim)` float32."""
+        ...
+
     def facets(self) -> Facets:
         """Which values a filter can ask for."""
         ...

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from soundseek._typing import AnyFloatArray, AnyIntArray
+from soundseek._vectors import unit_rows
 from soundseek.errors import LibraryError
 from soundseek.library.filters import Condition, holds
 from soundseek.library.store.base import (
@@ -227,6 +228,13 @@ class MemoryStore:
                 if (where is None or holds(where, sound.file)) and (only is None or sound.file.path in only)
             ]
         return len(counts), sum(counts)
+
+    def file_means(self) -> tuple[list[SoundFile], AnyFloatArray]:
+        """Every file, and the mean of its segments' vectors at unit norm."""
+        with self._mutex:
+            sounds = sorted(self._sounds.values(), key=lambda sound: os.fsencode(sound.file.path))
+        means = np.array([sound.vectors.mean(axis=0, dtype=np.float32) for sound in sounds], np.float32)
+        return [sound.file for sound in sounds], unit_rows(means.reshape(-1, self._identity.dim))
 
     def facets(self) -> Facets:
         """Which values a filter can ask for."""

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from soundseek._typing import AnyFloatArray, AnyIntArray
+from soundseek._vectors import unit_rows
 from soundseek.errors import LibraryError
 from soundseek.library.filters import Condition, to_sql
 from soundseek.library.store import tables
@@ -298,6 +299,18 @@ class SqliteStore:
                 marks = ", ".join("?" * len(some))
                 rows += self._fetch(f"{counted} {sql} AND path IN ({marks})", [*values, *some])
         return sum(row[0] for row in rows), sum(row[1] for row in rows)
+
+    def file_means(self) -> tuple[list[SoundFile], AnyFloatArray]:
+        """Every file, and the mean of its segments' vectors at unit norm, `(files, dim)` float32."""
+        with self._reading() as (connection, snapshot):
+            rows = connection.execute(
+                f"SELECT {tables.FILE_COLUMNS}, first_row, num_rows FROM files ORDER BY path"
+            ).fetchall()
+            means = np.empty((len(rows), self._identity.dim), np.float32)
+            for number, row in enumerate(rows):
+                first, num = row[-2:]
+                means[number] = snapshot.maps.vectors[first : first + num].mean(axis=0, dtype=np.float32)
+        return [tables.file_of(row) for row in rows], unit_rows(means)
 
     def facets(self) -> Facets:
         """Which values a filter can ask for."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Response
@@ -79,7 +78,7 @@ async def metrics(state: StateOf) -> Response:
     except SoundseekError:
         counters.files.set(0)
         counters.segments.set(0)
-    for processes in (state.upload_processes, state.media_processes):
+    for processes in (state.upload_processes, state.media_processes, state.map_processes):
         counters.pending.labels(processes.name).set(processes.pending)
     return Response(counters.text(), headers={"Content-Type": CONTENT_TYPE})
 
@@ -92,5 +91,5 @@ def capabilities(state: State) -> Capabilities:
         export_folder=bool(state.config.roots),
         labels=False,
         duplicates=False,
-        map=importlib.util.find_spec("openTSNE") is not None,
+        map=True,
     )
