@@ -61,7 +61,7 @@ class MadeMap:
     def packed(self) -> bytes:
         """x, y and folder of each point, twelve bytes, little-endian."""
         rows = np.empty(len(self.points), [("x", "<f4"), ("y", "<f4"), ("folder", "<u4")])
-        rows["x"], rows["y"], rows["folder"] = *self.points.T, self.folder_of
+        rows["x"], rows["y"], rows["folder"] = self.points[:, 0], self.points[:, 1], self.folder_of
         return rows.tobytes()
 
 

@@ -16,6 +16,7 @@ from soundseek.server.state import StateOf
 
 if TYPE_CHECKING:
     from soundseek.library import Library
+    from soundseek.library.store.base import SoundFile
 
 router = APIRouter(tags=["map"])
 
@@ -58,7 +59,7 @@ async def items_of_points(body: MapItemsRequest, state: StateOf) -> Response:
         beyond = [point for point in body.points if point >= len(made.ids)]
         if beyond:
             raise ProblemError("request", f"there is no point {beyond[0]}: the map has {len(made.ids)}")
-        found = []
+        found: list[SoundFile | None] = []
         for point in body.points:
             try:
                 found.append(find_file(library.store, made.ids[point]))
