@@ -133,6 +133,10 @@ class Model:
             ids = np.array([encoded[row] for row in rows], np.int64)
             feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
             out[rows] = self._text.run(["text_embedding"], feeds)[0]
+        if not np.isfinite(out).all():
+            raise ModelError(
+                f"the model {self.config.name} gives vectors that are not finite: its training diverged; use another"
+            )
         return unit_rows(out)
 
     def is_one_token(self, word: str) -> bool:

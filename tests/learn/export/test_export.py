@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
+import os
+import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from soundseek.audio.decode import read_audio
 from soundseek.audio.logmel import LogMel
-from soundseek.errors import ModelError
+from soundseek.errors import DataError, ModelError, UsageError
 from soundseek.learn.export.export import _accepted, _least_cosine, _portable, export_run
 from soundseek.learn.export.model_card import record_scores
+from soundseek.learn.export.replace import built_beside
 from soundseek.learn.models.audio.compact import BlocksConfig, CompactConfig, CompactTrunk
 from soundseek.learn.models.build import split_trunk
 from soundseek.learn.recipe.load import load_recipe
@@ -176,6 +182,77 @@ def test_disagreement_is_an_error() -> None:
 def test_a_folder_that_holds_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no trained run"):
         export_run(tmp_path, tmp_path / "out")
+
+
+def test_an_export_that_is_stopped_leaves_the_model_that_was_there(
+    exported: tuple[Path, dict[str, float]], run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path.name: path.read_bytes() for path in exported[0].iterdir()}
+
+    def write_and_stop(model: Any, path: Path, **options: Any) -> dict[str, float]:
+        path.write_bytes(b"half a network")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("soundseek.learn.export.export.export_audio", write_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        export_run(run, exported[0])
+    assert {path.name: path.read_bytes() for path in exported[0].iterdir()} == before
+    assert list(exported[0].parent.iterdir()) == [exported[0]]
+
+
+def test_a_new_export_replaces_the_model_whole_and_keeps_what_is_somebodys_own(
+    exported: tuple[Path, dict[str, float]], tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    shutil.copytree(exported[0], out)
+    (out / "notes.txt").write_text("mine")
+    with built_beside(out) as made:
+        made.mkdir()
+        (made / "config.json").write_text("new")
+    assert {path.name for path in out.iterdir()} == {"config.json", "notes.txt"}
+    assert (out / "config.json").read_text() == "new" and (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_full_disk_leaves_the_model_and_names_the_folder(
+    exported: tuple[Path, dict[str, float]], run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_the_disk(*_: Any, **__: Any) -> dict[str, float]:
+        raise RuntimeError(f"SafetensorError: {os.strerror(errno.ENOSPC)}")
+
+    before = (exported[0] / "config.json").read_bytes()
+    monkeypatch.setattr("soundseek.learn.export.export.export_audio", fill_the_disk)
+    with pytest.raises(DataError, match=f"no space left in {exported[0].parent}"):
+        export_run(run, exported[0])
+    assert (exported[0] / "config.json").read_bytes() == before
+
+
+def test_nothing_but_a_model_directory_is_written_over(run: Path, tmp_path: Path) -> None:
+    weights = (run / "model.safetensors").read_bytes()
+    with pytest.raises(UsageError, match=r"no model directory \(it holds"):
+        export_run(run, run)
+    assert (run / "model.safetensors").read_bytes() == weights
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(UsageError, match=r"README\.md"):
+        export_run(run, tmp_path)
+    with pytest.raises(UsageError, match="is a file"):
+        export_run(run, tmp_path / "README.md")
+
+
+def test_a_run_that_diverged_is_not_exported(run: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "run"
+    shutil.copytree(run, broken)
+    state = load_file(broken / "model.safetensors")
+    save_file({name: value * math.nan for name, value in state.items()}, broken / "model.safetensors")
+    with pytest.raises(ModelError, match="diverged"):
+        export_run(broken, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_vectors_that_are_no_numbers_never_agree() -> None:
+    rows = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    assert _least_cosine(rows, rows * np.float32("nan")) == -1.0
+    with pytest.raises(ModelError, match="diverged"):
+        _least_cosine(rows * np.float32("nan"), rows)
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,24 +14,22 @@ from typing import Literal
 from platformdirs import user_cache_path
 from torch import Tensor, nn
 
-from soundseek.errors import DataError, ModelError, UsageError
+from soundseek.errors import ModelError, UsageError
 from soundseek.learn.datasets.download import CannotFetchError, Patience, Progress, fetch, need_space
 from soundseek.learn.datasets.sources import RemoteFile
 from soundseek.learn.export.export import export_run
 from soundseek.learn.export.golden_vectors import AGREEMENT, agreement
-from soundseek.learn.export.model_card import README_FILE, write_readme
+from soundseek.learn.export.model_card import write_readme
+from soundseek.learn.export.replace import MODEL_FILES, built_beside
 from soundseek.learn.models.audio.tags import WithTags
 from soundseek.learn.models.build import build_trunk
 from soundseek.learn.recipe.load import Recipe, load_recipe, save_recipe
 from soundseek.learn.training.run_folder import MODEL_FILE, RECIPE_FILE, RECORD_FILE
-from soundseek.model.config import AUDIO_FILE, CONFIG_FILE, TEXT_FILE, TOKENIZER_FILE, ModelConfig
+from soundseek.model.config import ModelConfig
 from soundseek.model.registry import GOLDEN_FILE, HEADS_FILE, HEADS_RECIPE_FILE, AvailableModel
 from soundseek.model.spelling import WORDS_FILE
 
 Done = Literal["made", "replaced", "mended", "here"]
-
-_MODEL_FILES = {AUDIO_FILE, CONFIG_FILE, MODEL_FILE, README_FILE, TEXT_FILE, TOKENIZER_FILE, WORDS_FILE}
-_FORGOTTEN_AFTER_S = 3600.0  # a scratch folder that old belongs to a run that was killed
 
 
 @dataclass(frozen=True)
@@ -95,11 +89,9 @@ def get(
         trunk = _fetch_trunk(offer, downloads or downloads_folder(), mirror, report, patience)
     if say:
         say(f"joining {offer.name}'s heads with {trunk.name}: about a minute")
-    with _scratch_beside(out, offer) as scratch:
-        made = scratch / "model"
+    with built_beside(out, needs_bytes=offer.working_bytes) as made:
         join(offered, trunk, made)
         found = check(made, offered)
-        _move(made, out, scratch / "old")
     done: Done = "made" if before is None else "mended" if before == offer.fingerprint else "replaced"
     return Got(out, done, found)
 
@@ -216,7 +208,7 @@ def _fingerprint_there(out: Path, offer: AvailableModel) -> str | None:
         card = None
     if card is None or card.name != offer.name:
         raise UsageError(f"{out} is there and is no {offer.name}; move it away, or choose another --out")
-    if surplus := sorted({path.name for path in out.iterdir()} - _MODEL_FILES):
+    if surplus := sorted({path.name for path in out.iterdir()} - MODEL_FILES):
         raise UsageError(
             f"{out} holds more than the model ({', '.join(surplus[:3])}); move that away, or choose another --out"
         )
@@ -238,36 +230,3 @@ def _take_words(offered: Path, out: Path) -> bool:
         return False
     shutil.copyfile(offers, there)
     return True
-
-
-@contextmanager
-def _scratch_beside(out: Path, offer: AvailableModel) -> Iterator[Path]:
-    """A hidden folder on the same file system, gone afterwards; a disk that fills up in it is a DataError."""
-    prefix = f".{out.name}.making-"
-    for forgotten in out.parent.glob(f"{prefix}*"):
-        if time.time() - forgotten.stat().st_mtime > _FORGOTTEN_AFTER_S:
-            shutil.rmtree(forgotten, ignore_errors=True)
-    scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=out.parent))
-    try:
-        yield scratch
-    except Exception as error:  # the writers of ONNX and safetensors wrap the system's error in their own
-        if getattr(error, "errno", None) != errno.ENOSPC and os.strerror(errno.ENOSPC) not in str(error):
-            raise
-        raise DataError(
-            f"no space left in {out.parent}: making {offer.name} needs {offer.working_bytes / 1e6:,.0f} MB there; "
-            "free some, or choose another --out"
-        ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _move(made: Path, out: Path, old: Path) -> None:
-    """Put a finished directory in place; what was there goes to `old`, and comes back if that fails."""
-    if out.exists():
-        out.replace(old)
-    try:
-        made.replace(out)
-    except OSError:
-        if old.exists():
-            old.replace(out)
-        raise

@@ -30,9 +30,11 @@ from soundseek.learn.export.quantize import (
     quantize_weights,
     shrink_weights,
 )
+from soundseek.learn.export.replace import WEIGHTS_FILE, built_beside, refuse_other_folders
 from soundseek.learn.export.vocabulary import write_learned_words
 from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.models.text.tower import TextTower
+from soundseek.learn.recipe.load import Recipe
 from soundseek.learn.training.run_folder import load_run, read_record
 from soundseek.model.config import (
     AUDIO_FILE,
@@ -77,7 +79,7 @@ def export_run(
 
     Args:
         run: A run folder of `soundseek train`.
-        out: The model directory; made if missing, files of an earlier export are replaced.
+        out: The model directory; an earlier export is replaced as a whole when the new one has been checked.
         precision: Of the text tower's matrices.
         audio_precision: Of the audio tower: "int8-weights" makes the file small, "int8" computes convolutions in int8,
             which pays for large trunks such as CNN14.
@@ -90,12 +92,31 @@ def export_run(
         asked for.
 
     Raises:
-        ModelError: The run is incomplete, or the exported networks disagree with the trained ones.
+        ModelError: The run is incomplete or has diverged, or the exported networks disagree with the trained ones.
+        UsageError: `out` holds something that is no model directory.
+        DataError: The disk is full.
     """
+    refuse_other_folders(out)
     model, recipe = load_run(run)
+    with built_beside(out) as made:
+        return _write(model, recipe, run, made, precision, audio_precision, calibration, name, with_words)
+
+
+def _write(
+    model: DualEncoder,
+    recipe: Recipe,
+    run: Path,
+    out: Path,
+    precision: Precision,
+    audio_precision: AudioPrecision,
+    calibration: Sequence[Path],
+    name: str | None,
+    with_words: bool,
+) -> dict[str, float]:
+    """Write every file of the model directory into a new folder."""
+    out.mkdir()
     trunk: Any = model.trunk
     text: Any = model.text
-    out.mkdir(parents=True, exist_ok=True)
     # Attention joins all frames of a segment; other poolings and heads give them all the segment's embedding.
     is_local = trunk.scope == "local" and recipe.audio.attention == "none" and model.has_moments
     audio = AudioTowerConfig(
@@ -111,7 +132,7 @@ def export_run(
     weights = {key: _halved(value) for key, value in _own_weights(model).items()}
     save_file(
         weights,
-        out / "model.safetensors",
+        out / WEIGHTS_FILE,
         metadata={"recipe": json.dumps(_portable(recipe.model_dump(mode="json")))},
     )
     card = ModelConfig(
@@ -301,8 +322,14 @@ def _run(path: Path, feeds: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float
 def _least_cosine(expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> float:
     if expected.shape != found.shape:
         raise ModelError(f"the exported network gives {found.shape}, the trained one {expected.shape}")
+    if not np.isfinite(expected).all():
+        raise ModelError(
+            "the trained network gives vectors that are not finite: its training has diverged; train it anew, "
+            "with a lower training.learning_rate"
+        )
     norms = np.linalg.norm(expected, axis=-1) * np.linalg.norm(found, axis=-1)
-    return float(((expected * found).sum(axis=-1) / np.maximum(norms, 1e-12)).min())
+    cosines = (expected * found).sum(axis=-1) / np.maximum(norms, 1e-12)
+    return float(np.nan_to_num(cosines, nan=-1.0).min())
 
 
 def _accepted(part: str, cosine: float, least: float) -> float:

@@ -91,5 +91,5 @@ def agreement(directory: Path, path: Path) -> float:
                     f"{path}: {name} has the shape {expected.shape}, the model gives {found.shape}"
                 )
             cosines = (expected * found).sum(axis=1) / np.linalg.norm(expected, axis=1)
-            worst = min(worst, float(cosines.min()))
+            worst = min(worst, float(np.nan_to_num(cosines, nan=-1.0).min()))
     return worst
