@@ -62,6 +62,7 @@ HOMES = {
     "usearch": {"library/store/sqlite.py"},
     "uvicorn": {"cli/serve.py"},
     "openTSNE": {"server/sound_map.py"},
+    "mcp": {"server/mcp_tools.py"},
     "prometheus_client": {"server/metrics.py"},
     "transformers": {"learn/data/back_translation.py", "learn/models/text/bert.py"},
     "lightning": {"learn/training/train.py", "learn/training/module.py"},
@@ -88,6 +89,7 @@ ONLY_COMMAND_LINE = {"typer", "rich"}
 BROUGHT_BY_AN_EXTRA = {
     "av": "formats", "fastapi": "serve", "starlette": "serve", "uvicorn": "serve", "prometheus_client": "serve",
     "openTSNE": "serve",
+    "mcp": "mcp",
 }  # fmt: skip
 ONLY_SERVER = {"fastapi", "starlette", "prometheus_client"}
 

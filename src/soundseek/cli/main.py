@@ -18,7 +18,7 @@ import soundseek
 from soundseek.errors import SoundseekError, UsageError
 
 PANELS = {
-    "Search": ("index", "search", "similar", "explain", "info", "failures", "serve"),
+    "Search": ("index", "search", "similar", "explain", "info", "failures", "serve", "mcp"),
     "Models": ("models",),
     "Train and measure": (
         "data", "recipes", "distill", "train", "tune", "average", "evaluate", "robustness", "export", "score",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Response
+from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -38,10 +40,13 @@ def create_api(config: ServerConfig) -> FastAPI:
     """The same without guard and counters."""
     state = State(config)
 
+    tools = _mcp(state)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         try:
-            yield
+            async with tools.router.lifespan_context(tools) if tools is not None else nullcontext():
+                yield
         finally:
             await state.close()
 
@@ -59,7 +64,18 @@ def create_api(config: ServerConfig) -> FastAPI:
     for routes in (search, items, collections, export, indexing, map_, library):
         app.include_router(routes.router, prefix=API)
     _add_pages(app)
+    if tools is not None:
+        app.router.routes.extend(tools.routes)
     return app
+
+
+def _mcp(state: State) -> Starlette | None:
+    """The tools for assistants, where their package is installed."""
+    if importlib.util.find_spec("mcp") is None:
+        return None
+    from soundseek.server.mcp_tools import build_mcp, mcp_app
+
+    return mcp_app(build_mcp(state))
 
 
 def _add_pages(app: FastAPI) -> None:

@@ -184,6 +184,8 @@ class _Process:
 def _work(connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server decides
     _limit_memory()
+    # Whatever a decoder prints must not get between the messages of a server that talks over stdout.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     with suppress(EOFError, OSError):  # the server is gone, and nobody is left to tell
         while True:
             function, args, kwargs = connection.recv()
