@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "soundseek"
 # The rooms of the house, from the ground up. A room may import itself and the rooms of earlier lines, and nothing
 # of its own line. `learn` stands beside `query`: of the searching half it knows only what a model directory is.
 ROOMS = (
-    ("errors", "_typing"),
+    ("errors", "_typing", "_install"),
     ("_vectors",),
     ("audio",),
     ("model",),
@@ -51,7 +51,7 @@ LEARNING_COMMANDS = {
 # Each third party has one home; the learning half has its own door to those that it shares.
 HOMES = {
     "soundfile": {"audio/decode.py", "audio/excerpt.py", "learn/evaluation/corruptions.py"},
-    "soxr": {"audio/decode.py", "audio/excerpt.py"},
+    "soxr": {"audio/decode.py", "audio/excerpt.py", "audio/several.py"},
     "av": {"audio/ffmpeg.py"},
     # The store loads it before usearch and uses nothing of it; see there.
     "onnxruntime": {

@@ -135,7 +135,7 @@ def _cut_off(folder: Path) -> list[tuple[BadFile, bytes]]:
         (BadFile("cut.aiff", short), half(".aiff")),
         (BadFile("cut.au", short), half(".au")),
         (BadFile("cut.mp3", short), half(".mp3")),
-        (BadFile("cut.caf", "^damaged or cut off: its parts do not fit"), half(".caf")),
+        (BadFile("cut.caf", short), half(".caf")),
         (BadFile("cut.flac", "^damaged or cut off: flac decoder lost sync"), half(".flac")),
         (BadFile("head-of.ogg", "^damaged"), encoded(folder, ".ogg")[:1000]),
         (BadFile("flipped.flac", "^damaged or cut off"), with_flipped_bits(flac, middle)),
@@ -171,20 +171,18 @@ def _impossible_samples(folder: Path) -> list[BadFile]:
         wave[20_000] = value
         return wave
 
-    opposite = tone(1, channels=2) * np.float32([1, -1])
     dither = np.random.default_rng(2).integers(-1, 2, RATE_HZ).astype(np.int16)
     waves: list[tuple[BadFile, npt.NDArray[np.float32] | npt.NDArray[np.int16]]] = [
         (BadFile("nan.wav", "^damaged.* NaN"), with_sample(np.nan)),
         (BadFile("infinite.wav", "^damaged.* samples reach inf"), with_sample(np.inf)),
         (BadFile("minus-infinite.wav", "^damaged.* samples reach inf"), with_sample(-np.inf)),
         (
-            BadFile("integers-as-floats.wav", r"^damaged.* samples reach 32767, 4 at most"),
+            BadFile("one-wild-sample.wav", r"^damaged.* samples reach 32767, 1000 at most"),
             with_sample(-32_767),
         ),
         (BadFile("silent.wav", "^silent: "), np.zeros((RATE_HZ, 1), np.float32)),
         (BadFile("dither-only.wav", "^silent: "), dither),
-        (BadFile("opposite-channels.wav", "^silent as mono"), opposite),
-        (BadFile("5-ms.wav", "^too short: 5 ms, at least 50 ms"), tone(0.005)),
+        (BadFile("5-ms.wav", "^too short: 5 ms, at least 10 ms"), tone(0.005)),
     ]
     for bad, wave in waves:
         subtype = "PCM_16" if wave.dtype == np.int16 else "FLOAT"

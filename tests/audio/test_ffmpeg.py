@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 from audio.bad_files import RATE_HZ, tone
 
+from soundseek._install import install_command
 from soundseek.audio.decode import open_audio, probe, read_audio
 from soundseek.errors import DecodeError
 
@@ -143,4 +144,4 @@ def test_without_pyav_the_error_names_the_extra(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(DecodeError) as caught:
         read_audio(tmp_path / "x.m4a", sample_rate_hz=8000)
-    assert caught.value.reason == 'MP4 needs one more package: pip install "soundseek[formats]"'
+    assert caught.value.reason == f"MP4 needs one more package: {install_command('formats')}"

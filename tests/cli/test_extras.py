@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import soundseek
-from soundseek.cli import extras as missing
+from soundseek import _install
 from soundseek.cli.extras import install_command, need
 from soundseek.errors import UsageError
 
@@ -33,7 +33,7 @@ def installed_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         monkeypatch.setattr(
             soundseek, "__file__", str(tmp_path / "lib" / "site" / "soundseek" / "__init__.py")
         )
-        monkeypatch.setattr(missing, "distribution", lambda name: Distribution(origin))
+        monkeypatch.setattr(_install, "distribution", lambda name: Distribution(origin))
 
     return install
 

@@ -1,4 +1,4 @@
-"""What a path leads to, before any decoder sees it: a regular file and its first bytes, or why not."""
+"""What a path leads to, before any decoder sees it: a regular file, its format by its first bytes, or why not."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import errno
 import os
 import re
 import stat
+import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 from soundseek.errors import DecodeError, MissingFileError
@@ -19,6 +21,164 @@ _OS_REASONS = {
     errno.ELOOP: "a loop of links",
     errno.ENAMETOOLONG: "its name is too long",
 }
+
+
+@dataclass(frozen=True)
+class Format:
+    """A container.
+
+    Attributes:
+        name: For messages: "MP4", "Monkey's Audio".
+        demuxers: FFmpeg's names of what reads it, separated by commas.
+        only_ffmpeg: libsndfile does not know it.
+    """
+
+    name: str
+    demuxers: str
+    only_ffmpeg: bool = True
+
+
+_MP4 = Format("MP4", "mov,mp4,m4a,3gp,3g2,mj2")
+_WAV = Format("WAV", "wav", only_ffmpeg=False)
+_AAC, _LATM = Format("AAC", "aac"), Format("AAC", "loas")
+_AC3, _EAC3, _DTS = Format("AC-3", "ac3,eac3"), Format("E-AC-3", "eac3,ac3"), Format("DTS", "dts,dtshd")
+_AMR, _MPC = Format("AMR", "amr,amrnb,amrwb"), Format("Musepack", "mpc,mpc8")
+_TS, _MPEG = Format("MPEG-TS", "mpegts"), Format("MPEG-PS", "mpeg")
+_ASF, _REAL, _MXF = Format("WMA", "asf"), Format("RealAudio", "rm"), Format("MXF", "mxf")
+_MATROSKA, _AVI = Format("Matroska/WebM", "matroska,webm"), Format("AVI", "avi")
+_OGG = Format("Ogg", "ogg", only_ffmpeg=False)
+_MP3 = Format("MP3", "mp3", only_ffmpeg=False)
+
+_SIGNATURES: tuple[tuple[int, bytes, Format], ...] = (
+    (8, b"WAVE", _WAV),
+    (0, b"riff\x2e\x91\xcf\x11", Format("W64", "w64", only_ffmpeg=False)),
+    (8, b"AIF", Format("AIFF", "aiff", only_ffmpeg=False)),
+    (8, b"8SVX", Format("SVX", "iff", only_ffmpeg=False)),
+    (8, b"DSD ", Format("DSDIFF", "iff")),
+    (8, b"AVI ", _AVI),
+    (0, b"caff", Format("CAF", "caf", only_ffmpeg=False)),
+    (0, b".snd", Format("AU", "au", only_ffmpeg=False)),
+    (0, b"fLaC", Format("FLAC", "flac", only_ffmpeg=False)),
+    (0, b"OggS", _OGG),
+    (0, b"Creative Voice File", Format("VOC", "voc", only_ffmpeg=False)),
+    (4, b"ftyp", _MP4),
+    (4, b"moov", _MP4),
+    (4, b"mdat", _MP4),
+    (4, b"wide", _MP4),
+    (0, b"\x1a\x45\xdf\xa3", _MATROSKA),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", _ASF),
+    (0, b"\x0b\x77", _AC3),
+    (0, b"\x77\x0b", _AC3),
+    (0, b"#!AMR", _AMR),
+    (0, b"wvpk", Format("WavPack", "wv")),
+    (0, b"MAC ", Format("Monkey's Audio", "ape")),
+    (0, b"TTA1", Format("True Audio", "tta")),
+    (0, b"MPCK", _MPC),
+    (0, b"MP+", _MPC),
+    (0, b"tBaK", Format("TAK", "tak")),
+    (0, b"DSD ", Format("DSF", "dsf")),
+    (0, b"\x7f\xfe\x80\x01", _DTS),
+    (0, b"\xfe\x7f\x01\x80", _DTS),
+    (0, b"\x1f\xff\xe8\x00", _DTS),
+    (0, b"\xff\x1f\x00\xe8", _DTS),
+    (0, b"DTSHDHDR", _DTS),
+    (4, b"\xf8\x72\x6f\xba", Format("TrueHD", "truehd")),
+    (4, b"\xf8\x72\x6f\xbb", Format("MLP", "mlp")),
+    (0, b".ra\xfd", _REAL),
+    (0, b".RMF", _REAL),
+    (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01", _MXF),
+    (0, b"\0\0\x01\xba", _MPEG),
+    (0, b"FLV\x01", Format("FLV", "flv")),
+    (0, b"ajkg", Format("Shorten", "shn")),
+)
+
+_BY_EXTENSION: dict[str, Format] = {
+    ".m4a": _MP4, ".m4b": _MP4, ".m4r": _MP4, ".mp4": _MP4, ".m4v": _MP4, ".mov": _MP4, ".3gp": _MP4, ".3g2": _MP4,
+    ".aac": _AAC, ".latm": _LATM, ".loas": _LATM, ".ac3": _AC3, ".eac3": _EAC3, ".ec3": _EAC3, ".dts": _DTS,
+    ".amr": _AMR, ".awb": _AMR, ".wma": _ASF, ".asf": _ASF, ".wmv": _ASF, ".ra": _REAL, ".rm": _REAL,
+    ".webm": _MATROSKA, ".mka": _MATROSKA, ".mkv": _MATROSKA, ".avi": _AVI, ".flv": Format("FLV", "flv"),
+    ".m2ts": _TS, ".mpg": _MPEG, ".mpeg": _MPEG, ".mxf": _MXF, ".wv": Format("WavPack", "wv"),
+    ".ape": Format("Monkey's Audio", "ape"), ".tta": Format("True Audio", "tta"), ".mpc": _MPC,
+    ".tak": Format("TAK", "tak"), ".dsf": Format("DSF", "dsf"), ".dff": Format("DSDIFF", "iff"),
+    ".shn": Format("Shorten", "shn"), ".thd": Format("TrueHD", "truehd"), ".mlp": Format("MLP", "mlp"),
+    ".spx": Format("Speex in Ogg", "ogg"), ".ogv": _OGG,
+}  # fmt: skip
+
+FORMATS_EXTENSIONS = frozenset(_BY_EXTENSION)
+"""File extensions, in lower case, of sounds that only FFmpeg reads: they need the extra `soundseek[formats]`."""
+
+AUDIO_EXTENSIONS = FORMATS_EXTENSIONS | frozenset({
+    ".wav", ".wave", ".bwf", ".bw64", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".mp1",
+    ".mpga", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".voc", ".svx", ".8svx", ".avr", ".sph", ".nist",
+})  # fmt: skip
+"""File extensions, in lower case, of the sounds that soundseek looks for in a folder."""
+
+_WAVE_CODECS = {
+    0x0001: "PCM", 0x0002: "Microsoft ADPCM", 0x0003: "float PCM", 0x0006: "A-law", 0x0007: "µ-law",
+    0x0011: "IMA ADPCM", 0x0014: "G.723", 0x0016: "G.723",
+    0x0022: "TrueSpeech", 0x0031: "GSM 6.10", 0x0040: "G.721", 0x0042: "G.723.1",
+    0x0045: "G.726", 0x0050: "MPEG layer II", 0x0055: "MP3", 0x0064: "G.726", 0x0083: "G.729", 0x00FF: "AAC",
+    0x0130: "ACELP", 0x0160: "WMA", 0x0161: "WMA", 0x0162: "WMA", 0x0163: "WMA", 0x000A: "WMA Voice", 0x0270: "ATRAC3",
+    0x028F: "G.722", 0x1600: "AAC", 0x1602: "AAC", 0x2000: "AC-3", 0x2001: "DTS", 0x5756: "WavPack", 0x566F: "Vorbis",
+    0x674F: "Vorbis", 0x6750: "Vorbis", 0x6751: "Vorbis", 0x676F: "Vorbis", 0x6770: "Vorbis", 0x6771: "Vorbis",
+    0x704F: "Opus", 0x706D: "AAC", 0xF1AC: "FLAC",
+}  # fmt: skip
+_OGG_CODECS = (
+    (b"\x01vorbis", "Vorbis"), (b"OpusHead", "Opus"), (b"\x7fFLAC", "FLAC"), (b"fLaC", "FLAC"), (b"Speex   ", "Speex"),
+    (b"\x80theora", "Theora"), (b"CELT    ", "CELT"), (b"\x80kate", "Kate"), (b"fishead", "Skeleton"),
+)  # fmt: skip
+
+
+def recognise(head: bytes, extension: str = "") -> Format | None:
+    """The format of a file, by its first bytes and else by its extension; None if it is none of those known.
+
+    Example:
+        >>> recognise(bytes([0, 0, 0, 32]) + b"ftypM4A ").name, recognise(b"RIFF")
+        ('MP4', None)
+    """
+    while head[:3] == b"ID3" and len(head) > 10:  # a tag of any length, before sound of any format
+        size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+        head = head[10 + size :]
+    for offset, magic, known in _SIGNATURES:
+        if head.startswith(magic, offset):
+            return known
+    # ADTS: twelve sync bits and layer 0; an MPEG audio frame has layer 1 to 3. LOAS: eleven sync bits.
+    if len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
+        return _AAC
+    if len(head) > 1 and head[0] == 0x56 and head[1] & 0xE0 == 0xE0:
+        return _LATM
+    if all(head[at : at + 1] == b"G" for at in (0, 188, 376)):
+        return _TS
+    if all(head[at : at + 1] == b"G" for at in (4, 196, 388)):
+        return _TS
+    if extension in (".mp3", ".mp2", ".mp1", ".mpga"):
+        return _MP3
+    return None if is_text(head) else _BY_EXTENSION.get(extension)
+
+
+def name_with_codec(known: Format, head: bytes) -> str:
+    """The format's name with that of the codec inside, where the first bytes tell it.
+
+    Example:
+        >>> name_with_codec(_OGG, b"OggS" + bytes(24) + b"OpusHead")
+        'Opus in Ogg'
+    """
+    codec = ""
+    if known is _WAV:
+        at = head.find(b"fmt ") + 8
+        if at >= 8 and len(head) >= at + 16:
+            tag = struct.unpack_from("<H", head, at)[0]
+            if tag == 0xFFFE and len(head) >= at + 26:
+                tag = struct.unpack_from("<H", head, at + 24)[0]
+            codec = _WAVE_CODECS.get(tag, f"codec 0x{tag:04x}")
+    elif known is _OGG:
+        codec = next((name for magic, name in _OGG_CODECS if magic in head[:512]), "")
+    elif known.name in ("AIFF", "CAF"):
+        at = head.find(b"COMM") + 8 + 18 if known.name == "AIFF" else head.find(b"desc") + 12 + 8
+        four = head[at : at + 4]
+        is_named = known.name == "CAF" or head[8:12] == b"AIFC"
+        codec = four.decode("latin-1").strip() if is_named and four.isascii() and len(four) == 4 else ""
+    return f"{codec} in {known.name}" if codec else known.name
 
 
 def read_head(path: str) -> bytes:

@@ -1,175 +1,306 @@
-"""What an mp3 says of its own length, and how to read one that says nothing.
+"""MPEG audio: its frames, the tags around them, how many frames there are, and its decoder's chatter.
 
-An mp3 with a Xing, Info or VBRI header states how many frames it holds. Without one, libsndfile guesses from
-the first frame's bitrate and stops where the guess ends: a variable-bitrate file that begins quietly loses
-most of its sound.
+An mp3 may count its frames in a Xing, Info or VBRI header. libsndfile stops where the count ends, and without a count
+where a guess from the first frame's bitrate ends: joined files, variable bitrates and wrong counts lose most of their
+sound. So the frames are counted here, from header to header, and the decoder is given the true number.
 
-Keep the mp3 decoder's own chatter off stderr, and nothing else.
-
-libmpg123 (inside libsndfile) prints warnings about damaged files straight to file descriptor 2, and
-libsndfile has no switch for it. For the milliseconds of one call, descriptor 2 leads into a scratch file;
-what other threads write there meanwhile is passed on when the last overlapping call ends, only the decoder's own
-lines are dropped.
+The decoder, libmpg123 inside libsndfile, prints warnings about damaged files straight to file descriptor 2, and
+libsndfile has no switch for it: see `without_decoder_chatter`.
 """
 
 from __future__ import annotations
 
-import io
 import mmap
 import os
 import re
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, BinaryIO
 
-_SEARCH_BYTES = 1 << 16  # libmpg123, too, gives up looking for the first frame after about this much junk
-_HUGE_FRAME_COUNT = (1 << 31) // 1152 - 1  # 13 hours at 44.1 kHz: more than any cap lets through
+EXTENSIONS = (".mp3", ".mp2", ".mp1", ".mpga", ".mpa")
+"""In files of these names the first frame is looked for; it may lie behind anything."""
 
-_BITRATES_KBPS = {
-    1: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
+_SEARCH_BYTES = 1 << 20  # so far from the last one, or from the beginning, a frame is looked for
+_FIRST_SEARCH_BYTES = 1 << 16
+_MARKS = (b"Xing", b"Info", b"VBRI")
+
+_VERSION_1 = 3  # the two bits that name a version: 3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5
+_LAYER_1, _LAYER_2, _LAYER_3 = 3, 2, 1  # the two bits that name a layer
 _RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
+_LOW_RATES = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+_BITRATES_KBPS = {
+    (True, _LAYER_1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, _LAYER_2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, _LAYER_3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, _LAYER_1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, _LAYER_2): _LOW_RATES,
+    (False, _LAYER_3): _LOW_RATES,
+}
 
 
 @dataclass(frozen=True)
-class Mp3Length:
-    """Where the sound begins and how far the stated length goes.
+class Mp3Part:
+    """Frames of one rate and one number of channels.
 
     Attributes:
-        first_frame: Byte position of the first audio frame, behind tags and junk.
-        stated: A Xing, Info or VBRI header counts the frames.
-        constant: Every frame has the first one's bitrate, so a guess from it is right; False if stated.
+        header: An empty frame that counts the frames in `extents`; nothing where the first of them does so itself, or
+            where the file is cut off: then its own count says what is missing.
+        extents: `(start, end)` byte ranges of the frames, without the tags and the damage between them.
+        num_frames: Frames in `extents`, without the one that only counts the others.
     """
 
-    first_frame: int
-    stated: bool
-    constant: bool
+    header: bytes
+    extents: tuple[tuple[int, int], ...]
+    num_frames: int
 
 
-def read_length(file: BinaryIO) -> Mp3Length | None:
-    """The length facts of an open mp3; None if no two layer III frames follow each other near its start."""
-    start = _behind_tags(file)
-    file.seek(start)
-    head = file.read(_SEARCH_BYTES)
-    offset = _first_frame(head)
-    if offset is None:
-        return None
-    frame = head[offset : offset + 1024]
-    if any(mark in frame for mark in (b"Xing", b"Info", b"VBRI")):
-        return Mp3Length(start + offset, stated=True, constant=False)
+def find_parts(file: BinaryIO, start: int = 0) -> list[Mp3Part]:
+    """The recordings in an open file of MPEG audio, in order; none if it has no two frames that follow each other.
+
+    A new part begins where the sample rate or the number of channels changes, and where a second file with a header
+    that counts its frames was joined to the first.
+    """
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return Mp3Length(start + offset, stated=False, constant=_is_constant(data, start + offset))
+        runs = [run for run in _runs(data, start) if run.num_frames > 1 or run.mark]
+        joined: list[_Run] = []
+        for run in runs:
+            if joined and run.kind == joined[-1].kind and not run.mark:
+                joined[-1].extents += run.extents
+                joined[-1].num_frames += run.num_frames
+            else:
+                joined.append(run)
+        return [_part(data, run) for run in joined if run.num_frames - bool(run.mark) > 0]
+
+
+def is_frame(header: bytes) -> bool:
+    """Whether these four bytes are the header of a frame."""
+    return _read_header(header) is not None
 
 
 def frame_bytes(header: bytes) -> int:
-    """Length in bytes of the layer III frame that begins with these four bytes; 0 if they are no such header.
+    """Length in bytes of the frame that begins with these four bytes; 0 if they are no such header.
 
     Example:
-        >>> frame_bytes(bytes([0xFF, 0xFB, 0x90, 0x64]))  # MPEG 1: 144 * 128 kbit/s // 44.1 kHz
+        >>> frame_bytes(bytes([0xFF, 0xFB, 0x90, 0x64]))  # MPEG 1, layer III: 144 * 128 kbit/s // 44.1 kHz
         417
     """
-    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
-        return 0
-    version, bitrate, rate = (header[1] >> 3) & 3, header[2] >> 4, (header[2] >> 2) & 3
-    if version == 1 or bitrate in (0, 15) or rate == 3:
-        return 0
-    bits = _BITRATES_KBPS[1 if version == 3 else 2][bitrate] * 1000
-    return (144 if version == 3 else 72) * bits // _RATES_HZ[version][rate] + ((header[2] >> 1) & 1)
+    found = _read_header(header)
+    return found[0] if found else 0
 
 
-class EndlessMp3(io.RawIOBase):
-    """The same mp3 behind a Xing header that counts more frames than it has: read it until it ends."""
+def behind_id3(file: BinaryIO) -> int:
+    """Byte position behind any ID3v2 tags at the beginning; their size is four bytes of seven bits."""
 
-    def __init__(self, file: BinaryIO, first_frame: int) -> None:
-        super().__init__()
-        self._file = file
-        self._first_frame = first_frame
-        file.seek(first_frame)
-        self._front = _xing_frame(file.read(4))
-        self._size = file.seek(0, io.SEEK_END) - first_frame + len(self._front)
-        self._position = 0
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def tell(self) -> int:
-        """Byte position, the header in front included."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move as any file does."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill `buffer` from the header, then from the file; the number of bytes, 0 at the end."""
-        view = memoryview(buffer).cast("B")
-        front = self._front[self._position : self._position + len(view)]
-        view[: len(front)] = front
-        filled = len(front)
-        if filled < len(view):
-            self._file.seek(self._first_frame + self._position + filled - len(self._front))
-            rest = self._file.read(len(view) - filled)
-            view[filled : filled + len(rest)] = rest
-            filled += len(rest)
-        self._position += filled
-        return filled
-
-    def close(self) -> None:
-        """Close the file behind it, too."""
-        self._file.close()
-        super().close()
-
-
-def _behind_tags(file: BinaryIO) -> int:
-    """Byte position behind any ID3v2 tags; their size is four bytes of seven bits."""
-    position = 0
-    while True:
+    def at(position: int, length: int) -> bytes:
         file.seek(position)
-        tag = file.read(10)
-        if len(tag) < 10 or tag[:3] != b"ID3":
-            return position
-        size = (tag[6] & 127) << 21 | (tag[7] & 127) << 14 | (tag[8] & 127) << 7 | (tag[9] & 127)
-        position += 10 + size + (10 if tag[5] & 16 else 0)
+        return file.read(length)
+
+    position = 0
+    while length := _tag_bytes(at(position, 32)):
+        position += length
+    return position
 
 
-def _first_frame(head: bytes) -> int | None:
-    offset = head.find(b"\xff")
+def before_tags(at: Callable[[int, int], bytes], start: int, end: int) -> int:
+    """The end of what lies between two positions before the ID3 and APE tags behind it; `at` reads bytes."""
+    if end - start > 128 and at(end - 128, 3) == b"TAG":
+        end -= 128
+    if end - start > 32 and (footer := at(end - 32, 32)).startswith(b"APETAGEX"):
+        has_header = footer[23] & 0x80
+        end -= int.from_bytes(footer[12:16], "little") + (32 if has_header else 0)
+    if end - start > 10 and (footer := at(end - 10, 10)).startswith(b"3DI"):
+        end -= _synchsafe(footer[6:10]) + 20
+    return max(start, end)
+
+
+# --- from header to header --------------------------------------------------------------------------------
+
+_Kind = tuple[int, int, int, bool, int]  # version, layer, index of the rate, mono, bitrate in layers I and II
+
+
+@dataclass
+class _Run:
+    """Frames of one kind that follow each other."""
+
+    kind: _Kind
+    mark: bytes  # Xing, Info or VBRI in its first frame, or nothing
+    extents: list[tuple[int, int]] = field(default_factory=list)
+    num_frames: int = 0
+
+
+def _read_header(header: bytes) -> tuple[int, _Kind] | None:
+    """Length in bytes and kind of the frame that begins with these four bytes; None if none does."""
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
+        return None
+    version, layer = header[1] >> 3 & 3, header[1] >> 1 & 3
+    bitrate, rate, padding = header[2] >> 4, header[2] >> 2 & 3, header[2] >> 1 & 1
+    if version == 1 or layer == 0 or bitrate in (0, 15) or rate == 3 or header[3] & 3 == 2:
+        return None
+    rate_hz = _RATES_HZ[version][rate]
+    bits = _BITRATES_KBPS[version == _VERSION_1, layer][bitrate] * 1000
+    if layer == _LAYER_1:
+        length = (12 * bits // rate_hz + padding) * 4
+    else:
+        length = (72 if layer == _LAYER_3 and version != _VERSION_1 else 144) * bits // rate_hz + padding
+    # Layers I and II count no frames: libsndfile works out the length from the bitrate, so each needs its own part.
+    return length, (version, layer, rate, header[3] >> 6 == 3, 0 if layer == _LAYER_3 else bitrate)
+
+
+def _runs(data: mmap.mmap, start: int) -> Iterator[_Run]:
+    """Walk through a file; about 5 ms for ten minutes."""
+    known: dict[bytes, tuple[int, _Kind] | None] = {}
+    position = _next_frame(data, start, _FIRST_SEARCH_BYTES)
+    end = len(data)
+    while position is not None:
+        first = position
+        frame = _read_header(data[position : position + 4])
+        assert frame is not None
+        run = _Run(frame[1], _mark(data, position))
+        stated = _stated_frames(data, position, run.mark)
+        kind, num_frames = run.kind, 0
+        while True:
+            header = data[position : position + 4]
+            try:
+                frame = known[header]
+            except KeyError:
+                frame = known[header] = _read_header(header)
+            if frame is None or frame[1] != kind:
+                break
+            if num_frames and stated is not None and num_frames == stated + 1 and _mark(data, position):
+                break
+            if position + frame[0] > end:
+                position = end
+                break
+            position += frame[0]
+            num_frames += 1
+        run.extents, run.num_frames = [(first, position)], num_frames
+        if num_frames:
+            yield run
+        if frame is not None and position < end and position > first:
+            continue
+        while position < end and (length := _tag_bytes(data[position : position + 32])):
+            position += length
+        position = _next_frame(data, max(position, first + 1), _SEARCH_BYTES)
+
+
+def _next_frame(data: mmap.mmap, start: int, search_bytes: int) -> int | None:
+    """Position of the first frame that another one of its kind follows."""
+    stop = min(len(data), start + search_bytes)
+    offset = data.find(b"\xff", start, stop)
     while offset >= 0:
-        length = frame_bytes(head[offset : offset + 4])
-        if length and frame_bytes(head[offset + length : offset + length + 4]):
-            return offset
-        offset = head.find(b"\xff", offset + 1)
+        frame = _read_header(data[offset : offset + 4])
+        if frame is not None:
+            behind = _read_header(data[offset + frame[0] : offset + frame[0] + 4])
+            if behind is not None and behind[1] == frame[1]:
+                return offset
+        offset = data.find(b"\xff", offset + 1, stop)
     return None
 
 
-def _is_constant(data: mmap.mmap, position: int) -> bool:
-    """Walk from header to header; about 0.1 ms for ten seconds."""
-    bitrate = data[position + 2] & 0xF0
-    while True:
-        length = frame_bytes(data[position : position + 4])
-        if not length:  # the end, a tag behind it, or damage: what was seen decides
-            return True
-        if data[position + 2] & 0xF0 != bitrate:
-            return False
-        position += length
+def _tag_bytes(head: bytes) -> int:
+    """Length of the tag that begins with these 32 bytes; 0 if none does."""
+    if head[:3] == b"ID3" and len(head) >= 10:
+        return 10 + _synchsafe(head[6:10]) + (10 if head[5] & 16 else 0)
+    if head[:3] == b"TAG":
+        return 128
+    if head[:8] == b"APETAGEX" and len(head) == 32:
+        is_header = head[23] & 0x20
+        return 32 + (int.from_bytes(head[12:16], "little") if is_header else 0)
+    return 0
 
 
-def _xing_frame(header: bytes) -> bytes:
+def _synchsafe(four: bytes) -> int:
+    """Four bytes of seven bits each."""
+    return (four[0] & 127) << 21 | (four[1] & 127) << 14 | (four[2] & 127) << 7 | (four[3] & 127)
+
+
+# --- the header that counts -------------------------------------------------------------------------------
+
+
+def _mark(data: mmap.mmap, position: int) -> bytes:
+    """Xing, Info or VBRI where the frame at a position begins with it, behind its side information."""
+    frame = data[position : position + 48]
+    if len(frame) < 48 or frame[1] >> 1 & 3 != _LAYER_3:
+        return b""
+    at = 4 + _side_info_bytes(frame)
+    # A checksum of two bytes may follow the header.
+    for offset in (at, at + 2, 36):
+        if frame[offset : offset + 4] in _MARKS:
+            return frame[offset : offset + 4]
+    return b""
+
+
+def _side_info_bytes(header: bytes) -> int:
+    is_mpeg1, is_mono = header[1] >> 3 & 3 == _VERSION_1, header[3] >> 6 == 3
+    return {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}[is_mpeg1, is_mono]
+
+
+def _count_at(data: mmap.mmap, position: int, mark: bytes) -> int | None:
+    """Position of the four bytes that count the frames, or None if there are none."""
+    if not mark:
+        return None
+    at: int = data.find(mark, position, position + 48)
+    if mark == b"VBRI":
+        return at + 14
+    return at + 8 if data[at + 7] & 1 else None
+
+
+def _stated_frames(data: mmap.mmap, position: int, mark: bytes) -> int | None:
+    """The frames that the header counts besides itself, or None if it counts none."""
+    at = _count_at(data, position, mark)
+    return (int.from_bytes(data[at : at + 4], "big") or None) if at is not None else None
+
+
+def _stated_bytes(data: mmap.mmap, position: int, mark: bytes) -> int | None:
+    at = data.find(mark, position, position + 48)
+    if mark == b"VBRI":
+        return int.from_bytes(data[at + 10 : at + 14], "big") or None
+    flags = data[at + 7]
+    at += 12 if flags & 1 else 8
+    return (int.from_bytes(data[at : at + 4], "big") or None) if flags & 2 else None
+
+
+def _part(data: mmap.mmap, run: _Run) -> Mp3Part:
+    """A run with a count that is true."""
+    first, first_end = run.extents[0]
+    frame = _read_header(data[first : first + 4])
+    assert frame is not None
+    if run.kind[1] != _LAYER_3:
+        return Mp3Part(b"", tuple(run.extents), run.num_frames)
+    if not run.mark:
+        return Mp3Part(
+            _xing_frame(data[first : first + 4], run.num_frames), tuple(run.extents), run.num_frames
+        )
+    num_frames = run.num_frames - 1
+    stated = _stated_frames(data, first, run.mark)
+    there = sum(end - start for start, end in run.extents)
+    # Where the header counts the bytes, too, and they are all there, its count of frames is wrong.
+    lacks_bytes = (_stated_bytes(data, first, run.mark) or 1 << 32) > there * 1.01
+    is_cut = stated is not None and stated > num_frames and lacks_bytes
+    if run.mark != b"VBRI" and (stated == num_frames or is_cut):
+        return Mp3Part(b"", tuple(run.extents), num_frames)
+    counted = stated if is_cut and stated is not None else num_frames
+    at = None if run.mark == b"VBRI" else _count_at(data, first, run.mark)
+    if at is None:  # libmpg123 does not count by VBRI
+        header = _xing_frame(data[first : first + 4], counted)
+    else:
+        own = data[first : first + frame[0]]
+        header = own[: at - first] + counted.to_bytes(4, "big") + own[at - first + 4 :]
+    return Mp3Part(header, ((first + frame[0], first_end), *run.extents[1:]), num_frames)
+
+
+def _xing_frame(header: bytes, num_frames: int) -> bytes:
     """An empty layer III frame of the same kind as `header`'s, with a Xing header in it."""
     # No CRC, no padding, bitrate index 8 (112 or 64 kbit/s): long enough for the Xing fields at every rate.
     own = bytes([header[0], header[1] | 1, 0x80 | (header[2] & 0x0D), header[3]])
-    mpeg1, mono = (header[1] >> 3) & 3 == 3, header[3] >> 6 == 3
-    side_info = {(True, False): 32, (True, True): 17, (False, False): 17, (False, True): 9}[mpeg1, mono]
-    xing = b"Xing" + (1).to_bytes(4, "big") + _HUGE_FRAME_COUNT.to_bytes(4, "big")
-    return (own + bytes(side_info) + xing).ljust(frame_bytes(own), b"\0")
+    xing = b"Xing" + (1).to_bytes(4, "big") + num_frames.to_bytes(4, "big")
+    return (own + bytes(_side_info_bytes(header)) + xing).ljust(frame_bytes(own), b"\0")
 
+
+# --- the decoder's chatter --------------------------------------------------------------------------------
 
 # Line beginnings found in libmpg123 1.32; an unknown line is passed on, never lost.
 _DECODER_LINE = re.compile(
@@ -231,7 +362,11 @@ _muffler = _Muffler()
 
 @contextmanager
 def without_decoder_chatter() -> Iterator[None]:
-    """Run a decoder call with its warnings dropped from descriptor 2; safe in threads, costs some 10 µs."""
+    """Run a decoder call with its warnings dropped from descriptor 2; safe in threads, costs some 10 µs.
+
+    For the milliseconds of the call, descriptor 2 leads into a scratch file. What other threads write there meanwhile
+    is passed on when the last overlapping call ends; only the decoder's own lines are dropped.
+    """
     if not _muffler.enter():
         yield
         return

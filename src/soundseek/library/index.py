@@ -331,7 +331,7 @@ class _CtrlC:
 
 def decoder_versions() -> str:
     """Versions of what reads files: after an update, or with another extra, failed files are tried again."""
-    known = []
+    known = [f"decoding {DECODING_REVISION}"]
     for package in ("soundseek", "soundfile", "av"):
         try:
             known.append(f"{package} {version(package)}")

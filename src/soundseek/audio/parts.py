@@ -1,0 +1,609 @@
+"""The bytes of a file -> the recordings in it, each under a header that is true.
+
+libsndfile believes headers: a wav above 4 GB whose sizes have wrapped is a short sound to it, one that was never
+finalised an empty one, and of two files that were joined it reads the first. Here the chunks of wav, RF64, BW64, W64,
+AIFF, 8SVX, AU and CAF, the beginnings of joined Ogg and FLAC streams, and the frames of MPEG audio are compared with
+the bytes that are there. What does not fit is read through a `PartFile`: a new header before the bytes of the sound.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import BinaryIO
+
+from soundseek.audio import files, mp3
+
+Extents = tuple[tuple[int, int], ...]
+"""`(start, end)` byte ranges of a file, in order."""
+
+_WRAP = 1 << 32  # a 32-bit size begins at 0 again here
+_UNKNOWN_32 = 0x7FFFF000  # programs that stream write the largest size they can for "not known yet"
+_UNKNOWN_64 = 1 << 62
+_MAX_CHUNKS = 10_000
+_MAX_DESCRIPTION_BYTES = 1 << 24  # a table of packets, of a day of sound
+_TAIL_BYTES = 1 << 20  # chunks behind a sound are looked for this far from the end
+_FEWEST_S = 0.1  # fewer bytes than this lasts, behind a sound, are leftovers and no sound
+_RIFF_MAX = _WRAP - 1024
+
+# What programs write behind the sound. Each name is trusted even where its size is not.
+_CHUNKS_BEHIND = frozenset({
+    b"LIST", b"bext", b"iXML", b"axml", b"aXML", b"chna", b"id3 ", b"ID3 ", b"PEAK", b"cue ", b"smpl", b"inst", b"fact",
+    b"_PMX", b"cart", b"JUNK", b"junk", b"FLLR", b"PAD ", b"minf", b"elm1", b"regn", b"umid", b"DGDA", b"levl", b"acid",
+    b"strc", b"afsp", b"LGWV", b"MARK", b"INST", b"NAME", b"AUTH", b"(c) ", b"ANNO", b"COMT", b"APPL", b"AESD", b"MIDI",
+    b"plst", b"labl", b"note", b"wavl", b"slnt", b"DISP", b"ResU", b"SyLp", b"Cr8r", b"muma", b"PrXP",
+})  # fmt: skip
+_TAGS_BEHIND = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"<?xpacket", b"<?xml", b"\0\0\0\0free")
+
+_W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
+_W64_TAIL = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One recording in a file.
+
+    Attributes:
+        format: What `AudioInfo.format` calls its container; "" where libsndfile shall say.
+        header: The bytes that a decoder reads first.
+        extents: The bytes of the file that follow.
+        as_it_stands: The whole file is this recording and its own header is true.
+        stated_share: The length that the file's own header states, as a multiple of the length that is there: 2 for a
+            file of which half is missing, never less than 1.
+        stated_frames: The length that the file's own header states, in samples a channel, where `header` states none.
+    """
+
+    format: str
+    header: bytes
+    extents: Extents
+    as_it_stands: bool = False
+    stated_share: float = 1.0
+    stated_frames: int | None = None
+
+
+class PartFile(io.RawIOBase):
+    """A part as a file that can be read and sought: its header, then its bytes.
+
+    Attributes:
+        error: What went wrong while reading; libsndfile passes on no exception.
+    """
+
+    def __init__(self, file: BinaryIO, part: Part) -> None:
+        super().__init__()
+        self.error: OSError | None = None
+        self._file = file
+        self._header = part.header
+        # (first byte here, first byte in the file, number of bytes)
+        self._ranges: list[tuple[int, int, int]] = []
+        size = len(part.header)
+        for start, end in part.extents:
+            self._ranges.append((size, start, end - start))
+            size += end - start
+        self._size = size
+        self._position = 0
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """Byte position, the header included."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move as any file does."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill `buffer`; the number of bytes, 0 at the end."""
+        view = memoryview(buffer).cast("B")
+        front = self._header[self._position : self._position + len(view)]
+        view[: len(front)] = front
+        filled = len(front)
+        try:
+            for first, start, length in self._ranges:
+                inside = self._position + filled - first
+                if filled < len(view) and 0 <= inside < length:
+                    self._file.seek(start + inside)
+                    read = self._file.readinto(view[filled : filled + length - inside])  # type: ignore[attr-defined]
+                    filled += read
+        except OSError as error:
+            self.error = error
+        self._position += filled
+        return filled
+
+
+def find_parts(file: BinaryIO, head: bytes, extension: str = "") -> list[Part]:
+    """The recordings of an open file, in order; none if it is of a kind that is not looked into.
+
+    Args:
+        file: Open for reading; it is left at any position.
+        head: Its first bytes.
+        extension: Of its name, in lower case: MPEG audio may begin behind bytes of anything.
+    """
+    data = _Bytes(file)
+    start = mp3.behind_id3(file)
+    magic = head[start : start + 16] if start + 16 <= len(head) else data.at(start, 16)
+    if magic[:4] in _FORMS:
+        return list(_parts_of_chunks(data, start))
+    if magic[:4] in (b".snd", b"dns."):
+        return list(_parts_of_au(data, start))
+    if magic[:4] == b"fLaC":
+        return _parts_of_flac(data, start)
+    if magic[:4] == b"OggS":
+        return _parts_of_ogg(data, start)
+    if extension in mp3.EXTENSIONS or mp3.is_frame(magic[:4]) or (start and not files.is_text(magic)):
+        return [Part("", part.header, part.extents) for part in mp3.find_parts(file, start)]
+    return []
+
+
+class _Bytes:
+    """Any bytes of a file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = file.seek(0, io.SEEK_END)
+
+    def at(self, position: int, length: int) -> bytes:
+        """Up to `length` bytes from a position on."""
+        self._file.seek(position)
+        return self._file.read(length)
+
+    def find_all(self, pattern: bytes, start: int) -> Iterator[int]:
+        """Every position of a pattern."""
+        block_bytes, overlap = 1 << 20, len(pattern) - 1
+        kept = b""
+        position = start
+        while block := self.at(position, block_bytes):
+            joined = kept + block
+            found = joined.find(pattern)
+            while found >= 0:
+                yield position - len(kept) + found
+                found = joined.find(pattern, found + 1)
+            position += len(block)
+            kept = joined[-overlap:]
+
+    def are_zero(self, start: int, end: int) -> bool:
+        """Whether all bytes from start to end are 0."""
+        for position in range(start, end, 1 << 20):
+            if self.at(position, min(1 << 20, end - position)).strip(b"\0"):
+                return False
+        return True
+
+
+# --- chunks: RIFF, RF64, BW64, RIFX, W64, FORM, CAF -------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a container writes its chunks: an identifier, a size, and bytes that are padded to a multiple."""
+
+    size: struct.Struct
+    padded_to: int = 2
+    id_bytes: int = 4
+    counts_header: bool = False
+
+    @property
+    def header_bytes(self) -> int:
+        return self.id_bytes + self.size.size
+
+    def chunk(self, data: _Bytes, position: int) -> _Chunk | None:
+        """The chunk that begins at a position, or None if none does."""
+        head = data.at(position, self.header_bytes)
+        if len(head) < self.header_bytes:
+            return None
+        name = head[:4]
+        if not all(32 <= byte < 127 for byte in name) or (
+            self.id_bytes == 16 and head[4:16] not in (_W64_TAIL, _W64_RIFF[4:])
+        ):
+            return None
+        size: int = self.size.unpack_from(head, self.id_bytes)[0]
+        if self.counts_header:
+            size -= self.header_bytes
+        return _Chunk(name, position + self.header_bytes, size)
+
+    def behind(self, data: _Bytes, end: int) -> int:
+        """Where the next chunk begins behind one that ends at `end`; some programs forget to pad."""
+        padded = -(-end // self.padded_to) * self.padded_to
+        if padded != end and self.chunk(data, padded) is None and self.chunk(data, end) is not None:
+            return end
+        return padded
+
+    def fits(self, data: _Bytes, position: int) -> bool:
+        """Whether chunks, or nothing, lead from a position to the end of the file."""
+        for _ in range(_MAX_CHUNKS):
+            if position >= data.size or data.at(position, 12).startswith(_TAGS_BEHIND):
+                return position <= data.size + self.padded_to
+            chunk = self.chunk(data, position)
+            if chunk is None:
+                return data.size - position < self.header_bytes
+            if chunk.name in _CHUNKS_BEHIND or chunk.name in _FORMS:
+                return True
+            if chunk.size < 0 or chunk.start + chunk.size > data.size:
+                return False
+            position = self.behind(data, chunk.start + chunk.size)
+        return False
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    name: bytes
+    start: int  # of its body
+    size: int  # as stated
+
+
+_RIFF, _BIG = _Layout(struct.Struct("<I")), _Layout(struct.Struct(">I"))
+_W64 = _Layout(struct.Struct("<q"), padded_to=8, id_bytes=16, counts_header=True)
+_CAF = _Layout(struct.Struct(">q"), padded_to=1)
+_FORMS = {
+    b"RIFF": _RIFF,
+    b"RF64": _RIFF,
+    b"BW64": _RIFF,
+    b"RIFX": _BIG,
+    b"riff": _W64,
+    b"FORM": _BIG,
+    b"caff": _CAF,
+}
+_NAMES = {
+    b"RIFF": "WAV", b"RIFX": "WAV", b"riff": "W64", b"caff": "CAF", b"AIFF": "AIFF", b"AIFC": "AIFF", b"8SVX": "SVX",
+    b"16SV": "SVX",
+}  # fmt: skip
+_SOUND_CHUNKS = (b"data", b"SSND", b"BODY")
+
+
+@dataclass
+class _Form:
+    """One RIFF, FORM or CAF file: the chunks that describe its sound, and where the sound lies."""
+
+    magic: bytes
+    kind: bytes  # WAVE, AIFF, AIFC, 8SVX
+    described: dict[bytes, bytes]
+    extents: list[tuple[int, int]]
+    stated_share: float = 1.0
+    as_it_stands: bool = True
+
+
+def _parts_of_chunks(data: _Bytes, start: int) -> Iterator[Part]:
+    position = start
+    found: list[_Form] = []
+    while position < data.size and (magic := data.at(position, 4)) in _FORMS:
+        form, position = _read_form(data, position, magic)
+        if form is None:
+            break
+        found.append(form)
+    for form in found:
+        header = _header_of(form, sum(end - start for start, end in form.extents))
+        if header is None:
+            continue
+        yield Part(
+            _NAMES.get(form.kind if form.magic == b"FORM" else form.magic, form.magic.decode()),
+            header,
+            tuple(form.extents),
+            as_it_stands=form.as_it_stands and len(found) == 1 and not start,
+            stated_share=form.stated_share,
+        )
+
+
+def _read_form(data: _Bytes, position: int, magic: bytes) -> tuple[_Form | None, int]:
+    """The form at a position, and the position behind it; None if it is no sound."""
+    layout = _FORMS[magic]
+    form_at = position
+    head = data.at(position, 40)
+    if magic == b"caff":
+        kind, position, form_size = b"caff", position + 8, 0
+    elif magic == b"riff":
+        kind, position, form_size = head[24:28].upper(), position + 40, int.from_bytes(head[16:24], "little")
+    else:
+        kind, position = head[8:12], position + 12
+        form_size = layout.size.unpack_from(head.ljust(8, b"\0"), 4)[0] + 8
+    if kind not in (b"WAVE", b"AIFF", b"AIFC", b"8SVX", b"16SV", b"caff"):
+        return None, position
+    form = _Form(magic, kind, {}, [])
+    for _ in range(_MAX_CHUNKS):
+        chunk = layout.chunk(data, position)
+        if chunk is None or (chunk.name in _FORMS and form.extents):
+            break
+        if chunk.name == b"ds64" and chunk.size >= 16 and magic != b"RIFF":
+            form_size = struct.unpack("<Q", data.at(chunk.start, 8))[0] + 8
+        if chunk.name in _SOUND_CHUNKS:
+            # A file that is as long as its outermost size says is whole, whatever the size of its sound chunk is.
+            is_whole = 0 <= data.size - form_at - form_size <= 1
+            position = _take_sound(data, layout, form, chunk, is_whole=is_whole)
+            continue
+        if chunk.size < 0 or chunk.start + chunk.size > data.size:
+            break
+        if chunk.size <= _MAX_DESCRIPTION_BYTES:
+            form.described.setdefault(chunk.name, data.at(chunk.start, chunk.size))
+        position = layout.behind(data, chunk.start + chunk.size)
+    return form, position
+
+
+def _take_sound(data: _Bytes, layout: _Layout, form: _Form, chunk: _Chunk, *, is_whole: bool) -> int:
+    """Add the bytes of a sound chunk to a form; the position behind them."""
+    stated = chunk.size
+    if form.magic in (b"RF64", b"BW64"):
+        sizes = form.described.get(b"ds64", b"")
+        if chunk.size == _WRAP - 1 and len(sizes) >= 16:
+            stated = struct.unpack_from("<Q", sizes, 8)[0]
+    before = {b"SSND": 8, b"data": 4 if form.magic == b"caff" else 0}.get(chunk.name, 0)
+    if chunk.name == b"SSND":
+        before += min(int.from_bytes(data.at(chunk.start, 4), "big"), 1 << 16)
+    start = min(chunk.start + before, data.size)
+    unknown = _UNKNOWN_32 if layout.size.size == 4 and form.magic not in (b"RF64", b"BW64") else _UNKNOWN_64
+    known = None if stated < before or (stated >= unknown and start + stated > data.size) else stated - before
+    end, share = _true_end(data, layout, start, known, _bytes_a_second(form), is_whole=is_whole)
+    if known is None or end != start + known or form.extents:
+        form.as_it_stands = False
+    if end > start:
+        form.extents.append((start, end))
+        form.stated_share = max(form.stated_share, share)
+    return layout.behind(data, end)
+
+
+def _true_end(
+    data: _Bytes,
+    layout: _Layout | None,
+    start: int,
+    stated: int | None,
+    bytes_a_second: int,
+    *,
+    is_whole: bool = False,
+) -> tuple[int, float]:
+    """Where a sound ends whose header states `stated` bytes (None: not known), and `Part.stated_share`."""
+    there = data.size - start
+    if there <= 0:
+        return start, 1.0
+    if stated is None:
+        # Chunks follow at once where a file was begun and never got any sound.
+        return (
+            start if layout is not None and layout.fits(data, start) else _before_tail(data, layout, start)
+        ), 1.0
+    if stated > there:
+        return data.size, 1.0 if is_whole else stated / there
+    for end in range(start + stated, data.size + 1, _WRAP):
+        if layout is not None and layout.fits(data, layout.behind(data, end)):
+            return end, 1.0
+    end = start + stated
+    rest = data.at(end, 4096)
+    if stated and (
+        data.size - end < _FEWEST_S * bytes_a_second
+        or rest.startswith(_TAGS_BEHIND)
+        or rest[:4] in (b".snd", b"dns.")
+        or files.is_text(rest)
+        or data.are_zero(end, data.size)
+    ):
+        return end, 1.0
+    return _before_tail(data, layout, start), 1.0
+
+
+def _before_tail(data: _Bytes, layout: _Layout | None, start: int) -> int:
+    """The end of the file, or of what lies before the chunks and tags that only describe the sound."""
+    tail_at = max(start, data.size - _TAIL_BYTES)
+    tail = data.at(tail_at, _TAIL_BYTES)
+    ends = [data.size]
+    if tail[-128:-125] == b"TAG":
+        ends.append(data.size - 128)
+    for name in _CHUNKS_BEHIND if layout is not None and layout.id_bytes == 4 else ():
+        found = tail.find(name)
+        while found >= 0:
+            if layout is not None and _lead_to_end(data, layout, tail_at + found):
+                ends.append(tail_at + found)
+                break
+            found = tail.find(name, found + 1)
+    return min(ends)
+
+
+def _lead_to_end(data: _Bytes, layout: _Layout, position: int) -> bool:
+    """Whether whole chunks lead from a position to the very end."""
+    for _ in range(_MAX_CHUNKS):
+        if position >= data.size:
+            return position - data.size < layout.padded_to
+        chunk = layout.chunk(data, position)
+        if chunk is None or not 0 <= chunk.size <= data.size - chunk.start:
+            return False
+        position = layout.behind(data, chunk.start + chunk.size)
+    return False
+
+
+def _bytes_a_second(form: _Form) -> int:
+    """How many bytes of sound last a second; 0 if the form does not say."""
+    fmt, common = form.described.get(b"fmt ", b""), form.described.get(b"COMM", b"")
+    if len(fmt) >= 16:
+        return int(struct.unpack_from(">I" if form.magic == b"RIFX" else "<I", fmt, 8)[0])
+    if len(common) >= 18:
+        channels, _, bits = struct.unpack_from(">hIh", common)
+        return int(channels * -(-bits // 8) * _from_extended(common[8:18]))
+    desc = form.described.get(b"desc", b"")
+    if len(desc) >= 32:
+        rate_hz, packet_bytes, packet_frames = (
+            *struct.unpack_from(">d", desc),
+            *struct.unpack_from(">II", desc, 16),
+        )
+        return int(rate_hz * packet_bytes / max(1, packet_frames)) if 0 < rate_hz < 1e7 else 0
+    return 0
+
+
+def _from_extended(number: bytes) -> float:
+    """A number of 80 bits, as AIFF writes its sample rate."""
+    exponent, mantissa = int.from_bytes(number[:2], "big") & 0x7FFF, int.from_bytes(number[2:10], "big")
+    return float(mantissa) * 2.0 ** (exponent - 16383 - 63) if exponent < 16383 + 64 else 0.0
+
+
+# --- headers that are true --------------------------------------------------------------------------------
+
+
+def _header_of(form: _Form, num_bytes: int) -> bytes | None:
+    """A header of the same codec for so many bytes; None if the form does not describe its sound."""
+    if form.kind == b"WAVE":
+        return _wave_header(form, num_bytes) if b"fmt " in form.described else None
+    if form.kind in (b"AIFF", b"AIFC"):
+        return _aiff_header(form, num_bytes) if len(form.described.get(b"COMM", b"")) >= 18 else None
+    if form.kind == b"caff":
+        return _caf_header(form, num_bytes) if len(form.described.get(b"desc", b"")) >= 32 else None
+    header = form.described.get(b"VHDR", b"")
+    if len(header) < 20 or num_bytes > _RIFF_MAX:
+        return None
+    # The one-shot part is the whole sound; a part that repeats is not counted twice.
+    header = struct.pack(">III", num_bytes, 0, 0) + header[12:]
+    chunks = _big_chunk(b"VHDR", header) + b"BODY" + struct.pack(">I", num_bytes)
+    return b"FORM" + struct.pack(">I", 4 + len(chunks) + num_bytes) + form.kind + chunks
+
+
+def _wave_header(form: _Form, num_bytes: int) -> bytes | None:
+    fmt = form.described[b"fmt "]
+    order = ">" if form.magic == b"RIFX" else "<"
+    described = b"fmt " + struct.pack(order + "I", len(fmt)) + fmt + bytes(len(fmt) & 1)
+    if num_bytes <= _RIFF_MAX:
+        size = 4 + len(described) + 8 + num_bytes
+        magic = b"RIFX" if form.magic == b"RIFX" else b"RIFF"
+        return (
+            magic
+            + struct.pack(order + "I", size)
+            + b"WAVE"
+            + described
+            + b"data"
+            + struct.pack(order + "I", num_bytes)
+        )
+    if form.magic == b"RIFX":
+        return None
+    block = struct.unpack_from("<H", fmt, 12)[0] if len(fmt) >= 14 else 0
+    sizes = struct.pack(
+        "<QQQI", 4 + 36 + len(described) + 8 + num_bytes, num_bytes, num_bytes // max(1, block), 0
+    )
+    unknown = struct.pack("<I", _WRAP - 1)
+    return (
+        b"RF64"
+        + unknown
+        + b"WAVEds64"
+        + struct.pack("<I", len(sizes))
+        + sizes
+        + described
+        + b"data"
+        + unknown
+    )
+
+
+def _aiff_header(form: _Form, num_bytes: int) -> bytes | None:
+    common = form.described[b"COMM"]
+    channels, frames, bits = struct.unpack_from(">HIH", common)
+    compression = common[18:22] if form.kind == b"AIFC" else b"NONE"
+    is_pcm = compression in (
+        b"NONE",
+        b"twos",
+        b"sowt",
+        b"fl32",
+        b"FL32",
+        b"fl64",
+        b"FL64",
+        b"in24",
+        b"in32",
+        b"raw ",
+    )
+    if num_bytes > _RIFF_MAX:
+        return _caf_of_aiff(common, compression, num_bytes) if is_pcm else None
+    if compression in (b"ulaw", b"ULAW", b"alaw", b"ALAW"):
+        frames = num_bytes // max(1, channels)
+    elif compression == b"GSM ":
+        frames = num_bytes // 33 * 160
+    elif is_pcm:
+        frames = num_bytes // max(1, channels * -(-bits // 8))
+    common = struct.pack(">HI", channels, frames) + common[6:]
+    chunks = _big_chunk(b"COMM", common) + b"SSND" + struct.pack(">III", num_bytes + 8, 0, 0)
+    if form.kind == b"AIFC":
+        chunks = _big_chunk(b"FVER", struct.pack(">I", 0xA2805140)) + chunks
+    return b"FORM" + struct.pack(">I", 4 + len(chunks) + num_bytes) + form.kind + chunks
+
+
+def _caf_of_aiff(common: bytes, compression: bytes, num_bytes: int) -> bytes:
+    """CAF has 64-bit sizes, and the same samples inside."""
+    channels, _, bits = struct.unpack_from(">HIH", common)
+    flags = (compression.lower() in (b"fl32", b"fl64")) | (compression == b"sowt") << 1
+    width = -(-bits // 8) * channels
+    desc = struct.pack(">d4sIIIII", _from_extended(common[8:18]), b"lpcm", flags, width, 1, channels, bits)
+    return _caf(desc, num_bytes)
+
+
+def _caf_header(form: _Form, num_bytes: int) -> bytes | None:
+    has_constant_packets = struct.unpack_from(">I", form.described[b"desc"], 16)[0] > 0
+    if not has_constant_packets and b"pakt" not in form.described:
+        return None  # where one packet ends and the next begins is in the table alone
+    chunks: dict[bytes, bytes] = {
+        name: form.described[name] for name in (b"kuki", b"pakt") if name in form.described
+    }
+    return _caf(form.described[b"desc"][:32], num_bytes, chunks)
+
+
+def _caf(desc: bytes, num_bytes: int, chunks: Mapping[bytes, bytes] = MappingProxyType({})) -> bytes:
+    header = b"caff" + struct.pack(">HH", 1, 0)
+    for name, body in {b"desc": desc, **chunks}.items():
+        header += name + struct.pack(">q", len(body)) + body
+    return header + b"data" + struct.pack(">qI", num_bytes + 4, 0)
+
+
+def _big_chunk(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack(">I", len(body)) + body + bytes(len(body) & 1)
+
+
+# --- AU, FLAC, Ogg ----------------------------------------------------------------------------------------
+
+
+def _parts_of_au(data: _Bytes, start: int) -> Iterator[Part]:
+    position = start
+    while data.at(position, 4) in (b".snd", b"dns."):
+        head = data.at(position, 24)
+        if len(head) < 24:
+            return
+        order = ">" if head[:4] == b".snd" else "<"
+        offset, size, encoding, rate_hz, channels = struct.unpack_from(order + "5I", head, 4)
+        first = position + max(24, offset)
+        width = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}.get(encoding, 1)
+        stated = None if size >= _UNKNOWN_32 and first + size > data.size else size
+        end, share = _true_end(data, None, first, stated, min(rate_hz, 1 << 20) * min(channels, 1024) * width)
+        true_size = end - first if end - first < _UNKNOWN_32 else _WRAP - 1
+        header = head[:4] + struct.pack(order + "2I", 24, max(0, true_size)) + head[12:24]
+        is_alone = start == position == 0 and end == data.size and size == end - first
+        yield Part("AU", header, ((first, end),) if end > first else (), is_alone, share)
+        position = max(end, first)
+
+
+def _parts_of_flac(data: _Bytes, start: int) -> list[Part]:
+    """Streams that follow each other; the number of samples is left out, so that no count stops the decoder."""
+    starts = [start]
+    for last in (b"\x00", b"\x80"):  # STREAMINFO is the first block of metadata, and may be the only one
+        starts += data.find_all(b"fLaC" + last + b"\x00\x00\x22", start + 4)
+    starts.sort()
+    parts = []
+    for first, end in zip(starts, [*starts[1:], data.size], strict=True):
+        head = data.at(first, 26)
+        if len(head) < 26:
+            continue
+        fields = int.from_bytes(head[18:26], "big")
+        header = head[:18] + (fields >> 36 << 36).to_bytes(8, "big")
+        end = mp3.before_tags(data.at, first, end)
+        parts.append(Part("FLAC", header, ((first + 26, end),), stated_frames=fields & (1 << 36) - 1))
+    return parts
+
+
+def _parts_of_ogg(data: _Bytes, start: int) -> list[Part]:
+    """The links of a chain. Each begins with the first pages of its streams, one behind the other."""
+    starts = [start]
+    inside_until = _behind_page(data, start)
+    for page in data.find_all(b"OggS\x00\x02", start + 1):
+        if page > inside_until:
+            starts.append(page)
+        if page >= inside_until:
+            inside_until = _behind_page(data, page)
+    if len(starts) == 1:
+        return [Part("", b"", ((start, data.size),), as_it_stands=not start)]
+    return [Part("", b"", (link,)) for link in zip(starts, [*starts[1:], data.size], strict=True)]
+
+
+def _behind_page(data: _Bytes, position: int) -> int:
+    head = data.at(position, 27 + 255)
+    num_segments = head[26] if len(head) > 26 else 0
+    return position + 27 + num_segments + sum(head[27 : 27 + num_segments])
