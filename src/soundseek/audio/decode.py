@@ -35,7 +35,6 @@ from soundseek.errors import DecodeError, UsageError
 
 __all__ = [
     "AUDIO_EXTENSIONS",
-    "DECODING_REVISION",
     "FORMATS_EXTENSIONS",
     "AudioInfo",
     "AudioStream",
@@ -45,9 +44,6 @@ __all__ = [
     "probe",
     "read_audio",
 ]
-
-# Whoever makes more files readable gives this the next number: a library then tries again what failed.
-DECODING_REVISION = 2
 
 BLOCK_S = 10.0
 MIN_DURATION_S = 0.01

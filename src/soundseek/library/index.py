@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from types import FrameType
 
+from soundseek.audio.files import DECODING_REVISION
 from soundseek.errors import ModelError
 from soundseek.library.scan import Difference, Found, compare, gone_twin
 from soundseek.library.store.base import Changes, Failure, Move, Sound, SoundFile, VectorStore
