@@ -15,10 +15,10 @@ from toy_learning import make_toy_data
 
 from soundseek.audio.decode import read_audio
 from soundseek.audio.logmel import FrontEndConfig, LogMel
-from soundseek.errors import DataError, RecipeError
+from soundseek.errors import DataError, RecipeError, UsageError
 from soundseek.learn.data import waveforms as decoded
 from soundseek.learn.data.caption_neighbours import unique
-from soundseek.learn.data.online import LiveBatches
+from soundseek.learn.data.online import LiveBatches, random_gain
 from soundseek.learn.data.pairs import Batch, Corpus, EpochBatches, plan_clips, plan_mixtures
 from soundseek.learn.data.waveforms import LiveFrames, open_waveforms
 from soundseek.learn.datasets.layout import Clip, read_split
@@ -277,3 +277,26 @@ def test_an_undecodable_file_is_named_and_nothing_is_left_behind(tmp_path: Path)
     assert not list((tmp_path / "cache" / "waveforms").iterdir())
     with pytest.raises(DataError, match="the data set is empty"):
         open_waveforms([], RATE_HZ, tmp_path / "cache")
+
+
+def test_gain_is_its_own_for_every_clip_and_inside_its_bounds() -> None:
+    quiet = torch.full((500, 8), 0.01)
+    ratio_db = 20 * torch.log10(
+        random_gain(quiet, torch.Generator().manual_seed(0), low_db=-20, high_db=6)[:, 0] / 0.01
+    )
+    assert -20.01 <= float(ratio_db.min()) < -18
+    assert 5 < float(ratio_db.max()) <= 6.01
+    assert len(ratio_db.unique()) > 400
+
+
+def test_gain_never_clips_and_never_makes_silence_sound() -> None:
+    loud = torch.tensor([[0.9, -0.9], [0.0, 0.0], [1.5, -0.5]])
+    for seed in range(20):
+        out = random_gain(loud, torch.Generator().manual_seed(seed), low_db=3, high_db=20)
+        torch.testing.assert_close(out[0], torch.tensor([1.0, -1.0]))
+        assert torch.equal(out[1:], loud[1:])
+
+
+def test_gain_with_swapped_bounds_is_named() -> None:
+    with pytest.raises(UsageError, match="low_db 3"):
+        random_gain(torch.zeros(1, 2), torch.Generator().manual_seed(0), low_db=3, high_db=0)

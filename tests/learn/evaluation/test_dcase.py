@@ -117,6 +117,9 @@ def test_a_collection_of_three_clips_needs_three_predictions(tmp_path: Path) -> 
     write_predictions(output, ["x", "y", "z"], [["a", "b", "c"], ["a", "b"], ["a", "b", "c"]])
     with pytest.raises(DataError, match="line 3: 2 predictions for 'y'; give 3"):
         score_predictions(truth, output)
+    write_predictions(output, ["x", "y", "z"], [["a", "b", "c"], ["a", "", "b", "c"], ["a", "b", "c"]])
+    with pytest.raises(DataError, match="line 3: 3 predictions for 'y'; give 3, best first and without gaps"):
+        score_predictions(truth, output)
 
 
 def twins(folder: Path, rows: list[tuple[str, list[str]]]) -> tuple[Path, Path]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from soundseek.errors import UsageError
 from soundseek.learn.evaluation.intervals import (
+    PairedDifference,
     bootstrap_interval,
     jackknife_interval,
     median_interval,
@@ -282,3 +283,45 @@ def test_metrics_go_to_json_as_plain_numbers() -> None:
 def test_metrics_need_no_torch() -> None:
     code = "import sys, soundseek.learn.evaluation.metrics as _; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_median_lies_between_the_order_statistics_of_its_formula() -> None:
+    # n = 16: n/2 -+ 1.96 * 4/2 = 4.08 and 11.92: the 4th and the 13th value (places 3 and 12 from 0).
+    interval = median_interval(np.arange(16))
+    assert (interval.low, interval.value, interval.high) == (3.0, 7.5, 12.0)
+
+
+def test_a_paired_interval_holds_95_percent_of_the_draws() -> None:
+    a = np.random.default_rng(1).normal(size=400)
+    found = paired_bootstrap(a, np.zeros(400), np.random.default_rng(0), num_resamples=4000).difference
+    error = a.std() / math.sqrt(400)
+    assert found.low == pytest.approx(a.mean() - 1.96 * error, abs=0.15 * error)  # of 90 %: 1.645
+    assert found.high == pytest.approx(a.mean() + 1.96 * error, abs=0.15 * error)
+
+
+def test_a_p_value_is_never_zero_and_five_percent_is_the_bar() -> None:
+    steady = paired_bootstrap(np.full(50, 2.0), np.ones(50), np.random.default_rng(0), num_resamples=99)
+    assert steady.p_value == pytest.approx(1 / 100) and steady.significant
+    assert not PairedDifference(steady.difference, 0.05).significant
+    assert not PairedDifference(steady.difference, 0.3).significant
+    assert PairedDifference(steady.difference, 0.049).significant
+
+
+def test_a_group_weighs_as_many_queries_as_it_has() -> None:
+    # Nine queries of clip 0 are right, the one of clip 1 is wrong: draws of clips 00, 01, 10, 11 give 1, .9, .9, 0.
+    values, groups = [1.0] * 9 + [0.0], [0] * 9 + [1]
+    draws = [
+        bootstrap_interval(values, np.random.default_rng(seed), groups=groups, num_resamples=1).low
+        for seed in range(40)
+    ]
+    assert {round(draw, 6) for draw in draws} == {1.0, 0.9, 0.0}
+
+
+def test_map16_looks_at_sixteen_and_the_median_at_each_querys_first_match() -> None:
+    scores = np.linspace(1, 0, 20)[None]  # items in the order 0, 1, 2 ...
+    matches = np.zeros((1, 20), bool)
+    matches[0, [1, 11]] = True  # ranks 2 and 12
+    found = retrieval_metrics(scores, matches).text_to_audio
+    assert found.mAP10.value == pytest.approx((1 / 2) / 2)
+    assert found.mAP16.value == pytest.approx((1 / 2 + 2 / 12) / 2)
+    assert found.median_rank.value == 2

@@ -144,3 +144,9 @@ def test_descending_the_loss_separates_the_pairs() -> None:
         optimizer.step()
     scores = cosine_scores(text, audio)
     assert (scores.diagonal()[:, None] - scores)[~torch.eye(4, dtype=torch.bool)].min() > 0.3
+
+
+def test_the_margin_is_that_of_the_baseline_unless_a_recipe_says_otherwise() -> None:
+    scores = torch.tensor([[0.9, 0.2], [0.1, 0.5]])
+    own = torch.eye(2, dtype=torch.bool)
+    assert torch.equal(build_loss("triplet")(scores, own), triplet_margin(scores, own, margin=1.0))

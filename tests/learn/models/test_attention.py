@@ -212,3 +212,11 @@ def test_wrong_attention_is_named(kind: str, options: dict[str, object], named: 
 def test_wrong_pooling_is_named() -> None:
     with pytest.raises(RecipeError, match="median"):
         build_pooling("median")  # type: ignore[arg-type]
+
+
+def test_query_key_and_value_start_xavier_uniform() -> None:
+    torch.manual_seed(0)
+    module = SelfAttention(200)
+    bound = math.sqrt(6 / 400)  # PyTorch's own start would be 1 / sqrt(200), a little over half of it
+    for layer in (module.query, module.key, module.value):
+        assert 0.99 * bound < float(layer.weight.detach().abs().max()) <= bound

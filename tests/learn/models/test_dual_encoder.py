@@ -141,3 +141,15 @@ def test_without_towers_it_says_which_method_to_use() -> None:
         make().encode_log_mel(torch.zeros(1, 4, 16))
     with pytest.raises(ValueError, match="give encode_text_features"):
         make().encode_text(torch.zeros(1, 3, dtype=torch.long), torch.ones(1, 3, dtype=torch.bool))
+
+
+def test_text_dropout_acts_in_training_only() -> None:
+    model, features = make(text_dropout=0.5), torch.randn(2, 5)
+    assert torch.equal(model.encode_text_features(features), model.encode_text_features(features))
+    model.train()
+    assert not torch.equal(model.encode_text_features(features), model.encode_text_features(features))
+
+
+def test_a_share_of_tag_names_leaves_no_moments() -> None:
+    # What the tags say of a clip is not a mean over its frames.
+    assert make().has_moments and not make(tags=torch.nn.Identity()).has_moments

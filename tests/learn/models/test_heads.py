@@ -43,3 +43,13 @@ def test_identity_needs_features_as_wide_as_the_space() -> None:
 def test_an_unknown_head_is_named() -> None:
     with pytest.raises(RecipeError, match="no head 'deep'; choose one of linear, mlp, norm-linear, identity"):
         build_head("deep", 4, 4)  # type: ignore[arg-type]
+
+
+def test_the_layer_inside_an_mlp_is_as_wide_as_the_space() -> None:
+    inner, _, outer = build_head("mlp", 6, 4).children()
+    assert (inner.in_features, inner.out_features, outer.out_features) == (6, 4, 4)
+
+
+def test_identity_refuses_narrower_features_too() -> None:
+    with pytest.raises(RecipeError, match="3 wide and the space is 4"):
+        build_head("identity", 3, 4)

@@ -21,9 +21,8 @@ MIN_TEMPERATURE = 0.01  # CLIP's bound on a learned one: below it a single pair 
 
 def cosine_scores(text_embedding: Tensor, audio_embedding: Tensor) -> Tensor:
     """`(query, item)` cosine similarities of `(query, dim)` and `(item, dim)` embeddings of any norm."""
-    return (
-        functional.normalize(text_embedding, dim=-1) @ functional.normalize(audio_embedding, dim=-1).T
-    )  # eq. 5
+    # eq. 5
+    return functional.normalize(text_embedding, dim=-1) @ functional.normalize(audio_embedding, dim=-1).T
 
 
 def match_matrix(clip_ids: Tensor, caption_ids: Tensor) -> Tensor:
@@ -53,8 +52,10 @@ def nt_xent(scores: Tensor, positives: Tensor, *, temperature: float | Tensor = 
     diagonal = own_pairs(scores, positives)
     logits = (scores / temperature).masked_fill(positives & ~diagonal, -math.inf)
     own = logits.diagonal()
-    text_to_audio = own - logits.logsumexp(dim=1)  # eq. 6, first term: over the clips n
-    audio_to_text = own - logits.logsumexp(dim=0)  # eq. 6, second term: over the captions n
+    # eq. 6, first term: over the clips n
+    text_to_audio = own - logits.logsumexp(dim=1)
+    # eq. 6, second term: over the captions n
+    audio_to_text = own - logits.logsumexp(dim=0)
     return -(text_to_audio + audio_to_text).mean()
 
 
@@ -86,15 +87,14 @@ def supervised_contrastive(
         )
     weights = (positives | own_pairs(scores, positives)).to(scores.dtype)
     if similarity is not None:
-        weights = torch.maximum(weights, similarity_weight * similarity.to(scores.dtype).clamp(0.0, 1.0))
-    weights = weights / weights.sum(dim=1, keepdim=True)  # eq. 7: 1 / |K(m)| for k in K(m), else 0
+        weights = torch.maximum(weights, similarity_weight * similarity.to(scores.dtype))
+    # eq. 7: 1 / |K(m)| for k in K(m), else 0
+    weights = weights / weights.sum(dim=1, keepdim=True)
     logits = scores / temperature
-    text_to_audio = (weights * logits.log_softmax(dim=1)).sum(
-        dim=1
-    )  # eq. 7, first term: c_{m,k} over c_{m,n}
-    audio_to_text = (weights * logits.log_softmax(dim=0).T).sum(
-        dim=1
-    )  # eq. 7, second term: c_{k,m} over c_{n,m}
+    # eq. 7, first term: c_{m,k} over c_{m,n}
+    text_to_audio = (weights * logits.log_softmax(dim=1)).sum(dim=1)
+    # eq. 7, second term: c_{k,m} over c_{n,m}
+    audio_to_text = (weights * logits.log_softmax(dim=0).T).sum(dim=1)
     return -(text_to_audio + audio_to_text).mean()
 
 

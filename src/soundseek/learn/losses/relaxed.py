@@ -45,7 +45,7 @@ def relaxed_contrastive(
             f"similarity needs the shape of the scores, {tuple(scores.shape)}, got {tuple(similarity.shape)}"
         )
     hard = (positives | own_pairs(scores, positives)).to(scores.dtype)
-    targets = hard.maximum(similarity_weight * similarity.to(scores.dtype).clamp(0.0, 1.0))
+    targets = hard.maximum(similarity_weight * similarity.to(scores.dtype))
     logits = scores / temperature
     over_clips = targets / targets.sum(dim=1, keepdim=True)
     over_captions = targets / targets.sum(dim=0, keepdim=True)

@@ -26,8 +26,8 @@ def triplet_margin(
 ) -> Tensor:
     """The mean over m of `[margin - s_mm + s_mn]+ + [margin - s_mm + s_km]+`, a scalar.
 
-    n is the impostor clip of caption m, k the impostor caption of clip m. Neither stems from the same clip or
-    carries the same words; a row without any such impostor adds nothing.
+    n is the negative clip of caption m, k the negative caption of clip m. Neither stems from the same clip or
+    carries the same words; a row without any such negative adds nothing.
 
     Args:
         scores: `(caption, clip)` cosines; column m is row m's clip.
@@ -35,18 +35,18 @@ def triplet_margin(
         margin: How much higher the pair's own cosine has to be.
         impostors: "random": one is drawn for every caption and every clip, as in the DCASE baseline of 2022;
             "hardest": the one with the highest score in the batch (VSE++, Faghri et al. 2018, eq. 6).
-        generator: Draws the random impostors, on the CPU; None is torch's own. Of several processes the first one's
+        generator: Draws the random negatives, on the CPU; None is torch's own. Of several processes the first one's
             draws, for all.
     """
     taken = positives | own_pairs(scores, positives)
-    rivals = scores.masked_fill(taken, -math.inf)
+    negatives = scores.masked_fill(taken, -math.inf)
     own = scores.diagonal()
     if impostors == "hardest":
-        clip, caption = rivals.amax(dim=1), rivals.amax(dim=0)
+        clip, caption = negatives.amax(dim=1), negatives.amax(dim=0)
     else:
-        clip = _drawn(rivals, taken, generator)
-        caption = _drawn(rivals.T, taken.T, generator)
-    # Without an impostor the score is -inf, and the hinge 0 with gradient 0.
+        clip = _drawn(negatives, taken, generator)
+        caption = _drawn(negatives.T, taken.T, generator)
+    # Without a negative the score is -inf, and the hinge 0 with gradient 0.
     return (functional.relu(margin + clip - own) + functional.relu(margin + caption - own)).mean()
 
 
@@ -57,7 +57,7 @@ class Triplet(RetrievalLoss):
         margin: 1.0 in the DCASE baseline, 0.4 in PaSST-MPnet.
         impostors: See `triplet_margin`.
         generator: See `triplet_margin`. Training seeds torch's own anew in every epoch, so that a resumed run
-            draws the same impostors.
+            draws the same negatives.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class Triplet(RetrievalLoss):
         )
 
 
-def _drawn(rivals: Tensor, taken: Tensor, generator: torch.Generator | None) -> Tensor:
+def _drawn(negatives: Tensor, taken: Tensor, generator: torch.Generator | None) -> Tensor:
     """`(row,)` scores of one column of each row, each that is not taken equally likely.
 
-    Processes that share a batch all compute the whole batch's loss, so all take the first one's lots.
+    Processes that share a batch all compute the whole batch's loss, so all take the first one's draws.
     """
-    lots = from_first(torch.rand(rivals.shape, generator=generator).to(rivals.device))
-    choice = lots.masked_fill(taken, -1.0).argmax(dim=1, keepdim=True)
-    return rivals.gather(1, choice).squeeze(1)
+    draws = from_first(torch.rand(negatives.shape, generator=generator).to(negatives.device))
+    choice = draws.masked_fill(taken, -1.0).argmax(dim=1, keepdim=True)
+    return negatives.gather(1, choice).squeeze(1)

@@ -90,10 +90,10 @@ class GraphAttention(nn.Module):
         frames = _without_padding(frames, frame_mask)
         mapped = self.w1(frames)  # F W1^T
         left, right = self.w2.weight[0].chunk(2)
-        relation = self.leaky_relu((mapped @ left).unsqueeze(2) + (mapped @ right).unsqueeze(1))  # eq. 1: R
-        attended: Tensor = (
-            frames + _softmax_over_real(relation, frame_mask) @ mapped
-        )  # eq. 2: F + softmax(R) F W1^T
+        # eq. 1: R
+        relation = self.leaky_relu((mapped @ left).unsqueeze(2) + (mapped @ right).unsqueeze(1))
+        # eq. 2: F + softmax(R) F W1^T
+        attended: Tensor = frames + _softmax_over_real(relation, frame_mask) @ mapped
         return attended
 
 
@@ -130,8 +130,10 @@ class SelfAttention(nn.Module):
         """`(batch, time, width)`: `phi(F^) + F^` with `F^` the frames plus what they attend to."""
         frames = _without_padding(frames, frame_mask)
         relation = self.query(frames) @ self.key(frames).transpose(1, 2) / math.sqrt(frames.shape[-1])
-        attended = frames + _softmax_over_real(relation, frame_mask) @ self.value(frames)  # eq. 3: F^
-        return self.phi(attended) + attended  # type: ignore[no-any-return]  # eq. 4: phi(F^) + F^
+        # eq. 3: F^ = F + softmax(Q K^T / sqrt(D_A)) V
+        attended = frames + _softmax_over_real(relation, frame_mask) @ self.value(frames)
+        # eq. 4: phi(F^) + F^
+        return self.phi(attended) + attended  # type: ignore[no-any-return]
 
 
 def build_pooling(kind: PoolingKind) -> nn.Module:

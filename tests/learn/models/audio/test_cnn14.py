@@ -151,7 +151,7 @@ def test_spec_augment_acts_behind_bn0_in_training_only() -> None:
     torch.manual_seed(0)
     spec_augment = SpecAugment(
         torch.Generator().manual_seed(4),
-        SpecAugmentConfig(num_time_stripes=0, num_mel_stripes=2, max_mel_bands=30),
+        SpecAugmentConfig(num_time_masks=0, num_mel_masks=2, max_mel_bands=30),
     )
     trunk = CNN14Trunk(CNN14Config(widths=WIDTHS, norms="frozen"), spec_augment)
     nn.init.constant_(trunk.bn0.bias, 1.0)
