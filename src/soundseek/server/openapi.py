@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 
 import soundseek
 from soundseek.server.problems import KINDS, PROBLEM_JSON
-from soundseek.server.schemas import Problem
+from soundseek.server.schemas import ExportAnswer, ExportedHit, Problem
 
 DESCRIPTION = """Find recorded sounds by describing them in words.
 
@@ -33,6 +33,9 @@ TAGS = [
 # Any request can meet these: the guard, the description, the library that is not there or cannot be read.
 _ALWAYS = (400, 401, 403, 409, 413, 422, 503)
 
+# Descriptions of answers name these by hand, so FastAPI does not find them.
+_NAMED_IN_ANSWERS = (Problem, ExportAnswer, ExportedHit)
+
 Responses = dict[int | str, dict[str, Any]]
 
 
@@ -53,9 +56,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
         tags=TAGS,
     )
     schemas = described["components"]["schemas"]
-    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas |= problem.pop("$defs", {})
-    schemas["Problem"] = problem
+    for model in _NAMED_IN_ANSWERS:
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+        schemas |= schema.pop("$defs", {})
+        schemas[model.__name__] = schema
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     content = {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}}

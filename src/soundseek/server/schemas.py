@@ -660,6 +660,20 @@ class ExportRequest(_Request):
     )
 
 
+class ExportedHit(_Answer):
+    """A hit of a list in JSON, as the command line writes it."""
+
+    path: FileName
+    start_s: float
+    end_s: float
+    score: float = Field(description="0 where the request gave none.")
+    moments: list[float] = Field(description="Empty: a request names no moments.")
+    duration_s: float
+    moment_s: float = Field(description="The middle of the region where the request gave none.")
+    sample_rate_hz: int
+    format: str
+
+
 class ExportedFile(_Answer):
     """A file that an export wrote."""
 

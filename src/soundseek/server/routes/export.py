@@ -14,7 +14,7 @@ from soundseek.server.openapi import problems
 from soundseek.server.problems import ProblemError
 from soundseek.server.routes.indexing import allowed_folder
 from soundseek.server.routes.items import disposition
-from soundseek.server.schemas import ExportAnswer, ExportRequest
+from soundseek.server.schemas import ExportRequest
 from soundseek.server.state import StateOf
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ ANSWERS = {
 }
 
 
-@router.post("/export", responses=ANSWERS, response_model=ExportAnswer)
+@router.post("/export", responses=ANSWERS, response_class=Response)
 async def export(body: ExportRequest, state: StateOf) -> Response:
     """Write hits down, pack or copy their files, cut regions out, or make labels for an editor."""
 

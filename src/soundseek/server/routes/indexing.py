@@ -23,6 +23,18 @@ router = APIRouter(tags=["indexing"])
 
 JobPath = Annotated[str, PathParameter(pattern=r"^[1-9][0-9]{0,9}$", description="A job.")]
 MAX_FOLDERS = 2_000
+EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"const": "job"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Job"},
+        },
+    },
+}
 
 
 @router.get("/folders", response_model=FolderList, responses=problems(403, 404))
@@ -101,7 +113,7 @@ async def resume_job(job: JobPath, state: StateOf) -> Response:
     responses={
         200: {
             "description": "Events named `job`, each with a `Job`, until it has ended.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": EVENT}},
         },
         **problems(404),
     },

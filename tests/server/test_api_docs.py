@@ -1,0 +1,106 @@
+"""The examples of docs/api.md, run as they stand against a server of this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from soundseek.server.app import create_api, create_app
+from soundseek.server.config import ServerConfig
+
+PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+ADDRESS = "http://127.0.0.1:8765"
+
+
+def examples(language: str, holding: str = "") -> list[str]:
+    return [code for code in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if holding in code]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, sounds: Path) -> Path:
+    """Where the examples run: with the sound that they send."""
+    folder = tmp_path_factory.mktemp("examples").resolve()
+    shutil.copy(sounds / "tone2.wav", folder / "creek.wav")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(filled: Path, folder: Path) -> Iterator[str]:
+    library = Path(shutil.copytree(filled, folder / "library"))
+    config = ServerConfig(library=library, roots=(folder,))
+    server = uvicorn.Server(uvicorn.Config(create_app(config), port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+def run(command: list[str], code: str, address: str, folder: Path) -> str:
+    assert ADDRESS in code
+    script = folder / f"example{'.mjs' if command[0].endswith('node') else ''}"
+    script.write_text(code.replace(ADDRESS, address), encoding="utf-8")
+    environment = {**os.environ, "no_proxy": "127.0.0.1"}
+    done = subprocess.run(
+        [*command, str(script)], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed: its examples were not run")
+def test_the_curl_examples_run(address: str, folder: Path) -> None:
+    search, upload, audio = examples("sh", "curl")
+    assert run(["sh"], search, address, folder).count('"path"') == 3
+    assert '"name":"tone2.wav"' in run(["sh"], upload, address, folder)
+    assert run(["sh"], audio, address, folder).count(",") > 16
+    assert (folder / "head.wav").stat().st_size == 1024
+    assert (folder / "preview.wav").read_bytes()[:4] == b"RIFF"
+
+
+def test_the_python_examples_run(address: str, folder: Path) -> None:
+    search, index = examples("python")
+    assert run([sys.executable], search, address, folder).count("listen at") == 5
+    with zipfile.ZipFile(folder / "thunder.zip") as archive:
+        assert sum(name.endswith(".wav") for name in archive.namelist()) == 5
+    assert run([sys.executable], index, address, folder).startswith("done {")
+
+
+@pytest.mark.skipif(
+    not shutil.which("node"), reason="node is not installed: the JavaScript examples were not run"
+)
+def test_the_javascript_examples_run(address: str, folder: Path) -> None:
+    (code,) = examples("javascript")
+    *hits, count = run([str(shutil.which("node"))], code, address, folder).splitlines()
+    assert len(hits) == 3 and count == "5"
+
+
+def test_every_route_is_in_the_table_and_no_other() -> None:
+    described = create_api(ServerConfig(library=Path("nowhere"))).openapi()
+    routes = {
+        f"{method.upper()} {path.removeprefix('/api/v1')}"
+        for path, of in described["paths"].items()
+        for method in of
+    }
+    table = PAGE[PAGE.index("## Routes") : PAGE.index("## For AI assistants")]
+    listed = {match.split("?")[0] for match in re.findall(r"`((?:GET|POST|PATCH|DELETE) [^`]+)`", table)}
+    assert listed == routes
+
+
+def test_every_kind_of_problem_has_its_status_on_the_page() -> None:
+    from soundseek.server.problems import KINDS
+
+    errors = PAGE[PAGE.index("## Errors") :]
+    assert all(str(status) in errors for status, _ in KINDS.values())
