@@ -100,7 +100,7 @@ def main() -> None:
         "--check", action="store_true", help="compare the files with VENDOR.md; fetch nothing"
     )
     if parser.parse_args().check:
-        wrong = [problem for folder in (VENDOR, AXE) for problem in problems(folder)]
+        wrong = [problem for folder in (VENDOR, AXE) for problem in problems(folder, ROOT)]
         print("\n".join(wrong) or "every vendored file is what VENDOR.md says")
         sys.exit(bool(wrong))
     for folder in (VENDOR, AXE):
@@ -208,14 +208,14 @@ def table(rows: list[tuple[Package, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def problems(folder: Path) -> list[str]:
-    """What differs between the files of a folder and its VENDOR.md."""
+def problems(folder: Path, root: Path) -> list[str]:
+    """What differs between the files of a folder and its VENDOR.md; paths are said from the root."""
     text = (folder / TABLE).read_text(encoding="utf-8")
     stated = dict(re.findall(r"^\| (\S+) \| `([0-9a-f]{64})` \|$", text, re.MULTILINE))
     present = {path.name: sha256(path) for path in folder.iterdir() if path.name != TABLE}
 
     def report(name: str, what: str) -> str:
-        return f"{(folder / name).relative_to(ROOT)}: {what}"
+        return f"{(folder / name).relative_to(root)}: {what}"
 
     return [
         *(report(name, "named in VENDOR.md, but missing") for name in sorted(stated.keys() - present.keys())),

@@ -12,7 +12,7 @@ import { onKey } from "./shortcuts.js";
 import { isOffline, libraryError, results } from "./state.js";
 import "./theme.js";
 
-const ASK_AGAIN_MS = 3000;
+const ASK_AGAIN_MS = 2000;
 const LOOK_MS = 20_000;
 
 async function greet() {

@@ -1,7 +1,7 @@
 /**
  * Draws the map's points with WebGL: 100,000 of them in a millisecond or two.
  *
- * Written by hand because the libraries at hand compile their shaders' callers with `new Function`, which the page's
+ * Written by hand because regl, on which the libraries for this stand, makes functions out of text, which the page's
  * Content-Security-Policy forbids. It knows nothing of sounds: points with a colour number and a state, and a view.
  */
 

@@ -1,6 +1,6 @@
 /** A button that opens a small panel beneath it; Escape and a click elsewhere close it. */
 
-import { useEffect, useRef, useState } from "../../vendor/preact-hooks.js";
+import { useLayoutEffect, useRef, useState } from "../../vendor/preact-hooks.js";
 import { html } from "../html.js";
 
 /**
@@ -14,7 +14,7 @@ export function Popover({ button, label, className = "", buttonClass = "", align
     setOpen(false);
     root.current?.querySelector("button")?.focus();
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!open) return undefined;
     const panel = /** @type {HTMLElement} */ (root.current?.querySelector(".popover-panel"));
     keepOnScreen(panel);

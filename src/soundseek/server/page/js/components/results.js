@@ -78,7 +78,7 @@ export function Results() {
   const first = hits[0] && keyOf(hits[0]);
   useEffect(() => scroller.current?.scrollTo(0, 0), [first, lassoed.value]);
   if (state === "failed") return html`<${Failed} error=${error} />`;
-  if (state === "loading" && !list.length) return html`<${Skeleton} />`;
+  if (state !== "ready" && !list.length) return html`<${Skeleton} />`;
   if (!list.length) return html`<${Nothing} />`;
   const best = isRanked ? Math.max(...list.map((hit) => hit.score || 0)) : 0;
   return html`<div id="results" class=${classes({ results: true, stale: state === "loading" })} role="grid" aria-label="Sounds" aria-multiselectable="true"

@@ -43,23 +43,29 @@ function focusField(/** @type {MouseEvent} */ event) {
 
 /** @param {{text: string, hasParts: boolean}} props */
 function Field({ text, hasParts }) {
-  // What is being typed is kept here, so that a slow machine never takes a letter back.
-  const [typed, setTyped] = useState(text);
+  // The field belongs to whoever types: it is written to only where the query has changed by other means, never while
+  // drawing, so that a slow machine takes no letter back.
+  const field = useRef(/** @type {HTMLInputElement | null} */ (null));
   const last = useRef(text);
+  const write = (/** @type {string} */ value) => {
+    if (field.current && field.current.value !== value) field.current.value = value;
+    last.current = value;
+  };
+  useEffect(() => write(text), []);
   useEffect(() => {
-    if (text !== last.current) setTyped(text);
-    last.current = text;
+    const now = query.peek().text;
+    if (now !== last.current) write(now);
   }, [text]);
   const commit = (/** @type {string} */ value, isDone = false) => {
     const split = splitNegatives(value, isDone);
-    setTyped(split.text);
-    last.current = split.text;
     if (split.negatives.length) {
+      write(split.text);
       change({ text: split.text });
       addNotTexts(split.negatives);
-    } else if (split.text !== query.peek().text) {
-      change({ text: split.text, asTyped: false, all: false }, { typing: true });
+      return;
     }
+    last.current = value;
+    if (value !== query.peek().text) change({ text: value, asTyped: false, all: false }, { typing: true });
   };
   const onKeyDown = (/** @type {KeyboardEvent} */ event) => {
     if (event.isComposing) return;
@@ -68,10 +74,10 @@ function Field({ text, hasParts }) {
       goTo(0);
     } else if (event.key === "Enter") {
       event.preventDefault();
-      commit(typed, true);
+      commit(/** @type {HTMLInputElement} */ (event.target).value, true);
       settle();
       if (shownHits.peek().length && results.peek().state === "ready") goTo(0);
-    } else if (event.key === "Backspace" && typed === "") {
+    } else if (event.key === "Backspace" && /** @type {HTMLInputElement} */ (event.target).value === "") {
       const { like, not, within, collection } = query.peek();
       if (not.length) removePart("not", not.length - 1);
       else if (like.length) removePart("like", like.length - 1);
@@ -81,9 +87,9 @@ function Field({ text, hasParts }) {
   };
   return html`<input id="search-text" type="text" inputmode="search" enterkeyhint="search" autocomplete="off" autocapitalize="off"
     spellcheck=${false} aria-label="Describe the sound" aria-describedby="search-hint" placeholder=${hasParts ? "and in words …" : "Describe the sound you need"}
-    value=${typed} onInput=${(/** @type {any} */ event) => commit(event.target.value)} onKeyDown=${onKeyDown} autofocus />
+    ref=${field} onInput=${(/** @type {any} */ event) => commit(event.target.value)} onKeyDown=${onKeyDown} autofocus />
     <span id="search-hint" class="visually-hidden">Results appear while you type. Arrow down goes to the first and plays it. A word behind a minus is kept out.</span>
-    ${!typed && !hasParts && html`<kbd class="search-key" aria-hidden="true">/</kbd>`}`;
+    ${!text && !hasParts && html`<kbd class="search-key" aria-hidden="true">/</kbd>`}`;
 }
 
 /** @param {{part: import("../query.js").Part, side: "like" | "not", index: number}} props */

@@ -1,0 +1,203 @@
+"""Play, keys, regions, loop, loudness, spectrogram."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from page_server import until
+
+PLAYER = "() => import('/page/js/player.js')"
+
+
+def state(page: Any) -> dict[str, Any]:
+    """The player, as the page's own module tells it."""
+    return dict(
+        page.evaluate(
+            """async () => { const player = await import('/page/js/player.js');
+            return { name: player.current.value?.name, time: player.time.value, heard: player.audio.currentTime, paused: player.audio.paused,
+                     region: player.region.value, loops: player.loops.value, error: player.playError.value }; }"""
+        )
+    )
+
+
+def drag_region(page: Any, start: float, end: float) -> None:
+    """Drag over parts 0 to 1 of the player's waveform."""
+    page.wait_for_selector(".wave > div")
+    box = page.locator(".wave").bounding_box()
+    page.mouse.move(box["x"] + start * box["width"], box["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(box["x"] + (start + end) / 2 * box["width"], box["y"] + 32, steps=4)
+    page.mouse.move(box["x"] + end * box["width"], box["y"] + 34, steps=4)
+    page.mouse.up()
+
+
+def test_a_hit_is_heard_from_its_moment_and_the_time_moves(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=fire+crackling")
+    names = rows(page)
+    page.locator("#search-text").press("ArrowDown")
+    until(page, "import('/page/js/player.js').then(({ audio }) => !audio.paused && audio.currentTime > 0)")
+    first = state(page)
+    assert first["name"] == names[0] and not first["error"]
+    until(
+        page,
+        "(before) => import('/page/js/player.js').then(({ audio }) => audio.currentTime > before + 0.2)",
+        first["heard"],
+    )
+    moment = page.evaluate(
+        "import('/page/js/state.js').then(({ results }) => results.value.hits[0].moment_s)"
+    )
+    assert first["heard"] >= max(0.0, moment - 0.7)
+    page.keyboard.press(" ")
+    until(page, "import('/page/js/player.js').then(({ audio }) => audio.paused)")
+    page.keyboard.press(" ")
+    until(page, "import('/page/js/player.js').then(({ audio }) => !audio.paused)")
+
+
+def test_a_click_on_a_waveform_plays_from_there(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=fire+roaring")
+    row = rows(page).index("fire-roaring-1.ogg")
+    wave = page.locator(f"[data-row='{row}'] .row-wave")
+    box = wave.bounding_box()
+    wave.click(position={"x": box["width"] * 0.6, "y": 10})
+    until(page, "import('/page/js/player.js').then(({ audio }) => !audio.paused && audio.currentTime > 5)")
+    assert 5.5 < state(page)["heard"] < 8.5
+
+
+def test_arrows_go_through_results_and_the_next_is_fetched_ahead(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=dog")
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(one.url) if "/audio/" in one.url else None)
+    names = rows(page)
+    ids = page.evaluate(
+        "import('/page/js/state.js').then(({ results }) => results.value.hits.map((hit) => hit.id))"
+    )
+    page.locator("#search-text").press("ArrowDown")
+    until(page, "document.activeElement.dataset.row === '0'")
+    page.wait_for_timeout(300)
+    assert any(ids[1] in address for address in asked)
+    page.keyboard.press("ArrowDown")
+    until(page, "document.activeElement.dataset.row === '1'")
+    until(
+        page,
+        "(name) => import('/page/js/player.js').then(({ current }) => current.value?.name === name)",
+        names[1],
+    )
+    page.keyboard.press("End")
+    until(page, "(last) => Number(document.activeElement.dataset.row) >= last", 50)
+    page.keyboard.press("Home")
+    until(page, "document.activeElement.dataset.row === '0'")
+    page.keyboard.press("/")
+    until(page, "document.activeElement.id === 'search-text'")
+    page.keyboard.press("Escape")
+    until(page, "document.activeElement.dataset.row === '0'")
+
+
+def test_a_region_is_dragged_looped_and_searched_by(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=fire+roaring")
+    row = rows(page).index("fire-roaring-1.ogg")
+    page.locator(f"[data-row='{row}'] .play-button").click()
+    drag_region(page, 0.5, 0.6)
+    until(page, "import('/page/js/player.js').then(({ region }) => region.value !== null)")
+    region = state(page)["region"]
+    assert abs(region["start_s"] - 5.0) < 0.15 and abs(region["end_s"] - 6.0) < 0.15
+    page.keyboard.press("l")
+    until(page, "import('/page/js/player.js').then(({ audio }) => !audio.paused && audio.currentTime > 5.6)")
+    until(page, "import('/page/js/player.js').then(({ audio }) => !audio.paused && audio.currentTime < 5.5)")
+    assert state(page)["loops"] is True
+    with page.expect_request(re.compile("/api/v1/search$")) as asked:
+        page.get_by_role("button", name="More like this", exact=True).and_(
+            page.locator(".deck button")
+        ).click()
+    (example,) = asked.value.post_data_json["like"]
+    assert (
+        abs(example["start_s"] - region["start_s"]) < 0.011
+        and abs(example["end_s"] - region["end_s"]) < 0.011
+    )
+    assert "fire-roaring-1.ogg" not in rows(page)
+    assert page.locator(".chip.like .chip-region").inner_text() == "0:05.0–0:06.0"
+
+
+def test_a_region_can_be_made_by_keys_alone(open_page: Any, rows: Any) -> None:
+    page = open_page("?name=fire-roaring")
+    rows(page)
+    page.locator("#search-text").press("ArrowDown")
+    until(page, "import('/page/js/player.js').then(({ audio }) => !audio.paused && audio.currentTime > 0)")
+    page.keyboard.press(" ")
+    page.keyboard.press("i")
+    start = state(page)["time"]
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("o")
+    region = state(page)["region"]
+    assert abs(region["start_s"] - start) < 0.2 and abs(region["end_s"] - region["start_s"] - 2) < 0.2
+    page.keyboard.press("Escape")
+    assert state(page)["region"] is None
+
+
+def test_quiet_and_loud_sounds_are_heard_equally_loud(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=dog")
+    rows(page)
+    gains = page.evaluate(
+        """async () => {
+            const { matchedGain } = await import('/page/js/peaks.js');
+            const flat = (level) => ({ max: Array(100).fill(level), min: Array(100).fill(-level) });
+            return [matchedGain(flat(0.5)), matchedGain(flat(0.05)), matchedGain(flat(0.001)), matchedGain(flat(0))];
+        }"""
+    )
+    loud, quiet, silent, nothing = gains
+    assert abs(quiet / loud - 10) < 0.01  # 20 dB apart, heard alike
+    assert abs(silent - 10 ** (24 / 20)) < 0.01  # the most that it turns up
+    assert nothing == 1
+    assert loud * 0.5 <= 0.98
+    page.locator("#search-text").press("ArrowDown")
+    until(
+        page, "import('/page/js/player.js').then((player) => player.isPlaying.value && player.gainDb() !== 0)"
+    )
+    page.keyboard.press("g")
+    until(page, "import('/page/js/player.js').then((player) => player.gainDb() === 0)")
+
+
+def test_the_spectrogram_is_drawn_on_demand(open_page: Any, rows: Any) -> None:
+    page = open_page("?name=birds-singing")
+    rows(page)
+    page.locator("#search-text").press("ArrowDown")
+    page.wait_for_selector(".wave > div")
+    assert page.locator(".spectrogram").count() == 0
+    page.keyboard.press("s")
+    page.locator(".spectrogram-state").wait_for(state="attached")
+    page.locator(".spectrogram-state").wait_for(state="detached")
+    colours = page.evaluate(
+        """() => {
+            const canvases = [...document.querySelectorAll('.spectrogram-box canvas')].filter((one) => one.width > 300);
+            const data = canvases[0].getContext('2d').getImageData(0, 0, canvases[0].width, canvases[0].height).data;
+            return new Set(Array.from({ length: 2000 }, (_u, at) => data[4 * (at * 37 % (data.length / 4))])).size;
+        }"""
+    )
+    assert colours > 20
+    assert page.locator(".spectrogram").get_attribute("aria-label") == "Spectrogram from 0:00.0 to 0:05.0"
+
+
+def test_moments_are_drawn_in_colour_where_the_sound_matches(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=a+dog+barks")
+    row = rows(page).index("dog-barking-1.ogg")
+    page.wait_for_selector(f"[data-row='{row}'] .row-wave.drawn")
+    warm = page.evaluate(
+        """(row) => {
+            const canvas = document.querySelector(`[data-row="${row}"] canvas`);
+            const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+            const warm = Array.from({ length: canvas.width }, () => 0);
+            for (let at = 0; at < data.length; at += 4) {
+                if (data[at + 3] > 200) warm[(at / 4) % canvas.width] = Math.max(warm[(at / 4) % canvas.width], data[at] - data[at + 2]);
+            }
+            return warm;
+        }""",
+        row,
+    )
+    hit = page.evaluate(f"import('/page/js/state.js').then(({{ results }}) => results.value.hits[{row}])")
+    best = round(hit["moment_s"] / hit["duration_s"] * len(warm))
+    coldest = hit["moments"].index(min(hit["moments"]))
+    cold = round((coldest + 0.5) * hit["frame_s"] / hit["duration_s"] * len(warm))
+    around = 4
+    assert max(warm[best - around : best + around]) > 100
+    assert max(warm[cold - around : cold + around]) < max(warm[best - around : best + around]) - 40

@@ -1,0 +1,157 @@
+"""Themes, widths, accessibility: what is checked by axe-core, measured, and reached by keyboard alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page_server import until
+
+AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
+
+
+def findings(page: Any) -> list[str]:
+    """What axe-core finds serious or critical."""
+    page.wait_for_timeout(250)  # a transition of colours is no finding
+    page.evaluate(AXE)
+    answer = page.evaluate(
+        "() => axe.run(document, { resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] })"
+    )
+    return [
+        f"{one['id']}: {node['target']} {node['failureSummary']}"
+        for one in answer["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_axe_finds_nothing_serious(open_page: Any, rows: Any, theme: str) -> None:
+    page = open_page(color_scheme=theme)
+    assert findings(page) == [], "start"
+    page.locator("#search-text").fill("dog -speech thunder ")
+    rows(page)
+    page.locator("#search-text").press("ArrowDown")
+    page.wait_for_selector(".wave > div")
+    page.keyboard.press("x")
+    page.keyboard.press("Enter")
+    page.locator(".facts").wait_for()
+    assert findings(page) == [], "list, player, details"
+    page.keyboard.press("?")
+    page.locator("dialog").wait_for()
+    assert findings(page) == [], "keys"
+    page.keyboard.press("Escape")
+    page.keyboard.press("e")
+    page.locator("dialog form").wait_for()
+    assert findings(page) == [], "export"
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Duration").click()
+    assert findings(page) == [], "filter"
+
+
+def test_the_theme_is_chosen_and_remembered_without_a_flash(open_page: Any) -> None:
+    page = open_page(color_scheme="dark")
+    shade = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(shade)
+    for _ in range(2):
+        page.get_by_label(re.compile("^Theme: ")).click()
+    assert page.locator("html").get_attribute("data-theme") == "light"
+    light = page.evaluate(shade)
+    assert light != dark
+    page.reload(wait_until="commit")
+    page.wait_for_selector("body", state="attached")
+    assert page.locator("html").get_attribute("data-theme") == "light"
+    assert page.evaluate("localStorage.getItem('soundseek.theme')") == "light"
+
+
+def test_at_phone_width_nothing_sticks_out_and_everything_works(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=dog", width=375, height=812, has_touch=True, is_mobile=True)
+    names = rows(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    wide = page.evaluate(
+        """() => [...document.querySelectorAll('.top *, .results-bar *, .hit *, .main > *')]
+        .filter((one) => one.getBoundingClientRect().right > 376 && one.checkVisibility() && !one.closest('.filters')).map((one) => one.className)"""
+    )
+    assert wide == []
+    page.locator("[data-row='1'] .play-button").tap()
+    until(
+        page,
+        "(name) => import('/page/js/player.js').then(({ audio, current }) => !audio.paused && current.value.name === name)",
+        names[1],
+    )
+    assert page.locator(".deck").bounding_box()["width"] == 375
+    small = page.evaluate(
+        """() => [...document.querySelectorAll('button, input:not([type=file]), a')].filter((one) => one.checkVisibility({ opacityProperty: true }))
+        .map((one) => [one.getAttribute('aria-label') ?? one.textContent, one.getBoundingClientRect()])
+        .filter(([, box]) => box.width > 1 && (box.width < 24 || box.height < 24)).map(([name]) => name)"""
+    )
+    assert [name for name in small if name and not name.startswith("Select ")] == []
+    page.get_by_label("Library and collections").tap()
+    page.get_by_role("button", name="Favourites").wait_for()
+    page.keyboard.press("Escape")
+    page.locator(".sidebar.open").wait_for(state="detached")
+
+
+def test_on_a_huge_screen_the_page_grows(open_page: Any, rows: Any) -> None:
+    sizes = []
+    for width, height in ((1280, 800), (3840, 2160)):
+        page = open_page("?q=dog", width=width, height=height)
+        rows(page)
+        sizes.append(
+            page.evaluate("parseFloat(getComputedStyle(document.querySelector('.hit-name')).fontSize)")
+        )
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert sizes[1] > 1.4 * sizes[0]
+
+
+def test_nothing_moves_when_results_and_waveforms_come(open_page: Any, rows: Any, server: Any) -> None:
+    page = open_page()
+    page.goto("about:blank")
+    page.add_init_script(
+        """window.shifts = [];
+        new PerformanceObserver((list) => { for (const one of list.getEntries()) window.shifts.push(one.value); }).observe({ type: 'layout-shift', buffered: true });"""
+    )
+    page.goto(f"{server.address}/?q=dog")
+    rows(page)
+    page.wait_for_selector(".row-wave.drawn")
+    page.locator("#search-text").fill("water")
+    until(page, "location.search === '?q=water'")
+    rows(page)
+    page.wait_for_timeout(300)
+    assert sum(page.evaluate("window.shifts")) < 0.02
+
+
+def test_everything_of_a_row_is_reached_with_tab_alone(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=dog")
+    rows(page)
+    page.locator("#search-text").press("ArrowDown")
+    until(page, "document.activeElement.dataset.row === '0'")
+    reached = []
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.getAttribute('aria-label')"))
+    name = page.locator("[data-row='0'] .hit-name").inner_text()
+    assert reached[1:] == [f"Select {name}", "Favourite", "More like this", f"Actions for {name}"]
+    assert reached[0] in (f"Play {name}", f"Stop {name}")
+    page.keyboard.press("Enter")
+    page.get_by_role("menuitem", name="More like this M").wait_for()
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.textContent") == "Add to the search as an example"
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == f"Actions for {name}"
+
+
+def test_single_letters_can_be_turned_off(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=dog")
+    rows(page)
+    page.locator("#search-text").press("ArrowDown")
+    until(page, "document.activeElement.dataset.row === '0'")
+    page.keyboard.press("?")
+    page.get_by_label("Single letters are keys").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("x")
+    assert page.locator(".hit[aria-selected=true]").count() == 0
+    page.keyboard.press("Shift+ArrowDown")
+    assert page.locator(".hit[aria-selected=true]").count() == 2

@@ -1,0 +1,98 @@
+"""The map: a point is played, a lasso becomes a list, hits glow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from page_server import until
+
+
+@pytest.fixture
+def mapped(open_page: Any) -> Any:
+    page = open_page("?view=map")
+    page.locator(".map-points").wait_for(timeout=60_000)
+    until(page, "document.querySelectorAll('.legend li').length > 3")
+    return page
+
+
+def place_of_a_point(page: Any) -> dict[str, float]:
+    """Where on the screen a point was drawn: the first opaque pixel near the middle."""
+    return dict(
+        page.evaluate(
+            """async () => {
+            await new Promise(requestAnimationFrame);
+            await new Promise(requestAnimationFrame);
+            const canvas = document.querySelector('.map-points');
+            const gl = canvas.getContext('webgl2');
+            const pixels = new Uint8Array(4 * canvas.width * canvas.height);
+            gl.readPixels(0, 0, canvas.width, canvas.height, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
+            const box = canvas.getBoundingClientRect();
+            let best = null;
+            for (let y = 0; y < canvas.height; y += 2) for (let x = 0; x < canvas.width; x += 2) {
+                if (pixels[4 * (y * canvas.width + x) + 3] < 180) continue;
+                const away = Math.hypot(x - canvas.width / 2, y - canvas.height / 2);
+                if (!best || away < best.away) best = { away, x, y };
+            }
+            return { x: box.x + best.x * box.width / canvas.width, y: box.y + (canvas.height - best.y) * box.height / canvas.height };
+        }"""
+        )
+    )
+
+
+def test_a_click_on_a_point_plays_it(mapped: Any) -> None:
+    place = place_of_a_point(mapped)
+    mapped.mouse.move(place["x"], place["y"])
+    label = mapped.locator(".map-label")
+    label.wait_for()
+    named = label.inner_text()
+    mapped.mouse.click(place["x"], place["y"])
+    until(mapped, "import('/page/js/player.js').then(({ audio }) => !audio.paused && audio.currentTime > 0)")
+    assert mapped.locator(".deck-name").inner_text() == named
+
+
+def test_a_lasso_becomes_a_list_that_can_be_heard(mapped: Any, rows: Any) -> None:
+    box = mapped.locator(".map-points").bounding_box()
+    mapped.get_by_label("Lasso: draw around sounds (or hold shift)").click()
+    x, y, w, h = box["x"], box["y"], box["width"], box["height"]
+    corners = [(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8), (0.2, 0.25)]
+    mapped.mouse.move(x + corners[0][0] * w, y + corners[0][1] * h)
+    mapped.mouse.down()
+    for across, down in corners[1:]:
+        mapped.mouse.move(x + across * w, y + down * h, steps=5)
+    mapped.mouse.up()
+    names = rows(mapped)
+    assert 10 < len(names) <= 104
+    assert mapped.locator(".results-count").inner_text().startswith(f"{len(names)} sounds in the lasso")
+    mapped.locator("[data-row='0']").click()
+    until(mapped, "import('/page/js/player.js').then(({ audio }) => !audio.paused)")
+    mapped.get_by_role("button", name="Leave the lasso").click()
+    until(mapped, "document.querySelectorAll('.hit').length === 0")
+
+
+def test_the_map_is_moved_by_keys(mapped: Any) -> None:
+    before = place_of_a_point(mapped)
+    mapped.locator(".map-points").focus()
+    mapped.keyboard.press("+")
+    mapped.keyboard.press("ArrowLeft")
+    assert place_of_a_point(mapped) != before
+    mapped.keyboard.press("0")
+    assert place_of_a_point(mapped) == before
+    mapped.keyboard.press("Enter")
+    until(mapped, "import('/page/js/player.js').then(({ current }) => current.value !== null)")
+
+
+def test_hits_of_a_search_glow(mapped: Any) -> None:
+    count = """() => {
+        const canvas = document.querySelector('.map-points');
+        const gl = canvas.getContext('webgl2');
+        const pixels = new Uint8Array(4 * canvas.width * canvas.height);
+        gl.readPixels(0, 0, canvas.width, canvas.height, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
+        let hot = 0;
+        for (let at = 0; at < pixels.length; at += 4) hot += pixels[at] > 200 && pixels[at + 1] > 120 && pixels[at + 1] < 200 && pixels[at + 2] < 90;
+        return hot;
+    }"""
+    assert mapped.evaluate(count) == 0
+    mapped.locator("#search-text").fill("dog")
+    mapped.locator(".map-state", has_text="glow").wait_for()
+    until(mapped, f"({count})() > 50")

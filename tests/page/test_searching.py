@@ -1,0 +1,209 @@
+"""Words, examples, negatives, weights, filters, the address; nothing found, errors, no server."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from page_server import SAMPLES, WAIT_MS, Server, until
+
+
+def search_request(page: Any, act: Any) -> dict[str, Any]:
+    """What the page asks the server when something is done."""
+    with page.expect_request(re.compile("/api/v1/search$")) as asked:
+        act()
+    return dict(asked.value.post_data_json)
+
+
+def test_results_come_while_typing_and_the_address_says_what_was_typed(open_page: Any, rows: Any) -> None:
+    page = open_page()
+    assert page.evaluate("document.activeElement.id") == "search-text"
+    page.keyboard.type("a dog barks", delay=15)
+    until(
+        page,
+        "document.querySelector('.hit-name')?.textContent.startsWith('dog-barking') || document.querySelectorAll('.hit').length > 10",
+    )
+    until(page, "location.search === '?q=a+dog+barks'")
+    assert "dog-barking-1.ogg" in rows(page)[:2]
+    assert page.locator(".results-count").inner_text().startswith("104 sounds")
+
+
+def test_an_older_request_is_cancelled_by_a_newer_one(open_page: Any) -> None:
+    page = open_page("?q=dog")
+    page.wait_for_selector(".hit")
+    page.evaluate(
+        """() => {
+            const ask = fetch; window.aborted = 0; window.asked = 0;
+            window.fetch = (address, how) => {
+                if (String(address).endsWith('/search')) {
+                    window.asked += 1;
+                    how.signal.addEventListener('abort', () => (window.aborted += 1));
+                    return new Promise((_answer, no) => how.signal.addEventListener('abort', () => no(how.signal.reason)));
+                }
+                return ask(address, how);
+            };
+        }"""
+    )
+    field = page.locator("#search-text")
+    field.fill("rain")
+    until(page, "window.asked === 1")
+    field.fill("rain on")
+    until(page, "window.asked === 2 && window.aborted === 1")
+
+
+def test_back_and_forward_bring_back_whole_queries(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=thunder")
+    thunder = rows(page)
+    page.locator("#search-text").fill("birds singing")
+    page.locator("#search-text").press("Enter")
+    until(page, "location.search === '?q=birds+singing'")
+    until(page, "document.querySelector('.hit-name')?.textContent.startsWith('bird')")
+    page.go_back()
+    until(page, "(name) => document.querySelector('.hit-name')?.textContent === name", thunder[0])
+    assert page.locator("#search-text").input_value() == "thunder"
+    page.go_forward()
+    until(page, "document.querySelector('.hit-name')?.textContent.startsWith('bird')")
+    assert page.locator("#search-text").input_value() == "birds singing"
+
+
+def test_a_link_holds_the_whole_query(open_page: Any, rows: Any, server: Server) -> None:
+    page = open_page()
+    item = page.evaluate(
+        "() => fetch('/api/v1/items?k=1&where=' + encodeURIComponent('name ~ owl')).then((one) => one.json())"
+    )["items"][0]
+    link = f"?q=bird&weight=0.5&like={item['id']}@0-1*0.7~owl&not=speech*0.5&duration=1..9&format=ogg&per=segment"
+    asked = search_request(page, lambda: page.goto(f"{server.address}/{link}"))
+    assert asked == {
+        "text": "bird", "text_weight": 0.5, "like": [{"id": item["id"], "start_s": 0, "end_s": 1, "weight": 0.7}],
+        "not": [{"text": "speech", "weight": 0.5}], "filters": {"duration_s": {"min": 1, "max": 9}, "format": ["ogg"]},
+        "per": "segment", "k": 60,
+    }  # fmt: skip
+    rows(page)
+    assert page.locator(".chip").count() == 2
+    assert page.locator(".weight output").all_inner_texts() == ["0.5", "0.7", "0.5"]
+
+
+def test_a_word_behind_a_minus_is_kept_out(open_page: Any) -> None:
+    page = open_page()
+    asked = search_request(page, lambda: page.locator("#search-text").fill('water -speech -"car horn" '))
+    assert asked["text"] == "water"
+    assert [part["text"] for part in asked["not"]] == ["speech", "car horn"]
+    assert page.locator(".chip.not .chip-name").all_inner_texts() == ["speech", "car horn"]
+    asked = search_request(page, lambda: page.get_by_label("Remove: not speech").click())
+    assert [part["text"] for part in asked["not"]] == ["car horn"]
+
+
+def test_weights_are_set_with_sliders(open_page: Any) -> None:
+    page = open_page("?q=water&not=speech")
+    page.wait_for_selector(".hit")
+    slider = page.locator(".weight.not input")
+    slider.focus()
+    asked = search_request(page, lambda: slider.press("ArrowLeft"))
+    assert asked["not"] == [{"text": "speech", "weight": 0.9}]
+    assert page.locator(".weight.not output").inner_text() == "0.9"
+
+
+def test_a_mistyped_word_says_what_was_searched_for(open_page: Any) -> None:
+    page = open_page("?q=thnuder")
+    notice = page.locator(".notice")
+    notice.wait_for()
+    assert "Searched for thunder; you typed “thnuder”." in notice.inner_text()
+    asked = search_request(page, lambda: page.get_by_role("button", name="Search as typed").click())
+    assert asked["as_typed"] is True
+    notice.wait_for(state="detached")
+
+
+def test_a_dropped_file_becomes_an_example(open_page: Any, rows: Any) -> None:
+    page = open_page()
+    sound = (SAMPLES / "animals" / "owl-hooting-1.ogg").read_bytes()
+    page.evaluate(
+        """(bytes) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], 'my owl.ogg', { type: 'audio/ogg' }));
+            for (const name of ['dragenter', 'dragover']) document.body.dispatchEvent(new DragEvent(name, { dataTransfer: data, bubbles: true, cancelable: true }));
+            window.dropped = data;
+        }""",
+        list(sound),
+    )
+    page.locator(".drop-zone.like").wait_for()
+    page.evaluate(
+        "document.querySelector('.drop-zone.like').dispatchEvent(new DragEvent('drop', { dataTransfer: window.dropped, bubbles: true, cancelable: true }))"
+    )
+    assert page.locator(".chip.like .chip-name").inner_text() == "my owl.ogg"
+    assert rows(page)[0] == "owl-hooting-1.ogg"
+    assert page.locator(".drop-zone").count() == 0
+
+
+def test_the_microphone_becomes_an_example(open_page: Any, rows: Any) -> None:
+    page = open_page()
+    page.get_by_label("Search by a sound from the microphone").click()
+    until(page, "document.querySelector('.recording-state')?.textContent.includes('0:01')")
+    page.get_by_label("Stop recording and search").click()
+    page.locator(".chip.like").wait_for()
+    assert page.locator(".chip.like .chip-name").inner_text().startswith("recorded ")
+    assert len(rows(page)) > 10
+
+
+def test_filters_narrow_the_list_and_say_what_they_let_through(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=water")
+    everything = rows(page)
+    page.get_by_role("button", name="Duration").click()
+    page.get_by_role("button", name="One-shots").click()
+    until(page, "location.search.includes('duration=..2')")
+    until(page, "(before) => document.querySelectorAll('.hit').length < before", len(everything))
+    lengths = page.locator(".hit .cell-length").all_text_contents()
+    assert lengths and all(float(text.split()[0]) <= 2.05 for text in lengths)
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Name", exact=True).click()
+    page.get_by_label("The file name contains").fill("splash")
+    page.keyboard.press("Enter")
+    until(
+        page,
+        "[...document.querySelectorAll('.hit-name')].every((name) => name.textContent.includes('splash')) || document.querySelector('.state h2')",
+    )
+    page.get_by_role("button", name="Clear filters").click()
+    until(page, "(all) => document.querySelectorAll('.hit').length === all", len(everything))
+
+
+def test_filters_alone_list_files(open_page: Any, rows: Any) -> None:
+    page = open_page("?name=dog")
+    assert rows(page) == ["dog-barking-1.ogg"]
+    assert page.locator(".cell-score .score-bar").count() == 0
+
+
+def test_a_filter_that_cannot_be_understood_says_why(open_page: Any) -> None:
+    page = open_page("?q=rain&where=loudness+%3E+3", expect="422")
+    page.locator(".state[role=alert]").wait_for()
+    assert "loudness" in page.locator(".state p").inner_text()
+
+
+def test_a_search_inside_results_asks_only_them(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=animal&duration=..3")
+    outer = rows(page)
+    page.get_by_role("button", name="Search inside").click()
+    page.locator("#search-text").fill("dog")
+    until(page, "location.search.includes('q=dog') && location.search.includes('within=')")
+    until(page, "document.querySelector('.hit-name')?.textContent.startsWith('dog')")
+    assert sorted(rows(page)) == sorted(outer)
+    assert page.locator(".chip.scope").inner_text().replace("\n", " ").startswith("Inside animal")
+
+
+def test_nothing_found_is_said_and_leads_on(open_page: Any) -> None:
+    page = open_page("?q=rain&name=no+such+name")
+    page.get_by_role("heading", name="Nothing here sounds like that").wait_for()
+    page.get_by_role("button", name="Clear the filters").click()
+    page.wait_for_selector(".hit")
+
+
+def test_without_a_server_the_page_says_so_and_goes_on_by_itself(open_page: Any, server: Server) -> None:
+    page = open_page("?q=rain", expect="Failed to load resource|ERR_")
+    page.wait_for_selector(".hit")
+    server.stop()
+    try:
+        page.locator("#search-text").fill("thunder")
+        page.locator(".offline").wait_for()
+        page.get_by_role("heading", name="Not connected").wait_for()
+    finally:
+        server.start_again()
+    page.locator(".offline").wait_for(state="detached", timeout=2 * WAIT_MS)
+    page.wait_for_selector(".hit")

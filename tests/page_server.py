@@ -1,0 +1,67 @@
+"""What the tests of the page share: the server in a process of its own, and waiting for something to become true."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+WAIT_MS = 10_000
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def need_a_browser() -> None:
+    """Skip, and say what is missing."""
+    pytest.importorskip("playwright", reason="no playwright: pip install playwright to test the page")
+    pytest.importorskip("fastapi", reason='no server: pip install ".[serve]" to test the page')
+    if importlib.util.find_spec("soundseek.server.app") is None:
+        pytest.skip("this soundseek has no server yet")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: install it (Debian, Ubuntu: apt-get install chromium) to test the page")
+
+
+class Server:
+    """`soundseek serve` in a process of its own."""
+
+    def __init__(self, library: Path, root: Path) -> None:
+        self._command = [sys.executable, "-m", "soundseek", "serve", "--library", library, "--port"]
+        self._root = root
+        self._process, self.address = self._start("0")
+
+    def _start(self, port: str) -> tuple[subprocess.Popen[str], str]:
+        process = subprocess.Popen(
+            [*self._command, port, "--root", self._root], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )  # fmt: skip
+        assert process.stderr is not None
+        said = ""
+        for line in process.stderr:
+            said += line
+            if found := re.search(r"http://[\d.:]+", line):
+                return process, found[0]
+        raise AssertionError(f"the server did not start:\n{said}")
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(20)
+
+    def start_again(self) -> None:
+        """At the same address."""
+        self._process, address = self._start(self.address.rsplit(":", 1)[1])
+        assert address == self.address
+
+
+def until(page: Any, condition: str, value: Any = None) -> None:
+    """Wait for a JavaScript condition, asked from outside: the page's policy lets nothing evaluate text inside."""
+    end = time.monotonic() + WAIT_MS / 1000
+    while not page.evaluate(condition, value):
+        if time.monotonic() > end:
+            raise AssertionError(f"never true: {condition}, at {page.url}")
+        page.wait_for_timeout(20)
