@@ -75,6 +75,10 @@ def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
             lambda said: complaints.append(f"console: {said.text}") if said.type == "error" else None,
         )
         page.on(
+            "response",
+            lambda got: complaints.append(f"{got.status} {got.url}") if got.status >= 400 else None,
+        )
+        page.on(
             "request",
             lambda asked: (
                 complaints.append(f"asked {asked.url}")

@@ -24,9 +24,8 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     shutil.copy(SAMPLES / "animals" / "owl-hooting-1.ogg", root / "new" / "an owl, again.ogg")
     (root / "new" / "broken.wav").write_bytes(b"RIFF, but no sound")
     library = tmp_path_factory.mktemp("own") / "library"
-    subprocess.run(
-        [sys.executable, "-m", "soundseek", "index", root / "known", "--library", library], check=True, capture_output=True
-    )  # fmt: skip
+    command = [sys.executable, "-m", "soundseek", "index", root / "known", "--library", library]
+    subprocess.run(command, check=True, capture_output=True)
     running = Server(library, root)
     yield running
     running.stop()

@@ -90,7 +90,8 @@ def test_a_row_dragged_out_is_a_file(open_page: Any, rows: Any) -> None:
     rows(page)
     carried = page.evaluate(
         """() => { const data = new DataTransfer();
-        document.querySelector('[data-row="0"]').dispatchEvent(new DragEvent('dragstart', { dataTransfer: data, bubbles: true }));
+        const start = new DragEvent('dragstart', { dataTransfer: data, bubbles: true });
+        document.querySelector('[data-row="0"]').dispatchEvent(start);
         return { file: data.getData('DownloadURL'), text: data.getData('text/plain') }; }"""
     )
     media_type, name, address = carried["file"].split(":", 2)

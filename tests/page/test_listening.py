@@ -15,7 +15,7 @@ def state(page: Any) -> dict[str, Any]:
     return dict(
         page.evaluate(
             """async () => { const player = await import('/page/js/player.js');
-            return { name: player.current.value?.name, time: player.time.value, heard: player.audio.currentTime, paused: player.audio.paused,
+            return { name: player.current.value?.name, time: player.time.value, heard: player.audio.currentTime,
                      region: player.region.value, loops: player.loops.value, error: player.playError.value }; }"""
         )
     )
@@ -188,7 +188,8 @@ def test_moments_are_drawn_in_colour_where_the_sound_matches(open_page: Any, row
             const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
             const warm = Array.from({ length: canvas.width }, () => 0);
             for (let at = 0; at < data.length; at += 4) {
-                if (data[at + 3] > 200) warm[(at / 4) % canvas.width] = Math.max(warm[(at / 4) % canvas.width], data[at] - data[at + 2]);
+                const x = (at / 4) % canvas.width;
+                if (data[at + 3] > 200) warm[x] = Math.max(warm[x], data[at] - data[at + 2]);
             }
             return warm;
         }""",

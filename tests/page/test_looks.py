@@ -17,7 +17,8 @@ def findings(page: Any) -> list[str]:
     page.wait_for_timeout(250)  # a transition of colours is no finding
     page.evaluate(AXE)
     answer = page.evaluate(
-        "() => axe.run(document, { resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] })"
+        """() => axe.run(document, { resultTypes: ['violations'],
+            runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] })"""
     )
     return [
         f"{one['id']}: {node['target']} {node['failureSummary']}"
@@ -72,18 +73,21 @@ def test_at_phone_width_nothing_sticks_out_and_everything_works(open_page: Any, 
     assert page.evaluate("document.documentElement.scrollWidth") <= 375
     wide = page.evaluate(
         """() => [...document.querySelectorAll('.top *, .results-bar *, .hit *, .main > *')]
-        .filter((one) => one.getBoundingClientRect().right > 376 && one.checkVisibility() && !one.closest('.filters')).map((one) => one.className)"""
+        .filter((one) => one.getBoundingClientRect().right > 376 && one.checkVisibility() && !one.closest('.filters'))
+        .map((one) => one.className)"""
     )
     assert wide == []
     page.locator("[data-row='1'] .play-button").tap()
     until(
         page,
-        "(name) => import('/page/js/player.js').then(({ audio, current }) => !audio.paused && current.value.name === name)",
+        "(name) => import('/page/js/player.js')"
+        ".then(({ audio, current }) => !audio.paused && current.value.name === name)",
         names[1],
     )
     assert page.locator(".deck").bounding_box()["width"] == 375
     small = page.evaluate(
-        """() => [...document.querySelectorAll('button, input:not([type=file]), a')].filter((one) => one.checkVisibility({ opacityProperty: true }))
+        """() => [...document.querySelectorAll('button, input:not([type=file]), a')]
+        .filter((one) => one.checkVisibility({ opacityProperty: true }))
         .map((one) => [one.getAttribute('aria-label') ?? one.textContent, one.getBoundingClientRect()])
         .filter(([, box]) => box.width > 1 && (box.width < 24 || box.height < 24)).map(([name]) => name)"""
     )
@@ -111,8 +115,9 @@ def test_nothing_moves_when_results_and_waveforms_come(open_page: Any, rows: Any
     page.goto("about:blank")
     page.add_init_script(
         """window.shifts = [];
-        new PerformanceObserver((list) => window.shifts.push(...list.getEntries().filter((one) => !one.hadRecentInput).map((one) => one.value)))
-            .observe({ type: 'layout-shift', buffered: true });"""
+        new PerformanceObserver((list) => {
+            for (const one of list.getEntries()) if (!one.hadRecentInput) window.shifts.push(one.value);
+        }).observe({ type: 'layout-shift', buffered: true });"""
     )
     page.goto(f"{server.address}/?q=dog")
     rows(page)

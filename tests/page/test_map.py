@@ -34,7 +34,8 @@ def place_of_a_point(page: Any) -> dict[str, float]:
                 const away = Math.hypot(x - canvas.width / 2, y - canvas.height / 2);
                 if (!best || away < best.away) best = { away, x, y };
             }
-            return { x: box.x + best.x * box.width / canvas.width, y: box.y + (canvas.height - best.y) * box.height / canvas.height };
+            return { x: box.x + best.x * box.width / canvas.width,
+                     y: box.y + (canvas.height - best.y) * box.height / canvas.height };
         }"""
         )
     )
@@ -89,7 +90,10 @@ def test_hits_of_a_search_glow(mapped: Any) -> None:
         const pixels = new Uint8Array(4 * canvas.width * canvas.height);
         gl.readPixels(0, 0, canvas.width, canvas.height, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
         let hot = 0;
-        for (let at = 0; at < pixels.length; at += 4) hot += pixels[at] > 200 && pixels[at + 1] > 120 && pixels[at + 1] < 200 && pixels[at + 2] < 90;
+        for (let at = 0; at < pixels.length; at += 4) {
+            const [red, green, blue] = pixels.slice(at, at + 3);
+            hot += red > 200 && green > 120 && green < 200 && blue < 90;
+        }
         return hot;
     }"""
     assert mapped.evaluate(count) == 0

@@ -19,10 +19,7 @@ def test_results_come_while_typing_and_the_address_says_what_was_typed(open_page
     page = open_page()
     assert page.evaluate("document.activeElement.id") == "search-text"
     page.keyboard.type("a dog barks", delay=15)
-    until(
-        page,
-        "document.querySelector('.hit-name')?.textContent.startsWith('dog-barking') || document.querySelectorAll('.hit').length > 10",
-    )
+    until(page, "document.querySelectorAll('.hit').length > 10")
     until(page, "location.search === '?q=a+dog+barks'")
     assert "dog-barking-1.ogg" in rows(page)[:2]
     assert page.locator(".results-count").inner_text().startswith("104 sounds")
@@ -38,7 +35,8 @@ def test_an_older_request_is_cancelled_by_a_newer_one(open_page: Any) -> None:
                 if (String(address).endsWith('/search')) {
                     window.asked += 1;
                     how.signal.addEventListener('abort', () => (window.aborted += 1));
-                    return new Promise((_answer, no) => how.signal.addEventListener('abort', () => no(how.signal.reason)));
+                    return new Promise((_answer, no) =>
+                        how.signal.addEventListener('abort', () => no(how.signal.reason)));
                 }
                 return ask(address, how);
             };
@@ -120,15 +118,15 @@ def test_a_dropped_file_becomes_an_example(open_page: Any, rows: Any) -> None:
         """(bytes) => {
             const data = new DataTransfer();
             data.items.add(new File([new Uint8Array(bytes)], 'my owl.ogg', { type: 'audio/ogg' }));
-            for (const name of ['dragenter', 'dragover']) document.body.dispatchEvent(new DragEvent(name, { dataTransfer: data, bubbles: true, cancelable: true }));
-            window.dropped = data;
+            window.drag = (name, place) => document.querySelector(place)
+                .dispatchEvent(new DragEvent(name, { dataTransfer: data, bubbles: true, cancelable: true }));
+            window.drag('dragenter', 'body');
+            window.drag('dragover', 'body');
         }""",
         list(sound),
     )
     page.locator(".drop-zone.like").wait_for()
-    page.evaluate(
-        "document.querySelector('.drop-zone.like').dispatchEvent(new DragEvent('drop', { dataTransfer: window.dropped, bubbles: true, cancelable: true }))"
-    )
+    page.evaluate("window.drag('drop', '.drop-zone.like')")
     assert page.locator(".chip.like .chip-name").inner_text() == "my owl.ogg"
     assert rows(page)[0] == "owl-hooting-1.ogg"
     assert page.locator(".drop-zone").count() == 0
@@ -159,7 +157,7 @@ def test_filters_narrow_the_list_and_say_what_they_let_through(open_page: Any, r
     page.keyboard.press("Enter")
     until(
         page,
-        "[...document.querySelectorAll('.hit-name')].every((name) => name.textContent.includes('splash')) || document.querySelector('.state h2')",
+        "[...document.querySelectorAll('.hit-name')].every((name) => name.textContent.includes('splash'))",
     )
     page.get_by_role("button", name="Clear filters").click()
     until(page, "(all) => document.querySelectorAll('.hit').length === all", len(everything))

@@ -84,6 +84,9 @@ def test_the_map_is_computed_in_the_background_and_kept(serve: Any, copy_of: Pat
     assert len(points) == 7 and (points["folder"] == 0).all() and np.abs(points["x"]).max() <= 1
     asked = client.post("map/items", json={"version": state["version"], "points": [6, 0]}).json()["items"]
     assert [item["name"] for item in asked] == ["tone5.wav", "long.wav"]
+    wanted = [asked[1]["id"], "0" * 32 + "-" + "0" * 8, asked[0]["id"]]
+    found = client.post("map/find", json={"version": state["version"], "ids": wanted}).json()
+    assert found == {"points": [0, None, 6]}
     assert serve(copy_of).get("map").json()["state"] == "ready"  # another server finds it
     kept = read_map(copy_of / "cache" / "map.npz")
     assert kept is not None and kept.packed() == content
@@ -104,6 +107,7 @@ def test_the_map_follows_the_library(serve: Any, copy_of: Path, tmp_path: Path) 
     for answer in (
         client.get("map/points", params={"version": old["version"]}),
         client.post("map/items", json={"version": old["version"], "points": [0]}),
+        client.post("map/find", json={"version": old["version"], "ids": ["0" * 32 + "-" + "0" * 8]}),
     ):
         assert answer.status_code == 410 and "GET /map again" in answer.json()["detail"]
     beyond = client.post("map/items", json={"version": new["version"], "points": [8]})

@@ -621,6 +621,19 @@ class MapItems(_Answer):
     items: list[FileFacts | None]
 
 
+class MapFindRequest(_Request):
+    """Items to find on the map."""
+
+    version: int = Field(ge=0, le=2**53)
+    ids: list[ItemId] = Field(min_length=1, max_length=MAX_EXPORTED)
+
+
+class MapFound(_Answer):
+    """The points of some items, in the order asked for; null for one that is not on this map."""
+
+    points: list[int | None]
+
+
 # --- Export -------------------------------------------------------------------------------------------------------
 
 

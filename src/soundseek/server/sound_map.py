@@ -10,6 +10,7 @@ import asyncio
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,11 @@ class MadeMap:
     points: FloatArray
     folder_of: npt.NDArray[np.uint32]
     folders: tuple[str, ...]
+
+    @cached_property
+    def point_of(self) -> dict[str, int]:
+        """The point of each item."""
+        return {item: point for point, item in enumerate(self.ids)}
 
     def packed(self) -> bytes:
         """x, y and folder of each point, twelve bytes, little-endian."""

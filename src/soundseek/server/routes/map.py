@@ -11,7 +11,7 @@ from soundseek.server.answers import answer
 from soundseek.server.items import file_facts, find_file
 from soundseek.server.openapi import problems
 from soundseek.server.problems import ProblemError
-from soundseek.server.schemas import FileFacts, MapAnswer, MapItems, MapItemsRequest
+from soundseek.server.schemas import FileFacts, MapAnswer, MapFindRequest, MapFound, MapItems, MapItemsRequest
 from soundseek.server.state import StateOf
 
 if TYPE_CHECKING:
@@ -72,3 +72,10 @@ async def items_of_points(body: MapItemsRequest, state: StateOf) -> Response:
         )
 
     return answer(await state.with_library(read))
+
+
+@router.post("/map/find", response_model=MapFound, responses=problems(410))
+async def points_of_items(body: MapFindRequest, state: StateOf) -> Response:
+    """The points of some items: where the hits of a search lie on the map."""
+    made = await state.in_thread(state.map.current, body.version)
+    return answer(MapFound(points=[made.point_of.get(each) for each in body.ids]))

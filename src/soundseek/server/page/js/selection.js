@@ -52,11 +52,9 @@ export function move(rows, how) {
 
 /** @param {number} row */
 export function focusRow(row) {
-  requestAnimationFrame(() => {
-    const element = /** @type {HTMLElement | null} */ (document.querySelector(`[data-row="${row}"]`));
-    element?.focus({ preventScroll: true });
-    element?.scrollIntoView({ block: "nearest" });
-  });
+  const element = /** @type {HTMLElement | null} */ (document.querySelector(`[data-row="${row}"]`));
+  element?.focus({ preventScroll: true });
+  element?.scrollIntoView({ block: "nearest" });
 }
 
 /** @param {number} from @param {number} to */
