@@ -27,7 +27,7 @@ ROOMS = (
     ("cli",),
 )
 # Of `model`, the learning half may use what describes and reads a model directory, not the library above it.
-LEARN_USES_OF_MODEL = {"config", "model", "registry", "spelling"}
+LEARN_USES_OF_MODEL = {"config", "match", "model", "registry", "spelling"}
 
 # The rooms inside `learn`, in the same manner.
 LEARN_ROOMS = (
@@ -43,8 +43,8 @@ LEARN_ROOMS = (
 LEARNING_COMMANDS = {
     f"cli/{name}.py"
     for name in (
-        "data", "recipes", "distill", "train", "tune", "average", "evaluate", "robustness", "export", "score",
-        "reproduce", "get",
+        "data", "recipes", "distill", "train", "tune", "average", "evaluate", "robustness", "calibrate", "export",
+        "score", "reproduce", "get",
     )
 }  # fmt: skip
 

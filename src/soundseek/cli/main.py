@@ -21,14 +21,14 @@ PANELS = {
     "Search": ("index", "search", "similar", "explain", "info", "failures", "serve", "mcp"),
     "Models": ("models",),
     "Train and measure": (
-        "data", "recipes", "distill", "train", "tune", "average", "evaluate", "robustness", "export", "score",
-        "reproduce",
+        "data", "recipes", "distill", "train", "tune", "average", "evaluate", "robustness", "calibrate", "export",
+        "score", "reproduce",
     ),
 }  # fmt: skip
 """The commands in the order of the help page; `soundseek.cli.NAME` has a function of the command's name."""
 
 NEEDING_PYTORCH = frozenset(
-    {"distill", "train", "tune", "average", "evaluate", "robustness", "export", "reproduce"}
+    {"distill", "train", "tune", "average", "evaluate", "robustness", "calibrate", "export", "reproduce"}
 )
 
 _LEARNING_NEEDS = ("torch", "lightning", "yaml")

@@ -22,6 +22,7 @@ from soundseek.audio.logmel import FrontEndConfig, LogMel
 from soundseek.audio.segments import Segment, plan_segments
 from soundseek.errors import DecodeError, ModelError, UsageError
 from soundseek.model.config import AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, ModelConfig
+from soundseek.model.match import MatchCalibration
 
 SEGMENT_S, HOP_S = 10.0, 5.0
 _UNKNOWN_TOKENS = ("[UNK]", "<unk>")  # of BERT's tokenizers and word vectors; of the others that have one
@@ -97,6 +98,15 @@ class Model:
     def frame_s(self) -> float:
         """Seconds from one frame to the next."""
         return self.config.audio.frame_hop * self.config.front_end.hop_s
+
+    @cached_property
+    def match(self) -> MatchCalibration | None:
+        """How scores become the probability that a listener would agree; None where the directory does not say.
+
+        Raises:
+            ModelError: `match.npz` is damaged or of another model.
+        """
+        return MatchCalibration.read(self.directory, dim=self.dim)
 
     def embed_text(self, texts: str | Sequence[str]) -> FloatArray:
         """Unit vectors of sentences: `(n, dim)` of a list, `(dim,)` of one string.

@@ -1,0 +1,68 @@
+"""`soundseek calibrate`: how sure a model's hits are, fitted on captioned sounds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from soundseek.cli.options import JsonOption, need_captions, need_model
+from soundseek.cli.output import console, write_json_lines
+from soundseek.cli.train import DataOption
+from soundseek.errors import UsageError
+
+
+def calibrate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model's name or directory.", show_default=False)
+    ],
+    data: DataOption,
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="The split that it is fitted on.")
+    ] = "validation",
+    reference: Annotated[
+        str, typer.Option(metavar="NAME", help="The split whose sounds are what other sounds score.")
+    ] = "development",
+    check: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A split that the result is tested on.", show_default=False),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Fit how sure a model's hits are, and write it into the model directory."""
+    need_model(model)
+    for each in (split, reference, *([check] if check else [])):
+        need_captions(data, each)
+    if check == split:
+        raise UsageError(f"--check {check}: a split that it was fitted on shows nothing; take another")
+    from soundseek.learn.evaluation.match import ask, check_match, fit_match
+    from soundseek.model.match import MATCH_FILE
+    from soundseek.model.registry import load_model
+
+    loaded = load_model(model)
+    calibration = fit_match(loaded, data, reference_split=reference, split=split)
+    calibration.write(loaded.directory)
+    record: dict[str, Any] = {
+        "model": loaded.config.name,
+        "file": str(loaded.directory / MATCH_FILE),
+        "split": split,
+    }
+    if check:
+        report = check_match(calibration, ask(loaded, data, check))
+        record |= {
+            "check": check,
+            "calibration_error": report.calibration_error,
+            "auc_hits": report.auc_hits,
+            "auc_present": report.auc_present,
+            "bins": report.bins,
+        }
+    if json:
+        write_json_lines([record])
+        return
+    console().print(f"written to {record['file']}")
+    if check:
+        console().print(
+            f"on {check}: calibration error {record['calibration_error']:.3f}, right hits above wrong ones in "
+            f"{record['auc_hits']:.1%}, best hits of what is there above those of what is not in "
+            f"{record['auc_present']:.1%}"
+        )

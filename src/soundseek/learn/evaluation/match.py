@@ -1,0 +1,190 @@
+"""Fitting and testing `match`, the probability that a listener would agree with a hit.
+
+Captions of a split are asked of libraries drawn from its clips: of several sizes, half of them with what the caption
+describes and half with everything of its kind taken out. The first ten hits are right where they are of the caption's
+kind: of its clip's label in `metadata.csv` beside the data, or else of the clip itself.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from soundseek._typing import AnyFloatArray, BoolArray, DoubleArray, FloatArray, StrArray
+from soundseek.errors import DataError
+from soundseek.learn.datasets.layout import Clip, read_split
+from soundseek.learn.evaluation.evaluate import Embedder
+from soundseek.model.match import MatchCalibration, match_features
+
+NUM_REFERENCE = 512
+_SIZES = (40, 120, 300, 1000)
+_QUERIES = 400  # of each size
+_HITS = 10
+_RIDGE = 1e-3
+_BINS = 15
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Hits of many queries in many libraries.
+
+    Attributes:
+        queries: `(queries, dim)`.
+        scores: `(queries, hits)` cosines, best first.
+        right: `(queries, hits)` whether a listener would agree.
+        present: `(queries,)` whether what is asked for is in the library.
+        num_files: `(queries,)` size of the library.
+    """
+
+    queries: FloatArray
+    scores: FloatArray
+    right: BoolArray
+    present: BoolArray
+    num_files: Sequence[int]
+
+
+@dataclass(frozen=True)
+class MatchReport:
+    """How far `match` can be trusted.
+
+    Attributes:
+        calibration_error: Expected calibration error: mean |probability - share right| over bins of equally many hits.
+        auc_hits: How often a right hit has a higher `match` than a wrong one.
+        auc_present: How often the best hit of a query whose sound is there has a higher one than where it is not.
+        bins: Mean probability and share right of each bin, for a reliability diagram.
+    """
+
+    calibration_error: float
+    auc_hits: float
+    auc_present: float
+    bins: tuple[tuple[float, float], ...]
+
+
+def fit_match(
+    model: Embedder, data: Path, *, reference_split: str, split: str = "validation", seed: int = 0
+) -> MatchCalibration:
+    """A calibration of a model.
+
+    Args:
+        model: A model directory's `Model`.
+        data: A directory in Clotho's layout.
+        reference_split: The split whose sounds are the reference.
+        split: The split whose captions are asked.
+        seed: Of the draws.
+
+    Raises:
+        DataError: Fewer than 40 clips in the split.
+    """
+    generator = np.random.default_rng(seed)
+    clips = read_split(data, reference_split)
+    chosen = generator.choice(len(clips), min(NUM_REFERENCE, len(clips)), replace=False)
+    reference = model.embed_audio([clips[number].path for number in sorted(chosen)]).astype(np.float16)
+    asked = ask(model, data, split, seed=seed)
+    features = _features(reference, asked)
+    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-9
+    weights = _logistic_regression((features - mean) / scale, asked.right.ravel())
+    return MatchCalibration(reference, mean, scale, weights)
+
+
+def check_match(calibration: MatchCalibration, asked: Asked) -> MatchReport:
+    """How far a calibration can be trusted on queries that it was not fitted on."""
+    found = np.stack(
+        [
+            calibration.probabilities(query, scores, num_files=size)
+            for query, scores, size in zip(asked.queries, asked.scores, asked.num_files, strict=True)
+        ]
+    ).astype(np.float64)
+    flat, right = found.ravel(), asked.right.ravel()
+    parts = np.array_split(np.argsort(flat, kind="stable"), _BINS)
+    bins = tuple((float(flat[part].mean()), float(right[part].mean())) for part in parts if len(part))
+    error = sum(
+        len(part) / len(flat) * abs(flat[part].mean() - right[part].mean()) for part in parts if len(part)
+    )
+    best = found.max(axis=1)
+    return MatchReport(
+        float(error), _auc(flat[right], flat[~right]), _auc(best[asked.present], best[~asked.present]), bins
+    )
+
+
+def ask(model: Embedder, data: Path, split: str, *, seed: int = 0) -> Asked:
+    """Ask captions of a split of libraries drawn from its clips.
+
+    Raises:
+        DataError: Fewer than 40 clips.
+    """
+    clips = read_split(data, split)
+    if len(clips) < _SIZES[0]:
+        raise DataError(
+            f"{data}: the split {split} has {len(clips)} clips; {_SIZES[0]} are needed to fit match"
+        )
+    kinds = _kinds(data, clips)
+    captions = [caption for clip in clips for caption in clip.captions]
+    owners = np.repeat(np.arange(len(clips)), [len(clip.captions) for clip in clips])
+    audio = model.embed_audio([clip.path for clip in clips])
+    text = model.embed_text(captions)
+    generator = np.random.default_rng(seed)
+    queries, all_scores, right, present, sizes = [], [], [], [], []
+    for size in sorted({min(size, len(clips)) for size in _SIZES}):
+        for number in generator.choice(len(captions), min(_QUERIES, len(captions)), replace=False):
+            alike = kinds == kinds[owners[number]]
+            for is_present in (True, False):
+                library = generator.permutation(len(clips))[:size]
+                library = np.union1d(library, owners[number]) if is_present else library[~alike[library]]
+                if len(library) < _HITS:
+                    continue
+                scores = audio[library] @ text[number]
+                best = np.argsort(-scores, kind="stable")[:_HITS]
+                queries.append(text[number])
+                all_scores.append(scores[best])
+                right.append(alike[library[best]])
+                present.append(is_present)
+                sizes.append(len(library))
+    return Asked(np.stack(queries), np.stack(all_scores), np.stack(right), np.array(present), sizes)
+
+
+def _kinds(data: Path, clips: Sequence[Clip]) -> StrArray:
+    """`(clips,)`: the label of each clip in `metadata.csv`; the clip's own name where there is none."""
+    labels: dict[str, str] = {}
+    table = data / "metadata.csv"
+    if table.is_file():
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            labels = {
+                row["file_name"]: row.get("label") or ""
+                for row in csv.DictReader(file)
+                if row.get("file_name")
+            }
+    return np.array([labels.get(clip.path.name) or clip.path.name for clip in clips])
+
+
+def _features(reference: AnyFloatArray, asked: Asked) -> DoubleArray:
+    rows = zip(asked.queries, asked.scores, asked.num_files, strict=True)
+    return np.concatenate([match_features(reference, query, scores, size) for query, scores, size in rows])
+
+
+def _logistic_regression(features: DoubleArray, right: BoolArray) -> DoubleArray:
+    """`(1 + features,)` weights, the constant first, by Newton's method with a small ridge."""
+    rows = np.concatenate([np.ones((len(features), 1)), features], axis=1)
+    ridge = _RIDGE * np.diag([0.0, *np.ones(features.shape[1])])
+    weights = np.zeros(rows.shape[1])
+    for _ in range(50):
+        probability = 1 / (1 + np.exp(-rows @ weights))
+        gradient = rows.T @ (probability - right) / len(rows) + ridge @ weights
+        curvature = (rows * (probability * (1 - probability))[:, None]).T @ rows / len(rows) + ridge
+        step = np.linalg.solve(curvature + 1e-9 * np.eye(len(weights)), gradient)
+        weights -= step
+        if np.abs(step).max() < 1e-8:
+            break
+    return weights
+
+
+def _auc(higher: DoubleArray, lower: DoubleArray) -> float:
+    """The share of pairs in which the first is higher; ties count half."""
+    if not len(higher) or not len(lower):
+        return float("nan")
+    below = np.searchsorted(np.sort(lower), higher, side="left")
+    upto = np.searchsorted(np.sort(lower), higher, side="right")
+    return float((below + upto).sum() / 2 / len(higher) / len(lower))

@@ -1,0 +1,111 @@
+"""How sure a hit is: a score becomes the probability that a listener would agree.
+
+A cosine of 0.35 is a good hit for one query and a poor one for another. So a model directory may hold `match.npz`: the
+vectors of some hundred varied sounds, the reference, and a logistic regression over what the query scores there. It is
+fitted by `soundseek calibrate` on captioned sounds (`learn/evaluation/match.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from soundseek._typing import AnyFloatArray, DoubleArray, FloatArray, HalfArray
+from soundseek.errors import ModelError
+
+MATCH_FILE = "match.npz"
+WORDS = ((0.8, "sure"), (0.5, "likely"), (0.2, "maybe"), (0.0, "unlikely"))
+"""Least probability of each word."""
+NOTHING_BELOW = 0.2
+"""Where even the best hit is less probable than this, nothing in the library answers the query."""
+
+NUM_FEATURES = 4
+
+
+@dataclass(frozen=True)
+class MatchCalibration:
+    """From cosines to probabilities, for one model.
+
+    Attributes:
+        reference: `(sounds, dim)` unit vectors of varied sounds.
+        mean: `(NUM_FEATURES,)` of the features where it was fitted.
+        scale: `(NUM_FEATURES,)` their standard deviations.
+        weights: `(1 + NUM_FEATURES,)` of the logistic regression, the constant first.
+    """
+
+    reference: HalfArray
+    mean: DoubleArray
+    scale: DoubleArray
+    weights: DoubleArray
+
+    def probabilities(self, query: AnyFloatArray, scores: AnyFloatArray, *, num_files: int) -> FloatArray:
+        """`(hits,)` probabilities that a listener would agree.
+
+        Args:
+            query: `(dim,)`, unit norm.
+            scores: `(hits,)` cosines of the query and each hit.
+            num_files: Files that were searched: the more there are, the higher chance alone scores.
+        """
+        standard = (match_features(self.reference, query, scores, num_files) - self.mean) / self.scale
+        found: FloatArray = (1 / (1 + np.exp(-(self.weights[0] + standard @ self.weights[1:])))).astype(
+            np.float32
+        )
+        return found
+
+    def write(self, directory: Path) -> None:
+        """Write `match.npz` into a model directory."""
+        np.savez(
+            directory / MATCH_FILE,
+            reference=self.reference,
+            mean=self.mean,
+            scale=self.scale,
+            weights=self.weights,
+        )
+
+    @classmethod
+    def read(cls, directory: Path, *, dim: int) -> MatchCalibration | None:
+        """The calibration of a model directory; None where it has none.
+
+        Raises:
+            ModelError: The file is damaged, or of another model.
+        """
+        path = directory / MATCH_FILE
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                parts = [stored[name] for name in ("reference", "mean", "scale", "weights")]
+        except (OSError, ValueError, KeyError, BadZipFile, EOFError) as error:
+            raise ModelError(f"{path} is damaged: {error}; make it anew: soundseek calibrate") from error
+        shapes = [part.shape for part in parts]
+        if shapes[0][1:] != (dim,) or shapes[1:] != [(NUM_FEATURES,), (NUM_FEATURES,), (1 + NUM_FEATURES,)]:
+            raise ModelError(
+                f"{path} is of another model (shapes {shapes}); make it anew: soundseek calibrate"
+            )
+        return cls(*parts)
+
+
+def match_features(
+    reference: AnyFloatArray, query: AnyFloatArray, scores: AnyFloatArray, num_files: int
+) -> DoubleArray:
+    """`(hits, NUM_FEATURES)`: the score; the score in standard deviations of the query's scores on the reference; its
+    distance to their highest hundredth; and the logarithm of the library's size.
+    """
+    usual = np.asarray(reference, np.float32) @ np.asarray(query, np.float32)
+    wide = np.asarray(scores, np.float64)
+    standard = (wide - usual.mean()) / max(float(usual.std()), 1e-6)
+    size = np.full(len(wide), np.log(max(num_files, 1)))
+    return np.stack([wide, standard, wide - np.quantile(usual, 0.99), size], axis=1)
+
+
+def match_word(match: float) -> str:
+    """The word of a probability.
+
+    Example:
+        >>> [match_word(p) for p in (0.9, 0.5, 0.3, 0.1)]
+        ['sure', 'likely', 'maybe', 'unlikely']
+    """
+    return next(word for least, word in WORDS if match >= least)

@@ -1,0 +1,98 @@
+"""`match` on a toy world in which right and wrong hits are drawn from known distributions."""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundseek.errors import DataError
+from soundseek.learn.evaluation.match import Asked, ask, check_match, fit_match
+from soundseek.model.match import MatchCalibration
+
+NUM_KINDS, PER_KIND, DIM = 20, 4, 24
+
+
+class Toy:
+    """Clip `k-n.wav` and the caption "k" lie near axis k."""
+
+    def __init__(self, noise: float) -> None:
+        self.noise = noise
+
+    def _vector(self, name: str, noise: float) -> np.ndarray:
+        kind = int(name.split("-")[0])
+        vector = np.eye(DIM)[kind] + noise * np.random.default_rng(zlib.crc32(name.encode())).normal(size=DIM)
+        return vector / np.linalg.norm(vector)
+
+    def embed_audio(self, paths: Sequence[Path]) -> np.ndarray:
+        return np.float32([self._vector(Path(path).stem, self.noise) for path in paths])
+
+    def embed_text(self, texts: Sequence[str]) -> np.ndarray:
+        return np.float32([self._vector(text, 0.1) for text in texts])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    labels = []
+    for split in ("development", "validation", "evaluation"):
+        (folder / split).mkdir()
+        rows = [("file_name", "caption_1")]
+        for kind in range(NUM_KINDS):
+            for number in range(PER_KIND):
+                name = f"{kind}-{split}{number}.wav"
+                (folder / split / name).write_bytes(b"")
+                rows.append((name, f"{kind}-said{number}"))
+                labels.append((name, str(kind)))
+        with (folder / f"captions_{split}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
+    with (folder / "metadata.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("file_name", "label"), *labels])
+    return folder
+
+
+def test_what_is_said_to_be_right_is_right_as_often(data: Path) -> None:
+    model = Toy(noise=0.3)
+    fitted = fit_match(model, data, reference_split="development")
+    report = check_match(fitted, ask(model, data, "evaluation", seed=1))
+    assert report.calibration_error < 0.05
+    assert report.auc_hits > 0.9 and report.auc_present > 0.9
+    assert len(report.bins) == 15 and report.bins[-1][0] > 0.8 > 0.2 > report.bins[0][0]
+
+
+def test_a_model_that_hears_nothing_is_never_sure(data: Path) -> None:
+    model = Toy(noise=50.0)
+    fitted = fit_match(model, data, reference_split="development")
+    report = check_match(fitted, ask(model, data, "evaluation", seed=1))
+    assert report.bins[-1][0] < 0.35 and 0.35 < report.auc_hits < 0.65
+
+
+def test_without_its_kind_no_hit_is_right(data: Path) -> None:
+    asked = ask(Toy(noise=0.2), data, "validation")
+    assert not asked.right[~asked.present].any()
+    assert asked.right[asked.present].any(axis=1).mean() > 0.95
+    assert (np.diff(asked.scores, axis=1) <= 0).all()
+
+
+def test_a_report_by_hand() -> None:
+    # Every hit has probability .5 and half of them are right: perfectly calibrated, and no hit above another.
+    even = MatchCalibration(np.eye(2, dtype=np.float16), np.zeros(4), np.ones(4), np.zeros(5))
+    right = np.array([[True, False], [False, True]])
+    asked = Asked(
+        np.eye(2, dtype=np.float32), np.zeros((2, 2), np.float32), right, np.array([True, False]), [2, 2]
+    )
+    report = check_match(even, asked)
+    assert report.auc_hits == 0.5 and report.auc_present == 0.5
+    assert all(probability == 0.5 for probability, _ in report.bins)
+
+
+def test_too_few_clips_are_named(tmp_path: Path) -> None:
+    (tmp_path / "validation").mkdir()
+    (tmp_path / "validation" / "0-a.wav").write_bytes(b"")
+    (tmp_path / "captions_validation.csv").write_text("file_name,caption_1\n0-a.wav,0-x\n")
+    with pytest.raises(DataError, match="has 1 clips; 40 are needed"):
+        ask(Toy(noise=0.1), tmp_path, "validation")

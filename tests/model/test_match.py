@@ -1,0 +1,71 @@
+"""Scores become probabilities: by hand, in order, and never from a file of another model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from soundseek.errors import ModelError
+from soundseek.model.match import MATCH_FILE, MatchCalibration, match_features, match_word
+
+REFERENCE = np.eye(4, dtype=np.float16)  # a query along one axis scores 1, 0, 0, 0
+QUERY = np.float32([1, 0, 0, 0])
+
+
+def calibration(weights: list[float]) -> MatchCalibration:
+    return MatchCalibration(REFERENCE, np.zeros(4), np.ones(4), np.array(weights))
+
+
+def test_features_by_hand() -> None:
+    (row,) = match_features(REFERENCE, QUERY, np.float32([0.5]), 100)
+    mean, deviation = 0.25, np.sqrt(3) / 4  # of 1, 0, 0, 0
+    highest = np.quantile([1, 0, 0, 0], 0.99)
+    np.testing.assert_allclose(row, [0.5, (0.5 - mean) / deviation, 0.5 - highest, np.log(100)], atol=1e-6)
+
+
+def test_a_probability_by_hand() -> None:
+    found = calibration([-1.0, 2.0, 0, 0, 0]).probabilities(QUERY, np.float32([0.5, 0.0]), num_files=9)
+    np.testing.assert_allclose(found, [0.5, 1 / (1 + np.e)], atol=1e-6)
+
+
+def test_a_higher_score_is_surer_and_a_larger_library_less_so() -> None:
+    fitted = calibration([0, 1.0, 1.0, 0.5, -0.5])
+    found = fitted.probabilities(QUERY, np.float32([0.6, 0.4, 0.2]), num_files=100)
+    assert (np.diff(found) < 0).all()
+    assert (fitted.probabilities(QUERY, np.float32([0.6, 0.4, 0.2]), num_files=100_000) < found).all()
+
+
+def test_what_is_written_is_read_and_a_directory_without_it_has_none(tmp_path: Path) -> None:
+    assert MatchCalibration.read(tmp_path, dim=4) is None
+    written = calibration([-1.0, 2.0, 0.5, 0, -0.1])
+    written.write(tmp_path)
+    read = MatchCalibration.read(tmp_path, dim=4)
+    assert read is not None
+    scores = np.float32([0.3, 0.1])
+    np.testing.assert_array_equal(
+        read.probabilities(QUERY, scores, num_files=5), written.probabilities(QUERY, scores, num_files=5)
+    )
+
+
+def test_a_file_of_another_model_or_a_damaged_one_is_named(tmp_path: Path) -> None:
+    calibration([0.0] * 5).write(tmp_path)
+    with pytest.raises(ModelError, match="of another model"):
+        MatchCalibration.read(tmp_path, dim=8)
+    for content in (b"", b"PK no archive", (tmp_path / MATCH_FILE).read_bytes()[:200]):
+        (tmp_path / MATCH_FILE).write_bytes(content)
+        with pytest.raises(ModelError, match=r"is damaged.*soundseek calibrate"):
+            MatchCalibration.read(tmp_path, dim=4)
+
+
+def test_objects_that_run_code_are_not_read(tmp_path: Path) -> None:
+    np.savez(tmp_path / MATCH_FILE, reference=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(ModelError, match="is damaged"):
+        MatchCalibration.read(tmp_path, dim=4)
+
+
+def test_words_stand_at_their_bounds() -> None:
+    assert [match_word(p) for p in (1.0, 0.8, 0.79, 0.5, 0.49, 0.2, 0.19, 0.0)] == [
+        "sure", "sure", "likely", "likely", "maybe", "maybe", "unlikely", "unlikely",
+    ]  # fmt: skip
