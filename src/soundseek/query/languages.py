@@ -25,34 +25,22 @@ _COMPOUNDING = ("German", "Dutch")
 
 # What readings of single words are in a sentence; all others are nouns with the sound that they make.
 _QUALITIES = word_set(
-    """loud quiet close slow heavy big small old new soft fast wet dry broken strong long short light many two three
-    one very short deep high low dark bright cold hot warm angry happy sad empty metal metallic wooden distant"""
-) | {"deep low", "high pitched", "small|short", "broken|breaking"}
+    """scary gentle early loud quiet close slow heavy big small old new soft fast wet dry broken strong long short
+    light many two three one very short deep high low dark bright cold hot warm angry happy sad empty metal
+    metallic wooden distant"""
+) | {"deep low", "high pitched", "small|short", "broken|breaking", "gentle light", "dark low"}
 _PLACES_AND_TIMES = frozenset(
-    (
-        "in the distance",
-        "at night",
-        "in the morning",
-        "indoors",
-        "outdoors",
-        "behind a wall",
-        "quickly",
-        "slowly and softly",
-        "coming closer",
-        "in the evening",
-        "in summer",
-        "in winter",
-        "in spring",
-        "in autumn",
-    )
+    """in the distance|at night|in the morning|in the evening|in summer|in winter|in spring|in autumn|indoors|outdoors
+    |behind a wall|quickly|slowly and softly|coming closer|moving away""".replace("\n    ", "").split("|")
 )
 _PREPOSITIONS: Mapping[str, str] = {
     "in": "in", "on": "on", "with": "with", "without": "without", "through": "through", "against": "against",
     "of": "of", "from": "from", "of|from": "of", "with|of": "with", "and": "and",
     "in|not": "in", "to": "to", "but": "and",
     "under": "under", "over": "over", "behind": "behind", "near": "near", "between": "between", "during": "during",
-    "bee buzzing|to": "to", "at": "at", "after": "after", "around": "around", "into": "into", "like": "like",
+    "bee buzzing|to": "to", "at": "at", "after": "and", "around": "around", "into": "into", "like": "like",
 }  # fmt: skip
+_BEFORE_PLACES = ("in", "on", "under", "over", "behind", "near", "through", "from", "into", "around")
 _NOTHING = frozenset(
     """the|a|that|itself|only|very|free|for video or film|recording or sound clip|sound effect|sound|a|one|not|no
     |everyone or people""".replace("\n    ", "").split("|")
@@ -64,17 +52,31 @@ _VERBS: Mapping[str, str] = {
 _FLOWING = ("water", "river", "stream", "tap", "fountain", "rain", "sea", "waterfall", "drain", "blood")
 # "person laughing" beside "woman" is what the woman does.
 _PERSON = re.compile(r"^person (\w+ing)$")
-_SOMEBODY = ("man", "woman", "child", "children", "baby", "people", "crowd", "girl", "boy", "voice", "person")
+_SOMEBODY = (
+    "man",
+    "woman",
+    "child",
+    "children",
+    "baby",
+    "people",
+    "crowd",
+    "girl",
+    "boy",
+    "witch",
+    "monster",
+    "zombie",
+)
 
 _TURKISH_LOCATIVE = re.compile(r"(?:n?[dt][ae])(?:ki)?$")
 _TURKISH_ENDING = re.compile(
-    r"^(?:l[ae]r)?(?:[iıuü]m|[iıuü]n|s?[iıuü]|l[ae]r[iıuü]|[iıuü]m[iıuü]z)?(?:n?[dt][ae]n?|n?[iıuü]n|y?[ae]|n?[iıuü]|yl[ae]|l[iıuü]|l[iıuü]k|s[iıuü]z|"
+    r"^(?:l[ae]r)?(?:[iıuü]m|[iıuü]n|s?[iıuü]|l[ae]r[iıuü]|[iıuü]m[iıuü]z)?(?:n?[dt][ae]n?|n?[iıuü]n|y?[ae]|y[iıuü]|n?[iıuü]|yl[ae]|l[iıuü]|l[iıuü]k|s[iıuü]z|"
     r"[iıuü]yor|[iıuü]yorlar|[ae]n|y[ae]n|m[ae]|m[ae]k|m[ae]s[iıuü]|[iıuü]ş|d[iıuü]|m[iıuü]ş|[ae]r|k[iıuü]|c[iıuü]|c[iıuü]k)?$"
 )
 _ARABIC_PREFIX = re.compile(r"^(?:و|ف)?(?:ب|ك|ل)?(?:ال|لل)?|^(?:و|ف|ب|ك|ل|س)")
 _LINKS = ("", "s", "es", "n", "en", "er", "e", "ns")
 _SHORTEST_STEM = 3
 _SHORTEST_PART = 3  # of a compound
+_SURE_PART = 6  # alone, with the rest unread: Feuerwehr is no fire
 _SOUND_PARTS = word_set(
     """gerausch gerausche geraeusch geraeusche ton tone klang klange laut laute sound sounds effekt effekte atmo
     ambiente stimmung kulisse aufnahme geluid geluiden aufnahmen"""
@@ -323,9 +325,11 @@ class Translator:
                 return [Piece(left, before, kind_of(before)), Piece(right, plain, kind_of(plain))]
             if len(right) >= 5:
                 return [Piece(word, plain, kind_of(plain))]
-        for at in range(len(form) - 1, 4, -1):  # "Hundezwinger": only the beginning is known
+        for at in range(
+            len(form) - _SHORTEST_PART, _SURE_PART - 1, -1
+        ):  # "Hubschrauberlandung": only the beginning
             plain = self._part(form[:at])
-            if plain is not None and len(form) - at >= _SHORTEST_PART:
+            if plain is not None:
                 return [Piece(word, plain, kind_of(plain))]
         return []
 
@@ -428,63 +432,125 @@ def compose(pieces: list[Piece], language: str, heads: Mapping[str, str]) -> str
     >>> compose([dog, growls], "German", {"dog barking": "dog"})
     'dog growling'
     """
-    units: list[_Unit] = []
-    qualities: list[str] = []
-    ending: list[str] = []
-    verb, preposition = "", ""
-    for piece in pieces:
-        plain = _plain_for(piece, units)
+    sentence = _Sentence(language)
+    for piece in _somebody_does(pieces, heads):
+        sentence.add(piece, heads)
+    return sentence.text()
+
+
+class _Sentence:
+    """The sentence that a query becomes, piece by piece."""
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+        self._units: list[_Unit] = []
+        self._endings: list[str] = []
+        # What waits for the noun that it belongs to.
+        self._qualities: list[str] = []
+        self._verb = ""
+        self._preposition = ""
+
+    def add(self, piece: Piece, heads: Mapping[str, str]) -> None:
+        """Put a piece where it belongs."""
+        plain = _plain_for(piece, bool(self._units))
         if piece.kind == "quality":
-            last = units[-1] if units else None
-            if (
-                language in _QUALITY_AFTER
-                and last
-                and not last.qualities
-                and not qualities
-                and not preposition
-                and not verb
-            ):
-                last.qualities.append(plain)
-            else:
-                qualities.append(plain)
+            self._add_quality(plain)
         elif piece.kind == "place or time":
-            ending.append(plain)
+            self._endings.append(plain)
         elif piece.kind == "preposition":
-            if (
-                (language in _AFTER_THE_NOUN or piece.source in ("里", "里面", "上"))
-                and plain not in ("and", "of")
-                and units
-            ):
-                units[-1].preposition = plain
-            else:
-                preposition = plain
+            self._add_preposition(piece.source, plain)
         elif piece.kind == "verb":
-            target = next((unit for unit in reversed(units) if not unit.verb and not unit.preposition), None)
-            if target is not None and preposition != "and" and not target.is_event:
-                target.verb = plain
-            else:
-                verb = plain
+            self._add_verb(plain)
         else:
-            unit = _Unit(plain, heads.get(piece.plain, heads.get(plain, plain)), preposition, verb, qualities)
-            if units and preposition == "of" and unit.head in units[-1].plain.split():
-                units[-1].qualities += qualities  # "aboiement de chien": barking is a dog's already
+            self._add_noun(plain, heads.get(piece.plain, heads.get(plain, plain)))
+
+    def text(self) -> str:
+        """The sentence in words."""
+        if self._verb or self._qualities:
+            alone = " ".join([*self._qualities, self._verb]).strip()
+            self._units.append(_Unit(alone, alone, "", "", []))
+        # Where something is comes last, as captions have it.
+        units = sorted(self._units, key=lambda unit: unit.preposition not in ("", "and", "of"))
+        followers = [*(unit.preposition for unit in units[1:]), ""]
+        parts = [unit.text(following) for unit, following in zip(units, followers, strict=False)]
+        text = re.sub(r"^(?:and|of|with|to|from) ", "", " ".join([*parts, *self._endings]))
+        kept: list[str] = []
+        for word in text.split():  # two words may have brought one action
+            if word not in kept or not word.endswith("ing"):
+                kept.append(word)
+        return re.sub(r"\b(\w+)( \1\b)+", r"\1", " ".join(kept))
+
+    def _add_quality(self, plain: str) -> None:
+        waits = self._qualities or self._preposition or self._verb
+        last = self._units[-1] if self._units else None
+        # After its noun, or "laut" after "bellt".
+        belongs_to_last = last and (self._language in _QUALITY_AFTER or last.verb) and not last.qualities
+        if last and belongs_to_last and not waits:
+            last.qualities.append(plain)
+        else:
+            self._qualities.append(plain)
+
+    def _add_preposition(self, source: str, plain: str) -> None:
+        follows = self._language in _AFTER_THE_NOUN or source in ("里", "里面", "上", "的", "中", "内")
+        if not follows or not self._units or plain == "and":
+            self._preposition = plain
+        elif plain == "of":  # "forest's birds": the forest only says which birds
+            self._units[-1].is_modifier = True
+        else:
+            self._units[-1].preposition = plain
+
+    def _add_verb(self, plain: str) -> None:
+        target = next((unit for unit in reversed(self._units) if unit.takes_a_verb), None)
+        if target is not None and self._preposition != "and":
+            target.verb = plain
+        else:
+            self._verb = plain
+
+    def _add_noun(self, plain: str, head: str) -> None:
+        last = self._units[-1] if self._units else None
+        if (
+            last
+            and self._preposition in ("of", "")
+            and last.head != last.plain
+            and last.head == plain.split()[0]
+        ):
+            last.plain = plain  # "gato" and what only a cat does: "ronroneo"
+        elif last and self._preposition == "of" and f"{last.plain} ".startswith(f"{head} "):
+            last.qualities += self._qualities  # "aboiement de chien": barking is a dog's already
+        elif not self._verb and any(set(head.split()) <= set(unit.plain.split()) for unit in self._units):
+            pass  # "digitando no teclado": typing names the keyboard
+        else:
+            # "stukt op de deur": what is knocked on is what sounds
+            preposition = "" if self._verb and not self._units else self._preposition
+            self._units.append(_Unit(plain, head, preposition, self._verb, self._qualities))
+        self._preposition, self._verb, self._qualities = "", "", []
+
+
+def _somebody_does(pieces: list[Piece], heads: Mapping[str, str]) -> list[Piece]:
+    """The pieces with "person laughing" as what another noun does, "rire de femme", and music as an instrument's."""
+    pieces = list(pieces)
+    for at, piece in enumerate(pieces):
+        person = _PERSON.match(piece.plain.split("|")[0])
+        is_music = piece.plain == "music playing"
+        if piece.kind != "noun" or not (person or is_music):
+            continue
+        for other, between in ((at + 1, None), (at + 2, at + 1), (at - 1, None), (at - 2, at - 1)):
+            if not 0 <= other < len(pieces) or (
+                between is not None and pieces[between].plain not in ("of", "of|from")
+            ):
+                continue
+            noun = pieces[other]
+            head = heads.get(noun.plain, noun.plain)
+            if person and noun.kind == "noun" and head.split()[-1] in _SOMEBODY and noun is not piece:
+                pieces[at] = Piece(piece.source, person[1], "verb")
+            elif is_music and noun.plain.endswith(" playing") and noun.plain != piece.plain:
+                pieces[at] = Piece(piece.source, "music", "verb")
             else:
-                units.append(unit)
-            preposition, verb, qualities = "", "", []
-    if verb or qualities:
-        units.append(_Unit(" ".join([*qualities, verb]).strip(), "", "", "", []))
-    units.sort(key=lambda unit: unit.preposition not in ("", "and", "of"))
-    parts = [
-        unit.text(units[number + 1].preposition if number + 1 < len(units) else "")
-        for number, unit in enumerate(units)
-    ]
-    if parts:
-        parts[0] = re.sub(r"^(?:and|of|with|to|from) ", "", parts[0])
-    kept: list[str] = []
-    for word in " ".join([*parts, *ending]).split():
-        if word not in kept or word in ("and", "of", "in", "on", "the", "a", "with"):
-            kept.append(word)
-    return " ".join(kept)
+                continue
+            if between is not None:
+                del pieces[between]
+            break
+    return pieces
 
 
 @dataclass
@@ -496,25 +562,30 @@ class _Unit:
     preposition: str
     verb: str
     qualities: list[str] = field(default_factory=list)
+    is_modifier: bool = False
 
     @property
-    def is_event(self) -> bool:
-        """True for a noun that is a sound of its own: "explosion", "footsteps", "applause" take no verb of another."""
-        return self.head == self.plain and self.plain.endswith("ing")
+    def takes_a_verb(self) -> bool:
+        """False for a noun that has one, for a place, and for a sound of its own as "hammering"."""
+        is_sound = self.head == self.plain and self.plain.endswith("ing")
+        return not self.verb and not self.preposition and not self.is_modifier and not is_sound
 
     def text(self, following: str) -> str:
-        """The unit in words."""
-        alone = not self.verb and self.preposition in ("", "and") and following != "of"
-        noun = self.plain if alone else self.head
-        verb = self.verb
+        """The unit in words.
+
+        Args:
+            following: The preposition of the next unit.
+        """
+        alone = (
+            not self.verb and not self.is_modifier and self.preposition in ("", "and") and following != "of"
+        )
+        noun, verb = (self.plain if alone else self.head), self.verb
         if verb == "running" and any(word in self.head.split() for word in _FLOWING):
             verb = "flowing"
         if verb and verb in self.plain.split():
             noun, verb = self.plain, ""
         preposition = "" if self.preposition == "to" else self.preposition
-        article = (
-            "the" if preposition in ("in", "on", "under", "over", "behind", "near", "through", "from") else ""
-        )
+        article = "the" if preposition in _BEFORE_PLACES else ""
         return " ".join(part for part in (preposition, article, *self.qualities, noun, verb) if part)
 
 
@@ -540,17 +611,14 @@ def kind_of(plain: str) -> Kind:
     return "noun"
 
 
-def _plain_for(piece: Piece, units: list[_Unit]) -> str:
+def _plain_for(piece: Piece, follows_noun: bool) -> str:
     """The one meaning that fits where a word has several, in its short form."""
     plain = _PREPOSITIONS.get(piece.plain) or _VERBS.get(piece.plain)
     if plain:
         return plain
     meanings = piece.plain.split("|")
-    if len(meanings) > 1 and units:  # after a noun the verb: "perro corriendo"
+    if len(meanings) > 1 and follows_noun:  # "perro corriendo" means the verb
         return next((_VERBS.get(each, each) for each in meanings if kind_of(each) == "verb"), meanings[0])
-    person = _PERSON.match(meanings[0])
-    if person and units and units[-1].head in _SOMEBODY and not units[-1].verb:
-        return f"{meanings[0]}"
     return meanings[0]
 
 

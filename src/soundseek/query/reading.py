@@ -393,35 +393,32 @@ class QueryReader:
 
     def _latin(self, text: str) -> str:
         typed = words(text)
-        mine = [self._english_weight(word) for word in typed]
+        english_weights = [self._english_weight(word) for word in typed]
         best, most = "English", 0.0
         for name in OF_LATIN_SCRIPT:
-            translated = translator(name)
-            whole = translated.known(text)
-            theirs = [translated.reads(word) for word in typed]
-            collides = [loosen(word) in translated.language.english for word in typed]
-            lacks = [translated.language.lacks_accents(word) for word in typed]
-            # What counts is what only one of the two languages knows.
-            gain = 0.0
-            for _word, english_weight, weight, also_english, bare in zip(
-                typed, mine, theirs, collides, lacks, strict=True
-            ):
-                if (
-                    weight == 1.0
-                    and not also_english
-                    and english_weight < 1.0
-                    and not (bare and english_weight)
-                ):
-                    gain += 1.0
-                elif weight and not english_weight:
-                    gain += weight
-                elif english_weight and not weight:
-                    gain -= 1.0
-            if whole is not None and gain > 0:
-                gain += 0.5
+            gain = self._gain(translator(name), text, typed, english_weights)
             if gain > most:
                 best, most = name, gain
         return best
+
+    def _gain(
+        self, translated: Translator, text: str, typed: list[str], english_weights: list[float]
+    ) -> float:
+        """How many more of the words a language knows than English; only what one of the two lacks counts."""
+        language = translated.language
+        if len(typed) > 1 and translated.is_word(text) and min(english_weights) < 1.0:
+            return len(typed) + 0.5  # a phrase of the table
+        gain = 0.0
+        for word, english_weight in zip(typed, english_weights, strict=True):
+            weight = translated.reads(word)
+            is_its_own = weight == 1.0 and loosen(word) not in language.english and english_weight < 1.0
+            if is_its_own and not (language.lacks_accents(word) and english_weight):
+                gain += 1.0
+            elif weight and not english_weight:
+                gain += weight
+            elif english_weight and not weight:
+                gain -= 1.0
+        return gain + 0.5 if gain > 0 and translated.is_word(text) else gain
 
     def _english_weight(self, word: str) -> float:
         """1 for a word of the model's list or of sound people, 0.5 for one of the dictionary alone, else 0."""
