@@ -23,6 +23,7 @@ NoteKind = Literal["term", "code", "language", "negation", "spelling", "emoji", 
 # people's own ("whoosh", "bang") less readily than the usual name of a thing ("door creak").
 COMMON = 50
 COMMON_NAME = 1
+_FEW_WORDS = 4  # of a query that short each word carries much
 
 # Words that say nothing of a sound: nobody is told that a model has not learned them.
 _FUNCTION_WORDS = word_set(
@@ -245,13 +246,7 @@ class QueryReader:
                 )
         term = self._term(text)
         if term is not None:
-            # Nothing is known of a model without a list of words: it is asked for things by their usual names.
-            is_plain = (
-                term.is_plain or re.search(r"\w \w+ing\W*$", text) is not None
-            )  # "gun firing" is a caption
-            is_common = self._is_common(text, COMMON_NAME if is_plain else COMMON) or (
-                is_plain and not self._counts
-            )
+            is_common = self._is_common_term(text, term)
             return None if is_common and "e" not in term.steering else self._of_term(text, term)
         name = read_name(text)
         if name is not None and (
@@ -345,10 +340,14 @@ class QueryReader:
         return self._spelling.corrected(text, is_known=self._is_lexicon_word)
 
     def _unknown(self, text: str) -> tuple[str, ...]:
+        """Words that the model has not met; in a sentence only those that are no English either."""
         if not self._counts:
             return ()
-        met = dict.fromkeys(word for word in words(text) if not word.isdigit())
-        return tuple(word for word in met if not self._knows(word.lower()))
+        met = tuple(dict.fromkeys(word for word in words(text) if not word.isdigit()))
+        missing = [word for word in met if not self._knows(word.lower())]
+        if sum(word.lower() not in _FUNCTION_WORDS for word in met) <= _FEW_WORDS:
+            return tuple(word for word in missing if not word.lower().endswith("ly"))
+        return tuple(word for word in missing if not self._is_english(word.lower()))
 
     def _knows(self, word: str) -> bool:
         """True for a word that the model has learned or the lexicon has, in any of its forms."""
@@ -461,6 +460,19 @@ class QueryReader:
         """True if every word of a term stands so often in the captions that the model has learned."""
         parts = re.findall(r"[^\W_]+", text.lower())
         return all(self._counts.get(word, 0) >= count for word in parts)
+
+    def _is_common_term(self, text: str, term: Term) -> bool:
+        """True for a term that the model has learned from captions: it is searched for as it is."""
+        typed = words(text.lower())
+        if term.kind == "mood" or (len(typed) > 1 and len(set(typed)) == 1):  # "bang bang" is no caption
+            return False
+        # "gun firing" is a caption, whatever list it stands in.
+        is_plain = term.is_plain or (len(typed) > 1 and typed[-1].endswith("ing"))
+        if (
+            is_plain and not self._counts
+        ):  # nothing is known of the model: it is asked for things by their usual names
+            return True
+        return self._is_common(text, COMMON_NAME if is_plain else COMMON)
 
     def _is_word(self, word: str) -> bool:
         """True for a word in lower case that the model has learned or an English dictionary has."""
