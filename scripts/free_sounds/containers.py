@@ -136,6 +136,19 @@ def _riff_in_cat(path: Path) -> Iterator[Member]:
         start = data.find(b"RIFF", start + 4)
 
 
+def _qt_resources(path: Path) -> Iterator[Member]:
+    """Qt's rcc: its files one behind the other, each behind its size in four bytes; Ogg is not compressed again."""
+    data, begin = path.read_bytes(), b"OggS\0\x02"
+    start, number = data.find(begin, 4), 0
+    while start >= 0:
+        size = struct.unpack_from(">I", data, start - 4)[0]
+        is_whole = 0 < size <= len(data) - start
+        if is_whole:
+            yield f"{number:04d}.ogg", data[start : start + size]
+            number += 1
+        start = data.find(begin, start + (size if is_whole else 1))
+
+
 def _sound_font(path: Path) -> Iterator[Member]:
     """SoundFont 2: 16-bit samples in `smpl`, their names, ends and rates in `shdr`; a .sf3 has Ogg Vorbis there."""
     data = path.read_bytes()
@@ -176,6 +189,7 @@ _UNPACKERS: dict[str, Callable[[Path], Iterator[Member]]] = {
     ".pak": _quake_pak,
     ".wad": _doom_wad,
     ".cat": _riff_in_cat,
+    ".rcc": _qt_resources,
     ".sf2": _sound_font,
     ".sf3": _sound_font,
 }
