@@ -6,7 +6,8 @@ Needs a Debian or Ubuntu with `apt-get update` done and `ffmpeg` installed, and 
 packages of `packages.csv` are downloaded and unpacked, never installed; nothing of theirs is run. OUT/PACKAGE/ then
 holds NNNN.opus (mono, about 28 kbit/s), an index and the package's debian/copyright; OUT/index.csv joins the indexes.
 A package that OUT has is not done again, so a run that was stopped goes on. A file or a package that fails is named
-and skipped, and the exit status is 1.
+and skipped, and the exit status is 1. `--record` writes licences and hours into the list; a row without them is of a
+package that was not run yet, and may hold less than its description hopes for.
 
 Distillation needs no captions, so what a sound is need not be known: `kind` is a guess from its path and length,
 made only so that music and speech can be capped for each package.
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import multiprocessing
 import re
 import shutil
 import subprocess
@@ -44,6 +46,7 @@ MIN_PIECE_S = 0.3
 SILENT_PEAK = 10 ** (-48 / 20)
 OPUS_RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
 OPUS_BIT_RATE = 28_000
+EXIT_SKIPPED_A_FILE = 3
 MAX_LOUD = 1.0  # Opus would clip above it
 UNREADABLE = (ValueError, OSError, RuntimeError, av.FFmpegError, subprocess.TimeoutExpired)
 LIST_FIELDS = ("package", "what", "kind", "licence", "clips", "hours")
@@ -264,7 +267,43 @@ class Gatherer:
     def __init__(self, out: Path, scratch: Path, *, limits: Limits, held_out: HeldOut | None) -> None:
         self._out, self._scratch, self._limits, self._held_out = out, scratch, limits, held_out
         self._seen: set[str] = {clip.sha256 for clip in read_clips(out)}
+        self._at, self._crashed = scratch / "at", set[str]()
         self.num_failed = 0
+
+    def gather_apart(self, package: str, kind: str) -> list[Clip]:
+        """`gather` in a process of its own, which a decoder may crash; then again without the file it was at.
+
+        Raises:
+            RuntimeError: `gather` failed, and said why.
+        """
+        while True:
+            process = multiprocessing.get_context("fork").Process(
+                target=self._gather_and_exit, args=(package, kind)
+            )
+            process.start()
+            process.join()
+            if process.exitcode in (0, EXIT_SKIPPED_A_FILE):
+                self.num_failed += process.exitcode != 0
+                break
+            at = self._at.read_text(encoding="utf-8") if self._at.is_file() else ""
+            if process.exitcode == 1 or not at or at in self._crashed:
+                raise RuntimeError(f"{package}: left out, exit status {process.exitcode}")
+            self._crashed.add(at)
+            self._complain(f"{at}: a decoder crashed")
+        clips = list(read_index(self._out / package / "index.csv"))
+        self._seen |= {clip.sha256 for clip in clips}
+        return clips
+
+    def _gather_and_exit(self, package: str, kind: str) -> None:
+        self._at.unlink(missing_ok=True)
+        self.num_failed = 0
+        try:
+            self.gather(package, kind)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            print(f"{package}: {error}", file=sys.stderr, flush=True)
+            sys.exit(1)
+        if self.num_failed:
+            sys.exit(EXIT_SKIPPED_A_FILE)
 
     def gather(self, package: str, kind: str) -> list[Clip]:
         """The clips of one package; what is there already is not made again.
@@ -305,8 +344,9 @@ class Gatherer:
         return there[-1]
 
     def _plan(self, path: Path, original: str, kind: str) -> list[Piece]:
-        if self._held_out is not None and self._held_out.has_name(original):
+        if original in self._crashed or (self._held_out is not None and self._held_out.has_name(original)):
             return []
+        self._at.write_text(original, encoding="utf-8")
         try:
             duration_s = open_sound(path).duration_s
         except UNREADABLE as error:
@@ -321,6 +361,7 @@ class Gatherer:
     def _cut(self, pieces: Iterable[Piece], package: str, licence: str) -> Iterator[Clip]:
         number = 0
         for piece in pieces:
+            self._at.write_text(piece.original, encoding="utf-8")
             try:
                 waveform, rate_hz = open_sound(piece.path).read(piece.start_s, piece.length_s)
             except UNREADABLE as error:
@@ -422,6 +463,7 @@ def main() -> int:
     rows = read_list(arguments.packages)
     out, scratch = arguments.out, arguments.scratch
     out.mkdir(parents=True, exist_ok=True)
+    scratch.mkdir(parents=True, exist_ok=True)
     limits = Limits(
         arguments.pieces_per_file, {"music": arguments.music_minutes, "speech": arguments.speech_minutes}
     )
@@ -435,10 +477,10 @@ def main() -> int:
         if hours >= arguments.hours:
             break
         try:
-            clips = gatherer.gather(package, row["kind"] or "auto")
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            clips = gatherer.gather_apart(package, row["kind"] or "auto")
+        except RuntimeError as error:
             gatherer.num_failed += 1
-            print(f"{package}: {error}", file=sys.stderr, flush=True)
+            print(error, file=sys.stderr, flush=True)
             continue
         finally:
             if not arguments.keep_debs:
