@@ -242,6 +242,15 @@ def test_all_sound_of_a_flac_is_decoded_whatever_its_header_says(case: str, tmp_
     assert seconds_of(tmp_path, data) == pytest.approx(times * SECONDS, abs=1e-3)
 
 
+def test_a_long_flac_goes_on_behind_a_count_that_is_too_small(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 30 * RATE_HZ).astype(np.float32)
+    data = encoded("FLAC", noise)
+    assert len(data) > 1 << 20  # such a file is read as it stands, until its count turns out to be wrong
+    (tmp_path / "x.flac").write_bytes(flac_claiming(data, 10 * RATE_HZ + 7))
+    with open_audio(tmp_path / "x.flac", sample_rate_hz=RATE_HZ) as stream:
+        np.testing.assert_allclose(np.concatenate(list(stream)), noise, atol=1e-4)
+
+
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
 def test_every_link_of_a_chained_ogg_is_decoded(subtype: str, tmp_path: Path) -> None:
     one = encoded("OGG", rate_hz=48_000, subtype=subtype)

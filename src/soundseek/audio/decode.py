@@ -56,6 +56,7 @@ SILENT_PEAK = 2.0**-15  # one step of a 16-bit file, -90 dBFS: dither and nothin
 
 _PIECE_S = 1.0  # a second of stereo stays in the L2 cache while it is checked and mixed
 _MAX_PIECE_VALUES = 1 << 20  # 4 MB of float32 however many channels a header claims
+_LEFT_OVER_BYTES = 1 << 15  # what a decoder has not asked for of a file that it read to its end
 _MIN_RATE_HZ, _MAX_RATE_HZ = 1_000, 1_536_000
 
 
@@ -239,7 +240,7 @@ class SoundfileSource:
     Args:
         path: The file.
         shown: Its name as messages show it.
-        part: Which part of it; None for the file as it stands.
+        part: Which part of it; None for the file as it stands, as for a part that is the file as it stands.
 
     Raises:
         LibsndfileError: libsndfile does not know it.
@@ -255,12 +256,13 @@ class SoundfileSource:
             raise
 
     def _open(self, part: Part | None) -> None:
-        self._view = PartFile(self._file, part) if part is not None else None
+        self._part = part
+        self._view = PartFile(self._file, part) if part is not None and not part.as_it_stands else None
         self._stated_frames = part.stated_frames if part is not None else None
         with without_decoder_chatter():
             self._sound = _Sound(self._handle(), closefd=False)
         self.sample_rate_hz, self.channels = self._sound.samplerate, self._sound.channels
-        self.format = (part.format if part is not None else "") or _format_name(self._sound)
+        self.format = (part.format if part is not None and self._view else "") or _format_name(self._sound)
         self.declared_s = self._stated_length(1.0 if part is None else part.stated_share)
         self._num_frames = 0
         self._is_mpeg = self._sound.format == "MP3"
@@ -285,8 +287,26 @@ class SoundfileSource:
         if self._view is not None and self._view.error is not None:
             reason = self._view.error.strerror or str(self._view.error)
             raise DecodeError(self._shown, f"cannot be read: {reason}") from self._view.error
+        if not len(piece) and self._goes_on():
+            return self.read()
         self._num_frames += len(piece)
         return piece
+
+    def _goes_on(self) -> bool:
+        """Whether a FLAC has frames behind the last one that its header counts; if so, go on without the count."""
+        part = self._part
+        if self._view is not None or part is None or not part.stated_frames:
+            return False
+        read_bytes = os.lseek(self._file.fileno(), 0, os.SEEK_CUR)
+        if read_bytes + _LEFT_OVER_BYTES > part.extents[-1][1]:
+            return False
+        self._sound.close()
+        self._view = PartFile(self._file, part)
+        self._sound = _Sound(self._view, closefd=False)
+        left = self._num_frames
+        while left and len(known := self._sound.read(out=self._piece[:left])):
+            left -= len(known)
+        return True
 
     def close(self) -> None:
         """Let go of the file."""
@@ -354,14 +374,13 @@ def _open_with_libsndfile(path: str, shown: str, head: bytes, extension: str) ->
         return SoundfileSource(path, shown)
     if len(parts) > 1:
         return JoinedSource([partial(SoundfileSource, path, shown, part) for part in parts])
-    if parts[0].as_it_stands:
-        try:
-            return SoundfileSource(path, shown)
-        except soundfile.LibsndfileError:
-            if not parts[0].header:
-                raise
-    # A chunk that only describes the sound is what libsndfile stumbles over; the new header leaves it out.
-    return SoundfileSource(path, shown, parts[0])
+    try:
+        return SoundfileSource(path, shown, parts[0])
+    except soundfile.LibsndfileError:
+        if not parts[0].as_it_stands or not parts[0].header:
+            raise
+        # A chunk that only describes the sound is what libsndfile stumbles over; the new header leaves it out.
+        return SoundfileSource(path, shown, replace(parts[0], as_it_stands=False))
 
 
 def _open_with_ffmpeg(path: str, shown: str, known: files.Format, head: bytes) -> Source:

@@ -56,6 +56,12 @@ class Mp3Part:
     extents: tuple[tuple[int, int], ...]
     num_frames: int
 
+    def as_it_stands(self, start: int, end: int) -> bool:
+        """Whether a decoder that begins at `start` finds these frames and their true number by itself."""
+        tags_bytes = 1 << 16
+        is_first = self.extents[0][0] == start and len(self.extents) == 1
+        return not self.header and is_first and end - self.extents[0][1] < tags_bytes
+
 
 def find_parts(file: BinaryIO, start: int = 0) -> list[Mp3Part]:
     """The recordings in an open file of MPEG audio, in order; none if it has no two frames that follow each other.

@@ -27,6 +27,9 @@ _MAX_CHUNKS = 10_000
 _MAX_DESCRIPTION_BYTES = 1 << 24  # a table of packets, of a day of sound
 _TAIL_BYTES = 1 << 20  # chunks behind a sound are looked for this far from the end
 _FEWEST_S = 0.1  # fewer bytes than this lasts, behind a sound, are leftovers and no sound
+_SMALL_BYTES = (
+    1 << 20
+)  # a FLAC is read as it stands from here on: quicker, but a count that is too small is noticed late
 _RIFF_MAX = _WRAP - 1024
 
 # What programs write behind the sound. Each name is trusted even where its size is not.
@@ -38,6 +41,7 @@ _CHUNKS_BEHIND = frozenset({
 })  # fmt: skip
 _TAGS_BEHIND = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"<?xpacket", b"<?xml", b"\0\0\0\0free")
 
+_STREAMINFOS = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")
 _W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 _W64_TAIL = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
 
@@ -138,7 +142,11 @@ def find_parts(file: BinaryIO, head: bytes, extension: str = "") -> list[Part]:
     if magic[:4] == b"OggS":
         return _parts_of_ogg(data, start)
     if extension in mp3.EXTENSIONS or mp3.is_frame(magic[:4]) or (start and not files.is_text(magic)):
-        return [Part("", part.header, part.extents) for part in mp3.find_parts(file, start)]
+        found = mp3.find_parts(file, start)
+        return [
+            Part("", part.header, part.extents, len(found) == 1 and part.as_it_stands(start, data.size))
+            for part in found
+        ]
     return []
 
 
@@ -156,17 +164,13 @@ class _Bytes:
 
     def find_all(self, pattern: bytes, start: int) -> Iterator[int]:
         """Every position of a pattern."""
-        block_bytes, overlap = 1 << 20, len(pattern) - 1
-        kept = b""
         position = start
-        while block := self.at(position, block_bytes):
-            joined = kept + block
-            found = joined.find(pattern)
+        while len(block := self.at(position, 1 << 18)) >= len(pattern):
+            found = block.find(pattern)
             while found >= 0:
-                yield position - len(kept) + found
-                found = joined.find(pattern, found + 1)
-            position += len(block)
-            kept = joined[-overlap:]
+                yield position + found
+                found = block.find(pattern, found + 1)
+            position += len(block) - len(pattern) + 1
 
     def are_zero(self, start: int, end: int) -> bool:
         """Whether all bytes from start to end are 0."""
@@ -573,10 +577,9 @@ def _parts_of_au(data: _Bytes, start: int) -> Iterator[Part]:
 
 def _parts_of_flac(data: _Bytes, start: int) -> list[Part]:
     """Streams that follow each other; the number of samples is left out, so that no count stops the decoder."""
-    starts = [start]
-    for last in (b"\x00", b"\x80"):  # STREAMINFO is the first block of metadata, and may be the only one
-        starts += data.find_all(b"fLaC" + last + b"\x00\x00\x22", start + 4)
-    starts.sort()
+    # STREAMINFO, of 34 bytes, is the first block of metadata; the highest bit says whether it is the only one.
+    found = (at for at in data.find_all(b"fLaC", start + 4) if data.at(at + 4, 4) in _STREAMINFOS)
+    starts = [start, *found]
     parts = []
     for first, end in zip(starts, [*starts[1:], data.size], strict=True):
         head = data.at(first, 26)
@@ -585,7 +588,9 @@ def _parts_of_flac(data: _Bytes, start: int) -> list[Part]:
         fields = int.from_bytes(head[18:26], "big")
         header = head[:18] + (fields >> 36 << 36).to_bytes(8, "big")
         end = mp3.before_tags(data.at, first, end)
-        parts.append(Part("FLAC", header, ((first + 26, end),), stated_frames=fields & (1 << 36) - 1))
+        num_frames = fields & (1 << 36) - 1
+        is_alone = len(starts) == 1 and not start and end == data.size > _SMALL_BYTES and num_frames > 0
+        parts.append(Part("FLAC", header, ((first + 26, end),), is_alone, stated_frames=num_frames))
     return parts
 
 
