@@ -94,9 +94,38 @@ def test_samples_at_the_files_own_rate_are_those_of_the_file(tmp_path: Path) -> 
     np.testing.assert_array_equal(read_audio(tmp_path / "x.wav", sample_rate_hz=RATE_HZ), wave[:, 0])
 
 
-def test_samples_between_one_and_four_are_kept(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "x.wav", tone(1) * np.float32(10), RATE_HZ, subtype="FLOAT")
-    assert np.abs(read_audio(tmp_path / "x.wav", sample_rate_hz=RATE_HZ)).max() > 2
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+@pytest.mark.parametrize("gain_db", [6, 18, 30, 60])
+def test_floats_far_above_full_scale_are_kept(gain_db: int, subtype: str, tmp_path: Path) -> None:
+    wave = tone(1) * np.float32(10 ** (gain_db / 20))
+    soundfile.write(tmp_path / "x.wav", wave, RATE_HZ, subtype=subtype)
+    np.testing.assert_array_equal(read_audio(tmp_path / "x.wav", sample_rate_hz=RATE_HZ), wave[:, 0])
+
+
+def test_whole_numbers_written_as_floats_are_scaled(tmp_path: Path) -> None:
+    quiet_first = np.concatenate([np.zeros((RATE_HZ, 1), np.float32), tone(3)])
+    soundfile.write(tmp_path / "x.wav", np.rint(quiet_first * 32_768), RATE_HZ, subtype="FLOAT")
+    mono = read_audio(tmp_path / "x.wav", sample_rate_hz=RATE_HZ)
+    np.testing.assert_allclose(mono, quiet_first[:, 0], atol=1 / 32_768)
+
+
+@pytest.mark.parametrize("value", [1e30, 1e5, float("nan"), float("inf")])
+def test_absurd_samples_are_said(value: float, tmp_path: Path) -> None:
+    wave = tone(3)
+    wave[2 * RATE_HZ + 5] = value
+    soundfile.write(tmp_path / "x.wav", wave, RATE_HZ, subtype="DOUBLE")
+    what = "are NaN" if np.isnan(value) else f"reach {value:g}, 1000 at most"
+    assert reason_of(tmp_path / "x.wav") == f"damaged: samples {what}, between 2.0 s and 3.0 s"
+
+
+@pytest.mark.parametrize("milliseconds", [10, 20, 30, 50])
+@pytest.mark.parametrize("name", ["x.wav", "x.flac", "x.mp3", "x.ogg"])
+def test_clicks_are_decoded(name: str, milliseconds: int, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / name, tone(milliseconds / 1000), RATE_HZ)
+    with open_audio(tmp_path / name, sample_rate_hz=32_000) as stream:
+        waveform = np.concatenate(list(stream))
+    assert stream.info.duration_s == pytest.approx(milliseconds / 1000, abs=1e-4)
+    assert np.isfinite(waveform).all() and np.abs(waveform).max() > 0.1
 
 
 def test_resampling_block_by_block_equals_resampling_the_whole(tmp_path: Path) -> None:
@@ -154,6 +183,13 @@ def test_decoding_stops_at_the_cap_and_says_so(tmp_path: Path) -> None:
         assert sum(len(block) for block in stream) == 66_150
     assert stream.info.truncated
     assert stream.info.duration_s == 1.5
+
+
+def test_without_a_cap_a_file_is_decoded_to_its_end(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", np.full(3700 * 1000, 0.1), 1000)
+    with open_audio(tmp_path / "x.wav", sample_rate_hz=1000) as stream:
+        assert sum(len(block) for block in stream) == 3_700_000
+    assert (stream.info.duration_s, stream.info.truncated) == (3700.0, False)
 
 
 def test_a_file_as_long_as_the_cap_is_not_cut(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""Mono is the mean of the channels, but for channels that would cancel each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from audio.bad_files import RATE_HZ, tone
+
+from soundseek.audio.decode import open_audio, read_audio
+from soundseek.audio.downmix import Downmix
+
+NOISE = np.random.default_rng(0).standard_normal((RATE_HZ, 4)).astype(np.float32) * 0.1
+
+
+def rms(waveform: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(waveform.astype(np.float64) ** 2)))
+
+
+@pytest.mark.parametrize(
+    "gains", [[1, -1], [1, -0.9], [0.5, -1], [1, -0.5, -0.5], [1, -1, 1, -1], [1, -1] * 32]
+)
+def test_channels_that_cancel_are_turned(gains: list[float]) -> None:
+    piece = NOISE[:, :1] * np.float32(gains)
+    mono = Downmix(RATE_HZ)(piece)
+    assert rms(mono[RATE_HZ // 100 :]) == pytest.approx(rms(NOISE[:, 0]) * np.mean(np.abs(gains)), rel=1e-4)
+
+
+def test_two_pairs_that_cancel_keep_both_sounds() -> None:
+    left, right = NOISE[:, 0], NOISE[:, 1]
+    mono = Downmix(RATE_HZ)(np.stack([left, -left, right, -right], axis=1))[RATE_HZ // 100 :]
+    for sound in (left, right):
+        assert abs(np.corrcoef(mono, sound[RATE_HZ // 100 :])[0, 1]) > 0.6
+
+
+@pytest.mark.parametrize("correlation", [1.0, 0.5, 0.0, -0.3])
+def test_ordinary_stereo_is_the_mean_to_the_bit(correlation: float) -> None:
+    other = correlation * NOISE[:, 0] + np.sqrt(1 - correlation**2) * NOISE[:, 1]
+    piece = np.stack([NOISE[:, 0], other], axis=1).astype(np.float32)
+    np.testing.assert_array_equal(Downmix(RATE_HZ)(piece), (piece[:, 0] + piece[:, 1]) * np.float32(0.5))
+
+
+def test_a_channel_is_turned_only_where_it_cancels_and_without_a_step() -> None:
+    sound = (0.3 * np.sin(2 * np.pi * 50 * np.arange(3 * RATE_HZ) / RATE_HZ)).astype(np.float32)
+    sign = np.repeat(np.float32([1, -1, 1]), RATE_HZ)
+    wave = np.stack([sound, sound * sign], axis=1)
+    downmix = Downmix(RATE_HZ)
+    mono = np.concatenate([downmix(piece) for piece in np.split(wave, 3)])
+    for second in range(3):
+        assert rms(mono[second * RATE_HZ + 500 : (second + 1) * RATE_HZ]) == pytest.approx(
+            0.3 / 2**0.5, rel=0.01
+        )
+    steps = np.abs(np.diff(mono))
+    assert steps.max() < 3 * np.abs(np.diff(sound)).max()
+
+
+def test_a_silent_piece_changes_no_sign_and_stays_silent() -> None:
+    downmix = Downmix(RATE_HZ)
+    opposite = NOISE[:, :1] * np.float32([1, -1])
+    downmix(opposite)
+    assert not downmix(np.zeros_like(opposite)).any()
+    # No fade: the channel is still turned.
+    assert rms(downmix(opposite)[:100]) == pytest.approx(rms(NOISE[:100, 0]), rel=1e-4)
+
+
+def test_a_file_of_opposite_channels_sounds_as_either_of_them(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", tone(2, channels=2) * np.float32([1, -1]), RATE_HZ, subtype="FLOAT")
+    with open_audio(tmp_path / "x.wav", sample_rate_hz=RATE_HZ) as stream:
+        mono = np.concatenate(list(stream))
+    assert stream.info.channels == 2
+    np.testing.assert_allclose(mono[RATE_HZ // 100 :], tone(2)[RATE_HZ // 100 :, 0], atol=1e-6)
+
+
+def test_channels_that_cancel_for_a_while_are_heard_throughout(tmp_path: Path) -> None:
+    wave = tone(3, channels=2)
+    wave[RATE_HZ : 2 * RATE_HZ, 1] *= -1
+    soundfile.write(tmp_path / "x.flac", wave, RATE_HZ)
+    mono = read_audio(tmp_path / "x.flac", sample_rate_hz=RATE_HZ)
+    for second in range(3):
+        assert rms(mono[second * RATE_HZ + 500 : (second + 1) * RATE_HZ]) > 0.9 * 0.3 / 2**0.5
