@@ -68,6 +68,7 @@ def evaluate(
     directory = getattr(embedder, "directory", None)
     if record and directory is None:
         raise UsageError(f"--record needs a model directory, and {model} is a run folder; export it first")
+    _say_if_learned_from(split, model, embedder)
     report = measure(embedder, data, split)
     if record and directory is not None:
         from soundseek.learn.export.model_card import record_scores
@@ -96,6 +97,17 @@ def _evaluate_ensemble(models: list[str], data: Path, split: str, *, record: boo
         write_json_lines([report.to_dict()])
     else:
         _print_ensemble(report)
+
+
+def _say_if_learned_from(split: str, model: str, embedder: Embedder) -> None:
+    """Warn where a model is asked what it has learned by heart."""
+    from soundseek.learn.training.run_folder import has_learned_from
+
+    if has_learned_from(getattr(embedder, "directory", None) or Path(model), split):
+        print(
+            f"{model} learned from {split}: these scores say what it remembers, not what it finds",
+            file=sys.stderr,
+        )
 
 
 def _say_who_learned_from(split: str, members: Mapping[str, Embedder]) -> None:
@@ -169,3 +181,10 @@ def _print_table(report: EvaluationReport) -> None:
         rows.add_row(shown, *(f"[cyan]{100 * each.value:.1f}[/]" for each in intervals))
         rows.add_row("", *(f"[dim]{100 * each.low:.1f} to {100 * each.high:.1f}[/]" for each in intervals))
     console().print(rows)
+    if report.num_shared_captions:
+        counted = report.equal_captions_count.mAP10.value
+        console().print(
+            f"{report.num_shared_captions:,} captions stand on several sounds word for word; where each of these is "
+            f"right, mAP@10 is {100 * counted:.1f}",
+            soft_wrap=True,
+        )

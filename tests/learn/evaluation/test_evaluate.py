@@ -59,6 +59,28 @@ def test_one_sound_in_six_misheard_costs_a_sixth(data: Path) -> None:
     assert report.text_to_audio.R1.low < 5 / 6 < report.text_to_audio.R1.high
 
 
+def test_a_clip_with_an_equal_caption_is_right_in_the_second_count(tmp_path: Path) -> None:
+    # Two dogs and rain. "A dog" ranks the dogs 1 and 2: its own is at 1 or 2, and both are right in the second count.
+    (tmp_path / "evaluation").mkdir()
+    rows = ["file_name,caption_1", "one.wav,A dog.", "two.wav,a  dog", "rain.wav,rain"]
+    for name in ("one", "two", "rain"):
+        (tmp_path / "evaluation" / f"{name}.wav").write_bytes(b"")
+    (tmp_path / "captions_evaluation.csv").write_text("\n".join(rows))
+
+    class Model:
+        def embed_audio(self, paths: Sequence[Path]) -> np.ndarray:
+            axes = {"one": [1, 0], "two": [0.8, 0.6], "rain": [0, 1]}
+            return np.float32([axes[path.stem] for path in paths])
+
+        def embed_text(self, texts: Sequence[str]) -> np.ndarray:
+            return np.float32([[0, 1] if text == "rain" else [1, 0] for text in texts])
+
+    report = evaluate(Model(), tmp_path)
+    assert report.num_shared_captions == 2
+    assert report.text_to_audio.mAP10.value == pytest.approx((1 + 1 / 2 + 1) / 3)
+    assert report.equal_captions_count.mAP10.value == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize(("setting", "cached"), [("seed=0", True), ("text.augment.swap=0.1", False)])
 def test_only_what_a_tower_as_published_says_is_cached(
     setting: str, cached: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -108,12 +130,14 @@ def test_the_command_line_trains_and_evaluates_a_run_and_a_model(
     (tmp_path / "parts").mkdir()
     run = str(train(toy_recipe(tmp_path / "parts"), data, tmp_path / "run"))
     code, out, error = say("evaluate", run, "--data", str(data), "--split", "validation", "--json")
-    assert code == 0, error
+    assert code == 0 and "learned from" not in error, error
     report = json.loads(out)
     assert report["num_captions"] == 12
     assert report["text_to_audio"]["mAP10"]["value"] == pytest.approx(
         json.loads((tmp_path / "run" / "run.json").read_text())["mAP10"]
     )
+    _, _, error = say("evaluate", run, "--data", str(data), "--split", "development", "--json")
+    assert "learned from development: these scores say what it remembers" in error
     model = str(make_toy_model(tmp_path / "model"))
     code, out, error = say("evaluate", model, "--data", str(data), "--table")
     assert code == 0, error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soundseek._typing import FloatArray
+from soundseek._typing import FloatArray, IntArray
 from soundseek.learn.data.features import Frames, Report, extract_texts, text_store
 from soundseek.learn.data.mixing import Sound
 from soundseek.learn.data.pairs import pad
@@ -50,6 +51,8 @@ class EvaluationReport:
         num_captions: Sentences.
         text_to_audio: Each caption looks for its clip.
         audio_to_text: Each clip looks for its captions.
+        num_shared_captions: Captions that several clips have word for word.
+        equal_captions_count: `text_to_audio` where every clip with an equal caption is right, not only its own.
     """
 
     split: str
@@ -57,6 +60,8 @@ class EvaluationReport:
     num_captions: int
     text_to_audio: DirectionMetrics
     audio_to_text: DirectionMetrics
+    num_shared_captions: int
+    equal_captions_count: DirectionMetrics
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON."""
@@ -78,8 +83,27 @@ def evaluate(embedder: Embedder, data: Path, split: str = "evaluation") -> Evalu
     captions = [caption for clip in clips for caption in clip.captions]
     relevant = np.repeat(np.arange(len(clips)), [len(clip.captions) for clip in clips])
     audio = embedder.embed_audio([clip.path for clip in clips])
-    metrics = retrieval_metrics((embedder.embed_text(captions), audio), relevant)
-    return EvaluationReport(split, len(clips), len(captions), metrics.text_to_audio, metrics.audio_to_text)
+    text = embedder.embed_text(captions)
+    metrics = retrieval_metrics((text, audio), relevant)
+    equal = clips_of_equal_captions(captions, relevant)
+    counted = retrieval_metrics((text, audio), equal).text_to_audio
+    num_shared = sum(len(clips_of_one) > 1 for clips_of_one in equal)
+    return EvaluationReport(
+        split, len(clips), len(captions), metrics.text_to_audio, metrics.audio_to_text, num_shared, counted
+    )
+
+
+def clips_of_equal_captions(captions: Sequence[str], owners: Sequence[int] | IntArray) -> list[list[int]]:
+    """For each caption all clips that have it, whatever its case, spaces and final full stop.
+
+    >>> clips_of_equal_captions(["A dog barks.", "rain", "a dog  barks"], [0, 1, 2])
+    [[0, 2], [1], [0, 2]]
+    """
+    keys = [" ".join(caption.split()).casefold().rstrip(".") for caption in captions]
+    clips: dict[str, set[int]] = defaultdict(set)
+    for key, owner in zip(keys, owners, strict=True):
+        clips[key].add(int(owner))
+    return [sorted(clips[key]) for key in keys]
 
 
 class RunEmbedder:
