@@ -51,6 +51,7 @@ def page(results: Path) -> str:
         section(
             "Other recordings, other words", results, ["robustness-*.json"], robustness, ROBUSTNESS_AGAIN
         ),
+        section("People's words", results, ["query-kinds*.json"], query_kinds, QUERY_KINDS_AGAIN),
         section("The paper's question", results, ["papers-question-*.json"], question, QUESTION_AGAIN),
         table_one(results / "table-one"),
         section("Speed beside PANNs", results, ["panns.json"], panns, "`python benchmarks/panns.py`"),
@@ -87,6 +88,9 @@ def section(
 
 FINDING_AGAIN = "`soundseek evaluate MODEL --data DIR --json > docs/results/MODEL.json`"
 ROBUSTNESS_AGAIN = "`soundseek robustness MODEL --data DIR --json > docs/results/robustness-MODEL.json`"
+QUERY_KINDS_AGAIN = (
+    "`python benchmarks/query_kinds.py SOUNDS --library DIR --json docs/results/query-kinds.json`"
+)
 QUESTION_AGAIN = "`python scripts/papers_question.py --data DIR --weights FILE --out runs/question`"
 HEADS_AGAIN = "`python benchmarks/heads_on_cache.py`"
 CHUNKED_AGAIN = "`python benchmarks/chunked_memory.py --batch 16 --seconds 10 --chunks 8 4 2 1`"
@@ -116,6 +120,28 @@ def tried(reports: list[Report]) -> str:
     if report.get("chosen") is not None:
         rows[report["chosen"]] = [f"**{cell}**" if cell else "" for cell in rows[report["chosen"]]]
     return joined(report["says"], table(report["columns"], rows))
+
+
+def query_kinds(reports: list[Report]) -> str:
+    """One table a library: precision by kind of query, as typed and as read."""
+    parts = [
+        "Precision of the first ten hits (of fewer, where fewer sounds answer) in a library of labelled clips, by "
+        "kind of query: searched for as typed, and as it is read. What answers a query was written by hand over the "
+        f"clips' labels. Again: {QUERY_KINDS_AGAIN}."
+    ]
+    for report in reports:
+        rows = [
+            [row["kind"], str(row["queries"]), f"{row['typed']:.2f}", f"{row['read']:.2f}"]
+            for row in report["rows"]
+        ]
+        parts += [
+            f"{report['model']}, {report['files']:,} files. Reading a query takes {report['reading_ms']:.1f} ms on "
+            f"average and {report['slowest_ms']:.0f} ms at most (processor time), the first one "
+            f"{report['first_ms']:.0f} ms, with the loading of model and tables. {report.get('note', '')} Commit "
+            f"{report['commit']}, {report['machine']}.",
+            table(["kind", "queries", "as typed", "read"], rows),
+        ]
+    return joined(*parts)
 
 
 def robustness(reports: list[Report]) -> str:

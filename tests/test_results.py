@@ -74,7 +74,7 @@ def test_the_pictures_of_the_page_are_small() -> None:
 
 def test_a_page_of_nothing_says_what_was_not_measured(results_page: ModuleType, tmp_path: Path) -> None:
     page = results_page.page(tmp_path)
-    assert page.count("Not measured:") == page.count("\n## ") == 11
+    assert page.count("Not measured:") == page.count("\n## ") == 12
     assert "|" not in page
 
 
@@ -104,6 +104,11 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
         "distillation": {**tried, "chosen": 1},
         "alignment": tried,
         "robustness-toy": {**measured, "seed": 7, "rows": [plain, noisy]},
+        "query-kinds": {
+            "rows": [{"kind": "jargon", "queries": 9, "typed": 0.25, "read": 0.5}],
+            **{"model": "toy", "files": 40, "reading_ms": 0.5, "slowest_ms": 7.0, "first_ms": 90.0},
+            **{"note": "Small.", "commit": "abcdef0", "machine": "abacus"},
+        },
     }
     for name, content in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
@@ -115,6 +120,7 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
     assert "| **c** |  |" in page and "| a\\|b | 0.25 |" in page
     assert "| noise | 50.0 | -3.4 (-5.6 to -1.1) | 50.0 | 98 |" in page
     assert "seed 7, commit abcdef0, abacus, 2 cores" in page
+    assert "| jargon | 9 | 0.25 | 0.50 |" in page and "takes 0.5 ms on average and 7 ms at most" in page
     assert page.count("Not measured:") == 6
 
 
