@@ -37,7 +37,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def filled(tmp_path_factory: pytest.TempPathFactory, sounds: Path, model_directory: Path) -> Path:
     """A library that holds `sounds`; tests only read it."""
     directory = tmp_path_factory.mktemp("libraries") / "filled"
-    with Library.open(directory, model=load_model(model_directory)) as library:
+    with Library.create(directory, model=load_model(model_directory)) as library:
         library.index(sounds)
     return directory
 

@@ -46,7 +46,7 @@ def test_closed_streams_harm_nothing(
 ) -> None:
     closing = " ".join(f"{each}>&-" for each in closed.split())
     library = tmp_path / "library"
-    index = f"{sys.executable} -m soundseek index {sounds} --library {library} --model {model_directory} {closing}"
+    index = f"{sys.executable} -m soundseek index {sounds} -q --library {library} --model {model_directory} {closing}"
     search = f"{sys.executable} -m soundseek search tone --library {library} {closing}"
     for script in (index, search):
         run = subprocess.run(["bash", "-c", script], capture_output=True, timeout=60)

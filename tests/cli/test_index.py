@@ -108,7 +108,7 @@ def test_a_folder_of_bad_files_alone_is_not_called_empty(soundseek: Run, tmp_pat
 def test_a_crash_of_the_decoder_takes_one_file_and_not_the_run(
     workers: str, soundseek: Run, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("soundseek.library.library._load_hear", crashing_ears)
+    monkeypatch.setattr("soundseek.library.library._load_for_worker", CrashingModel)
     folder, library = tmp_path / "mine", tmp_path / "library"
     shutil.copytree(sounds, folder)
     shutil.copy(sounds / "tone1.wav", folder / "crash.wav")
@@ -118,16 +118,13 @@ def test_a_crash_of_the_decoder_takes_one_file_and_not_the_run(
     assert failure["path"] == str(folder / "crash.wav") and "SIGSEGV" in failure["reason"]
 
 
-def crashing_ears(directory: Path) -> Callable[..., Any]:
-    """A model's hearing, but for one file on which the process has a segmentation fault."""
-    hear = Model(directory).embed_file
+class CrashingModel(Model):
+    """A model but for one file, at which the process has a segmentation fault."""
 
-    def crash_or_hear(path: str, **options: Any) -> Any:
+    def embed_file(self, path: Any, **options: Any) -> Any:
         if Path(path).name == "crash.wav":
             os.kill(os.getpid(), signal.SIGSEGV)
-        return hear(path, **options)
-
-    return crash_or_hear
+        return super().embed_file(path, **options)
 
 
 def test_bad_files_are_named_and_the_rest_goes_in(soundseek: Run, tmp_path: Path) -> None:
@@ -139,7 +136,9 @@ def test_bad_files_are_named_and_the_rest_goes_in(soundseek: Run, tmp_path: Path
     run = soundseek("index", folder, "--library", library)
     assert run.returncode == 1
     assert records(run.stdout)[0]["added"] == 1
-    assert f"2 files could not be heard; see: soundseek failures --library {library}\n" in run.stderr.decode()
+    assert (
+        f"2 files could not be embedded; see: soundseek failures --library {library}\n" in run.stderr.decode()
+    )
     failed = records(soundseek("failures", "--library", library).stdout)
     assert sorted(Path(each["path"]).name for each in failed) == ["empty.wav", "text.mp3"]
     assert all(each["reason"] for each in failed)

@@ -11,14 +11,27 @@ from soundseek.cli.progress import LINE_EVERY_S, ProgressReport, progress_line
 
 
 def progress(files_done: int, **changes: Any) -> Any:
-    fields = {"files_total": 40, "audio_s": 60.0, "elapsed_s": 0.5, "eta_s": 75.0, "x_realtime": 120.0}
+    fields = {
+        "files_total": 40,
+        "audio_s": 60.0,
+        "audio_left_s": 540.0,
+        "elapsed_s": 0.5,
+        "eta_s": 75.0,
+        "x_realtime": 120.0,
+    }
     return SimpleNamespace(files_done=files_done, current="/s/dog.wav", **{**fields, **changes})
 
 
 def test_a_line_says_files_speed_and_the_time_left() -> None:
-    assert progress_line(progress(3)) == "3 of 40 files, 120 x real time, 1:15 left"
-    assert progress_line(progress(3, eta_s=None)) == "3 of 40 files, 120 x real time"
-    assert progress_line(progress(3, eta_s=None, x_realtime=None)) == "3 of 40 files"
+    assert (
+        progress_line(progress(3))
+        == "3 of 40 files, 1:00 of about 10:00 of sound, 120 x real time, 1:15 left"
+    )
+    assert (
+        progress_line(progress(3, eta_s=None))
+        == "3 of 40 files, 1:00 of about 10:00 of sound, 120 x real time"
+    )
+    assert progress_line(progress(3, audio_s=0, eta_s=None, x_realtime=None)) == "3 of 40 files"
 
 
 def test_a_log_gets_a_line_every_few_seconds_only(capsys: pytest.CaptureFixture[str]) -> None:

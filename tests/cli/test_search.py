@@ -117,7 +117,7 @@ def test_no_cell_of_a_table_for_spreadsheets_is_a_formula(
         shutil.copy(sounds / "tone1.wav", folder / name)
     soundseek("index", folder, "--library", tmp_path / "library")
     for asked in (["search", "=1+1 @SUM tone", "--why"], ["similar", sounds / "tone2.wav"]):
-        run = soundseek(*asked, "--csv", "--library", tmp_path / "library")
+        run = soundseek(*asked, "--duplicates", "show", "--csv", "--library", tmp_path / "library")
         header, *rows = csv.reader(io.StringIO(run.stdout.decode()))
         assert len(rows) == 4 and ("why" in header) == ("--why" in asked)
         texts = [row[header.index(name)] for row in rows for name in ("path", "format")]

@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def library(tmp_path: Path, folder: Path) -> Library:
-    library = Library.open(tmp_path / "library", model=load_model(make_toy_model(tmp_path / "toy")))
+    library = Library.create(tmp_path / "library", model=load_model(make_toy_model(tmp_path / "toy")))
     library.index(folder)
     yield library
     library.close()

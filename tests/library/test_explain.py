@@ -43,8 +43,8 @@ RAIN = np.array([[0, 1, 0]], np.float32)
 def test_the_word_that_a_segment_holds_carries_its_hit() -> None:
     (of_dog,), (of_rain,) = (word_contributions(ToyEmbedder(), "dog rain", each) for each in (DOG, RAIN))
     # "dog rain" scores 1/sqrt(2) with a dog; "rain" alone 0 and "dog" alone 1.
-    assert of_dog[0].word == "dog" and of_dog[0].drop == pytest.approx(0.5**0.5)
-    assert of_dog[1].word == "rain" and of_dog[1].drop == pytest.approx(0.5**0.5 - 1)
+    assert of_dog[0].word == "dog" and of_dog[0].contribution == pytest.approx(0.5**0.5)
+    assert of_dog[1].word == "rain" and of_dog[1].contribution == pytest.approx(0.5**0.5 - 1)
     assert of_rain[0].word == "rain"
 
 
@@ -56,7 +56,7 @@ def test_every_segment_is_explained_from_one_batch_of_texts() -> None:
 
 
 def test_a_single_word_has_the_whole_score() -> None:
-    assert word_contributions(ToyEmbedder(), "dog", DOG) == [(WordContribution("dog", 1.0),)]
+    assert word_contributions(ToyEmbedder(), "dog", DOG) == [(WordContribution("dog", 0.0, 1.0),)]
 
 
 def test_a_query_without_content_explains_nothing_and_embeds_nothing() -> None:
@@ -87,8 +87,8 @@ def test_words_of_other_scripts_count() -> None:
 
 
 def test_the_second_word_is_named_only_if_it_counts() -> None:
-    dog, rain = WordContribution("dog", 0.2), WordContribution("rain", 0.1)
+    dog, rain = WordContribution("dog", 0.1, 0.2), WordContribution("rain", 0.2, 0.1)
     assert strongest_words([dog, rain]) == ["dog", "rain"]
-    assert strongest_words([dog, WordContribution("rain", 0.09)]) == ["dog"]
-    assert strongest_words([WordContribution("dog", -0.1)]) == []
+    assert strongest_words([dog, WordContribution("rain", 0.21, 0.09)]) == ["dog"]
+    assert strongest_words([WordContribution("dog", 0.4, -0.1)]) == []
     assert strongest_words([]) == []

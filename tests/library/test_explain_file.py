@@ -94,7 +94,7 @@ def test_an_endless_query_is_explained_by_its_first_words() -> None:
 def test_it_is_the_hit_that_a_search_gives(scope: str, tmp_path: Path) -> None:
     model = Model(make_toy_model(tmp_path / "toy", scope=scope))
     write_tone(tmp_path / "long.wav", frequency_hz=440, duration_s=22)
-    with Library.open(tmp_path / "library", model=model) as library:
+    with Library.create(tmp_path / "library", model=model) as library:
         library.index(tmp_path / "long.wav")
         (found,) = library.search("a high tone")
     explained = explain_file(model, tmp_path / "long.wav", "a high tone").hit

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import sqlite3
+import unicodedata
 from datetime import datetime
 from pathlib import Path
 
@@ -13,8 +15,22 @@ from hypothesis import strategies as st
 from library.stores import sound_file
 
 from soundseek.errors import QueryError
-from soundseek.library.filters import FIELDS, Condition, file_name, holds, parse_where, to_sql
+from soundseek.library.filters import (
+    FIELDS,
+    FORMAT_ALIASES,
+    IS_BELOW,
+    And,
+    Condition,
+    Not,
+    Or,
+    Span,
+    file_name,
+    is_below,
+    parse_where,
+    to_sql,
+)
 from soundseek.library.store import tables as schema
+from soundseek.library.store.base import SoundFile
 
 MAY_NOON = int(datetime(2024, 5, 1, 12).timestamp()) * 10**9
 FACTS = {
@@ -27,27 +43,71 @@ FILES = {
     name: sound_file(path, duration_s=duration, sample_rate_hz=rate, format=form, mtime_ns=mtime)
     for name, (path, duration, rate, form, mtime) in FACTS.items()
 }
+# As a Mac writes them, with a letter and its accent apart, and as a keyboard does.
+ACCENTS = {
+    "mac": sound_file("/m/U\u0308bung/Cafe\u0301 1.m4a", format="MP4/AAC"),
+    "typed": sound_file("/m/\xdcbung/Caf\xe9 2.wav", format="RF64"),
+    "outside": sound_file("/m/\xdcbungen/cafe.aif", format="AIFF"),
+}
 
 
-def by_sql(condition: Condition) -> set[str]:
+def by_sql(condition: Condition, files: dict[str, SoundFile]) -> set[str]:
     connection = sqlite3.connect(":memory:")
+    connection.create_function(IS_BELOW, 2, is_below)
     for statement in schema.TABLES:
         connection.execute(statement)
-    for number, file in enumerate(FILES.values()):
+    for number, file in enumerate(files.values()):
         place = (number, file_name(file.path), number, 1, number, 1)
         connection.execute(schema.INSERT_FILE, (*schema.row_of(file), *place))
     sql, values = to_sql(condition)
-    names = list(FILES)
+    names = list(files)
     found = connection.execute(f"SELECT id FROM files WHERE {sql}", values).fetchall()
     connection.close()
     return {names[number] for (number,) in found}
 
 
-def selected(text: str) -> set[str]:
+def matches(condition: Condition, file: SoundFile) -> bool:
+    """Whether a file fulfils a condition, asked in plain Python."""
+    if isinstance(condition, And):
+        return all(matches(part, file) for part in condition.parts)
+    if isinstance(condition, Or):
+        return any(matches(part, file) for part in condition.parts)
+    if isinstance(condition, Not):
+        return not matches(condition.part, file)
+    field, operator, value = condition.field, condition.operator, condition.value
+    if isinstance(value, Span):
+        number = {"duration": file.duration_s, "rate": file.sample_rate_hz}.get(field, file.mtime_ns)
+        low, high = value.low, value.high
+        return {
+            "=": low <= number < high, "!=": not low <= number < high, "<": number < low, ">=": number >= low,
+            ">": number > high if high == low else number >= high,
+            "<=": number <= high if high == low else number < high,
+        }[operator]  # fmt: skip
+    composed = unicodedata.normalize("NFC", file.path)
+    name = (
+        composed.rsplit("/", 1)[-1].casefold().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    )
+    if field == "folder":
+        is_so = composed.startswith(unicodedata.normalize("NFC", value).rstrip("/") + "/")
+    elif field == "format":
+        kind = file.format.lower()
+        if operator == "~":
+            return value in kind or f".{value}" in name
+        is_so = bool(set(FORMAT_ALIASES.get(value, (value,))) & {*kind.split("/"), kind}) or name.endswith(
+            f".{value}"
+        )
+    elif operator == "~":
+        return value in name
+    else:
+        is_so = fnmatch.fnmatchcase(name, value.replace("[", "[[]"))
+    return is_so == (operator == "=")
+
+
+def selected(text: str, files: dict[str, SoundFile] = FILES) -> set[str]:
     """The files that fulfil a condition; asked in SQL and in Python, which must agree."""
     condition = parse_where(text)
-    by_python = {name for name, file in FILES.items() if holds(condition, file)}
-    assert by_sql(condition) == by_python
+    by_python = {name for name, file in files.items() if matches(condition, file)}
+    assert by_sql(condition, files) == by_python
     return by_python
 
 
@@ -109,6 +169,68 @@ def test_a_condition_selects_the_same_files_in_sql_and_in_python(text: str, expe
     assert selected(text) == expected
 
 
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("name ~ caf\xe9", {"mac", "typed"}),
+        ("name = 'CAF\xc9*'", {"mac", "typed"}),
+        ("name != 'caf\xe9*'", {"outside"}),
+        ("folder = /m/\xdcbung", {"mac", "typed"}),
+        ("folder = /m/\xdcbung/", {"mac", "typed"}),
+        ("folder != /m/\xdcbung", {"outside"}),
+        ("folder = /m", {"mac", "typed", "outside"}),
+        ("folder = /m/\xfcbung", set()),
+    ],
+)
+def test_accents_are_compared_as_letters_however_they_are_written(
+    text: str, expected: set[str], form: str
+) -> None:
+    assert selected(unicodedata.normalize(form, text), ACCENTS) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("format = m4a", {"mac"}),
+        ("format = .M4A", {"mac"}),
+        ("format = aac", {"mac"}),
+        ("format = wav", {"typed"}),
+        ("format = rf64", {"typed"}),
+        ("format = aif", {"outside"}),
+        ("format = aiff", {"outside"}),
+        ("format != wav", {"mac", "outside"}),
+        ("format = *", set()),
+        ("format = av", set()),
+        ("format ~ ai", {"outside"}),
+    ],
+)
+def test_a_format_is_also_how_the_name_ends(text: str, expected: set[str]) -> None:
+    assert selected(text, ACCENTS) == expected
+
+
+# A value just inside and just outside of what a number, a rate or a date stands for.
+@pytest.mark.parametrize(
+    ("text", "inside", "outside"),
+    [
+        ("duration = 4", {"duration_s": 4.004}, {"duration_s": 4.02}),
+        ("rate = 44.1k", {"sample_rate_hz": 44100}, {"sample_rate_hz": 44101}),
+        ("rate = 16.001k", {"sample_rate_hz": 16001}, {"sample_rate_hz": 16000}),
+        ("modified = 2024", {"mtime_ns": 1735646400 * 10**9}, {"mtime_ns": 1735819200 * 10**9}),
+        ("modified = 2024-02", {"mtime_ns": 1709164800 * 10**9}, {"mtime_ns": 1709337600 * 10**9}),
+        ("modified = 1969-12-31", {"mtime_ns": -43_200 * 10**9}, {"mtime_ns": 43_200 * 10**9}),
+    ],
+)
+def test_where_a_value_ends(text: str, inside: dict[str, float], outside: dict[str, float]) -> None:
+    files = {"inside": sound_file("/a.wav", **inside), "outside": sound_file("/b.wav", **outside)}
+    assert selected(text, files) == {"inside"}
+
+
+def test_a_folder_ends_where_its_name_ends() -> None:
+    files = {name: sound_file(f"/a/{name}") for name in ("b/c.wav", "b0.wav", "b1/c.wav", "b.wav")}
+    assert selected("folder = /a/b", files) == {"b/c.wav"}
+
+
 def test_a_tilde_is_the_home_folder_and_a_relative_folder_starts_here(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -116,7 +238,7 @@ def test_a_tilde_is_the_home_folder_and_a_relative_folder_starts_here(
     assert selected("folder = ~/wet") == {"rain"}
     monkeypatch.chdir(tmp_path)
     condition = parse_where("folder = here")
-    assert holds(condition, sound_file(str(tmp_path / "here" / "a.wav")))
+    assert matches(condition, sound_file(str(tmp_path / "here" / "a.wav")))
 
 
 def test_a_value_is_never_pasted_into_sql() -> None:

@@ -31,7 +31,7 @@ def test_csv_is_read_back_by_any_csv_reader() -> None:
     assert set(header) == {"rank", *record(PLAIN)}
     moments = "0.000000 0.250000 0.500000"
     times = ["5.000", "15.000", "13.500", "60.000"]
-    assert first == ["1", "0.250000", "/s/dog, barking.wav", *times, "44100", "WAV", moments]
+    assert first == ["1", "0.250000", "/s/dog, barking.wav", *times, "44100", "WAV", "false", "", moments]
     assert second[:3] == ["2", "-0.125000", ODD.path]
 
 
@@ -51,11 +51,23 @@ def test_csv_gives_back_any_name(name: str) -> None:
     assert list(csv.reader(text))[1][2] == f"/s/{name}"
 
 
-def test_a_playlist_plays_the_segment() -> None:
+def test_a_playlist_starts_no_earlier_than_the_segment() -> None:
+    assert "#EXTVLCOPT:start-time=5.000" in m3u_text([replace(PLAIN, moment_s=5.2)]).splitlines()
+
+
+def test_copies_are_lines_of_one_cell() -> None:
+    hit = replace(PLAIN, also_at=("/a, b.wav", "/c.wav"), is_cut=True)
+    header, row = csv.reader(io.StringIO(csv_text([hit]), newline=""))
+    cells = dict(zip(header, row, strict=True))
+    assert (cells["also_at"].splitlines(), cells["is_cut"]) == (["/a, b.wav", "/c.wav"], "true")
+    assert (record(hit)["also_at"], record(hit)["is_cut"]) == (("/a, b.wav", "/c.wav"), True)
+
+
+def test_a_playlist_plays_from_the_moment_to_the_end_of_its_segment() -> None:
     assert m3u_text([PLAIN]).splitlines() == [
         "#EXTM3U",
-        "#EXTINF:10,0.250 dog, barking.wav",
-        "#EXTVLCOPT:start-time=5.000",
+        "#EXTINF:2,0.250 dog, barking.wav",
+        "#EXTVLCOPT:start-time=13.000",  # half a second before the moment
         "#EXTVLCOPT:stop-time=15.000",
         "/s/dog, barking.wav",
     ]

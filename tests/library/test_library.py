@@ -41,7 +41,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory, model: Model, sounds: Path) -> Iterator[Library]:
-    with Library.open(tmp_path_factory.mktemp("libraries") / "one", model=model) as opened:
+    with Library.create(tmp_path_factory.mktemp("libraries") / "one", model=model) as opened:
         report = opened.index(sounds)
         assert (report.added, report.failed) == (6, 1)
         assert report.audio_s == pytest.approx(5 * 2 + LONG_S, abs=0.1)
@@ -169,7 +169,7 @@ def test_another_model_is_refused(library: Library, tmp_path: Path) -> None:
 
 def test_a_model_that_was_replaced_or_removed_is_noticed(tmp_path: Path) -> None:
     directory = make_toy_model(tmp_path / "toy")
-    Library.open(tmp_path / "library", model=Model(directory)).close()
+    Library.create(tmp_path / "library", model=Model(directory)).close()
     make_toy_model(directory, seed=1)
     with (
         Library.open(tmp_path / "library") as library,
@@ -203,7 +203,7 @@ def test_the_advice_on_a_missing_library_names_it_unless_it_is_the_users_own(
 def test_a_new_library_takes_the_default_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOUNDSEEK_MODEL", str(make_toy_model(tmp_path / "toy")))
     for location in (tmp_path / "library", "memory://"):
-        with Library.open(location) as library:
+        with Library.create(location) as library:
             assert library.info().model == "toy"
             assert library.search("tone") == []
 
@@ -216,7 +216,7 @@ def test_the_default_library_is_in_the_users_data_folder(monkeypatch: pytest.Mon
 
 
 def test_a_library_in_memory_answers_like_one_on_disk(library: Library, model: Model, sounds: Path) -> None:
-    with Library.open("memory://", model=model) as in_memory:
+    with Library.create("memory://", model=model) as in_memory:
         in_memory.index(sounds)
         expected = library.search("tone", k=99, segments=True)
         found = in_memory.search("tone", k=99, segments=True)
@@ -237,7 +237,7 @@ def test_threads_may_search_while_another_indexes(
 ) -> None:
     shutil.copytree(sounds, tmp_path / "sounds")
     answers: list[object] = []
-    with Library.open(tmp_path / "library", model=model) as shared:
+    with Library.create(tmp_path / "library", model=model) as shared:
         shared.index(tmp_path / "sounds")
 
         def ask() -> None:
@@ -259,7 +259,7 @@ def test_threads_may_search_while_another_indexes(
 
 
 def test_workers_fill_the_same_library(library: Library, model: Model, sounds: Path, tmp_path: Path) -> None:
-    with Library.open(tmp_path / "library", model=model) as other:
+    with Library.create(tmp_path / "library", model=model) as other:
         report = other.index(sounds, workers=2)
         assert (report.added, report.failed) == (6, 1)
         expected = library.search("tone", k=99, segments=True)
@@ -297,6 +297,6 @@ def test_asking_for_facts_loads_no_network(library: Library) -> None:
 def test_a_path_may_be_bytes_of_any_kind(model: Model, tmp_path: Path) -> None:
     odd = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav")
     write_tone(Path(odd), frequency_hz=440.0)
-    with Library.open(tmp_path / "library", model=model) as library:
+    with Library.create(tmp_path / "library", model=model) as library:
         assert library.index(tmp_path).added == 1
         assert [hit.path for hit in library.search("tone")] == [odd]

@@ -23,7 +23,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
     write_words(make_toy_model(folder / "toy"), ["a high tone", "rain and thunder"])
     for number in range(4):
         write_tone(folder / f"tone{number}.wav", frequency_hz=200.0 * 2**number)
-    with Library.open(folder / "library", model=Model(folder / "toy")) as opened:
+    with Library.create(folder / "library", model=Model(folder / "toy")) as opened:
         opened.index(folder)
         yield opened
 
@@ -84,7 +84,7 @@ def test_a_damaged_list_is_named_once_and_the_search_goes_on(
 ) -> None:
     directory = make_toy_model(tmp_path / "toy")
     (directory / WORDS_FILE).write_text("no list\n")
-    with Library.open("memory://", model=Model(directory)) as opened:
+    with Library.create("memory://", model=Model(directory)) as opened:
         assert opened.search("tnoe") == opened.search("tnoe", as_typed=True) == []
         assert opened.read("tnoe").text == "tnoe"
     assert ["words.txt, line 1: " in record.getMessage() for record in caplog.records] == [True]

@@ -12,12 +12,13 @@ from library.stores import IDENTITY, sound_of_vectors, unit_rows
 
 from soundseek.library.scan import Difference, compare
 from soundseek.library.store.base import Changes, Failure
-from soundseek.library.store.memory import MemoryStore
+from soundseek.library.store.sqlite import SqliteStore
+from soundseek.library.volumes import Volumes
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore(IDENTITY)
+def store() -> SqliteStore:
+    return SqliteStore.temporary(IDENTITY)
 
 
 @pytest.fixture
@@ -32,44 +33,46 @@ def put(path: Path) -> Path:
     return path
 
 
-def scan(store: MemoryStore, *folders: Path) -> Difference:
+def scan(store: SqliteStore, *folders: Path) -> Difference:
     return compare(store, folders, extensions={".wav", ".mp3"}, max_duration_s=3600, decoders="1")
 
 
-def new(store: MemoryStore, folder: Path) -> list[str]:
-    return [os.path.relpath(found.path, folder) for found in scan(store, folder).to_hear]
+def new(store: SqliteStore, folder: Path) -> list[str]:
+    return [os.path.relpath(found.path, folder) for found in scan(store, folder).to_embed]
 
 
-def test_only_sounds_count_and_come_in_order(store: MemoryStore, folder: Path) -> None:
+def test_only_sounds_count_and_come_in_order(store: SqliteStore, folder: Path) -> None:
     for name in ("b.wav", "a.MP3", "deep/er/c.Wav", "no.txt", "wav", ".wav", "x.wav.bak", "mp3.", "d.mp3"):
         put(folder / name)
     assert new(store, folder) == ["a.MP3", "b.wav", "d.mp3", "deep/er/c.Wav"]
 
 
-def test_hidden_files_and_folders_are_passed_over(store: MemoryStore, folder: Path) -> None:
+def test_hidden_files_and_folders_are_passed_over(store: SqliteStore, folder: Path) -> None:
     for name in (".a.wav", ".git/b.wav", "._c.wav", "d/.e/f.wav"):
         put(folder / name)
     assert new(store, folder) == []
 
 
-def test_a_folder_that_is_called_like_a_sound_is_a_folder(store: MemoryStore, folder: Path) -> None:
+def test_a_folder_that_is_called_like_a_sound_is_a_folder(store: SqliteStore, folder: Path) -> None:
     put(folder / "x.wav" / "y.wav")
     assert new(store, folder) == ["x.wav/y.wav"]
-    reason = "a folder, not a sound file; what lies in it is indexed"
-    assert scan(store, folder).unreadable == {str(folder / "x.wav"): reason}
+    assert scan(store, folder).unreadable == scan(store, folder).no_files == {}
 
 
-def test_a_folder_named_like_a_sound_does_not_keep_what_was_in_it(store: MemoryStore, folder: Path) -> None:
+def test_a_folder_named_like_a_sound_does_not_keep_what_was_in_it(store: SqliteStore, folder: Path) -> None:
     inside, other = put(folder / "x.wav" / "y.wav"), put(folder / "z.wav")
     with store.writing():
         vectors = unit_rows(np.random.default_rng(0), 1)
-        store.commit(Changes(sounds=[sound_of_vectors(str(path), vectors) for path in (inside, other)]))
+        sounds = [sound_of_vectors(str(path), vectors) for path in (inside, other)]
+        store.commit(
+            Changes(sounds=sounds, volumes=dict.fromkeys((str(inside), str(other)), volume_of(folder)))
+        )
     inside.unlink()
     assert set(scan(store, folder).gone) == {str(inside)}
 
 
 def test_a_loop_of_folders_ends_and_lists_each_file_once_by_its_real_path(
-    store: MemoryStore, folder: Path
+    store: SqliteStore, folder: Path
 ) -> None:
     put(folder / "z" / "a.wav")
     (folder / "z" / "up").symlink_to(folder)
@@ -77,13 +80,13 @@ def test_a_loop_of_folders_ends_and_lists_each_file_once_by_its_real_path(
     assert new(store, folder) == ["z/a.wav"]
 
 
-def test_a_link_to_a_folder_elsewhere_is_followed(store: MemoryStore, folder: Path, tmp_path: Path) -> None:
+def test_a_link_to_a_folder_elsewhere_is_followed(store: SqliteStore, folder: Path, tmp_path: Path) -> None:
     put(tmp_path / "elsewhere" / "a.wav")
     (folder / "linked").symlink_to(tmp_path / "elsewhere")
     assert new(store, folder) == ["linked/a.wav"]
 
 
-def test_links_that_lead_nowhere_are_named_if_they_look_like_sounds(store: MemoryStore, folder: Path) -> None:
+def test_links_that_lead_nowhere_are_named_if_they_look_like_sounds(store: SqliteStore, folder: Path) -> None:
     (folder / "loop.wav").symlink_to(folder / "loop.wav")
     (folder / "broken.mp3").symlink_to(folder / "missing")
     (folder / "broken.txt").symlink_to(folder / "missing")
@@ -96,15 +99,15 @@ def test_links_that_lead_nowhere_are_named_if_they_look_like_sounds(store: Memor
     )
 
 
-def test_a_pipe_is_named_and_never_opened(store: MemoryStore, folder: Path) -> None:
+def test_a_pipe_is_named_and_never_opened(store: SqliteStore, folder: Path) -> None:
     os.mkfifo(folder / "pipe.wav")
     found = scan(store, folder)
-    assert found.to_hear == []
-    assert found.unreadable == {str(folder / "pipe.wav"): "no regular file (a pipe, a socket or a device)"}
+    assert found.to_embed == []
+    assert found.no_files == {str(folder / "pipe.wav"): "no regular file (a pipe, a socket or a device)"}
 
 
 def test_a_folder_that_cannot_be_read_is_named_and_what_lies_below_is_kept(
-    store: MemoryStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = str(put(folder / "locked" / "a.wav"))
     gone = str(folder / "open" / "b.wav")
@@ -122,38 +125,38 @@ def test_a_folder_that_cannot_be_read_is_named_and_what_lies_below_is_kept(
     assert set(found.gone) == {gone}
 
 
-def test_a_single_file_may_be_scanned_and_found_gone(store: MemoryStore, folder: Path) -> None:
+def test_a_single_file_may_be_scanned_and_found_gone(store: SqliteStore, folder: Path) -> None:
     path = put(folder / "a.wav")
     put(folder / "b.wav")
-    assert [found.path for found in scan(store, path).to_hear] == [str(path)]
+    assert [found.path for found in scan(store, path).to_embed] == [str(path)]
     remember(store, str(path))
     path.unlink()
     assert set(scan(store, path).gone) == {str(path)}
 
 
-def test_folders_inside_each_other_are_scanned_once(store: MemoryStore, folder: Path) -> None:
+def test_folders_inside_each_other_are_scanned_once(store: SqliteStore, folder: Path) -> None:
     put(folder / "in" / "a.wav")
-    assert len(scan(store, folder, folder / "in", folder).to_hear) == 1
+    assert len(scan(store, folder, folder / "in", folder).to_embed) == 1
 
 
 def test_an_earlier_root_in_a_hidden_folder_is_not_forgotten_with_its_parent(
-    store: MemoryStore, folder: Path
+    store: SqliteStore, folder: Path
 ) -> None:
     path = put(folder / ".hidden" / "a.wav")
     remember(store, str(path), roots={str(folder / ".hidden"): 1})
     found = scan(store, folder)
-    assert found.gone == {} and len(found.to_hear) == 1  # it has another time than the one remembered
+    assert found.gone == {} and len(found.to_embed) == 1  # it has another time than the one remembered
 
 
 def test_a_relative_folder_is_stored_by_its_absolute_path(
-    store: MemoryStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(folder / "a.wav")
     monkeypatch.chdir(folder)
-    assert [found.path for found in scan(store, Path()).to_hear] == [str(folder / "a.wav")]
+    assert [found.path for found in scan(store, Path()).to_embed] == [str(folder / "a.wav")]
 
 
-def test_a_folder_without_sounds_is_told_from_its_neighbours(store: MemoryStore, folder: Path) -> None:
+def test_a_folder_without_sounds_is_told_from_its_neighbours(store: SqliteStore, folder: Path) -> None:
     for name in ("bells/a.wav", "bells more/deep/b.wav", "x.wav/notes.txt"):
         put(folder / name)
     for name in ("bell", "bells m", "bells more/empty", "bells/inner"):
@@ -166,7 +169,7 @@ def test_a_folder_without_sounds_is_told_from_its_neighbours(store: MemoryStore,
     assert scan(store, folder).empty == ()
 
 
-def test_each_difference_has_its_name(store: MemoryStore, folder: Path) -> None:
+def test_each_difference_has_its_name(store: SqliteStore, folder: Path) -> None:
     paths = {
         name: put(folder / f"{name}.wav")
         for name in ("same", "touched", "changed", "longer", "failed", "new")
@@ -185,18 +188,22 @@ def test_each_difference_has_its_name(store: MemoryStore, folder: Path) -> None:
     with store.writing():
         store.commit(Changes(sounds=sounds, failures=[failed, vanished]))
     found = scan(store, folder)
-    assert [(Path(each.path).stem, each.status) for each in found.to_hear] == [
+    assert [(Path(each.path).stem, each.status) for each in found.to_embed] == [
         ("changed", "changed"),
         ("longer", "longer"),
         ("new", "new"),
         ("touched", "touched"),
     ]
     assert (found.unchanged, found.still_failing) == (1, 1)
-    assert found.healed == [vanished.path] and found.gone == {}
+    assert found.resolved == [vanished.path] and found.gone == {}
     assert found.roots == {str(folder): folder.stat().st_dev}
 
 
-def remember(store: MemoryStore, *paths: str, roots: dict[str, int] | None = None) -> None:
+def remember(store: SqliteStore, *paths: str, roots: dict[str, int] | None = None) -> None:
     rows = unit_rows(np.random.default_rng(0), 1)
     with store.writing():
         store.commit(Changes(sounds=[sound_of_vectors(path, rows) for path in paths], roots=roots or {}))
+
+
+def volume_of(folder: Path) -> str:
+    return Volumes().name(os.path.realpath(folder))

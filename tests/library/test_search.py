@@ -13,7 +13,7 @@ from library.stores import DIM, IDENTITY, sound_file, sound_from_frames, unit_ro
 from soundseek.errors import QueryError
 from soundseek.library.search import NEGATIVE_WEIGHT, combine, find, moments_of
 from soundseek.library.store.base import Changes
-from soundseek.library.store.memory import MemoryStore
+from soundseek.library.store.sqlite import SqliteStore
 
 EAST, NORTH, UP = np.eye(3, dtype=np.float32)
 NOTHING = np.empty((0, 3), np.float32)
@@ -74,7 +74,7 @@ def test_moments_by_hand() -> None:
 def test_the_mean_of_the_moments_is_the_score_with_negatives_as_well(seed: int, num_frames: int) -> None:
     generator = np.random.default_rng(seed)
     frames = generator.standard_normal((num_frames, DIM)).astype(np.float32)
-    store = MemoryStore(IDENTITY)
+    store = SqliteStore.temporary(IDENTITY)
     with store.writing():
         spans = [(0, num_frames), (num_frames // 2, num_frames)]
         store.commit(Changes([sound_from_frames(sound_file("/a.wav"), frames, spans)]))
@@ -93,7 +93,7 @@ def test_a_hit_says_when_and_what() -> None:
     frames = np.zeros((4, DIM), np.float32)
     frames[:, 0], frames[2, 1] = 1, 3
     file = sound_file("/a.ogg", duration_s=77.0, sample_rate_hz=48000, format="OGG/VORBIS")
-    store = MemoryStore(IDENTITY)
+    store = SqliteStore.temporary(IDENTITY)
     with store.writing():
         store.commit(Changes([sound_from_frames(file, frames, [(0, 2), (1, 4)])]))
     (hit,) = find(store, np.eye(DIM, dtype=np.float32)[1], k=1)

@@ -395,7 +395,7 @@ def test_a_location_chooses_its_store(folder: Path) -> None:
     on_disk = open_store(str(folder), identity=IDENTITY, create=True)
     assert (in_memory.location, on_disk.location) == ("memory://", str(folder))
     on_disk.close()
-    with pytest.raises(NoLibraryError, match="needs a model"):
+    with pytest.raises(NoLibraryError, match=r"make it with Library\.create"):
         open_store("memory://", identity=None, create=True)
     with pytest.raises(UsageError, match="no kind of library 'postgres'"):
         open_store("postgres://host", identity=IDENTITY, create=True)

@@ -103,7 +103,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def filled(tmp_path_factory: pytest.TempPathFactory, sounds: Path, model_directory: Path) -> Path:
     """A library that holds `sounds`; tests copy it before they write."""
     directory = tmp_path_factory.mktemp("libraries") / "filled"
-    with Library.open(directory, model=load_model(model_directory)) as library:
+    with Library.create(directory, model=load_model(model_directory)) as library:
         library.index(sounds)
     return directory
 

@@ -121,7 +121,7 @@ def test_a_file_that_is_gone_is_told_of_and_the_others_come(
     folder.mkdir()
     for name in ("a", "b"):
         write_tone(folder / f"{name}.wav", frequency_hz=440 if name == "a" else 880)
-    with Library.open(tmp_path / "library", model=load_model(model_directory)) as library:
+    with Library.open(tmp_path / "library", model=load_model(model_directory), create=True) as library:
         library.index(folder)
     client = serve(tmp_path / "library")
     items = [{"id": client.id_of(name)} for name in ("a.wav", "b.wav")]

@@ -169,7 +169,7 @@ def test_another_library_in_its_place_is_opened_whatever_model_filled_it(
     client = serve(copy_of)
     query = client.post("search", json={"text": "tone"}).json()["query"]
     other = load_model(make_toy_model(tmp_path / "other", seed=7, name="other"))
-    with Library.open(tmp_path / "next", model=other) as library:
+    with Library.create(tmp_path / "next", model=other) as library:
         library.index(root / "a")
     shutil.rmtree(copy_of)
     (tmp_path / "next").rename(copy_of)

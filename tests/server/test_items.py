@@ -25,7 +25,7 @@ def indexed(tmp_path: Path, model_directory: Path) -> Any:
     folder.mkdir()
 
     def index() -> Path:
-        with Library.open(tmp_path / "library", model=load_model(model_directory)) as library:
+        with Library.open(tmp_path / "library", model=load_model(model_directory), create=True) as library:
             library.index(folder)
         return tmp_path / "library"
 

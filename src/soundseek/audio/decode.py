@@ -133,10 +133,13 @@ class AudioStream:
 
     Attributes:
         info: Facts of the file; final when the stream is exhausted.
+        stated_s: Seconds to expect, by the file's header; None if it does not say.
     """
 
     def __init__(self, path: str, source: Source, sample_rate_hz: int, max_duration_s: float) -> None:
         self.info = AudioInfo(path, source.format, source.sample_rate_hz, source.channels)
+        declared_s = source.declared_s
+        self.stated_s = None if declared_s is None else min(declared_s, max_duration_s)
         self._source = source
         self._sample_rate_hz = sample_rate_hz
         self._max_frames = max(1, int(min(max_duration_s * source.sample_rate_hz, 2.0**62)))

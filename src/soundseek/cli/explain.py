@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from soundseek.cli.options import JsonOption, ModelOption, TableOption, need_model
+from soundseek.cli.options import (
+    JsonOption,
+    LibraryOption,
+    ModelOption,
+    TableOption,
+    need_model,
+    open_library,
+)
 from soundseek.cli.output import (
     SCORE_WIDTH,
     bar_strip,
@@ -20,12 +29,14 @@ from soundseek.cli.output import (
     write_json_lines,
 )
 from soundseek.cli.reading import AsTypedOption, say_reading
-from soundseek.errors import UsageError
+from soundseek.errors import LibraryError, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from soundseek.library.explain import Explanation, WordShare
+    from soundseek.library import Library
+    from soundseek.library.explain import Explanation, WordContribution
+    from soundseek.library.workers import EmbeddingModel
 
 _MOST_COLUMNS = 88
 _BAR_COLUMNS = 20
@@ -38,12 +49,15 @@ def explain(
     words: Annotated[
         list[str], typer.Argument(metavar="TEXT", help="The words to explain.", show_default=False)
     ],
+    library: LibraryOption = None,
     model: ModelOption = None,
     as_typed: AsTypedOption = False,
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:
     """Show why a sound fits some words: its score over time and what each word adds.
+
+    Of a file in the library its vectors are taken; any other is embedded whole.
 
     soundseek explain creek.wav "a dog barks while it rains"
     """
@@ -53,24 +67,54 @@ def explain(
         raise UsageError('nothing to explain; say it in words: soundseek explain FILE "a dog barks"')
     from soundseek.library.explain import explain_file
     from soundseek.library.hit_formats import searched_for
+    from soundseek.library.library import identity_of
     from soundseek.model.registry import load_model
     from soundseek.query import QueryReader
     from soundseek.query import as_typed as read_as_typed
 
     need_model(model)
-    chosen = load_model(model)
-    reading = read_as_typed(typed) if as_typed else QueryReader.of(chosen).read(typed)
-    # Of several texts the first is explained; a query that only excludes has none, so its words are, as they are.
-    query = reading.text or read_as_typed(typed).text
-    explanation = explain_file(chosen, file, query)
+    with _library_of(library, model) as opened:
+        chosen: EmbeddingModel = opened.model if opened is not None else load_model(model)
+        reading = read_as_typed(typed) if as_typed else QueryReader.of(chosen).read(typed)
+        # Of several texts the first is explained; a query that only excludes has none, so its words are, as they are.
+        query = reading.text or read_as_typed(typed).text
+        if opened is not None:
+            explanation = opened.explain_file(file, query, as_typed=True)
+        else:
+            explanation = explain_file(chosen, file, query)
+    name = identity_of(chosen).name
     if not as_typed:
         say_reading(reading, how="read as", otherwise="explains")
     if output == "json":
-        record = _record(explanation, query, chosen.config.name)
+        record = _record(explanation, query, name)
         about = {} if as_typed else searched_for(reading)
         write_json_lines([record | about | {"query": query}])
     else:
-        _print(explanation, query, chosen.config.name)
+        _print(explanation, query, name)
+
+
+@contextmanager
+def _library_of(directory: Path | None, model: str | None) -> Iterator[Library | None]:
+    """The library whose vectors may be used; None where there is none, or it belongs to another model.
+
+    Raises:
+        LibraryError: One was named, and cannot be opened.
+    """
+    from soundseek.library import default_library_path
+    from soundseek.library.library import holds_library
+
+    if directory is None and not holds_library(str(default_library_path())):
+        yield None
+        return
+    try:
+        opened = open_library(directory, model, create=False)
+    except LibraryError:
+        if directory is not None and model is None:
+            raise
+        yield None
+        return
+    with opened:
+        yield opened
 
 
 def _record(explanation: Explanation, query: str, model: str) -> dict[str, Any]:
@@ -128,7 +172,7 @@ def _moment(explanation: Explanation) -> str:
     return f"{mean}; the strongest at {clock(round(hit.moment_s, 1))} with {max(hit.moments):.3f}"
 
 
-def _words_table(words: tuple[WordShare, ...], score: float, telling: Collection[str]) -> Table:
+def _words_table(words: tuple[WordContribution, ...], score: float, telling: Collection[str]) -> Table:
     """Word, the score without it, the difference, and a bar as long as that; words that name no sound last, without."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table

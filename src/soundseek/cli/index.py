@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from soundseek.cli.options import (
 from soundseek.cli.output import choose_format, clock, printable, write, write_json_lines
 from soundseek.cli.progress import ProgressReport
 from soundseek.errors import UsageError
+from soundseek.library.paths import absolute, on_disk
 from soundseek.library.threads import compute_on_one_thread
 
 if TYPE_CHECKING:
@@ -31,11 +33,17 @@ if TYPE_CHECKING:
 
 # A worker takes some 150 MB; beyond this many the process that commits has to keep up.
 MAX_DEFAULT_WORKERS = 8
+MOST_NAMED = 10
+
+
+def _seconds_or_none(value: str) -> float:
+    """Seconds, or "none" for no limit."""
+    return math.inf if value == "none" else at_least(1, "seconds, or none")(value)
 
 
 def index(
     folders: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
             metavar="FOLDER",
             help="Folders of sounds (or single files); default: the folders of earlier runs.",
@@ -50,20 +58,37 @@ def index(
             "--workers",
             parser=whole_number(0, "processes"),
             metavar="N",
-            help=f"Processes that listen; default: one a core, at most {MAX_DEFAULT_WORKERS}. A file that crashes "
-            "its decoder takes one of them, not the run; with 0, all is heard in one process, and it ends.",
+            help=f"Processes that embed; default: one a core, at most {MAX_DEFAULT_WORKERS}. A file that crashes "
+            "its decoder takes one of them, not the run; with 0, there is one process, and it ends.",
             show_default=False,
         ),
     ] = None,
     max_duration: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--max-duration",
-            parser=at_least(1, "seconds"),
-            metavar="SECONDS",
-            help="Hear no more than this of a file.",
+            parser=_seconds_or_none,
+            metavar="SECONDS|none",
+            help="Embed no more than this of a file, now and in later runs; default: whole files.",
+            show_default=False,
         ),
-    ] = 3600.0,
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude",
+            metavar="PATTERN",
+            help="Pass by files and folders like this, as in a .gitignore, now and in later runs; repeatable; "
+            "--exclude none lifts it. A file .soundseekignore does the same below its folder.",
+            show_default=False,
+        ),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Exit with 1 for files that failed in earlier runs as well.", show_default=False
+        ),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print no progress.", show_default=False)
     ] = False,
@@ -72,33 +97,78 @@ def index(
 ) -> None:
     """Embed every sound below some folders into the library; run it again, without folders, after changes.
 
-    Only new and changed files are heard. Stopping it loses nothing: the next run goes on from there. A file
-    that cannot be heard is skipped (see: soundseek failures) and the exit code is 1.
+    Only new and changed files are embedded. Stopping it loses nothing: the next run goes on from there. A file
+    that cannot be embedded is skipped (see: soundseek failures); where there is a new one, the exit code is 1.
     """
     output = choose_format(json=json, table=table)
     compute_on_one_thread()
+    from soundseek.library.scan import check_folders
+
+    check_folders(folders or ())
     with open_library(library, model, create=bool(folders)) as opened, ProgressReport() as shown:
         report = opened.index(
             *(folders or ()),
             workers=default_workers() if workers is None else workers,
             max_duration_s=max_duration,
+            exclude=[] if exclude == ["none"] else exclude,
             progress=None if quiet else shown,
         )
         remembered = opened.info().folders
+    _say_what_is_out_of_reach(report, library)
     if report.empty_folders:
         _say_what_is_empty(report, remembered)
     if output == "json":
         write_json_lines([asdict(report)])
     else:
         write(summary(report) + "\n")
-    if report.failed:
-        failures = printable(see("failures", library))
-        print(f"{counted(report.failed, 'file')} could not be heard; see: {failures}", file=sys.stderr)
+    _say_what_was_cut(report)
+    _say_what_failed(report, library)
     if report.interrupted:
         print("stopped; run the same command again to go on", file=sys.stderr)
         raise typer.Exit(130)
-    if report.failed:
+    is_missing = not all(Path(on_disk(absolute(folder))).exists() for folder in folders or ())
+    if report.newly_failed or is_missing or (strict and report.failed):
         raise typer.Exit(1)
+
+
+def _say_what_is_out_of_reach(report: IndexReport, library: Path | None) -> None:
+    """Name what is not there, and what became of its sounds."""
+    for asked, name in report.same_folders.items():
+        print(printable(f"{asked} is the same as {name}, and scanned under that name"), file=sys.stderr)
+    if report.missing_folders:
+        folders = printable(", ".join(report.missing_folders))
+        print(
+            f"not there now: {folders}; the library keeps {counted(report.missing, 'sound')} of it. Is a drive "
+            f"missing? What is gone for good: {printable(see('forget --missing FOLDER', library))}",
+            file=sys.stderr,
+        )
+    if report.vanished:
+        print(
+            f"{counted(report.vanished, 'file')} vanished meanwhile (renamed?); run the same command again",
+            file=sys.stderr,
+        )
+
+
+def _say_what_was_cut(report: IndexReport) -> None:
+    """Name the files that --max-duration cut."""
+    shown = report.cut_files[:MOST_NAMED]
+    for path in shown:
+        print(f"cut at --max-duration: {printable(path)}", file=sys.stderr)
+    if len(report.cut_files) > len(shown):
+        print(f"and {len(report.cut_files) - len(shown)} more; see: soundseek info", file=sys.stderr)
+
+
+def _say_what_failed(report: IndexReport, library: Path | None) -> None:
+    """How many files failed, and how many of them for the first time."""
+    if not report.failed:
+        return
+    known = report.failed - report.newly_failed
+    told = f"{counted(report.failed, 'file')} could not be embedded"
+    if not report.newly_failed:
+        told += ", as in earlier runs; none is new"
+    elif known:
+        told += f", {report.newly_failed} of them new"
+    print(f"{told}; see: {printable(see('failures', library))}", file=sys.stderr)
 
 
 def _say_what_is_empty(report: IndexReport, remembered: Sequence[str]) -> None:
@@ -112,7 +182,15 @@ def _say_what_is_empty(report: IndexReport, remembered: Sequence[str]) -> None:
     folders = " or ".join(report.empty_folders)
     endings = ", ".join(sorted(AUDIO_EXTENSIONS))
     told = f"no sound was found in {folders}: no file there, hidden ones aside, ends in {endings}"
-    came_to = report.added, report.changed, report.moved, report.removed, report.unchanged, report.failed
+    came_to = (
+        report.added,
+        report.changed,
+        report.moved,
+        report.removed,
+        report.unchanged,
+        report.failed,
+        report.missing,
+    )
     if not any(came_to) and not report.interrupted and not set(report.empty_folders) & set(remembered):
         raise UsageError(told)
     print(printable(told), file=sys.stderr)
@@ -139,7 +217,7 @@ def summary(report: IndexReport) -> str:
     line = ", ".join(parts)
     if report.audio_s and report.elapsed_s:
         speed = report.audio_s / report.elapsed_s
-        line += f"; heard {clock(round(report.audio_s))} of sound in {report.elapsed_s:.1f} s"
+        line += f"; embedded {clock(round(report.audio_s))} of sound in {report.elapsed_s:.1f} s"
         line += f" ({speed:.0f} x real time)"
     return line
 

@@ -8,6 +8,8 @@ from typing import Any
 from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library
 from soundseek.cli.output import choose_format, console, printable, write_json_lines
 
+MOST_LINES = 20
+
 
 def info(library: LibraryOption = None, json: JsonOption = False, table: TableOption = False) -> None:
     """Show where the library is, what is in it, and which model made it."""
@@ -26,7 +28,7 @@ def info(library: LibraryOption = None, json: JsonOption = False, table: TableOp
     rows.add_column(style="bold", no_wrap=True)
     rows.add_column(overflow="fold")
     for name, value in record.items():
-        rows.add_row(Text(name), Text(_shown(value)))
+        rows.add_row(Text(name), Text(_shown(name, value)))
     console().print(rows)
 
 
@@ -34,11 +36,14 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (str, int, float, list, tuple, dict))
 
 
-def _shown(value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
+    if name == "max_duration_s" and value is None:
+        return "none: whole files"
     if isinstance(value, float):
         return f"{value:,.1f}" if value >= 10 else f"{value:.2g}"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, tuple):
-        return "\n".join(printable(each) for each in value)
+        more = [f"and {len(value) - MOST_LINES} more (--json has all)"] if len(value) > MOST_LINES else []
+        return "\n".join([*map(printable, value[:MOST_LINES]), *more]) or "none"
     return "never" if value is None else printable(str(value))

@@ -18,7 +18,7 @@ import soundseek
 from soundseek.errors import SoundseekError, UsageError
 
 PANELS = {
-    "Search": ("index", "search", "similar", "explain", "info", "failures", "serve", "mcp"),
+    "Search": ("index", "search", "similar", "explain", "info", "failures", "forget", "relocate", "serve", "mcp"),
     "Models": ("models",),
     "Train and measure": (
         "data", "recipes", "distill", "train", "tune", "average", "evaluate", "robustness", "calibrate", "export",
@@ -99,6 +99,7 @@ class _LazyCommands(UserDict[str, Any]):
             command.rich_help_panel = panel
             for each in command.commands.values():
                 _hide_types(each)
+                _refuse_unclear_values(each)
         else:
             app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             run = plain_errors(_needing_pytorch(run) if name in NEEDING_PYTORCH else run)
@@ -106,6 +107,7 @@ class _LazyCommands(UserDict[str, Any]):
                 name, rich_help_panel=panel, context_settings={"help_option_names": ["-h", "--help"]}
             )(run)
             command = typer.main.get_command(app)
+            _refuse_unclear_values(command)
         _hide_types(command)
         return command
 
@@ -122,6 +124,29 @@ def _hide_types(command: Any) -> None:
         without_type(each)
     find_help = command.get_help_option
     command.get_help_option = lambda ctx: without_type(find_help(ctx))
+
+
+def _refuse_unclear_values(command: Any) -> None:
+    """Let a command refuse an option given twice, of which the last would count, and an empty option or path.
+
+    An empty value is mostly a shell's variable that is not set; as a path it would be the current folder.
+    """
+    parse = command.parse_args
+
+    def checked(ctx: Any, args: list[str]) -> Any:
+        values, _, order = command.make_parser(ctx).parse_args(args=list(args))
+        for parameter in dict.fromkeys(order):
+            value = values.get(parameter.name)
+            is_option = parameter.param_type_name == "option"
+            name = max(parameter.opts, key=len) if is_option else parameter.metavar or parameter.name
+            if is_option and not parameter.multiple and not parameter.is_flag and order.count(parameter) > 1:
+                _fail(f"{name} is given {order.count(parameter)} times; give it once", code=2)
+            each = value if isinstance(value, list | tuple) else [value]
+            if "" in each and (is_option or name != "TEXT"):
+                _fail(f"{name} is empty (an unset variable?); give it a value, or leave it out", code=2)
+        return parse(ctx, args)
+
+    command.parse_args = checked
 
 
 def plain_errors(run: Callable[..., None]) -> Callable[..., None]:

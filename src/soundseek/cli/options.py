@@ -11,7 +11,7 @@ import math
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -220,6 +220,22 @@ SegmentsOption = Annotated[
         "--segments",
         help="List every matching segment, not only the best of each file.",
         show_default=False,
+    ),
+]
+DuplicatesOption = Annotated[
+    Literal["show", "hide"],
+    typer.Option(
+        "--duplicates",
+        metavar="show|hide",
+        help="Whether files with the same content are hits of their own.",
+    ),
+]
+MissingOption = Annotated[
+    Literal["show", "hide"],
+    typer.Option(
+        "--missing",
+        metavar="show|hide",
+        help="Whether files that are not there now, as on an unplugged drive, are hits.",
     ),
 ]
 WhyOption = Annotated[

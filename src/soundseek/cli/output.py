@@ -98,7 +98,11 @@ def short_path(path: str, width: int = 60) -> str:
     """
     from rich.cells import cell_len
 
-    here, home = str(Path.cwd()).rstrip(os.sep), str(Path.home()).rstrip(os.sep)
+    try:
+        here = str(Path.cwd()).rstrip(os.sep)
+    except FileNotFoundError:  # the current folder has been deleted
+        here = os.devnull
+    home = str(Path.home()).rstrip(os.sep)
     if path.startswith(here + os.sep):
         path = path[len(here) + 1 :]
     elif path.startswith(home + os.sep):
@@ -189,7 +193,21 @@ def hits_table(hits: Sequence[Hit], why: Sequence[str], width: int) -> Table:
         strip = bar_strip(hit.moments, low, high, strip_width)
         row = [f"{hit.score:.3f}", short_path(hit.path, file_width), place, strip, reason]
         table.add_row(*map(Text, row[:num_columns]))
+        for note in _notes(hit, file_width + 2 + place_width):
+            table.add_row("", Text(note, style="dim"))
     return table
+
+
+def _notes(hit: Hit, width: int) -> list[str]:
+    """Lines below a hit: where else it is, and that the library holds only its beginning."""
+    notes = []
+    if hit.also_at:
+        more = f" and {len(hit.also_at) - 1} more" if len(hit.also_at) > 1 else ""
+        room = max(SHORTEST_FILE, width - len("  also at ") - len(more))
+        notes.append(f"  also at {short_path(hit.also_at[0], room)}{more}")
+    if hit.is_cut:
+        notes.append(f"  only its first {clock(round(hit.duration_s))} is searched (--max-duration)")
+    return notes
 
 
 def _share(room: int, hits: Sequence[Hit], reasons: Sequence[str]) -> tuple[int, int, int]:
@@ -292,6 +310,8 @@ def say_if_nothing(hits: Sequence[Hit], library: Library, where: str | None) -> 
         why = f"{about.path} holds no sounds; fill it with: soundseek index FOLDER --library {about.path}"
     elif where is not None:
         why = f"none of the library's {about.files} sounds fulfils --where {where!r}"
+        if "format" in where:
+            why += f"; the formats in it: {', '.join(about.formats)}"
     else:
         why = "the example is the only sound in the library"
     print(f"nothing found: {printable(why)}", file=sys.stderr)

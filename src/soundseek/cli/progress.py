@@ -60,8 +60,8 @@ class ProgressReport:
             self._bar.update(
                 self._task,
                 description=f"{progress_line(progress)}  [dim]{name}",
-                completed=progress.files_done,
-                total=progress.files_total,
+                completed=progress.audio_s,
+                total=progress.audio_s + progress.audio_left_s,
             )
         elif self._now() - self._last_line >= LINE_EVERY_S:
             self._last_line = self._now()
@@ -69,8 +69,11 @@ class ProgressReport:
 
 
 def progress_line(progress: Progress) -> str:
-    """Files, and speed and the time left as soon as they are known, in a few words."""
+    """Files and sound done, and speed and the time left as soon as they are known, in a few words."""
     line = f"{progress.files_done} of {progress.files_total} files"
+    if progress.audio_s:
+        total_s = progress.audio_s + progress.audio_left_s
+        line += f", {clock(round(progress.audio_s))} of about {clock(round(total_s))} of sound"
     if progress.x_realtime is not None:
         line += f", {progress.x_realtime:.0f} x real time"
     return line if progress.eta_s is None else f"{line}, {clock(round(progress.eta_s))} left"

@@ -10,10 +10,12 @@ import typer
 from soundseek.cli.options import (
     CountOption,
     CsvOption,
+    DuplicatesOption,
     JsonOption,
     LibraryOption,
     LikeOption,
     M3uOption,
+    MissingOption,
     ModelOption,
     NotOption,
     SegmentsOption,
@@ -39,6 +41,8 @@ def search(
     without: NotOption = None,
     where: WhereOption = None,
     segments: SegmentsOption = False,
+    duplicates: DuplicatesOption = "hide",
+    missing: MissingOption = "hide",
     as_typed: AsTypedOption = False,
     why: WhyOption = False,
     json: JsonOption = False,
@@ -67,7 +71,14 @@ def search(
             if each is not None and not as_typed:
                 say_reading(each)
         hits = opened.search(
-            reading, k=count, like=like or (), without=negatives, where=where, segments=segments
+            reading,
+            k=count,
+            like=like or (),
+            without=negatives,
+            where=where,
+            segments=segments,
+            duplicates=duplicates,
+            missing=missing,
         )
         say_if_nothing(hits, opened, where)
         wanted = why or output == "table"

@@ -10,9 +10,11 @@ import typer
 from soundseek.cli.options import (
     CountOption,
     CsvOption,
+    DuplicatesOption,
     JsonOption,
     LibraryOption,
     M3uOption,
+    MissingOption,
     ModelOption,
     SegmentsOption,
     TableOption,
@@ -36,6 +38,8 @@ def similar(
     count: CountOption = 10,
     where: WhereOption = None,
     segments: SegmentsOption = False,
+    duplicates: DuplicatesOption = "hide",
+    missing: MissingOption = "hide",
     json: JsonOption = False,
     csv: CsvOption = False,
     m3u: M3uOption = False,
@@ -47,7 +51,9 @@ def similar(
     """
     output = choose_format(json=json, csv=csv, m3u=m3u, table=table)
     with open_library(library, model, create=False) as opened:
-        hits = opened.similar(file, k=count, where=where, segments=segments)
+        hits = opened.similar(
+            file, k=count, where=where, segments=segments, duplicates=duplicates, missing=missing
+        )
         say_if_nothing(hits, opened, where)
     reason = [f"like {Path(file).stem}"]
     show_hits(hits, [reason] * len(hits) if output == "table" else None, output)

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soundseek.errors import UsageError
@@ -20,7 +19,8 @@ from soundseek.library.store.connection import connect, explained
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-    from soundseek.library.store.base import SoundFile, VectorStore
+    from soundseek.library.store.base import SoundFile
+    from soundseek.library.store.sqlite import SqliteStore
 
 FAVOURITES = 1
 FAVOURITES_NAME = "favourites"
@@ -108,9 +108,9 @@ class Collections:
         store: The library's store.
     """
 
-    def __init__(self, store: VectorStore) -> None:
+    def __init__(self, store: SqliteStore) -> None:
         self._store = store
-        self._directory = Path(store.location)
+        self._directory = store.directory
 
     def all(self) -> list[Collection]:
         """Every collection, the favourites first, the others by name."""

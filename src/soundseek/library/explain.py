@@ -1,6 +1,6 @@
-"""Which words of a query carried a hit: leave each content word out and see how far the score falls.
+"""Why a sound fits a query: leave each word out and see how far the score falls; and the score over time.
 
-One file and one query, without a library: the score over time, and what each word of the query contributed.
+For hits, the one or two words that carried each; for one file, every word and every moment.
 """
 
 from __future__ import annotations
@@ -9,20 +9,21 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from soundseek._typing import FloatArray
 from soundseek.errors import QueryError
+from soundseek.library.paths import absolute
 from soundseek.library.search import Hit, moments_of, strongest_s
 
 if TYPE_CHECKING:
+    from soundseek.library.workers import EmbeddingModel
     from soundseek.model.model import AudioEmbedding
 
-
 MAX_WORDS = 12  # one batch of texts; a query of more content words is explained by its first twelve
+MAX_EXPLAINED_WORDS = 64  # a text tower reads no more tokens than that, and a word is at least one
 
 _WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
@@ -42,20 +43,46 @@ _EMPTY_WORDS = frozenset(
 )
 
 
-class TextEmbedder(Protocol):
-    """What an explanation needs of a model."""
+@dataclass(frozen=True)
+class WordContribution:
+    """What one word of a query did to a score.
 
-    def embed_text(self, texts: Sequence[str], /) -> FloatArray:
-        """Unit vectors `(text, dim)`."""
-        ...
+    Attributes:
+        word: In lower case.
+        without: The score of the query without it; 0 where nothing is left to ask.
+        contribution: The query's score minus `without`; negative where the word does not fit.
+    """
+
+    word: str
+    without: float
+    contribution: float
 
 
 @dataclass(frozen=True)
-class WordContribution:
-    """How much a hit's score falls without one word; negative if the score rises."""
+class SegmentScore:
+    """The score of one window of a file."""
 
-    word: str
-    drop: float
+    start_s: float
+    end_s: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a file has the score that it has.
+
+    Attributes:
+        hit: The file's best segment, as a search gives it: the mean of its `moments` is its `score`.
+        frame_s: Seconds from one moment to the next.
+        words: The query's words in their order, each once. They do not add up to the score: words that belong
+            together ("door", "slams") lose more together than one by one.
+        segments: Every segment of the file, in order of time.
+    """
+
+    hit: Hit
+    frame_s: float
+    words: tuple[WordContribution, ...]
+    segments: tuple[SegmentScore, ...]
 
 
 def content_words(query: str) -> list[str]:
@@ -90,7 +117,7 @@ def without_word(query: str, word: str) -> str:
 
 
 def word_contributions(
-    model: TextEmbedder, query: str, vectors: FloatArray
+    model: EmbeddingModel, query: str, vectors: FloatArray
 ) -> list[tuple[WordContribution, ...]]:
     """What each content word of a query contributes to the scores of some segments.
 
@@ -108,17 +135,12 @@ def word_contributions(
     words = content_words(query)[:MAX_WORDS]
     if not words or not len(vectors):
         return [() for _ in vectors]
-    left = [without_word(query, word) for word in words] if len(words) > 1 else []
-    embeddings = model.embed_text([query, *left])  # (1 + word, dim)
-    scores = vectors.astype(np.float32) @ embeddings.T  # (segment, 1 + word)
-    drops = scores[:, :1] - scores[:, 1:] if left else scores
+    left = [without_word(query, word) for word in words]
+    texts = _embedded(model, query, [text if content_words(text) else "" for text in left])
+    scores = vectors.astype(np.float32) @ texts.T  # (segment, 1 + word)
     return [
-        tuple(
-            sorted(
-                (WordContribution(word, float(d)) for word, d in zip(words, row, strict=True)), key=_by_drop
-            )
-        )
-        for row in drops
+        tuple(sorted(_contributions(words, row), key=lambda each: -each.contribution))
+        for row in scores.tolist()
     ]
 
 
@@ -126,109 +148,87 @@ def strongest_words(contributions: Sequence[WordContribution]) -> list[str]:
     """The one or two words that carried a hit; the second only if it counts at least half of the first.
 
     Example:
-        >>> strongest_words([WordContribution("dog", 0.2), WordContribution("big", 0.01)])
+        >>> strongest_words([WordContribution("dog", 0.1, 0.2), WordContribution("big", 0.29, 0.01)])
         ['dog']
     """
-    best = contributions[0].drop if contributions else 0.0
-    return [each.word for each in contributions[:2] if each.drop > 0 and each.drop >= best / 2]
+    best = contributions[0].contribution if contributions else 0.0
+    return [
+        each.word for each in contributions[:2] if each.contribution > 0 and each.contribution >= best / 2
+    ]
 
 
-def _by_drop(contribution: WordContribution) -> float:
-    return -contribution.drop
-
-
-MAX_EXPLAINED_WORDS = 64  # a text tower reads no more tokens than that, and a word is at least one
-
-
-class ListeningModel(Protocol):
-    """What an explanation of a file needs of a model."""
-
-    def embed_text(self, texts: Sequence[str], /) -> FloatArray:
-        """Unit vectors `(text, dim)`."""
-        ...
-
-    def embed_file(self, path: str | Path, /) -> AudioEmbedding:
-        """All segments of one file."""
-        ...
-
-
-@dataclass(frozen=True)
-class Segment:
-    """The score of one window of a file."""
-
-    start_s: float
-    end_s: float
-    score: float
-
-
-@dataclass(frozen=True)
-class WordShare:
-    """What one word of a query did to a score.
-
-    Attributes:
-        word: In lower case.
-        without: The score of the query without it; 0 where nothing is left to ask.
-        contribution: The query's score minus `without`; negative where the word is not heard.
-    """
-
-    word: str
-    without: float
-    contribution: float
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Why a file has the score that it has.
-
-    Attributes:
-        hit: The file's best segment, as a search gives it: the mean of its `moments` is its `score`.
-        frame_s: Seconds from one moment to the next.
-        words: The query's words in their order, each once. They do not add up to the score: words that belong
-            together ("door", "slams") lose more together than one by one.
-        segments: Every segment of the file, in order of time.
-    """
-
-    hit: Hit
-    frame_s: float
-    words: tuple[WordShare, ...]
-    segments: tuple[Segment, ...]
-
-
-def explain_file(model: ListeningModel, path: str | os.PathLike[str], query: str) -> Explanation:
-    """How a query's score in one file comes about.
+def explain_file(model: EmbeddingModel, path: str | os.PathLike[str], query: str) -> Explanation:
+    """How a query's score in one file comes about; the file is embedded whole.
 
     Raises:
         QueryError: The query has no word.
-        DecodeError: The file cannot be heard.
+        DecodeError: The file cannot be decoded.
     """
+    need_words(query)
+    name = absolute(path, "the file to explain")
+    return explain_sound(model, model.embed_file(name), name, query)
+
+
+def explain_sound(model: EmbeddingModel, sound: AudioEmbedding, path: str, query: str) -> Explanation:
+    """The same for a file that is embedded already.
+
+    Args:
+        model: The model that embedded it.
+        sound: The file's segments and vectors.
+        path: The file.
+        query: What it was asked for.
+
+    Raises:
+        QueryError: The query has no word.
+    """
+    need_words(query)
     query = query.strip()
     words = every_word(query)[:MAX_EXPLAINED_WORDS]
-    if not words:
-        raise QueryError('nothing to explain; say it in words: soundseek explain FILE "a dog barks"')
-    absolute = os.path.abspath(os.path.expanduser(os.fspath(path)))  # noqa: PTH100, PTH111 (as `Library.search`)
-    heard = model.embed_file(absolute)
-    left = [without_word(query, word) for word in words]
-    # A query of one word has nothing left without it; the empty text would still have some direction.
-    texts = model.embed_text([query, *(text for text in left if text)])  # (1 + word, dim)
-    scores = np.clip(heard.vectors @ texts.T, -1.0, 1.0)  # (segment, 1 + word); beyond 1 is float error
+    texts = _embedded(model, query, [without_word(query, word) for word in words])
+    # (segment, 1 + word); beyond 1 is float error.
+    scores = np.clip(sound.vectors.astype(np.float32) @ texts.T, -1.0, 1.0)
     best = int(scores[:, 0].argmax())
-    remaining = iter(scores[best, 1:].tolist())
-    score = float(scores[best, 0])
-    without = [next(remaining) if text else 0.0 for text in left]
     return Explanation(
-        hit=_hit(heard, best, texts[0], score, absolute),
-        frame_s=heard.frame_s,
-        words=tuple(WordShare(word, rest, score - rest) for word, rest in zip(words, without, strict=True)),
+        hit=_best_hit(sound, best, texts[0], float(scores[best, 0]), path),
+        frame_s=sound.frame_s,
+        words=tuple(_contributions(words, scores[best].tolist())),
         segments=tuple(
-            Segment(segment.start_s, segment.end_s, value)
-            for segment, value in zip(heard.segments, scores[:, 0].tolist(), strict=True)
+            SegmentScore(segment.start_s, segment.end_s, value)
+            for segment, value in zip(sound.segments, scores[:, 0].tolist(), strict=True)
         ),
     )
 
 
-def _hit(heard: AudioEmbedding, number: int, query: FloatArray, score: float, path: str) -> Hit:
-    segment, (first, last) = heard.segments[number], heard.spans[number]
-    moments = moments_of(heard.frames[first:last], query)
+def need_words(query: str) -> None:
+    """Check that a query has a word that can be left out.
+
+    Raises:
+        QueryError: It has none.
+    """
+    if not every_word(query):
+        raise QueryError('nothing to explain; say it in words: soundseek explain FILE "a dog barks"')
+
+
+def _embedded(model: EmbeddingModel, query: str, left: Sequence[str]) -> FloatArray:
+    """`(1 + left, dim)`: the query, and what is left of it without each word; zeros, which score 0, for nothing.
+
+    The empty text would still have some direction.
+    """
+    embedded = model.embed_text([query, *filter(None, left)])
+    texts = np.zeros((1 + len(left), embedded.shape[1]), np.float32)
+    texts[[0, *(row for row, text in enumerate(left, 1) if text)]] = embedded
+    return texts
+
+
+def _contributions(words: Sequence[str], scores: Sequence[float]) -> list[WordContribution]:
+    """Words beside the score of the whole query, which comes first, and the scores without each."""
+    whole, *without = scores
+    return [WordContribution(word, rest, whole - rest) for word, rest in zip(words, without, strict=True)]
+
+
+def _best_hit(sound: AudioEmbedding, number: int, query: FloatArray, score: float, path: str) -> Hit:
+    segment, (first, last) = sound.segments[number], sound.spans[number]
+    moments = moments_of(sound.frames[first:last], query)
     moments += score - moments.mean()  # float error only
     return Hit(
         path=path,
@@ -236,8 +236,9 @@ def _hit(heard: AudioEmbedding, number: int, query: FloatArray, score: float, pa
         end_s=segment.end_s,
         score=score,
         moments=tuple(moments.tolist()),
-        duration_s=heard.info.duration_s,
-        moment_s=strongest_s(moments, segment.start_s, segment.end_s, heard.frame_s),
-        sample_rate_hz=heard.info.sample_rate_hz,
-        format=heard.info.format,
+        duration_s=sound.info.duration_s,
+        moment_s=strongest_s(moments, segment.start_s, segment.end_s, sound.frame_s),
+        sample_rate_hz=sound.info.sample_rate_hz,
+        format=sound.info.format,
+        is_cut=sound.info.truncated,
     )

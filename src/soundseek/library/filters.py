@@ -1,6 +1,7 @@
 """The language of `--where`: `duration < 5 and format = wav and not folder = "~/Sounds/rain"`.
 
-A text becomes a `Condition`; a condition becomes SQL with parameters, or is asked about one file at a time.
+A text becomes a `Condition`, a condition SQL with parameters. Names and folders are compared as they are read, not byte
+by byte: a Mac writes "é" as two code points, a keyboard sends one.
 
     condition  = part {"or" part}            part = term {"and" term}
     term       = "not" term | "(" condition ")" | field operator value
@@ -9,23 +10,23 @@ A text becomes a `Condition`; a condition becomes SQL with parameters, or is ask
 from __future__ import annotations
 
 import difflib
-import fnmatch
 import math
 import os
 import re
-from collections.abc import Callable
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 from soundseek.errors import QueryError
+from soundseek.library.paths import absolute
 
 FieldName: TypeAlias = Literal["duration", "rate", "modified", "format", "folder", "name"]
 Operator: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">=", "~"]
 
 FIELDS: dict[FieldName, str] = {
     "duration": "seconds, or 250ms, 1.5min, 1h, 1:30",
-    "format": "wav, flac, mp3, ogg, vorbis ...",
+    "format": "wav, flac, mp3, m4a, opus ...: the container, the codec, or how the name ends",
     "rate": "the file's sample rate: 44100, 44.1k or 48kHz",
     "folder": "files in a folder or below it",
     "modified": "a date: 2024, 2024-05, 2024-05-31 or 2024-05-31T18:30",
@@ -45,6 +46,19 @@ TAKES: dict[FieldName, tuple[Operator, ...]] = {
     "folder": ("=", "!="),
     "name": ("=", "!=", "~"),
 }
+# Names of one format: what people write, and what files say of themselves.
+FORMAT_ALIASES: dict[str, tuple[str, ...]] = {
+    "wav": ("wav", "rf64", "w64"),
+    "aif": ("aiff",),
+    "aiff": ("aiff",),
+    "m4a": ("m4a", "mp4"),
+    "mka": ("matroska",),
+    "webm": ("webm",),
+    "wma": ("asf", "wmav2", "wmav1"),
+    "oga": ("ogg",),
+}
+IS_BELOW = "is_below"
+"""The SQL function under which a store's connection knows `is_below`."""
 # Above these SQLite's own limits (1,000 nested expressions) come near; no person writes such a filter.
 MAX_COMPARISONS = 200
 MAX_DEPTH = 50
@@ -68,42 +82,27 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Every:
-    """All parts hold."""
+class And:
+    """All parts match."""
 
     parts: tuple[Condition, ...]
 
 
 @dataclass(frozen=True)
-class Some:
-    """At least one part holds."""
+class Or:
+    """At least one part matches."""
 
     parts: tuple[Condition, ...]
 
 
 @dataclass(frozen=True)
-class Negated:
-    """The part does not hold."""
+class Not:
+    """The part does not match."""
 
     part: Condition
 
 
-Condition: TypeAlias = Comparison | Every | Some | Negated
-
-
-class FileFacts(Protocol):
-    """What a condition may ask of a file."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def duration_s(self) -> float: ...
-    @property
-    def sample_rate_hz(self) -> int: ...
-    @property
-    def mtime_ns(self) -> int: ...
-    @property
-    def format(self) -> str: ...
+Condition: TypeAlias = Comparison | And | Or | Not
 
 
 def parse_where(text: str) -> Condition:
@@ -144,7 +143,7 @@ class _Parser:
             parts.append(step(depth))
         if len(parts) == 1:
             return parts[0]
-        return Some(tuple(parts)) if word == "or" else Every(tuple(parts))
+        return Or(tuple(parts)) if word == "or" else And(tuple(parts))
 
     def _term(self, depth: int) -> Condition:
         if depth > MAX_DEPTH:
@@ -152,7 +151,7 @@ class _Parser:
         word = self._peek()
         if word == "not":
             self._next()
-            return Negated(self._term(depth + 1))
+            return Not(self._term(depth + 1))
         if word == "(":
             self._next()
             inner = self.condition(depth + 1)
@@ -226,7 +225,10 @@ def _compare(field: FieldName, written: str, literal: str) -> Comparison:
     if field in TEXT_FIELDS:
         if not literal.strip():
             raise QueryError(f"--where {field} {written} needs a value: {FIELDS[field]}")
-        return Comparison(field, operator, _folder(literal) if field == "folder" else literal.casefold())
+        if field == "folder":
+            return Comparison(field, operator, absolute(literal, "--where folder"))
+        value = caseless(literal)
+        return Comparison(field, operator, value.lstrip(".") or value if field == "format" else value)
     span = {"duration": _duration, "rate": _rate}.get(field, _modified)(literal)
     if span is None:
         raise QueryError(f"--where {field} {written} {literal!r}: not understood; write {FIELDS[field]}")
@@ -234,10 +236,6 @@ def _compare(field: FieldName, written: str, literal: str) -> Comparison:
         middle = (span.low + span.high) / 2
         span = Span(middle, middle)
     return Comparison(field, operator, span)
-
-
-def _folder(literal: str) -> str:
-    return os.path.abspath(os.path.expanduser(literal))  # noqa: PTH100, PTH111 (Path would lose a non-UTF-8 name)
 
 
 def _number(text: str) -> float | None:
@@ -295,15 +293,15 @@ def to_sql(condition: Condition) -> tuple[str, list[object]]:
     """The SQL of a condition over the table `files`, with `?` for every value, and the values.
 
     >>> to_sql(parse_where("rate >= 48k and not format = mp3"))[0]
-    "(sample_rate_hz >= ? AND NOT (instr('/' || lower(format) || '/', ?) > 0))"
+    "(sample_rate_hz >= ? AND NOT ((instr('/' || lower(format) || '/', ?) > 0 OR name GLOB ?)))"
     """
-    if isinstance(condition, Negated):
+    if isinstance(condition, Not):
         sql, values = to_sql(condition.part)
         return f"NOT ({sql})", values
     if isinstance(condition, Comparison):
         return _comparison_sql(condition)
     compiled = [to_sql(part) for part in condition.parts]
-    glue = " AND " if isinstance(condition, Every) else " OR "
+    glue = " AND " if isinstance(condition, And) else " OR "
     return f"({glue.join(sql for sql, _ in compiled)})", [value for _, values in compiled for value in values]
 
 
@@ -318,21 +316,29 @@ def _comparison_sql(comparison: Comparison) -> tuple[str, list[object]]:
             return f"({column} < ? OR {column} >= ?)", [low, high]
         sign, bound = _bound(operator, value)
         return f"{column} {sign} ?", [bound]
-    values: list[object]
-    if field == "folder":
-        inside = os.fsencode(value.rstrip(os.sep))
-        separator = os.fsencode(os.sep)
-        # All paths below "/a/b" sort between "/a/b/" and "/a/b0" ("0" follows "/"): the index serves.
-        sql, values = "(path >= ? AND path < ?)", [inside + separator, inside + bytes([separator[0] + 1])]
-    elif field == "format":
-        if operator == "~":
-            return "instr(lower(format), ?) > 0", [value]
-        sql, values = "instr('/' || lower(format) || '/', ?) > 0", [f"/{value}/"]
-    elif operator == "~":
-        return "instr(name, ?) > 0", [_storable(value)]
-    else:
-        sql, values = "name GLOB ?", [_storable(value).replace("[", "[[]")]
+    sql, values = _text_sql(field, operator, value)
     return (f"NOT ({sql})" if operator == "!=" else sql), values
+
+
+def _text_sql(field: FieldName, operator: Operator, value: str) -> tuple[str, list[object]]:
+    """The SQL of "the field is, or with `~` contains, the value"."""
+    if field == "folder":
+        inside = os.fsencode(value.rstrip(os.sep) + os.sep)
+        if inside.isascii():
+            # All paths below "/a/b/" sort before "/a/b0" ("0" follows "/"): the index serves.
+            return "(path >= ? AND path < ?)", [inside, inside[:-1] + bytes([inside[-1] + 1])]
+        return f"{IS_BELOW}(path, ?)", [inside]
+    value = _storable(value)
+    if field == "name":
+        if operator == "~":
+            return "instr(name, ?) > 0", [value]
+        return "name GLOB ?", [value.replace("[", "[[]")]
+    if operator == "~":
+        return "(instr(lower(format), ?) > 0 OR instr(name, ?) > 0)", [value, f".{value}"]
+    ending = value.replace("[", "[[]").replace("*", "[*]").replace("?", "[?]")
+    parts = [f"/{part}/" for part in FORMAT_ALIASES.get(value, (value,))]
+    named = " OR ".join(["instr('/' || lower(format) || '/', ?) > 0"] * len(parts))
+    return f"({named} OR name GLOB ?)", [*parts, f"*.{ending}"]
 
 
 def _bound(operator: Operator, span: Span) -> tuple[Literal["<", ">=", ">", "<="], float]:
@@ -345,41 +351,28 @@ def _bound(operator: Operator, span: Span) -> tuple[Literal["<", ">=", ">", "<="
     return ("<", span.low) if operator == "<" else (">=", span.low)
 
 
+def caseless(text: str) -> str:
+    """A text as it is compared: composed letters (NFC), without case.
+
+    >>> caseless("CAFE\u0301") == caseless("café")
+    True
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
 def file_name(path: str) -> str:
-    """The name that `name = ...` is compared with: without its folder, without case, always valid text."""
-    return _storable(os.path.basename(path).casefold())  # noqa: PTH119 (300,000 times, on plain strings)
+    """The name that `name = ...` is compared with: without its folder, `caseless`, always valid text."""
+    return _storable(caseless(os.path.basename(path)))  # noqa: PTH119 (300,000 times, on plain strings)
+
+
+def is_below(path: bytes, folder: bytes) -> bool:
+    """Whether a path lies below a folder (with its last separator), both in composed letters."""
+    return _composed(os.fsdecode(path)).startswith(_composed(os.fsdecode(folder)))
+
+
+def _composed(path: str) -> str:
+    return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 
 def _storable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def holds(condition: Condition, file: FileFacts) -> bool:
-    """Whether a file fulfils a condition: the same answer as the SQL's."""
-    if isinstance(condition, Every):
-        return all(holds(part, file) for part in condition.parts)
-    if isinstance(condition, Some):
-        return any(holds(part, file) for part in condition.parts)
-    if isinstance(condition, Negated):
-        return not holds(condition.part, file)
-    operator, value = condition.operator, condition.value
-    if isinstance(value, Span):
-        return _number_holds(condition.field, operator, value, file)
-    if operator == "~":
-        return _storable(value) in (
-            file_name(file.path) if condition.field == "name" else file.format.lower()
-        )
-    tests: dict[str, Callable[[], bool]] = {
-        "folder": lambda: file.path.startswith(value.rstrip(os.sep) + os.sep),
-        "format": lambda: f"/{value}/" in f"/{file.format.lower()}/",
-        "name": lambda: fnmatch.fnmatchcase(file_name(file.path), _storable(value).replace("[", "[[]")),
-    }
-    return tests[condition.field]() == (operator == "=")
-
-
-def _number_holds(field: str, operator: Operator, span: Span, file: FileFacts) -> bool:
-    number = {"duration": file.duration_s, "rate": file.sample_rate_hz}.get(field, file.mtime_ns)
-    if operator in ("=", "!="):
-        return (span.low <= number < span.high) == (operator == "=")
-    sign, bound = _bound(operator, span)
-    return {"<": number < bound, "<=": number <= bound, ">": number > bound, ">=": number >= bound}[sign]

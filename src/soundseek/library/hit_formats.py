@@ -16,7 +16,8 @@ from soundseek.query import Reading
 
 FIRST_KEYS = ("path", "start_s", "end_s", "score", "moments")
 CSV_COLUMNS = (
-    "rank", "score", "path", "start_s", "end_s", "moment_s", "duration_s", "sample_rate_hz", "format", "why", "moments"
+    "rank", "score", "path", "start_s", "end_s", "moment_s", "duration_s", "sample_rate_hz", "format",
+    "is_cut", "also_at", "why", "moments",
 )  # fmt: skip
 
 
@@ -75,7 +76,7 @@ def csv_text(hits: Sequence[Hit], why: Sequence[Sequence[str]] | None = None) ->
         times = [f"{seconds:.3f}" for seconds in (hit.start_s, hit.end_s, hit.moment_s, hit.duration_s)]
         reason = [] if why is None else [" ".join(why[rank - 1])]
         moments = " ".join(f"{moment:.6f}" for moment in hit.moments)
-        kind = [str(hit.sample_rate_hz), hit.format]
+        kind = [str(hit.sample_rate_hz), hit.format, str(hit.is_cut).lower(), "\n".join(hit.also_at)]
         lines.append(_csv_line([str(rank), f"{hit.score:.6f}", hit.path, *times, *kind, *reason, moments]))
     return "".join(lines)
 
@@ -87,19 +88,24 @@ def _csv_line(cells: Sequence[str]) -> str:
     return text.getvalue().removesuffix("\r\n") + "\n"
 
 
+LEAD_S = 0.5
+
+
 def m3u_text(hits: Sequence[Hit]) -> str:
-    """Hits as an extended M3U playlist; VLC plays just the segment, other players the whole file.
+    """Hits as an extended M3U playlist: VLC plays from just before the moment to the segment's end, others whole files.
 
     A path that is not plain text on one line is written as a file: address, which says the same bytes.
     """
     lines = ["#EXTM3U"]
     for hit in hits:
-        seconds = max(1, round(hit.end_s - hit.start_s))
+        # The moment is the middle of a frame; what is heard in it begins a little before.
+        start_s = max(hit.start_s, hit.moment_s - LEAD_S)
+        seconds = max(1, round(hit.end_s - start_s))
         name = os.fsencode(Path(hit.path).name).decode("utf-8", "backslashreplace")
         title = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
         lines += [
             f"#EXTINF:{seconds},{hit.score:.3f} {title}",
-            f"#EXTVLCOPT:start-time={hit.start_s:.3f}",
+            f"#EXTVLCOPT:start-time={start_s:.3f}",
             f"#EXTVLCOPT:stop-time={hit.end_s:.3f}",
             hit.path if hit.path.isprintable() else Path(hit.path).absolute().as_uri(),
         ]

@@ -1,30 +1,41 @@
-"""One index run: scan -> hear -> commit. Whatever has been committed survives Ctrl-C and kill -9.
+"""One index run: scan -> embed -> commit. Whatever has been committed survives Ctrl-C and kill -9.
 
-How fast an index run hears, and the time that is left: from bytes, the one measure that is known beforehand.
+On the way it is told how fast the run is and how much sound is left, in seconds of sound: a byte of mp3 takes ten times
+as long as one of wav, and one file may take an hour.
 """
 
 from __future__ import annotations
 
+import heapq
+import json
+import math
+import os
 import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from types import FrameType
 
 from soundseek.audio.files import DECODING_REVISION
-from soundseek.errors import ModelError
-from soundseek.library.scan import Difference, Found, compare, gone_twin
-from soundseek.library.store.base import Changes, Failure, Move, Sound, SoundFile, VectorStore
-from soundseek.library.workers import Job, LoadHear, hash_file, hear_all, now
+from soundseek.errors import ModelError, UsageError
+from soundseek.library.ignore import spec_of
+from soundseek.library.paths import is_at_or_below
+from soundseek.library.scan import Difference, Found, compare
+from soundseek.library.store.base import Changes, Failure, Move, Sound
+from soundseek.library.store.sqlite import SqliteStore
+from soundseek.library.workers import Job, LoadModel, Outcome, Partial, embed_all, hash_file, now
 
 # A commit costs a few fsyncs; what has not been committed is lost when the process is killed.
 COMMIT_FILES, COMMIT_S, COMMIT_BYTES = 256, 2.0, 64 << 20
 PROGRESS_EVERY_S = 0.1
+
+MAX_DURATION, EXCLUDE = "max_duration_s", "exclude"
+"""Names under which a library remembers these of its last runs."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +43,15 @@ class Progress:
     """How far an index run is.
 
     Attributes:
-        files_done: Files that were heard, recognised or failed.
+        files_done: Files that were embedded, recognised or failed.
         files_total: Files that this run has to look into.
-        audio_s: Seconds of sound heard.
+        audio_s: Seconds of sound embedded, of unfinished files as well.
         elapsed_s: Seconds since the run began.
         eta_s: Seconds that are probably left; None at the beginning, while too little is measured.
-        x_realtime: Seconds of sound heard in a second, lately and without the loading of the model; None at the
+        x_realtime: Seconds of sound embedded in a second, lately and without the loading of the model; None at the
             beginning.
-        current: The file that was just done.
+        current: The file that was just done, or that is being embedded.
+        audio_left_s: Seconds of sound that are probably left: by sizes, and what a second takes in each format.
     """
 
     files_done: int
@@ -49,6 +61,7 @@ class Progress:
     eta_s: float | None
     x_realtime: float | None
     current: str
+    audio_left_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,12 +74,18 @@ class IndexReport:
         moved: Files that only changed their path.
         removed: Files that are no longer there.
         unchanged: Files that are as they were.
-        failed: Files that could not be heard, now or in an earlier run and unchanged since.
-        audio_s: Seconds of sound heard.
+        failed: Files that could not be embedded, now or in an earlier run and unchanged since.
+        audio_s: Seconds of sound embedded.
         elapsed_s: Seconds that the run took.
-        cut: Files of which only the beginning was heard.
+        cut: Files of which this run embedded only the beginning.
         empty_folders: Named folders without any file that counts as a sound. A new one is not remembered.
-        interrupted: True after Ctrl-C; what was heard until then is committed.
+        interrupted: True after Ctrl-C; what was embedded until then is committed.
+        newly_failed: Of `failed` those that did not fail in the same way before.
+        cut_files: Paths of the files of `cut`.
+        missing: Files that stay in the library although they are out of reach: their folder or drive is not there.
+        missing_folders: What is not there: folders, links that lead nowhere, places where a drive was.
+        same_folders: Folders asked for -> the name under which the library has them.
+        vanished: Files that were renamed or removed while the run was on; the next one sees to them.
     """
 
     added: int = 0
@@ -80,16 +99,51 @@ class IndexReport:
     cut: int = 0
     empty_folders: tuple[str, ...] = ()
     interrupted: bool = False
+    newly_failed: int = 0
+    cut_files: tuple[str, ...] = ()
+    missing: int = 0
+    missing_folders: tuple[str, ...] = ()
+    same_folders: Mapping[str, str] = field(default_factory=dict)
+    vanished: int = 0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What of the folders goes into a library, as it remembers it from one run to the next.
+
+    Attributes:
+        max_duration_s: Of a longer file only the beginning is embedded; infinite without a limit.
+        exclude: Patterns of files and folders that are passed by.
+    """
+
+    max_duration_s: float = math.inf
+    exclude: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, store: SqliteStore) -> Limits:
+        """What a store remembers."""
+        settings = store.settings()
+        exclude = json.loads(settings.get(EXCLUDE, "[]"))
+        return cls(float(settings.get(MAX_DURATION, "inf")), tuple(map(str, exclude)))
+
+    def settings(self) -> dict[str, str | None]:
+        """These as a store keeps them."""
+        limited = math.isfinite(self.max_duration_s)
+        return {
+            MAX_DURATION: repr(self.max_duration_s) if limited else None,
+            EXCLUDE: json.dumps(self.exclude) if self.exclude else None,
+        }
 
 
 def update(
-    store: VectorStore,
+    store: SqliteStore,
     folders: Sequence[str | PathLike[str]],
-    load: LoadHear,
+    load: LoadModel,
     *,
     extensions: Collection[str],
     workers: int = 0,
-    max_duration_s: float = 3600.0,
+    max_duration_s: float | None = None,
+    exclude: Sequence[str] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> IndexReport:
     """Bring a store up to date with some folders.
@@ -97,22 +151,32 @@ def update(
     Args:
         store: Where the vectors go.
         folders: Folders (or files) to scan; none means the folders of earlier runs.
-        load: Makes the hearing function; called once in each worker.
+        load: Makes the model; called once in each worker.
         extensions: Lower-case extensions, with their dot, of the files that count.
-        workers: Processes that hear; 0 hears in this process.
-        max_duration_s: Hearing a file stops here.
+        workers: Processes that embed; 0 embeds in this process.
+        max_duration_s: Embedding a file stops here; None takes what the store remembers.
+        exclude: Patterns of files and folders to pass by, from now on; None takes what the store remembers.
         progress: Is told now and then how far the run is.
 
     Raises:
-        UsageError: A folder is missing.
+        UsageError: None of the folders is there, or a pattern is none.
         LibraryError: Another process is indexing, or the disk is full.
         ModelError: The model cannot be loaded.
     """
+    if exclude is not None:
+        if "" in exclude:
+            raise UsageError("a pattern of files to exclude is empty (an unset variable?); leave it out")
+        spec_of(exclude)
     with store.writing(), _CtrlC() as ctrl_c:
-        run = _Run(store, ctrl_c, max_duration_s, Pace(workers), progress)
+        limits = Limits.of(store)
+        if max_duration_s is not None:
+            limits = replace(limits, max_duration_s=max_duration_s)
+        if exclude is not None:
+            limits = replace(limits, exclude=tuple(exclude))
+        run = _Run(store, ctrl_c, limits, Throughput(workers), progress)
         try:
             run.scan(folders, extensions)
-            with closing(hear_all(run.jobs(), load, workers=workers)) as outcomes:
+            with closing(embed_all(run.jobs(), load, workers=workers, tell=run.show_partial)) as outcomes:
                 for job, outcome in outcomes:
                     run.take(job, outcome)
             run.finish()
@@ -130,116 +194,152 @@ class _Run:
 
     def __init__(
         self,
-        store: VectorStore,
+        store: SqliteStore,
         ctrl_c: _CtrlC,
-        max_duration_s: float,
-        pace: Pace,
+        limits: Limits,
+        throughput: Throughput,
         progress: Callable[[Progress], None] | None,
     ) -> None:
         self.store = store
         self.ctrl_c = ctrl_c
-        self.max_duration_s = max_duration_s
-        self.pace = pace
+        self.limits = limits
+        self.throughput = throughput
         self.tell = progress
         self.decoders = decoder_versions()
         self.difference = Difference()
+        self.gone = Twins({})
+        self.lost: Counter[str] = Counter()
         self.sizes: set[int] = set()
+        self.work = Work(())
         self.changes = Changes()
         self.counts: Counter[str] = Counter()
+        self.cut_files: list[str] = []
         self.interrupted = False
         self.audio_s = 0.0
-        self.done_files = self.done_bytes = self.total_bytes = 0
+        self.done_files = 0
         self.began = self.committed = self.told = time.monotonic()
 
     def scan(self, folders: Sequence[str | PathLike[str]], extensions: Collection[str]) -> None:
         """Find out what there is to do."""
-        self.difference = compare(
+        self.difference = difference = compare(
             self.store,
             folders,
             extensions=extensions,
-            max_duration_s=self.max_duration_s,
+            max_duration_s=self.limits.max_duration_s,
             decoders=self.decoders,
+            exclude=self.limits.exclude,
+        )
+        self.lost = Counter(
+            root for root in self.store.roots() for path in difference.lost if is_at_or_below(path, root)
+        )
+        self.gone = Twins(
+            self.store.contents([*difference.gone, *difference.lost], self.limits.max_duration_s)
         )
         self.sizes = self.store.sizes()
-        self.total_bytes = sum(found.size_bytes for found in self.difference.to_hear)
-        self.counts["unchanged"] = self.difference.unchanged
-        self.counts["failed"] = self.difference.still_failing + len(self.difference.unreadable)
-        seen_at = now()
-        self.changes.failures = [
-            Failure(path, reason, seen_at) for path, reason in self.difference.unreadable.items()
-        ]
-        self.changes.roots = self.difference.roots
+        self.work = Work((found.path, found.size_bytes) for found in difference.to_embed)
+        self.counts["unchanged"] = difference.unchanged
+        self.counts["failed"] = difference.still_failing
+        for path, reason in difference.no_files.items():
+            self._fail(Failure(path, reason, now()))
+        for path, reason in difference.unreadable.items():
+            self._fail(Failure(path, reason, now()), keep=True)
+        self.changes.roots = difference.roots
+        self.changes.volumes = difference.volumes
+        if self.limits != Limits.of(self.store):
+            self.changes.settings = self.limits.settings()
         self.commit()
 
     def jobs(self) -> Iterator[Job]:
-        """The files that really have to be heard; those whose content is known are settled on the way."""
-        for found in self.difference.to_hear:
+        """The files that really have to be embedded; those whose content is known are settled on the way."""
+        for found in self.difference.to_embed:
             content_hash = None
             if found.size_bytes in self.sizes and found.status != "longer":
                 try:
                     content_hash = hash_file(found.path)
                 except OSError:
-                    content_hash = None  # hearing it will say why
+                    content_hash = None  # embedding it will say why
                 if content_hash is not None and self._settle(found, content_hash):
-                    self._count_done(found.path, found.size_bytes)
+                    self.work.finish(found.path, None)
+                    self._count_done(found.path)
                     continue
+            self.changes.volumes[found.path] = found.volume
             yield Job(
                 path=found.path,
                 size_bytes=found.size_bytes,
                 mtime_ns=found.mtime_ns,
-                max_duration_s=self.max_duration_s,
+                max_duration_s=self.limits.max_duration_s,
                 decoders=self.decoders,
                 content_hash=content_hash,
                 known=found.status != "new",
             )
 
     def _settle(self, found: Found, content_hash: bytes) -> bool:
-        """Take in a file without hearing it, if its content has been heard before: True if so."""
-        originals = {
-            file.path: file for file in self.store.same_content(content_hash) if self._is_whole(file)
-        }
-        if found.path in originals:
+        """Take in a file without embedding it, if its content is known: True if so."""
+        limit_s = self.limits.max_duration_s
+        own = self.store.file(found.path)
+        if own is not None and own.content_hash == content_hash and own.suffices(limit_s):
             self.changes.touches[found.path] = found.mtime_ns
             self.counts["unchanged"] += 1
-            return True
-        old_path = gone_twin(self.difference.gone, originals, found.path)
-        if old_path is not None:
-            del self.difference.gone[old_path]
+        elif (original := self.store.twin(content_hash, limit_s)) is None:
+            return False
+        elif (old_path := self.gone.take(content_hash, found.path)) is not None:
+            self.difference.gone.pop(old_path, None)
+            self.difference.lost.pop(old_path, None)
             self.changes.moves.append(Move(old_path, found.path, found.mtime_ns))
             self.counts["moved"] += 1
-            return True
-        for path in originals:
-            sound = self.store.read(path)
-            if sound is not None and sound.file.content_hash == content_hash:
-                file = replace(
-                    sound.file, path=found.path, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns
-                )
-                self._take_sound(replace(sound, file=file), known=found.status != "new")
-                return True
-        return False
-
-    def _is_whole(self, file: SoundFile) -> bool:
-        return not file.truncated or file.limit_s >= self.max_duration_s
-
-    def take(self, job: Job, outcome: Sound | Failure) -> None:
-        """Take in what became of one file."""
-        if isinstance(outcome, Failure):
-            self.changes.failures.append(outcome)
-            self.counts["failed"] += 1
         else:
-            self.audio_s += outcome.file.duration_s
-            self.pace.heard(job.size_bytes, outcome.file.duration_s, time.monotonic())
+            sound = self.store.read(original.path)
+            if sound is None or sound.file.content_hash != content_hash:
+                return False
+            file = replace(sound.file, path=found.path, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns)
+            self._take_sound(replace(sound, file=file), known=found.status != "new")
+        self.changes.volumes[found.path] = found.volume
+        return True
+
+    def take(self, job: Job, outcome: Outcome) -> None:
+        """Take in what became of one file."""
+        if isinstance(outcome, Sound):
+            duration_s = outcome.file.duration_s
+            self._advance(job.path, self.work.finish(job.path, duration_s))
             self._take_sound(outcome, known=job.known)
-        self._count_done(job.path, job.size_bytes)
+        else:
+            self.work.finish(job.path, None)
+            if isinstance(outcome, Failure):
+                self._fail(outcome)
+            elif outcome.failure is not None:
+                self._fail(outcome.failure, keep=True)
+            else:
+                self.counts["vanished"] += 1
+        self._count_done(job.path)
+
+    def show_partial(self, job: Job, partial: Partial) -> None:
+        """Take in how far a file is that is not done yet."""
+        self._advance(job.path, self.work.reach(job.path, partial))
+        self._show(job.path)
+
+    def _advance(self, path: str, more_s: float) -> None:
+        self.audio_s += more_s
+        self.throughput.advance(path, more_s, time.monotonic())
+
+    def _fail(self, failure: Failure, *, keep: bool = False) -> None:
+        """Note a failure, and whether it is a new one; `keep` where the library keeps what it has of the file."""
+        (self.changes.unread if keep else self.changes.failures).append(failure)
+        self.counts["failed"] += 1
+        before = self.difference.failed_before.get(failure.path)
+        is_known = before is not None and (
+            before.reason == failure.reason
+            or (before.size_bytes, before.mtime_ns) == (failure.size_bytes, failure.mtime_ns) != (0, 0)
+        )
+        self.counts["newly_failed"] += not is_known
 
     def _take_sound(self, sound: Sound, *, known: bool) -> None:
         self.changes.sounds.append(sound)
         self.counts["changed" if known else "added"] += 1
-        self.counts["cut"] += sound.file.truncated
+        if sound.file.truncated:
+            self.cut_files.append(sound.file.path)
 
-    def _count_done(self, path: str, size_bytes: int) -> None:
+    def _count_done(self, path: str) -> None:
         self.done_files += 1
-        self.done_bytes += size_bytes
         self._show(path)
         is_full = len(self.changes) >= COMMIT_FILES or self.changes.num_bytes >= COMMIT_BYTES
         if is_full or time.monotonic() - self.committed >= COMMIT_S:
@@ -247,18 +347,36 @@ class _Run:
 
     def finish(self) -> None:
         """Forget what is gone, and tidy up."""
-        self.changes.removed = [*self.difference.gone, *self.difference.healed]
-        self.counts["removed"] = len(self.difference.gone)
+        difference = self.difference
+        self.changes.removed = list(difference.gone)
+        self.changes.resolved = difference.resolved
+        self.counts["removed"] = len(difference.gone)
         self.commit()
+        self._forget_empty_roots()
         with self.ctrl_c.held():
             self.store.finish_run(now())
             self.store.compact()
+
+    def _forget_empty_roots(self) -> None:
+        """Scan no more what is not there and has nothing left in the library: it was renamed, or was empty anyway."""
+        difference = self.difference
+        missing = {root for root in self.store.roots() if not os.path.lexists(root)}
+        for root in {*missing, *difference.replaced_roots}:
+            states, failures = self.store.states(root), self.store.failures(root)
+            if root in difference.missing_roots:
+                difference.kept[root] = len(states)
+            is_moved = self.lost[root] > 0 or root in difference.replaced_roots
+            if not states and (is_moved or not failures):
+                difference.missing_roots.pop(root, None)
+                self.changes.forgotten_roots.append(root)
+                self.changes.resolved += [failure.path for failure in failures]
+        self.commit()
 
     def commit(self, *, final: bool = False) -> None:
         """Make what is pending durable; Ctrl-C waits until it is."""
         try:
             with self.ctrl_c.held():
-                if len(self.changes) or self.changes.roots:
+                if self.changes:
                     self.store.commit(self.changes)
                     self.changes = Changes()
         except KeyboardInterrupt:
@@ -268,16 +386,18 @@ class _Run:
 
     def _show(self, path: str) -> None:
         at = time.monotonic()
-        total = len(self.difference.to_hear)
+        total = len(self.difference.to_embed)
         if self.tell is None or (at - self.told < PROGRESS_EVERY_S and self.done_files < total):
             return
         self.told = at
-        left_s = self.pace.left_s(self.total_bytes - self.done_bytes)
-        speed = self.pace.x_realtime
-        self.tell(Progress(self.done_files, total, self.audio_s, at - self.began, left_s, speed, path))
+        left_s = self.work.left_s()
+        eta_s, speed = self.throughput.eta_s(left_s), self.throughput.x_realtime
+        elapsed_s = at - self.began
+        self.tell(Progress(self.done_files, total, self.audio_s, elapsed_s, eta_s, speed, path, left_s))
 
     def report(self) -> IndexReport:
         """What this run did."""
+        kept = {place: number for place, number in self.difference.kept.items() if number}
         return IndexReport(
             added=self.counts["added"],
             changed=self.counts["changed"],
@@ -287,10 +407,46 @@ class _Run:
             failed=self.counts["failed"],
             audio_s=self.audio_s,
             elapsed_s=time.monotonic() - self.began,
-            cut=self.counts["cut"],
+            cut=len(self.cut_files),
             empty_folders=self.difference.empty,
             interrupted=self.interrupted,
+            newly_failed=self.counts["newly_failed"],
+            cut_files=tuple(self.cut_files),
+            missing=sum(kept.values()),
+            missing_folders=tuple(sorted({*kept, *self.difference.missing_roots})),
+            same_folders=self.difference.same_folders,
+            vanished=self.counts["vanished"],
         )
+
+
+class Twins:
+    """Files that are gone, to be recognised by their content where they turn up again.
+
+    Args:
+        contents: Path -> hash of the content.
+    """
+
+    def __init__(self, contents: Mapping[str, bytes]) -> None:
+        self._left = set(contents)
+        self._by_name: dict[tuple[bytes, str], list[str]] = {}
+        self._by_content: dict[bytes, list[str]] = {}
+        for path in sorted(contents):  # a sorted list is a heap
+            self._by_name.setdefault((contents[path], _name(path)), []).append(path)
+            self._by_content.setdefault(contents[path], []).append(path)
+
+    def take(self, content_hash: bytes, path: str) -> str | None:
+        """A path that had this content, one of the same file name first; it is not given again."""
+        for paths in (self._by_name.get((content_hash, _name(path))), self._by_content.get(content_hash)):
+            while paths:
+                found = heapq.heappop(paths)
+                if found in self._left:
+                    self._left.remove(found)
+                    return found
+        return None
+
+
+def _name(path: str) -> str:
+    return os.path.basename(path)  # noqa: PTH119
 
 
 class _CtrlC:
@@ -341,55 +497,110 @@ def decoder_versions() -> str:
     return ", ".join(known)
 
 
-# Sounds of different formats follow each other folder by folder, and a byte of MP3 takes ten times as long as one of
-# WAV: what was measured half a minute ago counts half.
+# Seconds of sound in a byte, until a file of that kind has told: 44.1 kHz, 16 bit, stereo; half of that; 160 kbit/s.
+_UNCOMPRESSED, _LOSSLESS, _LOSSY = 1 / 176_400, 1 / 88_200, 1 / 20_000
+_SECONDS_IN_A_BYTE = dict.fromkeys((".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".au", ".snd",
+    ".caf"), _UNCOMPRESSED) | dict.fromkeys((".flac", ".ape", ".wv", ".tta"), _LOSSLESS)  # fmt: skip
+
+
+class Work:
+    """How much sound of some files is left to embed, in seconds.
+
+    Args:
+        files: Paths and sizes in bytes.
+    """
+
+    def __init__(self, files: Iterable[tuple[str, int]]) -> None:
+        self._sizes = dict(files)
+        self._reached: dict[str, Partial] = {}
+        self._bytes_left: Counter[str] = Counter()
+        self._learned: dict[str, tuple[float, int]] = {}
+        for path, size_bytes in self._sizes.items():
+            self._bytes_left[_suffix(path)] += size_bytes
+
+    def reach(self, path: str, partial: Partial) -> float:
+        """Note how far a file is; how many seconds more than before."""
+        before = self._reached.get(path, Partial(0.0, None))
+        self._reached[path] = partial
+        return partial.done_s - before.done_s
+
+    def finish(self, path: str, duration_s: float | None) -> float:
+        """Note that a file is done, with its length where it was embedded; how many seconds more than before."""
+        size_bytes, suffix = self._sizes.pop(path, 0), _suffix(path)
+        self._bytes_left[suffix] -= size_bytes
+        reached = self._reached.pop(path, Partial(0.0, None))
+        if duration_s is None:
+            return 0.0
+        seconds, num_bytes = self._learned.get(suffix, (0.0, 0))
+        self._learned[suffix] = seconds + duration_s, num_bytes + size_bytes
+        return duration_s - reached.done_s
+
+    def left_s(self) -> float:
+        """Seconds of sound that are probably left."""
+        left = sum(number * self._rate(suffix) for suffix, number in self._bytes_left.items())
+        for path, partial in self._reached.items():
+            guessed = self._sizes[path] * self._rate(_suffix(path))
+            left += max(0.0, (partial.stated_s or guessed) - partial.done_s) - guessed
+        return max(0.0, left)
+
+    def _rate(self, suffix: str) -> float:
+        seconds, num_bytes = self._learned.get(suffix, (0.0, 0))
+        return seconds / num_bytes if num_bytes else _SECONDS_IN_A_BYTE.get(suffix, _LOSSY)
+
+
+def _suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()  # noqa: PTH122
+
+
+# What was measured half a minute ago counts half: sounds that are as quick to read follow each other, folder by folder.
 HALF_LIFE_S = 30.0
 # Before so much is measured, the time left is a guess not worth showing.
-FEWEST_FILES, SHORTEST_S = 2, 2.0
+FEWEST_REPORTS, SHORTEST_S = 2, 2.0
 
 
-class Pace:
-    """Bytes and seconds of sound heard in a second, measured once every worker has heard a file.
+class Throughput:
+    """Seconds of sound embedded in a second, measured once every worker has told of a file.
 
     Before that, the model is being loaded and all workers are at the beginning of their first files: a rate from the
     start of the run would be far too low, and one from the first file on too high.
 
     Args:
-        workers: Files that are heard at the same time.
+        workers: Files that are embedded at the same time.
     """
 
     def __init__(self, workers: int) -> None:
-        self._before = max(1, workers)
-        self._files = 0
+        self._workers = max(1, workers)
+        self._begun: set[str] = set()
+        self._reports = 0
         self._last = 0.0
         self._measured_s = 0.0
-        self._seconds = self._bytes = self._audio_s = 0.0
+        self._seconds = self._audio_s = 0.0
 
-    def heard(self, size_bytes: int, audio_s: float, at: float) -> None:
-        """A file has been heard.
+    def advance(self, path: str, audio_s: float, at: float) -> None:
+        """More of a file has been embedded, or all of it.
 
         Args:
-            size_bytes: Its size.
-            audio_s: Its length.
+            path: The file.
+            audio_s: Seconds of sound since it was told of last.
             at: Now, in seconds on a clock that never goes back.
         """
-        self._files += 1
         passed_s, self._last = at - self._last, at
-        if self._files <= self._before:
+        if len(self._begun) < self._workers:
+            self._begun.add(path)
             return
+        self._reports += 1
         kept = 0.5 ** (passed_s / HALF_LIFE_S)
         self._measured_s += passed_s
         self._seconds = self._seconds * kept + passed_s
-        self._bytes = self._bytes * kept + size_bytes
         self._audio_s = self._audio_s * kept + audio_s
 
-    def left_s(self, size_bytes: int) -> float | None:
-        """Seconds that so many bytes will probably take; None as long as too little is measured."""
-        if self._files < self._before + FEWEST_FILES or self._measured_s < SHORTEST_S or not self._bytes:
+    def eta_s(self, left_s: float) -> float | None:
+        """Seconds that so much sound will probably take; None as long as too little is measured."""
+        if self._reports < FEWEST_REPORTS or self._measured_s < SHORTEST_S or not self._audio_s:
             return None
-        return self._seconds * size_bytes / self._bytes
+        return self._seconds * left_s / self._audio_s
 
     @property
     def x_realtime(self) -> float | None:
-        """Seconds of sound heard in a second; None before anything is measured."""
+        """Seconds of sound embedded in a second; None before anything is measured."""
         return self._audio_s / self._seconds if self._seconds else None

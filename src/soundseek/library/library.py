@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
+import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from soundseek._typing import AnyFloatArray
-from soundseek.errors import ModelError, QueryError, UsageError
-from soundseek.library.explain import strongest_words, word_contributions
-from soundseek.library.filters import parse_where
-from soundseek.library.search import Hit, Hits, away_from, combine, find_any
+from soundseek._vectors import unit_rows
+from soundseek.errors import LibraryError, ModelError, QueryError, UsageError
+from soundseek.library.explain import explain_file, explain_sound, strongest_words, word_contributions
+from soundseek.library.filters import And, Comparison, Condition, Not, Or, parse_where
+from soundseek.library.paths import absolute, known_as, on_disk
+from soundseek.library.search import Hit, Hits, Shown, away_from, combine, find_any
 from soundseek.library.store import open_store
 from soundseek.library.store.base import (
     Failure,
     ModelIdentity,
     NoLibraryError,
-    VectorStore,
+    SoundFile,
     check_identity,
 )
+from soundseek.library.store.sqlite import SqliteStore
+from soundseek.library.store.tables import DATABASE_FILE
 from soundseek.query import QueryReader, Reading
 from soundseek.query import as_typed as read_as_typed
 
 if TYPE_CHECKING:
+    from soundseek.library.explain import Explanation
     from soundseek.library.index import IndexReport, Progress
-    from soundseek.library.workers import EmbeddingModel, Hear
+    from soundseek.library.workers import EmbeddingModel, LoadModel
 
 
 @dataclass(frozen=True)
@@ -43,14 +50,19 @@ class LibraryInfo:
         folders: The folders that were scanned.
         files: Sounds in it.
         segments: Vectors in it.
-        audio_hours: Hours of sound that were heard.
+        audio_hours: Hours of sound that were embedded.
         bytes_on_disk: Size of the library itself.
         model: Name of the model that filled it.
         fingerprint: Which version of that model.
         dim: Width of its vectors.
-        failures: Files that could not be heard.
-        cut: Files of which only the beginning was heard.
+        failures: Files that could not be embedded.
+        cut: Files of which only the beginning was embedded.
         last_indexed: When the last whole run ended, ISO 8601 in UTC; None if none has.
+        formats: Formats that occur, the most frequent first.
+        max_duration_s: Of a longer file only the beginning is embedded; None without a limit.
+        cut_files: Paths of the files of `cut`.
+        exclude: Patterns of files and folders that are passed by.
+        missing_folders: Those of `folders` that are not there now.
     """
 
     path: str
@@ -65,6 +77,11 @@ class LibraryInfo:
     failures: int
     cut: int
     last_indexed: str | None
+    formats: tuple[str, ...] = ()
+    max_duration_s: float | None = None
+    cut_files: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    missing_folders: tuple[str, ...] = ()
 
 
 def default_library_path() -> Path:
@@ -75,42 +92,62 @@ def default_library_path() -> Path:
 
 
 class Library:
-    """A library of sounds. Make it with `Library.open`; close it, or use it in a `with` block.
+    """A library of sounds. Make it with `Library.create` or `Library.open`; close it, or use it in a `with` block.
 
     Threads may share one library: every thread reads through its own connection. One run of `index` at a
     time; searching goes on meanwhile.
     """
 
-    def __init__(self, store: VectorStore, model: EmbeddingModel | None = None) -> None:
+    def __init__(self, store: SqliteStore, model: EmbeddingModel | None = None) -> None:
         self.store = store
         self._model = model
+        self._told_missing: set[str] = set()
 
     @classmethod
     def open(
-        cls, path: str | Path | None = None, *, model: EmbeddingModel | None = None, create: bool = True
+        cls, path: str | Path | None = None, *, model: EmbeddingModel | None = None, create: bool = False
     ) -> Library:
         """The library in a folder.
 
         Args:
-            path: The folder, or "memory://" for one that is gone with the process; None is the user's own.
-            model: The model to use; None takes the one that filled the library, or the default one.
-            create: Make an empty library where there is none.
+            path: The folder; None is the user's own.
+            model: The model to use; None takes the one that filled the library, or for a new one the default.
+            create: Make an empty library where there is none, instead of an error.
 
         Raises:
             LibraryError: There is none, it was filled by another model, or it cannot be read.
             ModelError: There is no such model.
         """
-        location = str(path) if path is not None else str(default_library_path())
+        location = str(default_library_path()) if path is None else os.fspath(path)
         identity = identity_of(model) if model is not None else None
         try:
+            if model is None and create and not holds_library(location):
+                return cls.create(location)
             return cls(open_store(location, identity=identity, create=create), model)
         except NoLibraryError:
-            if path is None and not create:
+            if create and model is None:  # its making was killed
+                return cls.create(location)
+            if path is None:
                 advice = "make one with: soundseek index FOLDER"
                 raise NoLibraryError(f"{location} holds no library yet; {advice}") from None
-            if identity is not None or not create:
-                raise
-        model = _load_model(None)
+            raise
+
+    @classmethod
+    def create(cls, path: str | Path | None = None, *, model: EmbeddingModel | None = None) -> Library:
+        """A new, empty library in a folder.
+
+        Args:
+            path: The folder, or "memory://" for one that is gone when it is closed; None is the user's own.
+            model: The model that will fill it; None takes the default.
+
+        Raises:
+            LibraryError: There is one already, or the folder cannot be written to.
+            ModelError: There is no such model.
+        """
+        location = str(default_library_path()) if path is None else os.fspath(path)
+        if holds_library(location):
+            raise LibraryError(f"{location} holds a library already; open it with Library.open")
+        model = model if model is not None else _load_model(None)
         return cls(open_store(location, identity=identity_of(model), create=True), model)
 
     @property
@@ -138,26 +175,36 @@ class Library:
         self,
         *folders: str | os.PathLike[str],
         workers: int = 0,
-        max_duration_s: float = 3600.0,
+        max_duration_s: float | None = None,
+        exclude: Sequence[str] | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
-        """Hear what is new or changed below some folders, and forget what is gone.
+        """Embed what is new or changed below some folders, and forget what is gone.
+
+        What lies on a drive that is not there, or below a link that leads nowhere, stays. A folder that was renamed is
+        recognised by its sounds. Of several folders those that are not there are passed by; the report names them.
 
         Args:
             folders: Folders, or single files; none scans the folders of earlier runs again.
-            workers: Processes that hear. A file that crashes its decoder takes one of them, not the run; a script
-                must then call this under `if __name__ == "__main__":`. 0 hears in this process.
-            max_duration_s: Of a longer file only the beginning is heard.
+            workers: Processes that embed. A file that crashes its decoder takes one of them, not the run; a script
+                must then call this under `if __name__ == "__main__":`. 0 embeds in this process.
+            max_duration_s: Of a longer file only the beginning is embedded, in this run and later ones; infinite lifts
+                the limit again, None keeps what the library remembers. A new library has no limit.
+            exclude: Patterns, as in a .gitignore, of files and folders to pass by, in this run and later ones; an empty
+                list lifts them, None keeps what the library remembers. A file `.soundseekignore` does the same below
+                its folder.
             progress: Is told now and then how far the run is.
 
         Raises:
-            UsageError: A folder is missing (nothing is changed then), or a number makes no sense.
+            UsageError: None of the folders is there (nothing is changed then), or a value makes no sense.
             LibraryError: Another process is indexing into this library, or the disk is full.
         """
-        if workers < 0 or not max_duration_s > 0:
+        if workers < 0 or (max_duration_s is not None and not max_duration_s > 0):
             raise UsageError(
                 f"workers ({workers}) must be at least 0 and max_duration_s ({max_duration_s}) above 0"
             )
+        if isinstance(exclude, str):
+            raise UsageError(f"exclude takes a list of patterns: exclude=[{exclude!r}]")
         from soundseek.audio.decode import AUDIO_EXTENSIONS
         from soundseek.library.index import update
 
@@ -168,8 +215,35 @@ class Library:
             extensions=AUDIO_EXTENSIONS,
             workers=workers,
             max_duration_s=max_duration_s,
+            exclude=exclude,
             progress=progress,
         )
+
+    def forget(self, *folders: str | os.PathLike[str], missing_only: bool = False) -> int:
+        """Drop what is known of some folders or files, which need not be there any more; how many sounds that were.
+
+        Args:
+            folders: Folders or files; what lies below them goes as well.
+            missing_only: Drop only what is not there now.
+
+        Raises:
+            UsageError: The library knows nothing of one of them.
+            LibraryError: Another process is indexing into this library.
+        """
+        from soundseek.library.folders import forget
+
+        return forget(self.store, folders, missing_only=missing_only)
+
+    def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> int:
+        """Say that a folder (or file) was moved or renamed; nothing is embedded again. How many sounds moved.
+
+        Raises:
+            UsageError: The library knows nothing of `old`, or none of its sounds is in `new`.
+            LibraryError: Another process is indexing into this library.
+        """
+        from soundseek.library.folders import relocate
+
+        return relocate(self.store, old, new)
 
     def search(
         self,
@@ -181,6 +255,8 @@ class Library:
         where: str | None = None,
         segments: bool = False,
         as_typed: bool = False,
+        duplicates: Shown = "hide",
+        missing: Shown = "hide",
     ) -> Hits:
         """The sounds that fit best, best first.
 
@@ -190,15 +266,18 @@ class Library:
         Args:
             text: What to listen for, in words.
             k: How many hits.
-            like: Example sounds; they count like the words, and are not among the hits.
+            like: Example sounds; they count like the words, and are not among the hits. Of those in the library the
+                vectors are taken from there, others are embedded whole.
             without: What the sounds should not be like, in words.
             where: A condition on the files, as `duration < 5 and format = wav`.
             segments: Rank every segment, not only each file's best.
             as_typed: Search for the words as they are.
+            duplicates: "hide" gives of files with the same content one hit, which names the others; "show" gives all.
+            missing: "hide" leaves out what is not there now, as on a drive that is unplugged; "show" gives all.
 
         Raises:
             QueryError: There is nothing to look for, or `where` cannot be understood.
-            DecodeError: An example cannot be heard.
+            DecodeError: An example cannot be decoded.
         """
         if isinstance(like, (str, os.PathLike)) or isinstance(
             without, str
@@ -206,27 +285,46 @@ class Library:
             raise QueryError("like and without take lists: like=['dog.wav'], without=['music']")
         if k < 1:
             raise QueryError(f"k is {k}: ask for at least one hit")
+        for name, value in (("duplicates", duplicates), ("missing", missing)):
+            if value not in ("show", "hide"):
+                raise QueryError(f"{name} is {value!r}; it takes 'show' or 'hide'")
         condition = parse_where(where) if where is not None else None
         reading = self._read_aloud(text, as_typed)
         negatives = [
             each for each in (self._read_aloud(each, as_typed) for each in without) if each is not None
         ]
-        examples = [os.path.abspath(os.path.expanduser(os.fspath(path))) for path in like]  # noqa: PTH100, PTH111
+        examples = [self._example(path) for path in like]
+        leave_out = [path for example in examples for path in example.own_paths]
+        if duplicates == "hide":
+            own = [example.file for example in examples if example.own_paths and example.file is not None]
+            leave_out += [path for file in own for path in self.store.copies(file.content_hash)]
+        condition = self._as_indexed(condition)
         hits = find_any(
             self.store,
             self._queries(reading, examples, negatives),
             k=k,
             per="segment" if segments else "file",
-            where=condition,
-            leave_out=examples,
+            where=condition if missing == "show" else self._without_missing(condition),
+            leave_out=leave_out,
+            duplicates=duplicates,
+            is_there=None if missing == "show" else lru_cache(maxsize=None)(os.path.exists),
         )
         return Hits(hits, reading=reading, negatives=negatives)
 
     def similar(
-        self, path: str | os.PathLike[str], *, k: int = 10, where: str | None = None, segments: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        k: int = 10,
+        where: str | None = None,
+        segments: bool = False,
+        duplicates: Shown = "hide",
+        missing: Shown = "hide",
     ) -> Hits:
-        """The sounds most like a file, which need not be in the library and is not among the hits."""
-        return self.search(k=k, like=[path], where=where, segments=segments)
+        """The sounds most like a file, which need not be in the library and is not among the hits; see `search`."""
+        return self.search(
+            k=k, like=[path], where=where, segments=segments, duplicates=duplicates, missing=missing
+        )
 
     def read(self, text: str) -> Reading:
         """A query as a search reads it: in the words of captions, with what it excludes as negatives.
@@ -244,21 +342,37 @@ class Library:
         """The one or two words of a query that carried each hit; `as_typed` as in the search that found them."""
         if not isinstance(text, Reading):
             text = read_as_typed(text) if as_typed else self.read(text)
-        vectors = np.zeros((len(hits), self.store.identity.dim), np.float32)
-        files: dict[str, tuple[AnyFloatArray, AnyFloatArray] | None] = {}
-        for row, hit in enumerate(hits):
-            if hit.path not in files:
-                files[hit.path] = self.store.vectors(hit.path)
-            heard = files[hit.path]
-            if heard is not None:
-                times_s, all_vectors = heard
-                same = np.flatnonzero((times_s == (hit.start_s, hit.end_s)).all(axis=1))
-                vectors[row] = all_vectors[same[0]] if len(same) else 0
+        vectors = np.array([self._vector_of(hit) for hit in hits], np.float32)
+        vectors = vectors.reshape(len(hits), self.store.identity.dim)
         return [strongest_words(words) for words in word_contributions(self.model, text.text, vectors)]
+
+    def explain_file(
+        self, path: str | os.PathLike[str], text: str | Reading, *, as_typed: bool = False
+    ) -> Explanation:
+        """Why a file fits some words: the score over time, and what each word contributed.
+
+        Of a file in the library, unchanged since it was indexed, its vectors are taken; any other is embedded whole.
+
+        Raises:
+            QueryError: There is no word.
+            DecodeError: The file cannot be decoded.
+        """
+        if not isinstance(text, Reading):
+            text = read_as_typed(text) if as_typed else self.read(text)
+        # Of several texts the first is explained; a query that only excludes has none, so its words are, as they are.
+        query = text.text or read_as_typed(text.typed).text
+        name = absolute(path, "the file to explain")
+        example = self._example(name)
+        sound = self.store.read(example.file.path) if example.file is not None else None
+        if sound is None:
+            return explain_file(self.model, name, query)
+        return explain_sound(self.model, sound.embedding(), name, query)
 
     def info(self) -> LibraryInfo:
         """What the library is and holds."""
-        stats, identity = self.store.stats(), self.store.identity
+        from soundseek.library.index import Limits
+
+        stats, identity, limits = self.store.stats(), self.store.identity, Limits.of(self.store)
         return LibraryInfo(
             path=self.store.location,
             folders=tuple(sorted(self.store.roots())),
@@ -272,11 +386,20 @@ class Library:
             failures=stats.failures,
             cut=stats.truncated,
             last_indexed=stats.last_indexed,
+            formats=self.store.facets().formats,
+            max_duration_s=limits.max_duration_s if math.isfinite(limits.max_duration_s) else None,
+            cut_files=tuple(file.path for file in self.store.cut_files()),
+            exclude=limits.exclude,
+            missing_folders=tuple(sorted(self._missing_roots())),
         )
 
     def failures(self) -> list[Failure]:
-        """The files that could not be heard, ordered by path."""
+        """The files that could not be embedded, ordered by path."""
         return self.store.failures()
+
+    def cut_files(self) -> list[SoundFile]:
+        """The files of which only the beginning is in the library (`max_duration_s`), ordered by path."""
+        return self.store.cut_files()
 
     def close(self) -> None:
         """Let go of the files."""
@@ -312,7 +435,7 @@ class Library:
         return reading
 
     def _queries(
-        self, reading: Reading | None, examples: Sequence[str], negatives: Sequence[Reading]
+        self, reading: Reading | None, examples: Sequence[_Example], negatives: Sequence[Reading]
     ) -> list[AnyFloatArray]:
         """The unit vector of each alternative of a reading, with examples and negatives; one batch of texts."""
         alternatives = reading.alternatives if reading else ()
@@ -326,16 +449,120 @@ class Library:
         texts = [text for each in alternatives for text in each] + unwanted
         embedded = self.model.embed_text(texts) if texts else nothing
         excluded = embedded[len(texts) - len(unwanted) :]
-        heard = self.model.embed_audio(examples) if examples else nothing
+        sounds = np.array([self._whole_vector(example) for example in examples], np.float32)
+        sounds = sounds.reshape(len(examples), self.store.identity.dim)
         if not alternatives:
-            return [combine(heard, excluded) if examples else away_from(excluded)]
+            return [combine(sounds, excluded) if examples else away_from(excluded)]
         queries, at = [], 0
         for each in alternatives:
             # The texts of one alternative say the same thing, so that together they count as much as one example.
             words = combine(embedded[at : at + len(each)], nothing)
-            queries.append(combine(np.concatenate([words[None], heard]), excluded))
+            queries.append(combine(np.concatenate([words[None], sounds]), excluded))
             at += len(each)
         return queries
+
+    def _example(self, path: str | os.PathLike[str]) -> _Example:
+        """What the library knows of a file: by its path, by another name of its folder, or by its content."""
+        name = on_disk(absolute(path, "the path of an example sound"))
+        names = dict.fromkeys([name, known_as(name, self.store.roots()) or name, os.path.realpath(name)])
+        own = [file for each in names if (file := self.store.file(each)) is not None]
+        own_paths = tuple(file.path for file in own)
+        try:
+            status = os.stat(name)  # noqa: PTH116
+        except OSError:  # on a drive that is not there now, perhaps
+            return _Example(name, own[0] if own else None, own_paths)
+        for file in own:
+            if (file.size_bytes, file.mtime_ns) == (status.st_size, status.st_mtime_ns):
+                return _Example(name, file, own_paths)
+        if not stat.S_ISREG(status.st_mode) or not self.store.has_size(status.st_size):
+            return _Example(name, None, own_paths)
+        from soundseek.library.workers import hash_file
+
+        try:
+            twins = self.store.same_content(hash_file(name))
+        except OSError:
+            return _Example(name, None, own_paths)
+        itself = [twin.path for twin in twins if _is_same_file(twin.path, name)]
+        return _Example(name, twins[0] if twins else None, (*own_paths, *itself))
+
+    def _whole_vector(self, example: _Example) -> AnyFloatArray:
+        """`(dim,)` the mean of a file's frames, of unit norm."""
+        sound = self.store.read(example.file.path) if example.file is not None else None
+        frames = sound.frames if sound is not None else self.model.embed_file(example.path).frames
+        vector: AnyFloatArray = unit_rows(frames.mean(axis=0, dtype=np.float32)[None])[0]
+        return vector
+
+    def _vector_of(self, hit: Hit) -> AnyFloatArray:
+        """`(dim,)` of a hit's segment; zeros where there is none any more."""
+        carried: AnyFloatArray | None = hit.vector
+        if carried is not None:
+            return carried
+        found = self.store.vectors(hit.path)  # a hit that was made by hand, or pickled
+        if found is None:
+            return np.zeros(self.store.identity.dim, np.float32)
+        times_s, vectors = found
+        nearest = int(np.abs(times_s[:, 0] - hit.start_s).argmin())
+        vector: AnyFloatArray = vectors[nearest].astype(np.float32)
+        return vector
+
+    def _as_indexed(self, condition: Condition | None) -> Condition | None:
+        """A condition in which a folder is also known by the name under which it was indexed."""
+        if condition is None or isinstance(condition, Comparison):
+            if condition is None or condition.field != "folder":
+                return condition
+            other = known_as(str(condition.value), self.store.roots())
+            if other is None or other == condition.value:
+                return condition
+            either = Or((replace(condition, operator="="), Comparison("folder", "=", other)))
+            return either if condition.operator == "=" else Not(either)
+        if isinstance(condition, Not):
+            return Not(cast("Condition", self._as_indexed(condition.part)))
+        return type(condition)(tuple(cast("Condition", self._as_indexed(part)) for part in condition.parts))
+
+    def _missing_roots(self) -> list[str]:
+        return [root for root in self.store.roots() if not os.path.exists(root)]  # noqa: PTH110
+
+    def _without_missing(self, condition: Condition | None) -> Condition | None:
+        """A condition that leaves out the folders that are not there now; it is said, once for each."""
+        missing = [root for root in self._missing_roots() if self.store.states(root)]
+        for root in set(missing) - self._told_missing:
+            self._told_missing.add(root)
+            logging.getLogger("soundseek").warning(
+                "%s is not there now, and its sounds are left out; missing='show' (--missing show) lists them, "
+                "soundseek index finds a folder that was renamed, soundseek forget drops it",
+                root,
+            )
+        parts = [Not(Comparison("folder", "=", root)) for root in missing]
+        if not parts:
+            return condition
+        return And((*parts, *([condition] if condition is not None else [])))
+
+
+@dataclass(frozen=True)
+class _Example:
+    """A sound that a query names.
+
+    Attributes:
+        path: The file.
+        file: What the library knows of this content; None if nothing, or if the file has changed since.
+        own_paths: Names under which the library knows this very file.
+    """
+
+    path: str
+    file: SoundFile | None
+    own_paths: tuple[str, ...]
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)  # noqa: PTH121
+    except OSError:
+        return False
+
+
+def holds_library(location: str) -> bool:
+    """Whether a folder holds a library, or what is left of the making of one."""
+    return (Path(location).expanduser() / DATABASE_FILE).is_file()
 
 
 def identity_of(model: EmbeddingModel) -> ModelIdentity:
@@ -363,19 +590,19 @@ def _load_model(source: str | None) -> EmbeddingModel:
     return load_model(source)
 
 
-def _loader(model: EmbeddingModel, *, in_this_process: bool) -> Callable[[], Hear]:
-    """What gives a worker its ears; another process loads the model directory itself, on one thread."""
+def _loader(model: EmbeddingModel, *, in_this_process: bool) -> LoadModel:
+    """What gives a worker its model; another process loads the model directory itself, on one thread."""
     directory: Path | None = getattr(model, "directory", None)
     if in_this_process or directory is None:
-        return partial(_hear_of, model)
-    return partial(_load_hear, directory)
+        return partial(_given, model)
+    return partial(_load_for_worker, directory)
 
 
-def _hear_of(model: EmbeddingModel) -> Hear:
-    return model.embed_file
+def _given(model: EmbeddingModel) -> EmbeddingModel:
+    return model
 
 
-def _load_hear(directory: Path) -> Hear:
+def _load_for_worker(directory: Path) -> EmbeddingModel:
     from soundseek.model.model import Model
 
-    return Model(directory, threads=1).embed_file
+    return Model(directory, threads=1)

@@ -1,4 +1,8 @@
-"""Folders on disk against the store: what is new, changed, failed before, or gone. No file is opened here."""
+"""Folders on disk against the store: what is new, changed, failed before, gone, or out of reach. No sound is opened.
+
+A file that is not found has been removed, or lies on a drive that is not there now. It counts as gone only if the
+file system that it was on is the one that its folder is on today; otherwise it is kept.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,24 @@ import errno
 import os
 import stat
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from soundseek.audio.files import broken_link
 from soundseek.errors import UsageError
-from soundseek.library.store.base import Failure, FileState, VectorStore
+from soundseek.library.ignore import IGNORE_FILE, SYSTEM_FOLDERS, Ignored, excluded
+from soundseek.library.paths import absolute, is_at_or_below, known_as, on_disk
+from soundseek.library.store.base import Failure, FileState
+from soundseek.library.store.sqlite import SqliteStore
+from soundseek.library.volumes import Volumes
 
 # Paths stay strings and os.path functions in this file: a Path object per file would halve its speed.
-# ruff: noqa: PTH100, PTH110, PTH111, PTH112, PTH116, PTH118, PTH119, PTH120, PTH208
-
+# ruff: noqa: PTH110, PTH112, PTH116, PTH118, PTH120, PTH123, PTH208
 
 Status: TypeAlias = Literal["new", "changed", "touched", "longer"]
+_LARGEST = 2**63 - 1  # of an SQLite integer: a damaged file system may say that it is the year 2446
 
 
 @dataclass(frozen=True)
@@ -28,15 +37,17 @@ class Found:
     Attributes:
         path: Absolute path.
         size_bytes: Its size now.
-        mtime_ns: Its modification time now.
+        mtime_ns: Its modification time now, as far as 64 bits reach (1677 to 2262).
         status: "new"; "changed": the path is known, with another size; "touched": only the time is another,
-            so the content may be the same; "longer": it was cut, and more of it may be heard now.
+            so the content may be the same; "longer": it was cut, and more of it may be embedded now.
+        volume: The file system that its folder is on.
     """
 
     path: str
     size_bytes: int
     mtime_ns: int
     status: Status = "new"
+    volume: str = ""
 
 
 @dataclass
@@ -44,34 +55,52 @@ class Difference:
     """How some folders differ from the store.
 
     Attributes:
-        to_hear: New and changed files, ordered by path.
+        to_embed: New and changed files, ordered by path.
         gone: Paths in the store that are no longer there -> their states.
+        lost: The same for files of scanned folders that are no longer there: they stay, unless they are found again
+            in another place.
+        kept: Folder -> number of files in the store that are out of reach: the folder, or the drive that it was on, is
+            not there.
         unchanged: Files that are as they were.
         still_failing: Files that failed before and are as they were.
-        unreadable: Folders and links that cannot be read, whose known files stay in the store, and folders with the
-            name of a sound file.
-        healed: Paths of failures that no longer exist.
+        failed_before: Path -> failure, of all that is scanned.
+        unreadable: Folders and links that cannot be read, whose known files stay in the store.
+        no_files: What is named as a sound and is no file.
+        resolved: Paths of failures that are over, or whose files no longer exist.
         roots: The scanned folders -> device numbers, without new ones that are empty: those may be mistyped.
+        replaced_roots: Folders of earlier runs that are scanned under another name now.
+        missing_roots: Folders asked for that are not there -> why.
+        same_folders: Folders asked for -> the name under which they are scanned.
         empty: The folders asked for in which there is no sound.
+        volumes: Path -> file system, of unchanged files that were on another one, or one not known.
     """
 
-    to_hear: list[Found] = field(default_factory=list)
+    to_embed: list[Found] = field(default_factory=list)
     gone: dict[str, FileState] = field(default_factory=dict)
+    lost: dict[str, FileState] = field(default_factory=dict)
+    kept: Counter[str] = field(default_factory=Counter)
     unchanged: int = 0
     still_failing: int = 0
+    failed_before: dict[str, Failure] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
-    healed: list[str] = field(default_factory=list)
+    no_files: dict[str, str] = field(default_factory=dict)
+    resolved: list[str] = field(default_factory=list)
     roots: dict[str, int] = field(default_factory=dict)
+    replaced_roots: list[str] = field(default_factory=list)
+    missing_roots: dict[str, str] = field(default_factory=dict)
+    same_folders: dict[str, str] = field(default_factory=dict)
     empty: tuple[str, ...] = ()
+    volumes: dict[str, str] = field(default_factory=dict)
 
 
 def compare(
-    store: VectorStore,
+    store: SqliteStore,
     folders: Sequence[str | os.PathLike[str]],
     *,
     extensions: Iterable[str],
     max_duration_s: float,
     decoders: str = "",
+    exclude: Sequence[str] = (),
 ) -> Difference:
     """Walk the folders and compare path, size and modification time with the store.
 
@@ -79,84 +108,152 @@ def compare(
         store: What is known.
         folders: Folders or single files; none means those of earlier runs.
         extensions: Lower-case extensions, with their dot, of the files that count.
-        max_duration_s: A file that was cut at less than this is heard again.
+        max_duration_s: A file that was cut at less than this is embedded again.
         decoders: Versions of what reads files; a failure under other versions is tried again.
+        exclude: Patterns of files and folders that do not count.
 
     Raises:
-        UsageError: A folder does not exist, or is empty and on another drive than before.
+        UsageError: None of the folders asked for is there, or there is none to scan.
     """
-    roots = _check_roots(store, folders)
-    walk = _Walk(frozenset(extensions))
+    difference = Difference()
+    earlier = store.roots()
+    roots = _find_roots(store, folders, earlier, difference)
+    walk = _Walk(frozenset(extensions), exclude)
     for root in roots:
         walk.enter(root)
-    difference = Difference(unreadable=walk.unreadable | walk.misnamed)
-    earlier = store.roots()
-    met = walk.met()
+    difference.no_files = walk.no_files
+    difference.replaced_roots = walk.met_elsewhere(set(earlier).difference(roots, difference.missing_roots))
+    known: dict[str, FileState] = {}
+    failed: dict[str, Failure] = {}
+    for root in (*roots, *difference.replaced_roots):
+        known |= store.states(root)
+        failed |= {failure.path: failure for failure in store.failures(root)}
+    difference.failed_before = dict(failed)
+    out_of_reach = _OutOfReach(walk, known)
+    for path in sorted(walk.found):
+        size, mtime_ns, volume = walk.found[path]
+        state, failure = known.pop(path, None), failed.pop(path, None)
+        _place(
+            difference, Found(path, size, mtime_ns, "new", volume), state, failure, max_duration_s, decoders
+        )
+    # A known file behind a link that leads nowhere is out of reach, and no failure.
+    difference.unreadable = {path: why for path, why in walk.unreadable.items() if path not in known}
+    for path, state in known.items():
+        if place := out_of_reach.why_kept(path, state):
+            difference.kept[place] += 1
+        else:
+            difference.gone[path] = state
+    named = {*walk.unreadable, *walk.no_files}
+    difference.resolved += [path for path in failed if path not in named and not walk.is_closed(path)]
+    _find_lost(store, difference, earlier, walk)
+    met = sorted([*walk.found, *walk.unreadable, *walk.no_files, *difference.kept])
     difference.empty = tuple(root for root in roots if os.path.isdir(root) and not _any_at(root, met))
     difference.roots = {
         root: device
         for root, device in roots.items()
         if os.path.isdir(root) and (root in earlier or root not in difference.empty)
     }
-    known: dict[str, FileState] = {}
-    failed: dict[str, Failure] = {}
-    for root in roots:
-        known |= store.states(root)
-        failed |= {failure.path: failure for failure in store.failures(root)}
-    for path in sorted(walk.found):
-        size, mtime_ns = walk.found[path]
-        state, failure = known.pop(path, None), failed.pop(path, None)
-        if failure is not None and (failure.size_bytes, failure.mtime_ns, failure.decoders) == (
-            size, mtime_ns, decoders,
-        ):  # fmt: skip
-            difference.still_failing += 1
-        elif state is None:
-            difference.to_hear.append(Found(path, size, mtime_ns))
-        elif 0 < state.limit_s < max_duration_s:
-            difference.to_hear.append(Found(path, size, mtime_ns, "longer"))
-        elif (state.size_bytes, state.mtime_ns) == (size, mtime_ns):
-            difference.unchanged += 1
-        else:
-            status: Status = "touched" if state.size_bytes == size else "changed"
-            difference.to_hear.append(Found(path, size, mtime_ns, status))
-    closed = tuple(path + os.sep for path in walk.unreadable)
-    difference.gone = {path: state for path, state in known.items() if not path.startswith(closed)}
-    difference.healed = [p for p in failed if p not in difference.unreadable and not p.startswith(closed)]
     return difference
 
 
-def _check_roots(store: VectorStore, folders: Sequence[str | os.PathLike[str]]) -> dict[str, int]:
-    """Absolute roots -> device numbers, with earlier roots that lie inside them."""
-    earlier = store.roots()
-    wanted = [os.path.abspath(os.path.expanduser(os.fspath(folder))) for folder in folders] or list(earlier)
+def check_folders(folders: Sequence[str | os.PathLike[str]]) -> None:
+    """Check folders or files before a library is made for them.
+
+    Raises:
+        UsageError: One is empty text, or none of them is there.
+    """
+    missing = {}
+    for folder in folders:
+        path = on_disk(absolute(folder, "a folder to index"))
+        try:
+            os.stat(path)
+        except OSError as error:
+            missing[path] = _why_missing(path, error)
+    if folders and len(missing) == len({on_disk(absolute(folder)) for folder in folders}):
+        raise UsageError(_missing_message(missing))
+
+
+def _place(
+    difference: Difference,
+    found: Found,
+    state: FileState | None,
+    failure: Failure | None,
+    max_duration_s: float,
+    decoders: str,
+) -> None:
+    """Put a file that is there under what has to be done with it."""
+    known_failure = None if failure is None else (failure.size_bytes, failure.mtime_ns, failure.decoders)
+    if state is None:
+        if known_failure == (found.size_bytes, found.mtime_ns, decoders):
+            difference.still_failing += 1
+        else:
+            difference.to_embed.append(found)
+        return
+    if 0 < state.limit_s < max_duration_s:
+        status: Status = "longer"
+    elif (state.size_bytes, state.mtime_ns) == (found.size_bytes, found.mtime_ns):
+        difference.unchanged += 1
+        if state.volume != found.volume:
+            difference.volumes[found.path] = found.volume
+        if failure is not None:
+            difference.resolved.append(found.path)
+        return
+    else:
+        status = "touched" if state.size_bytes == found.size_bytes else "changed"
+    difference.to_embed.append(Found(found.path, found.size_bytes, found.mtime_ns, status, found.volume))
+
+
+# --- Which folders ------------------------------------------------------------------------------------------------
+
+
+def _find_roots(
+    store: SqliteStore,
+    folders: Sequence[str | os.PathLike[str]],
+    earlier: Mapping[str, int],
+    difference: Difference,
+) -> dict[str, int]:
+    """Absolute roots -> device numbers, with earlier roots that lie inside them; notes those that are missing.
+
+    Raises:
+        UsageError: None is there, or there is none to scan.
+    """
+    wanted = [on_disk(absolute(folder, "a folder to index")) for folder in folders] or list(earlier)
     if not wanted:
         raise UsageError(f"{store.location} has no folders yet; name one: soundseek index FOLDER")
-    roots = {}
-    for root in wanted:
+    roots: dict[str, int] = {}
+    # Of two names of one folder, that of an earlier run counts, then the one without a link in it.
+    for root in sorted(wanted, key=lambda path: (path not in earlier, path != os.path.realpath(path))):
         try:
-            roots[root] = os.stat(root).st_dev
+            device = os.stat(root).st_dev
         except OSError as error:
             if store.file(root) is not None and os.path.isdir(os.path.dirname(root)):
                 roots[root] = 0  # a single file of an earlier run is gone, but its folder is there
-                continue
-            why = broken_link(root) or error.strerror
-            others = "" if folders or len(wanted) < 2 else "; name the others to go on without it"
-            raise UsageError(
-                f"{root} cannot be scanned ({why}); is its drive there? Nothing was changed{others}"
-            ) from error
-        if root in earlier and earlier[root] != roots[root] and os.path.isdir(root) and not os.listdir(root):
-            raise UsageError(
-                f"{root} is empty and on another drive than before; is its drive there? Nothing was changed"
-            )
+            else:
+                difference.missing_roots[root] = _why_missing(root, error)
+            continue
+        others = [each for each in (*roots, *earlier) if each != root and not is_at_or_below(root, each)]
+        other = None if root in earlier else known_as(root, others)
+        if other is None:
+            roots[root] = device
+        else:
+            difference.same_folders[root] = other
+            roots[other] = device
+    if folders and not roots:
+        raise UsageError(_missing_message(difference.missing_roots))
     # An earlier root inside a hidden folder of a root would not be met on the way: it is walked on its own.
     for root, device in earlier.items():
-        if (
-            root not in roots
-            and any(root.startswith(outer + os.sep) for outer in roots)
-            and os.path.isdir(root)
-        ):
+        if root not in roots and any(is_at_or_below(root, outer) for outer in roots) and os.path.isdir(root):
             roots[root] = device
     return roots
+
+
+def _why_missing(path: str, error: OSError) -> str:
+    return broken_link(path) or error.strerror or str(error)
+
+
+def _missing_message(missing: Mapping[str, str]) -> str:
+    told = "; ".join(f"{path} cannot be scanned ({why})" for path, why in missing.items())
+    return f"{told}; is its drive there? Nothing was changed"
 
 
 def _any_at(root: str, paths: Sequence[str]) -> bool:
@@ -168,72 +265,161 @@ def _any_at(root: str, paths: Sequence[str]) -> bool:
     )
 
 
+# --- What is in them ----------------------------------------------------------------------------------------------
+
+
+class _Folder(NamedTuple):
+    """A folder to list: its path, the same without links, its file system, and what is passed by in it."""
+
+    path: str
+    real: str
+    volume: str
+    ignored: Ignored
+
+
 class _Walk:
     """The sound files below some roots.
 
     Attributes:
-        found: Path -> size in bytes and modification time in ns.
+        found: Path -> size in bytes, modification time in ns, and the file system of its folder.
         unreadable: Path of a folder or a sound file that cannot be looked at -> why.
-        misnamed: Path of a folder with the name of a sound file -> what it is; it is walked all the same.
+        no_files: Path of what is named as a sound and is a pipe, a socket or a device -> what it is.
+        broken: Links that lead nowhere, whatever their names.
+        volumes: Roots, linked folders and mount points that were walked -> their file systems.
+        mount_points: Those of them at which a file system begins.
     """
 
-    def __init__(self, extensions: frozenset[str]) -> None:
+    def __init__(self, extensions: frozenset[str], exclude: Sequence[str]) -> None:
         self.extensions = extensions
-        self.found: dict[str, tuple[int, int]] = {}
+        self.exclude = exclude
+        self.found: dict[str, tuple[int, int, str]] = {}
         self.unreadable: dict[str, str] = {}
-        self.misnamed: dict[str, str] = {}
+        self.no_files: dict[str, str] = {}
+        self.broken: set[str] = set()
+        self.volumes: dict[str, str] = {}
+        self.mount_points: set[str] = set()
+        self._file_systems = Volumes()
+        self._visited: dict[tuple[int, int], str] = {}
 
     def enter(self, root: str) -> None:
         """Walk one root: real folders first, so that a file has its real path; each folder once."""
         if not os.path.isdir(root):
+            parent = os.path.dirname(root)
+            volume = self._begin(parent, os.path.realpath(parent)) if os.path.isdir(parent) else ""
             if os.path.exists(root):
-                self._look(root, os.stat(root))
+                self._look(root, os.stat(root), volume)
             return
-        visited: set[tuple[int, int]] = set()
-        folders, linked = [root], list[str]()
+        folders = [self._folder(root, excluded(self.exclude, root))]
+        linked: list[_Folder] = []
         while folders or linked:
             if not folders:
-                linked.sort(reverse=True)
+                linked.sort(key=lambda folder: folder.path, reverse=True)
                 folders.append(linked.pop())
             folder = folders.pop()
             try:
-                status = os.stat(folder)
-                if (status.st_dev, status.st_ino) not in visited:
-                    visited.add((status.st_dev, status.st_ino))
+                status = os.stat(folder.path)
+                if (status.st_dev, status.st_ino) not in self._visited:
+                    self._visited[status.st_dev, status.st_ino] = folder.path
                     self._list(folder, folders, linked)
             except OSError as error:
-                self.unreadable[folder] = f"the folder cannot be read: {error.strerror}"
+                self.unreadable[folder.path] = f"the folder cannot be read: {error.strerror}"
 
-    def met(self) -> list[str]:
-        """Paths of the sounds and of what could not be looked at, sorted."""
-        return sorted([*self.found, *self.unreadable, *self.misnamed])
+    def met_elsewhere(self, folders: Iterable[str]) -> list[str]:
+        """Those of some folders that were walked under other names."""
+        found = []
+        for folder in folders:
+            try:
+                status = os.stat(folder)
+            except OSError:
+                continue
+            name = self._visited.get((status.st_dev, status.st_ino), folder)
+            if name != folder and not is_at_or_below(folder, name):
+                found.append(folder)
+        return found
 
-    def _list(self, folder: str, folders: list[str], linked: list[str]) -> None:
-        extensions = self.extensions
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = entry.name
-                if name.startswith("."):
+    def is_closed(self, path: str) -> bool:
+        """Whether a path is or lies below something that cannot be looked at now."""
+        return self.closed_by(path) is not None
+
+    def closed_by(self, path: str) -> str | None:
+        """The link that leads nowhere, or the folder that cannot be read, which a path lies below (or is)."""
+        if not self.broken and not self.unreadable:
+            return None
+        while True:
+            if path in self.broken or path in self.unreadable:
+                return path
+            above = os.path.dirname(path)
+            if above == path:
+                return None
+            path = above
+
+    def _folder(self, path: str, ignored: Ignored) -> _Folder:
+        real = os.path.realpath(path)
+        return _Folder(path, real, self._begin(path, real), ignored)
+
+    def _begin(self, path: str, real: str) -> str:
+        """The file system of a folder at which another one may begin."""
+        try:
+            volume = self._file_systems.name(real)
+        except OSError:
+            return ""  # listing it will say why
+        self.volumes[path] = volume
+        if self._file_systems.is_mount_point(real):
+            self.mount_points.add(path)
+        return volume
+
+    def _list(self, folder: _Folder, folders: list[_Folder], linked: list[_Folder]) -> None:
+        with os.scandir(folder.path) as opened:
+            entries = list(opened)
+        ignored = folder.ignored
+        if any(entry.name == IGNORE_FILE for entry in entries):
+            ignored = self._with_file(folder)
+        for entry in entries:
+            name = entry.name
+            if name.startswith("."):
+                continue
+            is_named_as_sound = name[name.rfind(".") :].lower() in self.extensions
+            try:
+                is_folder = entry.is_dir()
+                if ignored and ignored.covers(entry.path, is_folder=is_folder):
                     continue
-                try:
-                    is_named_as_sound = name[name.rfind(".") :].lower() in extensions
-                    if entry.is_dir():
-                        (linked if entry.is_symlink() else folders).append(entry.path)
-                        if is_named_as_sound:
-                            self.misnamed[entry.path] = (
-                                "a folder, not a sound file; what lies in it is indexed"
-                            )
-                    elif is_named_as_sound:
-                        self._look(entry.path, entry.stat())
-                except OSError as error:  # a broken link, or one that leads to itself
-                    if name[name.rfind(".") :].lower() in extensions:
-                        self.unreadable[entry.path] = _why_unreadable(entry.path, error)
+                if is_folder:
+                    if name.casefold() not in SYSTEM_FOLDERS:
+                        self._add(folder, entry, ignored, linked if entry.is_symlink() else folders)
+                elif is_named_as_sound:
+                    self._look(entry.path, entry.stat(), folder.volume)
+                elif entry.is_symlink() and not os.path.exists(entry.path):
+                    self.broken.add(entry.path)
+            except OSError as error:  # a broken link, or one that leads to itself
+                self.broken.add(entry.path)
+                if is_named_as_sound:
+                    self.unreadable[entry.path] = _why_unreadable(entry.path, error)
 
-    def _look(self, path: str, status: os.stat_result) -> None:
+    def _add(self, parent: _Folder, entry: os.DirEntry[str], ignored: Ignored, to: list[_Folder]) -> None:
+        if entry.is_symlink():
+            to.append(self._folder(entry.path, ignored))
+            return
+        real = os.path.join(parent.real, entry.name)
+        volume = parent.volume
+        if self._file_systems.is_mount_point(real):
+            volume = self._begin(entry.path, real)
+        to.append(_Folder(entry.path, real, volume, ignored))
+
+    def _with_file(self, folder: _Folder) -> Ignored:
+        path = os.path.join(folder.path, IGNORE_FILE)
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                return folder.ignored.within(folder.path, file.read())
+        except (OSError, UsageError) as error:
+            self.unreadable[path] = f"what it says is not followed: {error}"
+            return folder.ignored
+
+    def _look(self, path: str, status: os.stat_result, volume: str) -> None:
         if stat.S_ISREG(status.st_mode):
-            self.found[path] = status.st_size, status.st_mtime_ns
+            mtime_ns = min(max(status.st_mtime_ns, -_LARGEST), _LARGEST)
+            self.found[path] = status.st_size, mtime_ns, volume
         else:
-            self.unreadable[path] = "no regular file (a pipe, a socket or a device)"
+            self.no_files[path] = "no regular file (a pipe, a socket or a device)"
 
 
 def _why_unreadable(path: str, error: OSError) -> str:
@@ -241,7 +427,74 @@ def _why_unreadable(path: str, error: OSError) -> str:
     return f"it is {link}" if link else f"cannot be read: {error.strerror}"
 
 
-def gone_twin(gone: Mapping[str, FileState], candidates: Iterable[str], name: str) -> str | None:
-    """Which of the candidates is gone, one of the same file name first; None if all are still there."""
-    there = [path for path in candidates if path in gone]
-    return min(there, key=lambda path: (os.path.basename(path) != os.path.basename(name), path), default=None)
+# --- What is not there --------------------------------------------------------------------------------------------
+
+
+class _OutOfReach:
+    """Tells files that are gone from those on a drive that is not there.
+
+    Args:
+        walk: What was found.
+        known: What the store knows of the same folders.
+    """
+
+    def __init__(self, walk: _Walk, known: Mapping[str, FileState]) -> None:
+        self.walk = walk
+        self._empty: dict[str, bool] = {}
+        counted = Counter(state.volume for state in known.values())
+        # A file system may have another name after a restart. If most of what was on it is found on another one, that
+        # is it; a second card at the same place has other files.
+        found = Counter(
+            (state.volume, walk.found[path][2])
+            for path, state in known.items()
+            if path in walk.found and walk.found[path][0] == state.size_bytes
+        )
+        self._is_same = {pair for pair, number in found.items() if 2 * number > counted[pair[0]]}
+        self._is_there = {volume for volume, _ in found}
+
+    def why_kept(self, path: str, state: FileState) -> str | None:
+        """What is not there: the link, the folder or the drive that a path lies below; None if the file is gone."""
+        if closed := self.walk.closed_by(path):
+            return closed
+        above = os.path.dirname(path)
+        place = above
+        while place not in self.walk.volumes:
+            up = os.path.dirname(place)
+            if up == place:
+                return None
+            place = up
+        now = self.walk.volumes[place]
+        if not state.volume:  # a library of before: an empty folder may be a mount point
+            return above if self._is_empty(above) else None
+        if state.volume == now:
+            # Cards of one reader can bear one name: another one has none of the files.
+            is_other_card = place in self.walk.mount_points and state.volume not in self._is_there
+            return place if is_other_card else None
+        return None if (state.volume, now) in self._is_same else above
+
+    def _is_empty(self, folder: str) -> bool:
+        if folder not in self._empty:
+            try:
+                self._empty[folder] = not os.listdir(folder)
+            except OSError:
+                self._empty[folder] = False
+        return self._empty[folder]
+
+
+def _find_lost(store: SqliteStore, difference: Difference, earlier: Mapping[str, int], walk: _Walk) -> None:
+    """Note what lay in folders of earlier runs that are not there: kept, but to be found again in another place."""
+    volumes = Volumes()
+    there = set(walk.volumes.values())
+    for root in {*difference.missing_roots, *(each for each in earlier if not os.path.lexists(each))}:
+        states = store.states(root)
+        if root in difference.missing_roots:
+            difference.kept[root] += len(states)
+        above = os.path.dirname(root)
+        while not os.path.isdir(above) and above != os.path.dirname(above):
+            above = os.path.dirname(above)
+        try:
+            # The folder is gone, and its drive is there; or it is the drive that is there, under another name.
+            alive = {"", volumes.name(os.path.realpath(above)), *there}
+        except OSError:
+            alive = there
+        difference.lost |= {path: state for path, state in states.items() if state.volume in alive}

@@ -5,15 +5,17 @@ Words, example sounds and negatives -> one unit vector.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from soundseek._typing import AnyFloatArray
 from soundseek.errors import QueryError
 from soundseek.library.filters import Condition
-from soundseek.library.store.base import Match, Per, VectorStore
+from soundseek.library.store.base import Match, Per
+from soundseek.library.store.sqlite import SqliteStore
 from soundseek.query import Reading
 
 # How much a negative counts. Below 1, so that a sound which has what was asked for and a little of what was
@@ -97,6 +99,8 @@ class Hit:
         moment_s: The middle of the best frame, in seconds from the file's beginning.
         sample_rate_hz: The file's own rate.
         format: "WAV", "OGG/VORBIS" ...
+        also_at: Paths of files with the same content, which are no hits of their own.
+        is_cut: Only the beginning of the file is in the library, `duration_s` of it (`--max-duration`).
     """
 
     path: str
@@ -108,6 +112,17 @@ class Hit:
     moment_s: float = 0.0
     sample_rate_hz: int = 0
     format: str = ""
+    also_at: tuple[str, ...] = ()
+    is_cut: bool = False
+
+    @property
+    def vector(self) -> AnyFloatArray | None:
+        """`(dim,)` the segment's unit vector, of a hit that a search made; it is no field, so hits stay plain data."""
+        vector: AnyFloatArray | None = self.__dict__.get("_vector")
+        return vector
+
+
+Shown: TypeAlias = Literal["show", "hide"]
 
 
 class Hits(list[Hit]):
@@ -127,20 +142,33 @@ class Hits(list[Hit]):
 
 
 def find_any(
-    store: VectorStore,
+    store: SqliteStore,
     queries: Sequence[AnyFloatArray],
     *,
     k: int,
     per: Per = "file",
     where: Condition | None = None,
     leave_out: Collection[str] = (),
+    duplicates: Shown = "show",
+    is_there: Callable[[str], bool] | None = None,
 ) -> list[Hit]:
     """The best `k` hits of several queries, best first; a place that answers more than one counts by its best score.
 
     The arguments are those of `find`; there is at least one query.
     """
     hits = [
-        hit for query in queries for hit in find(store, query, k=k, per=per, where=where, leave_out=leave_out)
+        hit
+        for query in queries
+        for hit in find(
+            store,
+            query,
+            k=k,
+            per=per,
+            where=where,
+            leave_out=leave_out,
+            duplicates=duplicates,
+            is_there=is_there,
+        )
     ]
     if len(queries) > 1:
         hits.sort(key=lambda hit: -hit.score)
@@ -152,7 +180,7 @@ def find_any(
 
 
 def find(
-    store: VectorStore,
+    store: SqliteStore,
     query: AnyFloatArray,
     *,
     k: int,
@@ -160,6 +188,8 @@ def find(
     where: Condition | None = None,
     leave_out: Collection[str] = (),
     only: Collection[str] | None = None,
+    duplicates: Shown = "show",
+    is_there: Callable[[str], bool] | None = None,
 ) -> list[Hit]:
     """The best `k` hits, best first.
 
@@ -171,19 +201,39 @@ def find(
         where: Only files that fulfil it.
         leave_out: Paths that do not answer.
         only: Paths that may answer; None lets all.
+        duplicates: "hide" gives of files with the same content one, which names the others.
+        is_there: Whether a path answers at all; None lets all.
     """
-    matches = store.search(query, k=k, per=per, where=where, leave_out=leave_out, only=only)
-    return [hit_of(match, query) for match in matches]
+    asked = k
+    while True:
+        matches = store.search(query, k=asked, per=per, where=where, leave_out=leave_out, only=only)
+        first: dict[bytes, str] = {}
+        kept = []
+        for match in matches:
+            file = match.file
+            if is_there is not None and not is_there(file.path):
+                continue
+            if duplicates == "show" or first.setdefault(file.content_hash, file.path) == file.path:
+                kept.append(match)
+        if len(kept) >= k or len(matches) < asked:
+            break
+        asked *= 4
+    hits = []
+    for match in kept[:k]:
+        copies = store.copies(match.file.content_hash) if duplicates == "hide" else []
+        others = [path for path in copies if path != match.file.path and (is_there is None or is_there(path))]
+        hits.append(hit_of(match, query, also_at=others))
+    return hits
 
 
-def hit_of(match: Match, query: AnyFloatArray) -> Hit:
+def hit_of(match: Match, query: AnyFloatArray, *, also_at: Collection[str] = ()) -> Hit:
     """What a search tells of a segment that it found for a query `(dim,)`."""
     moments = moments_of(match.frames, query)
     # The stored vector is the mean of the frames but for its float16: without this, their scores' mean would
     # miss the segment's score by some 2e-5.
     moments += match.score - moments.mean()
     file = match.file
-    return Hit(
+    hit = Hit(
         path=file.path,
         start_s=match.start_s,
         end_s=match.end_s,
@@ -193,7 +243,12 @@ def hit_of(match: Match, query: AnyFloatArray) -> Hit:
         moment_s=strongest_s(moments, match.start_s, match.end_s, file.frame_s),
         sample_rate_hz=file.sample_rate_hz,
         format=file.format,
+        also_at=tuple(also_at),
+        is_cut=file.truncated,
     )
+    mean = np.asarray(match.frames, np.float32).mean(axis=0)
+    object.__setattr__(hit, "_vector", mean / max(float(np.linalg.norm(mean)), 1e-12))
+    return hit
 
 
 def strongest_s(moments: AnyFloatArray, start_s: float, end_s: float, frame_s: float) -> float:

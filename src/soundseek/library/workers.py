@@ -1,12 +1,12 @@
-"""Files heard by several processes. One that crashes takes one file with it, whose name is known.
+"""Files embedded by several processes, each file as one `Sound` or the reason why not.
 
-What a library needs of a model, and how one file becomes one `Sound`, or the reason why not.
+A process that crashes takes one file with it, whose name is known.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
+import math
 import multiprocessing
 import os
 import signal
@@ -15,15 +15,16 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from itertools import chain, islice
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
 from soundseek._typing import AnyFloatArray
-from soundseek.errors import DecodeError, LibraryError, ModelError, SoundseekError
+from soundseek.errors import DecodeError, LibraryError, MissingFileError, ModelError, SoundseekError
 from soundseek.library.store.base import Failure, Sound, SoundFile
 from soundseek.library.threads import single_threaded_children
 
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
 
     from soundseek.model.model import AudioEmbedding
 
-
 HASH_BLOCK_BYTES = 1 << 20
+# How often a worker says how far it is in a long file.
+TELL_EVERY_S = 0.5
 
 
 class EmbeddingModel(Protocol):
@@ -49,38 +51,34 @@ class EmbeddingModel(Protocol):
         """Changes whenever its vectors could."""
         ...
 
-    def embed_text(self, texts: Sequence[str]) -> AnyFloatArray:
+    def embed_text(self, texts: Sequence[str], /) -> AnyFloatArray:
         """`(n, dim)` unit norm."""
         ...
 
-    def embed_audio(self, paths: Sequence[str | Path]) -> AnyFloatArray:
-        """`(n, dim)` unit norm, one a file."""
+    def embed_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        max_duration_s: float = math.inf,
+        progress: Callable[[float, float | None], None] | None = None,
+    ) -> AudioEmbedding:
+        """All segments of one file; `progress` is told the seconds embedded, and those that the header states."""
         ...
 
-    def embed_file(self, path: str | Path, *, max_duration_s: float = 3600.0) -> AudioEmbedding:
-        """All segments of one file."""
-        ...
 
-
-class Hear(Protocol):
-    """`Model.embed_file`, or whatever stands in for it."""
-
-    def __call__(self, path: str, *, max_duration_s: float) -> AudioEmbedding: ...
-
-
-LoadHear: TypeAlias = Callable[[], Hear]
-"""Makes a `Hear` in the process that will use it; must survive pickling."""
+LoadModel: TypeAlias = Callable[[], EmbeddingModel]
+"""Makes a model in the process that will use it; must survive pickling."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file to hear.
+    """One file to embed.
 
     Attributes:
         path: Absolute path.
         size_bytes: Its size when it was scanned.
         mtime_ns: Its modification time then.
-        max_duration_s: Hearing stops here.
+        max_duration_s: Embedding stops here.
         decoders: Stamp of the versions that read it.
         content_hash: blake2b-128 of its bytes, where it has been worked out already.
         known: Its path is in the store.
@@ -95,28 +93,68 @@ class Job:
     known: bool = False
 
 
-def listen(hear: Hear, job: Job) -> Sound | Failure:
-    """All that is heard in one file; a file that cannot be heard is a `Failure` and no exception.
+@dataclass(frozen=True)
+class Unread:
+    """A file that could not be opened or read, though nothing is known to be wrong with it.
+
+    Attributes:
+        failure: Why; None if the file was no longer there, as after a rename.
+    """
+
+    failure: Failure | None
+
+
+@dataclass(frozen=True)
+class Partial:
+    """How far a file is embedded.
+
+    Attributes:
+        done_s: Seconds embedded.
+        stated_s: Length that its header states, None if it states none.
+    """
+
+    done_s: float
+    stated_s: float | None
+
+
+Outcome: TypeAlias = "Sound | Failure | Unread"
+Tell: TypeAlias = "Callable[[Job, Partial], None]"
+
+
+def embed_job(model: EmbeddingModel, job: Job, tell: Callable[[Partial], None]) -> Outcome:
+    """All that is embedded of one file; a file that cannot be embedded is a `Failure` and no exception.
 
     Raises:
         SoundseekError: The model is at fault, so every other file would fail as well.
     """
+    told = monotonic()
+
+    def progress(done_s: float, stated_s: float | None) -> None:
+        nonlocal told
+        if monotonic() - told >= TELL_EVERY_S:
+            told = monotonic()
+            tell(Partial(done_s, stated_s))
+
     try:
-        # The hash comes first: if the file changes in between, the next run sees another hash and hears it again.
+        # The hash comes first: if the file changes in between, the next run sees another hash and embeds it again.
         # The other way round, new bytes would for ever stand beside old vectors.
         content_hash = job.content_hash or hash_file(job.path)
-        heard = hear(job.path, max_duration_s=job.max_duration_s)
+        embedded = model.embed_file(job.path, max_duration_s=job.max_duration_s, progress=progress)
+    except (FileNotFoundError, NotADirectoryError, MissingFileError):
+        return Unread(None)
     except DecodeError as error:
+        if isinstance(error.__cause__, OSError):
+            return Unread(Failure(job.path, error.reason, now()))
         return failure_of(job, error.reason)
     except OSError as error:
-        return failure_of(job, os_reason(error))
+        return Unread(Failure(job.path, f"cannot be read: {error.strerror or error}", now()))
     except SoundseekError:
         raise
     except MemoryError:
-        return failure_of(job, "there is not enough memory to hear it")
+        return failure_of(job, "there is not enough memory to embed it")
     except Exception as error:  # a decoder's bug on one file must not end the run over all others
         return failure_of(job, f"unexpected error: {type(error).__name__}: {error}")
-    info = heard.info
+    info = embedded.info
     file = SoundFile(
         path=job.path,
         size_bytes=job.size_bytes,
@@ -127,23 +165,16 @@ def listen(hear: Hear, job: Job) -> Sound | Failure:
         channels=info.channels,
         duration_s=info.duration_s,
         truncated=info.truncated,
-        frame_s=heard.frame_s,
+        frame_s=embedded.frame_s,
         limit_s=job.max_duration_s,
     )
-    times_s = np.array([(segment.start_s, segment.end_s) for segment in heard.segments], np.float64)
-    return Sound(file, times_s.reshape(-1, 2), heard.vectors, heard.frames, heard.spans)
+    times_s = np.array([(segment.start_s, segment.end_s) for segment in embedded.segments], np.float64)
+    return Sound(file, times_s.reshape(-1, 2), embedded.vectors, embedded.frames, embedded.spans)
 
 
 def failure_of(job: Job, reason: str) -> Failure:
-    """The failure of a job, seen now."""
+    """The failure of a job, seen now; it is not tried again until the file or the decoders change."""
     return Failure(job.path, reason, now(), job.size_bytes, job.mtime_ns, job.decoders)
-
-
-def os_reason(error: OSError) -> str:
-    """Why a file cannot be opened, in plain words."""
-    if error.errno == errno.ENOENT:
-        return "it vanished while the folder was being indexed"
-    return f"cannot be read: {error.strerror or error}"
 
 
 def now() -> str:
@@ -162,20 +193,21 @@ def hash_file(path: str) -> bytes:
     return digest.digest()
 
 
-Outcome = tuple[Job, "Sound | Failure"]
-
 # A worker has its next job at hand while the main process commits; more would only be lost when it crashes.
 JOBS_AHEAD = 2
 PATIENCE_S = 5.0
 
 
-def hear_all(jobs: Iterator[Job], load: LoadHear, *, workers: int) -> Generator[Outcome, None, None]:
-    """What is heard in each file, in the order in which they are done.
+def embed_all(
+    jobs: Iterator[Job], load: LoadModel, *, workers: int, tell: Tell
+) -> Generator[tuple[Job, Outcome], None, None]:
+    """What is embedded of each file, in the order in which they are done.
 
     Args:
         jobs: Taken one by one as workers become free.
-        load: Makes the hearing function, once in each worker.
-        workers: Processes; 0 hears in this process, which a file that crashes its decoder then ends.
+        load: Makes the model, once in each worker.
+        workers: Processes; 0 embeds in this process, which a file that crashes its decoder then ends.
+        tell: Is told now and then how far a long file is.
 
     Raises:
         ModelError: The model cannot be loaded or run.
@@ -186,11 +218,11 @@ def hear_all(jobs: Iterator[Job], load: LoadHear, *, workers: int) -> Generator[
         return  # a run that finds nothing new need not load the model
     jobs = chain(first, jobs)
     if workers == 0:
-        hear = load()
+        model = load()
         for job in jobs:
-            yield job, listen(hear, job)
+            yield job, embed_job(model, job, partial(tell, job))
         return
-    pool = _Pool(jobs, load, len(first))
+    pool = _Pool(jobs, load, len(first), tell)
     try:
         yield from pool.run()
     finally:
@@ -200,7 +232,7 @@ def hear_all(jobs: Iterator[Job], load: LoadHear, *, workers: int) -> Generator[
 class _Worker:
     """One process, the pipe to it, and the jobs that it has not answered yet, oldest first."""
 
-    def __init__(self, load: LoadHear) -> None:
+    def __init__(self, load: LoadModel) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.jobs: deque[Job] = deque()
@@ -224,13 +256,16 @@ class _Worker:
 
 
 class _Pool:
-    def __init__(self, jobs: Iterator[Job], load: LoadHear, workers: int) -> None:
+    """Workers that take jobs one by one; one that dies is replaced."""
+
+    def __init__(self, jobs: Iterator[Job], load: LoadModel, workers: int, tell: Tell) -> None:
         self.jobs = jobs
+        self.tell = tell
         self.again: deque[Job] = deque()
         self.load = load
         self.workers = [_Worker(load) for _ in range(workers)]
 
-    def run(self) -> Iterator[Outcome]:
+    def run(self) -> Iterator[tuple[Job, Outcome]]:
         for worker in self.workers:
             self._feed(worker)
         while busy := [worker for worker in self.workers if worker.jobs]:
@@ -239,12 +274,15 @@ class _Pool:
                 try:
                     answer = worker.connection.recv()
                 except (EOFError, OSError):
-                    yield self._bury(worker)
+                    yield self._replace(worker)
                     continue
                 if isinstance(answer, str):
                     raise ModelError(answer)
                 if answer is None:
                     worker.is_ready = True
+                    continue
+                if isinstance(answer, Partial):
+                    self.tell(worker.jobs[0], answer)
                     continue
                 job = worker.jobs.popleft()
                 self._feed(worker)
@@ -259,22 +297,22 @@ class _Pool:
             with suppress(OSError):  # it is dead: the read side will say so, and the job is not lost
                 worker.connection.send(job)
 
-    def _bury(self, worker: _Worker) -> Outcome:
-        """The file that a dead worker was hearing, as a failure; the others are heard by its successor."""
+    def _replace(self, worker: _Worker) -> tuple[Job, Outcome]:
+        """The file that a dead worker was at, as a failure; its other files go to a new one."""
         worker.connection.close()
         why = worker.why_dead()
         if not worker.is_ready:
             raise LibraryError(
-                f"an index worker died before it could hear anything ({why}). Hear without one, --workers 0; in "
+                f"an index worker died before it could embed anything ({why}). Do without one, --workers 0; in "
                 "a script of your own, call index() under `if __name__ == '__main__':` or with workers=0"
             )
-        culprit = worker.jobs.popleft()
+        crashed = worker.jobs.popleft()
         self.again.extend(worker.jobs)
         self.workers.remove(worker)
         successor = _Worker(self.load)
         self.workers.append(successor)
         self._feed(successor)
-        return culprit, failure_of(culprit, f"hearing it crashed the process ({why})")
+        return crashed, failure_of(crashed, f"decoding it crashed the process ({why})")
 
     def stop(self) -> None:
         """End all processes: at once those that are in the middle of a file."""
@@ -292,14 +330,14 @@ class _Pool:
             worker.connection.close()
 
 
-def _work(connection: Connection, load: LoadHear) -> None:
+def _work(connection: Connection, load: LoadModel) -> None:
     """A worker's life: it sends None when ready, then outcomes; a text says that the model is broken."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides
     with suppress(EOFError, OSError):  # the main process is gone, and nobody is left to tell
         try:
-            hear = load()
+            model = load()
             connection.send(None)
             while (job := connection.recv()) is not None:
-                connection.send(listen(hear, job))
+                connection.send(embed_job(model, job, connection.send))
         except SoundseekError as error:
             connection.send(str(error))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -189,8 +190,19 @@ class Model:
         with open_array(waveform, rate_hz, sample_rate_hz=self.front_end.sample_rate_hz) as stream:
             return self._embed_stream(stream)
 
-    def embed_file(self, path: str | os.PathLike[str], *, max_duration_s: float = 3600.0) -> AudioEmbedding:
+    def embed_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        max_duration_s: float = math.inf,
+        progress: Callable[[float, float | None], None] | None = None,
+    ) -> AudioEmbedding:
         """The segments of one file and their vectors, decoded and embedded in one streaming pass.
+
+        Args:
+            path: The file.
+            max_duration_s: Of a longer file only the beginning is embedded.
+            progress: Is told now and then the seconds embedded, and those that the header states.
 
         Raises:
             DecodeError: The file cannot be turned into sound.
@@ -198,16 +210,19 @@ class Model:
         with open_audio(
             path, sample_rate_hz=self.front_end.sample_rate_hz, max_duration_s=max_duration_s
         ) as stream:
-            return self._embed_stream(stream)
+            return self._embed_stream(stream, progress)
 
-    def _embed_stream(self, stream: AudioStream) -> AudioEmbedding:
+    def _embed_stream(
+        self, stream: AudioStream, progress: Callable[[float, float | None], None] | None = None
+    ) -> AudioEmbedding:
+        blocks = self._log_mel_blocks(stream, progress)
         if self.config.audio.scope == "local":
             # float16 as soon as it is computed: three hours are 70 MB then, and not 280.
-            half = np.concatenate([_half(part) for part in self._stream_frames(self._log_mel_blocks(stream))])
+            half = np.concatenate([_half(part) for part in self._stream_frames(blocks)])
             segments = plan_segments(stream.info.duration_s, length_s=SEGMENT_S, hop_s=HOP_S)
             spans = self._spans(segments, len(half))
         else:
-            segments, frames, spans = self._segment_frames(stream)
+            segments, frames, spans = self._segment_frames(stream, blocks)
             half = _half(frames)
         if not np.isfinite(half).all():
             raise DecodeError(stream.info.path, "the model gives no finite vector for it")
@@ -218,10 +233,15 @@ class Model:
     def _log_mel(self) -> LogMel:
         return LogMel(self.front_end)
 
-    def _log_mel_blocks(self, stream: AudioStream) -> Iterator[FloatArray]:
-        features = self._log_mel.stream()
+    def _log_mel_blocks(
+        self, stream: AudioStream, progress: Callable[[float, float | None], None] | None
+    ) -> Iterator[FloatArray]:
+        features, num_samples = self._log_mel.stream(), 0
         for block in stream:
             yield features.push(block)
+            num_samples += len(block)
+            if progress is not None:
+                progress(num_samples / self.front_end.sample_rate_hz, stream.stated_s)
         yield features.flush()
 
     def _stream_frames(self, blocks: Iterator[FloatArray]) -> Iterator[FloatArray]:
@@ -240,7 +260,9 @@ class Model:
         if len(pending) > left:
             yield self._run_audio(pending)[left // hop :]
 
-    def _segment_frames(self, stream: AudioStream) -> tuple[list[Segment], FloatArray, npt.NDArray[np.int64]]:
+    def _segment_frames(
+        self, stream: AudioStream, blocks: Iterator[FloatArray]
+    ) -> tuple[list[Segment], FloatArray, npt.NDArray[np.int64]]:
         """Frames of a trunk that sees whole clips: every segment is heard alone."""
         per_second = 1 / self.front_end.hop_s
         length, hop = round(SEGMENT_S * per_second), round(HOP_S * per_second)
@@ -248,7 +270,7 @@ class Model:
         first = 0  # position of the window's first log-mel frame in the file
         heard: list[FloatArray] = []
         emitted = 0
-        for block in self._log_mel_blocks(stream):
+        for block in blocks:
             window = np.concatenate([window, block])
             # One window is held back: the last one may have to move back to the end.
             while len(window) + first > emitted * hop + length:

@@ -22,7 +22,7 @@ HEARTBEAT_S = 15.0
 class _Run:
     """A job, its process, and whoever waits for news of it."""
 
-    def __init__(self, job: Job, max_duration_s: float) -> None:
+    def __init__(self, job: Job, max_duration_s: float | None) -> None:
         self.job = job
         self.max_duration_s = max_duration_s
         self.process: asyncio.subprocess.Process | None = None
@@ -71,7 +71,7 @@ class Jobs:
         """
         return self._run(id).job
 
-    async def start(self, folders: Sequence[str], max_duration_s: float) -> Job:
+    async def start(self, folders: Sequence[str], max_duration_s: float | None) -> Job:
         """Begin a run.
 
         Raises:

@@ -439,12 +439,13 @@ class JobRequest(_Request):
     folders: list[FileName] = Field(
         default=[], max_length=64, description="Absolute paths below the allowed roots (`GET /folders`)."
     )
-    max_duration_s: float = Field(
-        default=3600.0,
+    max_duration_s: float | None = Field(
+        default=None,
         ge=1.0,
         le=1e6,
         allow_inf_nan=False,
-        description="Of a longer file only the beginning is taken.",
+        description="Of a longer file only the beginning is taken, in later runs as well; null keeps what the library "
+        "remembers.",
     )
 
 

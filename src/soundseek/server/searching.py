@@ -13,7 +13,7 @@ import numpy as np
 from soundseek._typing import AnyFloatArray, AnyIntArray, FloatArray
 from soundseek.errors import QueryError
 from soundseek.library.collections import Collections
-from soundseek.library.filters import Condition, Every, parse_where
+from soundseek.library.filters import And, Condition, parse_where
 from soundseek.library.search import NEGATIVE_WEIGHT, away_from, combine, hit_of, moments_of
 from soundseek.library.search import Hit as LibraryHit
 from soundseek.query import Reading
@@ -320,7 +320,7 @@ def condition_of(request: SearchRequest) -> Condition | None:
         parts.append(parse_where(request.where))
     if request.filters is not None:
         parts += [parse_where(text) for text in _conditions(request.filters)]
-    return Every(tuple(parts)) if len(parts) > 1 else (parts[0] if parts else None)
+    return And(tuple(parts)) if len(parts) > 1 else (parts[0] if parts else None)
 
 
 def _conditions(filters: Filters) -> list[str]:

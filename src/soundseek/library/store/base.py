@@ -1,20 +1,22 @@
-"""What every vector store keeps and answers: the `VectorStore` protocol and the rows that cross it.
+"""What a store keeps and answers: the rows that cross its boundary, and what it refuses.
 
 Paths are `str` as `os.fsdecode` makes them, so that a name that is not valid UTF-8 survives the round trip.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+import math
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from soundseek._typing import AnyFloatArray, AnyIntArray
+from soundseek._vectors import unit_rows
 from soundseek.errors import LibraryError, UsageError
-from soundseek.library.filters import Condition
+
+if TYPE_CHECKING:
+    from soundseek.model.model import AudioEmbedding
 
 Per = Literal["file", "segment"]
 FileOrder = Literal["path", "modified", "duration"]
@@ -56,7 +58,7 @@ class SoundFile:
         duration_s: Decoded seconds.
         truncated: True when hearing stopped at the longest duration asked for.
         frame_s: Seconds a frame covers.
-        limit_s: The longest duration asked for when it was heard.
+        limit_s: The longest duration asked for when it was embedded; infinite where there was no limit.
     """
 
     path: str
@@ -69,7 +71,11 @@ class SoundFile:
     duration_s: float
     truncated: bool
     frame_s: float
-    limit_s: float = 3600.0
+    limit_s: float = math.inf
+
+    def suffices(self, limit_s: float) -> bool:
+        """Whether nothing more of it would be embedded with this limit."""
+        return not self.truncated or self.limit_s >= limit_s
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +95,25 @@ class Sound:
     vectors: AnyFloatArray
     frames: AnyFloatArray
     spans: AnyIntArray
+
+    def embedding(self) -> AudioEmbedding:
+        """The same as a model gives it."""
+        from soundseek.audio.decode import AudioInfo
+        from soundseek.audio.segments import Segment
+        from soundseek.model.model import AudioEmbedding
+
+        file = self.file
+        info = AudioInfo(
+            file.path,
+            file.format,
+            file.sample_rate_hz,
+            file.channels,
+            file.duration_s,
+            truncated=file.truncated,
+        )
+        segments = tuple(Segment(start_s, end_s) for start_s, end_s in self.times_s.tolist())
+        vectors, frames = unit_rows(self.vectors.astype(np.float32)), self.frames.astype(np.float16)
+        return AudioEmbedding(info, segments, vectors, frames, self.spans.astype(np.int64), file.frame_s)
 
 
 @dataclass(frozen=True)
@@ -114,11 +139,19 @@ class Failure:
 
 @dataclass(frozen=True)
 class FileState:
-    """What a rescan compares without opening a file; `limit_s` is 0 for a file that was heard to its end."""
+    """What a rescan compares without opening a file.
+
+    Attributes:
+        size_bytes: Size when it was embedded.
+        mtime_ns: Modification time then.
+        limit_s: Where a longer file was cut; 0 for one that was embedded to its end.
+        volume: The file system that its folder was on, as `volumes.py` names it; empty where that is not known.
+    """
 
     size_bytes: int
     mtime_ns: int
     limit_s: float = 0.0
+    volume: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,7 +173,12 @@ class Changes:
         touches: Path -> new modification time (ns) of files whose content is the same.
         removed: Paths to forget: their vectors and their failures.
         failures: Files that could not be read; a failed path loses its vectors.
+        unread: Failures whose path keeps its vectors: what is wrong is the way to the file, not the file.
+        resolved: Paths whose failures are over; their vectors stay.
+        volumes: Path -> the file system that it is on now.
         roots: Scanned folder -> device number of the file system it was on.
+        forgotten_roots: Folders that are scanned no more.
+        settings: What the library remembers of its runs; None forgets a value.
     """
 
     sounds: list[Sound] = field(default_factory=list)
@@ -148,10 +186,21 @@ class Changes:
     touches: dict[str, int] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    unread: list[Failure] = field(default_factory=list)
+    resolved: list[str] = field(default_factory=list)
+    volumes: dict[str, str] = field(default_factory=dict)
     roots: dict[str, int] = field(default_factory=dict)
+    forgotten_roots: list[str] = field(default_factory=list)
+    settings: dict[str, str | None] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.sounds) + len(self.moves) + len(self.touches) + len(self.removed) + len(self.failures)
+        """Files that change; a run commits when there are many."""
+        failed = len(self.failures) + len(self.unread)
+        return len(self.sounds) + len(self.moves) + len(self.touches) + len(self.removed) + failed
+
+    def __bool__(self) -> bool:
+        """Whether anything changes at all."""
+        return any(getattr(self, each.name) for each in fields(self))
 
     @property
     def num_bytes(self) -> int:
@@ -204,126 +253,6 @@ class Facets:
     formats: tuple[str, ...]
     sample_rates_hz: tuple[int, ...]
     longest_s: float
-
-
-class VectorStore(Protocol):
-    """Where a library keeps its vectors. One writer at a time, any number of readers."""
-
-    @property
-    def location(self) -> str:
-        """Where it is, for people."""
-        ...
-
-    @property
-    def identity(self) -> ModelIdentity:
-        """The model whose vectors it holds; fixed when it was made."""
-        ...
-
-    def writing(self) -> AbstractContextManager[None]:
-        """Hold the right to write; `commit`, `finish_run` and `compact` need it.
-
-        Raises:
-            LibraryError: Another process (or thread) is writing; it is named.
-        """
-        ...
-
-    def commit(self, changes: Changes) -> None:
-        """Apply all of `changes` durably, or none of it."""
-        ...
-
-    def finish_run(self, seen_at: str) -> None:
-        """Note when a run over the roots ended."""
-        ...
-
-    def compact(self, *, dead_share: float = 0.3) -> bool:
-        """Drop the vectors of removed files when they are more than `dead_share` of all; True if it did."""
-        ...
-
-    def states(self, under: str) -> dict[str, FileState]:
-        """Path -> state of every file at or below a path, in one pass."""
-        ...
-
-    def failures(self, under: str | None = None) -> list[Failure]:
-        """Failures, all or those at or below a path, ordered by path."""
-        ...
-
-    def roots(self) -> Mapping[str, int]:
-        """Folders that were scanned -> device number then."""
-        ...
-
-    def sizes(self) -> set[int]:
-        """Every file size in the store: a new file of another size cannot be known content."""
-        ...
-
-    def same_content(self, content_hash: bytes) -> list[SoundFile]:
-        """The files with this content."""
-        ...
-
-    def file(self, path: str) -> SoundFile | None:
-        """What is known of one file."""
-        ...
-
-    def read(self, path: str) -> Sound | None:
-        """All that was heard in one file."""
-        ...
-
-    def vectors(self, path: str) -> tuple[AnyFloatArray, AnyFloatArray] | None:
-        """`(segments, 2)` times in seconds and `(segments, dim)` vectors of one file."""
-        ...
-
-    def search(
-        self,
-        query: AnyFloatArray,
-        *,
-        k: int,
-        per: Per = "file",
-        where: Condition | None = None,
-        leave_out: Collection[str] = (),
-        only: Collection[str] | None = None,
-    ) -> list[Match]:
-        """The best `k`, exactly, best first.
-
-        Args:
-            query: `(dim,)` float32.
-            k: How many.
-            per: "file" keeps the best segment of each file; "segment" ranks every segment.
-            where: Only files that fulfil it.
-            leave_out: Paths that do not answer (the examples of the query).
-            only: Paths that may answer; None lets all.
-        """
-        ...
-
-    def files(
-        self, where: Condition | None = None, *, order: FileOrder = "path", k: int = -1, offset: int = 0
-    ) -> list[SoundFile]:
-        """At most `k` files (all if negative) that fulfil a condition, the latest or longest first, or by path."""
-        ...
-
-    def count(
-        self, where: Condition | None = None, *, only: Collection[str] | None = None
-    ) -> tuple[int, int]:
-        """Files that fulfil a condition (of some paths, or of all), and their segments."""
-        ...
-
-    def file_means(self) -> tuple[list[SoundFile], AnyFloatArray]:
-        """Every file, ordered by path, and the mean of its segments' vectors at unit norm, `(files, dim)` float32."""
-        ...
-
-    def facets(self) -> Facets:
-        """Which values a filter can ask for."""
-        ...
-
-    def version(self) -> int:
-        """Grows with every commit."""
-        ...
-
-    def stats(self) -> StoreStats:
-        """Totals."""
-        ...
-
-    def close(self) -> None:
-        """Let go of files and connections."""
-        ...
 
 
 def check_identity(location: str, stored: ModelIdentity, asked: ModelIdentity) -> None:

@@ -1,6 +1,7 @@
-"""One writer at a time: an operating system lock on a file, which a killed process cannot leave behind.
+"""How a process comes to a library's database: a connection, and the right to write, which one holds at a time.
 
-A connection to a library's SQLite file, for writing or, where nobody may write, for reading alone.
+The right to write is an operating system lock on a file, which a killed process cannot leave behind. The `filelock`
+package would do the same, but it empties the file when it tries, and with it the process id of the holder.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from pathlib import Path
 from typing import IO
 
 from soundseek.errors import LibraryError
+from soundseek.library.filters import IS_BELOW, is_below
 from soundseek.library.store.tables import DATABASE_FILE
 
 BUSY_TIMEOUT_S = 30.0
+NO_LOCKS = "put the library on a local disk with --library DIR (or SOUNDSEEK_LIBRARY)"
 
 
 def connect(directory: Path) -> sqlite3.Connection:
@@ -53,9 +56,11 @@ def _connect_to_read(directory: Path) -> sqlite3.Connection:
 
 def _opened(database: Path | str, *, uri: bool = False) -> sqlite3.Connection:
     # check_same_thread=False, because close() closes all threads' connections; no two threads use one.
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         database, uri=uri, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
+    connection.create_function(IS_BELOW, 2, is_below, deterministic=True)
+    return connection
 
 
 @contextmanager
@@ -67,6 +72,8 @@ def explained(directory: Path) -> Iterator[None]:
         advice = "check the disk's space and permissions"
         if "not a database" in str(error) or "malformed" in str(error):
             advice = "it is damaged: remove the folder and index the sounds again"
+        elif any(sign in str(error) for sign in ("locking protocol", "disk I/O error", "database is locked")):
+            advice = f"if it lies on a network drive or a full disk, {NO_LOCKS}"
         elif isinstance(error, sqlite3.ProgrammingError):
             advice = "it may have been closed meanwhile: open it again"
         raise LibraryError(f"the library {directory} cannot be used ({error}); {advice}") from error
@@ -80,7 +87,8 @@ def write_lock(path: Path) -> Iterator[None]:
         path: The lock file; it stays there and holds the writer's process id.
 
     Raises:
-        LibraryError: Somebody else holds it (the message names the process), or the folder is read-only.
+        LibraryError: Somebody else holds it (the message names the process), the folder is read-only, or its file
+            system has no locks.
     """
     try:
         handle = path.open("a+b")
@@ -89,7 +97,14 @@ def write_lock(path: Path) -> Iterator[None]:
             f"the library {path.parent} cannot be written to ({error.strerror}). Searching still works"
         ) from error
     try:
-        if not _try_lock(handle):
+        try:
+            is_ours = _try_lock(handle)
+        except OSError as error:  # NFS whose lock daemon is down, some FUSE and SMB mounts
+            raise LibraryError(
+                f"the library {path.parent} cannot be locked ({error.strerror}): its file system has no locks, and "
+                f"two writers would spoil it; {NO_LOCKS}"
+            ) from error
+        if not is_ours:
             raise LibraryError(_taken(path, handle))
         _write_holder(handle, str(os.getpid()))
         try:
@@ -132,7 +147,7 @@ if sys.platform == "win32":
         handle.seek(0)
         try:
             msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
+        except PermissionError:
             return False
         return True
 

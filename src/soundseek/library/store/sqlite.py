@@ -1,4 +1,4 @@
-"""The default store: SQLite in WAL mode is the truth, vectors lie beside it in append-only float16 files.
+"""The store: SQLite in WAL mode is the truth, vectors lie beside it in append-only float16 files.
 
     library.sqlite     what files there are, and which rows of the files below are theirs
     vectors.1.f16      one row a segment, `(dim,)` float16, unit norm; scanned exactly
@@ -16,10 +16,13 @@ the row files are shared and never change. Do not carry a store over a fork.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import tempfile
 import threading
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+import weakref
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +59,7 @@ from soundseek.library.store.tables import (
     file_and_place,
     files_by_id,
     lay_out,
+    migrate,
     read_about,
     read_state,
     read_stats,
@@ -63,12 +67,18 @@ from soundseek.library.store.tables import (
     transaction,
 )
 
+MEMORY = "memory://"
 # Below this many rows one thread is done before a second one has started.
 THREADED_ROWS = 200_000
+# Each failed attempt is a whole compaction that a writer has done between two steps of this reader.
+SNAPSHOT_ATTEMPTS = 50
 
 
 class SqliteStore:
-    """A `VectorStore` in a folder. Make it with `SqliteStore.open`."""
+    """The vectors and facts of a library in a folder: one writer at a time, any number of readers.
+
+    Make it with `SqliteStore.open`, or with `SqliteStore.temporary` for one that is gone when it is closed.
+    """
 
     def __init__(self, directory: Path, identity: ModelIdentity) -> None:
         self.directory = directory
@@ -79,6 +89,8 @@ class SqliteStore:
         self._cached: Snapshot | None = None
         self._writer: int | None = None
         self._closed = False
+        self._location = str(directory)
+        self._remove: Callable[[], object] | None = None
 
     @classmethod
     def open(
@@ -116,10 +128,19 @@ class SqliteStore:
             check_identity(str(directory), stored, identity)
         return cls(directory, stored)
 
+    @classmethod
+    def temporary(cls, identity: ModelIdentity) -> SqliteStore:
+        """A new store in a folder of its own, which goes when the store is closed, or the process ends."""
+        directory = tempfile.mkdtemp(prefix="soundseek-")
+        store = cls.open(Path(directory), identity=identity)
+        store._location = MEMORY
+        store._remove = weakref.finalize(store, shutil.rmtree, directory, ignore_errors=True)
+        return store
+
     @property
     def location(self) -> str:
-        """The folder."""
-        return str(self.directory)
+        """Where it is, for people: the folder, or "memory://"."""
+        return self._location
 
     @property
     def identity(self) -> ModelIdentity:
@@ -128,17 +149,23 @@ class SqliteStore:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the write lock of the folder."""
+        """Hold the right to write; `commit`, `finish_run`, `relocate` and `compact` need it.
+
+        Raises:
+            LibraryError: Another process (or thread) is writing, and is named; or nobody can write here.
+        """
         with write_lock(self.directory / tables.LOCK_FILE):
             self._writer = threading.get_ident()
             try:
-                self._generation(read_state(self._connection()).generation).remove_others()
+                with explained(self.directory):
+                    migrate(self._connection())
+                    self._generation(read_state(self._connection()).generation).remove_others()
                 yield
             finally:
                 self._writer = None
 
     def commit(self, changes: Changes) -> None:
-        """Put the rows on the disk, then let SQL count them."""
+        """Apply all of `changes` durably, or none of it: the rows are on the disk before SQL counts them."""
         connection = self._connection_for_writing()
         for sound in changes.sounds:
             check_sound(sound, self._identity.dim)
@@ -157,8 +184,14 @@ class SqliteStore:
         with explained(self.directory), transaction(connection):
             connection.execute("UPDATE state SET last_indexed = ?", (seen_at,))
 
+    def relocate(self, old: str, new: str) -> int:
+        """Let everything at or below a path be at another one, without touching a vector; how many files moved."""
+        connection = self._connection_for_writing()
+        with explained(self.directory), transaction(connection):
+            return tables.relocate(connection, old, new)
+
     def compact(self, *, dead_share: float = 0.3) -> bool:
-        """Rewrite the row files without dead rows, when these are more than `dead_share` of all."""
+        """Rewrite the row files without dead rows, when these are more than `dead_share` of all; True if it did."""
         connection = self._connection_for_writing()
         with explained(self.directory):
             state = read_state(connection)
@@ -189,21 +222,61 @@ class SqliteStore:
         rows = self._fetch(f"SELECT {tables.FAILURE_COLUMNS} FROM failures WHERE {sql} ORDER BY path", values)
         return [tables.failure_of(row) for row in rows]
 
+    def settings(self) -> dict[str, str]:
+        """What the library remembers of its runs, by name."""
+        with explained(self.directory):
+            return read_about(self._connection())
+
     def roots(self) -> Mapping[str, int]:
-        """Scanned folders and their device numbers."""
+        """Scanned folders -> the device number that each had."""
         return {
             os.fsdecode(path): int(device)
             for path, device in self._fetch("SELECT path, device FROM roots", [])
         }
 
     def sizes(self) -> set[int]:
-        """Every file size."""
+        """Every file size: a new file of another size cannot be known content."""
         return {size for (size,) in self._fetch("SELECT DISTINCT size_bytes FROM files", [])}
 
     def same_content(self, content_hash: bytes) -> list[SoundFile]:
         """Files with this content, ordered by path."""
         sql = f"SELECT {tables.FILE_COLUMNS} FROM files WHERE content_hash = ? ORDER BY path"
         return [tables.file_of(row) for row in self._fetch(sql, [content_hash])]
+
+    def twin(self, content_hash: bytes, limit_s: float) -> SoundFile | None:
+        """One file with this content, embedded whole or at least up to `limit_s`."""
+        sql = (
+            f"SELECT {tables.FILE_COLUMNS} FROM files WHERE content_hash = ? AND (truncated = 0 OR limit_s >= ?) "
+            "LIMIT 1"
+        )
+        rows = self._fetch(sql, [content_hash, limit_s])
+        return tables.file_of(rows[0]) if rows else None
+
+    def copies(self, content_hash: bytes) -> list[str]:
+        """Paths of the files with this content, in order."""
+        rows = self._fetch("SELECT path FROM files WHERE content_hash = ? ORDER BY path", [content_hash])
+        return [os.fsdecode(path) for (path,) in rows]
+
+    def has_size(self, size_bytes: int) -> bool:
+        """Whether a file has this size: one of another size cannot be known content."""
+        return bool(self._fetch("SELECT 1 FROM files WHERE size_bytes = ? LIMIT 1", [size_bytes]))
+
+    def contents(self, paths: Iterable[str], limit_s: float) -> dict[str, bytes]:
+        """Path -> hash of the content, of those files that are embedded whole or at least up to `limit_s`."""
+        found: dict[str, bytes] = {}
+        wanted: list[object] = [os.fsencode(path) for path in paths]
+        for at in range(0, len(wanted), 500):
+            some = wanted[at : at + 500]
+            marks = ", ".join("?" * len(some))
+            sql = f"SELECT path, content_hash FROM files WHERE (truncated = 0 OR limit_s >= ?) AND path IN ({marks})"
+            rows = self._fetch(sql, [limit_s, *some])
+            found |= {os.fsdecode(path): content_hash for path, content_hash in rows}
+        return found
+
+    def cut_files(self) -> list[SoundFile]:
+        """Files of which only the beginning was embedded, ordered by path."""
+        sql = f"SELECT {tables.FILE_COLUMNS} FROM files WHERE truncated = 1 ORDER BY path"
+        return [tables.file_of(row) for row in self._fetch(sql, [])]
 
     def file(self, path: str) -> SoundFile | None:
         """What is known of one file."""
@@ -246,7 +319,16 @@ class SqliteStore:
         leave_out: Collection[str] = (),
         only: Collection[str] | None = None,
     ) -> list[Match]:
-        """The best `k` segments, or files by their best segment."""
+        """The best `k`, exactly, best first.
+
+        Args:
+            query: `(dim,)` float32.
+            k: How many.
+            per: "file" keeps the best segment of each file; "segment" ranks every segment.
+            where: Only files that fulfil it.
+            leave_out: Paths that do not answer (the examples of the query).
+            only: Paths that may answer; None lets all.
+        """
         with self._reading() as (connection, snapshot):
             rows, scores = best_rows(
                 snapshot.maps.vectors,
@@ -274,7 +356,7 @@ class SqliteStore:
     def files(
         self, where: Condition | None = None, *, order: FileOrder = "path", k: int = -1, offset: int = 0
     ) -> list[SoundFile]:
-        """Files that fulfil a condition; the latest or the longest first, or by path."""
+        """At most `k` files (all if negative) that fulfil a condition, the latest or longest first, or by path."""
         sql, values = to_sql(where) if where is not None else ("1", [])
         by = {"path": "path", "modified": "mtime_ns DESC, path", "duration": "duration_s DESC, path"}[order]
         rows = self._fetch(
@@ -286,7 +368,7 @@ class SqliteStore:
     def count(
         self, where: Condition | None = None, *, only: Collection[str] | None = None
     ) -> tuple[int, int]:
-        """Files that fulfil a condition, and their segments."""
+        """Files that fulfil a condition (of some paths, or of all), and their segments."""
         sql, values = to_sql(where) if where is not None else ("1", [])
         counted = "SELECT count(*), coalesce(sum(num_rows), 0) FROM files WHERE"
         if only is None:
@@ -325,7 +407,12 @@ class SqliteStore:
 
     def stats(self) -> StoreStats:
         """Totals."""
-        num_bytes = sum(path.stat().st_size for path in self.directory.iterdir() if path.is_file())
+        num_bytes = 0
+        for path in self.directory.iterdir():
+            with suppress(
+                FileNotFoundError
+            ):  # a compaction beside us may remove it between listing and looking
+                num_bytes += path.stat().st_size
         with self._reading() as (connection, _):
             return read_stats(connection, num_bytes)
 
@@ -338,6 +425,8 @@ class SqliteStore:
             self._connections.clear()
             self._cached = None
         self._local = threading.local()
+        if self._remove is not None:
+            self._remove()
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -374,7 +463,7 @@ class SqliteStore:
                 connection.execute("ROLLBACK")
 
     def _begin(self, connection: sqlite3.Connection) -> Snapshot:
-        attempts = 5
+        attempts = SNAPSHOT_ATTEMPTS
         while True:
             connection.execute("BEGIN")
             try:

@@ -1,8 +1,6 @@
-"""What the SQLite store says to its database: reading the state, laying out new rows, carrying out a change.
+"""The tables of `library.sqlite`: how a file lies in them, how new rows are laid out, how a change is carried out.
 
 Every value travels as a parameter; only column lists and placeholders are pasted into SQL.
-
-The tables of `library.sqlite`, and how a `SoundFile` lies in them.
 """
 
 from __future__ import annotations
@@ -36,6 +34,8 @@ DATABASE_FILE = "library.sqlite"
 LOCK_FILE = "write.lock"
 # Written into `about`; a library of a newer format is refused in words.
 FORMAT = "1"
+# SQLite's `user_version` of a library that has all that `migrate` adds.
+SCHEMA = 1
 
 # Paths are BLOBs (os.fsencode): a path is bytes, and need not be valid text.
 # `state` has one row; its version grows with every commit, so a reader knows when to map the row files again.
@@ -52,7 +52,7 @@ TABLES = (
         sample_rate_hz INTEGER NOT NULL, channels INTEGER NOT NULL, duration_s REAL NOT NULL,
         truncated INTEGER NOT NULL, frame_s REAL NOT NULL, limit_s REAL NOT NULL, name TEXT NOT NULL,
         first_row INTEGER NOT NULL, num_rows INTEGER NOT NULL,
-        first_frame INTEGER NOT NULL, num_frames INTEGER NOT NULL)""",
+        first_frame INTEGER NOT NULL, num_frames INTEGER NOT NULL, volume TEXT NOT NULL DEFAULT '')""",
     "CREATE INDEX IF NOT EXISTS files_by_content ON files (content_hash)",
     "CREATE TABLE IF NOT EXISTS dead (first_row INTEGER PRIMARY KEY, num_rows INTEGER NOT NULL)",
     """CREATE TABLE IF NOT EXISTS failures (
@@ -66,7 +66,7 @@ FILE_COLUMNS = (
     "path, size_bytes, mtime_ns, content_hash, format, sample_rate_hz, channels, duration_s, truncated, "
     "frame_s, limit_s"
 )
-STATE_COLUMNS = "path, size_bytes, mtime_ns, CASE truncated WHEN 1 THEN limit_s ELSE 0 END"
+STATE_COLUMNS = "path, size_bytes, mtime_ns, CASE truncated WHEN 1 THEN limit_s ELSE 0 END, volume"
 PLACE_COLUMNS = "id, name, first_row, num_rows, first_frame, num_frames"
 INSERT_FILE = f"INSERT INTO files ({FILE_COLUMNS}, {PLACE_COLUMNS}) VALUES ({', '.join('?' * 17)})"
 FAILURE_COLUMNS = "path, reason, seen_at, size_bytes, mtime_ns, decoders"
@@ -110,7 +110,7 @@ def file_of(row: Sequence[Any]) -> SoundFile:
 
 def state_of(row: Sequence[Any]) -> tuple[str, FileState]:
     """Path and state from the values of `STATE_COLUMNS`."""
-    return os.fsdecode(row[0]), FileState(row[1], row[2], row[3])
+    return os.fsdecode(row[0]), FileState(*row[1:5])
 
 
 def failure_of(row: Sequence[Any]) -> Failure:
@@ -165,6 +165,26 @@ def create_tables(connection: Connection, identity: ModelIdentity) -> None:
         for statement in TABLES:
             connection.execute(statement)
         connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", about.items())
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def migrate(connection: Connection) -> None:
+    """Bring the tables of a library that an earlier soundseek made up to date: all of it, or nothing."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] >= SCHEMA:
+        return
+    with transaction(connection):
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(files)")}
+        if "volume" not in columns:
+            connection.execute("ALTER TABLE files ADD COLUMN volume TEXT NOT NULL DEFAULT ''")
+        # Names were compared without case, but letter by letter as they lay on the disk.
+        names = [
+            (file_name(os.fsdecode(path)), file_id, name)
+            for file_id, path, name in connection.execute("SELECT id, path, name FROM files")
+        ]
+        connection.executemany(
+            "UPDATE files SET name = ? WHERE id = ?", [(new, id) for new, id, old in names if new != old]
+        )
+        connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
 def read_about(connection: Connection) -> dict[str, str]:
@@ -201,6 +221,8 @@ def lay_out(sounds: list[Sound], state: State) -> tuple[list[Rows], list[tuple[o
 def apply_changes(connection: Connection, changes: Changes, new_files: list[tuple[object, ...]]) -> None:
     """Carry out a change in SQL, and count the rows that are there now."""
     replaced = [*changes.removed, *(failure.path for failure in changes.failures)]
+    resolved = [*changes.resolved, *(failure.path for failure in changes.unread)]
+    connection.executemany("DELETE FROM failures WHERE path = ?", [(os.fsencode(path),) for path in resolved])
     replaced += [move.path for move in changes.moves]
     replaced += [sound.file.path for sound in changes.sounds]
     dead_rows = sum(_forget(connection, os.fsencode(path)) for path in replaced)
@@ -220,9 +242,20 @@ def apply_changes(connection: Connection, changes: Changes, new_files: list[tupl
         INSERT_FAILURE,
         [
             (os.fsencode(f.path), f.reason, f.seen_at, f.size_bytes, f.mtime_ns, f.decoders)
-            for f in changes.failures
+            for f in (*changes.failures, *changes.unread)
         ],
     )
+    connection.executemany(
+        "UPDATE files SET volume = ? WHERE path = ?",
+        [(volume, os.fsencode(path)) for path, volume in changes.volumes.items()],
+    )
+    connection.executemany(
+        "DELETE FROM roots WHERE path = ?", [(os.fsencode(path),) for path in changes.forgotten_roots]
+    )
+    for key, value in changes.settings.items():
+        connection.execute("DELETE FROM about WHERE key = ?", (key,))
+        if value is not None:
+            connection.execute("INSERT INTO about VALUES (?, ?)", (key, value))
     connection.executemany(
         "INSERT OR REPLACE INTO roots VALUES (?, ?)",
         [(os.fsencode(path), str(device)) for path, device in changes.roots.items()],
@@ -359,3 +392,38 @@ def files_by_id(connection: Connection, ids: list[int]) -> dict[int, SoundFile]:
         )
         files.update({row[-1]: file_of(row) for row in rows})
     return files
+
+
+def relocate(connection: Connection, old: str, new: str) -> int:
+    """Give everything at or below a path another one; what was known of the new places goes. How many files moved.
+
+    Args:
+        connection: Inside a transaction.
+        old: A folder or file.
+        new: Where it is now.
+    """
+    sql, values = at_or_below(old)
+    start = len(os.fsencode(old))
+
+    def renamed(path: bytes) -> bytes:
+        return os.fsencode(new) + path[start:]
+
+    moved = [path for (path,) in connection.execute(f"SELECT path FROM files WHERE {sql}", values)]
+    staying = {renamed(path) for path in moved}.difference(moved)
+    dead_rows = sum(_forget(connection, path) for path in staying)
+    connection.execute("UPDATE state SET version = version + 1, dead_rows = dead_rows + ?", (dead_rows,))
+    # In two steps, since a path may be another one's new place: no path on a disk holds a zero byte.
+    connection.executemany(
+        "UPDATE files SET path = ? WHERE path = ?", [(b"\0" + renamed(path), path) for path in moved]
+    )
+    connection.executemany(
+        "UPDATE files SET path = ?, name = ? WHERE path = ?",
+        [(renamed(path), file_name(os.fsdecode(renamed(path))), b"\0" + renamed(path)) for path in moved],
+    )
+    for table in ("failures", "roots"):
+        paths = [path for (path,) in connection.execute(f"SELECT path FROM {table} WHERE {sql}", values)]
+        connection.executemany(
+            f"UPDATE OR REPLACE {table} SET path = ? WHERE path = ?",
+            [(renamed(path), path) for path in sorted(paths, reverse=new.startswith(old))],
+        )
+    return len(moved)

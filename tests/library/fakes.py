@@ -1,37 +1,40 @@
-"""Stand-ins for a model's hearing: quick, deterministic, and badly behaved on request."""
+"""Stand-ins for a model: quick, deterministic, and badly behaved on request."""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from library.stores import DIM
+from library.stores import DIM, IDENTITY
 
 from soundseek.audio.decode import AudioInfo
 from soundseek.audio.segments import plan_segments
-from soundseek.errors import DecodeError, ModelError
+from soundseek.errors import DecodeError, MissingFileError, ModelError
 from soundseek.model.model import AudioEmbedding
 
 FRAME_S = 1.0
 
 
 def content(text: str) -> np.ndarray:
-    """The vector that a file of this text is heard as."""
+    """The vector that a file of this text is embedded as."""
     rows = np.random.default_rng(list(text.encode())).standard_normal(DIM).astype(np.float32)
     return rows / np.linalg.norm(rows)
 
 
-def hear(path: str, *, max_duration_s: float) -> AudioEmbedding:
+def embed(path: str, *, max_duration_s: float, progress: Callable[..., None] | None = None) -> AudioEmbedding:
     """A file's text is its sound; a first word in capitals is an order.
 
     "LASTS 25 ..." is 25 s long, "BAD ..." no sound, "CRASH" ends the process, "KILL" kills it, "BUG" raises,
     "REWRITE ..." changes the file meanwhile,
-    "BROKEN MODEL" is the model's fault, "SLOW" takes a tenth of a second, "CTRL-C" presses it.
+    "BROKEN MODEL" is the model's fault, "SLOW" takes a tenth of a second, "CTRL-C" presses it, "VANISH" removes the
+    file, "UNREADABLE" has an input error of the disk.
     """
     text = Path(path).read_text()
     order, _, rest = text.partition(" ")
@@ -39,6 +42,9 @@ def hear(path: str, *, max_duration_s: float) -> AudioEmbedding:
         ORDERS[order](path, rest)
     full_s = float(rest.split()[0]) if order == "LASTS" else 10.0
     duration_s = min(full_s, max_duration_s)
+    for done_s in range(10, int(duration_s), 10):
+        if progress is not None:
+            progress(float(done_s), full_s)
     segments = plan_segments(duration_s)
     num_frames = max(1, round(duration_s / FRAME_S))
     frames = np.tile(2 * content(text), (num_frames, 1)).astype(np.float16)
@@ -73,6 +79,15 @@ def _rewrite(path: str, rest: str) -> None:
     Path(path).write_text(rest.ljust(len("REWRITE ") + len(rest)))
 
 
+def _vanish(path: str, rest: str) -> None:
+    Path(path).unlink()
+    raise MissingFileError(path, "no such file")
+
+
+def _unreadable(path: str, rest: str) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
 ORDERS: dict[str, Callable[[str, str], object]] = {
     "BAD": _bad,
     "BUG": _bug,
@@ -81,34 +96,49 @@ ORDERS: dict[str, Callable[[str, str], object]] = {
     "REWRITE": _rewrite,
     "KILL": lambda path, rest: os.kill(os.getpid(), signal.SIGKILL),
     "SLOW": lambda path, rest: time.sleep(0.1),
+    "VANISH": _vanish,
+    "UNREADABLE": _unreadable,
     "CTRL-C": lambda path, rest: os.kill(os.getpid(), signal.SIGINT),
 }
 
 
-def load() -> Callable[..., AudioEmbedding]:
-    """What a worker calls to get its ears."""
-    return hear
+class FakeModel:
+    """Embeds files by `embed`, and no words."""
+
+    dim = DIM
+    fingerprint = IDENTITY.fingerprint
+
+    def __init__(self, embedded: list[str] | None = None) -> None:
+        self.embedded = embedded if embedded is not None else []
+
+    def embed_text(self, texts: object) -> np.ndarray:
+        raise NotImplementedError
+
+    def embed_file(self, path: str, **options: Any) -> AudioEmbedding:
+        self.embedded.append(Path(path).name)
+        return embed(path, **options)
 
 
-def load_nothing() -> Callable[..., AudioEmbedding]:
+def load() -> FakeModel:
+    """What a worker calls to get its model."""
+    return FakeModel()
+
+
+def load_nothing() -> FakeModel:
     """A model that cannot be loaded."""
     raise ModelError("audio.onnx is damaged")
 
 
-def die() -> Callable[..., AudioEmbedding]:
+def die() -> FakeModel:
     """A worker that dies while it starts."""
     os._exit(3)
 
 
 @dataclass
-class CountingEars:
-    """Hears in this process and notes every path."""
+class Counting:
+    """Loads a model that notes the name of every file that it embeds."""
 
-    heard: list[str]
+    embedded: list[str]
 
-    def __call__(self) -> Callable[..., AudioEmbedding]:
-        def note_and_hear(path: str, *, max_duration_s: float) -> AudioEmbedding:
-            self.heard.append(Path(path).name)
-            return hear(path, max_duration_s=max_duration_s)
-
-        return note_and_hear
+    def __call__(self) -> FakeModel:
+        return FakeModel(self.embedded)

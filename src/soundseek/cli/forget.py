@@ -1,0 +1,41 @@
+"""`soundseek forget`: folders and files that are gone for good leave the library."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from soundseek.cli.index import counted
+from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library
+from soundseek.cli.output import choose_format, write, write_json_lines
+
+
+def forget(
+    folders: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FOLDER",
+            help="Folders or files to drop from the library, there or not; with what lies below them.",
+            show_default=False,
+        ),
+    ],
+    library: LibraryOption = None,
+    missing: Annotated[
+        bool,
+        typer.Option("--missing", help="Drop only what is not there now.", show_default=False),
+    ] = False,
+    json: JsonOption = False,
+    table: TableOption = False,
+) -> None:
+    """Drop folders or files from the library; no sound file is touched.
+
+    A folder below one that is indexed comes back at the next run, unless --exclude keeps it out.
+    """
+    output = choose_format(json=json, table=table)
+    with open_library(library, None, create=False) as opened:
+        number = opened.forget(*folders, missing_only=missing)
+    if output == "json":
+        write_json_lines([{"forgotten": number}])
+    else:
+        write(f"{counted(number, 'sound')} forgotten\n")

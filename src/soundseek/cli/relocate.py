@@ -1,0 +1,36 @@
+"""`soundseek relocate`: a folder was moved or renamed; nothing is embedded again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from soundseek.cli.index import counted
+from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library
+from soundseek.cli.output import choose_format, write, write_json_lines
+
+
+def relocate(
+    old: Annotated[
+        str,
+        typer.Argument(
+            metavar="OLD", help="The folder (or file) as the library knows it.", show_default=False
+        ),
+    ],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Where it is now.", show_default=False)],
+    library: LibraryOption = None,
+    json: JsonOption = False,
+    table: TableOption = False,
+) -> None:
+    """Tell the library that a folder was moved or renamed; nothing is embedded again.
+
+    soundseek index NEW finds that out by itself, but reads every file once.
+    """
+    output = choose_format(json=json, table=table)
+    with open_library(library, None, create=False) as opened:
+        number = opened.relocate(old, new)
+    if output == "json":
+        write_json_lines([{"relocated": number}])
+    else:
+        write(f"{counted(number, 'sound')} relocated\n")

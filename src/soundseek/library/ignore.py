@@ -1,0 +1,88 @@
+"""What a scan passes by: patterns of `--exclude` and `.soundseekignore`, and folders that a system keeps for itself."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Sequence
+
+from pathspec import GitIgnoreSpec
+
+from soundseek.errors import UsageError
+
+IGNORE_FILE = ".soundseekignore"
+"""In any folder: patterns as in a .gitignore, for what lies below."""
+
+# Hidden files and folders are passed by as well. These are not hidden: thumbnails, recycle bins, snapshots and indexes.
+SYSTEM_FOLDERS = frozenset(
+    name.casefold()
+    for name in (
+        # Synology, QNAP, NetApp, Netatalk
+        "@eaDir", "#recycle", "#snapshot", "@tmp", "@Recycle", "@Recently-Snapshot", "@Snapshot", "@__thumb",
+        "@sharebin", "@database", "@appstore", "@SynoDrive", "@S2S", "~snapshot", "Network Trash Folder",
+        "Temporary Items", "TheVolumeSettingsFolder", "TheFindByContentFolder",
+        # Windows, Linux, archives made on a Mac
+        "$RECYCLE.BIN", "RECYCLER", "RECYCLED", "System Volume Information", "lost+found", "__MACOSX", "FOUND.000",
+    )
+)  # fmt: skip
+
+
+class Ignored:
+    """Patterns that hold below some folders, the outermost first; patterns of an inner folder decide over an outer's.
+
+    Args:
+        specs: For each folder its patterns.
+    """
+
+    def __init__(self, specs: Sequence[tuple[str, GitIgnoreSpec]] = ()) -> None:
+        self._specs = tuple(specs)
+
+    def __bool__(self) -> bool:
+        return bool(self._specs)
+
+    def covers(self, path: str, *, is_folder: bool) -> bool:
+        """Whether a file or folder is passed by."""
+        for folder, spec in reversed(self._specs):
+            inside = path[len(folder) :].lstrip(os.sep) + ("/" if is_folder else "")
+            found = spec.check_file(unicodedata.normalize("NFC", inside)).include
+            if found is not None:
+                return found
+        return False
+
+    def within(self, folder: str, text: str) -> Ignored:
+        """These patterns, and below a folder those of its ignore file.
+
+        Raises:
+            UsageError: A line is no pattern.
+        """
+        return Ignored((*self._specs, (folder, spec_of(text.splitlines()))))
+
+
+def excluded(patterns: Sequence[str], root: str) -> Ignored:
+    """The patterns of `--exclude` below a scanned folder; one that is a path below it is taken as such.
+
+    Raises:
+        UsageError: It is no pattern.
+    """
+    lines = []
+    for pattern in patterns:
+        path = os.path.expanduser(pattern)  # noqa: PTH111
+        inside = os.path.join(root, "")  # noqa: PTH118
+        lines.append(f"/{path[len(inside) :]}" if path.startswith(inside) else pattern)
+    return Ignored([(root, spec_of(lines))]) if lines else Ignored()
+
+
+def spec_of(patterns: Sequence[str]) -> GitIgnoreSpec:
+    """Patterns that can be matched.
+
+    Raises:
+        UsageError: One is none.
+    """
+    for pattern in patterns:
+        try:
+            GitIgnoreSpec.from_lines([unicodedata.normalize("NFC", pattern)])
+        except ValueError as error:
+            raise UsageError(
+                f"{pattern!r} is no pattern of files; write it as in a .gitignore: *.tmp.wav, Trash/, /Takes/old"
+            ) from error
+    return GitIgnoreSpec.from_lines([unicodedata.normalize("NFC", pattern) for pattern in patterns])
