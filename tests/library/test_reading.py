@@ -61,7 +61,7 @@ def test_an_explanation_names_the_words_that_were_meant(library: Library) -> Non
 
 
 def test_the_correction_can_be_asked_for(library: Library) -> None:
-    assert library.read("A hihg tnoe, doink").text == "A high tone, doink"
+    assert library.read("A hihg tnoe, zindle").text == "A high tone, zindle"
 
 
 def test_an_example_alone_needs_no_words(library: Library, caplog: pytest.LogCaptureFixture) -> None:
