@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from soundseek.errors import UsageError
-from soundseek.library.store.connection import connect, explained
+from soundseek.library.store.connection import explained
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -287,13 +287,15 @@ class Collections:
     @contextmanager
     def _reading(self) -> Iterator[Connection | None]:
         """A connection, or None where the library has no collections yet."""
-        with explained(self._directory), closing(connect(self._directory)) as connection:
+        with explained(self._directory):
+            connection = self._store.connection()
             made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'collections'").fetchone()
             yield connection if made else None
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with explained(self._directory), closing(connect(self._directory)) as connection:
+        with explained(self._directory):
+            connection = self._store.connection()
             connection.execute("BEGIN IMMEDIATE")
             try:
                 for statement in _TABLES:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 REMEMBERED_QUERIES = 2_000
 REMEMBERED_TEXTS = 2_000
+REMEMBERED_COUNTS = 100
 MAX_SCORES = 20_000
 
 
@@ -109,6 +110,7 @@ class Searching:
         self._uploads = uploads
         self._queries: Recent[tuple[str, str], FloatArray] = Recent(REMEMBERED_QUERIES)
         self._texts: Recent[tuple[str, bool, str], _Text] = Recent(REMEMBERED_TEXTS)
+        self._counts: Recent[tuple[int, int, Condition | None], tuple[int, int]] = Recent(REMEMBERED_COUNTS)
 
     def search(self, library: Library, request: SearchRequest) -> SearchAnswer:
         """The hits of a request.
@@ -145,7 +147,7 @@ class Searching:
         searched_for = _searched_for(request, texts)
         why = self._why(library, request, texts, hits)
         favourites = Collections(store).favourites_among([match.file for match in page])
-        total = store.count(condition, only=only)[request.per == "segment"]
+        total = self._count(library, condition, only)[request.per == "segment"]
         if leave_out:
             counted = leave_out if only is None else sorted(set(leave_out) & set(only))
             total -= store.count(condition, only=counted)[request.per == "segment"]
@@ -301,6 +303,19 @@ class Searching:
             return [None] * len(hits)
         reading = texts[request.text].reading if request.text in texts else None
         return library.explain(reading, hits) if reading is not None else [[] for _ in hits]
+
+    def _count(
+        self, library: Library, condition: Condition | None, only: Sequence[str] | None
+    ) -> tuple[int, int]:
+        """Files and segments that fulfil a condition, counted once for each version of the library."""
+        if only is not None:
+            return library.store.count(condition, only=only)
+        key = (id(library.store), library.store.version(), condition)
+        known = self._counts.get(key)
+        if known is None:
+            known = library.store.count(condition)
+            self._counts.put(key, known)
+        return known
 
     def _remember(self, library: Library, query: FloatArray) -> str:
         fingerprint = library.store.identity.fingerprint

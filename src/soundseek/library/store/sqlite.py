@@ -416,6 +416,10 @@ class SqliteStore:
         with self._reading() as (connection, _):
             return read_stats(connection, num_bytes)
 
+    def connection(self) -> sqlite3.Connection:
+        """This thread's connection to the database, for tables that stand beside the store's own."""
+        return self._connection()
+
     def close(self) -> None:
         """Close every thread's connection and let go of the maps."""
         with self._mutex:
