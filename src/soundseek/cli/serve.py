@@ -105,10 +105,13 @@ def server_config(
     from soundseek.cli.index import default_workers
     from soundseek.cli.options import need_folder, need_model
     from soundseek.library import default_library_path
+    from soundseek.model.registry import load_model
     from soundseek.server.config import ServerConfig
     from soundseek.server.guard import Access, is_loopback, new_token
 
     need_model(model)
+    if model is not None:
+        load_model(model)  # what is wrong with it is told now, and not to the first who searches
     if library is not None and library.exists():
         need_folder(
             library, "--library", "a library is a folder, made by: soundseek index FOLDER --library DIR"
