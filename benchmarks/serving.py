@@ -220,9 +220,7 @@ async def _person(
 
 async def _search(http: httpx.AsyncClient, seen: Seen, text: str, **more: object) -> dict:  # type: ignore[type-arg]
     began = time.perf_counter()
-    answer = await _sent(
-        http, seen, "POST", f"{API}/search", json={"text": text, "k": 20, **more}
-    )
+    answer = await _sent(http, seen, "POST", f"{API}/search", json={"text": text, "k": 20, **more})
     seen.search_ms.append(1000 * (time.perf_counter() - began))
     return answer.json() if answer is not None else {"hits": []}
 

@@ -23,7 +23,6 @@ CutFormat = Literal["own", "wav24"]
 
 PREVIEW_RATE_HZ = 48_000
 PEAK_HOP_S = 0.01
-MAX_PEAK_PAIRS = 4_000_000
 _BLOCK_FRAMES = 1 << 16
 _MOST_WAV_BYTES = 0xF0000000  # of samples; the rest of the four gigabytes is for what stands beside them
 
@@ -424,8 +423,6 @@ def peaks(
             pieces = mono[:whole].reshape(-1, hop)
             found.append(np.stack([pieces.min(axis=1), pieces.max(axis=1)], axis=1))
             rest = mono[whole:].copy()
-            if sum(map(len, found[-1:])) and len(found) * len(found[-1]) > MAX_PEAK_PAIRS:
-                break
         if len(rest):
             found.append(np.array([[rest.min(), rest.max()]], np.float32))
     pairs = np.concatenate(found) if found else np.empty((0, 2), np.float32)
