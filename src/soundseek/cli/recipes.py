@@ -45,7 +45,7 @@ def listing(context: typer.Context, json: JsonOption = False, table: TableOption
         return
     _need_yaml()
     from soundseek.learn.recipe.load import purpose, recipe_names
-    from soundseek.learn.report.table_one import TABLE_ONE
+    from soundseek.learn.report.paper_numbers import TABLE_ONE
 
     output = choose_format(json=json, table=table)
     told = [(name, purpose(name), TABLE_ONE.get(name)) for name in recipe_names()]

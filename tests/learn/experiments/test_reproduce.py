@@ -20,7 +20,7 @@ from soundseek.learn.evaluation.rankings import METRICS, answer, load_answers
 from soundseek.learn.experiments.plan import with_teachers
 from soundseek.learn.experiments.reproduce import Observer, plan, reproduce
 from soundseek.learn.recipe.load import load_recipe, save_recipe
-from soundseek.learn.report.table_one import TABLE_ONE
+from soundseek.learn.report.paper_numbers import TABLE_ONE
 from soundseek.learn.training.run_folder import load_run
 from soundseek.learn.training.train import train
 

@@ -25,7 +25,7 @@ from soundseek.learn.models.audio.trunk import trunk_config
 from soundseek.learn.models.build import TRUNKS, build_trunk
 from soundseek.learn.recipe.load import Recipe, differences, load_recipe, save_recipe
 from soundseek.learn.recipe.stages import plan_legs
-from soundseek.learn.report.table_one import TABLE_ONE
+from soundseek.learn.report.paper_numbers import TABLE_ONE
 from soundseek.learn.training.run_folder import load_run
 from soundseek.learn.training.train import train
 from soundseek.model.model import Model

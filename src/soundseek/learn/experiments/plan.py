@@ -7,7 +7,7 @@ from pathlib import Path
 
 from soundseek.errors import RecipeError, UsageError
 from soundseek.learn.recipe.load import Recipe, load_recipe
-from soundseek.learn.report.table_one import TABLE_ONE
+from soundseek.learn.report.paper_numbers import TABLE_ONE
 from soundseek.learn.training.module import MONITOR
 from soundseek.learn.training.run_folder import RECIPE_FILE, read_record
 

@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from markdown_it import MarkdownIt
+
 
 @dataclass(frozen=True)
 class Strong:
@@ -90,8 +92,8 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem }
 table { border-collapse: collapse; font-size: .9rem; display: block; overflow-x: auto }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top }
-th.left, td.left { text-align: left } img { max-width: 100% }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: left; vertical-align: top }
+img { max-width: 100% }
 code, pre { background: #f4f4f2; border-radius: 3px; padding: .1em .3em } pre { padding: .7rem; overflow-x: auto }
 """.strip()
 
@@ -113,10 +115,13 @@ def to_html(blocks: Sequence[Block], title: str, pictures: Mapping[str, bytes]) 
         title: Of the page.
         pictures: File -> PNG.
     """
-    body = "\n".join(_html(block, pictures) for block in blocks)
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(to_markdown(blocks))
+    for file, png in pictures.items():
+        data = base64.b64encode(png).decode("ascii")
+        body = body.replace(f'src="{file}"', f'src="data:image/png;base64,{data}"')
     viewport = '<meta name="viewport" content="width=device-width">'
     return f"""<!doctype html>
-<html lang=en><head><meta charset="utf-8">{viewport}<title>{_escaped(title)}</title>
+<html lang=en><head><meta charset="utf-8">{viewport}<title>{html.escape(title)}</title>
 <style>
 {_STYLE}
 </style></head>
@@ -144,7 +149,7 @@ def _markdown(block: Block) -> str:
 
 def _markdown_table(table: Table) -> str:
     rule = ["---" if column in table.left else "---:" for column in range(len(table.header))]
-    rows = [[_markdown_pieces((cell,)) for cell in row] for row in (table.header, *table.rows)]
+    rows = [[_markdown_piece(cell, in_table=True) for cell in row] for row in (table.header, *table.rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))
 
 
@@ -152,56 +157,11 @@ def _markdown_pieces(pieces: Sequence[Piece]) -> str:
     return "".join(_markdown_piece(piece) for piece in pieces)
 
 
-def _markdown_piece(piece: Piece) -> str:
+def _markdown_piece(piece: Piece, *, in_table: bool = False) -> str:
     text = " ".join((piece if isinstance(piece, str) else piece.text).splitlines())
     if isinstance(piece, Code):
         fence = "``" if "`" in text else "`"
-        return fence + text.replace("|", "\\|") + fence
+        # Only in a table a bar ends the cell, in code too.
+        return fence + (text.replace("|", "\\|") if in_table else text) + fence
     escaped = re.sub(r"([\\`*_\[\]<>|])", r"\\\1", text)
     return f"**{escaped}**" if isinstance(piece, Strong) else escaped
-
-
-def _html(block: Block, pictures: Mapping[str, bytes]) -> str:
-    match block:
-        case Heading(text, level):
-            return f"<h{level}>{_escaped(text)}</h{level}>"
-        case Paragraph(pieces):
-            return f"<p>{_html_pieces(pieces)}</p>"
-        case Listed(items):
-            return "<ul>" + "".join(f"<li>{_html_pieces(item)}</li>" for item in items) + "</ul>"
-        case Table():
-            return _html_table(block)
-        case Picture(file, says):
-            data = base64.b64encode(pictures[file]).decode("ascii")
-            return f'<p><img alt="{_escaped(says)}" src="data:image/png;base64,{data}"></p>'
-        case Preformatted(text):
-            return f"<pre>{_escaped(text)}</pre>"
-
-
-def _html_table(table: Table) -> str:
-    def line(cells: Sequence[Piece], tag: str) -> str:
-        marks = [" class=left" if column in table.left else "" for column in range(len(cells))]
-        filled = zip(cells, marks, strict=True)
-        return (
-            "<tr>"
-            + "".join(f"<{tag}{mark}>{_html_pieces((cell,))}</{tag}>" for cell, mark in filled)
-            + "</tr>"
-        )
-
-    return "\n".join(
-        ["<table>", line(table.header, "th"), *(line(row, "td") for row in table.rows), "</table>"]
-    )
-
-
-def _html_pieces(pieces: Sequence[Piece]) -> str:
-    tags = {Strong: "b", Code: "code"}
-    return "".join(
-        _escaped(piece)
-        if isinstance(piece, str)
-        else f"<{tags[type(piece)]}>{_escaped(piece.text)}</{tags[type(piece)]}>"
-        for piece in pieces
-    )
-
-
-def _escaped(text: str) -> str:
-    return html.escape(text)

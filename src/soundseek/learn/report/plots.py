@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from soundseek.learn.evaluation.rankings import METRICS
+from soundseek.learn.report.paper_numbers import TABLE_ONE
 from soundseek.learn.report.summary import Epoch, System, difference
-from soundseek.learn.report.table_one import TABLE_ONE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -46,7 +46,7 @@ def write_report(runs: Sequence[FinishedRun], asked: Asked, out: Path) -> Path:
 
 def _blocks(systems: Sequence[System], asked: Asked) -> list[Block]:
     return [
-        *sections.opening(systems, asked),
+        *sections.introduction(systems, asked),
         *sections.table_one(systems),
         *sections.comparisons(systems),
         *sections.curves(),

@@ -1,7 +1,4 @@
-"""The parts of a report that answer, each from finished runs to blocks of a document; see also `circumstances`.
-
-The parts of a report that say how its numbers came about: what was asked for, what it cost, how to do it again.
-"""
+"""The sections of a report, in its order: each from finished runs to blocks of a document."""
 
 from __future__ import annotations
 
@@ -26,6 +23,7 @@ from soundseek.learn.report.document import (
     Strong,
     Table,
 )
+from soundseek.learn.report.paper_numbers import NUM_CAPTIONS, NUM_CLIPS, SOURCE, TABLE_ONE
 from soundseek.learn.report.summary import (
     NUM_RESAMPLES,
     Difference,
@@ -35,9 +33,9 @@ from soundseek.learn.report.summary import (
     difference,
     hardest_and_easiest,
 )
-from soundseek.learn.report.table_one import NUM_CAPTIONS, NUM_CLIPS, SOURCE, TABLE_ONE
 
 DASH = "–"
+_NUM_QUERIES = 10  # shown of the hardest and the easiest
 _PATH = re.compile(r"(?<![\w:/.])(?:~|\.{1,2}|[A-Za-z]:)?[\\/][^\s'\",;:]+")
 _NEVER_COMPARED = ("name", "notes", "seed", "audio.weights")
 
@@ -65,118 +63,7 @@ class Asked:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def costs(systems: Sequence[System], asked: Asked) -> list[Block]:
-    """Time and memory of every run, and where."""
-    rows = [_cost_row(run) for system in systems for run in system.runs if run.epochs]
-    machine = asked.machine
-    parts = [
-        machine["processor"],
-        f"{machine['cores']} cores",
-        f"{machine['memory_gb']} GB",
-        machine["system"],
-    ]
-    where = f"On {', '.join(parts)}; GPU: {machine['gpu'] or 'none'}."
-    return [
-        Heading("Time and memory"),
-        Paragraph(
-            where
-            + " Training: the sum of its epochs with their validation; what the frozen networks compute once "
-            "and keep in the cache is not in it. Memory: the peak of the resident set, memory-mapped features "
-            "included, in the process that finished the run."
-        ),
-        Table(
-            [
-                "recipe",
-                "seed",
-                "epochs",
-                "chosen",
-                "training",
-                "an epoch",
-                "evaluation",
-                "memory",
-                "GPU memory",
-            ],
-            rows,
-        ),
-    ]
-
-
-def _cost_row(run: FinishedRun) -> list[Piece]:
-    seconds = [epoch["seconds"] for epoch in run.epochs]
-    gpu = run.cost.get("peak_gpu_bytes")
-    return [
-        run.recipe.name,
-        str(run.seed),
-        str(len(run.epochs)),
-        str(run.record["best_epoch"] + 1),
-        _duration(sum(seconds)),
-        f"{sum(seconds) / max(1, len(seconds)):.1f} s",
-        f"{run.cost['evaluation_s']:.1f} s",
-        f"{run.cost['peak_bytes'] / 1e9:.2f} GB",
-        f"{gpu / 1e9:.2f} GB" if gpu else DASH,
-    ]
-
-
-def recipes(systems: Sequence[System]) -> list[Block]:
-    """In which values the recipes differ."""
-    found = differences([system.runs[0].recipe for system in systems])
-    rows: list[list[Piece]] = [
-        [Code(key), *(_value(value) for value in values)]
-        for key, values in found.items()
-        if key not in _NEVER_COMPARED and not key.startswith("card.")
-    ]
-    if not rows:
-        return []
-    header = ["key", *(system.name for system in systems)]
-    return [
-        Heading("Where the recipes differ"),
-        Table(header, rows, left=frozenset(range(len(header)))),
-    ]
-
-
-def provenance(systems: Sequence[System], asked: Asked) -> list[Block]:
-    """Versions, commits and the command."""
-    runs = [run for system in systems for run in system.runs]
-    versions: dict[str, list[str]] = {}
-    for run in runs:
-        for name, version in run.record["versions"].items():
-            known = versions.setdefault(name, [])
-            if version not in known:
-                known.append(version)
-    commits = list(dict.fromkeys(str(run.record.get("git") or "none") for run in runs))
-    told = ", ".join(f"{name} {' and '.join(known)}" for name, known in versions.items())
-    return [
-        Heading("Again"),
-        Preformatted(asked.command),
-        Paragraph(f"{told}. Commit of soundseek: ", Code(", ".join(commits)), "."),
-    ]
-
-
-def without_folders(text: str) -> str:
-    """Text for the report: of a path that leads out of here, the name alone.
-
-    >>> without_folders("audio.weights=../teacher/mn04.safetensors"), without_folders("all/mpnet")
-    ('audio.weights=mn04.safetensors', 'all/mpnet')
-    """
-    return _PATH.sub(lambda found: re.split(r"[\\/]", found[0])[-1], text)
-
-
-def _value(value: Any) -> str:
-    return DASH if value is None else without_folders(str(value))
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
-
-
-_NUM_QUESTIONS = 10
-
-
-def opening(systems: Sequence[System], asked: Asked) -> list[Block]:
+def introduction(systems: Sequence[System], asked: Asked) -> list[Block]:
     """What was done, and what has to be known before the numbers are read."""
     runs = [run for system in systems for run in system.runs]
     answers, seeds = systems[0].answers, sorted({run.seed for run in runs})
@@ -347,7 +234,7 @@ def curves() -> list[Block]:
 def worst_and_best(systems: Sequence[System]) -> list[Block]:
     """The captions that the best system finds hardest and easiest."""
     system = best_system(systems)
-    hardest, easiest = hardest_and_easiest(system, _NUM_QUESTIONS)
+    hardest, easiest = hardest_and_easiest(system, _NUM_QUERIES)
     return [
         Heading("Worst and best questions"),
         Paragraph(
@@ -356,13 +243,13 @@ def worst_and_best(systems: Sequence[System]) -> list[Block]:
             "caption of a sound; among equal ranks those come first whose own sound is furthest from the best other."
         ),
         Heading("Worst", 3),
-        _questions(system, hardest),
+        _queries(system, hardest),
         Heading("Best", 3),
-        _questions(system, easiest),
+        _queries(system, easiest),
     ]
 
 
-def _questions(system: System, queries: Sequence[int]) -> Table:
+def _queries(system: System, queries: Sequence[int]) -> Table:
     answers, ranks = system.answers, system.ranks()
     first_caption = np.searchsorted(answers.own, np.arange(len(answers.files)))
 
@@ -379,6 +266,114 @@ def _questions(system: System, queries: Sequence[int]) -> Table:
         for query in queries
     ]
     return Table(["rank", "caption", "its sound", "top hit"], rows, left=frozenset({1, 2, 3}))
+
+
+def costs(systems: Sequence[System], asked: Asked) -> list[Block]:
+    """Time and memory of every run, and where."""
+    rows = [_cost_row(run) for system in systems for run in system.runs if run.epochs]
+    machine = asked.machine
+    parts = [
+        machine["processor"],
+        f"{machine['cores']} cores",
+        f"{machine['memory_gb']} GB",
+        machine["system"],
+    ]
+    where = f"On {', '.join(parts)}; GPU: {machine['gpu'] or 'none'}."
+    return [
+        Heading("Time and memory"),
+        Paragraph(
+            where
+            + " Training: the sum of its epochs with their validation; what the frozen networks compute once "
+            "and keep in the cache is not in it. Memory: the peak of the resident set, memory-mapped features "
+            "included, in the process that finished the run."
+        ),
+        Table(
+            [
+                "recipe",
+                "seed",
+                "epochs",
+                "chosen",
+                "training",
+                "an epoch",
+                "evaluation",
+                "memory",
+                "GPU memory",
+            ],
+            rows,
+        ),
+    ]
+
+
+def _cost_row(run: FinishedRun) -> list[Piece]:
+    seconds = [epoch["seconds"] for epoch in run.epochs]
+    gpu = run.cost.get("peak_gpu_bytes")
+    return [
+        run.recipe.name,
+        str(run.seed),
+        str(len(run.epochs)),
+        str(run.record["best_epoch"] + 1),
+        _duration(sum(seconds)),
+        f"{sum(seconds) / max(1, len(seconds)):.1f} s",
+        f"{run.cost['evaluation_s']:.1f} s",
+        f"{run.cost['peak_bytes'] / 1e9:.2f} GB",
+        f"{gpu / 1e9:.2f} GB" if gpu else DASH,
+    ]
+
+
+def recipes(systems: Sequence[System]) -> list[Block]:
+    """In which values the recipes differ."""
+    found = differences([system.runs[0].recipe for system in systems])
+    rows: list[list[Piece]] = [
+        [Code(key), *(_value(value) for value in values)]
+        for key, values in found.items()
+        if key not in _NEVER_COMPARED and not key.startswith("card.")
+    ]
+    if not rows:
+        return []
+    header = ["key", *(system.name for system in systems)]
+    return [
+        Heading("Where the recipes differ"),
+        Table(header, rows, left=frozenset(range(len(header)))),
+    ]
+
+
+def provenance(systems: Sequence[System], asked: Asked) -> list[Block]:
+    """Versions, commits and the command."""
+    runs = [run for system in systems for run in system.runs]
+    versions: dict[str, list[str]] = {}
+    for run in runs:
+        for name, version in run.record["versions"].items():
+            known = versions.setdefault(name, [])
+            if version not in known:
+                known.append(version)
+    commits = list(dict.fromkeys(str(run.record.get("git") or "none") for run in runs))
+    told = ", ".join(f"{name} {' and '.join(known)}" for name, known in versions.items())
+    return [
+        Heading("Again"),
+        Preformatted(asked.command),
+        Paragraph(f"{told}. Commit of soundseek: ", Code(", ".join(commits)), "."),
+    ]
+
+
+def without_folders(text: str) -> str:
+    """Text for the report: of a path that leads out of here, the name alone.
+
+    >>> without_folders("audio.weights=../teacher/mn04.safetensors"), without_folders("all/mpnet")
+    ('audio.weights=mn04.safetensors', 'all/mpnet')
+    """
+    return _PATH.sub(lambda found: re.split(r"[\\/]", found[0])[-1], text)
+
+
+def _value(value: Any) -> str:
+    return DASH if value is None else without_folders(str(value))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
 def _counted(runs: Sequence[FinishedRun]) -> str:

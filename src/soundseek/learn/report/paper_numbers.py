@@ -1,4 +1,4 @@
-"""The paper's Table I: Clotho's evaluation split, percent, by the name of the recipe that builds the system."""
+"""The numbers of the paper's Table I, in percent on Clotho's evaluation split, by the recipe that builds the system."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ SOURCE = (
 
 NUM_CLIPS, NUM_CAPTIONS = 1045, 5225
 """Clotho's evaluation split, which the numbers are for."""
-
-THE_PAPERS_OWN = ("cnn14", "graph-attention", "self-attention", "self-attention-supervised")
-"""The four systems that the paper trained itself; the other rows are quoted there."""
 
 
 @dataclass(frozen=True)
