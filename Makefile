@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # One process a core, a file's tests together; each process computes on one thread.
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: help docs demo test lint format picture clean
+.PHONY: help docs demo page test lint format picture clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -14,6 +14,10 @@ help: ## this list
 
 demo: $(VENV)/.searching ## install the searching half, index samples/ and ask it four things
 	@$(BIN)/python scripts/demo.py
+
+page: $(VENV)/.serving ## open the search page on samples/
+	@$(BIN)/soundseek index samples --library .demo/library
+	@$(BIN)/soundseek serve --library .demo/library --root samples --open
 
 test: $(VENV)/.development ## install the development set, check style and types, run all tests
 	@$(MAKE) --no-print-directory lint
@@ -31,8 +35,9 @@ format: $(VENV)/.development ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-picture: $(VENV)/.searching ## make the README's picture of the demo anew
+picture: $(VENV)/.development ## make the pictures of the demo and of the page anew (needs Chromium)
 	@$(BIN)/python scripts/terminal_picture.py
+	@$(BIN)/python scripts/page_pictures.py
 
 clean: ## remove .venv, the demo's library and every cache
 	rm -rf $(VENV) .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
@@ -48,6 +53,11 @@ $(BIN)/pip:
 $(VENV)/.searching: pyproject.toml | $(BIN)/pip
 	@test $(VENV)/.development -nt pyproject.toml || \
 		{ echo "installing soundseek's searching half into $(VENV) (no PyTorch) ..."; $(PIP) --no-compile -e .; }
+	@touch $@
+
+$(VENV)/.serving: pyproject.toml | $(BIN)/pip
+	@test $(VENV)/.development -nt pyproject.toml || \
+		{ echo "installing soundseek with its server into $(VENV) (no PyTorch) ..."; $(PIP) --no-compile -e ".[serve]"; }
 	@touch $@
 
 $(VENV)/.development: pyproject.toml constraints.txt | $(BIN)/pip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,35 @@ def filled_store(directory: Path, rows: int, dim: int) -> Iterator[Callable[[np.
         yield lambda query: store.search(query, k=10)
     finally:
         store.close()
+
+
+def filled_library(directory: Path, rows: int, sounds: Path, first: Path) -> None:
+    """A library of the bundled model with `rows` random segments, whose files are links to one sound.
+
+    Args:
+        directory: Where the library comes to be.
+        rows: Segments, four a file.
+        sounds: The folder for the links.
+        first: The sound, in that folder.
+    """
+    from soundseek import Library, load_model
+
+    model = load_model()
+    Library.open(directory, model=model).close()
+    status = first.stat()
+    generator = np.random.default_rng(0)
+    with Library.open(directory, model=model) as library, library.store.writing():
+        for start in range(0, rows // SEGMENTS_PER_FILE, 1000):
+            made = []
+            for number in range(start, min(start + 1000, rows // SEGMENTS_PER_FILE)):
+                path = sounds / f"{number:07}.wav"
+                path.hardlink_to(first)
+                sound = _sound(number, model.dim, generator)
+                facts = {"path": str(path), "size_bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+                made.append(
+                    replace(sound, file=replace(sound.file, **facts, sample_rate_hz=8000, channels=1))
+                )
+            library.store.commit(Changes(sounds=made))
 
 
 def _sound(number: int, dim: int, generator: np.random.Generator) -> Sound:

@@ -16,7 +16,7 @@ function set(values, how) {
 }
 
 export function Filters() {
-  const { filters, per } = query.value;
+  const { filters } = query.value;
   return html`<div class="filters" role="group" aria-label="Filters">
     <${Duration} filters=${filters} />
     <${Format} filters=${filters} />
@@ -26,16 +26,20 @@ export function Filters() {
     <${Name} filters=${filters} />
     <${Where} filters=${filters} />
     ${hasFilters(filters) && html`<button type="button" class="link-button" onClick=${() => change({ filters: NO_FILTERS })}>Clear filters</button>`}
-    <div class="segmented" role="radiogroup" aria-label="One hit a file, or every matching moment">
-      <${Choice} label="Files" title="The best moment of each file" checked=${per === "file"} onPick=${() => change({ per: "file" })} />
-      <${Choice} label="Moments" title="Every matching stretch of long recordings" checked=${per === "segment"} onPick=${() => change({ per: "segment" })} />
-    </div>
+    <${PerSwitch} name="per-filters" />
   </div>`;
 }
 
-/** @param {{label: string, title: string, checked: boolean, onPick: () => void}} props */
-export function Choice({ label, title, checked, onPick }) {
-  return html`<label class="segment" title=${title}><input type="radio" name="per" checked=${checked} onChange=${onPick} /><span>${label}</span></label>`;
+/**
+ * One hit a file, or every moment. It stands beside the filters on a phone, above the list elsewhere.
+ * @param {{name: string}} props  Of the radio buttons, which there may be twice.
+ */
+export function PerSwitch({ name }) {
+  const { per } = query.value;
+  return html`<div class=${`segmented ${name}`} role="radiogroup" aria-label="One hit a file, or every matching moment">
+    <label class="segment" title="The best moment of each file"><input type="radio" name=${name} checked=${per === "file"} onChange=${() => change({ per: "file" })} /><span>Files</span></label>
+    <label class="segment" title="Every matching stretch of long recordings"><input type="radio" name=${name} checked=${per === "segment"} onChange=${() => change({ per: "segment" })} /><span>Moments</span></label>
+  </div>`;
 }
 
 /** @param {{label: string, value: string, onClear: () => void, children: (close: () => void) => unknown}} props */

@@ -147,21 +147,26 @@ function Points({ map }) {
       <${IconButton} icon="maximize-2" label="The whole map" onClick=${() => renderer.current?.reset()} />
     </div>
     <${Legend} folders=${map.folders} numbers=${folders.current} only=${only} onOnly=${setOnly} />
-    <p class="map-state" role="status">${map.is_stale ? "The library has changed; the next map is on its way." : `${count(map.count)} sounds`}${found.length ? `, ${count(found.length)} of the list glow` : ""}</p>
+    <p class="map-state" role="status">${map.is_stale ? "The library has changed; the next map is on its way." : `${count(map.count)} sounds`}${found.length ? `, the ${count(found.length)} best of the search glow` : ""}</p>
   </div>`;
 }
 
-/** The points of the hits in the list. @param {number} version @returns {number[]} */
+/** Hits glow that are at least half as good as the best: of a small library the list holds nearly everything. */
+const GLOWS_FROM = 0.5;
+
+/** The points of the best hits in the list. @param {number} version @returns {number[]} */
 function useFound(version) {
   const [found, setFound] = useState(/** @type {number[]} */ ([]));
   const { hits } = results.value;
   useEffect(() => {
-    if (!hits.length) {
+    const best = hits[0]?.score ?? NaN;
+    const good = hits.filter((hit) => !Number.isFinite(best) || hit.score >= GLOWS_FROM * best);
+    if (!good.length) {
       setFound([]);
       return undefined;
     }
     const controller = new AbortController();
-    api.mapFind(version, [...new Set(hits.map((hit) => hit.id))], controller.signal).then(
+    api.mapFind(version, [...new Set(good.map((hit) => hit.id))], controller.signal).then(
       (answer) => setFound(answer.points.filter((point) => point !== null)), () => {});
     return () => controller.abort();
   }, [hits, version]);

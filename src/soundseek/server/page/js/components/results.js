@@ -9,6 +9,7 @@ import { asks, hasFilters, NO_FILTERS, ranks } from "../query.js";
 import { more, retry, WITHIN_BEST } from "../search.js";
 import { selectAll, selectedHits, selectNone } from "../selection.js";
 import { keyOf, lassoed, query, results, selection, shownHits } from "../state.js";
+import { PerSwitch } from "./filters.js";
 import { HitRow } from "./hit_row.js";
 
 export function ResultsBar() {
@@ -26,6 +27,7 @@ export function ResultsBar() {
         <${Icon} name="text-search" size=${16} /><span>Search inside</span></button>`}
       ${shownHits.value.length > 0 && html`<button type="button" class="button quiet" title="Export the list (E: what is selected)" onClick=${() => exportHits(shownHits.value)}>
         <${Icon} name="download" size=${16} /><span>Export</span></button>`}
+      ${ranks(query.value) && html`<${PerSwitch} name="per-list" />`}
       <${ViewSwitch} />
     </div>
   </div>`;
@@ -35,8 +37,8 @@ export function ViewSwitch() {
   const { view } = query.value;
   const pick = (/** @type {"list" | "map"} */ one) => () => change({ view: one });
   return html`<div class="segmented" role="radiogroup" aria-label="View">
-    <label class="segment" title="List (V)"><input type="radio" name="view" checked=${view === "list"} onChange=${pick("list")} /><span><${Icon} name="list" size=${16} />List</span></label>
-    <label class="segment" title="Map (V)"><input type="radio" name="view" checked=${view === "map"} onChange=${pick("map")} /><span><${Icon} name="map" size=${16} />Map</span></label>
+    <label class="segment" title="List (V)"><input type="radio" name="view" checked=${view === "list"} onChange=${pick("list")} /><span><${Icon} name="list" size=${16} /><b>List</b></span></label>
+    <label class="segment" title="Map (V)"><input type="radio" name="view" checked=${view === "map"} onChange=${pick("map")} /><span><${Icon} name="map" size=${16} /><b>Map</b></span></label>
   </div>`;
 }
 

@@ -38,7 +38,7 @@ export function Spectrogram({ hit }) {
           plugins: [SpectrogramPlugin.create({
             container, height: container.clientHeight, labels: true, labelsBackground: "transparent", labelsColor: theme === "dark" ? "#c9d1da" : "#2a3038",
             labelsHzColor: theme === "dark" ? "#c9d1da" : "#2a3038", fftSamples: 1024, scale: "mel", gainDB: 20, rangeDB: 80, frequencyMax: sampleRate / 2,
-            colorMap: theme === "dark" ? "roseus" : "igray",
+            colorMap: theme === "dark" ? "roseus" : "gray",
           })],
         });
         await surfer.loadBlob(new Blob([sound], { type: "audio/wav" }));
