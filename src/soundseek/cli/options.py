@@ -1,8 +1,7 @@
-"""Options that several commands share, so that they have one name and one help text.
+"""Options and checks that several commands share, so that each has one name, one help text and one message.
 
-What was typed is there and of the right kind, or one line that names it and the next step, before any work begins.
-
-Whatever is wrong with the inside of it (a damaged file, half a data set) is found later and is another exit code.
+A check looks at what was typed (is it there, is it of the right kind) and raises a `UsageError` with the next step before
+any work begins. What is wrong inside a file is found later and has another exit code.
 """
 
 from __future__ import annotations

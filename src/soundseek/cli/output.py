@@ -1,9 +1,4 @@
-"""How results look: a table on a terminal, JSON lines in a pipe, CSV or a playlist on demand.
-
-Numbers over time as a chart of a few lines, drawn with letters.
-
-Hits on stdout in the format asked for, with the words that carried them.
-"""
+"""Results on stdout: a table with charts on a terminal, JSON lines in a pipe, CSV or a playlist on demand."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Folders of sounds -> vectors on disk -> hits.
 
-scan (new, changed, moved, gone) -> hearing (in workers) -> build (commits) -> store -> search
+scan (new, changed, moved, gone) -> workers (embed) -> index (commit) -> store -> search
 """
 
 from __future__ import annotations

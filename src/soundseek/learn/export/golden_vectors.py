@@ -1,7 +1,7 @@
-"""Probes: a few made sounds and sentences whose vectors tell whether two models are one.
+"""Golden vectors: those of a few made sounds and sentences, which tell whether two models are one.
 
 Hashes of the networks cannot tell: another version of the exporter writes other bytes, another processor rounds
-differently, and the vectors are the same all the while.
+differently, and the vectors stay the same.
 """
 
 from __future__ import annotations

@@ -1,15 +1,12 @@
-"""int8 convolutions for `audio.onnx`: weights and activations, with ranges measured on calibration sounds.
+"""8 bits for ONNX networks: computing in int8 (convolutions), or storing in int8 (weights).
 
-Large convolutional trunks (CNN14) win a factor in speed by it; `quantize` only makes a text tower's file smaller. The
-ranges are fixed at export (static quantisation): ranges taken anew from each input would make a frame depend on the
-whole chunk it is computed in.
+`quantize_convolutions` makes large convolutional trunks such as CNN14 several times faster. Weights and activations are
+int8; the ranges of activations are measured on calibration sounds and fixed at export (static quantisation), because
+ranges taken from each input would make a frame depend on the whole chunk that it is computed in.
 
-int8 weights for an ONNX file: a quarter of the size, arithmetic still in fp32.
-
-`quantize_weights` keeps them so in memory, as a table of words wants it; `shrink_weights` is for the disk alone.
-
-Each row of an embedding table and each output channel of a matrix gets a scale of its own. Activations stay fp32, so
-nothing needs calibration; a table is looked up in int8 and only the rows found are scaled.
+`quantize_weights` keeps a text network's matrices in int8, also in memory; `shrink_weights` makes only the file smaller.
+Each row of an embedding table and each output channel of a matrix has its own scale. Activations stay fp32, so nothing
+needs calibration.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Audio trunks and text towers by name. A trunk gives frames `(batch, time, width)` of a log-mel.
-
-The towers that a recipe names.
-"""
+"""The towers that a recipe names: audio trunks (log-mel -> frames `(batch, time, width)`) and text towers."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The dual encoder: audio tower and text tower, each ending in a head into one space (Fig. 1).
 
-What brings a tower's features into the shared space: the paper's linear projector, and those of other systems.
-
-Only a linear head keeps a clip's score the mean of its frames' scores: Head(mean(x)) = mean(Head(x)).
+A head is the paper's linear projector, or that of another system. Only a linear head keeps a clip's score the mean of
+its frames' scores: Head(mean(x)) = mean(Head(x)).
 """
 
 from __future__ import annotations

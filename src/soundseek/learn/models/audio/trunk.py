@@ -1,7 +1,4 @@
-"""A recipe's `audio.trunk_options` -> the trunk's own config; what is wrong is named, with the nearest right name.
-
-Clips that are too short for a trunk.
-"""
+"""What every audio trunk shares: its options in a recipe, and clips that are too short for it."""
 
 from __future__ import annotations
 
