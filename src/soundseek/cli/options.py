@@ -1,7 +1,7 @@
 """Options and checks that several commands share, so that each has one name, one help text and one message.
 
-A check looks at what was typed (is it there, is it of the right kind) and raises a `UsageError` with the next step before
-any work begins. What is wrong inside a file is found later and has another exit code.
+A check looks at what was typed (is it there, is it of the right kind) and raises a `UsageError` with the next step
+before any work begins. What is wrong inside a file is found later and has another exit code.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What happens to sounds on their way to a library: pure functions of a waveform, its rate and a generator, and files.
 
-They are written apart from `soundseek.learn.data.mixing.degrade`, which a recipe may train with, so that a mistake there
-does not hide itself here. Codecs are measured through real files: WAV in 32-bit floats, and mp3.
+They are written apart from `soundseek.learn.data.mixing.degrade`, which a recipe may train with, so that a mistake
+there does not hide itself here. Codecs are measured through real files: WAV in 32-bit floats, and mp3.
 """
 
 from __future__ import annotations

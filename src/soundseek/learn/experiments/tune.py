@@ -1,9 +1,9 @@
 """Searching a recipe's values: sequential model-based optimisation of the validation mAP10.
 
-A study is a folder: `study.db` (Optuna's, SQLite), `trials/000/`, ... (a run folder each), `best.txt` (the best values as
-`--set` arguments) and `study.png` (how it got better, and what each value has to do with it). The next values come from
-Optuna's tree-structured Parzen estimator (Bergstra et al., 2011), seeded by recipe and trial, so a study that was stopped
-goes on as if it had not been.
+A study is a folder: `study.db` (Optuna's, SQLite), `trials/000/`, ... (a run folder each), `best.txt` (the best
+values as `--set` arguments) and `study.png` (how it got better, and what each value has to do with it). The next
+values come from Optuna's tree-structured Parzen estimator (Bergstra et al., 2011), seeded by recipe and trial, so a
+study that was stopped goes on as if it had not been.
 """
 
 from __future__ import annotations

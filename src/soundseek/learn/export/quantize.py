@@ -1,12 +1,12 @@
 """8 bits for ONNX networks: computing in int8 (convolutions), or storing in int8 (weights).
 
-`quantize_convolutions` makes large convolutional trunks such as CNN14 several times faster. Weights and activations are
-int8; the ranges of activations are measured on calibration sounds and fixed at export (static quantisation), because
-ranges taken from each input would make a frame depend on the whole chunk that it is computed in.
+`quantize_convolutions` makes large convolutional trunks such as CNN14 several times faster. Weights and activations
+are int8; the ranges of activations are measured on calibration sounds and fixed at export (static quantisation),
+because ranges taken from each input would make a frame depend on the whole chunk that it is computed in.
 
-`quantize_weights` keeps a text network's matrices in int8, also in memory; `shrink_weights` makes only the file smaller.
-Each row of an embedding table and each output channel of a matrix has its own scale. Activations stay fp32, so nothing
-needs calibration.
+`quantize_weights` keeps a text network's matrices in int8, also in memory; `shrink_weights` makes only the file
+smaller. Each row of an embedding table and each output channel of a matrix has its own scale. Activations stay fp32,
+so nothing needs calibration.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What the PANNs trunks share: log-mel -> bn0 -> SpecAugment -> convolutions -> mean over bands (Kong et al., 2020).
 
-The modules have the names of the published files, so that these load as they are: a pickled dict whose "model" holds a
-tagger's tensors and its front end. Everything here is local: a frame depends on its neighbourhood alone, so long files
-stream in one pass and moments are exact.
+The modules have the names of the published files, so that these load as they are: a pickled dict whose "model" holds
+a tagger's tensors and its front end. Everything here is local: a frame depends on its neighbourhood alone, so long
+files stream in one pass and moments are exact.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A text tower without grammar: the mean of a sentence's word vectors (Word2Vec, GloVe), read from published files.
 
-word2vec's binary and text formats and GloVe's list words from frequent to rare. gensim reads the binary one. The two text
-formats are read here, in a quarter of gensim's time (0.5 s for 23,000 words of 100 numbers against 2.1 s), and with words
-that contain blanks.
+word2vec's binary and text formats and GloVe's list words from frequent to rare. gensim reads the binary one. The two
+text formats are read here, in a quarter of gensim's time (0.5 s for 23,000 words of 100 numbers against 2.1 s), and
+with words that contain blanks.
 """
 
 from __future__ import annotations
