@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from soundseek.audio.level import Leveller
+from soundseek.audio.level import PeakNormaliser
 from soundseek.audio.logmel import FrontEndConfig, LogMel
 
 RATE = 100  # samples a second: ten minutes are quick
@@ -14,7 +14,7 @@ Float = npt.NDArray[np.float32]
 
 
 def levelled(waveform: Float, peak_dbfs: float = -20.0, size: int = 10**9) -> Float:
-    level = Leveller(peak_dbfs, RATE)
+    level = PeakNormaliser(peak_dbfs, RATE)
     pushed = [level.push(waveform[start : start + size]) for start in range(0, len(waveform), size)]
     return np.concatenate([level.push(waveform[:0]), *pushed, *level.flush()])
 
@@ -25,25 +25,47 @@ def test_a_short_waveform_has_one_gain_by_its_peak() -> None:
     np.testing.assert_allclose(levelled(waveform / 50), levelled(waveform), rtol=1e-6)
 
 
-def test_the_gain_falls_a_minute_before_the_sound_that_makes_it_fall_and_never_rises() -> None:
-    waveform = np.full(200 * RATE, 0.01, np.float32)
+def test_a_bang_lowers_a_minute_before_and_behind_it_and_no_more() -> None:
+    waveform = np.full(300 * RATE, 0.01, np.float32)
     waveform[125 * RATE : 126 * RATE] = 0.1
     gains = levelled(waveform) / waveform
-    falls = 60 * RATE  # the block of the sound begins at 120 s
-    np.testing.assert_allclose(gains[:falls], 10, rtol=1e-5)
-    np.testing.assert_allclose(gains[falls:], 1, rtol=1e-5)
+    # The block of the bang is 120 to 130 s; half a block leads to and from the lower gain.
+    np.testing.assert_allclose(gains[: 55 * RATE], 10, rtol=1e-5)
+    np.testing.assert_allclose(gains[60 * RATE : 190 * RATE], 1, rtol=1e-5)
+    np.testing.assert_allclose(gains[195 * RATE :], 10, rtol=1e-5)
 
 
-def test_a_minute_has_one_gain() -> None:
+def test_a_gain_moves_without_steps_and_never_above_the_peak() -> None:
+    chance = np.random.default_rng(0)
+    level = np.repeat(10 ** (chance.uniform(-60, 0, 60) / 20), 10 * RATE)
+    waveform = (chance.uniform(0.5, 1, len(level)) * level).astype(np.float32)
+    normalised = levelled(waveform)
+    assert np.abs(normalised).max() <= 0.1 * (1 + 1e-5)
+    steps_db = np.abs(np.diff(20 * np.log10(normalised / waveform)))
+    assert steps_db.max() < 40 / (5 * RATE) + 1e-3
+
+
+def test_a_quiet_hour_behind_a_bang_is_as_loud_as_one_without_it() -> None:
+    quiet = (1e-3 * np.random.default_rng(0).standard_normal(600 * RATE)).astype(np.float32)
+    bang = quiet.copy()
+    bang[50 * RATE] = 1.0
+    for wave, alone in ((bang, quiet), (bang[::-1].copy(), quiet[::-1].copy())):
+        far = slice(140 * RATE, None) if wave is bang else slice(None, -140 * RATE)
+        np.testing.assert_array_equal(levelled(wave)[far], levelled(alone)[far])
+
+
+@pytest.mark.parametrize("loud_at", [0, 30 * RATE, -1])
+def test_a_minute_has_one_gain(loud_at: int) -> None:
     waveform = np.full(60 * RATE, 0.01, np.float32)
-    waveform[-1] = 0.1
-    np.testing.assert_allclose(levelled(waveform) / waveform, 1, rtol=1e-5)
+    waveform[loud_at] = 0.1
+    np.testing.assert_array_equal(levelled(waveform), waveform * np.float32(0.1 / np.float32(0.1)))
 
 
-@pytest.mark.parametrize("size", [1, 777, 1000, 6001])
+@pytest.mark.parametrize("size", [7, 777, 1000, 6001])
 def test_pieces_of_any_size_give_what_the_whole_gives(size: int) -> None:
     chance = np.random.default_rng(0)
-    waveform = (chance.standard_normal(9_500) * np.geomspace(1e-3, 1, 9_500)).astype(np.float32)
+    loudness = np.concatenate([np.geomspace(1e-3, 1, 9_500), np.geomspace(1, 1e-3, 9_500)])
+    waveform = (chance.standard_normal(19_000) * loudness).astype(np.float32)
     np.testing.assert_array_equal(levelled(waveform, size=size), levelled(waveform))
 
 

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from toy_model import DIM, make_toy_model
 
 from soundseek._vectors import unit_rows
+from soundseek.audio.decode import AudioStream, open_audio
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import DecodeError, ModelError, UsageError
 from soundseek.model.config import TEXT_FILE, TOKENIZER_FILE, ModelConfig
@@ -52,6 +53,38 @@ def test_a_segment_is_the_mean_of_its_frames(model: Model, long_file: Path) -> N
         assert last * heard.frame_s == pytest.approx(segment.end_s, abs=heard.frame_s)
         mean = heard.frames[first:last].astype(np.float32).mean(axis=0)
         np.testing.assert_allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)
+
+
+@pytest.mark.parametrize("scope", ["local", "clip"])
+@pytest.mark.parametrize("milliseconds", [10, 20, 45])
+def test_a_click_is_embedded_with_silence_around_it(milliseconds: int, scope: str, tmp_path: Path) -> None:
+    model = Model(make_toy_model(tmp_path / "toy", scope=scope))
+    click = np.random.default_rng(0).uniform(-0.5, 0.5, RATE * milliseconds // 1000).astype(np.float32)
+    silence = np.zeros(RATE * 150 // 1000, np.float32)
+    soundfile.write(tmp_path / "click.wav", click, RATE, subtype="FLOAT")
+    soundfile.write(
+        tmp_path / "silence.wav", np.concatenate([silence, click, silence]), RATE, subtype="FLOAT"
+    )
+    alone, among = model.embed_file(tmp_path / "click.wav"), model.embed_file(tmp_path / "silence.wav")
+    assert np.isfinite(alone.vectors).all()
+    np.testing.assert_array_equal(alone.frames, among.frames)
+    assert [(each.start_s, each.end_s) for each in alone.segments] == [(0.0, milliseconds / 1000)]
+
+
+def test_a_file_is_embedded_to_its_end_however_long(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "x.wav", np.full(RATE, 0.1), RATE)
+    limits_s: list[float] = []
+
+    def note_and_open(path: Path, *, sample_rate_hz: int, max_duration_s: float) -> AudioStream:
+        limits_s.append(max_duration_s)
+        return open_audio(path, sample_rate_hz=sample_rate_hz, max_duration_s=max_duration_s)
+
+    monkeypatch.setattr("soundseek.model.model.open_audio", note_and_open)
+    model.embed_file(tmp_path / "x.wav")
+    model.embed_audio([tmp_path / "x.wav"])
+    assert limits_s == [float("inf")] * 2
 
 
 def test_a_frame_beyond_float16_is_an_error_of_its_file(

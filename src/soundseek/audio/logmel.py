@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from soundseek._typing import FloatArray
-from soundseek.audio.level import Leveller
+from soundseek.audio.level import PeakNormaliser
 
 _BLOCK_FRAMES = 256  # 256 x 1024 float32 = 1 MB: a block and its spectrum stay in the L2 cache
 
@@ -20,7 +20,7 @@ class FrontEndConfig(BaseModel):
     Attributes:
         sample_rate_hz: Rate of the waveform.
         peak_dbfs: The peak that every recording is raised or lowered to first, in dB of full scale, so that a quiet
-            one is heard as the loud one; see `Leveller`. None: as loud as it is.
+            one is heard as the loud one; see `PeakNormaliser`. None: as loud as it is.
         n_fft: FFT length in samples; a shorter window is zero-padded to it in the middle.
         win_length: Window length in samples.
         hop_length: Samples from one frame to the next.
@@ -167,7 +167,9 @@ class LogMelStream:
     def __init__(self, log_mel: LogMel) -> None:
         self._log_mel = log_mel
         config = log_mel.config
-        self._level = None if config.peak_dbfs is None else Leveller(config.peak_dbfs, config.sample_rate_hz)
+        self._level = (
+            None if config.peak_dbfs is None else PeakNormaliser(config.peak_dbfs, config.sample_rate_hz)
+        )
         self._half = log_mel.config.n_fft // 2
         self._pending: FloatArray = np.empty(
             0, np.float32

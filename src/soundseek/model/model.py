@@ -28,6 +28,7 @@ from soundseek.model.match import MatchCalibration
 SEGMENT_S, HOP_S = 10.0, 5.0
 _UNKNOWN_TOKENS = ("[UNK]", "<unk>")  # of BERT's tokenizers and word vectors; of the others that have one
 _REMEMBERED_WARNINGS = 64  # a process that answers for months must not keep every long text
+_CLICK_S, _SILENCE_S = 0.05, 0.15  # shorter sounds get so much silence before and behind them
 _CHUNK_FRAMES = 4096  # log-mel frames in one pass of a "local" trunk: 41 s, some 30 MB of activations
 
 
@@ -237,12 +238,28 @@ class Model:
         self, stream: AudioStream, progress: Callable[[float, float | None], None] | None
     ) -> Iterator[FloatArray]:
         features, num_samples = self._log_mel.stream(), 0
-        for block in stream:
+        for block in self._with_silence_around(stream):
             yield features.push(block)
             num_samples += len(block)
             if progress is not None:
                 progress(num_samples / self.front_end.sample_rate_hz, stream.stated_s)
         yield features.flush()
+
+    def _with_silence_around(self, stream: AudioStream) -> Iterator[FloatArray]:
+        """A stream as it is; one that lasts no longer than a click, with silence on both sides.
+
+        The log-mel mirrors a waveform at its ends, and a click among its own mirror images is another sound.
+        """
+        rate_hz = self.front_end.sample_rate_hz
+        first = next(stream, np.empty(0, np.float32))
+        second = next(stream, None)
+        if second is None and len(first) < _CLICK_S * rate_hz:
+            silence = np.zeros(round(_SILENCE_S * rate_hz), np.float32)
+            first = np.concatenate([silence, first, silence])
+        yield first
+        if second is not None:
+            yield second
+            yield from stream
 
     def _stream_frames(self, blocks: Iterator[FloatArray]) -> Iterator[FloatArray]:
         """Frames of a local trunk, a chunk at a time with its context on both sides: the frames of one long pass."""
