@@ -4,7 +4,7 @@
 
 Sounds from samples/ with a peak of -60 dBFS lie in noise, one every few minutes; a clap at 0 dBFS comes before or
 behind them all, or not at all. Each sound is asked for in words; its rank is the number of moments (segments that do
-not touch it) that score higher, plus one. "held": the gain as it was until the level was followed over time, never rising again.
+not touch it) that score higher, plus one. "held": a gain that never rises again.
 """
 
 from __future__ import annotations
