@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from library.stores import DIM, IDENTITY
 from soundseek.audio.decode import AudioInfo
 from soundseek.audio.segments import plan_segments
 from soundseek.errors import DecodeError, MissingFileError, ModelError
+from soundseek.library.store.base import Changes, Sound
 from soundseek.model.model import AudioEmbedding
 
 FRAME_S = 1.0
@@ -142,3 +143,13 @@ class Counting:
 
     def __call__(self) -> FakeModel:
         return FakeModel(self.embedded)
+
+
+def renamed(sound: Sound, path: str) -> Sound:
+    """The same sound under another path."""
+    return replace(sound, file=replace(sound.file, path=path))
+
+
+def changes(sound: Sound, *, root: str) -> Changes:
+    """One sound, in a folder of its own."""
+    return Changes(sounds=[sound], roots={root: 1})

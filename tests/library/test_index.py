@@ -5,75 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from library import fakes
+from library.shelves import EXTENSIONS, Shelf, counts, set_time
 from library.stores import IDENTITY
 
 from soundseek.errors import LibraryError, ModelError, UsageError
 from soundseek.library import index
-from soundseek.library.index import IndexReport, Progress, update
+from soundseek.library.index import Progress, update
 from soundseek.library.store.base import Changes
 from soundseek.library.store.sqlite import SqliteStore
-
-EXTENSIONS = frozenset({".wav", ".ogg"})
-
-
-class Shelf:
-    """A folder of sounds, a store, and the paths heard in the last run."""
-
-    def __init__(self, folder: Path, store: SqliteStore) -> None:
-        self.folder = folder
-        self.store = store
-        self.heard: list[str] = []
-
-    def put(self, name: str, text: str) -> Path:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return path
-
-    def index(self, *folders: Path, **options: object) -> dict[str, int]:
-        """Index, and give the counts that are not zero."""
-        self.heard.clear()
-        return counts(self.report(*folders, **options))
-
-    def report(self, *folders: Path, **options: object) -> IndexReport:
-        chosen = {"load": fakes.Counting(self.heard), "extensions": EXTENSIONS, **options}
-        return update(self.store, folders or (self.folder,), **chosen)  # type: ignore[arg-type]
-
-    def names(self) -> set[str]:
-        return {os.path.relpath(path, self.folder) for path in self.store.states("/")}
-
-    def failures(self) -> dict[str, str]:
-        return {Path(failure.path).name: failure.reason for failure in self.store.failures()}
-
-    def says(self, text: str) -> str:
-        """The name of the file that sounds most like a text, which must be exactly like it."""
-        (match,) = self.store.search(fakes.content(text), k=1)
-        assert match.score == pytest.approx(1, abs=2e-3)
-        return os.path.relpath(match.file.path, self.folder)
-
-
-def counts(report: IndexReport) -> dict[str, int]:
-    names = ("added", "changed", "moved", "removed", "unchanged", "failed", "cut")
-    return {name: getattr(report, name) for name in names if getattr(report, name)}
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    folder = tmp_path / "sounds"
-    folder.mkdir()
-    store = SqliteStore.open(tmp_path / "library", identity=IDENTITY)
-    yield Shelf(folder, store)
-    store.close()
-
-
-def set_time(path: Path, seconds: float) -> None:
-    os.utime(path, (seconds, seconds))
 
 
 def test_new_files_are_heard_and_found(shelf: Shelf) -> None:
@@ -81,7 +25,7 @@ def test_new_files_are_heard_and_found(shelf: Shelf) -> None:
     shelf.put("deep/er/b.OGG", "LASTS 25 rain")
     shelf.put("notes.txt", "no sound")
     assert shelf.index() == {"added": 2}
-    assert sorted(shelf.heard) == ["a.wav", "b.OGG"]
+    assert sorted(shelf.embedded) == ["a.wav", "b.OGG"]
     assert shelf.says("bell") == "a.wav"
     assert shelf.says("LASTS 25 rain") == "deep/er/b.OGG"
     assert shelf.store.stats().segments == 1 + 4
@@ -93,7 +37,7 @@ def test_what_is_unchanged_is_not_opened(shelf: Shelf, monkeypatch: pytest.Monke
     shelf.index()
     monkeypatch.setattr(index, "hash_file", None)
     assert shelf.index() == {"unchanged": 1}
-    assert shelf.heard == []
+    assert shelf.embedded == []
 
 
 def test_a_changed_file_is_heard_again(shelf: Shelf) -> None:
@@ -118,7 +62,7 @@ def test_a_touched_file_with_the_same_content_is_not_heard(shelf: Shelf) -> None
     shelf.index()
     set_time(path, 1000)
     assert shelf.index() == {"unchanged": 1}
-    assert shelf.heard == []
+    assert shelf.embedded == []
     assert shelf.store.states("/")[str(path)].mtime_ns == 1000 * 10**9
 
 
@@ -129,7 +73,7 @@ def test_a_moved_file_keeps_its_vectors(shelf: Shelf) -> None:
     (shelf.folder / "new").mkdir()
     path.rename(shelf.folder / "new" / "renamed.wav")
     assert shelf.index() == {"moved": 1, "unchanged": 1}
-    assert shelf.heard == []
+    assert shelf.embedded == []
     assert shelf.says("bell") == "new/renamed.wav"
     assert shelf.names() == {"new/renamed.wav", "b.wav"}
 
@@ -151,7 +95,7 @@ def test_of_equal_files_that_moved_each_gets_its_own_name_back(shelf: Shelf) -> 
     (shelf.folder / "old").rename(shelf.folder / "new")
     assert shelf.index() == {"moved": 2}
     assert shelf.names() == {"new/x.wav", "new/y.wav"}
-    assert shelf.heard == []
+    assert shelf.embedded == []
 
 
 def test_two_files_that_swapped_names_are_told_apart(shelf: Shelf) -> None:
@@ -168,7 +112,7 @@ def test_a_copy_is_a_file_of_its_own_but_not_heard_again(shelf: Shelf) -> None:
     shelf.index()
     shutil.copy(path, shelf.folder / "copy.wav")
     assert shelf.index() == {"added": 1, "unchanged": 1}
-    assert shelf.heard == []
+    assert shelf.embedded == []
     first, second = (shelf.store.read(str(shelf.folder / name)) for name in ("a.wav", "copy.wav"))
     assert first is not None and second is not None
     np.testing.assert_array_equal(first.frames, second.frames)
@@ -247,9 +191,9 @@ def test_a_failed_file_is_tried_again_only_when_it_or_the_decoders_changed(
 ) -> None:
     shelf.put("a.wav", "BAD it is text")
     assert shelf.index() == {"failed": 1}
-    assert shelf.index() == {"failed": 1} and shelf.heard == []
+    assert shelf.index() == {"failed": 1} and shelf.embedded == []
     monkeypatch.setattr(index, "decoder_versions", lambda: "soundfile 99")
-    assert shelf.index() == {"failed": 1} and shelf.heard == ["a.wav"]
+    assert shelf.index() == {"failed": 1} and shelf.embedded == ["a.wav"]
     shelf.put("a.wav", "bell")
     assert shelf.index() == {"added": 1}
     assert shelf.failures() == {}
@@ -279,7 +223,7 @@ def test_a_copy_of_a_cut_file_is_heard_when_more_is_wanted(shelf: Shelf) -> None
     shelf.index(max_duration_s=12)
     shutil.copy(path, shelf.folder / "b.wav")
     assert shelf.index(max_duration_s=60) == {"added": 1, "changed": 1}
-    assert sorted(shelf.heard) == ["a.wav", "b.wav"]
+    assert sorted(shelf.embedded) == ["a.wav", "b.wav"]
 
 
 def test_a_file_whose_name_is_not_utf8_is_indexed_and_moved(shelf: Shelf) -> None:

@@ -122,7 +122,8 @@ def compare(
     for root in roots:
         walk.enter(root)
     difference.no_files = walk.no_files
-    difference.replaced_roots = walk.met_elsewhere(set(earlier).difference(roots, difference.missing_roots))
+    difference.replaced_roots = walk.met_elsewhere(set(earlier).difference(difference.missing_roots))
+    roots = {root: device for root, device in roots.items() if root not in difference.replaced_roots}
     known: dict[str, FileState] = {}
     failed: dict[str, Failure] = {}
     for root in (*roots, *difference.replaced_roots):

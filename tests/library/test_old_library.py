@@ -1,0 +1,73 @@
+"""A library that soundseek 0.1.0 wrote opens and goes on: it knew no file systems, and names letter by letter."""
+
+from __future__ import annotations
+
+import shutil
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from library import fakes
+from library.shelves import Shelf, set_time
+from library.stores import IDENTITY
+
+from soundseek.library.filters import parse_where
+from soundseek.library.folders import relocate
+from soundseek.library.store.sqlite import SqliteStore
+
+WRITTEN = Path(__file__).parent / "library_of_0.1.0"
+FOLDER = "/srv/recordings"
+SOUNDS = {
+    "bell.wav": "bell",
+    unicodedata.normalize("NFD", "Übung/Café.wav"): "rain in a café",
+    "long.wav": "LASTS 25 train",  # cut at 12 s
+    "bad.wav": "BAD it is text",
+}
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Iterator[Shelf]:
+    shutil.copytree(WRITTEN, tmp_path / "library")
+    store = SqliteStore.open(tmp_path / "library", create=False)
+    yield Shelf(tmp_path / "sounds", store)
+    store.close()
+
+
+def test_it_is_searched_without_being_written_to(old: Shelf) -> None:
+    before = (old.store.directory / "library.sqlite").read_bytes()
+    assert old.store.identity == IDENTITY
+    assert old.store.search(fakes.content("bell"), k=1)[0].file.path == f"{FOLDER}/bell.wav"
+    assert (old.store.stats().files, old.store.stats().truncated) == (3, 1)
+    assert old.store.settings().get("max_duration_s") is None
+    assert (old.store.directory / "library.sqlite").read_bytes() == before
+
+
+def test_it_goes_on_where_it_was(old: Shelf) -> None:
+    for name, text in SOUNDS.items():
+        set_time(old.put(name, text), 1_700_000_000)
+    assert relocate(old.store, FOLDER, old.folder) == 3
+    # What was cut at the limit of before is embedded whole, and nothing else is embedded; a failure is tried again,
+    # since other versions read it.
+    assert old.index() == {"changed": 1, "unchanged": 2, "failed": 1}
+    assert sorted(old.embedded) == ["bad.wav", "long.wav"]
+    (match,) = old.store.search(fakes.content("LASTS 25 train"), k=1)
+    assert (match.file.duration_s, match.file.truncated) == (25, False)
+    assert all(state.volume for state in old.store.states(str(old.folder)).values())
+
+
+def test_its_names_are_found_however_they_are_composed(old: Shelf) -> None:
+    with old.store.writing():
+        pass
+    where = parse_where(f'name = "café.wav" and folder = "{FOLDER}/Übung"')
+    (match,) = old.store.search(fakes.content("bell"), k=5, where=where)
+    assert match.file.path == unicodedata.normalize("NFD", f"{FOLDER}/Übung/Café.wav")
+
+
+def test_a_drive_that_is_not_there_at_the_first_run_keeps_its_sounds(old: Shelf) -> None:
+    old.put("usb/1.wav", "wind")
+    relocate(old.store, f"{FOLDER}/bell.wav", old.put("usb/bell.wav", "bell"))
+    old.folder.joinpath("usb/bell.wav").unlink()
+    old.folder.joinpath("usb/1.wav").unlink()  # an empty folder, which may be a mount point
+    assert old.index() == {"missing": 1}
+    assert str(old.folder / "usb" / "bell.wav") in old.store.states("/")
