@@ -39,6 +39,7 @@ def reader() -> QueryReader:
         ("Japanese", "犬が吠える", "dog barking"),
         ("Chinese", "狗叫声", "dog barking"),
         ("Korean", "개가 짖는 소리", "dog barking"),
+        ("Korean", "전화벨이 울린다", "telephone ringing"),
         ("Arabic", "نباح كلب", "dog barking"),
         ("Hindi", "कुत्ता भौंक रहा है", "dog barking"),
     ],

@@ -36,7 +36,9 @@ def reader() -> QueryReader:
         ("AMBNatr", "nature ambience"),
         ("WEATHER THUNDER", "thunder rumbling"),
         ("Doors - Wood", "wooden door opening or closing"),
-        ("THUNDER_Distant Rumble", "THUNDER_Distant Rumble"),
+        ("dog_bark_03.wav", "dog bark"),
+        ("amb_forest_night_01", "forest ambience night"),
+        ("Ferrari accelerating", "race car engine accelerating"),
         ("WTHRThun_Distant Rumble_JD_STORM.wav", "Distant Rumble, thunder rumbling"),
     ],
 )
@@ -124,6 +126,12 @@ def test_known_words_may_be_a_plain_collection() -> None:
 def test_a_query_without_a_letter_is_an_error(reader: QueryReader, query: str) -> None:
     with pytest.raises(QueryError, match="no letter and no digit"):
         reader.read(query)
+
+
+@pytest.mark.parametrize("query", ['without -"', "_ -なしの/", " NOT …", "no ()", "ohne -", "なし"])
+def test_an_exclusion_of_nothing_is_searched_for_as_it_is(reader: QueryReader, query: str) -> None:
+    reading = reader.read(query)
+    assert reading.texts and all(reading.texts) and not reading.negatives
 
 
 def test_a_broken_byte_is_left_out_and_noted(reader: QueryReader) -> None:

@@ -73,6 +73,11 @@ _TURKISH_ENDING = re.compile(
     r"[iıuü]yor|[iıuü]yorlar|[ae]n|y[ae]n|m[ae]|m[ae]k|m[ae]s[iıuü]|[iıuü]ş|d[iıuü]|m[iıuü]ş|[ae]r|k[iıuü]|c[iıuü]|c[iıuü]k)?$"
 )
 _ARABIC_PREFIX = re.compile(r"^(?:و|ف)?(?:ب|ك|ل)?(?:ال|لل)?|^(?:و|ف|ب|ك|ل|س)")
+_HANGUL, _HANGUL_SYLLABLES, _FINAL_N = (
+    0xAC00,
+    11_172,
+    4,
+)  # syllables in the order of their parts, 28 finals each
 _LINKS = ("", "s", "es", "n", "en", "er", "e", "ns")
 _SHORTEST_STEM = 3
 _SHORTEST_PART = 3  # of a compound
@@ -370,7 +375,15 @@ class Translator:
         return []
 
     def _korean(self, word: str, form: str) -> list[Piece]:
-        """The longest known beginning: "고양이들이", "빗소리가"."""
+        """The longest known beginning: "고양이들이"; of a verb at the end, "울린다", the form before a noun."""
+        at = ord(form[-2]) - _HANGUL if form.endswith("다") and len(form) > 2 else -1
+        if 0 <= at < _HANGUL_SYLLABLES and at % 28 == _FINAL_N:
+            stem = form[:-2] + chr(_HANGUL + at - _FINAL_N)
+            plain = next(
+                (read for end in ("는", "고", "기") if (read := self.language.reading(stem + end))), None
+            )
+            if plain is not None:
+                return [Piece(word, plain, kind_of(plain))]
         for at in range(len(form) - 1, 0, -1):
             plain = self.language.reading(form[:at])
             if plain is None or (at == 1 and len(form) > 3):

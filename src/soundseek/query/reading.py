@@ -25,6 +25,13 @@ COMMON = 50
 COMMON_NAME = 1
 _FEW_WORDS = 4  # of a query that short each word carries much
 
+# Abbreviations of file names, in the words that fit into a sentence.
+_SHORT = {
+    "amb": "ambience", "amb.": "ambience", "bg": "background", "bgs": "background", "ext": "outdoors", "vox": "voice",
+    "atmos": "ambience", "atmo": "ambience", "perc": "percussion", "expl": "explosion", "xplo": "explosion",
+    "explo": "explosion", "sfx": "", "mx": "music", "mus": "music", "veh": "vehicle",
+}  # fmt: skip
+
 # Words that say nothing of a sound: nobody is told that a model has not learned them.
 _FUNCTION_WORDS = word_set(
     """a an the this that these those some any each every all both no not without and or but nor while as when then
@@ -200,6 +207,10 @@ class QueryReader:
         whole = self._whole(text)
         if whole is not None:
             return whole
+        spaced = _file_name_in_words(text)
+        if spaced != text and words(spaced):  # "dog_bark_03.wav"
+            reading = self._read(spaced)
+            return replace(reading, typed=text, notes=(Note("code", text, spaced), *reading.notes))
         name = "English" if self._is_plain_english(text) else self._language(text)
         if name is None:
             return Reading(text, ((text,),), language="unknown", unread=tuple(words(text)))
@@ -303,9 +314,19 @@ class QueryReader:
         """The longest term or code that begins at a word of a longer query: where it ends, and how it is said."""
         for end in range(min(len(found), at + english().longest), at, -1):
             phrase = text[found[at].start() : found[end - 1].end()]
-            if not self._needs_reading(phrase):
+            if phrase.lower() in _SHORT and end == at + 1 and len(found) > 1:
+                return end, _SHORT[phrase.lower()]
+            # "Ferrari accelerating": a brand is no English word, whatever dictionary has it.
+            is_name = (
+                len(found) <= _FEW_WORDS
+                and phrase[:1].isupper()
+                and not any(word.lower() in self._counts for word in words(phrase))
+            )
+            if not is_name and not self._needs_reading(phrase):
                 continue
             term = self._term(phrase)
+            if term is not None and not self._needs_reading(phrase) and term.kind != "brand":
+                term = None
             if term is not None and not set(term.steering) & set("wn"):
                 if "a" in term.steering:
                     return end, f"{phrase} ({term.readings[0]})"
@@ -436,6 +457,8 @@ class QueryReader:
         """The reading of a query that excludes something, from the readings of its parts."""
         positive = read(parts.positive) if words(parts.positive) else Reading("", (), language=language)
         negatives = [read(each) for each in parts.negatives if words(each)]
+        if not positive.alternatives and not negatives:  # nothing but signs around "without"
+            return Reading(text, ((text,),), language=language)
         notes = [*positive.notes]
         for part, each in zip(parts.negatives, negatives, strict=False):
             notes.append(Note("negation", part, each.text))
@@ -493,6 +516,18 @@ def _same_words(text: str, other: str) -> bool:
     """True if two texts differ in case, signs and articles alone."""
     bare = [[word for word in words(fold(each)) if word not in ("a", "an", "the")] for each in (text, other)]
     return bare[0] == bare[1]
+
+
+def _file_name_in_words(text: str) -> str:
+    """A file's name in words: without its extension, its marks and its number.
+
+    >>> _file_name_in_words("amb_forest_night_01.wav"), _file_name_in_words("rain and wind")
+    ('amb forest night', 'rain and wind')
+    """
+    stem = re.sub(r"\.(?:wav|aiff?|flac|mp3|ogg|opus|m4a|caf)$", "", text, flags=re.IGNORECASE)
+    if stem == text and ("_" not in text or " " in text):
+        return text
+    return " ".join(re.sub(r"[\s_\-]+\d+[a-z]?$", "", stem.strip()).replace("_", " ").split())
 
 
 def _looks_like_code(word: str) -> bool:
