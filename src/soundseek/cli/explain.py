@@ -76,12 +76,9 @@ def explain(
     with _library_of(library, model) as opened:
         chosen: EmbeddingModel = opened.model if opened is not None else load_model(model)
         reading = read_as_typed(typed) if as_typed else QueryReader.of(chosen).read(typed)
-        # Of several texts the first is explained; a query that only excludes has none, so its words are, as they are.
-        query = reading.text or read_as_typed(typed).text
-        if opened is not None:
-            explanation = opened.explain_file(file, query, as_typed=True)
-        else:
-            explanation = explain_file(chosen, file, query)
+        # Of several texts the first is explained; of a query that only excludes, what it excludes.
+    query = reading.text or " ".join(reading.negatives)
+    explanation = explain_file(chosen, file, query)
     name = identity_of(chosen).name
     if not as_typed:
         say_reading(reading, how="read as", otherwise="explains")
