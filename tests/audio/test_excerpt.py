@@ -186,3 +186,21 @@ def test_a_preview_of_a_long_surround_file_is_small_and_stereo(tmp_path: Path) -
         {100, 300, 500},
         {200, 300, 600},
     ]  # centre in both; the low-frequency channel (400) in neither
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_a_cut_behind_what_the_header_counts_is_found(joined: bool, tmp_path: Path) -> None:
+    rate_hz = 8000
+    wave = np.linspace(-0.5, 0.5, 4 * rate_hz).astype(np.float32)
+    soundfile.write(tmp_path / "one.wav", wave, rate_hz)
+    data = (tmp_path / "one.wav").read_bytes()
+    # Two files behind each other, or one whose sizes count a tenth of what is there.
+    tenth = (len(data) // 10).to_bytes(4, "little")
+    both = data * 2 if joined else data[:4] + tenth + data[8:40] + tenth + data[44:]
+    (tmp_path / "x.wav").write_bytes(both)
+    start_s = 6.0 if joined else 2.0
+    excerpt = cut(tmp_path / "x.wav", tmp_path / "cut.wav", start_s, start_s + 1)
+    assert (excerpt.start_s, excerpt.end_s) == (start_s, start_s + 1)
+    np.testing.assert_allclose(
+        soundfile.read(tmp_path / "cut.wav")[0], wave[2 * rate_hz : 3 * rate_hz], atol=1e-4
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from soundseek.audio.logmel import (
     FrontEndConfig,
     LogMel,
     mel_matrix,
+    padded_window,
 )
 
 Float = npt.NDArray[np.float32]
@@ -298,3 +300,11 @@ def test_a_short_log_mel_is_continued_with_silence_and_a_long_one_is_left() -> N
     np.testing.assert_array_equal(longer[:10], heard)
     np.testing.assert_allclose(longer[10:], log_mel(np.zeros(1280, np.float32))[:4], rtol=1e-6)
     assert FrontEndConfig().continued(heard, 10) is heard
+
+
+@pytest.mark.parametrize(("window", "reference"), [("hann", np.hanning), ("hamming", np.hamming)])
+def test_windows_are_those_of_numpy(window: Any, reference: Any) -> None:
+    config = FrontEndConfig(n_fft=16, win_length=16, hop_length=8, num_mels=2, window=window)
+    np.testing.assert_allclose(padded_window(config), reference(16), atol=1e-7)
+    periodic = config.model_copy(update={"window_periodic": True})
+    np.testing.assert_allclose(padded_window(periodic), reference(17)[:16], atol=1e-7)

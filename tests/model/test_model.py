@@ -125,6 +125,25 @@ def test_a_model_that_hears_clips_gives_every_segment_frames_of_its_own(
     assert ((alone.vectors * streamed.vectors).sum(axis=1) > 0.999).all()
 
 
+@pytest.mark.parametrize("seconds", [12.0, 15.0, 16.0, 17.4, 17.6, 22.4])
+def test_a_model_of_clips_embeds_each_segment_where_it_lies(
+    seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Model(make_toy_model(tmp_path / "toy", scope="clip"))
+    level = np.geomspace(0.01, 0.5, round(seconds * RATE))
+    waveform = np.random.default_rng(1).uniform(-1, 1, len(level)).astype(np.float32) * level
+    soundfile.write(tmp_path / "x.wav", waveform, RATE, subtype="FLOAT")
+    log_mel = LogMel(model.front_end)(soundfile.read(tmp_path / "x.wav", dtype="float32")[0])
+    embedded: list[Any] = []
+    run = model._run_audio
+    monkeypatch.setattr(model, "_run_audio", lambda window: embedded.append(window.copy()) or run(window))
+    segments = model.embed_file(tmp_path / "x.wav").segments
+    assert len(embedded) >= len(segments)
+    for segment, window in zip(segments, embedded, strict=False):
+        start = min(round(segment.start_s * 100), len(log_mel) - len(window))
+        np.testing.assert_array_equal(window, log_mel[start : start + len(window)])
+
+
 def test_a_sentence_has_the_same_vector_alone_and_among_others(model: Model) -> None:
     texts = ["a dog", "rain on a tin roof", "a cat", "höher als hoch", "word " * 200]
     together = model.embed_text(texts)

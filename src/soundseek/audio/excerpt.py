@@ -17,6 +17,7 @@ import soxr
 from soundseek._typing import FloatArray
 from soundseek.audio.decode import open_source
 from soundseek.audio.files import printable
+from soundseek.audio.parts import has_true_header
 from soundseek.errors import DecodeError, UsageError
 
 CutFormat = Literal["own", "wav24"]
@@ -78,7 +79,7 @@ def cut(
         UsageError: There is nothing between the two times.
     """
     name = os.fspath(path)
-    if format == "own":
+    if format == "own" and has_true_header(name):
         try:
             exact = _cut_wav(name, target, start_s, end_s) or _cut_exactly(name, target, start_s, end_s)
         except OSError as error:
@@ -91,7 +92,7 @@ def cut(
 def cut_suffix(path: str | os.PathLike[str], *, format: CutFormat = "own") -> str:
     """The ending of the name of a cut: that of the file's own format where it can be kept, else `.wav`."""
     name = os.fspath(path)
-    if format == "own":
+    if format == "own" and has_true_header(name):
         if _wav_chunks(name) is not None:
             return ".wav"
         try:
@@ -284,7 +285,7 @@ class _Region:
 
     def __init__(self, path: str, start_s: float, end_s: float) -> None:
         self.path = path
-        source = _Seekable.open(path) or open_source(path)
+        source = (_Seekable.open(path) if has_true_header(path) else None) or open_source(path)
         self._source = source
         self.rate_hz, self.channels = source.sample_rate_hz, source.channels
         self._first = max(0, int(min(start_s * self.rate_hz, 2.0**62)))

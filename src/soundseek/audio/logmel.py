@@ -262,9 +262,8 @@ def _kaldi(config: FrontEndConfig) -> FloatArray:
     low, high = to_mel(np.array([config.f_min_hz, config.f_max_hz]))
     edges = np.linspace(low, high, config.num_mels + 2)
     bins = to_mel(np.linspace(0, config.sample_rate_hz / 2, config.n_fft // 2 + 1))
-    weights = _triangles(bins, edges)
-    weights[-1] = 0
-    return weights.astype(np.float32)
+    # The last falling edge ends at the Nyquist bin at the latest, so that bin has no weight.
+    return _triangles(bins, edges).astype(np.float32)
 
 
 def _triangles(bins: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

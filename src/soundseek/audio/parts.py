@@ -12,6 +12,7 @@ import io
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
 
@@ -148,6 +149,20 @@ def find_parts(file: BinaryIO, head: bytes, extension: str = "") -> list[Part]:
             for part in found
         ]
     return []
+
+
+def has_true_header(path: str) -> bool:
+    """Whether a file is one recording whose header says what is there, so that libsndfile reads all of it by itself.
+
+    A file that cannot be opened counts as such: whoever opens it next says why.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(4096)
+            parts = find_parts(file, head, Path(path).suffix.lower()) if head else []
+    except (OSError, ValueError):
+        return True
+    return not parts or (len(parts) == 1 and (parts[0].as_it_stands or bool(parts[0].stated_frames)))
 
 
 class _Bytes:

@@ -289,8 +289,8 @@ class Model:
         emitted = 0
         for block in blocks:
             window = np.concatenate([window, block])
-            # One window is held back: the last one may have to move back to the end.
-            while len(window) + first > emitted * hop + length:
+            # A window is held back until half a hop lies behind it: before that, `plan_segments` moves it to the end.
+            while len(window) - 1 + first > emitted * hop + length + hop // 2:
                 start = emitted * hop - first
                 heard.append(self._run_audio(window[start : start + length]))
                 emitted += 1
