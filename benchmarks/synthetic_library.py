@@ -42,7 +42,7 @@ def filled_library(directory: Path, rows: int, sounds: Path, first: Path) -> Non
     from soundseek import Library, load_model
 
     model = load_model()
-    Library.open(directory, model=model).close()
+    Library.create(directory, model=model).close()
     status = first.stat()
     generator = np.random.default_rng(0)
     with Library.open(directory, model=model) as library, library.store.writing():

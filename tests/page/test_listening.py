@@ -106,9 +106,7 @@ def test_a_region_is_dragged_looped_and_searched_by(open_page: Any, rows: Any) -
     until(page, "import('/page/js/player.js').then(({ audio }) => !audio.paused && audio.currentTime < 5.5)")
     assert state(page)["loops"] is True
     with page.expect_request(re.compile("/api/v1/search$")) as asked:
-        page.get_by_role("button", name="More like this", exact=True).and_(
-            page.locator(".deck button")
-        ).click()
+        page.get_by_role("button", name="More like this region").click()
     (example,) = asked.value.post_data_json["like"]
     assert (
         abs(example["start_s"] - region["start_s"]) < 0.011

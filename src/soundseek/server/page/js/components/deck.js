@@ -58,10 +58,10 @@ function RegionTools() {
   if (!region || !hit) return html`<div class="region-tools empty"><span class="hint wide-only">Drag over the waveform to select a region</span></div>`;
   return html`<div class="region-tools" role="group" aria-label="The selected region">
     <span class="region-span number">${clock(region.start_s, 2)} – ${clock(region.end_s, 2)}</span>
-    <button type="button" class="button small" title="More like this region (M)" onClick=${() => moreLike([hit], region)}><${Icon} name="radar" size=${14} /><span>More like this</span></button>
-    <button type="button" class="button small" title="Keep sounds like it out (N)" onClick=${() => addNot([partOf(hit, region)])}><${Icon} name="circle-minus" size=${14} /><span>Not this</span></button>
-    <button type="button" class="button small" title="Keep the region in a collection (A)" onClick=${() => collectHits([hit])}><${Icon} name="list-plus" size=${14} /><span>Collect</span></button>
-    <button type="button" class="button small" title="Export the region (E)" onClick=${() => exportHits([hit])}><${Icon} name="scissors" size=${14} /><span>Cut</span></button>
+    <button type="button" class="button small" title="More like this region (M)" aria-label="More like this region" onClick=${() => moreLike([hit], region)}><${Icon} name="radar" size=${14} /><span>More like this</span></button>
+    <button type="button" class="button small" title="Keep sounds like it out (N)" aria-label="Not this region" onClick=${() => addNot([partOf(hit, region)])}><${Icon} name="circle-minus" size=${14} /><span>Not this</span></button>
+    <button type="button" class="button small" title="Keep the region in a collection (A)" aria-label="Collect the region" onClick=${() => collectHits([hit])}><${Icon} name="list-plus" size=${14} /><span>Collect</span></button>
+    <button type="button" class="button small" title="Export the region (E)" aria-label="Cut the region out" onClick=${() => exportHits([hit])}><${Icon} name="scissors" size=${14} /><span>Cut</span></button>
     <${IconButton} icon="x" label="Clear the region" keys="Escape" size=${14} className="small" onClick=${() => (player.region.value = null)} />
   </div>`;
 }
