@@ -116,14 +116,10 @@ class Reading:
         told = []
         if self.unread:
             names = ", ".join(quote(word) for word in self.unread)
-            left = (
-                "no model or lexicon here reads"
-                if not self.notes
-                else f"left out, for the lexicon has no {self.language} word"
-            )
-            told.append(
-                f"{left} {names}" + ("; what is found for it means nothing" if not self.notes else "")
-            )
+            if self.notes:
+                told.append(f"left out {names}: the lexicon has no such word of {self.language}")
+            else:
+                told.append(f"neither the model nor the lexicon reads {names}: what is found means nothing")
         if self.unknown:
             names = ", ".join(quote(word) for word in self.unknown)
             told.append(f"the model has learned no caption with {names}: what it finds for that is a guess")
