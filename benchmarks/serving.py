@@ -107,7 +107,7 @@ def fill(directory: Path, num_segments: int) -> None:
     """A library of samples/ and of random vectors."""
     model = load_model()
     generator = np.random.default_rng(0)
-    with Library.open(directory, model=model) as library:
+    with Library.open(directory, model=model, create=True) as library:
         library.index(SAMPLES, workers=2)
         store = library.store
         with store.writing():

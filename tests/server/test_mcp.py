@@ -136,7 +136,7 @@ def test_a_name_that_is_no_utf8_is_told_as_escapes(tmp_path: Path, model_directo
 
     (tmp_path / "sounds").mkdir()
     write_tone(tmp_path / "sounds" / os.fsdecode(b"r\xe4in.wav"), frequency_hz=440)
-    with Library.open(tmp_path / "library", model=load_model(model_directory)) as library:
+    with Library.open(tmp_path / "library", model=load_model(model_directory), create=True) as library:
         library.index(tmp_path / "sounds")
 
     async def question(client: Client) -> None:

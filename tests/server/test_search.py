@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tones import write_tone
 
 from soundseek.errors import QueryError
 from soundseek.library import Library
+from soundseek.model.registry import load_model
 from soundseek.server.searching import Embedded
 
 
@@ -102,6 +104,47 @@ def test_a_search_inside_results_stays_inside_them(client: Any) -> None:
     answer = client.post("search", json={"text": "tone", "within": within, "k": 10}).json()
     assert {hit["name"] for hit in answer["hits"]} == {"tone1.wav", "tone4.wav"} and answer["total"] == 2
     assert client.post("search", json={"text": "tone", "within": []}).json()["hits"] == []
+
+
+@pytest.fixture
+def doubled(tmp_path: Path, model_directory: Path) -> tuple[Path, Path]:
+    """A library of one sound under two names and of another one, and its folder."""
+    folder = tmp_path.resolve() / "sounds"
+    folder.mkdir()
+    write_tone(folder / "a.wav", frequency_hz=440)
+    (folder / "copy.wav").write_bytes((folder / "a.wav").read_bytes())
+    write_tone(folder / "b.wav", frequency_hz=880)
+    with Library.open(tmp_path / "library", model=load_model(model_directory), create=True) as library:
+        library.index(folder)
+    return tmp_path / "library", folder
+
+
+def test_copies_are_one_hit_that_names_the_others_unless_they_are_to_be_shown(
+    serve: Any, doubled: Any
+) -> None:
+    client, folder = serve(doubled[0]), doubled[1]
+    hits = client.post("search", json={"text": "tone"}).json()["hits"]
+    (one,) = (hit for hit in hits if hit["name"] != "b.wav")
+    assert len(hits) == 2 and {one["path"], *one["also_at"]} == {
+        str(folder / "a.wav"),
+        str(folder / "copy.wav"),
+    }
+    shown = client.post("search", json={"text": "tone", "duplicates": "show"}).json()["hits"]
+    assert len(shown) == 3 and all(hit["also_at"] == [] for hit in shown)
+    similar = client.get("similar", params={"id": one["id"]}).json()["hits"]
+    assert [hit["name"] for hit in similar] == ["b.wav"]  # a copy of the example is no answer
+    pages = [
+        client.post("search", json={"text": "tone", "k": 1, "offset": offset}).json() for offset in (0, 1)
+    ]
+    assert [page["hits"][0] for page in pages] == hits and pages[1]["next_offset"] is None
+
+
+def test_what_is_not_there_now_is_no_hit_unless_it_is_to_be_shown(serve: Any, doubled: Any) -> None:
+    client = serve(doubled[0])
+    (doubled[1] / "b.wav").unlink()
+    assert "b.wav" not in {hit["name"] for hit in client.post("search", json={"text": "tone"}).json()["hits"]}
+    shown = client.post("search", json={"text": "tone", "missing": "show"}).json()["hits"]
+    assert "b.wav" in {hit["name"] for hit in shown}
 
 
 def test_why_names_the_words_that_carried_a_hit(client: Any, library: Library) -> None:

@@ -298,13 +298,12 @@ class Library:
         if duplicates == "hide":
             own = [example.file for example in examples if example.own_paths and example.file is not None]
             leave_out += [path for file in own for path in self.store.copies(file.content_hash)]
-        condition = self._as_indexed(condition)
         hits = find_any(
             self.store,
             self._queries(reading, examples, negatives),
             k=k,
             per="segment" if segments else "file",
-            where=condition if missing == "show" else self._without_missing(condition),
+            where=self.asked_of_files(condition, missing=missing),
             leave_out=leave_out,
             duplicates=duplicates,
             is_there=None if missing == "show" else lru_cache(maxsize=None)(os.path.exists),
@@ -504,6 +503,11 @@ class Library:
         nearest = int(np.abs(times_s[:, 0] - hit.start_s).argmin())
         vector: AnyFloatArray = vectors[nearest].astype(np.float32)
         return vector
+
+    def asked_of_files(self, condition: Condition | None, *, missing: Shown = "hide") -> Condition | None:
+        """A condition as a search asks it: of folders by every name they have, and of what is there now."""
+        indexed = self._as_indexed(condition)
+        return indexed if missing == "show" else self._without_missing(indexed)
 
     def _as_indexed(self, condition: Condition | None) -> Condition | None:
         """A condition in which a folder is also known by the name under which it was indexed."""

@@ -204,6 +204,36 @@ def find(
         duplicates: "hide" gives of files with the same content one, which names the others.
         is_there: Whether a path answers at all; None lets all.
     """
+    matches = find_matches(
+        store,
+        query,
+        k=k,
+        per=per,
+        where=where,
+        leave_out=leave_out,
+        only=only,
+        duplicates=duplicates,
+        is_there=is_there,
+    )
+    return [
+        hit_of(match, query, also_at=copies_of(store, match, duplicates=duplicates, is_there=is_there))
+        for match in matches
+    ]
+
+
+def find_matches(
+    store: SqliteStore,
+    query: AnyFloatArray,
+    *,
+    k: int,
+    per: Per = "file",
+    where: Condition | None = None,
+    leave_out: Collection[str] = (),
+    only: Collection[str] | None = None,
+    duplicates: Shown = "show",
+    is_there: Callable[[str], bool] | None = None,
+) -> list[Match]:
+    """The same as the store has them, before any moment is worked out; the arguments are those of `find`."""
     asked = k
     while True:
         matches = store.search(query, k=asked, per=per, where=where, leave_out=leave_out, only=only)
@@ -216,14 +246,16 @@ def find(
             if duplicates == "show" or first.setdefault(file.content_hash, file.path) == file.path:
                 kept.append(match)
         if len(kept) >= k or len(matches) < asked:
-            break
+            return kept[:k]
         asked *= 4
-    hits = []
-    for match in kept[:k]:
-        copies = store.copies(match.file.content_hash) if duplicates == "hide" else []
-        others = [path for path in copies if path != match.file.path and (is_there is None or is_there(path))]
-        hits.append(hit_of(match, query, also_at=others))
-    return hits
+
+
+def copies_of(
+    store: SqliteStore, match: Match, *, duplicates: Shown, is_there: Callable[[str], bool] | None = None
+) -> list[str]:
+    """Paths of the other files with a match's content, where these are no matches of their own."""
+    copies = store.copies(match.file.content_hash) if duplicates == "hide" else []
+    return [path for path in copies if path != match.file.path and (is_there is None or is_there(path))]
 
 
 def hit_of(match: Match, query: AnyFloatArray, *, also_at: Collection[str] = ()) -> Hit:

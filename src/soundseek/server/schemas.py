@@ -46,6 +46,7 @@ UploadId = Annotated[
 Weight = Annotated[float, Field(ge=0.0, le=4.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0.0, le=1e7, allow_inf_nan=False)]
 Per = Literal["file", "segment"]
+Shown = Literal["show", "hide"]
 
 
 class _Request(BaseModel):
@@ -205,6 +206,14 @@ class SearchRequest(_Request):
     per: Per = Field(
         default="file", description="`file`: the best segment of each; `segment`: every segment."
     )
+    duplicates: Shown = Field(
+        default="hide",
+        description="`hide`: of files with the same content one is a hit, which names the others.",
+    )
+    missing: Shown = Field(
+        default="hide",
+        description="`hide`: what is not there now, as on a drive that is unplugged, is no hit.",
+    )
     k: int = Field(default=20, ge=1, le=MAX_K, description="How many hits.")
     offset: int = Field(
         default=0, ge=0, le=MAX_OFFSET, description="How many of the best to leave out: the next page."
@@ -245,6 +254,10 @@ class Hit(FileFacts):
     )
     moment_s: float = Field(description="The middle of the best moment, from the file's beginning.")
     frame_s: float = Field(description="Seconds from one moment to the next.")
+    also_at: list[FileName] = Field(
+        default=[], description="Paths of files with the same content, which are no hits of their own."
+    )
+    is_cut: bool = Field(default=False, description="Only the beginning of the file is in the library.")
     why: list[str] | None = Field(default=None, description="The words that carried the hit, if asked for.")
 
 
@@ -283,7 +296,7 @@ class SearchAnswer(_Answer):
         description="What to know of the hits: words that the model does not know, a text too long.",
     )
     total: int = Field(
-        description="Files (or segments, by `per`) that may answer: those that fulfil the filters."
+        description="Files (or segments, by `per`) that may answer: those that fulfil the filters, copies included."
     )
     next_offset: int | None = Field(
         default=None, description="`offset` of the next page; null where this is the last."

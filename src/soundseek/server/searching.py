@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +16,15 @@ from soundseek._typing import AnyFloatArray, AnyIntArray, FloatArray
 from soundseek.errors import QueryError
 from soundseek.library.collections import Collections
 from soundseek.library.filters import And, Condition, parse_where
-from soundseek.library.search import NEGATIVE_WEIGHT, away_from, combine, hit_of, moments_of
+from soundseek.library.search import (
+    NEGATIVE_WEIGHT,
+    away_from,
+    combine,
+    copies_of,
+    find_matches,
+    hit_of,
+    moments_of,
+)
 from soundseek.library.search import Hit as LibraryHit
 from soundseek.query import Reading
 from soundseek.query import as_typed as read_as_typed
@@ -121,7 +131,8 @@ class Searching:
         """
         began = time.perf_counter()
         store = library.store
-        condition = condition_of(request)
+        condition = library.asked_of_files(condition_of(request), missing=request.missing)
+        is_there = lru_cache(maxsize=None)(os.path.exists) if request.missing == "hide" else None
         queries, leave_out, texts = self._query(library, request)
         only = None
         if request.within is not None:
@@ -129,13 +140,16 @@ class Searching:
         found = [
             (match, query)
             for query in queries
-            for match in store.search(
+            for match in find_matches(
+                store,
                 query,
                 k=request.offset + request.k + 1,
                 per=request.per,
                 where=condition,
                 leave_out=leave_out,
                 only=only,
+                duplicates=request.duplicates,
+                is_there=is_there,
             )
         ]
         if len(queries) > 1:
@@ -143,7 +157,14 @@ class Searching:
         pairs = found[request.offset : request.offset + request.k]
         has_more = len(found) > request.offset + request.k
         page = [match for match, _ in pairs]
-        hits = [hit_of(match, query) for match, query in pairs]
+        hits = [
+            hit_of(
+                match,
+                query,
+                also_at=copies_of(store, match, duplicates=request.duplicates, is_there=is_there),
+            )
+            for match, query in pairs
+        ]
         searched_for = _searched_for(request, texts)
         why = self._why(library, request, texts, hits)
         favourites = Collections(store).favourites_among([match.file for match in page])
@@ -226,6 +247,10 @@ class Searching:
                 request.per == "file" or (example.start_s, example.end_s) == (None, None)
             ):
                 leave_out.append(file.path)
+                if request.duplicates == "hide":
+                    leave_out += [
+                        path for path in library.store.copies(file.content_hash) if path != file.path
+                    ]
         only_excludes = bool(negatives) and not any(alternatives) and not examples
         if not only_excludes and not any(np.any(row) for row in [*alternatives[0], *examples]):
             raise QueryError(
@@ -376,6 +401,8 @@ def _answered(match: Match, hit: LibraryHit, why: list[str] | None, favourites: 
         moments=[round(moment, 6) for moment in hit.moments],
         moment_s=hit.moment_s,
         frame_s=match.file.frame_s,
+        also_at=list(hit.also_at),
+        is_cut=hit.is_cut,
         why=why,
     )
 

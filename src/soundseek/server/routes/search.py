@@ -33,6 +33,7 @@ from soundseek.server.schemas import (
     Per,
     SearchAnswer,
     SearchRequest,
+    Shown,
     UploadAnswer,
 )
 from soundseek.server.state import StateOf
@@ -55,6 +56,10 @@ async def similar(
     end_s: EndQuery = None,
     where: WhereQuery = None,
     per: Annotated[Per, Query(description="Rank files, or segments.")] = "file",
+    duplicates: Annotated[
+        Shown, Query(description="Of files with the same content one hit, or all.")
+    ] = "hide",
+    missing: Annotated[Shown, Query(description="Leave out what is not there now, or show it.")] = "hide",
     k: KQuery = 20,
     offset: OffsetQuery = 0,
 ) -> Response:
@@ -62,7 +67,9 @@ async def similar(
     example = Example.model_construct(id=id, start_s=start_s, end_s=end_s)
     if start_s is not None and end_s is not None and end_s <= start_s:
         raise ProblemError("request", f"end_s ({end_s:g}) must lie behind start_s ({start_s:g})")
-    request = SearchRequest.model_construct(like=[example], where=where, per=per, k=k, offset=offset)
+    request = SearchRequest.model_construct(
+        like=[example], where=where, per=per, duplicates=duplicates, missing=missing, k=k, offset=offset
+    )
     return answer(await state.with_library(lambda library: state.searching.search(library, request)))
 
 
