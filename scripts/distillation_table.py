@@ -59,7 +59,7 @@ WIDE = DistillConfig().trunk
 FINE = MIDDLE.model_copy(
     update={"stages": (*MIDDLE.stages[:3], MIDDLE.stages[3].model_copy(update={"stride": 1}))}
 )
-NOTHING = {"frames_weight": 0.0, "pooled_weight": 0.0, "tags_weight": 0.0}
+NOTHING = {"frames_weight": 0.0, "pooled_weight": 0.0, "tags_weight": 0.0, "amplitudes_weight": 0.0}
 
 ROWS: dict[str, dict[str, Any]] = {
     "middle": {"trunk": MIDDLE},
@@ -99,7 +99,7 @@ def main() -> None:
         common = {**SHORT, "hours": arguments.minutes / 60, "seed": arguments.seed}
         config = DistillConfig(**{**common, **changes})
         run = arguments.work / name.replace(" ", "-")
-        distill(arguments.teacher, arguments.train, arguments.validation, run, config)
+        distill(arguments.teacher, arguments.train, {"validation": arguments.validation}, run, config)
         table.add(name, measured(run, heard))
         table.save(arguments.chosen)
         shutil.rmtree(run)
@@ -138,6 +138,7 @@ def measured(run: Path, heard: Heard) -> dict[str, float | None]:
     """The columns of a finished run; what its student never imitated has no value."""
     trunk = CompactTrunk.load(run / TRUNK)
     last = json.loads((run / METRICS).read_text(encoding="utf-8").splitlines()[-1])
+    last |= last.get("validation", {})  # runs of before had nothing else to be judged on
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     imitates_frames = config["frames_weight"] > 0 or config.get("pooled_weight", 1.0) > 0
     student = heard.pooled(trunk)[:, : trunk.config.width]

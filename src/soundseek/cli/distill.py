@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from soundseek.cli.options import above, need_captions, need_file, need_folder, whole_number
+from soundseek.cli.options import above, need_file, need_folder, whole_number
+from soundseek.errors import UsageError
+
+_DEVICES = ("auto", "cpu", "cuda")
 
 
 def distill(
@@ -15,7 +18,11 @@ def distill(
         Path, typer.Option(metavar="FILE", help="Weights of EfficientAT's mn04_as (.pt or .safetensors).")
     ],
     data: Annotated[
-        Path, typer.Option(metavar="DIR", help="Sounds in Clotho's layout; captions are not read.")
+        list[Path],
+        typer.Option(
+            metavar="DIR",
+            help="Sounds: a data set in Clotho's layout, or any folder of sounds; repeatable. Captions are not read.",
+        ),
     ],
     out: Annotated[
         Path, typer.Option(metavar="RUN", help="Run folder: checkpoint, metrics and trunk.safetensors.")
@@ -26,20 +33,45 @@ def distill(
             parser=above(0, "hours"), metavar="HOURS", help="Training time; more hours continue an ended run."
         ),
     ] = 2.0,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="DEVICE", help="Where it computes: cpu, cuda (one GPU), or auto: a GPU if there is one."
+        ),
+    ] = "auto",
     processes: Annotated[
         int,
         typer.Option(
             parser=whole_number(1, "processes"),
             metavar="N",
-            help="Processes of one thread, at most one per core.",
+            help="Processes of one thread, at most one per core; a GPU has one.",
         ),
     ] = 2,
+    batch_s: Annotated[
+        float | None,
+        typer.Option(
+            parser=above(0, "seconds"),
+            metavar="SECONDS",
+            help="Sound a step and process; 80 on a CPU, 3200 on a GPU.",
+            show_default=False,
+        ),
+    ] = None,
+    leave_out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Sounds to be judged on, not learned from: a file name or a collection of metadata.csv a line.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(parser=whole_number(0, "seeds"), metavar="N", help="Seed of weights and mixtures.")
     ] = 0,
     start: Annotated[
         Path | None,
-        typer.Option(metavar="RUN", help="Run folder of a smaller student to grow from.", show_default=False),
+        typer.Option(
+            metavar="RUN", help="Run folder, or trunk file, of a student to grow from.", show_default=False
+        ),
     ] = None,
     heads: Annotated[
         Path | None,
@@ -49,35 +81,61 @@ def distill(
             show_default=False,
         ),
     ] = None,
+    sentences: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="CSV with a column caption: what may be asked for, so that sentences rank alike; takes --heads.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Teach a compact trunk on mixtures of sounds; a stopped run continues."""
     need_file(teacher, "--teacher", "it takes the published weights of mn04_as, .pt or .safetensors")
-    need_captions(data)
-    need_file(data / "captions_development.csv", "--data", "distilling takes the split development")
-    need_folder(start, "--start", "it takes the run folder of a smaller student")
+    for folder in data:
+        need_folder(folder, "--data", "it takes a folder of sounds, such as soundseek data clotho makes")
+    need_file(leave_out, "--leave-out", "it takes a text file that names a sound or a collection a line")
+    need_file(sentences, "--sentences", "it takes a CSV with a column caption")
+    if start is None or not start.is_file():
+        need_folder(
+            start, "--start", "it takes the run folder of a smaller student, or the file of its trunk"
+        )
     need_folder(heads, "--heads", "it takes the run folder of heads on the frozen teacher")
+    if device not in _DEVICES:
+        raise UsageError(f"--device {device} is not allowed; give one of {', '.join(_DEVICES)}")
+    if sentences and not heads:
+        raise UsageError("--sentences takes --heads RUN, in whose space they are compared with sounds")
     from soundseek.learn.data.waveforms import WaveformCache
-    from soundseek.learn.datasets.layout import read_split
-    from soundseek.learn.distill import DistillConfig
+    from soundseek.learn.distill import DistillConfig, find_device, find_sounds
     from soundseek.learn.distill import distill as run
 
+    on_gpu = find_device(device) == "cuda"
+    settings: dict[str, Any] = (
+        {"device": "cuda", "mixing": "torch", "processes": 1, "report_s": 30.0} if on_gpu else {}
+    )
     config = DistillConfig(
+        **{"processes": processes, **settings},
         hours=hours,
-        processes=processes,
+        batch_s=batch_s or (3200.0 if on_gpu else 80.0),
         seed=seed,
         start=start,
         heads=heads,
-        learning_rate=2e-3 if start else 3e-3,  # what is there already is not to be shaken out
+        sentences=sentences,
+        learning_rate=2e-3
+        if start and not on_gpu
+        else 3e-3,  # a small batch shakes out what is there already
         retrieval_weight=2.0 if heads else 0.0,
+        sentences_weight=0.5 if sentences else 0.0,
     )
+    sounds = find_sounds(data, leave_out)
     caches = {}
-    for split in ("development", "validation"):
-        caches[split] = out / "waveforms" / split
-        typer.echo(f"decoding {split} ...", err=True)
+    for name, paths in {"train": sounds.train, **sounds.yardsticks}.items():
+        caches[name] = out / "waveforms" / name
+        typer.echo(f"decoding {len(paths)} sounds ({name}) ...", err=True)
         WaveformCache.build(
-            [clip.path for clip in read_split(data, split)],
-            caches[split],
+            paths,
+            caches[name],
             sample_rate_hz=config.trunk.front_end.sample_rate_hz,
             report=lambda line: typer.echo(line, err=True),
         )
-    typer.echo(str(run(teacher, caches["development"], caches["validation"], out, config)))
+    typer.echo(str(run(teacher, caches.pop("train"), caches, out, config)))

@@ -33,7 +33,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> WaveformCache:
 def test_the_cache_gives_back_what_was_decoded(cache: WaveformCache) -> None:
     assert cache.names == ["0.wav", "1.wav", "2.wav"]
     assert cache.lengths == [16_000, 64_000, 192_000]
-    expected, _ = soundfile.read(Path(cache._samples.filename).parent.parent / "1.wav", dtype="float32")
+    expected, _ = soundfile.read(Path(cache.samples.filename).parent.parent / "1.wav", dtype="float32")
     np.testing.assert_allclose(cache[1], expected, atol=2e-4)
     np.testing.assert_array_equal(cache.read(1, 100, 300), cache[1][100:300])
 

@@ -18,14 +18,18 @@ from soundseek.learn.data.waveforms import WaveformCache
 from soundseek.learn.distill import CHECKPOINT, METRICS, DistillConfig, distill
 from soundseek.learn.distill.mixtures import MelDamage, draw_batch
 from soundseek.learn.distill.networks import (
+    Heads,
     Student,
     Targets,
     Teacher,
-    distillation_loss,
+    Yardstick,
+    distillation_losses,
     learning_rate_factor,
-    retrieval_loss,
+    load_heads,
+    mean_average_precision,
 )
-from soundseek.learn.distill.run import seconds
+from soundseek.learn.distill.run import find_device, seconds
+from soundseek.learn.distill.tensor_mixtures import TensorLogMel
 from soundseek.learn.models.audio.compact import (
     BlocksConfig,
     CompactConfig,
@@ -73,7 +77,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_student_that_hears_one_batch_again_and_again_learns_it(teacher_file: Path, clips: Path) -> None:
     torch.manual_seed(0)
-    config = DistillConfig(trunk=TINY, tags_weight=0.0)  # a random teacher's tags are all near one half
+    # a random teacher's tags are all near one half
+    config = DistillConfig(trunk=TINY, tags_weight=0.0, amplitudes_weight=0.0)
     student = Student(CompactTrunk(TINY), 384)
     teacher = Teacher(EfficientATTrunk.load(teacher_file)).eval()
     log_mel = LogMel(TINY.front_end)
@@ -85,7 +90,7 @@ def test_a_student_that_hears_one_batch_again_and_again_learns_it(teacher_file: 
     optimizer = torch.optim.Adam(student.parameters(), 1e-2)
     losses = []
     for _ in range(30):
-        loss = distillation_loss(student(batch.damaged), targets, config)
+        loss = sum(distillation_losses(student(batch.damaged), targets, teacher, config).values())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -105,31 +110,33 @@ def test_the_teacher_with_folded_norms_says_what_the_teacher_says(teacher_file: 
 
 
 def test_the_learning_rate_warms_up_holds_and_ends_at_nothing() -> None:
-    config = DistillConfig(warmup_steps=10)
+    config = DistillConfig(warmup_steps=10, rate_held=0.4)
     assert learning_rate_factor(0, 0.0, config) == pytest.approx(0.1)
     assert learning_rate_factor(500, 0.4, config) == 1.0
-    assert learning_rate_factor(500, 0.75, config) == pytest.approx(0.5)
-    assert learning_rate_factor(500, 1.0, config) == 0.0
+    assert learning_rate_factor(500, 0.7, config) == pytest.approx(0.5)
+    assert learning_rate_factor(500, 1.0, config) == pytest.approx(0.0, abs=1e-12)
 
 
 def test_two_processes_distil_and_an_ended_run_goes_on(
     teacher_file: Path, clips: Path, tmp_path: Path
 ) -> None:
     short = DistillConfig(hours=4 / 3600, processes=2, batch_s=6.0, trunk=TINY)
-    trunk = distill(teacher_file, clips, clips, tmp_path, short)
+    trunk = distill(teacher_file, clips, {"left_out": clips}, tmp_path, short)
     first = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     assert first["step"] > 0 and CompactTrunk.load(trunk).config == TINY
-    distill(teacher_file, clips, clips, tmp_path, short.model_copy(update={"hours": 7 / 3600}))
+    distill(teacher_file, clips, {"left_out": clips}, tmp_path, short.model_copy(update={"hours": 7 / 3600}))
     second = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     assert second["step"] > first["step"]
     torch.testing.assert_close(second["teacher_mean"], first["teacher_mean"])
     rows = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
     assert [row["step"] for row in rows] == [first["step"], second["step"]]
-    assert all(
-        -1 <= row["cosine"] <= 1 and 0 <= row["tag_map"] <= 1
-        for row in rows
-        if row["tag_map"] == row["tag_map"]
-    )
+    assert all(row["left_out"] == row["trained"] for row in rows)  # the same three clips
+    assert all(-1 <= row["left_out"]["cosine"] <= 1 for row in rows)
+    assert set(rows[0]["loss"]) == {"frames", "pooled", "tags", "amplitudes"}
+    assert rows[0]["hours_of_sound"] == round(6 / 3600, 3) and rows[1]["hours_heard"] > 0
+
+
+NOTHING = dict.fromkeys(("frames_weight", "pooled_weight", "tags_weight", "amplitudes_weight"), 0.0)
 
 
 def heads_run(folder: Path, weight: torch.Tensor) -> Path:
@@ -147,21 +154,54 @@ def heads_run(folder: Path, weight: torch.Tensor) -> Path:
 def test_what_no_sentence_can_ask_for_costs_nothing_in_the_heads_space(
     teacher_file: Path, tmp_path: Path
 ) -> None:
-    heads = heads_run(tmp_path / "heads", torch.eye(384)[:2])  # two of the teacher's directions
+    heads = load_heads(
+        heads_run(tmp_path / "heads", torch.eye(384)[:2]), 384
+    )  # two of the teacher's directions
     teacher = Teacher(EfficientATTrunk.load(teacher_file), heads)
+    config = DistillConfig(**NOTHING, retrieval_weight=3.0)
 
     def pooled(*values: float) -> Targets:
         row = torch.zeros(1, 384)
         row[0, : len(values)] = torch.tensor(values)
-        return Targets(torch.zeros(1, 1, 384), row, torch.zeros(1, 527))
+        return Targets(torch.zeros(1, 1, 384), row, torch.zeros(1, 527), torch.zeros(1, 527))
 
-    assert retrieval_loss(pooled(1, 0, 7), pooled(3, 0, -9), teacher).item() == pytest.approx(0, abs=1e-6)
-    assert retrieval_loss(pooled(0, 1), pooled(1, 0), teacher).item() == pytest.approx(1)
+    def error(student: Targets, wanted: Targets) -> float:
+        return distillation_losses(student, wanted, teacher, config)["retrieval"].item()
+
+    assert error(pooled(1, 0, 7), pooled(3, 0, -9)) == pytest.approx(0, abs=1e-6)
+    assert error(pooled(0, 1), pooled(1, 0)) == pytest.approx(3)
+
+
+def test_heads_on_features_and_tags_see_both(tmp_path: Path) -> None:
+    weight = torch.zeros(2, 384 + 527)
+    weight[0, 0] = weight[1, 384] = 1  # the first feature, the first tag
+    heads = load_heads(heads_run(tmp_path / "heads", weight), 384)
+    feature, tag = torch.zeros(1, 384), torch.zeros(1, 527)
+    feature[0, 0], tag[0, 0] = 4, 3
+    torch.testing.assert_close(heads(feature, tag), torch.tensor([[0.8, 0.6]]))
+
+
+def test_a_student_that_ranks_sentences_as_its_teacher_does_has_no_error() -> None:
+    projector = torch.nn.Linear(2, 2, bias=False)
+    with torch.no_grad():
+        projector.weight.copy_(torch.eye(2))
+    tagger = Teacher(EfficientATTrunk(), Heads(projector, torch.eye(2)))
+    tagger.mean, tagger.deviation = torch.zeros(2), torch.ones(2)
+    config = DistillConfig(**NOTHING, sentences_weight=1.0)
+
+    def clip(x: float, y: float) -> Targets:
+        return Targets(torch.zeros(1, 1, 2), torch.tensor([[x, y]]), torch.zeros(1, 527), torch.zeros(1, 527))
+
+    same = distillation_losses(clip(1, 0), clip(5, 0), tagger, config)["sentences"]
+    assert same.item() == pytest.approx(0, abs=1e-6)
+    # The teacher is sure of the first sentence, the student of the second: ln(e^(1/0.07)) between them.
+    other = distillation_losses(clip(0, 1), clip(1, 0), tagger, config)["sentences"]
+    assert other.item() == pytest.approx(1 / 0.07, rel=1e-3)
 
 
 def test_a_run_grows_from_a_smaller_one(teacher_file: Path, clips: Path, tmp_path: Path) -> None:
     small = DistillConfig(hours=1 / 3600, processes=1, batch_s=6.0, trunk=TINY)
-    distill(teacher_file, clips, clips, tmp_path / "small", small)
+    distill(teacher_file, clips, {}, tmp_path / "small", small)
     heads = heads_run(tmp_path / "heads", torch.randn(4, 384))
     larger = DistillConfig(
         hours=1 / 3600,
@@ -173,26 +213,113 @@ def test_a_run_grows_from_a_smaller_one(teacher_file: Path, clips: Path, tmp_pat
         heads=heads,
         retrieval_weight=1.0,
     )
-    trunk = CompactTrunk.load(distill(teacher_file, clips, clips, tmp_path / "large", larger))
+    trunk = CompactTrunk.load(distill(teacher_file, clips, {}, tmp_path / "large", larger))
     start = CompactTrunk.load(tmp_path / "small" / "trunk.safetensors")
     assert trunk.config == larger.trunk
     torch.testing.assert_close(trunk.layers[0].conv.weight, start.layers[0].conv.weight, atol=1e-5, rtol=0)
     torch.testing.assert_close(trunk.tags.state_dict(), start.tags.state_dict(), atol=1e-5, rtol=0)
     row = json.loads((tmp_path / "large" / METRICS).read_text().splitlines()[-1])
-    assert -1 <= row["retrieval_cosine"] <= 1
+    assert -1 <= row["trained"]["retrieval_cosine"] <= 1
 
 
-def targets(frames: float, pooled: float, logits: float) -> Targets:
-    return Targets(torch.full((1, 2, 3), frames), torch.full((1, 3), pooled), torch.full((1, 2), logits))
+def targets(frames: float, pooled: float, logits: float, amplitudes: float) -> Targets:
+    return Targets(
+        torch.full((1, 2, 3), frames),
+        torch.full((1, 3), pooled),
+        torch.full((1, 2), logits),
+        torch.full((1, 2), amplitudes),
+    )
 
 
 def test_the_student_imitates_what_has_a_weight() -> None:
-    student, teacher = targets(2.0, 3.0, 0.0), targets(0.0, 0.0, 0.0)
-    weights = {"pooled_weight": 0.0, "frames_weight": 0.0, "tags_weight": 0.0}
-    # Squared error 3^2; smooth L1 error 2 - 1/2; cross-entropy of one half with itself, ln 2, of two tags.
-    for weight, loss in (("pooled_weight", 9.0), ("frames_weight", 1.5), ("tags_weight", 2 * np.log(2))):
-        config = DistillConfig(**{**weights, weight: 2.0})
-        assert distillation_loss(student, teacher, config).item() == pytest.approx(2 * loss)
+    student, teacher = targets(2.0, 3.0, 0.0, 1.0), targets(0.0, 0.0, 0.0, 0.0)
+    tagger = Teacher(EfficientATTrunk())
+    # Smooth L1 error 2 - 1/2; squared error 3^2; cross-entropy of one half with itself, ln 2, of two tags; 1^2 of two.
+    for name, error in {"frames": 1.5, "pooled": 9.0, "tags": 2 * np.log(2), "amplitudes": 2.0}.items():
+        config = DistillConfig(**{**NOTHING, f"{name}_weight": 2.0})
+        found = distillation_losses(student, teacher, tagger, config)
+        assert {key: value.item() for key, value in found.items()} == {name: pytest.approx(2 * error)}
+
+
+def test_average_precision_by_hand() -> None:
+    scores = torch.tensor([[3.0, 0.0], [2.0, 1.0], [1.0, 2.0]])
+    truth = torch.tensor([[True, False], [False, False], [True, False]])  # nothing has the second tag
+    assert mean_average_precision(scores, truth) == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_a_student_with_its_teachers_answers_agrees_with_it(teacher_file: Path) -> None:
+    teacher = Teacher(EfficientATTrunk.load(teacher_file)).eval()
+    generator = np.random.default_rng(0)
+    waveforms = [generator.uniform(-0.5, 0.5, size).astype(np.float32) for size in (9_000, 200_000, 40_000)]
+    measure = Yardstick(
+        waveforms, teacher, TensorLogMel(TINY.front_end, torch.device("cpu")), torch.device("cpu")
+    )
+
+    class Parrot(torch.nn.Module):
+        def forward(self, log_mel: torch.Tensor) -> Targets:
+            # As loud as the teacher hears it: 6 dB less. Silence stays what it is.
+            power = (log_mel * 5 - 4.5).exp() - 1e-5
+            return teacher(((power.clamp(min=0) * 10 ** (-6 / 10) + 1e-5).log() + 4.5) / 5)
+
+    agreed = measure(Parrot())  # type: ignore[arg-type]
+    assert (
+        agreed["cosine"] > 0.999 and agreed["standardised_cosine"] > 0.999 and agreed["frame_cosine"] > 0.99
+    )
+    student = measure(Student(CompactTrunk(TINY), 384))
+    assert student["frame_cosine"] < 0.5
+
+
+def test_norms_keep_their_statistics_when_they_are_told_to(
+    teacher_file: Path, clips: Path, tmp_path: Path
+) -> None:
+    config = DistillConfig(hours=1 / 3600, processes=1, batch_s=6.0, trunk=TINY, norms_frozen_at=0.0, ema=0.0)
+    trunk = CompactTrunk.load(distill(teacher_file, clips, {}, tmp_path, config))
+    assert torch.equal(trunk.layers[0].norm.running_mean, torch.zeros(4))
+    assert not torch.equal(trunk.layers[0].norm.weight, torch.ones(4))
+
+
+def test_mixtures_on_the_device_teach_and_a_trunk_file_is_grown_from(
+    teacher_file: Path, clips: Path, tmp_path: Path
+) -> None:
+    trunk = CompactTrunk(TINY)
+    trunk.save(tmp_path / "small.safetensors")
+    config = DistillConfig(
+        hours=1 / 3600, processes=1, batch_s=4.0, mixing="torch", trunk=TINY, learning_rate=1e-9,
+        start=tmp_path / "small.safetensors",
+    )  # fmt: skip
+    grown = CompactTrunk.load(distill(teacher_file, clips, {}, tmp_path / "run", config))
+    torch.testing.assert_close(grown.layers[0].conv.weight, trunk.layers[0].conv.weight, atol=1e-5, rtol=0)
+
+
+def test_a_translation_is_found_where_there_is_one(teacher_file: Path) -> None:
+    torch.manual_seed(0)
+    student, teacher = Student(CompactTrunk(TINY), 384).eval(), Teacher(EfficientATTrunk.load(teacher_file))
+    truth = torch.nn.Linear(16, 384)
+
+    class Linear(torch.nn.Module):
+        def forward(self, log_mel: torch.Tensor) -> Targets:
+            frames = truth(student.trunk.features(log_mel)[0])
+            return Targets(student._at_the_teachers_rate(frames), frames.mean(1), frames, frames)
+
+    log_mels = [torch.randn(4, 256, 128) for _ in range(4)]
+    student.fit_translation(Linear(), log_mels)  # type: ignore[arg-type]
+    with torch.no_grad():
+        found, wanted = student(log_mels[0]).frames, Linear()(log_mels[0]).frames
+    assert (found - wanted).square().mean() < 0.05 * wanted.var()
+    assert teacher.trunk.width == 384
+
+
+def test_where_it_computes(
+    monkeypatch: pytest.MonkeyPatch, teacher_file: Path, clips: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [find_device(each) for each in ("auto", "cpu", "cuda")] == ["cuda", "cpu", "cuda"]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert find_device("auto") == "cpu"
+    alone = DistillConfig(device="cuda", mixing="torch", processes=1)
+    for config, told in ((alone, "no GPU here"), (alone.model_copy(update={"processes": 2}), "one process")):
+        with pytest.raises(UsageError, match=told):
+            distill(teacher_file, clips, {}, tmp_path, config)
 
 
 def test_undamaged_the_student_hears_what_the_teacher_hears(clips: Path) -> None:
@@ -232,27 +359,27 @@ def test_a_run_by_the_processors_clock_ends_when_its_hours_are_spent(
     teacher_file: Path, clips: Path, tmp_path: Path
 ) -> None:
     config = DistillConfig(hours=2 / 3600, clock="processor", processes=1, batch_s=6.0, trunk=TINY)
-    distill(teacher_file, clips, clips, tmp_path, config)
+    distill(teacher_file, clips, {}, tmp_path, config)
     row = json.loads((tmp_path / METRICS).read_text())
     assert row["step"] > 0 and 2 <= row["elapsed_s"] < 6
 
 
-def test_heads_of_another_trunk_are_refused(teacher_file: Path, tmp_path: Path) -> None:
-    heads = heads_run(tmp_path / "heads", torch.randn(2, 911))
-    with pytest.raises(ModelError, match="take 911 features, the teacher gives 384"):
-        Teacher(EfficientATTrunk.load(teacher_file), heads)
+def test_heads_of_another_trunk_are_refused(tmp_path: Path) -> None:
+    heads = heads_run(tmp_path / "heads", torch.randn(2, 512))
+    with pytest.raises(ModelError, match="take 512 features, the teacher gives 384"):
+        load_heads(heads, 384)
     save_file({"audio_projector.0.weight": torch.zeros(1)}, heads / "model.safetensors")
     with pytest.raises(ModelError, match="no linear audio projector"):
-        Teacher(EfficientATTrunk.load(teacher_file), heads)
+        load_heads(heads, 384)
 
 
 def test_a_run_goes_on_with_its_own_settings_only(tmp_path: Path) -> None:
     (tmp_path / CHECKPOINT).write_bytes(b"")
     (tmp_path / "config.json").write_text(DistillConfig(seed=1, trunk=TINY).model_dump_json())
     with pytest.raises(UsageError, match="other settings"):
-        distill(Path("teacher"), tmp_path, tmp_path, tmp_path, DistillConfig(seed=2, trunk=TINY))
+        distill(Path("teacher"), tmp_path, {}, tmp_path, DistillConfig(seed=2, trunk=TINY))
     with pytest.raises(UsageError, match="give heads"):
-        distill(Path("teacher"), tmp_path, tmp_path, tmp_path, DistillConfig(retrieval_weight=1.0))
+        distill(Path("teacher"), tmp_path, {}, tmp_path, DistillConfig(retrieval_weight=1.0))
     with pytest.raises(ModelError, match="no distillation to grow from"):
-        distill(Path("teacher"), tmp_path, tmp_path, tmp_path, DistillConfig(start=tmp_path / "none"))
+        distill(Path("teacher"), tmp_path, {}, tmp_path, DistillConfig(start=tmp_path / "none"))
     assert DistillConfig.model_validate_json((tmp_path / "config.json").read_text()).seed == 1

@@ -167,6 +167,8 @@ class WaveformCache:
         names: File names, in the order of the numbers.
         lengths: Samples of each.
         sample_rate_hz: One rate for all.
+        starts: Where each begins in `samples`; and where the last one ends.
+        samples: All of them, one after another, int16.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -177,8 +179,8 @@ class WaveformCache:
         self.names: list[str] = content["names"]
         self.lengths: list[int] = content["lengths"]
         self.sample_rate_hz: int = content["sample_rate_hz"]
-        self._starts = np.concatenate([[0], np.cumsum(self.lengths)])
-        self._samples = np.memmap(directory / _SAMPLES, np.int16, "r")
+        self.starts = np.concatenate([[0], np.cumsum(self.lengths)])
+        self.samples = np.memmap(directory / _SAMPLES, np.int16, "r")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -188,8 +190,8 @@ class WaveformCache:
 
     def read(self, number: int, start: int, stop: int) -> FloatArray:
         """Samples `start` to `stop` of one clip, as float32; only these are read from disk."""
-        offset = self._starts[number]
-        piece = self._samples[offset + start : offset + min(stop, self.lengths[number])]
+        offset = self.starts[number]
+        piece = self.samples[offset + start : offset + min(stop, self.lengths[number])]
         waveform: FloatArray = piece.astype(np.float32) * np.float32(1 / 32768)
         return waveform
 
@@ -233,5 +235,7 @@ class WaveformCache:
         if not names:
             raise DataError(f"none of {len(paths)} clips could be decoded; the first is {paths[:1]}")
         content = {"names": names, "lengths": lengths, "sample_rate_hz": sample_rate_hz, "wanted": wanted}
-        index.write_text(json.dumps(content), encoding="utf-8")
+        partial = index.with_suffix(".partial")  # the index says that the samples are whole
+        partial.write_text(json.dumps(content), encoding="utf-8")
+        partial.replace(index)
         return cls(directory)

@@ -2,16 +2,15 @@
 
 Waveforms are mixed; most damage is done to mel power, where a gain is a factor, a band limit a mask, uncorrelated
 noise a sum and a room's tail a decaying filter over time: a hundredth of the work on samples. Clipping is not linear
-and is done to samples.
-
-What teacher and student hear: mixtures of random clips, and damaged copies of them, without end.
+and is done to samples. On a GPU, `tensor_mixtures` does more of it on samples.
 """
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +20,6 @@ from torch import Tensor
 from soundseek._typing import FloatArray
 from soundseek.audio.logmel import FrontEndConfig, LogMel, mel_matrix
 from soundseek.learn.data.waveforms import WaveformCache
-from soundseek.learn.distill.config import DistillConfig
 
 BAND_LIMITS_HZ = (4_000.0, 8_000.0, 11_000.0)
 CROP_LENGTHS_S = (1.5, 3.0, 5.0, 5.0, 5.0, 8.0)
@@ -173,20 +171,14 @@ def draw_batch(
     return Batch(torch.from_numpy(np.stack(clean)), torch.from_numpy(np.stack(damaged)))
 
 
-def batches(
-    cache: WaveformCache, log_mel: LogMel, config: DistillConfig, *, rank: int, first_step: int
-) -> Iterator[Batch]:
-    """Endless batches made by another thread; each depends on (seed, rank, step) alone."""
+def prefetched(draw: Callable[[int], Batch], first_step: int) -> Iterator[Batch]:
+    """Endless batches, from that of `first_step` on, that another thread draws while the networks learn."""
     ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=3)
-    damage = MelDamage(log_mel.config) if config.damage else None
 
     def feed() -> None:
-        step = first_step
         try:
-            while True:
-                generator = np.random.default_rng([config.seed, rank, step])
-                ready.put(draw_batch(cache, log_mel, damage, config.batch_s, generator))
-                step += 1
+            for step in itertools.count(first_step):
+                ready.put(draw(step))
         except BaseException as error:  # handed to the trainer, which raises it
             ready.put(error)
 

@@ -1,16 +1,14 @@
-"""Who teaches and who learns, and the form in which what they heard is compared.
+"""Who teaches and who learns, what a step teaches, and how near the student has come.
 
 Frames and embeddings are standardised per dimension over mixtures, so that a squared error weighs each of them alike;
 a cosine on the raw, non-negative vectors is dominated by their mean.
-
-How near a student has come to its teacher on clips that neither was taught on.
-
-What one step teaches: the errors, their weights and the learning rate.
 """
 
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,23 +17,57 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from soundseek.audio.logmel import LogMel
+from soundseek._typing import FloatArray
 from soundseek.errors import ModelError
-from soundseek.learn.data.waveforms import WaveformCache
+from soundseek.learn.data.caption_neighbours import read_sentences
 from soundseek.learn.distill.config import DistillConfig
-from soundseek.learn.models.audio.compact import CompactTrunk
+from soundseek.learn.distill.tensor_mixtures import PEAK_DBFS, TensorLogMel, to_peak
+from soundseek.learn.models.audio.compact import CompactTrunk, within
+from soundseek.learn.models.audio.compact_layers import with_tags
 from soundseek.learn.models.audio.efficientat import EfficientATTrunk
-from soundseek.learn.models.audio.tags import NUM_CLASSES
+from soundseek.learn.models.audio.tags import AMPLITUDE_GAIN, NUM_CLASSES
+from soundseek.learn.models.build import build_recipe_text
+from soundseek.learn.recipe.load import load_recipe
 
 MODEL_FILE = "model.safetensors"  # of the run folder that `heads` names
 
 
 class Targets(NamedTuple):
-    """The teacher's view: frames `(batch, frames, width)`, pooled `(batch, width)`, tag logits `(batch, 527)`."""
+    """What a network says of a batch of clips.
+
+    Attributes:
+        frames: `(batch, frames, width)`, the teacher's, standardised.
+        pooled: `(batch, width)`, their mean.
+        logits: `(batch, 527)`, of the tags of the whole clip.
+        amplitudes: `(batch, 527)`, the tags as heads take them: mean over the frames of the root of a probability.
+    """
 
     frames: Tensor
     pooled: Tensor
     logits: Tensor
+    amplitudes: Tensor
+
+
+class Heads(nn.Module):
+    """Where heads on the teacher put a clip: their linear audio projector, and sentences in the same space.
+
+    Attributes:
+        projector: Takes the teacher's features, and the tags' amplitudes behind them where the run did.
+        sentences: `(sentence, dim)`, unit norm; None without sentences.
+    """
+
+    sentences: Tensor | None
+
+    def __init__(self, projector: nn.Linear, sentences: Tensor | None = None) -> None:
+        super().__init__()
+        self.projector = projector.requires_grad_(False)
+        self.register_buffer("sentences", sentences)
+
+    def forward(self, pooled: Tensor, amplitudes: Tensor) -> Tensor:
+        """Unit vectors `(batch, dim)` of the teacher's features `(batch, width)`, not standardised, and its tags."""
+        tagged = self.projector.in_features > pooled.shape[1]
+        features = torch.cat([pooled, amplitudes], dim=1) if tagged else pooled
+        return nn.functional.normalize(self.projector(features), dim=-1)
 
 
 class Teacher(nn.Module):
@@ -44,27 +76,31 @@ class Teacher(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, trunk: EfficientATTrunk, heads: Path | None = None) -> None:
+    def __init__(self, trunk: EfficientATTrunk, heads: Heads | None = None) -> None:
         super().__init__()
         self.trunk = _folded(trunk).requires_grad_(False)
-        self.heads = _linear_heads(heads, trunk.width) if heads else None
+        self.heads = heads
         self.register_buffer("mean", torch.zeros(trunk.width))
         self.register_buffer("deviation", torch.ones(trunk.width))
 
     @torch.no_grad()
     def forward(self, log_mel: Tensor) -> Targets:
-        frames, _ = self.trunk(log_mel)
+        # Half precision moves the standardised frames by a cosine of 2e-4, and is a third faster on a GPU.
+        with torch.autocast(log_mel.device.type, torch.float16, enabled=log_mel.is_cuda):
+            frames, _ = self.trunk(log_mel)
+        frames = frames.float()
         logits = self.trunk.logits(frames)
         frames = (frames - self.mean) / self.deviation
-        return Targets(frames, frames.mean(dim=1), logits)
+        return Targets(frames, frames.mean(dim=1), logits, amplitudes(logits))
 
-    def embed(self, pooled: Tensor) -> Tensor:
-        """Unit vectors `(batch, dim)` where the heads put standardised pooled embeddings `(batch, width)`."""
-        assert self.heads is not None  # the config asks for heads with retrieval_weight
-        return nn.functional.normalize(self.heads(pooled * self.deviation + self.mean), dim=-1)
+    def embed(self, targets: Targets) -> Tensor:
+        """Unit vectors `(batch, dim)` where the heads put clips."""
+        assert self.heads is not None  # the config asks for heads with the weights that need them
+        embedding: Tensor = self.heads(targets.pooled * self.deviation + self.mean, targets.amplitudes)
+        return embedding
 
     @torch.no_grad()
-    def standardise(self, batches: list[Tensor]) -> None:
+    def standardise(self, batches: Iterable[Tensor]) -> None:
         """Set the per-dimension mean and deviation of pooled embeddings from some batches."""
         pooled = torch.cat([self.trunk(log_mel)[0].mean(dim=1) for log_mel in batches])
         self.mean.copy_(pooled.mean(dim=0))
@@ -90,10 +126,37 @@ class Student(nn.Module):
         self.to_frames = nn.Linear(trunk.config.width, teacher_width)
 
     def forward(self, log_mel: Tensor) -> Targets:
-        features, _ = self.trunk.features(log_mel)
+        trunk = self.trunk
+        assert trunk.tags is not None  # checked above
+        with torch.autocast(log_mel.device.type, torch.bfloat16, enabled=log_mel.is_cuda):
+            features, frame_mask = trunk.features_with_margins(log_mel, None)
+        features = features.float()  # the last layers and the losses keep all digits
+        frames, _ = within(with_tags(features, frame_mask, trunk.tags), frame_mask, trunk.margin)
+        features, tags = frames[..., : trunk.config.width], frames[..., trunk.config.width :]
         translated = self.to_frames(features)
-        logits = self.trunk.tags.classifier(features.mean(dim=1))  # type: ignore[union-attr]  # checked above
-        return Targets(self._at_the_teachers_rate(translated), translated.mean(dim=1), logits)
+        logits = trunk.tags.classifier(features.mean(dim=1))
+        return Targets(
+            self._at_the_teachers_rate(translated), translated.mean(dim=1), logits, tags.mean(dim=1)
+        )
+
+    @torch.no_grad()
+    def fit_translation(self, teacher: Teacher, batches: Iterable[Tensor]) -> None:
+        """Set the layer that translates frames to the ridge regression from what the trunk gives already.
+
+        A trunk that comes without this layer would otherwise unlearn much while it is found.
+        """
+        gram: Tensor | float = 0.0
+        product: Tensor | float = 0.0
+        for log_mel in batches:
+            features = self._at_the_teachers_rate(self.trunk.features(log_mel)[0]).flatten(0, 1).double()
+            features = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
+            gram = gram + features.T @ features
+            product = product + features.T @ teacher(log_mel).frames.flatten(0, 1).double()
+        assert isinstance(gram, Tensor)
+        ridge = 1e-3 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+        weight = torch.linalg.solve(gram + ridge, product)
+        self.to_frames.weight.copy_(weight[:-1].T)
+        self.to_frames.bias.copy_(weight[-1])
 
     def _at_the_teachers_rate(self, frames: Tensor) -> Tensor:
         """Means of neighbouring frames `(batch, frames, width)` where the student gives more than one for each."""
@@ -104,23 +167,55 @@ class Student(nn.Module):
         return fewer.transpose(1, 2)
 
 
-def _linear_heads(run: Path, width: int) -> nn.Linear:
-    """The audio projector of a run folder, with the standardisation of its frames worked into it; frozen."""
+def amplitudes(logits: Tensor) -> Tensor:
+    """Tags as features: `3 * sqrt(probability)`, of the shape of `logits`."""
+    return AMPLITUDE_GAIN * (0.5 * nn.functional.logsigmoid(logits)).exp()
+
+
+def load_heads(run: Path, width: int, sentences: Path | None = None) -> Heads:
+    """The audio projector of a run folder, with the standardisation of its frames worked into it; frozen.
+
+    Args:
+        run: Its heads learned on the frozen teacher's frames, with or without the amplitudes of its tags.
+        width: Features of the teacher.
+        sentences: A CSV with a column `caption`, for the space in which clips are compared with sentences.
+
+    Raises:
+        ModelError: Its heads are not linear, or on other frames.
+    """
     state = load_file(run / MODEL_FILE)
-    if "audio_projector.weight" not in state:
+    for side in ("audio", "text") if sentences else ("audio",):
+        if f"{side}_projector.weight" not in state:
+            raise ModelError(
+                f"{run / MODEL_FILE} has no linear {side} projector; choose a run whose {side}.head is linear"
+            )
+    inputs = state["audio_projector.weight"].shape[1]
+    if inputs not in (width, width + NUM_CLASSES):
         raise ModelError(
-            f"{run / MODEL_FILE} has no linear audio projector; choose a run whose audio.head is linear"
-        )
-    if state["audio_projector.weight"].shape[1] != width:
-        raise ModelError(
-            f"the heads of {run} take {state['audio_projector.weight'].shape[1]} features, the teacher gives {width}; "
+            f"the heads of {run} take {inputs} features, the teacher gives {width} (and {NUM_CLASSES} tags); "
             "choose a run on the teacher's own frames: soundseek train frozen-mn04"
         )
     weight = state["audio_projector.weight"] * state["audio_scale"]
-    heads = nn.Linear(weight.shape[1], weight.shape[0]).requires_grad_(False)
-    heads.weight.copy_(weight)
-    heads.bias.copy_(state["audio_projector.bias"] - weight @ state["audio_mean"])
-    return heads
+    projector = nn.Linear(inputs, weight.shape[0]).requires_grad_(False)
+    projector.weight.copy_(weight)
+    projector.bias.copy_(state["audio_projector.bias"] - weight @ state["audio_mean"])
+    return Heads(projector, _embedded(run, state, sentences) if sentences else None)
+
+
+NUM_SENTENCES = 1500  # as many as the run in docs/distillation.md had
+
+
+@torch.no_grad()
+def _embedded(run: Path, state: dict[str, Tensor], path: Path) -> Tensor:
+    """`(sentence, dim)`, unit norm: sentences spread evenly over a file, as the run's text side puts them."""
+    sentences = read_sentences(path)
+    sentences = sentences[:: math.ceil(len(sentences) / NUM_SENTENCES)]
+    text = build_recipe_text(load_recipe(run / "recipe.yaml"))
+    features = torch.cat(
+        [text(*text.tokenize(sentences[at : at + 64])) for at in range(0, len(sentences), 64)]
+    )
+    projected = features @ state["text_projector.weight"].T + state["text_projector.bias"]
+    return nn.functional.normalize(projected, dim=-1)
 
 
 def _folded(trunk: EfficientATTrunk) -> EfficientATTrunk:
@@ -136,61 +231,131 @@ def _folded(trunk: EfficientATTrunk) -> EfficientATTrunk:
     return folded
 
 
-@torch.no_grad()
-def agreement(student: Student, teacher: Teacher, log_mel: LogMel, cache: WaveformCache) -> dict[str, float]:
-    """Agreement with the teacher on whole clips (at most 10 s of each), undamaged.
+class Yardstick:
+    """Clips on which student and teacher are compared, and what the teacher says of them.
 
-    Returns:
-        `cosine`: mean cosine of pooled embeddings, in the teacher's own space; `standardised_cosine`: the same
-        per standardised dimension; `retrieval_cosine`: in the heads' space, where there are heads; `tag_map`:
-        mean average precision of the teacher's tags above 0.3.
+    Each is heard as the models hear it, from its beginning for 5.12 s: by the student at -6 dBFS, by the teacher at
+    -12. All have one length, a shorter one silence behind it: for every new shape a GPU prepares its kernels anew,
+    which takes seconds.
+
+    Args:
+        waveforms: `(samples,)` each.
+        teacher: Of whom the student learns.
+        log_mel: Of both.
+        device: Where the networks are.
     """
-    student.eval()
-    cosine = nn.functional.cosine_similarity
-    raw, standard, embedded, scores, truth = [], [], [], [], []
-    for number in range(len(cache)):
-        heard = torch.from_numpy(log_mel(cache.read(number, 0, 10 * cache.sample_rate_hz)))[None]
-        wanted, found = teacher(heard), student(heard)
-        deviation, mean = teacher.deviation, teacher.mean
-        raw.append(cosine(wanted.pooled * deviation + mean, found.pooled * deviation + mean))
-        standard.append(cosine(wanted.pooled, found.pooled))
+
+    NUM_FRAMES = 512
+    _ROWS = 64  # of every batch, the last one filled up with silence
+
+    def __init__(
+        self, waveforms: Sequence[FloatArray], teacher: Teacher, log_mel: TensorLogMel, device: torch.device
+    ) -> None:
+        self._teacher = teacher
+        self._heard: list[Tensor] = []
+        said: list[Targets] = []
+        num_samples = self.NUM_FRAMES * log_mel.config.hop_length
+        for first in range(0, len(waveforms), self._ROWS):
+            batch = torch.zeros(self._ROWS, num_samples)
+            for row, waveform in zip(batch, waveforms[first : first + self._ROWS], strict=False):
+                row[: min(len(waveform), num_samples)] = torch.from_numpy(waveform[:num_samples])
+            batch = to_peak(batch.to(device))
+            self._heard.append(log_mel(batch * 10 ** (PEAK_DBFS / 20)).half())
+            said.append(teacher(log_mel(batch * 10 ** (-12 / 20))))
+        self._size = len(waveforms)
+        self._wanted = self._together(said)
+
+    @torch.no_grad()
+    def __call__(self, student: Student) -> dict[str, float]:
+        """Agreement of a student with the teacher on clips that are not damaged.
+
+        Returns:
+            Mean cosines of pooled embeddings: `cosine` in the teacher's own space, `standardised_cosine` per
+            standardised dimension, `retrieval_cosine` in the heads' space, where there are heads; `frame_cosine` of
+            standardised frames, `amplitude_cosine` of the tags' amplitudes; `tag_map`: mean average precision of the
+            teacher's tags above 0.3.
+        """
+        student.eval()
+        found, wanted, teacher = (
+            self._together([student(heard.float()) for heard in self._heard]),
+            self._wanted,
+            self._teacher,
+        )
+        cosine = nn.functional.cosine_similarity
+        raw = [each.pooled * teacher.deviation + teacher.mean for each in (found, wanted)]
+        rows = {
+            "cosine": cosine(*raw),
+            "standardised_cosine": cosine(found.pooled, wanted.pooled),
+            "frame_cosine": cosine(found.frames, wanted.frames, dim=2),
+            "amplitude_cosine": cosine(found.amplitudes, wanted.amplitudes),
+        }
         if teacher.heads is not None:
-            embedded.append(cosine(teacher.embed(wanted.pooled), teacher.embed(found.pooled)))
-        scores.append(found.logits)
-        truth.append(wanted.logits.sigmoid() > 0.3)
-    return {
-        "cosine": torch.cat(raw).mean().item(),
-        "standardised_cosine": torch.cat(standard).mean().item(),
-        **({"retrieval_cosine": torch.cat(embedded).mean().item()} if embedded else {}),
-        "tag_map": _mean_average_precision(torch.cat(scores), torch.cat(truth)),
-    }
+            rows["retrieval_cosine"] = (teacher.embed(found) * teacher.embed(wanted)).sum(dim=1)
+        tag_map = mean_average_precision(found.logits, wanted.logits.sigmoid() > 0.3)
+        return {name: round(row.mean().item(), 4) for name, row in rows.items()} | {
+            "tag_map": round(tag_map, 4)
+        }
+
+    def _together(self, batches: list[Targets]) -> Targets:
+        return Targets(*(torch.cat(parts)[: self._size] for parts in zip(*batches, strict=True)))
 
 
-def _mean_average_precision(scores: Tensor, truth: Tensor) -> float:
+def mean_average_precision(scores: Tensor, truth: Tensor) -> float:
     """Mean over the tags that occur of the average precision over clips; both `(clips, tags)`."""
     precisions = []
     for tag in range(truth.shape[1]):
         if truth[:, tag].any():
             hits = truth[:, tag][scores[:, tag].argsort(descending=True)].float()
-            precision = hits.cumsum(0) / torch.arange(1, len(hits) + 1)
+            precision = hits.cumsum(0) / torch.arange(1, len(hits) + 1, device=hits.device)
             precisions.append((precision * hits).sum() / hits.sum())
     return torch.stack(precisions).mean().item() if precisions else float("nan")
 
 
-def distillation_loss(student: Targets, teacher: Targets, config: DistillConfig) -> Tensor:
-    """Pooled squared error, frames' smooth L1 error and tags' cross-entropy, weighted; a scalar."""
-    mse, bce = nn.functional.mse_loss, nn.functional.binary_cross_entropy_with_logits
-    tags = bce(student.logits, teacher.logits.sigmoid(), reduction="none").sum(dim=1).mean()
-    frames = nn.functional.smooth_l1_loss(student.frames, teacher.frames)
-    pooled = mse(student.pooled, teacher.pooled)
-    return config.pooled_weight * pooled + config.frames_weight * frames + config.tags_weight * tags
+def distillation_losses(
+    student: Targets, teacher: Targets, tagger: Teacher, config: DistillConfig
+) -> dict[str, Tensor]:
+    """The errors that have a weight, weighted; scalars whose sum is learned from.
+
+    Frames' smooth L1 error, the pooled embedding's squared error, the tags' cross-entropy and their amplitudes' squared
+    error (both summed over tags), 1 minus the cosine in the heads' space, and how far the student's scores of
+    sentences are from the teacher's (Kullback-Leibler divergence at a temperature of 0.07).
+    """
+    functional = nn.functional
+    errors = {
+        "frames": lambda: functional.smooth_l1_loss(student.frames, teacher.frames),
+        "pooled": lambda: functional.mse_loss(student.pooled, teacher.pooled),
+        "tags": lambda: _per_clip(
+            functional.binary_cross_entropy_with_logits(
+                student.logits, teacher.logits.sigmoid(), reduction="none"
+            )
+        ),
+        "amplitudes": lambda: _per_clip((student.amplitudes - teacher.amplitudes).square()),
+        "retrieval": lambda: 1 - (tagger.embed(student) * tagger.embed(teacher)).sum(dim=1).mean(),
+        "sentences": lambda: _sentence_error(tagger.embed(student), tagger.embed(teacher), tagger.heads),
+    }
+    weights = {name: float(getattr(config, f"{name}_weight")) for name in errors}
+    return {name: weights[name] * error() for name, error in errors.items() if weights[name]}
 
 
-def retrieval_loss(student: Targets, teacher: Targets, tagger: Teacher) -> Tensor:
-    """1 - mean cosine of the clips' embeddings in the space where sentences look for them; a scalar."""
-    return 1 - (tagger.embed(student.pooled) * tagger.embed(teacher.pooled)).sum(dim=1).mean()
+def _per_clip(errors: Tensor) -> Tensor:
+    """`(batch, tag)` -> the mean over clips of the sum over tags."""
+    return errors.sum(dim=1).mean()
+
+
+def _sentence_error(student: Tensor, teacher: Tensor, heads: Heads | None) -> Tensor:
+    """How far the student's ranking of sentences is from the teacher's, for embeddings `(batch, dim)` of both."""
+    assert heads is not None and heads.sentences is not None  # the config asks for them with the weight
+    found, wanted = (
+        (embedding @ heads.sentences.T / SENTENCE_TEMPERATURE).log_softmax(dim=1)
+        for embedding in (student, teacher)
+    )
+    return nn.functional.kl_div(found, wanted, reduction="batchmean", log_target=True)
+
+
+SENTENCE_TEMPERATURE = 0.07  # at which the heads learned
 
 
 def learning_rate_factor(step: int, spent: float, config: DistillConfig) -> float:
-    """Share of the learning rate at a step, when `spent` (0 to 1) of the hours are gone."""
-    return min(1.0, (step + 1) / config.warmup_steps) * min(1.0, max(0.0, 1 - spent) / 0.5)
+    """Share of the learning rate at a step, when `spent` (0 to 1) of the hours are gone: held, then half a cosine."""
+    falling = min(1.0, max(0.0, spent - config.rate_held) / max(1e-9, 1 - config.rate_held))
+    return min(1.0, (step + 1) / config.warmup_steps) * 0.5 * (1 + math.cos(math.pi * falling))

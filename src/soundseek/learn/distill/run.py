@@ -1,8 +1,8 @@
-"""A distillation from the first step to the last: processes, clock, metrics, checkpoints, and how it goes on.
+"""A distillation from the first step to the last: clock, metrics, checkpoints, and how it goes on.
 
-Each process owns one core: two processes of one thread are faster than one process of two. Gradients are averaged
-over processes (gloo). Random numbers depend on (seed, process, step) alone, so a resumed run sees what it would have
-seen.
+On CPUs each process owns one core: two processes of one thread are faster than one process of two, and gradients are
+averaged over processes (gloo). A GPU has one process. Random numbers depend on (seed, process, step) alone, so a
+resumed run sees what it would have seen.
 """
 
 from __future__ import annotations
@@ -11,28 +11,31 @@ import copy
 import json
 import os
 import time
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import ModelError, UsageError
 from soundseek.learn.data.waveforms import WaveformCache
 from soundseek.learn.distill.config import DistillConfig
-from soundseek.learn.distill.mixtures import Batch, MelDamage, batches, draw_batch
+from soundseek.learn.distill.mixtures import Batch, MelDamage, draw_batch, prefetched
 from soundseek.learn.distill.networks import (
     Student,
     Teacher,
-    agreement,
-    distillation_loss,
+    Yardstick,
+    distillation_losses,
     learning_rate_factor,
-    retrieval_loss,
+    load_heads,
 )
+from soundseek.learn.distill.tensor_mixtures import ClipPool, TensorLogMel, TensorMixer
 from soundseek.learn.models.audio.compact import CompactTrunk
 from soundseek.learn.models.audio.efficientat import EfficientATTrunk
 from soundseek.learn.parallel import leave_group
@@ -40,40 +43,59 @@ from soundseek.learn.parallel import leave_group
 _M = TypeVar("_M", bound=nn.Module)
 
 CHECKPOINT, TRUNK, METRICS = "checkpoint.pt", "trunk.safetensors", "metrics.jsonl"
+FIRST_BATCHES = 10**9  # steps that are never reached: what standardises the teacher's view
+YARDSTICK_CLIPS = 300  # of the clips that are trained on, as many as stand beside those that are not
 
 
-def distill(teacher_file: Path, train: Path, validation: Path, out: Path, config: DistillConfig) -> Path:
+def distill(
+    teacher_file: Path, train: Path, yardsticks: Mapping[str, Path], out: Path, config: DistillConfig
+) -> Path:
     """Teach a compact trunk; continues where an interrupted run of the same config stopped.
 
     Args:
         teacher_file: Published weights of the tagger (see `EfficientATTrunk.load`).
         train: Directory of a `WaveformCache` to draw mixtures from.
-        validation: Directory of a `WaveformCache` to measure agreement on.
+        yardsticks: Name -> directory of a `WaveformCache` to measure agreement on, beside some clips of `train`.
         out: Run directory: checkpoint, metrics and the trunk.
         config: The run.
 
     Returns:
         The file of the trunk with averaged weights.
+
+    Raises:
+        UsageError: `out` is a run of another config, or the device is not there.
+        ModelError: Teacher, heads or start do not fit, or the loss is no longer a number.
     """
     _claim(out, config)
+    arguments = (teacher_file, train, dict(yardsticks), out, config)
+    if config.device == "cuda":
+        _Run(0, *arguments).run()
+        return out / TRUNK
     # One thread a process; spawned processes read these when they load numpy and torch.
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
     rendezvous = out / "rendezvous"
     rendezvous.unlink(missing_ok=True)
-    spawn(  # type: ignore[no-untyped-call]
-        _work, args=(teacher_file, train, validation, out, config, rendezvous), nprocs=config.processes
-    )
+    spawn(_work, args=(*arguments, rendezvous), nprocs=config.processes)  # type: ignore[no-untyped-call]
     return out / TRUNK
 
 
 def _claim(out: Path, config: DistillConfig) -> None:
     """Write the run's config, or make sure that a run to go on with is of this one; only its hours may change."""
-    if config.retrieval_weight and config.heads is None:
+    if (config.retrieval_weight or config.sentences_weight) and config.heads is None:
         raise UsageError(
-            f"retrieval_weight = {config.retrieval_weight} weighs an error in the space of heads; give heads, too"
+            "retrieval_weight and sentences_weight weigh errors in the space of heads; give heads, too"
         )
-    if config.start and not (config.start / CHECKPOINT).is_file():
-        raise ModelError(f"{config.start} holds no distillation to grow from: it has no {CHECKPOINT}")
+    if config.sentences_weight and config.sentences is None:
+        raise UsageError(f"sentences_weight = {config.sentences_weight} takes a file of sentences; give one")
+    if config.device == "cuda" and (config.processes > 1 or config.mixing != "torch"):
+        raise UsageError(
+            "a GPU takes one process (processes = 1) and makes its own mixtures (mixing = 'torch')"
+        )
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("PyTorch finds no GPU here; take the CPU: --device cpu")
+    start = config.start
+    if start and not (start.is_file() or (start / CHECKPOINT).is_file()):
+        raise ModelError(f"{start} holds no distillation to grow from: it has no {CHECKPOINT}")
     out.mkdir(parents=True, exist_ok=True)
     path = out / "config.json"
     if (out / CHECKPOINT).is_file() and path.is_file():
@@ -88,61 +110,150 @@ def _claim(out: Path, config: DistillConfig) -> None:
 class _Run:
     """One process of a distillation: state, step, checkpoint."""
 
-    def __init__(self, rank: int, teacher_file: Path, train: Path, out: Path, config: DistillConfig) -> None:
+    def __init__(
+        self,
+        rank: int,
+        teacher_file: Path,
+        train: Path,
+        yardsticks: dict[str, Path],
+        out: Path,
+        config: DistillConfig,
+    ) -> None:
         torch.manual_seed(config.seed)
         self.rank, self.out, self.config = rank, out, config
+        self.device = torch.device(config.device)
         trunk = CompactTrunk(config.trunk)
         tagger = EfficientATTrunk.load(teacher_file)
         if trunk.front_end != tagger.front_end:
             raise ValueError("teacher and student must share a front end: both hear one log-mel")
-        self.student = _channels_last(Student(trunk, tagger.width, teacher_hop=tagger.frame_hop))
+        heads = load_heads(config.heads, tagger.width, config.sentences) if config.heads else None
+        self.student = self._placed(Student(trunk, tagger.width, teacher_hop=tagger.frame_hop))
         self.averaged = copy.deepcopy(self.student).requires_grad_(False)
-        self.teacher = _channels_last(Teacher(tagger, config.heads)).eval()
-        matrices = [p for p in self.student.parameters() if p.ndim > 1]
-        vectors = [p for p in self.student.parameters() if p.ndim <= 1]
-        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, weight_decay=config.weight_decay)
-        self.step, self.elapsed_s = 0, 0.0
-        self.log_mel = LogMel(trunk.front_end)
+        self.teacher = self._placed(Teacher(tagger, heads)).eval()
+        self.norms = [module for module in self.student.modules() if isinstance(module, nn.BatchNorm2d)]
+        for norm in self.norms:
+            norm.momentum = 0.03  # lengths and damage differ from batch to batch: some thirty are remembered
+        self.optimizer = self._optimizer()
+        self.step, self.elapsed_s, self.heard_s = 0, 0.0, 0.0
         self.cache = WaveformCache(train)
+        self.draw = self._mixing()
         if (out / CHECKPOINT).is_file():
-            self._restore(torch.load(out / CHECKPOINT, weights_only=True))
-        elif config.start:
+            self._restore(torch.load(out / CHECKPOINT, weights_only=True, map_location=self.device))
+        elif config.start and config.start.is_dir():
             self._grow_from(config.start)
         else:
-            damage = MelDamage(self.log_mel.config)
-            some = [
-                draw_batch(
-                    self.cache, self.log_mel, damage, 160.0, np.random.default_rng([config.seed, 999, n])
-                )
-                for n in range(8)
-            ]
-            self.teacher.standardise([batch.clean for batch in some])
+            self.teacher.standardise(self._first_batches(8))
+            if config.start:
+                self.student.trunk.grow_from(CompactTrunk.load(config.start))
+                self.student.fit_translation(self.teacher, self._first_batches(16))
+                self.averaged.load_state_dict(self.student.state_dict())
+        self.yardsticks = self._open(yardsticks) if rank == 0 else {}
 
-    def train_step(self, batch: Batch) -> float:
-        """One step on this process's share of the batch; returns the loss."""
-        factor = learning_rate_factor(self.step, self.elapsed_s / (self.config.hours * 3600), self.config)
+    def run(self) -> None:
+        """Step until the hours are spent; measure and checkpoint now and then."""
+        config, hours_s = self.config, self.config.hours * 3600
+        source: Iterator[Batch] = (
+            prefetched(self.draw, self.step) if config.mixing == "numpy" else map(self.draw, count(self.step))
+        )
+        started, next_report = seconds(config) - self.elapsed_s, self.elapsed_s + config.report_s
+        losses: list[Tensor] = []
+        while self.elapsed_s < hours_s:
+            losses.append(self.train_step(next(source)))
+            self.elapsed_s = _agreed(seconds(config) - started, config)
+            if self.elapsed_s >= next_report or self.elapsed_s >= hours_s:
+                next_report = self.elapsed_s + config.report_s
+                if self.rank == 0:
+                    self._report(torch.stack(losses).mean(dim=0))
+                losses.clear()
+
+    def train_step(self, batch: Batch) -> Tensor:
+        """One step on this process's share of the batch; returns the errors in the order of `self.errors`."""
+        spent = self.elapsed_s / (self.config.hours * 3600)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * factor
+            group["lr"] = self.config.learning_rate * learning_rate_factor(self.step, spent, self.config)
         self.student.train()
+        if spent >= self.config.norms_frozen_at:
+            for norm in self.norms:
+                norm.eval()
         student, teacher = self.student(batch.damaged), self.teacher(batch.clean)
-        loss = distillation_loss(student, teacher, self.config)
-        if self.config.retrieval_weight:
-            loss = loss + self.config.retrieval_weight * retrieval_loss(student, teacher, self.teacher)
+        errors = distillation_losses(student, teacher, self.teacher, self.config)
+        self.errors = list(errors)
+        values = torch.stack(list(errors.values()))
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        values.sum().backward()  # type: ignore[no-untyped-call]
         self._average_gradients()
         nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
         self.optimizer.step()
         self.step += 1
+        self.heard_s += len(batch.clean) * batch.clean.shape[1] * self.student.trunk.front_end.hop_s
         keep = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for mean, value in zip(
-                self.averaged.state_dict().values(), self.student.state_dict().values(), strict=True
-            ):
-                if mean.is_floating_point():
-                    mean.lerp_(value, 1 - keep)
-        return loss.item()
+            torch._foreach_lerp_(_floating(self.averaged), _floating(self.student), 1 - keep)
+        return values.detach()
+
+    def _mixing(self) -> Callable[[int], Batch]:
+        """What draws the batch of a step."""
+        config, front_end, rank = self.config, self.student.trunk.front_end, self.rank
+        if config.mixing == "torch":
+            pool = ClipPool(self.cache, self.device)
+            return TensorMixer(
+                pool, front_end, seed=config.seed + 100_000 * rank, batch_s=config.batch_s, damage=config.damage,
+                margin_frames=config.trunk.margin_frames,
+            ).draw  # fmt: skip
+        log_mel, damage = LogMel(front_end), MelDamage(front_end) if config.damage else None
+        return lambda step: draw_batch(
+            self.cache, log_mel, damage, config.batch_s, np.random.default_rng([config.seed, rank, step])
+        )
+
+    def _first_batches(self, number: int) -> Iterator[Tensor]:
+        """Mixtures that no step will hear, undamaged."""
+        return (self.draw(FIRST_BATCHES + each).clean for each in range(number))
+
+    def _open(self, yardsticks: dict[str, Path]) -> dict[str, Yardstick]:
+        """The clips to compare on, and as many of those that are trained on."""
+        log_mel = TensorLogMel(self.student.trunk.front_end, self.device)
+        length = Yardstick.NUM_FRAMES * log_mel.config.hop_length
+        caches = {name: WaveformCache(directory) for name, directory in yardsticks.items()} | {
+            "trained": self.cache
+        }
+        opened = {}
+        for name, cache in caches.items():
+            numbers = np.random.default_rng(self.config.seed).permutation(len(cache))
+            if name == "trained":
+                numbers = numbers[:YARDSTICK_CLIPS]
+            waveforms = [cache.read(number, 0, length) for number in sorted(numbers)]
+            opened[name] = Yardstick(waveforms, self.teacher, log_mel, self.device)
+        return opened
+
+    def _report(self, errors: Tensor) -> None:
+        """A line of metrics; then the checkpoint, unless the run has gone astray."""
+        row = {
+            "step": self.step,
+            "elapsed_s": round(self.elapsed_s, 1),
+            "hours_of_sound": round(float(self.cache.starts[-1]) / self.cache.sample_rate_hz / 3600, 3),
+            "hours_heard": round(self.heard_s * self.config.processes / 3600, 3),
+            "loss": {name: round(error, 5) for name, error in zip(self.errors, errors.tolist(), strict=True)},
+        }
+        if not bool(errors.isfinite().all()):
+            raise ModelError(
+                f"the loss is no longer a number at step {self.step} ({row['loss']}); {self.out / CHECKPOINT} is of "
+                "before. Go on from there with the same command, or begin anew with a lower learning rate"
+            )
+        row |= {name: measure(self.averaged) for name, measure in self.yardsticks.items()}
+        with (self.out / METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+        self.save()
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        matrices = [p for p in self.student.parameters() if p.ndim > 1]
+        vectors = [p for p in self.student.parameters() if p.ndim <= 1]
+        groups: list[dict[str, Any]] = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+        config = self.config
+        return torch.optim.AdamW(
+            groups, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay,
+            fused=self.device.type == "cuda",
+        )  # fmt: skip
 
     def _average_gradients(self) -> None:
         if self.config.processes == 1:
@@ -156,7 +267,7 @@ class _Run:
             gradient.copy_(piece.view_as(gradient))
 
     def save(self) -> None:
-        """Checkpoint and trunk, each replaced whole."""
+        """Checkpoint and trunk, each written whole beside its place and put there."""
         state = {
             "student": self.student.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -165,17 +276,15 @@ class _Run:
             "teacher_deviation": self.teacher.deviation,
             "step": self.step,
             "elapsed_s": self.elapsed_s,
+            "heard_s": self.heard_s,
         }
-        torch.save(state, self.out / "checkpoint.tmp")
-        (self.out / "checkpoint.tmp").replace(self.out / CHECKPOINT)
-        self.averaged.trunk.save(
-            self.out / "trunk.tmp", steps=str(self.step), hours=f"{self.elapsed_s / 3600:.2f}"
-        )
-        (self.out / "trunk.tmp").replace(self.out / TRUNK)
+        _replace(self.out / CHECKPOINT, lambda path: torch.save(state, path))
+        facts = {"steps": str(self.step), "hours": f"{self.elapsed_s / 3600:.2f}"}
+        _replace(self.out / TRUNK, lambda path: self.averaged.trunk.save(path, **facts))
 
     def _grow_from(self, run: Path) -> None:
         """The averaged weights of another run's student, and its view of the teacher; the optimizer starts anew."""
-        state = torch.load(run / CHECKPOINT, weights_only=True)
+        state = torch.load(run / CHECKPOINT, weights_only=True, map_location="cpu")
         trunk = CompactTrunk.load(run / TRUNK)
         if trunk.tags is None:
             raise ModelError(f"the student of {run} gives no tags, so its tagger cannot be taken over")
@@ -193,14 +302,18 @@ class _Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.teacher.mean.copy_(state["teacher_mean"])
         self.teacher.deviation.copy_(state["teacher_deviation"])
-        self.step, self.elapsed_s = state["step"], state["elapsed_s"]
+        self.step, self.elapsed_s, self.heard_s = state["step"], state["elapsed_s"], state["heard_s"]
+
+    def _placed(self, module: _M) -> _M:
+        """On the device, in the memory layout in which convolutions are fastest."""
+        return module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _work(
     rank: int,
     teacher_file: Path,
     train: Path,
-    validation: Path,
+    yardsticks: dict[str, Path],
     out: Path,
     config: DistillConfig,
     rendezvous: Path,
@@ -211,32 +324,15 @@ def _work(
         dist.init_process_group(
             "gloo", init_method=f"file://{rendezvous.resolve()}", rank=rank, world_size=config.processes
         )
-    _distil(rank, teacher_file, train, validation, out, config)
+    _Run(rank, teacher_file, train, yardsticks, out, config).run()
     leave_group()
 
 
-def _distil(
-    rank: int, teacher_file: Path, train: Path, validation: Path, out: Path, config: DistillConfig
-) -> None:
-    """Step until the hours are spent, measure and checkpoint every five minutes."""
-    run = _Run(rank, teacher_file, train, out, config)
-    held_out = WaveformCache(validation)
-    source = batches(run.cache, run.log_mel, config, rank=rank, first_step=run.step)
-    started, next_save = seconds(config) - run.elapsed_s, run.elapsed_s + 300
-    losses: list[float] = []
-    while run.elapsed_s < config.hours * 3600:
-        losses.append(run.train_step(next(source)))
-        run.elapsed_s = _agreed(seconds(config) - started, config)
-        if run.elapsed_s >= next_save or run.elapsed_s >= config.hours * 3600:
-            next_save = run.elapsed_s + 300
-            if rank == 0:
-                run.save()
-                row = {"step": run.step, "elapsed_s": round(run.elapsed_s), "loss": float(np.mean(losses))}
-                row |= agreement(run.averaged, run.teacher, run.log_mel, held_out)
-                with (out / METRICS).open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(json.dumps(row), flush=True)
-            losses.clear()
+def find_device(wanted: str) -> Literal["cpu", "cuda"]:
+    """Where a run computes: as `wanted`, or with "auto" on a GPU if there is one."""
+    if wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available()):
+        return "cuda"
+    return "cpu"
 
 
 def seconds(config: DistillConfig) -> float:
@@ -253,6 +349,15 @@ def _agreed(elapsed_s: float, config: DistillConfig) -> float:
     return float(clock.item())
 
 
-def _channels_last(module: _M) -> _M:
-    """The memory layout in which this machine's convolutions are fastest."""
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+def _floating(module: nn.Module) -> list[Tensor]:
+    """Weights and running statistics; not the counters."""
+    return [value for value in module.state_dict().values() if value.is_floating_point()]
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside its place, bring it to the disk and put it there: it is never half a file."""
+    partial = path.with_suffix(".partial")
+    write(partial)
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)

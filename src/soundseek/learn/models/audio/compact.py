@@ -164,7 +164,7 @@ class CompactTrunk(nn.Module):
             Frames `(batch, frames, width)`, features first and then the tags' amplitudes if there are any, and their
             mask `(batch, frames)`.
         """
-        features, frame_mask = self._features(log_mel, frame_mask)
+        features, frame_mask = self.features_with_margins(log_mel, frame_mask)
         return within(with_tags(features, frame_mask, self.tags), frame_mask, self.margin)
 
     @property
@@ -190,9 +190,10 @@ class CompactTrunk(nn.Module):
 
     def features(self, log_mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The frames without the tags and without the margins, `(batch, frames, config.width)`, and their mask."""
-        return within(*self._features(log_mel, frame_mask), self.margin)
+        return within(*self.features_with_margins(log_mel, frame_mask), self.margin)
 
-    def _features(self, log_mel: Tensor, frame_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    def features_with_margins(self, log_mel: Tensor, frame_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The frames without the tags, those of the margins among them, and their mask."""
         log_mel, frame_mask = self.surrounded(log_mel, frame_mask)
         x, frame_mask = through(self.layers, log_mel.unsqueeze(1), frame_mask)  # x: (batch, 1, time, mel)
         return x.mean(dim=3).transpose(1, 2), frame_mask  # mean over bands: (batch, frames, width)
