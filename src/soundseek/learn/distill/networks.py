@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -246,7 +246,7 @@ class Yardstick:
     """
 
     NUM_FRAMES = 512
-    _ROWS = 64  # of every batch, the last one filled up with silence
+    _ROWS = 64  # of every batch; on a GPU the last one is filled up with silence
 
     def __init__(
         self, waveforms: Sequence[FloatArray], teacher: Teacher, log_mel: TensorLogMel, device: torch.device
@@ -256,8 +256,9 @@ class Yardstick:
         said: list[Targets] = []
         num_samples = self.NUM_FRAMES * log_mel.config.hop_length
         for first in range(0, len(waveforms), self._ROWS):
-            batch = torch.zeros(self._ROWS, num_samples)
-            for row, waveform in zip(batch, waveforms[first : first + self._ROWS], strict=False):
+            part = waveforms[first : first + self._ROWS]
+            batch = torch.zeros(self._ROWS if device.type == "cuda" else len(part), num_samples)
+            for row, waveform in zip(batch, part, strict=False):
                 row[: min(len(waveform), num_samples)] = torch.from_numpy(waveform[:num_samples])
             batch = to_peak(batch.to(device))
             self._heard.append(log_mel(batch * 10 ** (PEAK_DBFS / 20)).half())
@@ -282,9 +283,12 @@ class Yardstick:
             self._teacher,
         )
         cosine = nn.functional.cosine_similarity
-        raw = [each.pooled * teacher.deviation + teacher.mean for each in (found, wanted)]
+
+        def raw(targets: Targets) -> Tensor:
+            return targets.pooled * teacher.deviation + teacher.mean
+
         rows = {
-            "cosine": cosine(*raw),
+            "cosine": cosine(raw(found), raw(wanted)),
             "standardised_cosine": cosine(found.pooled, wanted.pooled),
             "frame_cosine": cosine(found.frames, wanted.frames, dim=2),
             "amplitude_cosine": cosine(found.amplitudes, wanted.amplitudes),
@@ -321,7 +325,7 @@ def distillation_losses(
     sentences are from the teacher's (Kullback-Leibler divergence at a temperature of 0.07).
     """
     functional = nn.functional
-    errors = {
+    errors: dict[str, Callable[[], Tensor]] = {
         "frames": lambda: functional.smooth_l1_loss(student.frames, teacher.frames),
         "pooled": lambda: functional.mse_loss(student.pooled, teacher.pooled),
         "tags": lambda: _per_clip(

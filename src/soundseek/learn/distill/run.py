@@ -68,8 +68,12 @@ def distill(
     """
     _claim(out, config)
     arguments = (teacher_file, train, dict(yardsticks), out, config)
-    if config.device == "cuda":
-        _Run(0, *arguments).run()
+    if config.processes == 1:
+        threads = torch.get_num_threads()
+        try:
+            _work(0, *arguments, None)
+        finally:
+            torch.set_num_threads(threads)
         return out / TRUNK
     # One thread a process; spawned processes read these when they load numpy and torch.
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
@@ -316,11 +320,11 @@ def _work(
     yardsticks: dict[str, Path],
     out: Path,
     config: DistillConfig,
-    rendezvous: Path,
+    rendezvous: Path | None,
 ) -> None:
-    """The life of one process, in a group if there are several."""
+    """The life of one process, in a group if there are several, which meet at a file."""
     torch.set_num_threads(1)
-    if config.processes > 1:
+    if rendezvous:
         dist.init_process_group(
             "gloo", init_method=f"file://{rendezvous.resolve()}", rank=rank, world_size=config.processes
         )

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from soundseek._typing import FloatArray
+from soundseek._typing import DoubleArray
 from soundseek.audio.logmel import FrontEndConfig, mel_matrix, padded_window
 from soundseek.learn.data.waveforms import WaveformCache
 from soundseek.learn.distill.mixtures import Batch
@@ -264,7 +264,7 @@ class TensorMixer:
         tail = tail * self._gains(generator.uniform(-10, 6, rows))
         tail[:, 0] += 1
         size = fast_size(num_samples + length)
-        wet = torch.fft.irfft(torch.fft.rfft(waveform, size) * torch.fft.rfft(tail, size), size)
+        wet: Tensor = torch.fft.irfft(torch.fft.rfft(waveform, size) * torch.fft.rfft(tail, size), size)
         return wet[:, :num_samples]
 
     def _with_noise(self, waveform: Tensor, generator: np.random.Generator) -> Tensor:
@@ -292,7 +292,7 @@ class TensorMixer:
         self,
         power: Tensor,
         generator: np.random.Generator,
-        draw: Callable[[FloatArray, np.random.Generator], FloatArray],
+        draw: Callable[[DoubleArray, np.random.Generator], DoubleArray],
     ) -> Tensor:
         bins_hz = np.linspace(0, self.pool.sample_rate_hz / 2, power.shape[2])
         gains_db = np.stack([draw(bins_hz, generator) for _ in range(len(power))])
@@ -326,7 +326,7 @@ class _Put:
         return tensor.to(self._device, dtype, non_blocking=True)
 
 
-def _noise_bank(device: torch.device, seed: int, least_samples: int, rows: int = 48) -> Tensor:
+def _noise_bank(device: torch.device, seed: int, least_samples: int, rows: int = 24) -> Tensor:
     """Noise of unit variance, white in the first row and darker than brown in the last: `(rows, samples)` float16."""
     samples = 1 << math.ceil(math.log2(1.5 * least_samples))
     generator = torch.Generator(device).manual_seed(seed + 77)
@@ -339,19 +339,21 @@ def _noise_bank(device: torch.device, seed: int, least_samples: int, rows: int =
     return torch.stack(bank)
 
 
-def _low_pass(bins_hz: FloatArray, generator: np.random.Generator) -> FloatArray:
+def _low_pass(bins_hz: DoubleArray, generator: np.random.Generator) -> DoubleArray:
     """Gains in dB: nothing is left above 2.5 to 12 kHz."""
     limit_hz = np.exp(generator.uniform(np.log(2500), np.log(12_000)))
-    return -6.5 * np.clip((bins_hz - limit_hz) / (0.05 * limit_hz), 0, 12)
+    gains_db: DoubleArray = -6.5 * np.clip((bins_hz - limit_hz) / (0.05 * limit_hz), 0, 12)
+    return gains_db
 
 
-def _high_pass(bins_hz: FloatArray, generator: np.random.Generator) -> FloatArray:
+def _high_pass(bins_hz: DoubleArray, generator: np.random.Generator) -> DoubleArray:
     """Gains in dB: 12 dB an octave below 60 to 500 Hz."""
     edge_hz = np.exp(generator.uniform(np.log(60), np.log(500)))
-    return -12 * np.clip(np.log2(edge_hz / np.maximum(bins_hz, 20)), 0, 4)
+    gains_db: DoubleArray = -12 * np.clip(np.log2(edge_hz / np.maximum(bins_hz, 20)), 0, 4)
+    return gains_db
 
 
-def _tilt(bins_hz: FloatArray, generator: np.random.Generator) -> FloatArray:
+def _tilt(bins_hz: DoubleArray, generator: np.random.Generator) -> DoubleArray:
     """Gains in dB: a smooth curve within 9 dB, as loudspeakers and microphones have."""
     octaves = np.log2(np.maximum(bins_hz, 50) / 1000)
     return np.interp(octaves, np.linspace(-4.4, 4.0, 6), generator.uniform(-9, 9, 6))
