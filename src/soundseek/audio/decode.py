@@ -1,8 +1,11 @@
-"""A sound file -> mono float32 blocks at the model's rate, streamed and capped, or one plain reason why not.
+"""A sound file -> mono float32 blocks at the model's rate, streamed, or one plain reason why not.
 
-A file counts as damaged when less than nine tenths of the length that it states can be decoded, when the
-decoder meets an error on the way, or when its samples cannot be sound: half a recording under its full name
-would be found and then disappoint. Ogg states no length, so a cut-off one is simply a shorter sound.
+A file is opened in three steps: what kind it is (`files`), which recordings it holds and whether its header is true
+(`parts`), and who decodes it: libsndfile, or FFmpeg for what libsndfile does not read (`ffmpeg`).
+
+A file counts as damaged when less than nine tenths of the length that it states can be decoded, when the decoder meets
+an error on the way, or when its samples cannot be sound: half a recording under its full name would be found and then
+disappoint. Ogg states no length, so a cut-off one is simply a shorter sound.
 """
 
 from __future__ import annotations
@@ -30,15 +33,15 @@ from soundseek.audio.downmix import Downmix
 from soundseek.audio.files import AUDIO_EXTENSIONS, FORMATS_EXTENSIONS
 from soundseek.audio.mp3 import without_decoder_chatter
 from soundseek.audio.parts import Part, PartFile, find_parts
-from soundseek.audio.several import JoinedSource, Source
+from soundseek.audio.several import AudioSource, JoinedSource
 from soundseek.errors import DecodeError, UsageError
 
 __all__ = [
     "AUDIO_EXTENSIONS",
     "FORMATS_EXTENSIONS",
     "AudioInfo",
+    "AudioSource",
     "AudioStream",
-    "Source",
     "open_audio",
     "open_source",
     "probe",
@@ -136,7 +139,7 @@ class AudioStream:
         stated_s: Seconds to expect, by the file's header; None if it does not say.
     """
 
-    def __init__(self, path: str, source: Source, sample_rate_hz: int, max_duration_s: float) -> None:
+    def __init__(self, path: str, source: AudioSource, sample_rate_hz: int, max_duration_s: float) -> None:
         self.info = AudioInfo(path, source.format, source.sample_rate_hz, source.channels)
         declared_s = source.declared_s
         self.stated_s = None if declared_s is None else min(declared_s, max_duration_s)
@@ -340,7 +343,7 @@ class _Sound(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
-def open_source(path: str) -> Source:
+def open_source(path: str) -> AudioSource:
     """The decoder of a file, at the file's own rate and with its own channels.
 
     What libsndfile does not read is offered to FFmpeg.
@@ -367,7 +370,7 @@ def open_source(path: str) -> Source:
             raise DecodeError(shown, second.reason if is_missing else reason) from error
 
 
-def _open_with_libsndfile(path: str, shown: str, head: bytes, extension: str) -> Source:
+def _open_with_libsndfile(path: str, shown: str, head: bytes, extension: str) -> AudioSource:
     try:
         with Path(path).open("rb") as file:
             parts = find_parts(file, head, extension)
@@ -386,12 +389,12 @@ def _open_with_libsndfile(path: str, shown: str, head: bytes, extension: str) ->
         return SoundfileSource(path, shown, replace(parts[0], as_it_stands=False))
 
 
-def _open_with_ffmpeg(path: str, shown: str, known: files.Format, head: bytes) -> Source:
+def _open_with_ffmpeg(path: str, shown: str, known: files.Format, head: bytes) -> AudioSource:
     kind = files.name_with_codec(known, head)
     return ffmpeg.open_ffmpeg(path, shown, kind, demuxers=known.demuxers, piece_s=_PIECE_S)
 
 
-def _checked(source: Source, shown: str) -> Source:
+def _checked(source: AudioSource, shown: str) -> AudioSource:
     if _MIN_RATE_HZ <= source.sample_rate_hz <= _MAX_RATE_HZ and source.channels > 0:
         return source
     source.close()

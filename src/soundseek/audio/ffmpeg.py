@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from soundseek._install import install_command
 from soundseek._typing import FloatArray
-from soundseek.audio.several import Converter, Source, TracksSource
+from soundseek.audio.several import AudioSource, Converter, TracksSource
 from soundseek.errors import DecodeError
 
 # Their length is written down; that of a bare stream (aac, ac3, amr) is FFmpeg's guess from the bitrate.
@@ -26,7 +26,7 @@ def needs_extra(kind: str) -> str:
     return f"{kind} needs one more package: {install_command('formats')}"
 
 
-def open_ffmpeg(path: str, shown: str, kind: str, *, demuxers: str, piece_s: float) -> Source:
+def open_ffmpeg(path: str, shown: str, kind: str, *, demuxers: str, piece_s: float) -> AudioSource:
     """A source of all audio tracks of a file that FFmpeg can decode.
 
     Args:

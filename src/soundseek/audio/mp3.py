@@ -63,7 +63,7 @@ class Mp3Part:
         return not self.header and is_first and end - self.extents[0][1] < tags_bytes
 
 
-def find_parts(file: BinaryIO, start: int = 0) -> list[Mp3Part]:
+def find_mp3_parts(file: BinaryIO, start: int = 0) -> list[Mp3Part]:
     """The recordings in an open file of MPEG audio, in order; none if it has no two frames that follow each other.
 
     A new part begins where the sample rate or the number of channels changes, and where a second file with a header

@@ -143,7 +143,7 @@ def find_parts(file: BinaryIO, head: bytes, extension: str = "") -> list[Part]:
     if magic[:4] == b"OggS":
         return _parts_of_ogg(data, start)
     if extension in mp3.EXTENSIONS or mp3.is_frame(magic[:4]) or (start and not files.is_text(magic)):
-        found = mp3.find_parts(file, start)
+        found = mp3.find_mp3_parts(file, start)
         return [
             Part("", part.header, part.extents, len(found) == 1 and part.as_it_stands(start, data.size))
             for part in found
@@ -272,6 +272,7 @@ _NAMES = {
     b"RIFF": "WAV", b"RIFX": "WAV", b"riff": "W64", b"caff": "CAF", b"AIFF": "AIFF", b"AIFC": "AIFF", b"8SVX": "SVX",
     b"16SV": "SVX",
 }  # fmt: skip
+_DESCRIPTIONS = (b"fmt ", b"ds64", b"COMM", b"VHDR", b"desc", b"kuki", b"pakt")
 _SOUND_CHUNKS = (b"data", b"SSND", b"BODY")
 
 
@@ -336,7 +337,7 @@ def _read_form(data: _Bytes, position: int, magic: bytes) -> tuple[_Form | None,
             continue
         if chunk.size < 0 or chunk.start + chunk.size > data.size:
             break
-        if chunk.size <= _MAX_DESCRIPTION_BYTES:
+        if chunk.name in _DESCRIPTIONS and chunk.size <= _MAX_DESCRIPTION_BYTES:
             form.described.setdefault(chunk.name, data.at(chunk.start, chunk.size))
         position = layout.behind(data, chunk.start + chunk.size)
     return form, position

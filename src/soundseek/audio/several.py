@@ -12,7 +12,7 @@ from soundseek._typing import FloatArray
 from soundseek.audio.downmix import Downmix
 
 
-class Source(Protocol):
+class AudioSource(Protocol):
     """A decoder of pieces `(frames, channels)`, about a second each, at the file's own rate."""
 
     format: str
@@ -81,9 +81,9 @@ class JoinedSource:
         DecodeError: One of them cannot be opened.
     """
 
-    def __init__(self, openers: Sequence[Callable[[], Source]]) -> None:
+    def __init__(self, openers: Sequence[Callable[[], AudioSource]]) -> None:
         self._openers = openers
-        self._current: Source | None = None
+        self._current: AudioSource | None = None
         self._next = 0
         declared: list[float | None] = []
         formats: list[str] = []
@@ -130,7 +130,7 @@ class TracksSource:
         starts_s: When each track begins, in seconds.
     """
 
-    def __init__(self, sources: Sequence[Source], starts_s: Sequence[float]) -> None:
+    def __init__(self, sources: Sequence[AudioSource], starts_s: Sequence[float]) -> None:
         self._sources = sources
         self.format = sources[0].format
         self.sample_rate_hz = max(source.sample_rate_hz for source in sources)
