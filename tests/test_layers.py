@@ -63,6 +63,7 @@ HOMES = {
     "uvicorn": {"cli/serve.py"},
     "openTSNE": {"server/sound_map.py"},
     "mcp": {"server/mcp_tools.py"},
+    "pandas": {"library/notebook.py"},
     "prometheus_client": {"server/metrics.py"},
     "transformers": {"learn/data/back_translation.py", "learn/models/text/bert.py"},
     "lightning": {"learn/training/train.py", "learn/training/module.py"},
@@ -90,6 +91,7 @@ BROUGHT_BY_AN_EXTRA = {
     "av": "formats", "fastapi": "serve", "starlette": "serve", "uvicorn": "serve", "prometheus_client": "serve",
     "openTSNE": "serve",
     "mcp": "mcp",
+    "pandas": "notebook",
 }  # fmt: skip
 ONLY_SERVER = {"fastapi", "starlette", "prometheus_client"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ CutFormat = Literal["own", "wav24"]
 
 PREVIEW_RATE_HZ = 48_000
 PEAK_HOP_S = 0.01
+_CLIP_RATE_HZ = 32_000  # a rate that MP3 has; up to 16 kHz is what an ear judges a small player by
 _BLOCK_FRAMES = 1 << 16
 _MOST_WAV_BYTES = 0xF0000000  # of samples; the rest of the four gigabytes is for what stands beside them
 
@@ -370,6 +372,25 @@ def write_preview(path: str | os.PathLike[str], target: Path, start_s: float, en
                 out.write(np.clip(resample(_for_two_ears(block), False), -1.0, 1.0))
             out.write(np.clip(resample(np.empty((0, num_channels), np.float32), True), -1.0, 1.0))
         return Excerpt(*region.bounds_s(), is_exact=False, suffix=".wav")
+
+
+def encoded_clip(path: str | os.PathLike[str], start_s: float, end_s: float) -> tuple[bytes, str]:
+    """A part of a file as few bytes that browsers play, and their media type: mono MP3, or WAV where there is no MP3.
+
+    Raises:
+        DecodeError: The file cannot be read.
+        UsageError: There is nothing between the two times.
+    """
+    kind, media_type = (
+        ("MP3", "audio/mpeg") if "MP3" in soundfile.available_formats() else ("WAV", "audio/wav")
+    )
+    with closing(_Region(os.fspath(path), start_s, end_s)) as region:
+        resample = _resampler(region.rate_hz, _CLIP_RATE_HZ, 1)
+        parts = [resample(block.mean(axis=1, dtype=np.float32)[:, None], False) for block in region]
+        parts.append(resample(np.empty((0, 1), np.float32), True))
+    encoded = io.BytesIO()
+    soundfile.write(encoded, np.clip(np.concatenate(parts), -1.0, 1.0), _CLIP_RATE_HZ, format=kind)
+    return encoded.getvalue(), media_type
 
 
 def _resampler(from_hz: int, to_hz: int, channels: int) -> Callable[[FloatArray, bool], FloatArray]:

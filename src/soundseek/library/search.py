@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -139,6 +139,22 @@ class Hits(list[Hit]):
         super().__init__(hits)
         self.reading = reading
         self.negatives = tuple(negatives)
+
+    def to_pandas(self) -> Any:
+        """A `pandas.DataFrame` with a row for each hit; its index is the rank.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        from soundseek.library.notebook import hits_frame
+
+        return hits_frame(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a table with players."""
+        from soundseek.library.notebook import hits_html
+
+        return hits_html(self)
 
 
 def find_any(
