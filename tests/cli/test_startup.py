@@ -126,6 +126,12 @@ def test_a_mistyped_command_is_guessed() -> None:
         (["distill", *DISTILL, "--hours", "-1"], "-1 is not allowed: give hours, more than 0"),
         (["distill", *DISTILL, "--hours", "nan"], "nan is not allowed: give hours, more than 0"),
         (["distill", *DISTILL, "--processes", "0"], "0 is not allowed: give a whole number of processes"),
+        (
+            ["distill", *DISTILL, "--device", "tpu"],
+            "--device tpu is not allowed; give one of auto, cpu, cuda",
+        ),
+        (["distill", *DISTILL, "--batch-s", "0"], "0 is not allowed: give seconds, more than 0"),
+        (["distill", *DISTILL, "--sentences", "a.csv"], "--sentences takes --heads RUN"),
         (["search", "rain", "--json", "--csv"], "--json and --csv exclude each other"),
         (["search", "rain", "--colour"], "No such option: --colour"),
         (["explain"], "Missing argument"),

@@ -91,6 +91,10 @@ def distill(
     ] = None,
 ) -> None:
     """Teach a compact trunk on mixtures of sounds; a stopped run continues."""
+    if device not in _DEVICES:
+        raise UsageError(f"--device {device} is not allowed; give one of {', '.join(_DEVICES)}")
+    if sentences and not heads:
+        raise UsageError("--sentences takes --heads RUN, in whose space they are compared with sounds")
     need_file(teacher, "--teacher", "it takes the published weights of mn04_as, .pt or .safetensors")
     for folder in data:
         need_folder(folder, "--data", "it takes a folder of sounds, such as soundseek data clotho makes")
@@ -101,10 +105,6 @@ def distill(
             start, "--start", "it takes the run folder of a smaller student, or the file of its trunk"
         )
     need_folder(heads, "--heads", "it takes the run folder of heads on the frozen teacher")
-    if device not in _DEVICES:
-        raise UsageError(f"--device {device} is not allowed; give one of {', '.join(_DEVICES)}")
-    if sentences and not heads:
-        raise UsageError("--sentences takes --heads RUN, in whose space they are compared with sounds")
     from soundseek.learn.data.waveforms import WaveformCache
     from soundseek.learn.distill import DistillConfig, find_device, find_sounds
     from soundseek.learn.distill import distill as run
