@@ -15,7 +15,7 @@ def records(output: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.decode().splitlines()]
 
 
-def heard_in(library: Path) -> int:
+def embedded_in(library: Path) -> int:
     """Files that a library holds; none while it is still being made."""
     try:
         with Library.open(library, create=False) as opened:

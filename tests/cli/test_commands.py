@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cli.answers import heard_in, records
+from cli.answers import embedded_in, records
 from tones import write_tone
 
 from soundseek.library import Library
@@ -51,7 +51,7 @@ def test_closed_streams_harm_nothing(
     for script in (index, search):
         run = subprocess.run(["bash", "-c", script], capture_output=True, timeout=60)
         assert (run.returncode, run.stderr) == (0, b"")
-    assert heard_in(library) == 7
+    assert embedded_in(library) == 7
     with Library.open(library) as ours, Library.open(filled) as expected:
         assert ours.search("tone", k=99) == expected.search("tone", k=99)
 

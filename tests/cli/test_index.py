@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.answers import heard_in, records
+from cli.answers import embedded_in, records
 from tones import write_tone
 
 from soundseek.audio.decode import AUDIO_EXTENSIONS
@@ -163,7 +163,7 @@ def test_ctrl_c_keeps_what_was_heard_and_says_how_to_go_on(tmp_path: Path, model
     command = [sys.executable, "-m", "soundseek", "index", folder, "--library", library]
     command += ["--model", model_directory]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while not heard_in(library):
+    while not embedded_in(library):
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
@@ -172,4 +172,4 @@ def test_ctrl_c_keeps_what_was_heard_and_says_how_to_go_on(tmp_path: Path, model
     assert errors.decode().splitlines()[-1] == "stopped; run the same command again to go on"
     (report,) = records(output)
     assert report["interrupted"] and 0 < report["added"] < 400
-    assert heard_in(library) == report["added"]
+    assert embedded_in(library) == report["added"]

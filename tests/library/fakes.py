@@ -17,6 +17,7 @@ from library.stores import DIM, IDENTITY
 from soundseek.audio.decode import AudioInfo
 from soundseek.audio.segments import plan_segments
 from soundseek.errors import DecodeError, MissingFileError, ModelError
+from soundseek.library import workers
 from soundseek.library.store.base import Changes, Sound
 from soundseek.model.model import AudioEmbedding
 
@@ -89,6 +90,10 @@ def _unreadable(path: str, rest: str) -> None:
     raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
+def _out_of_memory(path: str, rest: str) -> None:
+    raise MemoryError
+
+
 ORDERS: dict[str, Callable[[str, str], object]] = {
     "BAD": _bad,
     "BUG": _bug,
@@ -99,6 +104,7 @@ ORDERS: dict[str, Callable[[str, str], object]] = {
     "SLOW": lambda path, rest: time.sleep(0.1),
     "VANISH": _vanish,
     "UNREADABLE": _unreadable,
+    "MEMORY": _out_of_memory,
     "CTRL-C": lambda path, rest: os.kill(os.getpid(), signal.SIGINT),
 }
 
@@ -125,9 +131,21 @@ def load() -> FakeModel:
     return FakeModel()
 
 
+def load_telling() -> FakeModel:
+    """The same in a worker that tells of every step."""
+    workers.TELL_EVERY_S = 0.0
+    return FakeModel()
+
+
 def load_nothing() -> FakeModel:
     """A model that cannot be loaded."""
     raise ModelError("audio.onnx is damaged")
+
+
+def tell_circumstances() -> FakeModel:
+    """A model that cannot be loaded, and says under which circumstances."""
+    is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    raise ModelError(f"threads {os.environ.get('OMP_NUM_THREADS')}, Ctrl-C ignored {is_ignored}")
 
 
 def die() -> FakeModel:

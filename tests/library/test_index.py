@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -400,3 +401,44 @@ def test_the_environment_of_this_process_is_left_as_it_was(
     shelf.put("b.wav", "rain")
     shelf.report(load=fakes.load, workers=2)
     assert os.environ["OMP_NUM_THREADS"] == "7" and "MKL_NUM_THREADS" not in os.environ
+
+
+def test_a_file_for_which_there_is_no_memory_is_named_and_the_rest_goes_in(shelf: Shelf) -> None:
+    shelf.put("a.wav", "MEMORY")
+    shelf.put("b.wav", "bell")
+    assert shelf.index() == {"added": 1, "failed": 1}
+    assert shelf.failures() == {"a.wav": "there is not enough memory to embed it"}
+
+
+def test_what_is_embedded_is_committed_before_long(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        shelf.put(f"{number}.wav", f"sound {number}")
+    monkeypatch.setattr(index, "COMMIT_S", 0.0)
+    before = shelf.store.version()
+    shelf.index()
+    assert shelf.store.version() - before >= 5
+
+
+def test_a_stamp_of_the_decoders_has_their_versions() -> None:
+    assert f"soundfile {version('soundfile')}" in index.decoder_versions()
+
+
+def test_workers_compute_on_one_thread_and_leave_ctrl_c_to_the_main_process(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    shelf.put("a.wav", "bell")
+    with pytest.raises(ModelError, match="threads 1, Ctrl-C ignored True"):
+        shelf.report(load=fakes.tell_circumstances, workers=1)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_long_file_tells_how_far_it_is(shelf: Shelf, monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    monkeypatch.setattr(index, "PROGRESS_EVERY_S", 0.0)
+    monkeypatch.setattr("soundseek.library.workers.TELL_EVERY_S", 0.0)
+    shelf.put("long.wav", "LASTS 40 bell")
+    told: list[Progress] = []
+    load = fakes.load if workers == 0 else fakes.load_telling
+    shelf.report(load=load, workers=workers, progress=told.append)
+    assert [(each.files_done, each.audio_s) for each in told] == [(0, 10), (0, 20), (0, 30), (1, 40)]
+    assert [each.audio_left_s for each in told] == [30, 20, 10, 0]

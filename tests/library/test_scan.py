@@ -207,3 +207,48 @@ def remember(store: SqliteStore, *paths: str, roots: dict[str, int] | None = Non
 
 def volume_of(folder: Path) -> str:
     return Volumes().name(os.path.realpath(folder))
+
+
+def test_failures_below_a_folder_that_cannot_be_read_stay(
+    store: SqliteStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, outside = put(folder / "locked" / "a.wav"), folder / "gone.wav"
+    with store.writing():
+        failures = [Failure(str(path), "bad", "2024") for path in (inside, outside)]
+        store.commit(Changes(failures=failures))
+    real = os.scandir
+
+    def refuse(path: str) -> Iterator[os.DirEntry[str]]:
+        if path.endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert scan(store, folder).resolved == [str(outside)]
+
+
+def test_a_single_file_whose_folder_is_gone_as_well_is_missing(store: SqliteStore, folder: Path) -> None:
+    path = put(folder / "deep" / "a.wav")
+    other = put(folder / "b.wav")
+    remember(store, str(path))
+    path.unlink()
+    path.parent.rmdir()
+    found = scan(store, path, other)
+    assert list(found.missing_roots) == [str(path)] and found.gone == {}
+
+
+def test_a_folder_whose_name_begins_alike_is_another_one(store: SqliteStore, folder: Path) -> None:
+    put(folder / "bells" / "a.wav")
+    put(folder / "bells more" / "b.wav")
+    with store.writing():
+        store.commit(Changes(roots={str(folder / "bells more"): 1}))
+    assert list(scan(store, folder / "bells").roots) == [str(folder / "bells")]
+
+
+def test_of_two_links_to_one_folder_the_first_by_name_counts(
+    store: SqliteStore, folder: Path, tmp_path: Path
+) -> None:
+    put(tmp_path / "elsewhere" / "x.wav")
+    for name in ("b", "c", "a", "d"):
+        (folder / name).symlink_to(tmp_path / "elsewhere")
+    assert new(store, folder) == ["a/x.wav"]

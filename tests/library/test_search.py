@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from library.stores import DIM, IDENTITY, sound_file, sound_from_frames, unit_rows
 
 from soundseek.errors import QueryError
-from soundseek.library.search import NEGATIVE_WEIGHT, combine, find, moments_of
+from soundseek.library.search import NEGATIVE_WEIGHT, combine, find, moments_of, strongest_s
 from soundseek.library.store.base import Changes
 from soundseek.library.store.sqlite import SqliteStore
 
@@ -100,3 +100,8 @@ def test_a_hit_says_when_and_what() -> None:
     assert (hit.path, hit.start_s, hit.end_s) == ("/a.ogg", 0.5, 2.0)
     assert hit.moment_s == 1.25  # the middle of the third half-second
     assert (hit.duration_s, hit.sample_rate_hz, hit.format) == (77.0, 48000, "OGG/VORBIS")
+
+
+def test_no_moment_lies_behind_the_end_of_its_segment() -> None:
+    # The third frame would begin at 0.6 s, and the segment ends at 0.5 s.
+    assert strongest_s(np.array([0.0, 0.0, 1.0]), 0.0, 0.5, 0.3) == 0.5

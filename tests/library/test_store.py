@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import sqlite3
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +17,10 @@ from library.stores import DIM, IDENTITY, sound_file, sound_from_frames, sound_o
 from soundseek.errors import LibraryError
 from soundseek.library.filters import parse_where
 from soundseek.library.store.base import Changes, Failure, FileState, Move, Sound
+from soundseek.library.store.connection import connect
+from soundseek.library.store.exact import best_rows
 from soundseek.library.store.sqlite import SqliteStore
+from soundseek.library.store.tables import transaction
 
 EAST, NORTH, WEST = np.eye(DIM, dtype=np.float32)[0], np.eye(DIM, dtype=np.float32)[1], -np.eye(DIM)[0]
 
@@ -317,6 +323,7 @@ def test_writing_needs_the_lock_and_only_one_holds_it(store: SqliteStore) -> Non
         ({"vectors": np.zeros((0, DIM))}, "no segment"),
         ({"vectors": np.zeros((2, DIM + 1))}, "for 8 dimensions"),
         ({"vectors": np.full((2, DIM), np.nan)}, "not finite"),
+        ({"frames": np.full((2, DIM), np.inf)}, "not finite"),
         ({"spans": np.array([[0, 1], [1, 3]])}, "outside its 2 frames"),
         ({"spans": np.array([[0, 1], [1, 1]])}, "empty span"),
         ({"times_s": np.zeros((1, 2))}, "for 2 segments"),
@@ -346,3 +353,63 @@ def test_compaction_changes_no_answer(store: SqliteStore) -> None:
     assert len(after) == 12 and after == before
     commit(store, sound_of_vectors("/new.wav", np.stack([EAST])))
     assert paths(store, EAST)[0] == "/new.wav"
+
+
+def test_a_search_that_leaves_something_out_does_not_spoil_the_next_one(store: SqliteStore) -> None:
+    commit(store, *(sound_of_vectors(f"/{n}.wav", np.stack([EAST])) for n in range(3)))
+    commit(store, removed=["/0.wav"])  # from now on there is a mask of rows that count
+    assert paths(store, EAST, leave_out=["/1.wav"]) == ["/2.wav"]
+    assert sorted(paths(store, EAST)) == ["/1.wav", "/2.wav"]
+
+
+def test_only_the_thread_that_holds_the_lock_writes(store: SqliteStore) -> None:
+    met: list[str] = []
+
+    def write() -> None:
+        try:
+            store.commit(Changes(removed=["/a.wav"]))
+        except LibraryError as error:
+            met.append(str(error))
+
+    with store.writing():
+        other = threading.Thread(target=write)
+        other.start()
+        other.join()
+    assert len(met) == 1 and "needs the lock" in met[0]
+
+
+def test_the_best_of_near_ties_is_found_though_the_quick_scan_puts_it_second() -> None:
+    vectors = np.array([[0.9, 0], [0.91, 0], [0.5, 0]], np.float16)
+    rows, _ = best_rows(
+        vectors, np.float32([1, 0]), k=1, scan=lambda vectors, query, count: np.arange(3)[:count]
+    )
+    assert rows.tolist() == [1]
+
+
+def test_a_transaction_keeps_other_writers_out_from_its_beginning(store: SqliteStore) -> None:
+    other = sqlite3.connect(store.directory / "library.sqlite", timeout=0, isolation_level=None)
+    connection = connect(store.directory)
+    with transaction(connection), pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+    other.close()
+    connection.close()
+
+
+def test_everything_is_on_the_disk_before_it_counts(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = connect(store.directory)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    connection.close()
+    synced: list[str] = []
+    real = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        real(descriptor)
+
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("names of descriptors are asked of Linux")
+    monkeypatch.setattr(os, "fsync", note)
+    commit(store, sound_of_vectors("/a.wav", np.stack([EAST])))
+    assert {"vectors.1.f16", "frames.1.f16", "segments.1.rows", store.directory.name} <= set(synced)

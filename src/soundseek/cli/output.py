@@ -307,6 +307,10 @@ def say_if_nothing(hits: Sequence[Hit], library: Library, where: str | None) -> 
         why = f"none of the library's {about.files} sounds fulfils --where {where!r}"
         if "format" in where:
             why += f"; the formats in it: {', '.join(about.formats)}"
+    elif about.missing_folders:
+        why = f"{', '.join(about.missing_folders)} is not there now; --missing show lists its sounds all the same"
+    elif about.files > 1:
+        why = "the library has no other sound that is there now; --missing show lists all that it knows"
     else:
         why = "the example is the only sound in the library"
     print(f"nothing found: {printable(why)}", file=sys.stderr)

@@ -289,7 +289,7 @@ class _Run:
             self.counts["moved"] += 1
         else:
             sound = self.store.read(original.path)
-            if sound is None or sound.file.content_hash != content_hash:
+            if sound is None:
                 return False
             file = replace(sound.file, path=found.path, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns)
             self._take_sound(replace(sound, file=file), known=found.status != "new")

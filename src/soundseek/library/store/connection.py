@@ -44,14 +44,18 @@ def _connect_to_write(directory: Path) -> sqlite3.Connection:
 
 
 def _connect_to_read(directory: Path) -> sqlite3.Connection:
-    """SQLite wants to make a log beside the file even to read it.
+    """A connection where SQLite cannot make its log beside the file, which it wants even to read.
 
     Where there is no log, nobody is writing, and the file may be taken for immutable; what somebody else
-    writes later is seen when the library is opened again.
+    writes later is seen when the library is opened again. Without the log that is there, old rows would be read.
     """
     path = directory.absolute() / DATABASE_FILE
-    has_log = path.with_name(f"{path.name}-wal").exists()
-    return _opened(f"{path.as_uri()}?mode=ro{'' if has_log else '&immutable=1'}", uri=True)
+    if path.with_name(f"{path.name}-wal").exists():
+        raise LibraryError(
+            f"the library {directory} cannot be read: a run that was stopped left a part of it in a log, and you may "
+            "not write there; open it once as a user who may: soundseek info --library DIR"
+        )
+    return _opened(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
 
 
 def _opened(database: Path | str, *, uri: bool = False) -> sqlite3.Connection:
