@@ -32,7 +32,7 @@ from soundseek.audio import ffmpeg, files
 from soundseek.audio.downmix import Downmix
 from soundseek.audio.files import AUDIO_EXTENSIONS, FORMATS_EXTENSIONS
 from soundseek.audio.mp3 import without_decoder_chatter
-from soundseek.audio.parts import Part, PartFile, find_parts
+from soundseek.audio.parts import Part, PartFile, find_parts, holds_joined_mp4
 from soundseek.audio.several import AudioSource, JoinedSource
 from soundseek.errors import DecodeError, UsageError
 
@@ -391,6 +391,10 @@ def _open_with_libsndfile(path: str, shown: str, head: bytes, extension: str) ->
 
 def _open_with_ffmpeg(path: str, shown: str, known: files.Format, head: bytes) -> AudioSource:
     kind = files.name_with_codec(known, head)
+    if known.name == "MP4" and holds_joined_mp4(path):
+        raise DecodeError(
+            shown, "several MP4 files in one, of which only the first can be read; separate them"
+        )
     return ffmpeg.open_ffmpeg(path, shown, kind, demuxers=known.demuxers, piece_s=_PIECE_S)
 
 

@@ -165,6 +165,24 @@ def has_true_header(path: str) -> bool:
     return not parts or (len(parts) == 1 and (parts[0].as_it_stands or bool(parts[0].stated_frames)))
 
 
+def holds_joined_mp4(path: str) -> bool:
+    """Whether a second MP4 file follows the first one; FFmpeg plays the first alone, unless they are fragments."""
+    names: list[bytes] = []
+    with Path(path).open("rb") as file:
+        data = _Bytes(file)
+        position = 0
+        while position + 8 <= data.size and len(names) < _MAX_CHUNKS:
+            head = data.at(position, 16)
+            size, name = struct.unpack(">I4s", head[:8])
+            if size == 1 and len(head) == 16:
+                size = struct.unpack(">Q", head[8:])[0]
+            if name == b"moof" or size < 8:  # 0: to the end of the file
+                return False
+            names.append(name)
+            position += size
+    return names.count(b"ftyp") > 1 and names.count(b"moov") > 1
+
+
 class _Bytes:
     """Any bytes of a file."""
 
