@@ -185,6 +185,15 @@ M3uOption = Annotated[
         "--m3u", help="Print an M3U playlist that starts each file at its segment.", show_default=False
     ),
 ]
+LabelsOption = Annotated[
+    Literal["audacity", "reaper", "raven"] | None,
+    typer.Option(
+        "--labels",
+        metavar="audacity|reaper|raven",
+        help="Print the hits of one file as labels for an editor (with --segments, every match).",
+        show_default=False,
+    ),
+]
 TableOption = Annotated[
     bool, typer.Option("--table", help="Print a table, even in a pipe.", show_default=False)
 ]

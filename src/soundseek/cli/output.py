@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from soundseek.library import Hit, Library
+    from soundseek.library.label_tracks import LabelFormat
 
 
-Format = Literal["table", "json", "csv", "m3u"]
+Format = Literal["table", "json", "csv", "m3u", "labels"]
 
 BARS = "▁▂▃▄▅▆▇█"
 SCORE_WIDTH = len("-0.123")
@@ -29,13 +30,26 @@ WHY_WIDTH = 12, 24
 SHORTEST_FILE = len("…/dog.ogg")
 
 
-def choose_format(*, json: bool, csv: bool = False, m3u: bool = False, table: bool = False) -> Format:
+def choose_format(
+    *,
+    json: bool,
+    csv: bool = False,
+    m3u: bool = False,
+    table: bool = False,
+    labels: LabelFormat | None = None,
+) -> Format:
     """The format asked for; without a wish, a table on a terminal and JSON lines elsewhere.
 
     Raises:
         UsageError: Two formats at once.
     """
-    wishes: dict[Format, bool] = {"json": json, "csv": csv, "m3u": m3u, "table": table}
+    wishes: dict[Format, bool] = {
+        "json": json,
+        "csv": csv,
+        "m3u": m3u,
+        "table": table,
+        "labels": labels is not None,
+    }
     chosen = [name for name, wished in wishes.items() if wished]
     if len(chosen) > 1:
         raise UsageError(f"--{' and --'.join(chosen)} exclude each other; give one of them")
@@ -294,6 +308,27 @@ def show_hits(
         terminal = console()
         lines = [", ".join(words) for words in why] if why is not None else [""] * len(hits)
         terminal.print(hits_table(hits, lines, terminal.width))
+
+
+def show_labels(hits: Sequence[Hit], labels: LabelFormat) -> None:
+    """Write the hits of one file to stdout as labels for an editor.
+
+    Raises:
+        UsageError: They are in several files.
+    """
+    from soundseek.library.label_tracks import Label, label_track
+
+    paths = {hit.path for hit in hits}
+    if len(paths) > 1:
+        raise UsageError(
+            f"--labels is for the hits of one file, and these are in {len(paths)}; name one, such as: --segments "
+            f"--where 'name = \"{printable(Path(hits[0].path).name)}\"'"
+        )
+    marks = [
+        Label(hit.start_s, hit.end_s, f"{hit.score:.3f} {printable(Path(hit.path).stem)}", hit.score)
+        for hit in hits
+    ]
+    write(label_track(marks, labels, sample_rate_hz=hits[0].sample_rate_hz) if hits else "")
 
 
 def say_if_nothing(hits: Sequence[Hit], library: Library, where: str | None) -> None:

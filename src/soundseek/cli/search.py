@@ -12,6 +12,7 @@ from soundseek.cli.options import (
     CsvOption,
     DuplicatesOption,
     JsonOption,
+    LabelsOption,
     LibraryOption,
     LikeOption,
     M3uOption,
@@ -24,7 +25,7 @@ from soundseek.cli.options import (
     WhyOption,
     open_library,
 )
-from soundseek.cli.output import choose_format, say_if_nothing, show_hits
+from soundseek.cli.output import choose_format, say_if_nothing, show_hits, show_labels
 from soundseek.cli.reading import AsTypedOption, say_reading
 from soundseek.errors import UsageError
 
@@ -48,13 +49,14 @@ def search(
     json: JsonOption = False,
     csv: CsvOption = False,
     m3u: M3uOption = False,
+    labels: LabelsOption = None,
     table: TableOption = False,
 ) -> None:
     """Find sounds by words, by example sounds, or by both, with the moment in each.
 
     soundseek search "a dog barks while it rains" --not music --where "duration < 30"
     """
-    output = choose_format(json=json, csv=csv, m3u=m3u, table=table)
+    output = choose_format(json=json, csv=csv, m3u=m3u, table=table, labels=labels)
     text = " ".join(words or []).strip()
     if not text and not like:
         raise UsageError(
@@ -87,4 +89,7 @@ def search(
         # Where no word carried a hit, the example did.
         example = [f"like {', '.join(Path(each).stem for each in like)}"]
         reasons = [words or example for words in reasons or [[] for _ in hits]]
+    if labels is not None:
+        show_labels(hits, labels)
+        return
     show_hits(hits, reasons, output, {} if as_typed else searched_for(reading, negatives))

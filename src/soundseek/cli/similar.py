@@ -12,6 +12,7 @@ from soundseek.cli.options import (
     CsvOption,
     DuplicatesOption,
     JsonOption,
+    LabelsOption,
     LibraryOption,
     M3uOption,
     MissingOption,
@@ -21,7 +22,7 @@ from soundseek.cli.options import (
     WhereOption,
     open_library,
 )
-from soundseek.cli.output import choose_format, say_if_nothing, show_hits
+from soundseek.cli.output import choose_format, say_if_nothing, show_hits, show_labels
 
 
 def similar(
@@ -43,17 +44,21 @@ def similar(
     json: JsonOption = False,
     csv: CsvOption = False,
     m3u: M3uOption = False,
+    labels: LabelsOption = None,
     table: TableOption = False,
 ) -> None:
     """Find the sounds most like a given one.
 
     To add words to an example: soundseek search "in a cave" --like FILE
     """
-    output = choose_format(json=json, csv=csv, m3u=m3u, table=table)
+    output = choose_format(json=json, csv=csv, m3u=m3u, table=table, labels=labels)
     with open_library(library, model, create=False) as opened:
         hits = opened.similar(
             file, k=count, where=where, segments=segments, duplicates=duplicates, missing=missing
         )
         say_if_nothing(hits, opened, where)
     reason = [f"like {Path(file).stem}"]
+    if labels is not None:
+        show_labels(hits, labels)
+        return
     show_hits(hits, [reason] * len(hits) if output == "table" else None, output)

@@ -1,0 +1,40 @@
+"""`--labels`: the hits of one file for an editor."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.mark.parametrize("command", [("search", "a low tone"), ("similar",)])
+def test_every_match_of_one_file_is_a_label_in_the_order_of_time(
+    soundseek: Run, filled: Path, sounds: Path, command: tuple[str, ...]
+) -> None:
+    words = command if len(command) > 1 else (*command, str(sounds / "tone1.wav"))
+    run = soundseek(
+        *words, "--library", filled, "--segments", "--where", "name = long.wav", "--labels", "audacity"
+    )
+    assert run.returncode == 0, run.stderr
+    rows = [line.split("\t") for line in run.stdout.decode().splitlines()]
+    assert len(rows) > 1 and [float(row[0]) for row in rows] == sorted(float(row[0]) for row in rows)
+    assert all(row[2].endswith(" long") for row in rows)
+
+
+def test_hits_of_several_files_are_refused_with_the_way_to_one(soundseek: Run, filled: Path) -> None:
+    run = soundseek("search", "tone", "--library", filled, "--labels", "raven")
+    assert run.returncode == 2 and b"--where 'name = " in run.stderr
+
+
+def test_labels_exclude_other_formats_and_are_of_a_known_editor(soundseek: Run, filled: Path) -> None:
+    assert soundseek("search", "tone", "--library", filled, "--labels", "raven", "--csv").returncode == 2
+    assert soundseek("search", "tone", "--library", filled, "--labels", "emacs").returncode == 2
+
+
+def test_nothing_found_is_no_label(soundseek: Run, filled: Path) -> None:
+    run = soundseek("search", "tone", "--library", filled, "--where", "duration > 999", "--labels", "reaper")
+    assert run.returncode == 0 and run.stdout == b""
