@@ -7,10 +7,10 @@ process and one thread; the ways take turns, and each one's fastest pass counts.
 cache, and what is compared is processor time, which other work on the machine changes little; the disk comes
 on top of both.
 
-Then the whole of `LiveBatches`, as a trunk in the training loop is fed: crops, levels and mixtures as log-mels, clips a
-second of wall time for each number of workers, from the second epoch on. What a trainer waits at the start of each of
-its steps is measured with steps that take `1.25 / (clips a second)` a clip: a loader that keeps up makes it wait for
-almost nothing.
+Then the whole of `OnlineBatches`, as a trunk in the training loop is fed: crops, levels and mixtures as log-mels,
+clips a second of wall time for each number of workers, from the second epoch on. What a trainer waits at the start of
+each of its steps is measured with steps that take `1.25 / (clips a second)` a clip: a loader that keeps up makes it
+wait for almost nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from machine import commit, machine
 from soundseek.audio.decode import read_audio
 from soundseek.audio.logmel import PANNS_FRONT_END, FrontEndConfig, LogMel
 from soundseek.learn.data.caption_neighbours import unique
-from soundseek.learn.data.online import LiveBatches, open_waveforms
+from soundseek.learn.data.online import OnlineBatches, open_waveforms
 from soundseek.learn.data.pairs import Corpus, plan_clips
 from soundseek.learn.data.waveforms import WaveformCache
 from soundseek.learn.datasets.layout import Clip, read_split
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--split", default="development")
     parser.add_argument("--clips", type=int, default=100)
     parser.add_argument(
-        "--workers", type=int, nargs="*", default=[1, 2], help="of LiveBatches, one case each"
+        "--workers", type=int, nargs="*", default=[1, 2], help="of OnlineBatches, one case each"
     )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -108,7 +108,7 @@ def measure(paths: list[Path], folder: Path) -> dict[str, Any]:
 
 
 def live(clips: list[Clip], workers: list[int], folder: Path) -> dict[str, Any]:
-    """Clips a second from `LiveBatches`, and the share of its time that a trainer of nearly this speed waits."""
+    """Clips a second from `OnlineBatches`, and the share of its time that a trainer of nearly this speed waits."""
     config, front_end = DataConfig(), PANNS_FRONT_END
     audio = AudioConfig(trained_blocks="all", crop_s=CROP_S, gain_db=6, mix_share=0.25)
     examples = plan_clips(clips, config, 0)
@@ -116,7 +116,7 @@ def live(clips: list[Clip], workers: list[int], folder: Path) -> dict[str, Any]:
     waveforms = open_waveforms([clip.path for clip in clips], RATE_HZ, folder)
     results: dict[str, Any] = {"live_batch": BATCH}
     for count in workers:
-        batches = LiveBatches(
+        batches = OnlineBatches(
             Corpus(examples, (), texts, {}),
             config,
             audio,
@@ -138,7 +138,7 @@ def live(clips: list[Clip], workers: list[int], folder: Path) -> dict[str, Any]:
     return results
 
 
-def waiting_share(batches: LiveBatches, step_s_a_clip: float) -> float:
+def waiting_share(batches: OnlineBatches, step_s_a_clip: float) -> float:
     """Time that a trainer spends waiting for batches, as a share of all; its first batch of an epoch is left out."""
     waited = worked = 0.0
     for epoch in range(4, 7):

@@ -139,16 +139,16 @@ class Heads:
         self.model, self.recipe = load_run(run)
         assert self.model.text is not None  # load_run gives it one
         self.text: TextTower = self.model.text
-        self._frames, self._texts = open_store(self.recipe), text_store(self.text)
+        self._frames, self._texts = open_store(self.recipe, self.model.trunk), text_store(self.text)
 
     def embed_sounds(self, sounds: Sequence[Sound]) -> Float:
         """`(len(sounds), dim)`, unit norm."""
-        keys = sound_keys(sounds, self._frames, self.recipe)
+        keys = sound_keys(sounds, self._frames, self.recipe, trunk=self.model.trunk)
         return embed_clips(self.model, self._frames, keys).numpy()
 
     def embed_text(self, sentences: Sequence[str]) -> Float:
         """`(len(sentences), dim)`, unit norm."""
-        if self.recipe.text.is_live:
+        if self.recipe.text.is_online:
             return embed_sentences(self.model, sentences, self.text).numpy()
         features = extract_texts(list(sentences), self._texts, self.text)
         return self.model.encode_text_features(torch.from_numpy(features)).numpy()

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "soundseek"
 # of its own line. `learn` stands beside `query`: of the searching half it knows only what a model directory is.
 ROOMS = (
     ("errors", "_typing", "_install"),
-    ("_vectors",),
+    ("_vectors", "_files"),
     ("audio",),
     ("model",),
     ("query", "learn"),

@@ -11,7 +11,8 @@ from tones import write_tone
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.learn.models.audio.cnn14 import CNN14Config, CNN14Trunk
 from soundseek.learn.models.audio.compact import BlocksConfig, CompactConfig, CompactTrunk
-from soundseek.learn.recipe.load import Recipe, load_recipe
+from soundseek.learn.recipe.load import load_recipe
+from soundseek.learn.recipe.schema import Recipe
 
 WORDS = [
     "a",
@@ -148,7 +149,7 @@ def make_toy_cnn14(path: Path, seed: int = 0) -> Path:
     return path
 
 
-def toy_live_recipe(directory: Path, *settings: str) -> Recipe:
+def toy_online_recipe(directory: Path, *settings: str) -> Recipe:
     """A recipe that trains a toy CNN14 and a toy BERT whole, from log-mels."""
     weights = directory / "cnn14.safetensors"
     if not weights.exists():

@@ -1,7 +1,8 @@
-"""Names for the arrays that pass between rooms; shapes are said where an array is made."""
+"""Types that pass between rooms: arrays, whose shapes are said where they are made, and reports of progress."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,3 +17,6 @@ AnyIntArray = npt.NDArray[np.integer[Any]]
 BoolArray = npt.NDArray[np.bool_]
 StrArray = npt.NDArray[np.str_]
 AnyArray = npt.NDArray[Any]
+
+Report = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is (0 if not known)."""

@@ -57,3 +57,23 @@ class DataError(SoundseekError):
 
 class RecipeFileError(RecipeError, DataError):
     """A file that a recipe names is not there."""
+
+
+class StorageError(SoundseekError):
+    """A file cannot be written: the disk is full, or the folder is not writable; the message names it."""
+
+
+class DivergedError(SoundseekError):
+    """Training has left the numbers that can be computed with: the loss or a weight is NaN or infinite."""
+
+
+class NotFiniteError(UsageError):
+    """Numbers that cannot be compared were given: NaN or infinite ones."""
+
+
+class WorkerError(SoundseekError):
+    """A process that helps was killed from outside."""
+
+
+class Terminated(KeyboardInterrupt):
+    """The system has asked the process to end (SIGTERM); the command line exits with 143."""

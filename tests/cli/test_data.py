@@ -15,7 +15,8 @@ from toy_clotho import make_toy_clotho
 from typer.testing import CliRunner
 from web_server import Site, serving
 
-from soundseek.cli.data import ByteProgress, CountProgress, data
+from soundseek.cli.data import data
+from soundseek.cli.progress import ByteProgress, CountProgress
 from soundseek.learn.datasets import clotho as clotho_release
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from soundseek.cli.train import say_epoch
+from soundseek.cli.progress import say_epoch
 
 
 def test_an_epoch_is_one_line_with_its_validation_where_there_is_one(

@@ -6,9 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from soundseek.cli.options import JsonOption, need_captions, need_model
+from soundseek.cli.options import DataOption, JsonOption, need_captions, need_model
 from soundseek.cli.output import console, write_json_lines
-from soundseek.cli.train import DataOption
 from soundseek.errors import UsageError
 
 

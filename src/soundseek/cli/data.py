@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,12 +14,18 @@ import typer
 from soundseek.cli.extras import need
 from soundseek.cli.main import plain_errors
 from soundseek.cli.options import JsonOption, TableOption, need_captions, need_folder
-from soundseek.cli.output import choose_format, console, printable, write_json_lines
+from soundseek.cli.output import (
+    choose_format,
+    console,
+    plain_table,
+    plain_text,
+    printable,
+    write_json_lines,
+)
+from soundseek.cli.progress import ByteProgress, CountProgress
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from soundseek.learn.datasets.audiocaps_macs_wavcaps import Laid
+    from soundseek.learn.datasets.audiocaps_macs_wavcaps import LaidOut
     from soundseek.learn.datasets.check import CheckReport
     from soundseek.learn.datasets.describe import SplitDescription
 
@@ -229,65 +235,6 @@ def describe(
         print(f"wrote {out / 'data.png'} and {out / 'words.csv'}", file=sys.stderr)
 
 
-class CountProgress:
-    """Says on stderr how much is done: a line that is written over on a terminal, else one every ten seconds."""
-
-    def __init__(self, *, terminal: bool | None = None) -> None:
-        self._terminal = sys.stderr.isatty() if terminal is None else terminal
-        self._every_s = 0.2 if self._terminal else 10.0
-        self._what = ""
-        self._began = self._last = time.monotonic()
-        self._began_at = 0
-        self._shown = False
-
-    def __enter__(self) -> CountProgress:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._wipe()
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        """So much is done."""
-        now = time.monotonic()
-        if what != self._what:
-            self._what, self._began, self._began_at = what, now, done
-        if now - self._last < self._every_s:
-            return
-        self._last = now
-        line = f"{what}: {self.amount(done, total)}"
-        if done > self._began_at and total > done:
-            left_s = (now - self._began) / (done - self._began_at) * (total - done)
-            line += f", {left_s / 60:.0f} min left" if left_s >= 60 else f", {left_s:.0f} s left"
-        self._wipe()
-        print(line, end="" if self._terminal else "\n", file=sys.stderr, flush=True)
-        self._shown = self._terminal
-
-    def say(self, line: str) -> None:
-        """Something worth keeping."""
-        self._wipe()
-        print(printable(line), file=sys.stderr)
-
-    def amount(self, done: int, total: int) -> str:
-        """In words."""
-        return f"{done:,} of {total:,}"
-
-    def _wipe(self) -> None:
-        if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr)
-            self._shown = False
-
-
-class ByteProgress(CountProgress):
-    """The same in megabytes."""
-
-    def __enter__(self) -> ByteProgress:
-        return self
-
-    def amount(self, done: int, total: int) -> str:
-        """In words; a server need not say how much there is."""
-        return f"{done / 1e6:,.0f}" + (f" of {total / 1e6:,.0f} MB" if total else " MB")
-
-
 def _need_folders(audio: Path | None, without: Sequence[Path] | None = None) -> None:
     """What was typed is there, before anything is downloaded."""
     need_folder(audio, "--audio", "it takes the folder of the sounds that you have")
@@ -296,10 +243,10 @@ def _need_folders(audio: Path | None, without: Sequence[Path] | None = None) -> 
 
 
 def _say_next(directory: Path) -> None:
-    print(f"next: soundseek data check {printable(str(directory))}", file=sys.stderr)
+    print(f"next: soundseek data check {printable(shlex.quote(str(directory)))}", file=sys.stderr)
 
 
-def _say_laid(laid: Sequence[Laid], directory: Path, *, json: bool) -> None:
+def _say_laid(laid: Sequence[LaidOut], directory: Path, *, json: bool) -> None:
     if json:
         write_json_lines(each.to_dict() for each in laid)
         return
@@ -316,7 +263,7 @@ def _say_laid(laid: Sequence[Laid], directory: Path, *, json: bool) -> None:
 
 
 def _print_check(report: CheckReport) -> None:
-    rows = _table("split", "clips", "captions", "sounds", "hours")
+    rows = plain_table("split", "clips", "captions", "sounds", "hours")
     for split in report.splits:
         counts = (f"{number:,}" for number in (split.clips, split.captions, split.sounds))
         rows.add_row(printable(split.split), *counts, f"{split.audio_s / 3600:.1f}")
@@ -324,21 +271,23 @@ def _print_check(report: CheckReport) -> None:
     if not report.problems:
         print("nothing is wrong")
         return
-    rows = _table("problem", "split", "file", "what", right=())
+    rows = plain_table("problem", "split", "file", "what", right=())
     for problem in report.problems:
-        rows.add_row(*(_plain(cell) for cell in (problem.kind, problem.split, problem.file, problem.detail)))
+        rows.add_row(
+            *(plain_text(cell) for cell in (problem.kind, problem.split, problem.file, problem.detail))
+        )
     console().print(rows)
     print("1 problem" if len(report.problems) == 1 else f"{len(report.problems):,} problems")
 
 
 def _print_descriptions(descriptions: Sequence[SplitDescription]) -> None:
-    rows = _table("", *(each.split for each in descriptions))
+    rows = plain_table("", *(each.split for each in descriptions))
     told = [each.to_dict() for each in descriptions]
     for name, show in _LINES.items():
         rows.add_row(name, *(show(each) for each in told))
     console().print(rows)
     words = ", ".join(f"{word} {count:,}" for word, count in told[0]["frequent_words"].items())
-    console().print(_plain(f"most frequent in {told[0]['split']}: {words}"))
+    console().print(plain_text(f"most frequent in {told[0]['split']}: {words}"))
 
 
 def _share(value: float | None) -> str:
@@ -353,6 +302,7 @@ _LINES: dict[str, Any] = {
     "clips": lambda told: f"{told['clips']:,}",
     "captions": lambda told: f"{told['captions']:,}",
     "different captions": lambda told: f"{told['distinct_captions']:,}",
+    "captions that another sound has": lambda told: f"{told['shared_captions']:,}",
     "words in a caption": lambda told: _spread(told["caption_words"], 0),
     "seconds of a sound": lambda told: _spread(told["duration_s"], 1),
     "hours": lambda told: f"{told['audio_s'] / 3600:.2f}",
@@ -363,21 +313,3 @@ _LINES: dict[str, Any] = {
     "of all words, not in training": lambda told: _share(told["unseen_tokens"]),
     "captions with a word not in training": lambda told: _share(told["unseen_captions"]),
 }
-
-
-def _table(first: str, *columns: str, right: Sequence[str] | None = None) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    rows = Table(box=SIMPLE_HEAD, header_style="bold")
-    rows.add_column(first, style="bold")
-    for column in columns:
-        aligned = column in right if right is not None else True
-        rows.add_column(printable(column), justify="right" if aligned else "left", overflow="fold")
-    return rows
-
-
-def _plain(text: str) -> Any:
-    from rich.text import Text
-
-    return Text(printable(text))

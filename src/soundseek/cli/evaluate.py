@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soundseek.cli.options import JsonOption, TableOption, need_captions, need_model
+from soundseek.cli.options import DataOption, JsonOption, TableOption, need_captions, need_model
 from soundseek.cli.output import choose_format, console, write_json_lines
-from soundseek.cli.train import DataOption, FeatureProgress
+from soundseek.cli.progress import FeatureProgress
 from soundseek.errors import UsageError
 
 if TYPE_CHECKING:

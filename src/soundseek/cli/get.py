@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soundseek.cli.data import ByteProgress, MirrorOption
+from soundseek.cli.data import MirrorOption
 from soundseek.cli.extras import need
 from soundseek.cli.options import JsonOption, need_file
 from soundseek.cli.output import printable, write_json_lines
+from soundseek.cli.progress import ByteProgress
 from soundseek.errors import UsageError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import typer
 import typer.main
 
 import soundseek
-from soundseek.errors import SoundseekError, UsageError
+from soundseek.errors import SoundseekError, Terminated, UsageError
 
 PANELS = {
     "Search": ("index", "search", "similar", "explain", "info", "failures", "forget", "relocate", "serve", "mcp"),
@@ -35,7 +35,7 @@ _LEARNING_NEEDS = ("torch", "lightning", "yaml")
 
 
 def main() -> None:
-    """Run the command line and exit with its code: 0 fine, 1 something failed, 2 wrong usage, 130 stopped."""
+    """Run the command line and exit with its code: 0 fine, 1 something failed, 2 wrong usage, 130 or 143 stopped."""
     prepare_streams()
     group()()
 
@@ -165,8 +165,8 @@ def plain_errors(run: Callable[..., None]) -> Callable[..., None]:
             _leave_the_pipe()
         except OSError as error:
             _fail(f"{error.filename or 'the system'}: {error.strerror or error}", code=1)
-        except KeyboardInterrupt:
-            _fail("stopped", code=130)
+        except KeyboardInterrupt as stop:
+            _fail("stopped", code=143 if isinstance(stop, Terminated) else 130)
 
     return guarded
 

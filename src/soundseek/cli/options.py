@@ -155,6 +155,32 @@ def _parser(
     return number
 
 
+RecipeArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        help="A recipe's name, or a YAML file; overlays follow after plus signs, as in cnn14+frozen.",
+        show_default=False,
+    ),
+]
+DataOption = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Captioned sounds in Clotho's layout: captions_{split}.csv and {split}/.",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Replace one value of a recipe, such as training.epochs=5; repeatable. In reproduce, of one recipe alone: "
+        "p-gat:dim=300.",
+        show_default=False,
+    ),
+]
 LibraryOption = Annotated[
     Path | None,
     typer.Option(

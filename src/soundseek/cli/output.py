@@ -16,6 +16,7 @@ from soundseek.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from soundseek.library import Hit, Library
     from soundseek.library.label_tracks import LabelFormat
@@ -349,3 +350,29 @@ def say_if_nothing(hits: Sequence[Hit], library: Library, where: str | None) -> 
     else:
         why = "the example is the only sound in the library"
     print(f"nothing found: {printable(why)}", file=sys.stderr)
+
+
+def plain_table(first: str, *columns: str, right: Sequence[str] | None = None) -> Table:
+    """A table without lines between its rows.
+
+    Args:
+        first: Title of the first column, which is bold.
+        columns: Titles of the others.
+        right: Those that stand at the right; None means all.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    rows = Table(box=SIMPLE_HEAD, header_style="bold")
+    rows.add_column(first, style="bold")
+    for column in columns:
+        aligned = right is None or column in right
+        rows.add_column(printable(column), justify="right" if aligned else "left", overflow="fold")
+    return rows
+
+
+def plain_text(text: str) -> Text:
+    """Text without markup and control characters."""
+    from rich.text import Text
+
+    return Text(printable(text))

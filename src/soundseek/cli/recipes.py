@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from soundseek.cli.extras import need
 from soundseek.cli.main import plain_errors
-from soundseek.cli.options import JsonOption, TableOption
-from soundseek.cli.output import choose_format, console, printable, write, write_json_lines
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-RecipeArgument = Annotated[
-    str, typer.Argument(metavar="RECIPE", help="A recipe's name or YAML file.", show_default=False)
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Set one value, such as training.epochs=5; repeatable.",
-        show_default=False,
-    ),
-]
+from soundseek.cli.options import JsonOption, RecipeArgument, SetOption, TableOption
+from soundseek.cli.output import choose_format, console, plain_table, plain_text, write, write_json_lines
 
 recipes = typer.Typer(
     name="recipes",
@@ -56,9 +40,9 @@ def listing(context: typer.Context, json: JsonOption = False, table: TableOption
             {"name": name, "what": what, "paper": paper and asdict(paper)} for name, what, paper in told
         )
         return
-    rows = _table("recipe", "paper's mAP10, %", "what")
+    rows = plain_table("recipe", "paper's mAP10, %", "what", right=())
     for name, what, paper in told:
-        rows.add_row(name, f"{paper.mAP10:.1f}" if paper else "–", _plain(what))
+        rows.add_row(name, f"{paper.mAP10:.1f}" if paper else "–", plain_text(what))
     console().print(rows)
 
 
@@ -98,29 +82,12 @@ def diff(
     if output == "json":
         write_json_lines({"key": key, "a": a, "b": b} for key, (a, b) in found.items())
         return
-    rows = _table("key", pair[0].name, pair[1].name)
+    rows = plain_table("key", pair[0].name, pair[1].name, right=())
     for key, values in found.items():
         if key != "name":
-            rows.add_row(key, *(_plain("–" if value is None else str(value)) for value in values))
+            rows.add_row(key, *(plain_text("–" if value is None else str(value)) for value in values))
     console().print(rows)
 
 
 def _need_yaml() -> None:
     need(["yaml"], extra="learn", why="recipes are YAML files")
-
-
-def _table(first: str, *columns: str) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    rows = Table(box=SIMPLE_HEAD, header_style="bold")
-    rows.add_column(first, style="bold", no_wrap=True)
-    for column in columns:
-        rows.add_column(printable(column), overflow="fold")
-    return rows
-
-
-def _plain(text: str) -> Any:
-    from rich.text import Text
-
-    return Text(printable(text))

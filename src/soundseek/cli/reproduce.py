@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from soundseek.cli.options import need_captions
+from soundseek.cli.options import DataOption, SetOption, need_captions
 from soundseek.cli.output import printable
-from soundseek.cli.train import DataOption, FeatureProgress, say_epoch
+from soundseek.cli.progress import FeatureProgress, say_epoch
 
 
 def reproduce(
@@ -33,15 +33,7 @@ def reproduce(
     split: Annotated[
         str, typer.Option("--split", metavar="NAME", help="The split whose captions are the queries.")
     ] = "evaluation",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Set one value in every recipe (training.epochs=5) or in one (p-gat:dim=300); repeatable.",
-            show_default=False,
-        ),
-    ] = None,
+    settings: SetOption = None,
     ensembles: Annotated[
         list[str] | None,
         typer.Option(
@@ -58,7 +50,7 @@ def reproduce(
     again: after a stop, or with more recipes or seeds, give the same command.
     """
     need_captions(data, split)
-    from soundseek.learn.experiments.reproduce import Observer
+    from soundseek.learn.experiments.plan import Observer
     from soundseek.learn.experiments.reproduce import reproduce as run
 
     names = [name.strip() for name in recipes.split(",") if name.strip()]

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from soundseek.cli.options import JsonOption, TableOption, need_captions, need_model
+from soundseek.cli.options import DataOption, JsonOption, TableOption, need_captions, need_model
 from soundseek.cli.output import choose_format, console, write_json_lines
-from soundseek.cli.train import DataOption
 
 if TYPE_CHECKING:
     from rich.table import Table

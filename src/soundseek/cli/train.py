@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from soundseek.cli.options import need_captions
-
-DataOption = Annotated[
-    Path,
-    typer.Option(
-        "--data",
-        metavar="DIR",
-        help="Captioned sounds in Clotho's layout: captions_{split}.csv and {split}/.",
-    ),
-]
-
-_LINE_EVERY_S = 5.0
+from soundseek.cli.options import DataOption, RecipeArgument, SetOption, need_captions
+from soundseek.cli.output import printable
+from soundseek.cli.progress import FeatureProgress, say_epoch
 
 
 def train(
-    recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A recipe's name or YAML file.", show_default=False)
-    ],
+    recipe: RecipeArgument,
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder; created if missing.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Set one value, such as training.epochs=5; repeatable.",
-            show_default=False,
-        ),
-    ] = None,
+    settings: SetOption = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -64,36 +45,7 @@ def train(
         resume=resume,
         report=FeatureProgress(),
         on_epoch=say_epoch,
+        say=lambda line: print(printable(line), file=sys.stderr, flush=True),
     )
-    print(f"done: {folder}; next: soundseek evaluate {folder} --data {data}", file=sys.stderr)
-
-
-class FeatureProgress:
-    """Says on stderr, every few seconds, how many features are computed and how long the rest will take."""
-
-    def __init__(self) -> None:
-        self._what = ""
-        self._began = self._last = 0.0
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        """One more is done."""
-        now = time.monotonic()
-        if what != self._what or done == 1:
-            self._what, self._began, self._last = what, now, now
-        if done < total and now - self._last < _LINE_EVERY_S:
-            return
-        self._last = now
-        left_s = (now - self._began) / done * (total - done)
-        print(f"{what}: {done:,} of {total:,}, {left_s / 60:.1f} min left", file=sys.stderr, flush=True)
-
-
-def say_epoch(metrics: dict[str, float]) -> None:
-    """Say on stderr how an epoch went."""
-    scores = ""
-    if "mAP10" in metrics:  # epochs that are known beforehand have no validation
-        scores = f"validation mAP10 {100 * metrics['mAP10']:.1f} %  R10 {100 * metrics['R10']:.1f} %  "
-    print(
-        f"epoch {metrics['epoch']:.0f}  loss {metrics['loss']:.4f}  {scores}{metrics['seconds']:.1f} s",
-        file=sys.stderr,
-        flush=True,
-    )
+    run_folder, captions = shlex.quote(str(folder)), shlex.quote(str(data))
+    print(f"done: {folder}; next: soundseek evaluate {run_folder} --data {captions}", file=sys.stderr)

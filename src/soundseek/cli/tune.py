@@ -9,15 +9,13 @@ from typing import Annotated
 
 import typer
 
-from soundseek.cli.options import JsonOption, need_captions, need_file
+from soundseek.cli.options import DataOption, JsonOption, RecipeArgument, SetOption, need_captions, need_file
 from soundseek.cli.output import printable, write_json_lines
-from soundseek.cli.train import DataOption, FeatureProgress
+from soundseek.cli.progress import FeatureProgress
 
 
 def tune(
-    recipe: Annotated[
-        str, typer.Argument(metavar="RECIPE", help="A recipe's name or YAML file.", show_default=False)
-    ],
+    recipe: RecipeArgument,
     data: DataOption,
     out: Annotated[
         Path, typer.Option("--out", metavar="STUDY", help="The study's folder; created if missing.")
@@ -35,15 +33,7 @@ def tune(
             show_default=False,
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Set one value in every trial, such as training.epochs=5; repeatable.",
-            show_default=False,
-        ),
-    ] = None,
+    settings: SetOption = None,
     json: JsonOption = False,
 ) -> None:
     """Search for the recipe's values with the best validation mAP@10.
@@ -53,12 +43,13 @@ def tune(
     """
     need_captions(data)
     need_file(space, "--space", "it takes a YAML file that says what to try")
-    from soundseek.learn.experiments.tune import Listener, find_space, load_space
+    from soundseek.learn.experiments.plan import Observer
+    from soundseek.learn.experiments.tune import find_space, load_space
     from soundseek.learn.experiments.tune import tune as run
 
-    listener = Listener(say=_say, features=FeatureProgress())
+    observer = Observer(say=_say, features=FeatureProgress())
     chosen = load_space(space or find_space(recipe))
-    result = run(recipe, chosen, data, out, num_trials=trials, settings=settings or [], listener=listener)
+    result = run(recipe, chosen, data, out, num_trials=trials, settings=settings or [], observer=observer)
     if json:
         fields = {"trials": result.num_trials, "best_trial": result.best_trial, "mAP10": result.mAP10}
         write_json_lines([{**fields, "set": list(result.settings)}])

@@ -1,0 +1,54 @@
+"""Training and evaluation in PyTorch: a recipe and captioned sounds become a run, and a run a model directory.
+
+The names below are what a script needs; each is imported when it is first used::
+
+    from pathlib import Path
+
+    from soundseek.learn import RunEmbedder, evaluate, export_run, load_recipe, load_run, train
+
+    data = Path("sounds")  # Clotho's layout: captions_{split}.csv and {split}/
+    run = train(load_recipe("mine.yaml", ["training.epochs=5"]), data, Path("run"))
+    report = evaluate(RunEmbedder(*load_run(run)), data, split="validation")
+    print(f"mAP@10 {report.text_to_audio.mAP10.value:.3f}")
+    export_run(run, Path("model"))  # then: soundseek.load_model("model")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from soundseek.learn.evaluation.evaluate import RunEmbedder as RunEmbedder
+    from soundseek.learn.evaluation.evaluate import evaluate as evaluate
+    from soundseek.learn.export.export import export_run as export_run
+    from soundseek.learn.models.dual_encoder import DualEncoder as DualEncoder
+    from soundseek.learn.recipe.load import load_recipe as load_recipe
+    from soundseek.learn.training.run_folder import load_run as load_run
+    from soundseek.learn.training.train import train as train
+
+_HOMES = {
+    "DualEncoder": "soundseek.learn.models.dual_encoder",
+    "RunEmbedder": "soundseek.learn.evaluation.evaluate",
+    "evaluate": "soundseek.learn.evaluation.evaluate",
+    "export_run": "soundseek.learn.export.export",
+    "load_recipe": "soundseek.learn.recipe.load",
+    "load_run": "soundseek.learn.training.run_folder",
+    "train": "soundseek.learn.training.train",
+}
+
+__all__ = ["DualEncoder", "RunEmbedder", "evaluate", "export_run", "load_recipe", "load_run", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(
+            f"module 'soundseek.learn' has no attribute {name!r}; it has: {', '.join(__all__)}"
+        )
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -17,7 +17,7 @@ gradient. DistributedDataParallel divides that sum by W. So `gather_rows` multip
 through it by W. What the loss itself learns (a temperature) has all of dL/dw in every process already; the average
 leaves it as it is, and it must not be multiplied: this is why the factor is here and not on the loss.
 
-Several processes for one training run: this one is the first, the others are started and joined here.
+`processes` starts the others, with this one as the first, and joins them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from __future__ import annotations
 import gc
 import os
 import socket
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -34,7 +35,7 @@ import torch
 from torch import Tensor, distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from soundseek.errors import SoundseekError, UsageError
+from soundseek.errors import SoundseekError, UsageError, WorkerError
 
 
 def num_processes() -> int:
@@ -178,10 +179,9 @@ def average_gradients(*modules: nn.Module) -> None:
         gradient.div_(num_processes())
 
 
-_PATIENCE = timedelta(
-    hours=1
-)  # the others decode and compute nothing, but a first read of a large cache is slow
-_LAST_WORDS_S = 60
+# The others decode and compute nothing, but a first read of a large cache is slow.
+_PATIENCE = timedelta(hours=1)
+_LAST_WORDS_S = 60.0
 
 
 @contextmanager
@@ -194,39 +194,84 @@ def processes(count: int, work: Callable[..., None], *arguments: Any) -> Iterato
         arguments: Whatever can be pickled.
 
     Raises:
-        SoundseekError: One of the others failed; its own message stands on stderr.
+        SoundseekError: One of the others failed, with its own message.
+        WorkerError: One of the others was killed.
     """
     if count == 1:
         yield
         return
     port = _free_port()
     context = multiprocessing.get_context("spawn")
+    told = context.SimpleQueue()
     others = [
-        context.Process(target=_other, args=(rank, count, port, work, arguments), daemon=False)
+        context.Process(target=_other, args=(rank, count, port, told, work, arguments), daemon=False)
         for rank in range(1, count)
     ]
     for other in others:
         other.start()
     try:
         with _joined(0, count, port):
-            yield
-        for other in others:
-            other.join(_LAST_WORDS_S)
+            try:
+                yield
+            except BaseException as error:
+                # Before this process leaves the group: the others would complain that it has gone.
+                if failure := _failure(others, told, wait_s=0 if _is_ours(error) else _LAST_WORDS_S / 10):
+                    raise failure from error
+                _end(others)
+                raise
+        if failure := _failure(others, told, wait_s=_LAST_WORDS_S):
+            raise failure
     finally:
-        failed = [other.exitcode for other in others if other.exitcode]
-        for other in others:
-            if other.is_alive():
-                other.terminate()
-                other.join()
-    if failed:
-        raise SoundseekError(
-            f"{len(failed)} of {count} training processes failed (exit codes {failed}); see above"
+        _end(others)
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether an error began in this process: a group that breaks because of another one is a RuntimeError."""
+    return isinstance(error, SoundseekError) or not isinstance(error, Exception)
+
+
+def _failure(others: Sequence[Any], told: Any, *, wait_s: float) -> SoundseekError | None:
+    """Why a process of the others failed, in its own words where it has any; None if none has."""
+    deadline = time.monotonic() + wait_s
+    for other in others:
+        other.join(max(0.0, deadline - time.monotonic()))
+    failed = [other.exitcode for other in others if other.exitcode]
+    if not failed:
+        return None
+    if not told.empty():
+        return SoundseekError(str(told.get()))
+    killed = [-code for code in failed if code < 0]
+    if killed:
+        return WorkerError(
+            f"a training process was killed (signal {killed[0]}), often because memory ran out; what is done is kept: "
+            "give the same command again with --resume"
         )
+    return SoundseekError(
+        f"{len(failed)} of {1 + len(others)} training processes failed (exit codes {failed}); see above"
+    )
 
 
-def _other(rank: int, count: int, port: int, work: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    with _joined(rank, count, port):
-        work(rank, *arguments)
+def _end(others: Sequence[Any]) -> None:
+    for other in others:
+        if other.is_alive():
+            other.terminate()
+    for other in others:
+        other.join(_LAST_WORDS_S)
+        if other.is_alive():
+            other.kill()
+            other.join()
+
+
+def _other(
+    rank: int, count: int, port: int, told: Any, work: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
+    """What another process does; an expected error goes to the first one in place of a traceback."""
+    try:
+        with _joined(rank, count, port):
+            work(rank, *arguments)
+    except SoundseekError as error:
+        told.put(str(error))
+        raise SystemExit(1) from error
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from soundseek.errors import DataError
-from soundseek.learn.data.caption_neighbours import cached_nearest, nearest, read_sentences, unique
+from soundseek.learn.data.caption_neighbours import cached_nearest, nearest_sentences, read_sentences, unique
 
 
 def at(*degrees: float) -> np.ndarray:
@@ -15,30 +15,32 @@ def at(*degrees: float) -> np.ndarray:
 
 
 def test_the_nearest_come_first_and_the_far_ones_not_at_all() -> None:
-    found = nearest(at(0), at(50, 10, 30, 90), neighbours=4, min_cosine=np.cos(np.deg2rad(60)))
+    found = nearest_sentences(at(0), at(50, 10, 30, 90), neighbours=4, min_cosine=np.cos(np.deg2rad(60)))
     assert found == [(1, 2, 0)]
 
 
 def test_no_more_than_the_wanted_neighbours() -> None:
-    assert nearest(at(0), at(50, 10, 30), neighbours=2, min_cosine=0.1) == [(1, 2)]
+    assert nearest_sentences(at(0), at(50, 10, 30), neighbours=2, min_cosine=0.1) == [(1, 2)]
 
 
 def test_length_does_not_matter() -> None:
-    assert nearest(5 * at(0), 0.1 * at(10), neighbours=1, min_cosine=0.9) == [(0,)]
+    assert nearest_sentences(5 * at(0), 0.1 * at(10), neighbours=1, min_cosine=0.9) == [(0,)]
 
 
 def test_chunks_change_nothing() -> None:
     generator = np.random.default_rng(0)
     queries, sentences = (generator.normal(size=(20, 8)).astype(np.float32) for _ in range(2))
-    whole = nearest(queries, sentences, neighbours=3, min_cosine=0.01)
-    assert nearest(queries, sentences, neighbours=3, min_cosine=0.01, chunk=7) == whole
+    whole = nearest_sentences(queries, sentences, neighbours=3, min_cosine=0.01)
+    assert nearest_sentences(queries, sentences, neighbours=3, min_cosine=0.01, chunk=7) == whole
     assert len(whole) == 20
 
 
 def test_it_agrees_with_a_loop() -> None:
     generator = np.random.default_rng(1)
     queries, sentences = generator.normal(size=(5, 4)), generator.normal(size=(9, 4))
-    found = nearest(queries.astype(np.float32), sentences.astype(np.float32), neighbours=9, min_cosine=0.2)
+    found = nearest_sentences(
+        queries.astype(np.float32), sentences.astype(np.float32), neighbours=9, min_cosine=0.2
+    )
     for query, indices in zip(queries, found, strict=True):
         cosines = [query @ each / np.linalg.norm(query) / np.linalg.norm(each) for each in sentences]
         assert list(indices) == [i for i in np.argsort(cosines)[::-1] if cosines[i] >= 0.2]

@@ -18,9 +18,9 @@ from soundseek.audio.logmel import FrontEndConfig, LogMel
 from soundseek.errors import DataError, RecipeError, UsageError
 from soundseek.learn.data import waveforms as decoded
 from soundseek.learn.data.caption_neighbours import unique
-from soundseek.learn.data.online import LiveBatches, random_gain
+from soundseek.learn.data.online import OnlineBatches, random_gain
 from soundseek.learn.data.pairs import Batch, Corpus, EpochBatches, plan_clips, plan_mixtures
-from soundseek.learn.data.waveforms import LiveFrames, open_waveforms
+from soundseek.learn.data.waveforms import OnlineFrames, open_waveforms
 from soundseek.learn.datasets.layout import Clip, read_split
 from soundseek.learn.recipe.schema import AudioConfig, DataConfig
 
@@ -67,7 +67,7 @@ def said(batch: Batch) -> list[str]:
 
 def live(
     clips: Sequence[Clip], waveforms: Any, config: DataConfig | None = None, **options: Any
-) -> LiveBatches:
+) -> OnlineBatches:
     config = config or DataConfig()
     audio = {key: options.pop(key) for key in ("crop_s", "gain_db", "mix_share") if key in options}
     corpus = corpus_of(clips, config)
@@ -81,7 +81,9 @@ def live(
         "batch_size": 3,
         "seed": 0,
     }
-    return LiveBatches(corpus, config, AudioConfig(trained_blocks="all", **audio), **{**defaults, **options})
+    return OnlineBatches(
+        corpus, config, AudioConfig(trained_blocks="all", **audio), **{**defaults, **options}
+    )
 
 
 def assert_equal(first: Sequence[Batch], second: Sequence[Batch]) -> None:
@@ -110,7 +112,7 @@ def test_a_batch_holds_the_log_mels_of_its_clips_and_the_same_pairs_as_cached_fr
         corpus,
         DataConfig(),
         keys={sound: str(sound.parts[0]) for sound in corpus.sounds()},
-        store=LiveFrames(FRONT_END, MIN_FRAMES, waveforms),
+        store=OnlineFrames(FRONT_END, MIN_FRAMES, waveforms),
         features=torch.arange(len(corpus.texts), dtype=torch.float32)[:, None].repeat(1, 2),
         tokenize=letters,
         batch_size=3,
@@ -128,7 +130,7 @@ def test_a_batch_holds_the_log_mels_of_its_clips_and_the_same_pairs_as_cached_fr
 
 
 def test_a_clip_of_an_instant_is_continued_with_silence(clips: list[Clip], waveforms: Any) -> None:
-    tick = LiveFrames(FRONT_END, MIN_FRAMES, waveforms)[str(clips[-1].path)]
+    tick = OnlineFrames(FRONT_END, MIN_FRAMES, waveforms)[str(clips[-1].path)]
     silence = LogMel(FRONT_END)(np.zeros(RATE_HZ, np.float32))[0]
     assert tick.shape == (MIN_FRAMES, 16)
     assert np.array_equal(tick[-1], silence)
@@ -168,7 +170,7 @@ def test_the_shares_of_all_processes_are_the_batch_of_one(clips: list[Clip], wav
 
 def test_crops_are_pieces_of_their_clips_from_anywhere(clips: list[Clip], waveforms: Any) -> None:
     loader = live(clips[:-1], waveforms, crop_s=0.2, batch_size=6)
-    whole = LiveFrames(FRONT_END, MIN_FRAMES, waveforms)
+    whole = OnlineFrames(FRONT_END, MIN_FRAMES, waveforms)
     seen = set()
     for epoch in range(4):
         batch = next(iter(loader.for_epoch(epoch)))
@@ -219,7 +221,7 @@ def test_other_words_are_drawn_for_each_pair(clips: list[Clip], waveforms: Any) 
     def number(sentence: str, generator: np.random.Generator) -> str:
         return f"{sentence} {generator.integers(10**6)}"
 
-    batch = next(iter(live(clips, waveforms, reword=number, batch_size=7).for_epoch(0)))
+    batch = next(iter(live(clips, waveforms, augment_caption=number, batch_size=7).for_epoch(0)))
     assert len({sentence.split()[-1] for sentence in said(batch)}) == 7
     plain = next(iter(live(clips, waveforms, batch_size=7).for_epoch(0)))
     assert torch.equal(batch.caption_ids, plain.caption_ids), "it still means the same"
@@ -229,7 +231,7 @@ def test_what_cannot_work_is_refused(clips: list[Clip], waveforms: Any, tmp_path
     with pytest.raises(RecipeError, match=r"audio.mix_share joins captions anew.*text.trained_layers"):
         live(clips, waveforms, mix_share=0.5, tokenize=None)
     with pytest.raises(RecipeError, match=r"text.augment changes captions"):
-        live(clips, waveforms, reword=lambda text, generator: text, tokenize=None)
+        live(clips, waveforms, augment_caption=lambda text, generator: text, tokenize=None)
     with pytest.raises(RecipeError, match=r"batches of 3 pairs cannot be shared by 4 processes"):
         live(clips, waveforms, ranks=4)
     with pytest.raises(DataError, match=r"the waveforms are at 8000 Hz, but the trunk hears 32000 Hz"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,24 @@ def test_a_trained_tower_gets_tokens_instead_of_features() -> None:
     for batch in batches(DataConfig(), tokenize=tokenize):
         assert torch.equal(batch.sentences[:, 0], batch.clip_ids)
         assert batch.token_mask is not None and batch.meanings.shape == (4, 3)
+
+
+def test_every_sentence_of_an_epoch_is_changed_by_draws_of_its_own() -> None:
+    draws: list[float] = []
+
+    def note(sentence: str, generator: np.random.Generator) -> str:
+        draws.append(generator.random())
+        return sentence
+
+    def tokenize(sentences: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros(len(sentences), 1, dtype=torch.int64), torch.ones(
+            len(sentences), 1, dtype=torch.bool
+        )
+
+    for epoch in (0, 1, 0):
+        list(batches(DataConfig(captions_per_epoch=2), epoch=epoch, tokenize=tokenize, augment_caption=note))
+    first, second, again = draws[:8], draws[8:16], draws[16:]
+    assert len(set(first + second)) == 16 and again == first
 
 
 def test_a_rest_smaller_than_a_batch_is_dropped_unless_it_is_all() -> None:

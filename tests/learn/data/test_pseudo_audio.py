@@ -12,18 +12,18 @@ from toy_learning import make_toy_data, toy_recipe
 
 from soundseek.errors import DataError, ModelError, RecipeError
 from soundseek.learn.data.prepare import prepare
-from soundseek.learn.data.pseudo_audio import Imagined, imagine
+from soundseek.learn.data.pseudo_audio import PseudoAudio, make_pseudo_audio
 from soundseek.learn.models.audio.compact import CompactConfig, CompactTrunk
 from soundseek.learn.models.audio.compact_layers import TagsConfig
 from soundseek.learn.models.build import build_recipe_text, build_recipe_trunk
 from soundseek.learn.recipe.load import load_recipe
-from soundseek.learn.recipe.schema import ImaginedSounds
+from soundseek.learn.recipe.schema import PseudoAudioConfig
 from soundseek.learn.training.run_folder import load_run
 from soundseek.learn.training.train import train
 
 torch.set_num_threads(1)
 
-CONFIG = ImaginedSounds(path=Path("sentences.csv"), min_cosine=0.55, margin=0.1)
+CONFIG = PseudoAudioConfig(path=Path("sentences.csv"), min_cosine=0.55, margin=0.1)
 
 
 class Tagger:
@@ -33,13 +33,13 @@ class Tagger:
         return torch.cat([frames[:, :2], probabilities], dim=1)
 
 
-def built(meanings: list[list[float]], names: list[list[float]] | None = None, **changed: Any) -> Imagined:
+def built(meanings: list[list[float]], names: list[list[float]] | None = None, **changed: Any) -> PseudoAudio:
     """Sentences whose features are their own numbers, and three tags along the axes."""
     axes = np.eye(3, dtype=np.float32)
     ways = [axes] if names is None else [axes, np.array(names, np.float32)]
     features = np.arange(len(meanings), dtype=np.float32)[:, None]
     config = CONFIG.model_copy(update=changed)
-    return imagine(
+    return make_pseudo_audio(
         config,
         Tagger(),
         torch.tensor([5.0, 6.0, 9.0, 9.0, 9.0]),
@@ -174,7 +174,7 @@ def test_a_run_learns_what_only_sentences_and_tags_know(
     for name, more in {"with": imagined, "without": ()}.items():
         model, recipe = load_run(train(toy_recipe(tmp_path, *settings, *more), data, tmp_path / name))
         assert model.text is not None
-        pairs = pairs or prepare(recipe, data, model.text, tagger).imagined
+        pairs = pairs or prepare(recipe, data, model.text, tagger).pseudo_audio
         assert pairs is not None
         frames = tagger.with_probabilities(pairs.mean.expand(5, -1), pairs.cosines.float().square())
         audio = model.encode_audio(frames.unsqueeze(1), torch.ones(5, 1, dtype=torch.bool))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tones import write_tone
 
+from soundseek.errors import DataError
 from soundseek.learn.datasets.describe import Spread, describe_data, plot_descriptions, words_of, write_words
 
 
@@ -32,6 +33,19 @@ def test_words_are_counted_without_case_and_punctuation(data: Path) -> None:
     assert told["frequent_words"] == {"dog": 2, "rain": 2}
     assert (told["vocabulary"], told["tokens"], told["once_only"]) == (5, 7, 3)
     assert (told["clips"], told["captions"], told["distinct_captions"]) == (2, 4, 3)
+    assert told["shared_captions"] == 0  # a clip that says the same twice shares nothing
+
+
+def test_captions_that_another_clip_has_are_counted(data: Path) -> None:
+    table = data / "captions_development.csv"
+    table.write_text(table.read_text().replace("the dog", "Rain"))
+    assert describe_data(data)[0].to_dict()["shared_captions"] == 2
+
+
+def test_a_table_that_could_be_misread_is_not_described(data: Path) -> None:
+    (data / "captions_development.csv").write_text("file_name,caption_1\na.wav,A dog, barking\n")
+    with pytest.raises(DataError, match="line 2: 3 cells"):
+        describe_data(data)
 
 
 def test_lengths_and_durations_have_their_middle_and_ends(data: Path) -> None:

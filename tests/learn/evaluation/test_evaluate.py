@@ -11,8 +11,10 @@ from toy_learning import TONES_HZ, make_toy_data, toy_recipe
 from toy_model import make_toy_model
 
 from soundseek.errors import DataError
-from soundseek.learn.evaluation.evaluate import RunEmbedder, evaluate
+from soundseek.learn.evaluation import evaluate as module
+from soundseek.learn.evaluation.evaluate import RunEmbedder, embed_clips, evaluate
 from soundseek.learn.models.build import build_recipe_text
+from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.training.run_folder import build_dual_encoder
 from soundseek.learn.training.train import train
 
@@ -161,3 +163,25 @@ def test_the_command_line_trains_with_settings_and_refuses_a_wrong_key(
     assert "validation mAP10" in error and "soundseek evaluate" in error
     code, _, error = say(*start, "--set", "training.epochs=1")
     assert code == 2 and "--resume" in error
+
+
+def test_a_long_clip_does_not_pad_the_others_of_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FRAMES_AT_ONCE", 60)
+    model = DualEncoder(dim=4, audio_width=3, text_width=3, attention="self").eval()
+    shapes = []
+    embed = model.encode_audio_features
+
+    def seen(frames: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+        shapes.append(tuple(frames.shape[:2]))
+        return embed(frames, frame_mask)
+
+    monkeypatch.setattr(model, "encode_audio_features", seen)
+    store = {
+        str(number): np.random.default_rng(number).random((length, 3), np.float32)
+        for number, length in enumerate((5, 4, 100, 3, 5))
+    }
+    together = embed_clips(model, store, list(store))  # type: ignore[arg-type]
+    assert shapes == [(2, 5), (1, 100), (2, 5)]
+    for number, key in enumerate(store):
+        alone = embed(torch.from_numpy(store[key])[None], torch.ones(1, len(store[key]), dtype=torch.bool))
+        assert torch.allclose(together[number], alone[0], atol=1e-6)

@@ -17,8 +17,8 @@ from soundseek.errors import RecipeError, SoundseekError, UsageError
 from soundseek.learn.evaluation.ensemble import build_ensemble
 from soundseek.learn.evaluation.evaluate import RunEmbedder, evaluate
 from soundseek.learn.evaluation.rankings import METRICS, answer, load_answers
-from soundseek.learn.experiments.plan import with_teachers
-from soundseek.learn.experiments.reproduce import Observer, plan, reproduce
+from soundseek.learn.experiments.plan import Observer, plan, with_teachers
+from soundseek.learn.experiments.reproduce import reproduce
 from soundseek.learn.recipe.load import load_recipe, save_recipe
 from soundseek.learn.report.paper_numbers import TABLE_ONE
 from soundseek.learn.training.run_folder import load_run
@@ -32,7 +32,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from soundseek.learn.experiments.reproduce import Observer, reproduce
+from soundseek.learn.experiments.plan import Observer
+from soundseek.learn.experiments.reproduce import reproduce
 torch.set_num_threads(1)
 data, out, *names = sys.argv[1:]
 ended = []
@@ -268,3 +269,22 @@ def test_an_unknown_recipe_stops_before_anything_runs(place: Path, names: list[s
     with pytest.raises(RecipeError, match="self-attention"):
         reproduce([*names, "self-atention"], place / "data", tmp_path / "report")
     assert not (tmp_path / "report").exists()
+
+
+def test_a_recipe_that_diverges_does_not_end_the_others(
+    place: Path, names: Sequence[str], tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    with pytest.raises(SoundseekError, match=r"joined could not be run: .* has diverged in epoch"):
+        reproduce(
+            [names[1], names[0]],
+            place / "data",
+            tmp_path,
+            num_seeds=1,
+            settings=["training.epochs=1", "joined:training.learning_rate=1e30"],
+            observer=Observer(say=lines.append),
+        )
+    assert [
+        path.name for path in (tmp_path / "runs").iterdir() if (path / "seed-0" / "ranks.npz").is_file()
+    ] == ["plain"]
+    assert "joined" in (tmp_path / "report.md").read_text()

@@ -54,7 +54,7 @@ def test_every_command_and_its_options_exist(command: str) -> None:
 def test_the_settings_of_the_commands_fit_every_recipe() -> None:
     on_clotho, on_two_cores = (planned(each) for each in COMMANDS if each.startswith("soundseek reproduce"))
     assert [recipe.name for recipe in on_clotho] == THE_PAPERS_OWN
-    assert all(recipe.audio.is_live and recipe.text.is_live for recipe in on_clotho)
+    assert all(recipe.audio.is_online and recipe.text.is_online for recipe in on_clotho)
     assert {recipe.training.precision for recipe in on_clotho} == {"bf16-mixed"}
     assert {recipe.name for recipe in on_two_cores} == {*TABLE_ONE, "soundseek-large"}
     assert all(recipe.training.precision == "32" and not recipe.stages for recipe in on_two_cores)

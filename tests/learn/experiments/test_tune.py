@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,18 @@ import pytest
 import torch
 from toy_learning import make_toy_data, toy_recipe
 
-from soundseek.errors import RecipeError, SoundseekError, UsageError
-from soundseek.learn.experiments.tune import Listener, SearchSpace, TuningResult, find_space, load_space, tune
+from soundseek._files import locked
+from soundseek.errors import (
+    DataError,
+    DivergedError,
+    ModelError,
+    RecipeError,
+    SoundseekError,
+    StorageError,
+    UsageError,
+)
+from soundseek.learn.experiments.plan import Observer
+from soundseek.learn.experiments.tune import SearchSpace, TuningResult, find_space, load_space, tune
 from soundseek.learn.recipe.load import RECIPES_DIRECTORY, load_recipe, save_recipe
 
 torch.set_num_threads(1)
@@ -34,7 +45,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from soundseek.learn.experiments.tune import Listener, SearchSpace, load_space, tune
+from soundseek.learn.experiments.plan import Observer
+from soundseek.learn.experiments.tune import SearchSpace, load_space, tune
 torch.set_num_threads(1)
 recipe, space, data, out = sys.argv[1:]
 ended = []
@@ -42,7 +54,7 @@ def die(metrics):
     ended.append(metrics["epoch"])
     if len(ended) == 3:  # the first epoch of the second trial
         os.kill(os.getpid(), signal.SIGKILL)
-tune(recipe, load_space(Path(space)), Path(data), Path(out), num_trials=3, listener=Listener(epoch=die))
+tune(recipe, load_space(Path(space)), Path(data), Path(out), num_trials=3, observer=Observer(epoch=die))
 """
 
 
@@ -114,7 +126,7 @@ def test_more_trials_go_on_where_the_study_was(done: TuningResult, place: Path, 
     study(place, tmp_path / "study", 1)
     epochs: list[float] = []
     result = study(
-        place, tmp_path / "study", 3, listener=Listener(epoch=lambda each: epochs.append(each["epoch"]))
+        place, tmp_path / "study", 3, observer=Observer(epoch=lambda each: epochs.append(each["epoch"]))
     )
     assert epochs == [0, 1, 0, 1]
     assert trial_values(tmp_path / "study") == trial_values(done.folder)
@@ -140,7 +152,7 @@ def test_killed_in_a_trial_it_goes_on_to_the_same_end(
 
 def test_what_is_done_is_not_done_again(done: TuningResult, place: Path) -> None:
     lines: list[str] = []
-    assert study(place, done.folder, 3, listener=Listener(say=lines.append)) == done
+    assert study(place, done.folder, 3, observer=Observer(say=lines.append)) == done
     assert not lines
 
 
@@ -164,12 +176,70 @@ def test_a_trial_that_fails_is_told_and_the_next_one_runs(
 
     monkeypatch.setattr(module, "train", sometimes)
     lines: list[str] = []
-    result = study(place, tmp_path / "study", 2, listener=Listener(say=lines.append))
+    result = study(place, tmp_path / "study", 2, observer=Observer(say=lines.append))
     assert result.num_trials == 1 and result.best_trial == 1
     assert any("trial 1 failed: the loss is not finite" in line for line in lines)
     monkeypatch.setattr(module, "train", lambda *_, **__: (_ for _ in ()).throw(SoundseekError("no sound")))
     with pytest.raises(SoundseekError, match="was finished: no sound"):
         study(place, tmp_path / "other", 2)
+
+
+def test_what_was_mended_is_tried_again_and_what_diverged_is_not(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from soundseek.learn.experiments import tune as module
+
+    real, errors = module.train, [ModelError("no weights"), DivergedError("the loss is nan")]
+
+    def broken(*arguments: Any, **options: Any) -> Path:
+        if errors:
+            raise errors.pop(0)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(module, "train", broken)
+    first: list[str] = []
+    assert study(place, tmp_path / "study", 3, observer=Observer(say=first.append)).num_trials == 1
+    lines: list[str] = []
+    result = study(place, tmp_path / "study", 3, observer=Observer(say=lines.append))
+    assert result.num_trials == 2
+    (again,) = lines
+    assert again.partition(": ")[2] == first[0].partition(": ")[2]  # the values of the trial that failed
+    assert study(place, tmp_path / "study", 3, observer=Observer(say=lines.append)) == result
+    assert len(lines) == 1
+
+
+def test_data_that_cannot_be_used_stop_a_study_before_it_begins(place: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(place / "data", tmp_path / "data"))
+    table = (data / "captions_validation.csv").rename(data / "away.csv")
+    space = load_space(place / "tune" / "toy.yaml")
+    with pytest.raises(DataError, match=r"no captions_validation\.csv"):
+        tune(str(place / "toy.yaml"), space, data, tmp_path / "study", num_trials=1)
+    assert not (tmp_path / "study").exists()
+    table.rename(data / "captions_validation.csv")
+    assert tune(str(place / "toy.yaml"), space, data, tmp_path / "study", num_trials=1).num_trials == 1
+
+
+def test_a_full_disk_stops_a_study_which_begins_with_the_same_trial_the_next_time(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from soundseek.learn.experiments import tune as module
+
+    def full(*arguments: Any, **options: Any) -> Path:
+        raise StorageError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "train", full)
+        with pytest.raises(StorageError, match="full"):
+            study(place, tmp_path / "study", 1)
+    assert study(place, tmp_path / "study", 1).best_trial == 0
+
+
+def test_one_process_at_a_time_writes_to_a_study(place: Path, tmp_path: Path) -> None:
+    with (
+        locked(tmp_path / "study", "study"),
+        pytest.raises(UsageError, match=f"the study .* is being written by process {os.getpid()}; wait"),
+    ):
+        study(place, tmp_path / "study", 1)
 
 
 def test_a_recipe_that_retrains_on_validation_is_tuned_before_it_does(place: Path, tmp_path: Path) -> None:

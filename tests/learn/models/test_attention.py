@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from soundseek.errors import RecipeError
+from soundseek.learn.models import attention
 from soundseek.learn.models.attention import (
     GraphAttention,
     NoAttention,
@@ -220,3 +223,36 @@ def test_query_key_and_value_start_xavier_uniform() -> None:
     bound = math.sqrt(6 / 400)  # PyTorch's own start would be 1 / sqrt(200), a little over half of it
     for layer in (module.query, module.key, module.value):
         assert 0.99 * bound < float(layer.weight.detach().abs().max()) <= bound
+
+
+class Largest(TorchDispatchMode):
+    """Notes how many numbers the largest tensor has that anything inside computes."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for each in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(each, torch.Tensor):
+                self.numbers = max(self.numbers, each.numel())
+        return result
+
+
+@pytest.mark.parametrize("kind", ["graph", "self"])
+def test_long_clips_are_joined_a_few_rows_at_a_time_with_the_same_result(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = seeded(kind)
+    generator = torch.Generator().manual_seed(2)
+    frames = torch.randn(2, 200, 4, generator=generator, dtype=torch.float64)
+    mask = torch.arange(200) < torch.tensor([[200], [150]])
+    found = []
+    for most in (2 * 200 * 200, 2 * 200 * 7):  # in one piece; 7 rows of the relation at a time
+        monkeypatch.setattr(attention, "_MOST_RELATIONS", most)
+        module.zero_grad()
+        with Largest() as largest:
+            joined = module(frames, mask)
+            joined.square().sum().backward()
+        assert largest.numbers <= most
+        found.append([joined.detach(), *(each.grad.clone() for each in module.parameters())])  # type: ignore[union-attr]
+    assert all(torch.allclose(whole, parts, atol=1e-10) for whole, parts in zip(*found, strict=True))

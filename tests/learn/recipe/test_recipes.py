@@ -24,7 +24,7 @@ from soundseek.learn.export.export import export_run
 from soundseek.learn.models.audio.trunk import trunk_config
 from soundseek.learn.models.build import TRUNKS, build_trunk
 from soundseek.learn.recipe.load import Recipe, differences, load_recipe, save_recipe
-from soundseek.learn.recipe.stages import plan_legs
+from soundseek.learn.recipe.stages import plan_phases
 from soundseek.learn.report.paper_numbers import TABLE_ONE
 from soundseek.learn.training.run_folder import load_run
 from soundseek.learn.training.train import train
@@ -162,7 +162,7 @@ def toy(name: str, place: Path, teacher: Callable[[str], Path], *settings: str) 
         small.append(f"loss.soft_targets.runs=[{teacher('passt-mpnet')}]")
     if name not in ("sjtu", "mei-surrey"):  # twice the work; these two do it for all
         small.append("training.retrain_on_validation=false")
-    if not plain.audio.is_live:
+    if not plain.audio.is_online:
         small.append(f"audio.weights={saved_trunk(load_recipe(name, small), place)}")
     return load_recipe(name, [*small, *settings])
 
@@ -196,7 +196,7 @@ def test_two_steps_on_one_batch_lower_its_loss(
     name: str, place: Path, trained: Callable[[str], Path]
 ) -> None:
     run = trained(name)
-    first = plan_legs(load_recipe(run / "recipe.yaml"), run)[0].folder
+    first = plan_phases(load_recipe(run / "recipe.yaml"), run)[0].folder
     found = losses(first)
     assert len(found) == 3 and min(found[1:]) < found[0]  # random impostors are not always as hard
 
@@ -258,7 +258,7 @@ def test_its_stand_in_keeps_attention_loss_pooling_and_heads(name: str, overlay:
     assert stand_in.loss == plain.loss and stand_in.text.head == plain.text.head
     assert stand_in.stages == {}
     cached = (overlay, name) != ("two-cores", "dcase2022-baseline")
-    assert stand_in.audio.is_live is not cached and not stand_in.text.is_live
+    assert stand_in.audio.is_online is not cached and not stand_in.text.is_online
     trunk_config(
         stand_in.audio.trunk, TRUNKS[stand_in.audio.trunk]().config, stand_in.audio.trunk_options
     )  # it takes its options

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from toy_learning import make_toy_data, toy_live_recipe, toy_recipe
+from toy_learning import make_toy_data, toy_online_recipe, toy_recipe
 
 from soundseek.errors import DataError, ModelError, RecipeError
 from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.recipe.load import Recipe, load_recipe
-from soundseek.learn.recipe.stages import plan_legs
+from soundseek.learn.recipe.stages import plan_phases
 from soundseek.learn.training import run_folder as runs
 from soundseek.learn.training.run_folder import load_run
 from soundseek.learn.training.train import train
@@ -59,20 +59,20 @@ def staged(recipe: Recipe, **stages: Any) -> Recipe:
     return Recipe.model_validate({**recipe.model_dump(), "stages": stages})
 
 
-def test_legs_come_in_order_and_the_last_is_the_run_itself(tmp_path: Path) -> None:
+def test_phases_come_in_order_and_the_last_is_the_run_itself(tmp_path: Path) -> None:
     recipe = load_recipe(
         "base", ["stages={broad: {epochs: 2, training: {retrain_on_validation: false}}, narrow: {}}"]
     )
-    legs = plan_legs(recipe, tmp_path)
-    assert [(leg.name, leg.folder) for leg in legs] == [
+    phases = plan_phases(recipe, tmp_path)
+    assert [(phase.name, phase.folder) for phase in phases] == [
         ("broad", tmp_path / "stages/broad"),
         ("narrow selection", tmp_path / "selection"),
         ("narrow", tmp_path),
     ]
-    assert [leg.start for leg in legs] == [None, tmp_path / "stages/broad", tmp_path / "stages/broad"]
-    assert [leg.epochs_of for leg in legs] == [None, None, tmp_path / "selection"]
-    assert legs[0].recipe.training.epochs == 2
-    final = legs[2].recipe
+    assert [phase.start for phase in phases] == [None, tmp_path / "stages/broad", tmp_path / "stages/broad"]
+    assert [phase.epochs_of for phase in phases] == [None, None, tmp_path / "selection"]
+    assert phases[0].recipe.training.epochs == 2
+    final = phases[2].recipe
     assert final.data.train_splits == ("development", "validation") and final.data.validation_split is None
     assert final.training.patience == 0
 
@@ -111,7 +111,7 @@ def test_the_last_epoch_is_kept_where_nothing_chooses(place: Path, tmp_path: Pat
 
 def test_weights_carry_over_from_stage_to_stage(place: Path, tmp_path: Path) -> None:
     recipe = staged(
-        toy_recipe(place, "audio.standardise=true"),
+        toy_recipe(place),
         broad={"data_sets": ["titles", "."], "epochs": 2},
         narrow={"epochs": 1, "training": {"learning_rate": 1e-9}},
     )
@@ -125,7 +125,7 @@ def test_weights_carry_over_from_stage_to_stage(place: Path, tmp_path: Path) -> 
     assert (run / "checkpoints").is_dir() and not (run / "stages/broad/checkpoints").exists()
 
 
-def test_what_follows_a_finished_leg_is_made_up_for(place: Path, tmp_path: Path) -> None:
+def test_what_follows_a_finished_phase_is_made_up_for(place: Path, tmp_path: Path) -> None:
     recipe = staged(toy_recipe(place), broad={"epochs": 1}, narrow={"epochs": 1})
     run = train(recipe, place / "data", tmp_path / "run")
     before = record(run)
@@ -167,7 +167,7 @@ def test_what_a_stage_trains_anew_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_trunk_that_one_stage_trains_is_heard_by_the_next(place: Path, tmp_path: Path) -> None:
-    live = toy_live_recipe(place, "text.trained_layers=0", "training.epochs=1")
+    live = toy_online_recipe(place, "text.trained_layers=0", "training.epochs=1")
     recipe = staged(live, tuned={}, frozen={"audio": {"trained_blocks": 0}})
     run = train(recipe, place / "data", tmp_path / "run")
     tuned = load_file(run / "stages/tuned/model.safetensors")
@@ -186,7 +186,7 @@ def test_a_trunk_that_one_stage_trains_is_heard_by_the_next(place: Path, tmp_pat
 def test_a_trunk_that_a_kill_cut_short_is_not_taken_over(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    live = toy_live_recipe(place, "text.trained_layers=0", "training.epochs=1")
+    live = toy_online_recipe(place, "text.trained_layers=0", "training.epochs=1")
     recipe = staged(live, tuned={}, frozen={"audio": {"trained_blocks": 0}})
 
     def killed(trunk: Any, path: Path) -> None:
@@ -194,14 +194,14 @@ def test_a_trunk_that_a_kill_cut_short_is_not_taken_over(
         raise KeyboardInterrupt
 
     claimed = runs.claim_run(tmp_path / "run", recipe, resume=False)
-    first, second = plan_legs(claimed, tmp_path / "run")
+    first, second = plan_phases(claimed, tmp_path / "run")
     monkeypatch.setattr(runs, "_save_trunk", killed)
     monkeypatch.setattr(runs, "load_run", lambda run: (SimpleNamespace(trunk=1), first.recipe))
     with pytest.raises(KeyboardInterrupt):
-        runs.begin_leg(second, tmp_path / "run")
+        runs.begin_phase(second, tmp_path / "run")
     assert not (tmp_path / "run" / runs.START_FILE).exists()
     monkeypatch.setattr(runs, "_save_trunk", lambda trunk, path: path.write_bytes(b"whole"))
-    runs.begin_leg(second, tmp_path / "run")
+    runs.begin_phase(second, tmp_path / "run")
     assert (tmp_path / "run" / runs.START_FILE).read_bytes() == b"whole"
 
 
@@ -213,7 +213,7 @@ def test_a_text_tower_that_was_trained_cannot_be_frozen_again(place: Path, tmp_p
         train(recipe, place / "data", tmp_path / "run")
 
 
-def test_a_run_of_several_legs_goes_on_where_it_stopped(place: Path, tmp_path: Path) -> None:
+def test_a_run_of_several_phases_goes_on_where_it_stopped(place: Path, tmp_path: Path) -> None:
     recipe = staged(
         toy_recipe(place, "training.retrain_on_validation=true", "training.epochs=2"),
         broad={"data_sets": ["titles"], "training": {"retrain_on_validation": False}},

@@ -178,6 +178,41 @@ def test_a_factor_of_the_given_backward_reaches_every_gradient_once() -> None:
     )
 
 
+def test_weights_that_autocast_has_cast_without_a_graph_are_cast_again() -> None:
+    linear = nn.Linear(4, 3)
+    inputs = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    found = []
+    for size in (6, 2):
+        linear.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            chunked_backward(
+                [Tower(linear, inputs.split(size))], lambda embedded: embedded.float().square().sum()
+            )
+        assert linear.weight.grad is not None and linear.weight.grad.abs().min() > 0
+        found.append(linear.weight.grad.clone())
+    assert torch.allclose(found[0], found[1], rtol=0.02, atol=0.02)
+
+
+def test_a_tower_that_the_loss_does_not_use_gets_no_gradient() -> None:
+    used, unused = nn.Linear(4, 3), nn.Linear(4, 3)
+    chunks = torch.ones(4, 4).split(2)
+    chunked_backward([Tower(used, chunks), Tower(unused, chunks)], lambda first, second: first.sum())
+    assert torch.equal(used.weight.grad, torch.full((3, 4), 4.0)) and unused.weight.grad is None  # type: ignore[arg-type]
+
+
+def test_a_generator_of_the_towers_stands_behind_one_pass_afterwards() -> None:
+    generator, once = torch.Generator().manual_seed(5), torch.Generator().manual_seed(5)
+    linear = nn.Linear(4, 3)
+
+    def noisy(chunk: Tensor) -> Tensor:
+        return linear(chunk + torch.rand(chunk.shape, generator=generator))  # type: ignore[no-any-return]
+
+    chunked_backward([Tower(noisy, torch.zeros(6, 4).split(2))], torch.sum, generators=[generator])
+    for _ in range(3):
+        torch.rand(2, 4, generator=once)
+    assert torch.equal(torch.rand(3, generator=generator), torch.rand(3, generator=once))
+
+
 def test_a_tower_without_chunks_is_named() -> None:
     with pytest.raises(UsageError, match="at least one chunk"):
         chunked_backward([Tower(nn.Identity(), [])], torch.sum)

@@ -70,7 +70,6 @@ def test_a_run_learns_and_leaves_a_complete_folder(place: Path, tmp_path: Path) 
         "training.epochs=25",
         "training.patience=0",
         "training.learning_rate=0.05",
-        "audio.standardise=true",
     )
     run = train(recipe, place / "data", tmp_path / "run")
     assert {path.name for path in run.iterdir()} == {
@@ -181,7 +180,10 @@ def test_ctrl_c_stops_a_run_that_goes_on_to_the_same_result(place: Path, tmp_pat
 
 def test_training_stops_when_validation_no_longer_improves(place: Path, tmp_path: Path) -> None:
     recipe = toy_recipe(place, "training.epochs=40", "training.patience=2", "training.learning_rate=1e-9")
-    assert len(lines(train(recipe, place / "data", tmp_path / "run"))) == 3
+    run = train(recipe, place / "data", tmp_path / "run")
+    scores = [each["mAP10"] for each in lines(run)]
+    assert len(scores) == 3 and len(set(scores)) == 1
+    assert json.loads((run / "run.json").read_text())["best_epoch"] == 0  # an equal epoch is no better one
 
 
 @pytest.mark.parametrize("attention", ["graph", "self"])
@@ -210,7 +212,7 @@ def test_only_the_chosen_layers_of_the_text_tower_are_trained(place: Path, tmp_p
 
 
 def test_only_the_chosen_layers_of_the_trunk_are_trained(place: Path, tmp_path: Path) -> None:
-    recipe = toy_recipe(place, "audio.trained_blocks=1", "audio.learning_rate=0.01", "audio.standardise=true")
+    recipe = toy_recipe(place, "audio.trained_blocks=1", "audio.learning_rate=0.01")
     run = train(recipe, place / "data", tmp_path / "run")
     saved = load_file(run / "model.safetensors")
     published = load_file(place / "trunk.safetensors")
@@ -229,7 +231,7 @@ def test_the_trunks_layers_have_a_learning_rate_of_their_own(place: Path, tmp_pa
     assert torch.allclose(tail, published, atol=1e-6)  # the heads' rate, 0.01, is Adam's first step
 
 
-@pytest.mark.parametrize("average", ["ema", "swa"])
+@pytest.mark.parametrize("average", ["none", "ema"])
 def test_a_trained_trunk_hears_in_one_piece_what_training_heard_in_two(
     place: Path, tmp_path: Path, average: str
 ) -> None:
@@ -300,26 +302,6 @@ def test_a_frozen_text_tower_is_not_copied_into_the_run(place: Path, tmp_path: P
     assert {name.split(".")[0] for name in load_file(run / "model.safetensors")} == {
         "audio_projector", "text_projector", "audio_mean", "audio_scale"
     }  # fmt: skip
-
-
-def test_standardised_frames_use_the_training_clips(place: Path, tmp_path: Path) -> None:
-    run = train(toy_recipe(place, "audio.standardise=true"), place / "data", tmp_path / "run")
-    saved = load_file(run / "model.safetensors")
-    assert (saved["audio_scale"] != 1).all() and (saved["audio_mean"] != 0).any()
-
-
-def test_swa_is_the_mean_of_the_epochs_it_covers(place: Path, tmp_path: Path) -> None:
-    options = ("training.epochs=1", "training.learning_rate=0.05")
-    plain = train(toy_recipe(place, *options), place / "data", tmp_path / "plain")
-    swa = train(toy_recipe(place, *options, "training.average=swa"), place / "data", tmp_path / "swa")
-    first, mean = (load_file(run / "model.safetensors")["audio_projector.weight"] for run in (plain, swa))
-    assert torch.equal(first, mean)  # the mean of one
-
-
-def test_captions_that_mean_the_same_are_no_negatives(place: Path, tmp_path: Path) -> None:
-    all_alike = train(toy_recipe(place, "loss.same_meaning_cosine=0.01"), place / "data", tmp_path / "alike")
-    apart = train(toy_recipe(place), place / "data", tmp_path / "apart")
-    assert lines(all_alike)[0]["loss"] < 0.5 * lines(apart)[0]["loss"]
 
 
 def test_listeners_sentences_are_counted_in_the_record(place: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from toy_learning import make_toy_data, toy_live_recipe, toy_recipe
+from toy_learning import make_toy_data, toy_online_recipe, toy_recipe
 
 from soundseek.errors import RecipeError
 from soundseek.learn.recipe.load import Recipe, load_recipe, save_recipe
@@ -74,7 +74,7 @@ def killed_after(recipe: Recipe, data: Path, out: Path, epoch: int) -> None:
 def test_towers_that_are_trained_whole_learn_and_come_back_from_the_run(place: Path, tmp_path: Path) -> None:
     from soundseek.learn.evaluation.evaluate import RunEmbedder, evaluate
 
-    recipe = toy_live_recipe(place, "training.epochs=12", "training.patience=0", "training.batch_size=6")
+    recipe = toy_online_recipe(place, "training.epochs=12", "training.patience=0", "training.batch_size=6")
     run = train(recipe, place / "data", tmp_path / "run")
     assert lines(run)[-1]["loss"] < 0.8 * lines(run)[0]["loss"]
     saved, start = load_file(run / "model.safetensors"), load_file(run / "trunk.safetensors")
@@ -87,7 +87,7 @@ def test_towers_that_are_trained_whole_learn_and_come_back_from_the_run(place: P
 
 
 def test_norms_learn_in_every_step_from_the_first_on(place: Path, tmp_path: Path) -> None:
-    recipe = toy_live_recipe(place, *EPOCHS, "audio.trunk_options.norms=batch", "training.batch_size=6")
+    recipe = toy_online_recipe(place, *EPOCHS, "audio.trunk_options.norms=batch", "training.batch_size=6")
     saved = load_file(train(recipe, place / "data", tmp_path / "run") / "model.safetensors")
     best = json.loads((tmp_path / "run" / "run.json").read_text())["best_epoch"]
     before = load_file(tmp_path / "run" / "trunk.safetensors")["bn0.num_batches_tracked"]
@@ -100,7 +100,7 @@ def test_norms_learn_in_every_step_from_the_first_on(place: Path, tmp_path: Path
 def test_a_live_run_that_was_killed_ends_with_the_same_bits(
     place: Path, tmp_path: Path, chunk_size: str
 ) -> None:
-    recipe = toy_live_recipe(place, *DRAWN, f"training.chunk_size={chunk_size}")
+    recipe = toy_online_recipe(place, *DRAWN, f"training.chunk_size={chunk_size}")
     whole = train(recipe, place / "data", tmp_path / "whole")
     killed_after(recipe, place / "data", tmp_path / "stopped", 0)
     stopped = train(recipe, place / "data", tmp_path / "stopped", resume=True)
@@ -115,7 +115,7 @@ def test_a_step_in_chunks_is_the_step_of_the_batch(
     monkeypatch.setattr("torch.nn.functional.dropout", lambda x, *_, **__: x)
     runs = [
         train(
-            toy_live_recipe(
+            toy_online_recipe(
                 place, "training.epochs=1", "text.trained_layers=0", f"training.chunk_size={size}"
             ),
             place / "data",
@@ -133,7 +133,7 @@ def test_a_step_in_chunks_is_the_step_of_the_batch(
 
 
 def test_chunks_and_batch_norms_that_learn_do_not_go_together(place: Path, tmp_path: Path) -> None:
-    recipe = toy_live_recipe(place, "training.chunk_size=2", "audio.trunk_options.norms=batch")
+    recipe = toy_online_recipe(place, "training.chunk_size=2", "audio.trunk_options.norms=batch")
     with pytest.raises(RecipeError, match="norms=frozen"):
         train(recipe, place / "data", tmp_path / "run")
 
@@ -153,7 +153,7 @@ def test_two_processes_learn_what_one_learns(place: Path, tmp_path: Path) -> Non
 
 
 def test_two_processes_train_a_live_trunk(place: Path, tmp_path: Path) -> None:
-    recipe = toy_live_recipe(place, *DRAWN, "training.epochs=1", "training.devices=2", "training.workers=1")
+    recipe = toy_online_recipe(place, *DRAWN, "training.epochs=1", "training.devices=2", "training.workers=1")
     run = train(recipe, place / "data", tmp_path / "run")
     assert len(lines(run)) == 1
     load_run(run)
@@ -206,7 +206,7 @@ def test_a_trunk_may_start_from_random_weights_and_the_run_keeps_them(place: Pat
         "training.epochs=1",
         "text.trained_layers=0",
     )
-    run = train(toy_live_recipe(place, *settings), place / "data", tmp_path / "run")
+    run = train(toy_online_recipe(place, *settings), place / "data", tmp_path / "run")
     saved, start = load_file(run / "model.safetensors"), load_file(run / "trunk.safetensors")
     assert saved.keys() >= {f"tail.{name}" for name in start}
     load_run(run.rename(tmp_path / "moved"))
@@ -222,7 +222,7 @@ def test_the_papers_recipes_learn_at_toy_size(
 ) -> None:
     # Four channels learn by heart what two hundred do not notice to be missing; stripes and drops are tested above.
     monkeypatch.setattr("torch.nn.functional.dropout", lambda x, *_, **__: x)
-    toy = toy_live_recipe(place)
+    toy = toy_online_recipe(place)
     small = [
         "dim=8", f"audio.weights={toy.audio.weights}", "audio.trunk_options=null", f"text.tower={toy.text.tower}",
         "text.max_tokens=16", "training.workers=0", "training.epochs=8", "training.batch_size=6", "training.patience=0",
@@ -243,4 +243,4 @@ def test_what_validation_hears_is_decoded_once(
         raise AssertionError("decoded while validating")
 
     monkeypatch.setattr("soundseek.learn.data.waveforms.read_audio", refuse)
-    assert len(lines(train(toy_live_recipe(place, *EPOCHS), place / "data", tmp_path / "run"))) == 3
+    assert len(lines(train(toy_online_recipe(place, *EPOCHS), place / "data", tmp_path / "run"))) == 3

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
+from soundseek._typing import Report
 from soundseek.errors import RecipeError
-from soundseek.learn.data.features import Report, cache_directory
+from soundseek.learn.data.features import cache_directory
 
 THERE, BACK = "there", "back"
 _AT_ONCE = 32  # captions
@@ -34,6 +35,7 @@ def paraphrases(captions: Sequence[str], directory: Path, *, report: Report | No
     Note:
         Beam search without sampling: a caption always comes back as the same paraphrase.
     """
+    refuse_translation(directory)
     models = [_load(directory / name) for name in (THERE, BACK)]
     found: dict[str, str] = {}
     for start in range(0, len(captions), _AT_ONCE):
@@ -72,14 +74,19 @@ def cached_paraphrases(
     return found
 
 
+def refuse_translation(directory: Path) -> None:
+    """Raise a RecipeError unless both models are in the directory; nothing is loaded."""
+    for name in (THERE, BACK):
+        if not (directory / name / "config.json").is_file():
+            raise RecipeError(
+                f"text.augment.back_translation: no translation model in {directory / name}; save two MarianMT models "
+                f"as {THERE}/ and {BACK}/, such as Helsinki-NLP/opus-mt-en-de and opus-mt-de-en"
+            )
+
+
 def _load(directory: Path) -> tuple[Any, Any]:
     from transformers import MarianMTModel, MarianTokenizer
 
-    if not (directory / "config.json").is_file():
-        raise RecipeError(
-            f"text.augment.back_translation: no translation model in {directory}; save two MarianMT models as "
-            f"{THERE}/ and {BACK}/, such as Helsinki-NLP/opus-mt-en-de and opus-mt-de-en"
-        )
     try:
         tokenizer = MarianTokenizer.from_pretrained(directory, local_files_only=True)
         model = MarianMTModel.from_pretrained(directory, local_files_only=True)

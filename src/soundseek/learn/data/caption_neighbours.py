@@ -1,7 +1,4 @@
-"""Other words for a corpus: listeners' sentences, the names of tags heard in it, and sentences without a sound.
-
-How real listeners would say it: the nearest of their sentences for each caption.
-"""
+"""Sentences that stand in for captions, or have no sound at all: listeners' nearest ones, and the names of tags."""
 
 from __future__ import annotations
 
@@ -14,19 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soundseek._typing import FloatArray
+from soundseek._typing import FloatArray, Report
 from soundseek._vectors import unit_rows
 from soundseek.errors import DataError, RecipeError, RecipeFileError
-from soundseek.learn.data.features import Frames, Report, cache_directory, extract_texts, text_store
+from soundseek.learn.data.features import Frames, cache_directory, extract_texts, text_store
 from soundseek.learn.data.mixing import Sound
 from soundseek.learn.data.pairs import Corpus
-from soundseek.learn.data.pseudo_audio import Imagined, imagine
+from soundseek.learn.data.pseudo_audio import PseudoAudio, make_pseudo_audio
 from soundseek.learn.datasets.tables import read_csv
 from soundseek.learn.models.audio.tags import read_class_names
 from soundseek.learn.models.build import build_text
 from soundseek.learn.models.text.bert import MINILM
 from soundseek.learn.models.text.tower import TextTower
-from soundseek.learn.recipe.schema import ImaginedSounds, ListenerCaptions
+from soundseek.learn.recipe.schema import ListenerCaptions, PseudoAudioConfig
 
 _LISTENER_TOKENS = 64
 
@@ -78,30 +75,30 @@ def tags_heard(
     Raises:
         RecipeError: The trunk gives no tags.
     """
-    _needs_tags(trunk, "data.tag_captions")
+    needs_tags(trunk, "data.tag_captions")
     sentences = [[corpus.texts[each] for each in tag_sentences(name)] for name in read_class_names()]
-    heard = {}
+    found = {}
     for number, example in enumerate((*corpus.clips, *corpus.mixtures)):
         mean = np.asarray(store[keys[example.sounds[0]]], np.float32).mean(axis=0)
         loud = (trunk.tag_probabilities(torch.from_numpy(mean)) >= min_probability).nonzero().flatten()
-        heard[number] = tuple(text for tag in loud.tolist() for text in sentences[tag])
-    return heard
+        found[number] = tuple(text for tag in loud.tolist() for text in sentences[tag])
+    return found
 
 
-def refuse_imagined(config: ImaginedSounds, trunk: Any) -> None:
-    """Nothing, if `imagined_sounds` will find what it needs; it may be called hours before that.
+def refuse_pseudo_audio(config: PseudoAudioConfig, trunk: Any) -> None:
+    """Check that `build_pseudo_audio` will find what it needs; it may be called hours before that.
 
     Raises:
         DataError: No such file of sentences, or none in it.
         RecipeError: The trunk gives no tags.
     """
-    _needs_tags(trunk, "data.imagined_sounds")
+    needs_tags(trunk, "data.imagined_sounds")
     read_sentences(config.path)
 
 
-def imagined_sounds(
-    config: ImaginedSounds, trunk: Any, mean: Tensor, text: TextTower, *, report: Report | None = None
-) -> Imagined:
+def build_pseudo_audio(
+    config: PseudoAudioConfig, trunk: Any, mean: Tensor, text: TextTower, *, report: Report | None = None
+) -> PseudoAudio:
     """Listeners' sentences with the tags that they name, on the mean frame `(width,)` of some clips.
 
     Raises:
@@ -112,7 +109,7 @@ def imagined_sounds(
     judge = _judge()
     ways = zip(*(tag_sentences(name) for name in read_class_names()), strict=True)
     trunk.tag_probabilities(mean)  # a compact trunk without tags refuses now, not in the first step
-    return imagine(
+    return make_pseudo_audio(
         config,
         trunk,
         mean,
@@ -122,11 +119,13 @@ def imagined_sounds(
     )
 
 
-def _needs_tags(trunk: Any, key: str) -> None:
+def needs_tags(trunk: Any, key: str) -> None:
+    """Raise an error unless the trunk gives tags: a RecipeError that names `key`, or the trunk's own ModelError."""
     if not hasattr(trunk, "tag_probabilities"):
         raise RecipeError(
             f"{key} needs a trunk that gives tags, and {type(trunk).__name__} gives none: --set audio.trunk=NAME+tags"
         )
+    trunk.tag_probabilities(torch.zeros(trunk.width))  # some have the method and no tags
 
 
 def _judge() -> TextTower:
@@ -148,7 +147,7 @@ def read_sentences(path: Path) -> list[str]:
     return found
 
 
-def nearest(
+def nearest_sentences(
     queries: FloatArray, sentences: FloatArray, *, neighbours: int, min_cosine: float, chunk: int = 1024
 ) -> list[tuple[int, ...]]:
     """For each query the indices of its nearest sentences, best first, none below `min_cosine`.
@@ -162,7 +161,7 @@ def nearest(
 
     Example:
         >>> axes = np.eye(2, dtype=np.float32)
-        >>> nearest(axes, axes[:1], neighbours=3, min_cosine=0.5)
+        >>> nearest_sentences(axes, axes[:1], neighbours=3, min_cosine=0.5)
         [(0,), ()]
     """
     queries, sentences = unit_rows(queries), unit_rows(sentences)
@@ -180,7 +179,7 @@ def nearest(
 def cached_nearest(
     queries: FloatArray, sentences: FloatArray, *, neighbours: int, min_cosine: float, directory: Path
 ) -> list[tuple[int, ...]]:
-    """`nearest`, remembered in a directory by the contents of all its arguments."""
+    """`nearest_sentences`, remembered in a directory by the contents of all its arguments."""
     digest = hashlib.sha256(repr((neighbours, min_cosine, queries.shape, sentences.shape)).encode())
     digest.update(np.ascontiguousarray(queries).tobytes())
     digest.update(np.ascontiguousarray(sentences).tobytes())
@@ -188,7 +187,7 @@ def cached_nearest(
     if path.is_file():
         table = np.load(path)
     else:
-        found = nearest(queries, sentences, neighbours=neighbours, min_cosine=min_cosine)
+        found = nearest_sentences(queries, sentences, neighbours=neighbours, min_cosine=min_cosine)
         table = np.full((len(queries), neighbours), -1, np.int32)
         for row, indices in zip(table, found, strict=True):
             row[: len(indices)] = indices

@@ -18,19 +18,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from platformdirs import user_cache_path
-from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from soundseek._typing import HalfArray
+from soundseek._files import naming_the_disk
+from soundseek._typing import HalfArray, Report
 from soundseek.audio.level import LEVEL_REVISION
 from soundseek.audio.logmel import LogMel
-from soundseek.errors import DataError, DecodeError
+from soundseek.errors import DataError, DecodeError, WorkerError
 from soundseek.learn.data.mixing import Sound, render
 from soundseek.learn.models.build import Trunk, build_trunk, split_trunk, weights_digest
 from soundseek.learn.models.text.tower import TextTower
-
-Report = Callable[[str, int, int], None]
-"""Called with what is being computed, how many are done, and how many there are."""
 
 _FRAMES_REVISION = 1  # part of the folder's name: raise it when the same trunk would give other frames
 
@@ -52,7 +49,8 @@ class FeatureStore:
         self.width = width
         self._where: dict[str, tuple[Path, int, int]] = {}
         self._maps: dict[Path, HalfArray] = {}
-        directory.mkdir(parents=True, exist_ok=True)
+        with naming_the_disk(directory):
+            directory.mkdir(parents=True, exist_ok=True)
         self.refresh()
 
     def __contains__(self, key: str) -> bool:
@@ -110,10 +108,11 @@ class FeatureWriter:
 
     def add(self, key: str, rows: npt.NDArray[Any]) -> None:
         """Append `(rows, width)` under a key."""
-        self._rows.write(np.ascontiguousarray(rows, np.float16).tobytes())
-        self._rows.flush()
-        self._index.write(json.dumps({"key": key, "start": self._start, "rows": len(rows)}) + "\n")
-        self._index.flush()
+        with naming_the_disk(Path(self._rows.name)):
+            self._rows.write(np.ascontiguousarray(rows, np.float16).tobytes())
+            self._rows.flush()
+            self._index.write(json.dumps({"key": key, "start": self._start, "rows": len(rows)}) + "\n")
+            self._index.flush()
         self._start += len(rows)
 
     def __exit__(
@@ -153,27 +152,6 @@ class MeanFrames:
         return self._means[key]
 
 
-class TailFrames:
-    """The frames `(time, width)` float32 that a trunk's last layers make of stored maps.
-
-    Args:
-        maps: What enters these layers.
-        tail: The layers; see `soundseek.learn.models.build.split_trunk`.
-    """
-
-    def __init__(self, maps: Frames, tail: nn.Module) -> None:
-        self.width = int(tail.width)  # type: ignore[arg-type]
-        self._maps = maps
-        self._tail = tail
-
-    @torch.no_grad()
-    def __getitem__(self, key: str) -> npt.NDArray[np.float32]:
-        """The frames of a key."""
-        maps = torch.from_numpy(np.asarray(self._maps[key], np.float32)).unsqueeze(0)
-        frames, _ = self._tail(maps, torch.ones(maps.shape[:2], dtype=torch.bool))
-        return cast("npt.NDArray[np.float32]", frames[0].numpy())
-
-
 def cache_directory() -> Path:
     """Where features are kept: `$SOUNDSEEK_CACHE`, or the user's cache folder. It may be deleted."""
     chosen = os.environ.get("SOUNDSEEK_CACHE")
@@ -195,8 +173,8 @@ def frame_store(
     """
     folder = f"{name}-{weights_digest(weights)}-{trunk.width}-r{_FRAMES_REVISION}"
     if options:
-        heard = {**options, **({"level": LEVEL_REVISION} if "peak_dbfs" in options else {})}
-        folder += f"-{hashlib.sha256(json.dumps(heard, sort_keys=True).encode()).hexdigest()[:8]}"
+        options = {**options, **({"level": LEVEL_REVISION} if "peak_dbfs" in options else {})}
+        folder += f"-{hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:8]}"
     if trained_blocks:
         folder += f"-before-last-{trained_blocks}"
     return FeatureStore((directory or cache_directory()) / "frames" / folder, trunk.width)
@@ -221,6 +199,7 @@ def extract_frames(
     options: Mapping[str, Any] | None = None,
     trained_blocks: int = 0,
     workers: int = 2,
+    trunk: Trunk | None = None,
     report: Report | None = None,
 ) -> list[str]:
     """Run a frozen trunk over the sounds that the store does not have yet, one at a time: no padding leaks.
@@ -232,7 +211,8 @@ def extract_frames(
         weights: The trunk's weights.
         options: The recipe's `audio.trunk_options`.
         trained_blocks: How many of its last layers are left out.
-        workers: Processes, one thread each; 0 works in this one.
+        workers: Processes, one thread each, that build a trunk of their own; 0 works in this one.
+        trunk: What `frame_store` was given, for the work in this process; None builds another.
         report: Called after each sound.
 
     Returns:
@@ -240,20 +220,23 @@ def extract_frames(
 
     Raises:
         DataError: A sound that cannot be decoded.
+        WorkerError: A process was killed; what is computed is kept.
     """
     keys = [sound.key() for sound in sounds]
     by_key = dict(zip(keys, sounds, strict=True))
     wanted = store.missing(keys)
     if not wanted:
         return keys
-    build = partial(_frozen_part, name, weights, dict(options or {}), trained_blocks)
-    frames = _Embedded([by_key[key] for key in wanted], build)
     # A DataLoader only for its workers: each ends by itself when this process is killed.
     workers = min(workers, len(wanted))
+    build: Callable[[], Trunk] = partial(_frozen_part, name, weights, dict(options or {}), trained_blocks)
+    if trunk is not None and not workers:
+        build = partial(_given, trunk)
+    frames = _Embedded([by_key[key] for key in wanted], build)
     loader: DataLoader[Any] = DataLoader(
         frames, batch_size=None, num_workers=workers, multiprocessing_context="spawn" if workers else None
     )
-    with store.writer() as writer, one_thread_each():
+    with store.writer() as writer, one_thread_each(), naming_killed_workers("training.extraction_workers"):
         for done, (key, rows) in enumerate(zip(wanted, loader, strict=True), start=1):
             if isinstance(rows, str):
                 raise DataError(f"cannot learn from {rows}; mend or remove it, and its line in the captions")
@@ -280,6 +263,28 @@ def one_thread_each() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def naming_killed_workers(key: str) -> Iterator[None]:
+    """Inside, a DataLoader's worker that dies is a WorkerError.
+
+    Args:
+        key: The recipe's key for their number.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise WorkerError(
+            "a worker process was killed, often because memory ran out; what is done is kept: give the same "
+            f"command again (train: with --resume), with fewer of them: --set {key}=1, or 0 for none"
+        ) from error
+
+
+def _given(trunk: Trunk) -> Trunk:
+    return trunk
 
 
 def _frozen_part(name: str, weights: Path, options: Mapping[str, Any], trained_blocks: int) -> Trunk:
@@ -311,8 +316,8 @@ class _Embedded(Dataset[Any]):
 @torch.no_grad()
 def embed_sound(sound: Sound, trunk: Trunk, log_mel: LogMel) -> HalfArray:
     """Frames `(time, width)` float16 of one sound, alone in its batch."""
-    heard = log_mel(render(sound, trunk.front_end.sample_rate_hz))
-    features = log_mel.config.continued(heard, trunk.min_frames)
+    plain = log_mel(render(sound, trunk.front_end.sample_rate_hz))
+    features = log_mel.config.continued(plain, trunk.min_frames)
     frames, mask = trunk(torch.from_numpy(features).unsqueeze(0))
     return cast("HalfArray", frames[0][mask[0]].numpy().astype(np.float16))
 

@@ -1,4 +1,4 @@
-"""Sounds for the heads to learn from: a clip, two at once, one after the other, each as is or degraded."""
+"""Sounds for the heads to learn from: a clip, two at once, one after the other, each clean or degraded."""
 
 from __future__ import annotations
 
@@ -39,14 +39,25 @@ class Sound:
 
     def key(self) -> str:
         """32 hex digits of everything the waveform depends on: the files' contents, not their names."""
-        contents = [_content_digest(part) for part in self.parts]
+        contents = [content_digest(part) for part in self.parts]
         values = [_REVISION, self.kind, contents, self.seed, self.degraded, self.part_s]
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
 
 
+def content_digest(path: Path) -> str:
+    """The sha256 of what a file holds now, in hexadecimal; a file that has not changed is read once a process."""
+    state = path.stat()
+    # The time of the last change of the file's own record: nobody sets it back, as a copy sets back the others.
+    return _digest_of(path, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+
+
 @cache
-def _content_digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _digest_of(path: Path, *state: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def render(

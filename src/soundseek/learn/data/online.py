@@ -1,15 +1,13 @@
-"""What is heard of each pair of an epoch, and what is said about it: the part of a batch that worker processes make.
-
-Batches for a trunk in the training loop: log-mels of crops, levels and mixtures, drawn anew in every epoch.
+"""Online batches: for a trunk that is trained as a whole, log-mels of crops, levels and mixtures, drawn in every epoch.
 
 Nothing is decoded while training: `open_waveforms` keeps the files' samples in one memory-mapped file, and several
-worker processes read from it what a batch needs. A training step uses it so::
+worker processes read from it what a batch needs (`OnlineDataset`). A training step uses it so::
 
-    waveforms = open_waveforms(paths, front_end.sample_rate_hz)        # all clips of the training splits
-    live = LiveBatches(corpus, recipe.data, recipe.audio, waveforms=waveforms, front_end=..., ...)  # once a run
-    live.for_epoch(epoch)                                              # in place of EpochBatches, in every epoch
+    waveforms = open_waveforms(paths, front_end.sample_rate_hz)         # all clips of the training splits
+    online = OnlineBatches(corpus, recipe.data, recipe.audio, waveforms=waveforms, front_end=..., ...)  # once a run
+    online.for_epoch(epoch)                                             # in place of EpochBatches, in every epoch
 
-Validation has no crops and no workers: `LiveFrames` stands where the store of cached frames stands.
+Validation has no crops and no workers: `OnlineFrames` stands where the store of cached frames stands.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ from soundseek.errors import DataError, RecipeError, UsageError
 from soundseek.learn.data.features import one_thread_each
 from soundseek.learn.data.join_captions import join_captions
 from soundseek.learn.data.mixing import Sound, render
-from soundseek.learn.data.pairs import Batch, Corpus, Example, Pairs, Reword, pad
+from soundseek.learn.data.pairs import AugmentCaption, Batch, Corpus, Example, Pairs, pad
 from soundseek.learn.data.waveforms import ClipWaveforms, clip_log_mel
 from soundseek.learn.recipe.schema import AudioConfig, DataConfig
 
@@ -39,7 +37,7 @@ _REVISION = 1  # part of every pair's seed: raise it when the same pair would so
 
 
 @dataclass(frozen=True)
-class HeardConfig:
+class OnlineConfig:
     """All that a batch's sounds and sentences depend on, besides epoch and number.
 
     Attributes:
@@ -53,7 +51,7 @@ class HeardConfig:
         seed: Of all that is drawn.
         rank: Which process of `ranks` this is: it gets its share of every batch's pairs, in order.
         ranks: How many processes train together.
-        reword: Other words for a sentence.
+        augment_caption: Other words for a sentence.
     """
 
     corpus: Corpus
@@ -66,10 +64,10 @@ class HeardConfig:
     seed: int
     rank: int = 0
     ranks: int = 1
-    reword: Reword | None = None
+    augment_caption: AugmentCaption | None = None
 
 
-class Heard(NamedTuple):
+class OnlineBatch(NamedTuple):
     """A batch as a worker process makes it: all but the text tower's part.
 
     Attributes:
@@ -89,10 +87,10 @@ class Heard(NamedTuple):
     caption_ids: Tensor
 
 
-class HeardBatches(Dataset[Heard]):
-    """From (epoch, number) to a batch as it is heard, the same in every process and at every call."""
+class OnlineDataset(Dataset[OnlineBatch]):
+    """From (epoch, number) to a batch, the same in every process and at every call."""
 
-    def __init__(self, source: HeardConfig) -> None:
+    def __init__(self, source: OnlineConfig) -> None:
         self._source = source
         self._examples = (*source.corpus.clips, *source.corpus.mixtures)
         self._texts = list(source.corpus.texts)
@@ -107,7 +105,7 @@ class HeardBatches(Dataset[Heard]):
         """Pairs of a batch, in all processes together."""
         return min(self._source.batch_size, self._num_pairs)
 
-    def __getitem__(self, place: tuple[int, int]) -> Heard:
+    def __getitem__(self, place: tuple[int, int]) -> OnlineBatch:
         epoch, number = place
         if self._drawn[0] != epoch:
             self._drawn = epoch, self._draw(epoch)
@@ -119,9 +117,9 @@ class HeardBatches(Dataset[Heard]):
     def _draw(self, epoch: int) -> Pairs:
         return self._source.corpus.draw(self._source.config, seed=self._source.seed, epoch=epoch)
 
-    def _joined(self, pairs: Sequence[_Pair]) -> Heard:
+    def _joined(self, pairs: Sequence[_Pair]) -> OnlineBatch:
         log_mel, frame_mask = pad([pair.log_mel for pair in pairs])
-        return Heard(
+        return OnlineBatch(
             log_mel,
             frame_mask,
             [pair.sentence for pair in pairs],
@@ -139,8 +137,8 @@ class HeardBatches(Dataset[Heard]):
         said = _Said(self._texts[text], (text, text), example, text)
         if example < len(self._source.corpus.clips) and generator.random() < self._source.audio.mix_share:
             sound, said = self._mixed(row, example, text, generator)
-        if self._source.reword:
-            said = said._replace(sentence=self._source.reword(said.sentence, generator))
+        if self._source.augment_caption:
+            said = said._replace(sentence=self._source.augment_caption(said.sentence, generator))
         waveform = self._levelled(self._cropped(sound, generator), generator)
         return _Pair(clip_log_mel(waveform, self._log_mel, self._source.min_frames), *said)
 
@@ -230,7 +228,7 @@ def _stable_number(sentence: str) -> int:
     return int.from_bytes(hashlib.blake2b(sentence.encode(), digest_size=8).digest(), "big") >> 2
 
 
-class LiveBatches:
+class OnlineBatches:
     """The batches of every epoch, each a function of seed and epoch alone: a resumed run meets the same ones.
 
     They have the form of `EpochBatches`, with log-mels `(batch, time, mel)` for frames. The number of workers
@@ -250,10 +248,10 @@ class LiveBatches:
         workers: Processes that read, mix and compute log-mels, one thread each; 0 works in this one.
         rank: Which process of `ranks` this is: it gets its share of every batch's pairs, in order.
         ranks: How many processes train together; see `soundseek.learn.parallel`.
-        reword: Other words for a sentence; needs `tokenize`.
+        augment_caption: Other words for a sentence; needs `tokenize`.
 
     Raises:
-        RecipeError: `mix_share` or `reword` with a frozen text tower, whose features of new sentences are not
+        RecipeError: `mix_share` or `augment_caption` with a frozen text tower, whose features of new sentences are not
             there; or batches too small for every process to have a pair.
         DataError: A file of the corpus that is not among the waveforms, or waveforms at another rate.
     """
@@ -274,9 +272,9 @@ class LiveBatches:
         workers: int = 0,
         rank: int = 0,
         ranks: int = 1,
-        reword: Reword | None = None,
+        augment_caption: AugmentCaption | None = None,
     ) -> None:
-        if tokenize is None and (audio.mix_share or reword):
+        if tokenize is None and (audio.mix_share or augment_caption):
             cause = "audio.mix_share joins" if audio.mix_share else "text.augment changes"
             raise RecipeError(
                 f"{cause} captions anew in every epoch, which needs a trained text tower: set text.trained_layers; "
@@ -285,7 +283,7 @@ class LiveBatches:
         _check_waveforms(corpus, waveforms, front_end)
         self._features = features
         self._tokenize = tokenize
-        source = HeardConfig(
+        source = OnlineConfig(
             corpus=corpus,
             config=config,
             audio=audio,
@@ -296,16 +294,16 @@ class LiveBatches:
             seed=seed,
             rank=rank,
             ranks=ranks,
-            reword=reword,
+            augment_caption=augment_caption,
         )
-        sounds = HeardBatches(source)
+        sounds = OnlineDataset(source)
         if sounds.pairs_per_batch() < ranks:
             raise RecipeError(
                 f"batches of {sounds.pairs_per_batch()} pairs cannot be shared by {ranks} processes; "
                 "raise training.batch_size or lower training.devices"
             )
         self._order = _Order(len(sounds))
-        self._loader: DataLoader[Heard] = DataLoader(
+        self._loader: DataLoader[OnlineBatch] = DataLoader(
             sounds,
             batch_size=None,
             sampler=self._order,
@@ -316,9 +314,9 @@ class LiveBatches:
             generator=torch.Generator(),  # else each start of the loader would move torch's own
         )
 
-    def for_epoch(self, epoch: int) -> LiveEpoch:
+    def for_epoch(self, epoch: int) -> OnlineEpoch:
         """The batches of one epoch; iterate over one epoch at a time."""
-        return LiveEpoch(self, epoch)
+        return OnlineEpoch(self, epoch)
 
     def num_batches(self) -> int:
         """Batches of an epoch."""
@@ -329,30 +327,30 @@ class LiveBatches:
         self._order.epoch = epoch
         with one_thread_each():
             batches = iter(self._loader)
-        for heard in batches:
-            yield self._with_text(heard)
+        for batch in batches:
+            yield self._with_text(batch)
 
-    def _with_text(self, heard: Heard) -> Batch:
+    def _with_text(self, batch: OnlineBatch) -> Batch:
         # The features of a joined sentence: the mean of its parts', near enough to tell who means the same.
-        meanings = self._features[heard.texts].mean(dim=1)
+        meanings = self._features[batch.texts].mean(dim=1)
         sentences, token_mask = meanings, None
         if self._tokenize:
-            sentences, token_mask = self._tokenize(heard.sentences)
+            sentences, token_mask = self._tokenize(batch.sentences)
         return Batch(
-            heard.log_mel,
-            heard.frame_mask,
+            batch.log_mel,
+            batch.frame_mask,
             sentences,
             token_mask,
             meanings,
-            heard.clip_ids,
-            heard.caption_ids,
+            batch.clip_ids,
+            batch.caption_ids,
         )
 
 
-class LiveEpoch:
-    """One epoch of `LiveBatches`, to be iterated as `EpochBatches` is; every iteration starts it anew."""
+class OnlineEpoch:
+    """One epoch of `OnlineBatches`, to be iterated as `EpochBatches` is; every iteration starts it anew."""
 
-    def __init__(self, batches: LiveBatches, epoch: int) -> None:
+    def __init__(self, batches: OnlineBatches, epoch: int) -> None:
         self._batches = batches
         self._epoch = epoch
 

@@ -19,16 +19,16 @@ from soundseek.learn.data.mixing import Sound
 from soundseek.learn.datasets.layout import Clip
 from soundseek.learn.recipe.schema import DataConfig
 
-Reword = Callable[[str, np.random.Generator], str]
+AugmentCaption = Callable[[str, np.random.Generator], str]
 """From a sentence to other words for it, by a generator that is a function of seed, epoch and pair."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One thing that can be heard, and how it can be said.
+    """One sound, in one or more versions, with its captions.
 
     Attributes:
-        sounds: It as is, then its degraded versions.
+        sounds: The clean one, then its degraded versions.
         captions: Sentences that all describe it.
     """
 
@@ -67,7 +67,7 @@ class Batch(NamedTuple):
 
 
 def plan_clips(clips: Sequence[Clip], config: DataConfig, seed: int) -> list[Example]:
-    """Every clip as is and in `degraded_versions`, with its own captions."""
+    """Every clip clean and in `degraded_versions`, with its own captions."""
     examples = []
     for number, clip in enumerate(clips):
         versions = [Sound("clip", (clip.path,))]
@@ -163,12 +163,12 @@ class Corpus:
                 rows.append((len(self.clips) + mixture, 0, self.texts[caption]))
         table = np.array(rows, np.int64)[generator.permutation(len(rows))]
         share = config.listener_captions.share if config.listener_captions else 0.0
-        texts = self._reworded(table[:, 2], share, generator)
+        texts = self._substituted(table[:, 2], share, generator)
         if config.tag_captions:
             texts = self._named(table[:, 0], texts, config.tag_captions.share, generator)
         return Pairs(table[:, 0], table[:, 1], texts)
 
-    def _reworded(self, texts: IntArray, share: float, generator: np.random.Generator) -> IntArray:
+    def _substituted(self, texts: IntArray, share: float, generator: np.random.Generator) -> IntArray:
         reworded: IntArray = texts.copy()
         for position in np.flatnonzero(generator.random(len(texts)) < share):
             candidates = self.substitutes.get(int(texts[position]), ())
@@ -222,7 +222,7 @@ class EpochBatches:
         epoch: See `Corpus.draw`.
         rank: Which process of `ranks` this is: it gets its share of every batch's pairs, in order.
         ranks: How many processes train together; see `soundseek.learn.parallel`.
-        reword: Other words for a sentence; needs `tokenize`.
+        augment_caption: Other words for a sentence; needs `tokenize`.
     """
 
     def __init__(
@@ -239,7 +239,7 @@ class EpochBatches:
         epoch: int,
         rank: int = 0,
         ranks: int = 1,
-        reword: Reword | None = None,
+        augment_caption: AugmentCaption | None = None,
     ) -> None:
         self._examples = (*corpus.clips, *corpus.mixtures)
         self._texts = list(corpus.texts)
@@ -251,7 +251,7 @@ class EpochBatches:
         self._batch_size = batch_size
         self._seeds = (seed, epoch)
         self._rank, self._ranks = rank, ranks
-        self._reword = reword
+        self._augment_caption = augment_caption
 
     def __len__(self) -> int:
         return max(1, len(self._pairs.texts) // self._batch_size)
@@ -278,17 +278,18 @@ class EpochBatches:
 
     def _sentence(self, row: int) -> str:
         sentence: str = self._texts[int(self._pairs.texts[row])]
-        if self._reword is None:
+        if self._augment_caption is None:
             return sentence
-        return self._reword(sentence, np.random.default_rng([*self._seeds, int(row)]))
+        return self._augment_caption(sentence, np.random.default_rng([*self._seeds, int(row)]))
 
 
 def pad(clips: Sequence[npt.NDArray[Any]]) -> tuple[Tensor, Tensor]:
     """Frames `(time, width)` of several clips as one `(batch, time, width)` float32, and its mask."""
     longest = max(len(clip) for clip in clips)
-    frames = torch.zeros(len(clips), longest, clips[0].shape[1])
+    # NumPy's zeros take no memory before they are touched, which one long clip among many makes worth it.
+    frames = np.zeros((len(clips), longest, clips[0].shape[1]), np.float32)
     frame_mask = torch.zeros(len(clips), longest, dtype=torch.bool)
     for row, clip in enumerate(clips):
-        frames[row, : len(clip)] = torch.from_numpy(np.asarray(clip, np.float32))
+        frames[row, : len(clip)] = clip
         frame_mask[row, : len(clip)] = True
-    return frames, frame_mask
+    return torch.from_numpy(frames), frame_mask

@@ -1,4 +1,4 @@
-"""Sentences without a sound: each is learned from with an imagined one, in which the tags that it names are heard.
+"""Pseudo audio: for sentences without a sound, frames of an average sound in which the tags that they name sound.
 
 A few thousand captions are little language. Listeners wrote many more sentences about sounds that are not here, and a
 trunk that tags has names for what they wrote of. So a sentence s gets the frame
@@ -24,14 +24,14 @@ from torch import Tensor
 from soundseek._typing import FloatArray
 from soundseek._vectors import unit_rows
 from soundseek.errors import RecipeError
-from soundseek.learn.recipe.schema import ImaginedSounds
+from soundseek.learn.recipe.schema import PseudoAudioConfig
 
 SAME_MEANING_COSINE = 0.8  # sentences this near are never each other's negatives
 _CHUNK = 4096  # sentences in one product of matrices
 
 
-class ImaginedBatch(NamedTuple):
-    """Sentences and what is imagined for them.
+class PseudoBatch(NamedTuple):
+    """Sentences and the pseudo audio made for them.
 
     Attributes:
         frames: `(batch, 1, width)`.
@@ -47,7 +47,7 @@ class ImaginedBatch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Imagined:
+class PseudoAudio:
     """Sentences that name tags.
 
     Attributes:
@@ -64,7 +64,7 @@ class Imagined:
     meanings: Tensor
     cosines: Tensor
 
-    def draw(self, count: int, *seed: int) -> ImaginedBatch:
+    def draw(self, count: int, *seed: int) -> PseudoBatch:
         """`count` sentences, the same for the same numbers of `seed`, whatever was drawn before."""
         generator = np.random.default_rng(seed)
         rows = torch.from_numpy(generator.integers(len(self.features), size=count))
@@ -73,19 +73,19 @@ class Imagined:
             frames = self.trunk.with_probabilities(self.mean.expand(count, -1), probabilities)
         meanings = self.meanings[rows]
         positives = meanings @ meanings.T >= SAME_MEANING_COSINE
-        return ImaginedBatch(
+        return PseudoBatch(
             frames.unsqueeze(1), torch.ones(count, 1, dtype=torch.bool), self.features[rows], positives
         )
 
 
-def imagine(
-    config: ImaginedSounds,
+def make_pseudo_audio(
+    config: PseudoAudioConfig,
     trunk: Any,
     mean: Tensor,
     features: FloatArray,
     meanings: FloatArray,
     names: Sequence[FloatArray],
-) -> Imagined:
+) -> PseudoAudio:
     """The sentences that name a tag, with the tags that they name.
 
     Args:
@@ -116,7 +116,7 @@ def imagine(
     near = cosines[named]
     # Never below 0, where a square would make of the farthest tag a probable one.
     near[near < np.maximum(best[named] - np.float16(config.margin), 0)] = 0
-    return Imagined(
+    return PseudoAudio(
         trunk,
         mean,
         torch.from_numpy(features[named]),

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from soundseek._typing import Report
 from soundseek.errors import UsageError
-from soundseek.learn.data.back_translation import cached_paraphrases
-from soundseek.learn.data.features import Report
-from soundseek.learn.data.wordnet import read_synonyms
+from soundseek.learn.data.back_translation import cached_paraphrases, refuse_translation
+from soundseek.learn.data.wordnet import find_wordnet, read_synonyms
 from soundseek.learn.recipe.schema import TextAugmentConfig
 
 _PARAPHRASED = 0.5  # of the captions, where translation models are given: as often as not
@@ -65,9 +65,9 @@ class TextAugment:
 
     def _exchange(self, words: list[str], generator: np.random.Generator) -> list[str]:
         exchanged = []
-        for word, lot in zip(words, generator.random(len(words)), strict=True):
+        for word, draw in zip(words, generator.random(len(words)), strict=True):
             before, core, after = _PARTS.match(word).groups()  # type: ignore[union-attr]  # it always matches
-            others = self.synonyms.get(core.lower(), ()) if lot < self.config.synonym else ()
+            others = self.synonyms.get(core.lower(), ()) if draw < self.config.synonym else ()
             exchanged.append(f"{before}{_one(others, generator)}{after}" if others else word)
         return exchanged
 
@@ -76,11 +76,19 @@ class TextAugment:
             core for core in (_PARTS.sub(r"\2", word).lower() for word in words) if core in self.synonyms
         ]
         inserted = []
-        for word, lot in zip(words, generator.random(len(words)), strict=True):
-            if known and lot < self.config.insert:
+        for word, draw in zip(words, generator.random(len(words)), strict=True):
+            if known and draw < self.config.insert:
                 inserted.append(_one(self.synonyms[_one(known, generator)], generator))
             inserted.append(word)
         return inserted
+
+
+def refuse_text_augment(config: TextAugmentConfig) -> None:
+    """Raise a RecipeError unless this machine has what `build_text_augment` will need."""
+    if config.back_translation:
+        refuse_translation(config.back_translation)
+    if config.synonym or config.insert:
+        find_wordnet()
 
 
 def build_text_augment(
@@ -110,9 +118,9 @@ def build_text_augment(
 def _swap(words: list[str], probability: float, generator: np.random.Generator) -> list[str]:
     """Each word changes places with the next one with that probability, none twice."""
     swapped, place = list(words), 0
-    lots = generator.random(len(words))
+    draws = generator.random(len(words))
     while place + 1 < len(swapped):
-        if lots[place] < probability:
+        if draws[place] < probability:
             swapped[place], swapped[place + 1] = swapped[place + 1], swapped[place]
             place += 1
         place += 1
@@ -121,7 +129,9 @@ def _swap(words: list[str], probability: float, generator: np.random.Generator) 
 
 def _delete(words: list[str], probability: float, generator: np.random.Generator) -> list[str]:
     """Each word is left out with that probability; one stays."""
-    kept = [word for word, lot in zip(words, generator.random(len(words)), strict=True) if lot >= probability]
+    kept = [
+        word for word, draw in zip(words, generator.random(len(words)), strict=True) if draw >= probability
+    ]
     return kept or [_one(words, generator)]
 
 

@@ -1,7 +1,4 @@
-"""A cache of decoded clips: every waveform as 16-bit samples in one memory-mapped file, so training never decodes.
-
-Every sound file of a data set decoded once: its samples, and its log-mel, without a decoder in the way.
-"""
+"""Every sound of a data set decoded once: all samples in one memory-mapped file, so that training never decodes."""
 
 from __future__ import annotations
 
@@ -16,11 +13,13 @@ from uuid import uuid4
 
 import numpy as np
 
-from soundseek._typing import FloatArray
+from soundseek._files import naming_the_disk, replace_text
+from soundseek._typing import FloatArray, Report
 from soundseek.audio.decode import read_audio
 from soundseek.audio.logmel import FrontEndConfig, LogMel
 from soundseek.errors import DataError, DecodeError
-from soundseek.learn.data.features import Report, cache_directory
+from soundseek.learn.data.features import cache_directory
+from soundseek.learn.data.mixing import content_digest
 
 
 class ClipWaveforms:
@@ -72,9 +71,9 @@ def open_waveforms(
 ) -> ClipWaveforms:
     """The waveforms of some files; those that no earlier call has decoded are decoded now, at 16 bits a sample.
 
-    Clotho's development split at 32 kHz takes 5.5 GB. Changed files, or another choice of them, have a cache of their
-    own. Several processes may call at once: each builds its own copy, and one is kept; to decode once, let the first
-    process call before the others.
+    Clotho's development split at 32 kHz takes 5.5 GB. A cache is found by what the files hold, whatever they are
+    called; other contents, or another choice of files, have a cache of their own. Several processes may call at once:
+    each builds its own copy, and one is kept; to decode once, let the first process call before the others.
 
     Args:
         paths: Sound files; each counts once.
@@ -88,8 +87,8 @@ def open_waveforms(
     unique = list(dict.fromkeys(paths))
     if not unique:
         raise DataError("no sound files to decode: the data set is empty")
-    facts = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in unique]
-    digest = hashlib.sha256(json.dumps([sample_rate_hz, facts]).encode()).hexdigest()[:16]
+    contents = [content_digest(path) for path in unique]
+    digest = hashlib.sha256(json.dumps([_REVISION, sample_rate_hz, contents]).encode()).hexdigest()[:16]
     folder = (directory or cache_directory()) / "waveforms" / f"{sample_rate_hz}-{digest}"
     if not folder.is_dir():
         _decode(unique, sample_rate_hz, folder, report)
@@ -125,7 +124,7 @@ def clip_log_mel(waveform: FloatArray, log_mel: LogMel, min_frames: int) -> Floa
     return log_mel.config.continued(log_mel(waveform), min_frames)
 
 
-class LiveFrames:
+class OnlineFrames:
     """Whole clips' log-mels `(time, mel)` by path: a store of "frames" for a trunk that is trained as a whole.
 
     Args:
@@ -158,6 +157,7 @@ class LiveFrames:
 
 
 _SAMPLES, _INDEX = "waveforms.i16", "waveforms.json"
+_REVISION = 2  # part of every key: raise it when the same file would be decoded to other samples
 
 
 class WaveformCache:
@@ -213,7 +213,7 @@ class WaveformCache:
             DataError: Not one clip could be decoded.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        wanted = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+        wanted = [[_REVISION, content_digest(path)] for path in paths]
         index = directory / _INDEX
         if index.is_file():
             content = json.loads(index.read_text(encoding="utf-8"))
@@ -229,13 +229,13 @@ class WaveformCache:
                 except DecodeError as error:  # one bad clip never stops the others
                     report(f"left out: {error}")
                     continue
-                np.clip(np.round(waveform * 32768), -32768, 32767).astype(np.int16).tofile(out)
+                with naming_the_disk(directory / _SAMPLES):
+                    out.write(np.clip(np.round(waveform * 32768), -32768, 32767).astype(np.int16).tobytes())
+                    out.flush()
                 names.append(path.name)
                 lengths.append(len(waveform))
         if not names:
             raise DataError(f"none of {len(paths)} clips could be decoded; the first is {paths[:1]}")
         content = {"names": names, "lengths": lengths, "sample_rate_hz": sample_rate_hz, "wanted": wanted}
-        partial = index.with_suffix(".partial")  # the index says that the samples are whole
-        partial.write_text(json.dumps(content), encoding="utf-8")
-        partial.replace(index)
+        replace_text(index, json.dumps(content))  # the index says that the samples are whole
         return cls(directory)

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from soundseek._typing import Report
 from soundseek.errors import DataError, UsageError
-from soundseek.learn.datasets.download import Progress, need_space
+from soundseek.learn.datasets.download import need_space
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -34,7 +35,7 @@ def member_sizes(archive: Path) -> dict[str, int]:
 
 
 def extract(
-    archive: Path, wanted: Mapping[str, str], scratch: Path, *, report: Progress | None = None
+    archive: Path, wanted: Mapping[str, str], scratch: Path, *, report: Report | None = None
 ) -> Iterator[tuple[str, Path]]:
     """Unpack some members, then give each one's wanted name and where it lies now, for the caller to move.
 
@@ -42,7 +43,7 @@ def extract(
         archive: A .7z or .zip file.
         wanted: Wanted name -> file name of the member, without folders.
         scratch: A folder for what is being unpacked; the caller removes it.
-        report: Progress in bytes.
+        report: Report in bytes.
 
     Raises:
         DataError: The archive is damaged, or the disk is full.
@@ -83,7 +84,7 @@ def _members(archive: Path) -> list[tuple[str, int]]:
 
 
 def _extract_zip(
-    archive: Path, members: list[tuple[str, int]], scratch: Path, report: Progress | None, total: int
+    archive: Path, members: list[tuple[str, int]], scratch: Path, report: Report | None, total: int
 ) -> None:
     done = 0
     with zipfile.ZipFile(archive) as opened:
@@ -94,15 +95,13 @@ def _extract_zip(
                 report(f"unpacking {archive.name}", done, total)
 
 
-def _extract_7z(
-    archive: Path, members: list[str], scratch: Path, report: Progress | None, total: int
-) -> None:
+def _extract_7z(archive: Path, members: list[str], scratch: Path, report: Report | None, total: int) -> None:
     callback = _callback(f"unpacking {archive.name}", report, total) if report else None
     with _py7zr().SevenZipFile(archive) as opened:
         opened.extract(scratch, targets=members, callback=callback)
 
 
-def _callback(what: str, report: Progress, total: int) -> ExtractCallback:
+def _callback(what: str, report: Report, total: int) -> ExtractCallback:
     from py7zr.callbacks import ExtractCallback
 
     class Unpacked(ExtractCallback):

@@ -18,12 +18,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from soundseek._typing import Report
 from soundseek.audio.decode import AUDIO_EXTENSIONS
 from soundseek.errors import DataError, UsageError
 from soundseek.learn.datasets import sources
 from soundseek.learn.datasets.archives import extract, member_sizes
 from soundseek.learn.datasets.clotho import DOWNLOADS
-from soundseek.learn.datasets.download import CannotFetchError, Patience, Progress, fetch
+from soundseek.learn.datasets.download import CannotFetchError, Patience, fetch
 from soundseek.learn.datasets.layout import SPLITS, recording_ids
 from soundseek.learn.datasets.sources import RemoteFile
 from soundseek.learn.datasets.tables import read_csv, read_text
@@ -54,7 +55,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Laid:
+class LaidOut:
     """What became of a split.
 
     Attributes:
@@ -111,7 +112,7 @@ def lay_out(
     sounds: Sounds,
     *,
     excluded: frozenset[str] = frozenset(),
-) -> Laid:
+) -> LaidOut:
     """Bring one split to Clotho's layout: sounds by hard link (or copied), captions, metadata.
 
     Args:
@@ -143,7 +144,7 @@ def lay_out(
         [name, *source.captions, *[""] * (num_captions - len(source.captions))] for name, source in placed
     ))  # fmt: skip
     without_caption = len(sources) - len(captioned)
-    return Laid(split, len(placed), tuple(missing), len(captioned) - len(kept), without_caption)
+    return LaidOut(split, len(placed), tuple(missing), len(captioned) - len(kept), without_caption)
 
 
 def _place(sound: Path, target: Path) -> None:
@@ -302,7 +303,7 @@ class Publisher:
         page: Where a person finds the files.
         mirror: A URL that has the files by name, instead of the publisher's.
         patience: How long to try.
-        report: Progress in bytes.
+        report: Report in bytes.
     """
 
     def __init__(
@@ -312,7 +313,7 @@ class Publisher:
         *,
         mirror: str | None = None,
         patience: Patience | None = None,
-        report: Progress | None = None,
+        report: Report | None = None,
     ) -> None:
         self.folder = data / DOWNLOADS
         self.report = report
@@ -347,8 +348,8 @@ def obtain_audiocaps(
     without: Sequence[Path] = (),
     mirror: str | None = None,
     patience: Patience | None = None,
-    report: Progress | None = None,
-) -> list[Laid]:
+    report: Report | None = None,
+) -> list[LaidOut]:
     """AudioCaps in Clotho's layout, as far as `audio` has its sounds; train, val and test get our names.
 
     Raises:
@@ -377,8 +378,8 @@ def obtain_wavcaps(
     without: Sequence[Path] = (),
     mirror: str | None = None,
     patience: Patience | None = None,
-    report: Progress | None = None,
-) -> list[Laid]:
+    report: Report | None = None,
+) -> list[LaidOut]:
     """WavCaps in Clotho's layout, as far as `audio` has its sounds: all of it is for development.
 
     Args:
@@ -417,8 +418,8 @@ def obtain_macs(
     *,
     mirror: str | None = None,
     patience: Patience | None = None,
-    report: Progress | None = None,
-) -> list[Laid]:
+    report: Report | None = None,
+) -> list[LaidOut]:
     """MACS in Clotho's layout, all of it for development; without `audio` its sounds are downloaded.
 
     Raises:

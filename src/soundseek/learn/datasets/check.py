@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations, pairwise
@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from soundseek._typing import Report
 from soundseek.audio.decode import open_audio, probe
 from soundseek.errors import DecodeError
 from soundseek.learn.datasets.layout import CaptionTable, read_table, recording_ids, splits_of
@@ -30,7 +31,6 @@ KINDS: tuple[Kind, ...] = (
 )
 """What can be wrong, in the order of the report."""
 
-Progress = Callable[[str, int, int], None]
 _Place = tuple[str, str]  # split, file name
 
 
@@ -79,7 +79,7 @@ class CheckReport:
 
 
 @dataclass(frozen=True)
-class Listened:
+class DecodedSound:
     """What decoding a file to its end showed.
 
     Attributes:
@@ -93,7 +93,7 @@ class Listened:
     fault: str = ""
 
 
-def check_data(data: Path, *, workers: int = 1, report: Progress | None = None) -> CheckReport:
+def check_data(data: Path, *, workers: int = 1, report: Report | None = None) -> CheckReport:
     """Everything that is wrong with a directory in Clotho's layout.
 
     Args:
@@ -109,7 +109,7 @@ def check_data(data: Path, *, workers: int = 1, report: Progress | None = None) 
     listed = {(split, row.name) for split in splits for row in tables[split].rows if row.name}
     present = {(split, name) for split in splits for name in _files(data / split)}
     places = sorted(listed & present, key=lambda place: (splits.index(place[0]), place[1]))
-    heard = dict(zip(places, _listen(data, places, workers, report), strict=True))
+    decoded = dict(zip(places, _decode_all(data, places, workers, report), strict=True))
     ids = recording_ids(data, splits)
     problems = [
         *(
@@ -119,13 +119,13 @@ def check_data(data: Path, *, workers: int = 1, report: Progress | None = None) 
         ),
         *(Problem("missing", *place, "listed, and not there") for place in sorted(listed - present)),
         *(Problem("surplus", *place, "there, and not listed") for place in sorted(present - listed)),
-        *_faults(heard),
-        *_doubles(heard, ids, splits),
+        *_faults(decoded),
+        *_doubles(decoded, ids, splits),
         *_shared_names(listed, ids, splits),
     ]
     problems = _each_once(problems)
     problems.sort(key=lambda each: (KINDS.index(each.kind), splits.index(each.split)))
-    counts = tuple(_count(split, tables[split], heard) for split in splits)
+    counts = tuple(_count(split, tables[split], decoded) for split in splits)
     return CheckReport(counts, tuple(problems))
 
 
@@ -146,7 +146,7 @@ def _files(folder: Path) -> Iterator[str]:
             yield relative.as_posix()
 
 
-def listen(path: str) -> Listened:
+def decode_to_end(path: str) -> DecodedSound:
     """Decode a file to its end at its own rate."""
     digest = hashlib.blake2b(digest_size=16)
     try:
@@ -155,31 +155,33 @@ def listen(path: str) -> Listened:
             for block in stream:
                 digest.update(np.round(block * 32767).astype("<i4").tobytes())
     except DecodeError as error:
-        return Listened(fault=error.reason)
-    return Listened(f"{rate_hz}-{digest.hexdigest()}", stream.info.duration_s)
+        return DecodedSound(fault=error.reason)
+    return DecodedSound(f"{rate_hz}-{digest.hexdigest()}", stream.info.duration_s)
 
 
-def _listen(data: Path, places: Sequence[_Place], workers: int, report: Progress | None) -> list[Listened]:
+def _decode_all(
+    data: Path, places: Sequence[_Place], workers: int, report: Report | None
+) -> list[DecodedSound]:
     paths = [str(data.joinpath(*place)) for place in places]
     if workers <= 1 or len(paths) < 2:
-        return _counted(map(listen, paths), len(paths), report)
+        return _counted(map(decode_to_end, paths), len(paths), report)
     # Spawned, not forked: a fork of a process with threads (NumPy's, PyTorch's) may wait for ever.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        return _counted(pool.map(listen, paths, chunksize=16), len(paths), report)
+        return _counted(pool.map(decode_to_end, paths, chunksize=16), len(paths), report)
 
 
-def _counted(results: Iterable[Listened], total: int, report: Progress | None) -> list[Listened]:
-    heard = []
+def _counted(results: Iterable[DecodedSound], total: int, report: Report | None) -> list[DecodedSound]:
+    decoded = []
     for done, result in enumerate(results, start=1):
-        heard.append(result)
+        decoded.append(result)
         if report:
             report("decoding", done, total)
-    return heard
+    return decoded
 
 
-def _faults(heard: Mapping[_Place, Listened]) -> Iterator[Problem]:
-    for place, result in heard.items():
+def _faults(decoded: Mapping[_Place, DecodedSound]) -> Iterator[Problem]:
+    for place, result in decoded.items():
         if result.fault:
             yield Problem(
                 "silent" if result.fault.startswith("silent") else "undecodable", *place, result.fault
@@ -187,16 +189,16 @@ def _faults(heard: Mapping[_Place, Listened]) -> Iterator[Problem]:
 
 
 def _doubles(
-    heard: Mapping[_Place, Listened], ids: Mapping[_Place, str], splits: Sequence[str]
+    decoded: Mapping[_Place, DecodedSound], ids: Mapping[_Place, str], splits: Sequence[str]
 ) -> Iterator[Problem]:
     """Clips with the same samples; and clips of different splits that were cut from one recording."""
-    for group in _groups({place: each.digest for place, each in heard.items()}, splits):
+    for group in _groups({place: each.digest for place, each in decoded.items()}, splits):
         for earlier, later in pairwise(group):
             crosses = earlier[0] != later[0]
             detail = f"the same sound as {'/'.join(earlier)}"
             yield Problem("two splits" if crosses else "duplicate", *later, detail)
     for group in _groups(ids, splits):
-        for earlier, later in _first_of_each_split([place for place in group if place in heard]):
+        for earlier, later in _first_of_each_split([place for place in group if place in decoded]):
             detail = f"cut from the same recording ({ids[later]}) as {'/'.join(earlier)}"
             yield Problem("two splits", *later, detail)
 
@@ -228,7 +230,7 @@ def _shared_names(listed: set[_Place], ids: Mapping[_Place, str], splits: Sequen
                 yield Problem("two splits", second, name, f"{first} lists a sound of this name as well")
 
 
-def _count(split: str, table: CaptionTable, heard: Mapping[_Place, Listened]) -> SplitCount:
-    sounds = [each for place, each in heard.items() if place[0] == split and not each.fault]
+def _count(split: str, table: CaptionTable, decoded: Mapping[_Place, DecodedSound]) -> SplitCount:
+    sounds = [each for place, each in decoded.items() if place[0] == split and not each.fault]
     captions = sum(len(row.captions) for row in table.rows)
     return SplitCount(split, len(table.rows), captions, len(sounds), sum(each.duration_s for each in sounds))

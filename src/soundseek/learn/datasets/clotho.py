@@ -11,9 +11,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from soundseek._typing import Report
 from soundseek.errors import DataError, UsageError
 from soundseek.learn.datasets.archives import extract, member_sizes
-from soundseek.learn.datasets.download import CannotFetchError, Patience, Progress, fetch
+from soundseek.learn.datasets.download import CannotFetchError, Patience, fetch
 from soundseek.learn.datasets.sources import CLOTHO, ClothoRelease, ClothoSplit, RemoteFile
 from soundseek.learn.datasets.tables import read_csv
 
@@ -31,7 +32,7 @@ class ClothoBuilder:
         mirror: A URL that has the files by name, instead of the publisher's.
         release: What to fetch.
         patience: How long to try.
-        report: Progress of downloads and of unpacking, in bytes.
+        report: Report of downloads and of unpacking, in bytes.
         say: Told what was mended.
     """
 
@@ -42,7 +43,7 @@ class ClothoBuilder:
         mirror: str | None = None,
         release: ClothoRelease = CLOTHO,
         patience: Patience | None = None,
-        report: Progress | None = None,
+        report: Report | None = None,
         say: Say = lambda line: None,
     ) -> None:
         self.data = data

@@ -1,14 +1,11 @@
-"""What captioned sounds are like: words, lengths of captions, durations, and words never seen in training.
-
-Pictures of a description of captioned sounds.
-"""
+"""What captioned sounds are like, in numbers and pictures: words, lengths of captions, durations, unseen words."""
 
 from __future__ import annotations
 
 import csv
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -16,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from soundseek._typing import Report
 from soundseek.audio.decode import probe, read_audio
 from soundseek.errors import DecodeError
-from soundseek.learn.datasets.layout import read_table, splits_of
+from soundseek.learn.datasets.layout import read_table, shared_captions, splits_of
 from soundseek.learn.datasets.tables import raise_first
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
-Progress = Callable[[str, int, int], None]
 
 _ANY_RATE_HZ = 8_000  # for the rare file whose header states no length: decoded only to be measured
 
@@ -66,6 +62,7 @@ class SplitDescription:
         clips: Lines of its table.
         captions: Captions of all of them.
         distinct_captions: Different ones.
+        shared_captions: Those that another clip has in the same words.
         words: Times that each word stands in a caption.
         caption_words: Words in each caption.
         durations_s: Seconds of each sound that can be read.
@@ -79,6 +76,7 @@ class SplitDescription:
     clips: int
     captions: int
     distinct_captions: int
+    shared_captions: int
     words: Counter[str] = field(repr=False)
     caption_words: tuple[int, ...] = field(repr=False)
     durations_s: tuple[float, ...] = field(repr=False)
@@ -93,6 +91,7 @@ class SplitDescription:
             "clips": self.clips,
             "captions": self.captions,
             "distinct_captions": self.distinct_captions,
+            "shared_captions": self.shared_captions,
             "vocabulary": len(self.words),
             "tokens": self.words.total(),
             "once_only": sum(1 for count in self.words.values() if count == 1),
@@ -106,7 +105,7 @@ class SplitDescription:
         }
 
 
-def describe_data(data: Path, *, report: Progress | None = None) -> list[SplitDescription]:
+def describe_data(data: Path, *, report: Report | None = None) -> list[SplitDescription]:
     """Every split of a directory in Clotho's layout; the first (development) is the one to train on.
 
     A sound that is missing or broken has no duration here; `check_data` names it.
@@ -135,6 +134,7 @@ def describe_data(data: Path, *, report: Progress | None = None) -> list[SplitDe
                 len(rows),
                 len(captions),
                 len(set(captions)),
+                len(shared_captions([row.captions for row in rows])),
                 words,
                 tuple(map(len, spoken)),
                 tuple(durations_s),

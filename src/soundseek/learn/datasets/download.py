@@ -11,18 +11,16 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from soundseek._typing import Report
 from soundseek.errors import DataError, UsageError
 from soundseek.learn.datasets.sources import RemoteFile
-
-Progress = Callable[[str, int, int], None]
-"""Called with a file's name, the bytes done, and all its bytes (0 if not known)."""
 
 _BLOCK_BYTES = 1 << 18
 _TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP codes after which it is worth another try
@@ -49,7 +47,7 @@ class Patience:
 
 
 def fetch(
-    file: RemoteFile, folder: Path, *, report: Progress | None = None, patience: Patience | None = None
+    file: RemoteFile, folder: Path, *, report: Report | None = None, patience: Patience | None = None
 ) -> Path:
     """The file in `folder`: as it lies there if its digest is right, else downloaded.
 
@@ -151,7 +149,7 @@ class _Part:
         self._tag.unlink(missing_ok=True)
 
 
-def _complete(file: RemoteFile, part: _Part, report: Progress | None, patience: Patience) -> None:
+def _complete(file: RemoteFile, part: _Part, report: Report | None, patience: Patience) -> None:
     """Bring `part` to its full length, over as many connections as it takes."""
     failures, received = 0, False
     while True:
@@ -211,7 +209,7 @@ def _words(error: Exception) -> str:
     return str(text)
 
 
-def _receive(file: RemoteFile, part: _Part, report: Progress | None, timeout_s: float) -> bool:
+def _receive(file: RemoteFile, part: _Part, report: Report | None, timeout_s: float) -> bool:
     """One connection's worth of bytes appended to `part`; whether it is whole now."""
     headers = {"User-Agent": "soundseek", "Accept-Encoding": "identity"}
     start = (

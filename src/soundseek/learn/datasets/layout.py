@@ -7,6 +7,7 @@ them, `read_table` lists all of it. `metadata_{split}.csv`, if it is there, says
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,6 +147,17 @@ def _gaps(rows: Sequence[CaptionRow]) -> Iterator[TableFault]:
         elif not row.captions:
             yield TableFault(row.line, f"{row.name} has no caption")
         lines.setdefault(row.name, row.line)
+
+
+def shared_captions(captions: Sequence[Sequence[str]]) -> list[str]:
+    """The captions, one for each clip that has it, that another clip has in the same words.
+
+    >>> shared_captions([["Rain", "It rains"], ["Rain"], ["Wind", "Wind"]])
+    ['Rain', 'Rain']
+    """
+    own = [dict.fromkeys(each) for each in captions]
+    counts = Counter(caption for each in own for caption in each)
+    return [caption for each in own for caption in each if counts[caption] > 1]
 
 
 def recording_ids(data: Path, splits: Sequence[str]) -> dict[tuple[str, str], str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,21 +12,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from soundseek._typing import FloatArray, IntArray
-from soundseek.learn.data.features import Frames, Report, extract_texts, text_store
+from soundseek._typing import AnyArray, FloatArray, IntArray, Report
+from soundseek.learn.data.features import Frames, extract_texts, text_store
 from soundseek.learn.data.mixing import Sound
 from soundseek.learn.data.pairs import pad
 from soundseek.learn.data.prepare import SplitFeatures, open_store, sound_keys
-from soundseek.learn.data.waveforms import LiveFrames
+from soundseek.learn.data.waveforms import OnlineFrames
 from soundseek.learn.datasets.layout import read_split
 from soundseek.learn.evaluation.metrics import DirectionMetrics, retrieval_metrics
 from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.models.text.tower import TextTower
-from soundseek.learn.recipe.load import Recipe
+from soundseek.learn.recipe.schema import Recipe
 
 _CLIPS_AT_ONCE = 64
-_LIVE_CLIPS_AT_ONCE = 4  # through a whole trunk: CNN14's first block needs 100 MB for half a minute
+_ONLINE_CLIPS_AT_ONCE = 4  # through a whole trunk: CNN14's first block needs 100 MB for half a minute
 _SENTENCES_AT_ONCE = 64
+_FRAMES_AT_ONCE = 1 << 14  # of a batch, padded
 
 
 class Embedder(Protocol):
@@ -116,7 +117,12 @@ class RunEmbedder:
     """
 
     def __init__(self, model: DualEncoder, recipe: Recipe, *, report: Report | None = None) -> None:
-        self._model = model.to("cuda") if torch.cuda.is_available() else model
+        self._trunk = model.trunk  # embeds on the CPU, as in training
+        if torch.cuda.is_available():
+            model.trunk = None
+            model = model.to("cuda")
+            model.trunk = self._trunk
+        self._model = model
         self._recipe = recipe
         self._report = report
 
@@ -126,15 +132,15 @@ class RunEmbedder:
 
     def embed_sounds(self, sounds: Sequence[Sound]) -> FloatArray:
         """`(len(sounds), dim)`, unit norm, of clips, their degraded versions and mixtures."""
-        store = open_store(self._recipe)
-        keys = sound_keys(sounds, store, self._recipe, report=self._report)
+        store = open_store(self._recipe, self._trunk)
+        keys = sound_keys(sounds, store, self._recipe, trunk=self._trunk, report=self._report)
         return embed_clips(self._model, store, keys).cpu().numpy()
 
     def embed_text(self, texts: Sequence[str]) -> FloatArray:
         """`(len(texts), dim)`, unit norm; what a text tower as published makes of them is cached."""
         text = self._text()
         # Where only the words change, the tower may still be one that an earlier stage has trained.
-        if self._recipe.text.is_live:
+        if self._recipe.text.is_online:
             return embed_sentences(self._model, texts, text).cpu().numpy()
         features = torch.from_numpy(extract_texts(texts, text_store(text), text, report=self._report))
         with torch.no_grad():
@@ -176,11 +182,26 @@ def embed_clips(model: DualEncoder, store: Frames, keys: Sequence[str]) -> Tenso
     """`(clip, dim)`, unit norm, of the cached outputs of a frozen trunk."""
     device = model.audio_mean.device
     embedded = []
-    at_once = _LIVE_CLIPS_AT_ONCE if isinstance(store, LiveFrames) else _CLIPS_AT_ONCE
-    for start in range(0, len(keys), at_once):
-        frames, frame_mask = pad([store[key] for key in keys[start : start + at_once]])
+    at_once = _ONLINE_CLIPS_AT_ONCE if isinstance(store, OnlineFrames) else _CLIPS_AT_ONCE
+    for clips in _batches((store[key] for key in keys), at_once):
+        frames, frame_mask = pad(clips)
         embedded.append(model.encode_audio_features(frames.to(device), frame_mask.to(device)))
     return torch.cat(embedded)
+
+
+def _batches(clips: Iterable[AnyArray], at_once: int) -> Iterator[list[AnyArray]]:
+    """Clips in order, fewer at once where a long one would pad the others to its length."""
+    batch: list[AnyArray] = []
+    longest = 0
+    for clip in clips:
+        grown = max(longest, len(clip))
+        if batch and (len(batch) == at_once or (len(batch) + 1) * grown > _FRAMES_AT_ONCE):
+            yield batch
+            batch, grown = [], len(clip)
+        batch.append(clip)
+        longest = grown
+    if batch:
+        yield batch
 
 
 @torch.no_grad()

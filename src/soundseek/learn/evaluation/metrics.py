@@ -17,7 +17,7 @@ import numpy as np
 
 from soundseek._typing import AnyArray, DoubleArray, IntArray
 from soundseek._vectors import unit_rows
-from soundseek.errors import UsageError
+from soundseek.errors import NotFiniteError, UsageError
 from soundseek.learn.evaluation.intervals import Interval, jackknife_interval, median_interval
 
 Relevant = AnyArray | Sequence[Sequence[int]]
@@ -145,7 +145,7 @@ def ranks(query_emb: AnyArray, item_emb: AnyArray, relevant: Relevant, *, chunk:
             f" got {query_emb.shape} and {item_emb.shape}"
         )
     if not (np.isfinite(query_emb).all() and np.isfinite(item_emb).all()):
-        raise UsageError("embeddings hold values that are not finite; look for NaN before you evaluate")
+        raise NotFiniteError("embeddings hold values that are not finite; look for NaN before you evaluate")
     if chunk is None:
         chunk = max(1, _BLOCK_SCORES // max(1, len(item_emb)))
     queries32, items32 = unit_rows(query_emb.astype(np.float32)), unit_rows(item_emb.astype(np.float32))
@@ -174,7 +174,7 @@ def ranks_of_scores(scores: AnyArray, relevant: Relevant) -> Ranks:
     if scores.ndim != 2:
         raise UsageError(f"scores need the shape (queries, items), got {scores.shape}")
     if not np.isfinite(scores).all():
-        raise UsageError("scores hold values that are not finite; look for NaN before you evaluate")
+        raise NotFiniteError("scores hold values that are not finite; look for NaN before you evaluate")
     offsets, items = relevant_lists(relevant, *scores.shape)
     values = np.empty(len(items), np.int64)
     chunk = max(1, _BLOCK_SCORES // max(1, scores.shape[1]))

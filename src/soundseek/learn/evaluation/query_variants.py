@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-Reword: TypeAlias = Callable[[str, np.random.Generator], str]
+VaryQuery: TypeAlias = Callable[[str, np.random.Generator], str]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Rewording:
 
     name: str
     says: str
-    reword: Reword
+    reword: VaryQuery
     is_misspelt: bool = False
 
 

@@ -20,13 +20,14 @@ from torch import Tensor, nn
 from soundseek.errors import ModelError, RecipeError, UsageError
 from soundseek.learn.models.build import weights_digest
 from soundseek.learn.models.dual_encoder import DualEncoder
-from soundseek.learn.recipe.load import Recipe, differences, load_recipe, stage_recipes
+from soundseek.learn.recipe.load import changed, differences, stage_recipes
+from soundseek.learn.recipe.schema import Recipe
 from soundseek.learn.training.run_folder import (
-    RECIPE_FILE,
     copy_start,
     is_run,
     load_run,
     located,
+    read_recipe,
     read_record,
     save_model,
     update_record,
@@ -71,7 +72,7 @@ def average(runs: Sequence[Path], out: Path) -> Path:
 def _last_stage(run: Path) -> Recipe:
     if not is_run(run):
         raise ModelError(f"{run} holds no run. See: soundseek train")
-    return list(stage_recipes(load_recipe(run / RECIPE_FILE)).values())[-1]
+    return list(stage_recipes(read_recipe(run)).values())[-1]
 
 
 def _heads_alone(run: Path) -> DualEncoder:
@@ -122,7 +123,7 @@ def _refuse_others(recipes: Sequence[Recipe], runs: Sequence[Path]) -> None:
     first = recipes[0]
     weights = [_digests(run, recipe) for run, recipe in zip(runs, recipes, strict=True)]
     for recipe, run, own in zip(recipes[1:], runs[1:], weights[1:], strict=True):
-        same = recipe.model_copy(update={key: getattr(first, key) for key in ("seed", "notes", "card")})
+        same = changed(recipe, {key: first.model_dump()[key] for key in ("seed", "notes", "card")})
         if found := differences([first, same]):
             told = ", ".join(f"{key} = {a} there, {b} here" for key, (a, b) in found.items())
             raise UsageError(f"{run} is a run of another recipe than {runs[0]}: {told}")
@@ -134,7 +135,7 @@ def _refuse_others(recipes: Sequence[Recipe], runs: Sequence[Path]) -> None:
         raise UsageError(f"the seeds are {', '.join(map(str, seeds))}: a run and itself average to itself")
     audio, text = first.audio, first.text
     plain = audio.head == text.head == "linear" and audio.attention == "none" and not audio.tag_share
-    if not plain or audio.trained_blocks != 0 or text.is_live or audio.standardise:
+    if not plain or audio.trained_blocks != 0 or text.is_online:
         raise RecipeError(
             f"{runs[0]}: only linear heads on frozen towers have an average; put other runs together with: "
             "soundseek evaluate RUN RUN --ensemble"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from soundseek._typing import Report
 from soundseek.errors import RecipeError, UsageError
-from soundseek.learn.recipe.load import Recipe, load_recipe
+from soundseek.learn.recipe.load import changed, load_recipe, recipe_parts
+from soundseek.learn.recipe.schema import Recipe
 from soundseek.learn.report.paper_numbers import TABLE_ONE
-from soundseek.learn.training.module import MONITOR
+from soundseek.learn.training.module import MONITOR, OnEpoch
 from soundseek.learn.training.run_folder import RECIPE_FILE, read_record
 
 RUNS_FOLDER = "runs"
@@ -18,6 +21,26 @@ GROUPS = {"table-one": (_FIRST, *(name for name in TABLE_ONE if name != _FIRST))
 """What one name stands for; `table-one+frozen` puts the overlay on each."""
 
 Planned = tuple[Recipe, Path]
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Told how a reproduction or a study goes on.
+
+    Attributes:
+        say: A line about a run.
+        features: Called while features are computed.
+        epoch: Called with each epoch's metrics.
+    """
+
+    say: Callable[[str], None] | None = None
+    features: Report | None = None
+    epoch: OnEpoch | None = None
+
+    def tell(self, line: str) -> None:
+        """Say a line."""
+        if self.say:
+            self.say(line)
 
 
 def plan(names: Sequence[str], out: Path, *, num_seeds: int, settings: Sequence[str]) -> Iterator[Planned]:
@@ -49,7 +72,7 @@ def plan(names: Sequence[str], out: Path, *, num_seeds: int, settings: Sequence[
             raise UsageError(f"two recipes are called {recipe.name!r}; give each a name of its own")
     for seed in range(num_seeds):
         for recipe in recipes:
-            yield recipe.model_copy(update={"seed": seed}), out / RUNS_FOLDER / recipe.name / f"seed-{seed}"
+            yield changed(recipe, {"seed": seed}), out / RUNS_FOLDER / recipe.name / f"seed-{seed}"
 
 
 def with_teachers(recipe: Recipe, folder: Path, planned: Sequence[Planned]) -> Recipe:
@@ -76,8 +99,7 @@ def with_teachers(recipe: Recipe, folder: Path, planned: Sequence[Planned]) -> R
             "loss.soft_targets.runs = others, but no other recipe has a finished run of this seed; "
             "name this recipe last"
         )
-    soft = soft.model_copy(update={"runs": runs})
-    return recipe.model_copy(update={"loss": recipe.loss.model_copy(update={"soft_targets": soft})})
+    return changed(recipe, {"loss.soft_targets.runs": runs})
 
 
 def _members(name: str) -> Iterator[str]:
@@ -108,12 +130,12 @@ def _stem(name: str) -> str:
     >>> _stem("p-gat+frozen"), _stem("mine/own.yaml")
     ('p-gat', 'own')
     """
-    path = Path(name if Path(name).is_file() else name.partition("+")[0])
+    path = Path(recipe_parts(name)[0])
     return path.stem if path.suffix in (".yaml", ".yml") else path.name
 
 
 def validation_score(run: Path) -> float:
-    """The best mAP10 on validation; of a run that was retrained on that split, too, that of the leg before."""
+    """The best mAP10 on validation; of a run that was retrained on that split, too, that of the phase before."""
     record = read_record(run)
-    legs = [leg[MONITOR] for leg in record.get("legs", {}).values() if MONITOR in leg]
-    return float(record.get(MONITOR, legs[-1] if legs else 0.0))
+    phases = [phase[MONITOR] for phase in record.get("legs", {}).values() if MONITOR in phase]
+    return float(record.get(MONITOR, phases[-1] if phases else 0.0))

@@ -10,49 +10,39 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from soundseek.errors import DataError, ModelError, RecipeError, SoundseekError, UsageError
-from soundseek.learn.data.features import Report
+from soundseek._files import locked, naming_the_disk, replace_text
+from soundseek.errors import (
+    DataError,
+    DivergedError,
+    ModelError,
+    RecipeError,
+    SoundseekError,
+    UsageError,
+    WorkerError,
+)
 from soundseek.learn.datasets.layout import read_split
 from soundseek.learn.evaluation.ensemble import Ensemble, build_ensemble
 from soundseek.learn.evaluation.evaluate import RunEmbedder
 from soundseek.learn.evaluation.rankings import Answers, answer, load_answers, questions, save_answers
 from soundseek.learn.experiments.cost import CostMeter, machine
-from soundseek.learn.experiments.plan import RANKS_FILE, Planned, plan, with_teachers
-from soundseek.learn.recipe.load import Recipe
+from soundseek.learn.experiments.plan import RANKS_FILE, Observer, Planned, plan, with_teachers
+from soundseek.learn.recipe.load import changed
+from soundseek.learn.recipe.schema import Recipe
 from soundseek.learn.recipe.stages import SELECTION_FOLDER
 from soundseek.learn.report.report import MARKDOWN_FILE, write_report
 from soundseek.learn.report.sections import Asked, without_folders
 from soundseek.learn.report.summary import Epoch, FinishedRun
-from soundseek.learn.training.run_folder import METRICS_FILE, is_run, load_run, read_record
+from soundseek.learn.training.run_folder import is_run, load_run, read_metrics, read_record
 from soundseek.learn.training.train import train
 
 COST_FILE = "cost.json"
 WEIGHTS_FILE = "weights.json"
 EVALUATION = "evaluation"
-
-Say = Callable[[str], None]
-OnEpoch = Callable[[Epoch], None]
-
-
-@dataclass(frozen=True)
-class Observer:
-    """Who hears how it goes on.
-
-    Attributes:
-        say: A line about a run.
-        features: Called while features are computed.
-        epoch: Called with each epoch's metrics.
-    """
-
-    say: Say | None = None
-    features: Report | None = None
-    epoch: OnEpoch | None = None
 
 
 def reproduce(
@@ -78,7 +68,7 @@ def reproduce(
         split: The split that asks.
         settings: `key=value` for every recipe, `NAME:key=value` for one; see `load_recipe`.
         ensembles: Names of recipes whose seeds together are a system, too, with weights chosen on validation.
-        observer: Who hears how it goes on.
+        observer: Told how it goes on.
 
     Raises:
         UsageError: No recipe, one twice, a seed among the settings, an ensemble of a recipe that is not here or of one
@@ -92,10 +82,25 @@ def reproduce(
     _refuse_other_ensembles(ensembles, planned, num_seeds)
     settings_shown = tuple(without_folders(setting) for setting in settings)
     command = _command(names, num_seeds, split, settings_shown, ensembles)
+    with locked(out, "report"):
+        return _all(planned, data, out, split, command, settings_shown, ensembles, observer)
+
+
+def _all(
+    planned: Sequence[Planned],
+    data: Path,
+    out: Path,
+    split: str,
+    command: str,
+    settings_shown: tuple[str, ...],
+    ensembles: Sequence[str],
+    observer: Observer,
+) -> Path:
+    """Every run that is planned, and the report."""
     failed: dict[str, str] = {}
     report = out / MARKDOWN_FILE
     for number, (recipe, folder) in enumerate(planned, start=1):
-        _tell(observer, f"run {number} of {len(planned)}: {recipe.name}, seed {recipe.seed}")
+        observer.tell(f"run {number} of {len(planned)}: {recipe.name}, seed {recipe.seed}")
         did_something = recipe.name not in failed and _tried(
             recipe, data, folder, split, observer, failed, planned
         )
@@ -138,7 +143,7 @@ def finish(
         data: A directory in Clotho's layout.
         folder: The run folder.
         split: The split that asks.
-        observer: Who hears how it goes on.
+        observer: Told how it goes on.
         planned: All runs; finished ones may be teachers of this one.
 
     Raises:
@@ -154,9 +159,10 @@ def finish(
             embedder = RunEmbedder(*load_run(folder), report=observer.features)
             answers = answer(embedder, data, split)
     cost = {**whole.cost.to_dict(), "evaluation_s": evaluation.cost.wall_s}
-    (folder / COST_FILE).write_text(json.dumps(cost, indent=2) + "\n", encoding="utf-8")
-    save_answers(answers, folder / RANKS_FILE)  # last: a folder with ranks is done
-    _tell(observer, f"{recipe.name}, seed {recipe.seed}: mAP10 {_percent(answers)} on {split}")
+    replace_text(folder / COST_FILE, json.dumps(cost, indent=2) + "\n")
+    with naming_the_disk(folder / RANKS_FILE):
+        save_answers(answers, folder / RANKS_FILE)  # last: a folder with ranks is done
+    observer.tell(f"{recipe.name}, seed {recipe.seed}: mAP10 {_percent(answers)} on {split}")
     return True
 
 
@@ -176,8 +182,7 @@ def finished(planned: Sequence[Planned]) -> Iterator[FinishedRun]:
 def _epochs(folder: Path) -> list[Epoch]:
     """The epochs that validation has seen: of the search for their number, where there was one."""
     selection = folder / SELECTION_FOLDER
-    lines = ((selection if selection.is_dir() else folder) / METRICS_FILE).read_text().splitlines()
-    return [json.loads(line) for line in lines]
+    return read_metrics(selection if selection.is_dir() else folder)
 
 
 def _tried(
@@ -192,9 +197,9 @@ def _tried(
     """`finish`, but what cannot be run is noted in `failed` and the others go on."""
     try:
         return finish(recipe, data, folder, split=split, observer=observer, planned=planned)
-    except (RecipeError, ModelError, DataError) as error:
+    except (RecipeError, ModelError, DataError, DivergedError, WorkerError) as error:
         failed[recipe.name] = str(error)
-        _tell(observer, f"{recipe.name} could not be run: {error}")
+        observer.tell(f"{recipe.name} could not be run: {error}")
         return True
 
 
@@ -212,13 +217,13 @@ def _together(
             answers = answer(ensemble, data, split)
         folder.mkdir(exist_ok=True)
         cost = {**meter.cost.to_dict(), "evaluation_s": meter.cost.wall_s}
-        (folder / COST_FILE).write_text(json.dumps(cost, indent=2) + "\n", encoding="utf-8")
-        (folder / WEIGHTS_FILE).write_text(json.dumps(ensemble.weights) + "\n", encoding="utf-8")
+        replace_text(folder / COST_FILE, json.dumps(cost, indent=2) + "\n")
+        replace_text(folder / WEIGHTS_FILE, json.dumps(ensemble.weights) + "\n")
         save_answers(answers, folder / RANKS_FILE)
-        _tell(observer, f"{name}, all seeds together: mAP10 {_percent(answers)} on {split}")
+        observer.tell(f"{name}, all seeds together: mAP10 {_percent(answers)} on {split}")
     first = next(recipe for recipe, path in planned if path == runs[0])
     yield FinishedRun(
-        recipe=first.model_copy(update={"name": f"{name}, {len(runs)} seeds together"}),
+        recipe=changed(first, {"name": f"{name}, {len(runs)} seeds together"}),
         answers=load_answers(folder / RANKS_FILE),
         epochs=[],
         record=read_record(runs[0]),
@@ -227,7 +232,7 @@ def _together(
 
 
 def _ensemble(runs: Sequence[Path], data: Path) -> Ensemble:
-    """Runs with weights chosen on validation; where they have learned from it, by the legs that have not."""
+    """Runs with weights chosen on validation; where they have learned from it, by the phases that have not."""
     members = [RunEmbedder(*load_run(run)) for run in runs]
     before = [run / SELECTION_FOLDER for run in runs]
     if not all(map(is_run, before)):
@@ -274,8 +279,3 @@ def _command(
 
 def _percent(answers: Answers) -> str:
     return f"{100 * answers.per_query('mAP10').mean():.1f} %"
-
-
-def _tell(observer: Observer, line: str) -> None:
-    if observer.say:
-        observer.say(line)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,14 +19,23 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import ValidationError, field_validator, model_validator
 
-from soundseek.errors import RecipeError, SoundseekError, UsageError
-from soundseek.learn.data.features import Report
-from soundseek.learn.experiments.plan import validation_score
-from soundseek.learn.recipe.load import RECIPES_DIRECTORY, Recipe, flat_values, load_recipe
-from soundseek.learn.recipe.schema import Section
+from soundseek._files import locked, replace_text, replacing
+from soundseek.errors import (
+    DataError,
+    DivergedError,
+    RecipeError,
+    SoundseekError,
+    StorageError,
+    UsageError,
+    WorkerError,
+)
+from soundseek.learn.data.prepare import check_data
+from soundseek.learn.experiments.plan import Observer, validation_score
+from soundseek.learn.recipe.load import RECIPES_DIRECTORY, flat_values, load_recipe, read_yaml, recipe_parts
+from soundseek.learn.recipe.schema import Recipe, Section
+from soundseek.learn.recipe.stages import plan_phases
 from soundseek.learn.training.train import train
 
 if TYPE_CHECKING:
@@ -43,10 +52,14 @@ SPACES_FOLDER = "tune"
 _STUDY = "soundseek"
 _RANDOM_TRIALS = 10  # Optuna's default: as many are drawn before the estimator has something to learn from
 _ONCE = "training.retrain_on_validation=false"  # the second training has no score
+_FAILED, _RETRIED, _HOPELESS = (
+    "failed ",
+    "retried ",
+    "hopeless ",
+)  # attributes of a study, before a trial's number
+_LASTING = (DivergedError, RecipeError)  # a trial that failed so will fail again
 _DIGITS = 4  # of a tried value; more are noise, and nobody wants to read them
 
-Say = Callable[[str], None]
-OnEpoch = Callable[[dict[str, float]], None]
 Value = int | float | str | bool | None
 
 
@@ -137,28 +150,13 @@ class TuningResult:
     settings: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Listener:
-    """Who hears how it goes on.
-
-    Attributes:
-        say: A line about a trial.
-        features: Called while features are computed.
-        epoch: Called with each epoch's metrics.
-    """
-
-    say: Say | None = None
-    features: Report | None = None
-    epoch: OnEpoch | None = None
-
-
 def find_space(recipe: str) -> Path:
     """The file that says what to tune in a recipe: `tune/NAME.yaml` beside it.
 
     Raises:
         RecipeError: No such file.
     """
-    path = Path(recipe.partition("+")[0])
+    path = Path(recipe_parts(recipe)[0])
     beside = path.parent if path.suffix in (".yaml", ".yml") else RECIPES_DIRECTORY
     space = beside / SPACES_FOLDER / f"{path.stem if path.suffix in ('.yaml', '.yml') else path.name}.yaml"
     if not space.is_file():
@@ -173,9 +171,9 @@ def load_space(path: Path) -> SearchSpace:
         RecipeError: No YAML, an unknown key, a range without one of its ends.
     """
     try:
-        space = SearchSpace.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} cannot be read: {error}") from error
+        space = SearchSpace.model_validate(read_yaml(path))
+    except OSError as error:
+        raise RecipeError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValidationError as error:
         wrong = (
             f"{'.'.join(map(str, each['loc']))} = {each['input']}: {each['msg']}" for each in error.errors()
@@ -194,7 +192,7 @@ def tune(
     *,
     num_trials: int,
     settings: Sequence[str] = (),
-    listener: Listener | None = None,
+    observer: Observer | None = None,
 ) -> TuningResult:
     """Try values until a study has `num_trials` trials, those of earlier calls among them.
 
@@ -205,33 +203,41 @@ def tune(
         out: The study's folder; made if missing.
         num_trials: In all.
         settings: `key=value`, for every trial.
-        listener: Who hears how it goes on.
+        observer: Told how it goes on.
 
     Raises:
         RecipeError: A recipe that there is not, or a value that it cannot have.
-        UsageError: `out` is a study of another recipe, data or space; or Optuna is not installed.
+        UsageError: `out` is a study of another recipe, data or space, or another process writes to it; or Optuna is
+            not installed.
+        DataError: The data cannot be used.
         SoundseekError: Every trial failed.
     """
     if find_spec("optuna") is None:
         raise UsageError('tuning needs Optuna, which is not installed: pip install "soundseek[learn]"')
-    listener = listener or Listener()
+    observer = observer or Observer()
     base = _checked(recipe, space, settings)
-    with _quiet_optuna():
-        study = _open(
-            out, {"recipe": flat_values(base), "space": space.model_dump(), "data": str(data.resolve())}
-        )
+    for phase in plan_phases(base, out):
+        check_data(phase.recipe, data, phase.data_sets)
+    asked = {"recipe": flat_values(base), "space": space.model_dump(), "data": str(data.resolve())}
+    with _quiet_optuna(), locked(out, "study"):
+        study = _open(out, asked)
+        _retry_failed(study)
         for number, values in _trials(study, space, base.seed, num_trials):
             shown = {key: space.tune[key].shown(value) for key, value in values.items()}
             said = [_setting(key, value) for key, value in shown.items()]
-            _tell(listener, f"trial {number + 1} of {num_trials}: {' '.join(said)}")
+            observer.tell(f"trial {number + 1} of {num_trials}: {' '.join(said)}")
             folder = out / TRIALS_FOLDER / f"{number:03d}"
             try:
                 trial = load_recipe(recipe, [*settings, *said, _ONCE])
-                train(trial, data, folder, resume=True, report=listener.features, on_epoch=listener.epoch)
+                train(trial, data, folder, resume=True, report=observer.features, on_epoch=observer.epoch)
+            except (DataError, StorageError, WorkerError):
+                raise  # no fault of the values: the study stops, and begins with this trial the next time
             except SoundseekError as error:
                 study.tell(number, state=_state("FAIL"))
-                study.set_user_attr(f"failed {number:03d}", str(error))
-                _tell(listener, f"trial {number + 1} failed: {error}")
+                study.set_user_attr(f"{_FAILED}{number:03d}", str(error))
+                if isinstance(error, _LASTING):
+                    study.set_user_attr(f"{_HOPELESS}{number:03d}", value=True)
+                observer.tell(f"trial {number + 1} failed: {error}")
                 continue
             study.tell(number, validation_score(folder))
             _write(study, space, out)
@@ -273,13 +279,14 @@ def _open(out: Path, asked: dict[str, Any]) -> optuna.Study:
 def _trials(
     study: optuna.Study, space: SearchSpace, seed: int, num_trials: int
 ) -> Iterator[tuple[int, dict[str, Value]]]:
-    """Number and values of what is still to be tried: first what was stopped in the middle."""
+    """Number and values of what is still to be tried: first what was stopped in the middle, then what had failed."""
     import optuna
 
     for stopped in study.get_trials(states=[_state("RUNNING")]):
         yield stopped.number, dict(stopped.params)
     distributions = {key: parameter.distribution() for key, parameter in space.tune.items()}
-    while (number := len(study.trials)) < num_trials:
+    while _num_tried(study) < num_trials:
+        number = len(study.trials)
         # A sampler of its own for every trial: what it draws depends on seed and number, not on what came before a
         # stop.
         study.sampler = optuna.samplers.TPESampler(
@@ -289,10 +296,28 @@ def _trials(
         yield trial.number, dict(trial.params)
 
 
+def _retry_failed(study: optuna.Study) -> None:
+    """Put the values of failed trials in front again, except where they themselves were to blame."""
+    for failed in study.get_trials(states=[_state("FAIL")]):
+        known = study.user_attrs
+        if not any(f"{mark}{failed.number:03d}" in known for mark in (_RETRIED, _HOPELESS)):
+            study.set_user_attr(f"{_RETRIED}{failed.number:03d}", value=True)
+            study.enqueue_trial(failed.params)
+
+
+def _num_tried(study: optuna.Study) -> int:
+    """Trials that count: those that were begun, without those that another one replaces."""
+    known = study.user_attrs
+    waiting = _state("WAITING")
+    return sum(
+        trial.state != waiting and f"{_RETRIED}{trial.number:03d}" not in known for trial in study.trials
+    )
+
+
 def _result(study: optuna.Study, space: SearchSpace, out: Path) -> TuningResult:
     done = study.get_trials(states=[_state("COMPLETE")])
     if not done:
-        reasons = [value for key, value in study.user_attrs.items() if key.startswith("failed ")]
+        reasons = [value for key, value in study.user_attrs.items() if key.startswith(_FAILED)]
         raise SoundseekError(f"no trial of {out} was finished: {'; '.join(dict.fromkeys(reasons))}")
     best = study.best_trial
     values = {key: space.tune[key].shown(value) for key, value in best.params.items()}
@@ -303,10 +328,11 @@ def _result(study: optuna.Study, space: SearchSpace, out: Path) -> TuningResult:
 def _write(study: optuna.Study, space: SearchSpace, out: Path) -> None:
     result = _result(study, space, out)
     lines = "".join(f"--set {shlex.quote(setting)}\n" for setting in result.settings)
-    (out / BEST_FILE).write_text(lines, encoding="utf-8")
+    replace_text(out / BEST_FILE, lines)
     done = study.get_trials(states=[_state("COMPLETE")])
     values = [TrialValue(each.number, dict(each.params), float(each.value or 0.0)) for each in done]
-    plot_study(values, [key for key, each in space.tune.items() if each.log], out / PLOT_FILE)
+    with replacing(out / PLOT_FILE) as partial:
+        plot_study(values, [key for key, each in space.tune.items() if each.log], partial)
 
 
 def _setting(key: str, value: Value) -> str:
@@ -319,14 +345,9 @@ def _state(name: str) -> Any:
     return optuna.trial.TrialState[name]
 
 
-def _tell(listener: Listener, line: str) -> None:
-    if listener.say:
-        listener.say(line)
-
-
 @contextmanager
 def _quiet_optuna() -> Iterator[None]:
-    """Without Optuna's lines on stderr; the listener tells the same."""
+    """Without Optuna's lines on stderr; the observer is told the same."""
     import optuna
 
     level = optuna.logging.get_verbosity()
@@ -377,7 +398,7 @@ def plot_study(trials: Sequence[TrialValue], log_keys: Sequence[str], path: Path
         _against(axis, trials, key, is_log=key in log_keys)
     for axis in axes[len(keys) + 1 :]:
         axis.set_axis_off()
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, format="png")
 
 
 def _progress(axis: Axes, trials: Sequence[TrialValue]) -> None:

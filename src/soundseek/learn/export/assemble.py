@@ -14,8 +14,9 @@ from typing import Literal
 from platformdirs import user_cache_path
 from torch import Tensor, nn
 
+from soundseek._typing import Report
 from soundseek.errors import ModelError, UsageError
-from soundseek.learn.datasets.download import CannotFetchError, Patience, Progress, fetch, need_space
+from soundseek.learn.datasets.download import CannotFetchError, Patience, fetch, need_space
 from soundseek.learn.datasets.sources import RemoteFile
 from soundseek.learn.export.export import export_run
 from soundseek.learn.export.golden_vectors import AGREEMENT, agreement
@@ -23,7 +24,8 @@ from soundseek.learn.export.model_card import write_readme
 from soundseek.learn.export.replace import MODEL_FILES, built_beside
 from soundseek.learn.models.audio.tags import WithTags
 from soundseek.learn.models.build import build_trunk
-from soundseek.learn.recipe.load import Recipe, load_recipe, save_recipe
+from soundseek.learn.recipe.load import load_recipe, save_recipe
+from soundseek.learn.recipe.schema import Recipe
 from soundseek.learn.training.run_folder import MODEL_FILE, RECIPE_FILE, RECORD_FILE
 from soundseek.model.config import ModelConfig
 from soundseek.model.registry import GOLDEN_FILE, HEADS_FILE, HEADS_RECIPE_FILE, AvailableModel
@@ -55,7 +57,7 @@ def get(
     trunk: Path | None = None,
     mirror: str | None = None,
     downloads: Path | None = None,
-    report: Progress | None = None,
+    report: Report | None = None,
     say: Callable[[str], None] | None = None,
     patience: Patience | None = None,
 ) -> Got:
@@ -180,7 +182,7 @@ def _fetch_trunk(
     offer: AvailableModel,
     folder: Path,
     mirror: str | None,
-    report: Progress | None,
+    report: Report | None,
     patience: Patience | None,
 ) -> Path:
     trunk = offer.trunk

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from soundseek.learn.datasets.layout import read_table
 from soundseek.learn.recipe.load import load_recipe
-from soundseek.learn.recipe.stages import plan_legs
+from soundseek.learn.recipe.stages import plan_phases
 from soundseek.learn.training.run_folder import RECIPE_FILE, read_record
 from soundseek.model.spelling import WORDS_FILE, write_words
 
@@ -37,15 +37,15 @@ def write_learned_words(run: Path, out: Path) -> None:
 
 
 def learned_captions(run: Path) -> list[str]:
-    """The captions of all data that a run learned from, in any of its legs; tables that are gone have none."""
+    """The captions of all data that a run learned from, in any of its phases; tables that are gone have none."""
     data = read_record(run).get("data")
     if not data:
         return []
     tables = {
         (Path(data) / folder, split): None  # each once, in order
-        for leg in plan_legs(load_recipe(run / RECIPE_FILE), run)
-        for folder in leg.data_sets or (Path(),)
-        for split in leg.recipe.data.train_splits
+        for phase in plan_phases(load_recipe(run / RECIPE_FILE), run)
+        for folder in phase.data_sets or (Path(),)
+        for split in phase.recipe.data.train_splits
     }
     rows = [row for folder, split in tables for row in read_table(folder, split).rows]
     return [caption for row in rows for caption in row.captions]

@@ -8,16 +8,21 @@ and in any batch.
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, get_args
+from collections.abc import Callable
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from soundseek.errors import RecipeError
 
 AttentionKind = Literal["none", "graph", "self"]
 PoolingKind = Literal["mean", "max-mean", "length-aware-max-mean"]
 ActivationKind = Literal["relu", "gelu", "hardswish", "tanh"]
+
+# Numbers of a relation between frames that are in memory at once, 64 MB; what ordinary batches need fits.
+_MOST_RELATIONS = 1 << 24
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -90,11 +95,14 @@ class GraphAttention(nn.Module):
         frames = _without_padding(frames, frame_mask)
         mapped = self.w1(frames)  # F W1^T
         left, right = self.w2.weight[0].chunk(2)
-        # eq. 1: R
-        relation = self.leaky_relu((mapped @ left).unsqueeze(2) + (mapped @ right).unsqueeze(1))
+        left_of, right_of = mapped @ left, mapped @ right  # (batch, time)
+
+        def relation(rows: slice) -> Tensor:
+            # eq. 1: R
+            return cast("Tensor", self.leaky_relu(left_of[:, rows].unsqueeze(2) + right_of.unsqueeze(1)))
+
         # eq. 2: F + softmax(R) F W1^T
-        attended: Tensor = frames + _softmax_over_real(relation, frame_mask) @ mapped
-        return attended
+        return frames + _attend(relation, mapped, frame_mask)
 
 
 class SelfAttention(nn.Module):
@@ -129,9 +137,13 @@ class SelfAttention(nn.Module):
     def forward(self, frames: Tensor, frame_mask: Tensor) -> Tensor:
         """`(batch, time, width)`: `phi(F^) + F^` with `F^` the frames plus what they attend to."""
         frames = _without_padding(frames, frame_mask)
-        relation = self.query(frames) @ self.key(frames).transpose(1, 2) / math.sqrt(frames.shape[-1])
+        query, key = self.query(frames), self.key(frames).transpose(1, 2)
+
+        def relation(rows: slice) -> Tensor:
+            return cast("Tensor", query[:, rows] @ key / math.sqrt(frames.shape[-1]))
+
         # eq. 3: F^ = F + softmax(Q K^T / sqrt(D_A)) V
-        attended = frames + _softmax_over_real(relation, frame_mask) @ self.value(frames)
+        attended = frames + _attend(relation, self.value(frames), frame_mask)
         # eq. 4: phi(F^) + F^
         return self.phi(attended) + attended  # type: ignore[no-any-return]
 
@@ -201,6 +213,37 @@ def masked_max(frames: Tensor, frame_mask: Tensor) -> Tensor:
 def _without_padding(frames: Tensor, frame_mask: Tensor) -> Tensor:
     """The frames with padding set to zero: a weight of zero alone would let a NaN or an infinity through."""
     return frames.masked_fill(~frame_mask.unsqueeze(-1), 0.0)
+
+
+def _attend(relation: Callable[[slice], Tensor], values: Tensor, frame_mask: Tensor) -> Tensor:
+    """softmax(R) V, `(batch, time, width)`: of long clips a few rows of R at a time, in training, too.
+
+    Args:
+        relation: Rows of R: from their numbers to `(batch, rows, time)`.
+        values: `(batch, time, width)`.
+        frame_mask: `(batch, time)` bool, True = real.
+
+    Note:
+        R has time x time numbers: half a gigabyte for an hour of sound, several times over in a backward pass.
+    """
+
+    def attended(first: int, last: int) -> Tensor:
+        return _softmax_over_real(relation(slice(first, last)), frame_mask) @ values
+
+    batch, time = frame_mask.shape
+    if (
+        torch.compiler.is_compiling()
+        or torch.onnx.is_in_onnx_export()
+        or batch * time * time <= _MOST_RELATIONS
+    ):
+        return _softmax_over_real(relation(slice(None)), frame_mask) @ values
+    rows = max(1, _MOST_RELATIONS // (batch * time))
+    # Computed again in the backward pass: kept, the blocks would be as large as the whole.
+    parts: list[Tensor] = [
+        checkpoint(attended, first, min(time, first + rows), use_reentrant=False)
+        for first in range(0, time, rows)
+    ]
+    return torch.cat(parts, dim=1)
 
 
 def _softmax_over_real(relation: Tensor, frame_mask: Tensor) -> Tensor:

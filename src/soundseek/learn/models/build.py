@@ -18,7 +18,8 @@ from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError, RecipeError
 from soundseek.learn.models.audio.trunk import check_same_network, trunk_config
 from soundseek.learn.models.text.tower import TextTower
-from soundseek.learn.recipe.load import Recipe, nearest
+from soundseek.learn.recipe.load import nearest
+from soundseek.learn.recipe.schema import Recipe
 
 if TYPE_CHECKING:
     from soundseek.learn.models.text.tower import TextTower
@@ -384,7 +385,7 @@ def build_recipe_trunk(recipe: Recipe) -> nn.Module:
         audio.trunk,
         audio.weights,
         audio.trunk_options,
-        trained=audio.is_live,
+        trained=audio.is_online,
         spec_augment=audio.spec_augment,
         seed=recipe.seed,
     )

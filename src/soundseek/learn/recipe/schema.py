@@ -1,16 +1,4 @@
-"""The two towers of a recipe.
-
-What all sections of a recipe have in common.
-
-How a recipe's scores become a loss.
-
-What a recipe learns from.
-
-How a recipe's weights move, and in which stages.
-
-What a recipe says of the model it makes.
-
-What a recipe can say, section by section; `soundseek.learn.recipe.load` reads and joins them.
+"""What a recipe can say, section by section; `soundseek.learn.recipe.load` reads recipes and joins them.
 
 The defaults are the plainest system: frozen towers, no augmentation, one stage. Settings that contradict each other are
 refused here; what needs files or sizes (weights, widths) is refused where these are met.
@@ -18,19 +6,49 @@ refused here; what needs files or sizes (weights, widths) is refused where these
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:  # ~NAME of nobody on this machine
+        raise ValueError(str(error)) from error
+
+
+UserPath = Annotated[Path, AfterValidator(_expanded)]
+"""A path as people write it: `~` is the home folder."""
+
+
 class Section(BaseModel):
-    """Unknown keys are errors, and nothing changes once it is read."""
+    """Unknown keys are errors, and nothing changes once it is read.
+
+    Attributes:
+        retired: Keys of earlier versions with the one value that they may still have, which is dropped: the value that
+            every recipe had.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    retired: ClassVar[Mapping[str, Any]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_retired(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        for key, usual in cls.retired.items():
+            if key in values and values[key] != usual:
+                raise ValueError(
+                    f"{key} = {values[key]!r} was taken out: its experiment lost (see docs/results.md); leave it out"
+                )
+        return {key: value for key, value in values.items() if key not in cls.retired}
 
 
 class AudioConfig(Section):
@@ -47,28 +65,27 @@ class AudioConfig(Section):
         learning_rate: Of the trained blocks.
         attention: What joins the frames: eqs. 1-2 ("graph"), eqs. 3-4 ("self") or nothing.
         attention_options: Further arguments of `build_attention`.
-        standardise: Bring each feature of the frames to zero mean and unit variance over the training
-            sounds. An affine map, so a clip's score stays the mean of its frames' scores.
         dropout: Share of the pooled features that training sets to zero.
         pooling: See `soundseek.learn.models.attention.build_pooling`.
         head: See `soundseek.learn.models.dual_encoder.build_head`.
         head_width: Width of the hidden layer of an "mlp" head; None takes that of the shared space.
         tag_share: Share of the clip's embedding that is made of the names of its tags, for trunks that tag.
-        spec_augment: Take stripes out of the log-mel (behind `bn0` in the PANNs trunks). As everything below, it
-            acts in training only, and on a trunk that is trained as a whole.
+        spec_augment: Mask stretches of time and frequency of the log-mel (behind `bn0` in the PANNs trunks). As
+            everything below, it acts in training only, and on a trunk that is trained as a whole.
         crop_s: Longest piece of a clip, drawn anew in every epoch; None takes the whole clip.
         gain_db: Levels change by at most this much either way.
         mix_share: Share of the clips of a batch that are mixed with another, their captions joined.
     """
 
+    retired = {"standardise": False}
+
     trunk: str = "efficientat"
-    weights: Path | None = None
+    weights: UserPath | None = None
     trunk_options: dict[str, Any] = Field(default_factory=dict)
     trained_blocks: int | Literal["all"] = 0
     learning_rate: float = Field(default=1e-4, gt=0)
     attention: Literal["none", "graph", "self"] = "none"
     attention_options: dict[str, Any] = Field(default_factory=dict)
-    standardise: bool = False
     dropout: float = Field(default=0.0, ge=0, lt=1)
     pooling: Literal["mean", "max-mean", "length-aware-max-mean"] = "mean"
     head: Literal["linear", "mlp", "norm-linear"] = "linear"
@@ -80,7 +97,7 @@ class AudioConfig(Section):
     mix_share: float = Field(default=0.0, ge=0, le=1)
 
     @property
-    def is_live(self) -> bool:
+    def is_online(self) -> bool:
         """True where the whole trunk is trained, so that its frames cannot be cached."""
         return self.trained_blocks == "all"
 
@@ -110,17 +127,13 @@ class AudioConfig(Section):
             "mix_share": self.mix_share > 0,
         }
         used = [key for key, is_used in augmented.items() if is_used]
-        if used and not self.is_live:
+        if used and not self.is_online:
             raise ValueError(
                 f"{', '.join(used)} change what the trunk hears, but its outputs are cached; "
                 "set trained_blocks = all, or leave them out"
             )
         if self.gain_db and self.trunk_options.get("peak_dbfs") is not None:
             raise ValueError("gain_db changes levels, which trunk_options.peak_dbfs undoes; leave one out")
-        if self.standardise and self.is_live:
-            raise ValueError(
-                "standardise needs a frozen trunk: the frames of a trained one have no fixed mean"
-            )
         return self
 
 
@@ -139,7 +152,7 @@ class TextAugmentConfig(Section):
     swap: float = Field(default=0.0, ge=0, le=1)
     delete: float = Field(default=0.0, ge=0, lt=1)
     insert: float = Field(default=0.0, ge=0, le=1)
-    back_translation: Path | None = None
+    back_translation: UserPath | None = None
 
     @property
     def acts(self) -> bool:
@@ -166,7 +179,7 @@ class TextConfig(Section):
     """
 
     tower: str = "bert-base-uncased"
-    weights: Path | None = None
+    weights: UserPath | None = None
     pooling: Literal["cls", "mean"] = "cls"
     max_tokens: int = Field(default=64, gt=2)
     trained_layers: int | Literal["all"] = 0
@@ -177,9 +190,14 @@ class TextConfig(Section):
     augment: TextAugmentConfig = TextAugmentConfig()
 
     @property
-    def is_live(self) -> bool:
+    def is_online(self) -> bool:
         """True where the features of a caption cannot be cached: the tower or the words change."""
         return self.trained_layers != 0 or self.augment.acts
+
+    @field_validator("tower")
+    @classmethod
+    def _expanded_tower(cls, value: str) -> str:
+        return str(_expanded(Path(value))) if value.startswith("~") else value
 
     @field_validator("augment", mode="before")
     @classmethod
@@ -221,7 +239,7 @@ class SoftTargets(Section):
         temperature: Divides the runs' cosines before the softmax.
     """
 
-    runs: Literal["others"] | tuple[Path, ...]
+    runs: Literal["others"] | tuple[UserPath, ...]
     best: int = Field(default=4, gt=0)
     weight: float = Field(default=0.5, gt=0, le=1)
     temperature: float = Field(default=0.07, gt=0)
@@ -237,23 +255,22 @@ class LossConfig(Section):
     """How scores become a loss.
 
     Attributes:
-        name: Eq. 6 ("nt-xent"), eq. 7 ("supervised-contrastive"), a margin between pairs that match and impostors
+        name: Eq. 6 ("nt-xent"), eq. 7 ("supervised-contrastive"), a margin between pairs that match and negatives
             ("triplet"), or eq. 6 with targets softened by the captions' CIDEr-D ("relaxed").
         temperature: Divides the cosines; the triplet loss has none.
         temperature_mode: "learned" trains the temperature too, from the value above.
-        same_meaning_cosine: Captions whose text features are at least this alike (cosine) are never each
-            other's negatives; null compares the words only.
-        margin: By how much a pair beats its impostors in the triplet loss.
-        impostors: Which pairs that do not match the triplet loss takes.
+        margin: By how much a pair's score should exceed its negatives' in the triplet loss.
+        impostors: Which negatives the triplet loss takes.
         caption_similarity: Weight of the captions' likeness in the targets, beside 1 for one clip's: the cosine
             of their text features ("supervised-contrastive") or their CIDEr-D ("relaxed").
         soft_targets: Taught by trained models; null is not.
     """
 
+    retired = {"same_meaning_cosine": None}
+
     name: Literal["nt-xent", "supervised-contrastive", "triplet", "relaxed"] = "nt-xent"
     temperature: float = Field(default=0.07, gt=0)
     temperature_mode: Literal["fixed", "learned"] = "fixed"
-    same_meaning_cosine: float | None = Field(default=None, gt=0, le=1)
     margin: float = Field(default=1.0, gt=0)
     impostors: Literal["random", "hardest"] = "random"
     caption_similarity: float = Field(default=0.0, ge=0, le=1)
@@ -283,7 +300,7 @@ class ListenerCaptions(Section):
         neighbours: One of this many nearest sentences is drawn.
     """
 
-    path: Path
+    path: UserPath
     share: float = Field(default=0.5, ge=0, le=1)
     min_cosine: float = Field(default=0.78, gt=0, le=1)
     neighbours: int = Field(default=5, gt=0)
@@ -296,28 +313,28 @@ class TagCaptions(Section):
 
     Attributes:
         share: Share of the training captions that are replaced, where the trunk hears a tag.
-        min_probability: A tag counts as heard from this probability on, in the clip as it is.
+        min_probability: A tag counts from this probability on, in the clip as it is.
     """
 
     share: float = Field(default=0.25, ge=0, le=1)
     min_probability: float = Field(default=0.3, gt=0, le=1)
 
 
-class ImaginedSounds(Section):
-    """Listeners' sentences without a sound, learned from with imagined ones; see `soundseek.learn.data.pseudo_audio`.
+class PseudoAudioConfig(Section):
+    """Listeners' sentences without a sound, paired with pseudo audio; see `soundseek.learn.data.pseudo_audio`.
 
     Needs frozen towers, and a trunk whose frames carry tags.
 
     Attributes:
         path: A CSV with a column `caption`.
-        weight: Of the imagined pairs' loss (eq. 6), beside 1 of the real ones'.
-        batch_size: Imagined pairs a step.
+        weight: Of the pseudo pairs' loss (eq. 6), beside 1 of the real ones'.
+        batch_size: PseudoAudio pairs a step.
         temperature: Of their loss.
         min_cosine: A sentence names a tag from this nearness on (cosine of MiniLM embeddings).
         margin: And all tags besides that are no further than this behind its nearest.
     """
 
-    path: Path
+    path: UserPath
     weight: float = Field(default=0.3, gt=0)
     batch_size: int = Field(default=256, gt=1)
     temperature: float = Field(default=0.07, gt=0)
@@ -343,14 +360,14 @@ class DataConfig(Section):
         mixture_share: Mixtures in an epoch, as a share of its clips with their captions.
         part_s: Longest piece of a clip in a mixture, in seconds.
         seed: Of degraded versions and mixtures; None takes the recipe's. Runs that are to be averaged share it, so that
-            their sounds are made and heard once.
-        listener_captions: See there.
-        tag_captions: See there.
-        imagined_sounds: See there.
+            their sounds are made and embedded once.
+        listener_captions: Sentences of real listeners in place of some captions.
+        tag_captions: Names of tags in place of some captions.
+        imagined_sounds: Sentences without a sound, with pseudo audio.
     """
 
     train_splits: tuple[str, ...] = Field(default=("development",), min_length=1)
-    leave_out: Path | None = None
+    leave_out: UserPath | None = None
     validation_split: str | None = "validation"
     captions_per_epoch: int = Field(default=1, gt=0)
     degraded_versions: int = Field(default=0, ge=0)
@@ -364,7 +381,7 @@ class DataConfig(Section):
     seed: int | None = None
     listener_captions: ListenerCaptions | None = None
     tag_captions: TagCaptions | None = None
-    imagined_sounds: ImaginedSounds | None = None
+    imagined_sounds: PseudoAudioConfig | None = None
 
 
 class TrainingConfig(Section):
@@ -391,15 +408,16 @@ class TrainingConfig(Section):
         patience: Epochs without a better validation mAP@10 before training stops; 0 never stops early.
         retrain_on_validation: Find the number of epochs on `data.validation_split`; then train anew, from the same
             start and at the same rates, for that many epochs on the training splits and the validation split.
-        average: Weights that are validated and kept: the last step's ("none"), their exponential moving
-            average ("ema"), or the plain mean of the epochs from `average_start` on ("swa").
+        average: Weights that are validated and kept: the last step's ("none"), or their exponential moving average
+            ("ema").
         average_decay: Of the moving average, a step.
-        average_start: Share of the epochs before "swa" begins.
         precision: Of the towers' arithmetic; the mixed ones need a GPU.
         devices: GPUs, or processes on CPUs, that share a batch; every pair meets the negatives of all of them.
         workers: Processes that make the log-mels of a live trunk; 0 makes them in this one.
         extraction_workers: Processes that run the frozen trunk; 0 runs it in this one.
     """
+
+    retired = {"average_start": 0.5}
 
     epochs: int = Field(default=50, gt=0)
     batch_size: int = Field(default=60, gt=1)
@@ -417,13 +435,21 @@ class TrainingConfig(Section):
     gradient_clip: float = Field(default=0.0, ge=0)
     patience: int = Field(default=10, ge=0)
     retrain_on_validation: bool = False
-    average: Literal["none", "ema", "swa"] = "none"
+    average: Literal["none", "ema"] = "none"
     average_decay: float = Field(default=0.99, gt=0, lt=1)
-    average_start: float = Field(default=0.5, ge=0, lt=1)
     precision: Literal["32", "16-mixed", "bf16-mixed"] = "32"
     devices: int = Field(default=1, gt=0)
     workers: int = Field(default=2, ge=0)
     extraction_workers: int = Field(default=2, ge=0)
+
+    @field_validator("average", mode="before")
+    @classmethod
+    def _no_swa(cls, value: Any) -> Any:
+        if value == "swa":
+            raise ValueError(
+                '"swa" was taken out: its experiment lost (see docs/results.md); take "ema" or "none"'
+            )
+        return value
 
     @field_validator("precision", mode="before")
     @classmethod
@@ -462,7 +488,7 @@ class StageConfig(Section):
         training: The same.
     """
 
-    data_sets: tuple[Path, ...] = ()
+    data_sets: tuple[UserPath, ...] = ()
     epochs: int | None = Field(default=None, gt=0)
     audio: dict[str, Any] = Field(default_factory=dict)
     text: dict[str, Any] = Field(default_factory=dict)
@@ -485,3 +511,86 @@ class CardConfig(Section):
     summary: str = ""
     credits: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
+
+
+class Recipe(Section):
+    """One system, complete: everything that `train` needs besides the data.
+
+    Attributes:
+        name: What the model is called.
+        notes: Where the recipe departs from its source, and why.
+        seed: Of every random choice.
+        dim: Width of the shared embedding space.
+        stages: Name -> what differs while it trains, in the order of training; empty trains in one go.
+        card: What the exported model's card says.
+    """
+
+    name: str
+    notes: str = ""
+    seed: int = Field(default=0, ge=0)
+    dim: int = Field(default=1024, gt=0)
+    audio: AudioConfig = AudioConfig()
+    text: TextConfig = TextConfig()
+    loss: LossConfig = LossConfig()
+    data: DataConfig = DataConfig()
+    training: TrainingConfig = TrainingConfig()
+    stages: dict[str, StageConfig] = Field(default_factory=dict)
+    card: CardConfig = CardConfig()
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _null_is_none(cls, value: Any) -> Any:
+        """So that an overlay can take the stages away: `stages: null`."""
+        return {} if value is None else value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.data.validation_split is None:
+            if self.training.retrain_on_validation:
+                raise ValueError(
+                    "training.retrain_on_validation needs data.validation_split to find the epochs on"
+                )
+            if self.training.schedule == "plateau":
+                raise ValueError(
+                    "training.schedule = plateau needs data.validation_split to see the plateau on"
+                )
+        if self.audio.tag_share and self.text.is_online:
+            raise ValueError(
+                "audio.tag_share asks the text tower for the tags' names once, so it has to be frozen"
+            )
+        if self.audio.tag_share and not self.audio.trunk.endswith("+tags"):
+            raise ValueError(
+                "audio.tag_share weighs the tags' names by probabilities, which a trunk +tags gives, and audio.trunk = "
+                f"{self.audio.trunk}; set audio.trunk = NAME+tags, or tag_share = 0"
+            )
+        asks_by_number = self.loss.name == "relaxed" or self.loss.soft_targets is not None
+        if self.audio.mix_share and asks_by_number:
+            raise ValueError(
+                "audio.mix_share makes captions that loss.name = relaxed and loss.soft_targets know nothing of; mix "
+                "before training instead: data.overlays and data.sequences"
+            )
+        if self.data.tag_captions and self.audio.trained_blocks != 0:
+            raise ValueError(
+                "data.tag_captions name what a frozen trunk hears, and audio.trained_blocks = "
+                f"{self.audio.trained_blocks}; set one of them back: tag_captions = null, or trained_blocks = 0"
+            )
+        if self.data.imagined_sounds and (self.audio.trained_blocks != 0 or self.text.is_online):
+            raise ValueError(
+                "data.imagined_sounds are made for frozen towers; set imagined_sounds = null, or "
+                "audio.trained_blocks = 0, text.trained_layers = 0 and no text.augment"
+            )
+        return self
+
+
+class ResolvedRecipe(Recipe):
+    """The recipe of a run folder: the towers' weights are absolute paths of the run's own copies.
+
+    In a `Recipe` they are what its author wrote: paths relative to the current folder, or names inside a run folder.
+    Only `soundseek.learn.recipe.load.resolved` makes one.
+    """
+
+    @property
+    def trunk_file(self) -> Path:
+        """The weights of the audio trunk; a run has them even where they were drawn at random."""
+        assert self.audio.weights is not None
+        return self.audio.weights

@@ -1,7 +1,7 @@
-"""Which runs a recipe takes, in order: its stages, and the search for the number of epochs before each that asks.
+"""Which trainings a recipe takes, in order: its stages, and before each that asks, the search for its number of epochs.
 
-A leg is a run folder of its own. The last one's is the folder of the whole run, the others lie inside it:
-`stages/NAME`, and `selection` in the folder of the leg whose number of epochs it finds.
+Each is a phase with a run folder of its own. The last one's is the folder of the whole run, the others lie inside it:
+`stages/NAME`, and `selection` in the folder of the phase whose number of epochs it finds.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soundseek.errors import RecipeError
-from soundseek.learn.recipe.load import Recipe, stage_recipes
+from soundseek.learn.recipe.load import changed, stage_recipes
+from soundseek.learn.recipe.schema import Recipe
 
 SELECTION_FOLDER = "selection"
 STAGES_FOLDER = "stages"
 
 
 @dataclass(frozen=True)
-class Leg:
+class Phase:
     """One training run.
 
     Attributes:
@@ -26,7 +27,7 @@ class Leg:
         folder: Its run folder.
         data_sets: See `StageConfig`.
         start: The run folder whose weights it starts from; None starts from the published ones.
-        epochs_of: The run folder whose best epoch is this leg's last; None trains as long as the recipe says.
+        epochs_of: The run folder whose best epoch is this phase's last; None trains as long as the recipe says.
     """
 
     name: str
@@ -37,13 +38,13 @@ class Leg:
     epochs_of: Path | None = None
 
 
-def plan_legs(recipe: Recipe, out: Path) -> list[Leg]:
-    """The legs of a recipe whose run folder is `out`.
+def plan_phases(recipe: Recipe, out: Path) -> list[Phase]:
+    """The phases of a recipe whose run folder is `out`.
 
     Raises:
         RecipeError: A stage that cannot be; see `stage_recipes`; or `retrain_on_validation` without a validation split.
     """
-    legs: list[Leg] = []
+    phases: list[Phase] = []
     stages = stage_recipes(recipe)
     start: Path | None = None
     for number, (name, stage) in enumerate(stages.items(), start=1):
@@ -52,17 +53,13 @@ def plan_legs(recipe: Recipe, out: Path) -> list[Leg]:
         if stage.training.retrain_on_validation:
             selection = folder / SELECTION_FOLDER
             label = f"{name} {SELECTION_FOLDER}".strip()
-            legs.append(Leg(label, _selecting(stage), selection, data_sets, start))
-            legs.append(Leg(name, _retraining(stage), folder, data_sets, start, epochs_of=selection))
+            once = changed(stage, {"training.retrain_on_validation": False})
+            phases.append(Phase(label, once, selection, data_sets, start))
+            phases.append(Phase(name, _retraining(stage), folder, data_sets, start, epochs_of=selection))
         else:
-            legs.append(Leg(name, stage, folder, data_sets, start))
+            phases.append(Phase(name, stage, folder, data_sets, start))
         start = folder
-    return legs
-
-
-def _selecting(recipe: Recipe) -> Recipe:
-    training = recipe.training.model_copy(update={"retrain_on_validation": False})
-    return recipe.model_copy(update={"training": training})
+    return phases
 
 
 def _retraining(recipe: Recipe) -> Recipe:
@@ -72,10 +69,12 @@ def _retraining(recipe: Recipe) -> Recipe:
         raise RecipeError(
             "training.retrain_on_validation needs a split to find the epochs on: data.validation_split"
         )
-    splits = (*data.train_splits, data.validation_split)
-    return recipe.model_copy(
-        update={
-            "data": data.model_copy(update={"train_splits": splits, "validation_split": None}),
-            "training": recipe.training.model_copy(update={"retrain_on_validation": False, "patience": 0}),
-        }
+    return changed(
+        recipe,
+        {
+            "data.train_splits": (*data.train_splits, data.validation_split),
+            "data.validation_split": None,
+            "training.retrain_on_validation": False,
+            "training.patience": 0,
+        },
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import lightning.pytorch as pl
 import torch
@@ -14,35 +16,41 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from soundseek.errors import RecipeError
+from soundseek._files import naming_the_disk
+from soundseek.errors import DivergedError, NotFiniteError, RecipeError, Terminated
 from soundseek.learn.data.pairs import Batch
 from soundseek.learn.data.prepare import Batches, TrainingData
-from soundseek.learn.data.pseudo_audio import Imagined
+from soundseek.learn.data.pseudo_audio import PseudoAudio
 from soundseek.learn.evaluation.evaluate import score_split
 from soundseek.learn.losses import nt_xent
 from soundseek.learn.models.audio.spec_augment import reseed
 from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.models.text.tower import TextTower
 from soundseek.learn.parallel import one_average, process_rank
-from soundseek.learn.recipe.load import Recipe
-from soundseek.learn.recipe.schema import TrainingConfig
+from soundseek.learn.recipe.schema import Recipe, TrainingConfig
 from soundseek.learn.training.gradient_cache import Tower, chunked_backward
 from soundseek.learn.training.objective import Objective
 from soundseek.learn.training.optimizer import RateSchedule, build_optimizer
-from soundseek.learn.training.run_folder import append_metrics, forget_metrics, save_model
+from soundseek.learn.training.run_folder import (
+    TENSORBOARD_FOLDER,
+    append_metrics,
+    forget_metrics,
+    save_model,
+)
 
 Metrics = dict[str, float]
 OnEpoch = Callable[[Metrics], None]
 
 MONITOR = "mAP10"
 _LENGTHS = 6  # groups of a batch: more would pad less, but make too small matrices
+_FRAMES_AT_ONCE = 1 << 14  # of a group, padded; 64 clips of half a minute have half as many
 
 
 class RetrievalTraining(pl.LightningModule):
     """What Lightning trains.
 
     Args:
-        recipe: One leg of it.
+        recipe: One phase of it.
         model: With the parts that are trained.
         objective: The loss.
         data: What is learned from.
@@ -67,6 +75,8 @@ class RetrievalTraining(pl.LightningModule):
         self.model = model
         self.objective = objective
         self.averaged = _averaged(model, recipe.training)
+        self.notes = data.notes
+        self.is_terminated = False
         self.best_score = -math.inf
         self.best_epoch = -1
         self._text_layers = _trained_layers(text, recipe.text.trained_layers) if model.text else []
@@ -79,11 +89,21 @@ class RetrievalTraining(pl.LightningModule):
         self._schedule: RateSchedule | None = None
         self._schedule_state: dict[str, float] | None = None
         if recipe.training.chunk_size:
-            _refuse_batch_norms(model)
+            refuse_batch_norms(model)
 
     def train_dataloader(self) -> Batches:
         """The batches of the current epoch; Lightning asks anew in every epoch."""
         return self._data.batches(self.current_epoch)
+
+    def on_train_start(self) -> None:
+        """Take SIGTERM from Lightning, whose handler waits for the other processes, which may wait for this one."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._terminate if process_rank() == 0 else signal.SIG_DFL)
+
+    def _terminate(self, number: int, frame: Any) -> NoReturn:
+        """End as after Ctrl-C; Lightning puts the former handler back."""
+        self.is_terminated = True
+        raise Terminated
 
     def on_train_epoch_start(self) -> None:
         """Draw dropout from seed and epoch alone, so that a resumed run draws the same."""
@@ -99,17 +119,19 @@ class RetrievalTraining(pl.LightningModule):
         """One step of the optimizer, in pieces where the recipe asks for chunks."""
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
-        # From seed, epoch, step and rank alone, so that a resumed run takes out the same stripes.
-        stripes = reseed(self.model, self.recipe.seed, self.current_epoch, batch_index, process_rank())
+        # From seed, epoch, step and rank alone, so that a resumed run masks the same stretches.
+        mask_generators = reseed(
+            self.model, self.recipe.seed, self.current_epoch, batch_index, process_rank()
+        )
         with one_average(cast("nn.Module", self.trainer.strategy.model)):
-            loss = self._backward(batch, stripes)
-            if self._data.imagined is not None:
-                loss = loss + self._backward_imagined(self._data.imagined, batch_index)
+            loss = self._backward(batch, mask_generators)
+            if self._data.pseudo_audio is not None:
+                loss = loss + self._backward_pseudo_audio(self._data.pseudo_audio, batch_index)
             self._losses.append(loss)
         optimizer.step()
         self._rates().after_step()
 
-    def _backward(self, batch: Batch, stripes: list[torch.Generator]) -> Tensor:
+    def _backward(self, batch: Batch, mask_generators: list[torch.Generator]) -> Tensor:
         """The batch's loss, detached; gradients are in place."""
         size = self.recipe.training.chunk_size
         if size is None:
@@ -121,15 +143,15 @@ class RetrievalTraining(pl.LightningModule):
             [Tower(self._embed_text, chunks), Tower(self._embed_audio, chunks)],
             lambda text, audio: cast("Tensor", self.objective(text, audio, batch)),
             backward=self.manual_backward,
-            generators=stripes,
+            generators=mask_generators,
         )
 
-    def _backward_imagined(self, imagined: Imagined, batch_index: int) -> Tensor:
-        """The weighted loss of imagined pairs, detached; in every process the same."""
+    def _backward_pseudo_audio(self, pseudo_audio: PseudoAudio, batch_index: int) -> Tensor:
+        """The weighted loss of pseudo audio's pairs, detached; in every process the same."""
         config = self.recipe.data.imagined_sounds
-        assert config is not None  # the data would have no imagined pairs
+        assert config is not None  # the data would have no pseudo audio
         # The 1: seed and epoch start the draws of the real batches, and zeros behind them change nothing.
-        pairs = imagined.draw(config.batch_size, self.recipe.seed, self.current_epoch, batch_index, 1)
+        pairs = pseudo_audio.draw(config.batch_size, self.recipe.seed, self.current_epoch, batch_index, 1)
         text = self.model.encode_text_features(pairs.sentences.to(self.device))
         audio = self.model.encode_audio(pairs.frames.to(self.device), pairs.frame_mask.to(self.device))
         with torch.autocast(text.device.type, enabled=False):  # see `Objective`
@@ -159,19 +181,18 @@ class RetrievalTraining(pl.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Move the exponential average."""
-        if self.averaged is not None and self.recipe.training.average == "ema":
+        if self.averaged is not None:
             self.averaged.update_parameters(self.model)
 
     def on_train_epoch_end(self) -> None:
         """Validate, write the epoch's line, keep the weights if they are the best so far."""
         config = self.recipe.training
-        late = self.current_epoch >= int(config.average_start * config.epochs)
-        if self.averaged is not None and config.average == "swa" and late:
-            self.averaged.update_parameters(self.model)
+        loss = torch.stack(self._losses).mean().item()
+        self._refuse_divergence(loss)
         scores = self._validate()
         metrics: Metrics = {
             "epoch": self.current_epoch,
-            "loss": torch.stack(self._losses).mean().item(),
+            "loss": loss,
             **scores,
             "learning_rate": config.learning_rate * self._rates().factor,
             "temperature": torch.as_tensor(self.objective.loss.temperature).item(),
@@ -188,30 +209,49 @@ class RetrievalTraining(pl.LightningModule):
         if self.trainer.is_global_zero:
             self._write(metrics, is_best=is_best)
 
+    def _refuse_divergence(self, loss: float) -> None:
+        wrong = [
+            name for name, each in self.named_parameters() if each.requires_grad and not each.isfinite().all()
+        ]
+        if math.isfinite(loss) and not wrong:
+            return
+        raise self._diverged(
+            f"the loss is {loss}" if not math.isfinite(loss) else f"{wrong[0]} is not finite"
+        )
+
+    def _diverged(self, what: str) -> DivergedError:
+        return DivergedError(
+            f"training of {self.recipe.name!r} has diverged in epoch {self.current_epoch}: {what}; lower "
+            f"training.learning_rate (now {self.recipe.training.learning_rate:g}), or set training.gradient_clip=1, "
+            "and choose another --out"
+        )
+
     def _validate(self) -> Metrics:
         """Scores on the validation split, by the first process for all; {} where there is none."""
         split = self._data.validation
         scores: Metrics = {}
         if split is not None and self.trainer.is_global_zero:
             chosen = self._chosen()
-            scores = score_split(chosen, split, text=chosen.text)  # averaged, where the rest is
+            try:
+                scores = score_split(chosen, split, text=chosen.text)  # averaged, where the rest is
+            except NotFiniteError as error:
+                raise self._diverged("the embeddings are no longer finite") from error
         shared: Metrics = self.trainer.strategy.broadcast(scores)
         return shared
 
     def _write(self, metrics: Metrics, *, is_best: bool) -> None:
         append_metrics(self._out, metrics)
         if self.logger:
-            self.logger.log_metrics(metrics, step=self.current_epoch)
+            with naming_the_disk(self._out / TENSORBOARD_FOLDER):
+                self.logger.log_metrics(metrics, step=self.current_epoch)
         if is_best:
             save_model(self._chosen(), self._out)
         if self._on_epoch:
             self._on_epoch(metrics)
 
     def _chosen(self) -> DualEncoder:
-        """The weights to validate and keep: averaged ones as soon as there are any."""
-        if self.averaged is None or not int(self.averaged.n_averaged):
-            return self.model
-        return cast("DualEncoder", self.averaged.module)
+        """The weights to validate and keep: averaged ones where the recipe averages; every step has moved them."""
+        return self.model if self.averaged is None else cast("DualEncoder", self.averaged.module)
 
     def configure_optimizers(self) -> Optimizer:
         """Heads and temperature at the full rate, the towers' layers at their own."""
@@ -259,7 +299,8 @@ def _unfrozen(module: nn.Module) -> list[nn.Parameter]:
     return list(module.requires_grad_(True).parameters())
 
 
-def _refuse_batch_norms(model: DualEncoder) -> None:
+def refuse_batch_norms(model: DualEncoder) -> None:
+    """Raise a RecipeError if a batch norm would take the statistics of a chunk for those of the batch."""
     model.train()
     if any(isinstance(each, nn.modules.batchnorm._BatchNorm) and each.training for each in model.modules()):
         raise RecipeError(
@@ -283,17 +324,24 @@ def by_length(embed: Callable[[Tensor, Tensor], Tensor], frames: Tensor, frame_m
         return embed(frames, frame_mask)
     lengths = frame_mask.sum(dim=1)
     order = lengths.argsort(stable=True)
-    parts = [
-        embed(frames[rows, : int(lengths[rows[-1]])], frame_mask[rows, : int(lengths[rows[-1]])])
-        for rows in order.tensor_split(min(_LENGTHS, len(order)))
-    ]
+    parts = []
+    for group in order.tensor_split(min(_LENGTHS, len(order))):
+        for rows in _of_similar_length(group, lengths):
+            longest = int(lengths[rows[-1]])
+            parts.append(embed(frames[rows, :longest], frame_mask[rows, :longest]))
     return torch.cat(parts)[order.argsort()]
+
+
+def _of_similar_length(rows: Tensor, lengths: Tensor) -> list[Tensor]:
+    """Rows sorted by length, cut in halves while padding would make them large: a long clip ends up alone."""
+    if len(rows) == 1 or len(rows) * int(lengths[rows[-1]]) <= _FRAMES_AT_ONCE:
+        return [rows]
+    shorter, longer = rows.tensor_split(2)
+    return [*_of_similar_length(shorter, lengths), *_of_similar_length(longer, lengths)]
 
 
 def _averaged(model: DualEncoder, config: TrainingConfig) -> AveragedModel | None:
     if config.average == "none":
         return None
-    if config.average == "swa":
-        return AveragedModel(model)
     moving: Any = get_ema_multi_avg_fn(config.average_decay)  # type: ignore[no-untyped-call]
     return AveragedModel(model, multi_avg_fn=moving)

@@ -1,6 +1,6 @@
-"""From the embeddings of a batch to its loss: who matches whom, how alike the captions are, what teachers think.
+"""From the embeddings of a batch to its loss: who matches whom, how alike the captions are, what teachers say of them.
 
-What trained runs think of the pairs of a batch: the soft targets of the next one.
+Teachers are trained runs, whose scores are soft targets.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from soundseek._typing import Report
 from soundseek.errors import RecipeError
-from soundseek.learn.data.features import Report
 from soundseek.learn.data.pairs import Batch, Corpus
 from soundseek.learn.evaluation.evaluate import RunEmbedder
 from soundseek.learn.losses import loss_of, match_matrix
@@ -31,7 +31,7 @@ class Teachers:
         text: For each teacher `(text, dim)`.
 
     Raises:
-        RecipeError: No teacher, or teachers that have heard different corpora.
+        RecipeError: No teacher, or teachers of different corpora.
     """
 
     def __init__(self, audio: Sequence[Tensor], text: Sequence[Tensor]) -> None:
@@ -45,7 +45,7 @@ class Teachers:
     def load(cls, runs: Sequence[Path], corpus: Corpus, *, report: Report | None = None) -> Teachers:
         """Teachers from run folders; each hears every clip and mixture of a corpus and reads all its texts.
 
-        A clip's degraded versions get the scores of the clip as it is: the student is to hear through them.
+        A clip's degraded versions get the scores of the clip as it is: the student learns to ignore what degrades them.
 
         Args:
             runs: Trained runs, each with a trunk and a text tower of its own.
@@ -92,7 +92,6 @@ class Objective(nn.Module):
         super().__init__()
         soft = config.soft_targets
         self.loss = loss_of(config)
-        self._same_meaning_cosine = config.same_meaning_cosine
         self._similarity = _similarity(config, corpus)
         self._teachers = Teachers.load(_named(soft), corpus, report=report) if soft else None
 
@@ -113,8 +112,6 @@ class Objective(nn.Module):
         clip_ids, caption_ids = gather_rows(batch.clip_ids), gather_rows(batch.caption_ids)
         meanings = gather_rows(batch.meanings)
         positives = match_matrix(clip_ids, caption_ids)
-        if self._same_meaning_cosine is not None:
-            positives = positives | (_cosines(meanings) >= self._same_meaning_cosine)
         similarity = self._similarity(caption_ids, meanings) if self._similarity else None
         taught = {"teacher_scores": self._teachers.scores(clip_ids, caption_ids)} if self._teachers else {}
         loss: Tensor = self.loss(text @ audio.T, positives, similarity, **taught)  # both of unit norm: eq. 5

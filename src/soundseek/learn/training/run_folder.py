@@ -12,9 +12,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,26 +22,32 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from soundseek._files import append_line, replace_copy, replace_text, replacing
 from soundseek.errors import ModelError, RecipeError, UsageError
+from soundseek.learn.data.prepare import DataFacts
 from soundseek.learn.models.audio.tags import TagNames
 from soundseek.learn.models.build import (
     build_recipe_text,
     build_recipe_trunk,
     feature_width,
+    reading_weights,
     split_trunk,
     weights_digest,
 )
 from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.models.text.tower import TextTower
 from soundseek.learn.recipe.load import (
-    Recipe,
+    changed,
     differences,
     learned_splits,
     load_recipe,
+    read_yaml,
+    resolved,
     save_recipe,
     stage_recipes,
 )
-from soundseek.learn.recipe.stages import Leg
+from soundseek.learn.recipe.schema import CardConfig, Recipe, ResolvedRecipe
+from soundseek.learn.recipe.stages import SELECTION_FOLDER, STAGES_FOLDER, Phase
 
 RECIPE_FILE = "recipe.yaml"
 RECORD_FILE = "run.json"
@@ -59,26 +64,22 @@ def is_run(folder: Path) -> bool:
     return (folder / RECIPE_FILE).is_file()
 
 
-def load_run(run: Path) -> tuple[DualEncoder, Recipe]:
+def load_run(run: Path) -> tuple[DualEncoder, ResolvedRecipe]:
     """The trained dual encoder of a run folder, with trunk and text tower, and the recipe of its last stage.
 
     Raises:
         ModelError: No run there, or none whose first epoch is finished, or weights that do not fit the
         recipe.
     """
-    if not (run / RECIPE_FILE).is_file() or not (run / MODEL_FILE).is_file():
-        raise ModelError(
-            f"{run} holds no trained run: expected {RECIPE_FILE} and {MODEL_FILE}. See: soundseek train"
-        )
-    recipe = list(stage_recipes(load_recipe(run / RECIPE_FILE)).values())[-1]
-    recipe = located(recipe, run)
+    refuse_untrained(run)
+    recipe = located(list(stage_recipes(read_recipe(run)).values())[-1], run)
     trunk = build_recipe_trunk(recipe)
     text = build_recipe_text(recipe)
     _, tail = split_trunk(trunk, recipe.audio.trained_blocks)
     model = build_dual_encoder(
         recipe, feature_width(trunk, recipe.audio.tag_share), text.width, text=text, tail=tail
     )
-    saved = load_file(run / MODEL_FILE)
+    saved = _read_model(run)
     expected = model.state_dict()
     wrong = [
         name
@@ -95,13 +96,37 @@ def load_run(run: Path) -> tuple[DualEncoder, Recipe]:
     return model.requires_grad_(False).eval(), recipe
 
 
+def read_recipe(run: Path) -> Recipe:
+    """The whole recipe of a run folder.
+
+    Raises:
+        ModelError: It is damaged, or another version's.
+    """
+    path = run / RECIPE_FILE
+    try:
+        recipe = load_recipe(path)
+        # A file that was cut off may be YAML still; the section that `save_recipe` writes last would lack keys.
+        last = read_yaml(path).get("card") or {}
+        if (
+            not path.read_text(encoding="utf-8").endswith("\n")
+            or CardConfig.model_fields.keys() - last.keys()
+        ):
+            raise RecipeError("it is cut off")
+        return recipe
+    except (RecipeError, OSError) as error:
+        raise ModelError(
+            f"{run} has a damaged {RECIPE_FILE}, or one of another version of soundseek: {error}; train anew in "
+            "another --out"
+        ) from error
+
+
 def has_learned_from(model: Path, split: str) -> bool:
     """True if the recipe of a run folder, or the last stage's in a model directory, learns from a split.
 
     A model directory that soundseek has not exported says nothing, and counts as one that does not.
     """
     if is_run(model):
-        return split in learned_splits(load_recipe(model / RECIPE_FILE))
+        return split in learned_splits(read_recipe(model))
     if not (model / MODEL_FILE).is_file():
         return False
     with safe_open(model / MODEL_FILE, "pt") as file:
@@ -130,102 +155,173 @@ def build_dual_encoder(
         audio_dropout=recipe.audio.dropout,
         text_dropout=recipe.text.dropout,
         tail=tail,
-        text=text if recipe.text.is_live else None,
+        text=text if recipe.text.is_online else None,
         tags=TagNames.of(text, share=recipe.audio.tag_share) if recipe.audio.tag_share else None,
     )
 
 
-def claim_run(out: Path, recipe: Recipe, *, resume: bool) -> Recipe:
-    """Make a run folder, or find the run to go on with; returns the recipe with the run's copies of the weights.
+def checked_trunk(recipe: Recipe) -> nn.Module:
+    """The recipe's trunk, which every stage can take as it says; it takes gradients where any stage trains it whole.
 
     Raises:
-        UsageError: `out` holds a run and `resume` is False, or it holds a run of another recipe or trunk.
-        RecipeError: The trunk or the text tower cannot be built, the trunk not be divided, or teachers have no names.
+        RecipeError: The trunk cannot be built, or not be divided, or teachers have no names.
+        ModelError: Its weights are damaged or another network's; a teacher is no trained run.
     """
     stages = list(stage_recipes(recipe).values())
-    live = next((stage for stage in stages if stage.audio.is_live), stages[0])
-    trunk = build_recipe_trunk(live)  # refuse early what cannot be built
+    live = next((stage for stage in stages if stage.audio.is_online), stages[0])
+    trunk = build_recipe_trunk(live)
     for stage in stages:
         split_trunk(trunk, stage.audio.trained_blocks)
-        if stage.loss.soft_targets and stage.loss.soft_targets.runs == "others":
+        soft = stage.loss.soft_targets
+        if soft and soft.runs == "others":
             raise RecipeError(
                 "loss.soft_targets.runs = others: soundseek reproduce knows the other runs; here name run folders: "
                 "--set loss.soft_targets.runs=[RUN, RUN]"
             )
+        for run in soft.runs if soft else ():
+            refuse_untrained(Path(run))
+    return trunk
+
+
+def claim_run(out: Path, recipe: Recipe, *, resume: bool, trunk: nn.Module | None = None) -> ResolvedRecipe:
+    """Make a run folder, or find the run to go on with; returns the recipe with the run's copies of the weights.
+
+    A folder in which nothing was learned yet is made anew.
+
+    Args:
+        out: The folder.
+        recipe: What to train.
+        resume: Go on with a run that is there.
+        trunk: See `checked_trunk`; None builds it.
+
+    Raises:
+        UsageError: `out` holds a run and `resume` is False, or it holds a run of another recipe or trunk.
+        ModelError: The run that is there is damaged.
+        RecipeError: See `checked_trunk`.
+    """
+    trunk = trunk or checked_trunk(recipe)
     weights = recipe.audio.weights
-    names = _Copies(
-        Path(f"trunk{weights.suffix if weights else '.safetensors'}"),
-        Path(WORDS_FILE) if recipe.text.weights else None,
-    )
-    saved = names.put_into(recipe)
+    copy = Path(f"trunk{weights.suffix if weights else '.safetensors'}")
+    saved = _with_names(recipe, copy, Path(WORDS_FILE) if recipe.text.weights else None)
     path = out / RECIPE_FILE
-    if not path.is_file():
+    if not path.is_file() or not _has_begun(out):
         out.mkdir(parents=True, exist_ok=True)
-        _copy_weights(recipe, trunk, out, names)
+        for stale in (path, *out.rglob(RECORD_FILE)) if path.is_file() else ():
+            stale.unlink()
+        _copy_weights(recipe, trunk, out / copy, out / WORDS_FILE)
         save_recipe(saved, path)  # last, so that a folder with a recipe has its weights
     elif not resume:
         raise UsageError(f"{out} holds a run already; go on with --resume, or choose another --out")
-    elif found := _changed(load_recipe(path), saved):
+    elif found := _changed(read_recipe(out), saved):
         raise UsageError(f"{out} is a run of another recipe ({found}); choose another --out")
-    elif _differ(weights, out / names.trunk):
-        raise UsageError(f"{out} is a run of another trunk than {weights}; choose another --out")
+    else:
+        _check_copy(weights, out, out / copy)
     return located(saved, out)
+
+
+def _has_begun(out: Path) -> bool:
+    """Whether a run, in any of its phases, has learned something that would be lost."""
+    files = (MODEL_FILE, METRICS_FILE, CHECKPOINT_FILE)
+    return any(path.stat().st_size for name in files for path in out.rglob(name))
+
+
+def _check_copy(weights: Path | None, out: Path, copy: Path) -> None:
+    """Raise an error unless a run's copy of the trunk is there, whole, and that of `weights`."""
+    known = next((each["trunk_sha256"] for each in _records(out) if "trunk_sha256" in each), None)
+    found = weights_digest(copy) if copy.is_file() else None
+    if found is None or known not in (None, found):
+        what = "is missing" if found is None else "is damaged"
+        source = f"copy {weights} there" if weights else "it was drawn at random: train anew in another --out"
+        raise ModelError(f"the run's trunk {copy} {what}; {source}")
+    if weights is not None and weights_digest(weights) != found:
+        raise UsageError(f"{out} is a run of another trunk than {weights}; choose another --out")
+
+
+def _records(out: Path) -> Iterator[dict[str, Any]]:
+    """The records of a run's phases that start from its trunk, the whole run's first."""
+    for folder in (out, out / SELECTION_FOLDER, *sorted((out / STAGES_FOLDER).glob("*"))[:1]):
+        if not (folder / START_FILE).is_file():
+            yield read_record(folder)
+
+
+def refuse_other_data(folder: Path, data: Path, facts: DataFacts) -> None:
+    """Raise a UsageError if what is in a phase's folder was learned from other clips or captions than these."""
+    record = read_record(folder)
+    if record.get("data_digest") in (None, facts.digest):
+        return
+    where, count = record.get("data", "other data"), record.get("clips", "other")
+    raise UsageError(
+        f"{folder} has learned from {count} clips of {where}, and {data} has {facts.num_clips} with other names, sizes "
+        f"or captions; go on with the same data, or choose another --out"
+    )
+
+
+def refuse_untrained(run: Path) -> None:
+    """Raise a ModelError unless a folder holds a run with a finished epoch."""
+    if not (run / RECIPE_FILE).is_file() or not (run / MODEL_FILE).is_file():
+        raise ModelError(
+            f"{run} holds no trained run: expected {RECIPE_FILE} and {MODEL_FILE}. See: soundseek train"
+        )
 
 
 def _changed(there: Recipe, here: Recipe) -> str:
     """In what two recipes train differently, whatever their notes and cards say; "" where in nothing."""
-    alike = here.model_copy(update={"notes": there.notes, "card": there.card})
+    alike = changed(here, {"notes": there.notes, "card": there.card.model_dump()})
     found = differences([there, alike])
     return ", ".join(f"{key} = {first} there, {second} here" for key, (first, second) in found.items())
 
 
-def located(recipe: Recipe, run: Path) -> Recipe:
+def located(recipe: Recipe, run: Path) -> ResolvedRecipe:
     """The recipe of a run folder with the places of its weights, wherever the folder is now."""
-    run = run.absolute()  # a place is found a second time, and then again in the same folder
     before = run / START_FILE  # the trunk as an earlier stage left it
     trunk = before if before.is_file() else run / str(recipe.audio.weights)
-    return _Copies(trunk, run / recipe.text.weights if recipe.text.weights else None).put_into(recipe)
+    return resolved(recipe, trunk=trunk, words=run / recipe.text.weights if recipe.text.weights else None)
+
+
+def _with_names(recipe: Recipe, trunk: Path, words: Path | None) -> Recipe:
+    """The recipe as a run folder keeps it: its weights are paths relative to the folder."""
+    values = {"audio.weights": trunk, "text.weights": words}
+    return changed(Recipe.model_validate(recipe.model_dump()), values)
 
 
 def copy_start(run: Path, out: Path) -> None:
     """Make a run folder with the recipe and the towers' weights of another, and nothing of what it learned."""
-    recipe = located(load_recipe(run / RECIPE_FILE), run)
+    recipe = located(read_recipe(run), run)
     out.mkdir(parents=True)
     for weights in (recipe.audio.weights, recipe.text.weights, run / START_FILE):
         if weights is not None and weights.is_file():
-            shutil.copyfile(weights, out / weights.name)
-    shutil.copyfile(run / RECIPE_FILE, out / RECIPE_FILE)
+            replace_copy(weights, out / weights.name)
+    replace_copy(run / RECIPE_FILE, out / RECIPE_FILE)
 
 
-def begin_leg(leg: Leg, run: Path) -> Recipe:
-    """Make the folder of one leg of a run, with the trunk that its start has trained; returns its recipe.
+def begin_phase(phase: Phase, run: Path) -> ResolvedRecipe:
+    """Make the folder of one phase of a run, with the trunk that its start has trained; returns its recipe.
 
     Args:
-        leg: Its recipe has the weights' places in the folder of the whole run.
+        phase: Its recipe has the weights' places in the folder of the whole run.
         run: That folder.
     """
-    leg.folder.mkdir(parents=True, exist_ok=True)
-    if leg.start and not (leg.folder / START_FILE).is_file():
-        _take_over_trunk(leg.start, leg.folder / START_FILE)
-    if leg.folder == run:
-        return located(leg.recipe, run)
-    audio, text = leg.recipe.audio.weights, leg.recipe.text.weights
-    assert audio is not None  # claim_run has made a copy even of weights that were drawn
-    beside = _Copies(_relative(audio, leg.folder), _relative(text, leg.folder) if text else None)
-    recipe = beside.put_into(leg.recipe)
-    save_recipe(recipe, leg.folder / RECIPE_FILE)
-    return located(recipe, leg.folder)
+    phase.folder.mkdir(parents=True, exist_ok=True)
+    if phase.start and not (phase.folder / START_FILE).is_file():
+        _take_over_trunk(phase.start, phase.folder / START_FILE)
+    if phase.folder == run:
+        return located(phase.recipe, run)
+    audio, text = phase.recipe.audio.weights, phase.recipe.text.weights
+    assert audio is not None  # every run has a copy, even of weights that were drawn
+    recipe = _with_names(phase.recipe, _relative(audio, phase.folder), text and _relative(text, phase.folder))
+    save_recipe(recipe, phase.folder / RECIPE_FILE)
+    return located(recipe, phase.folder)
 
 
 def carry_over(model: DualEncoder, start: Path) -> None:
     """Give a model the heads, and the text tower where both train it, of the run folder that it starts from.
 
-    The trunk has come with the weights' file; see `begin_leg`.
+    The trunk has come with the weights' file; see `begin_phase`.
 
     Raises:
         ModelError: The run has other heads, or another text tower.
     """
-    own, saved = model.state_dict(), load_file(start / MODEL_FILE)
+    own, saved = model.state_dict(), _read_model(start)
     trains_text = any(name.startswith("text.") for name in saved)  # else the tower starts as it was published
     apart = ("tail.",) if trains_text else ("tail.", "text.")
     shared = sorted(name for name in own.keys() | saved.keys() if not name.startswith(apart))
@@ -241,17 +337,34 @@ def carry_over(model: DualEncoder, start: Path) -> None:
 
 
 def read_record(out: Path) -> dict[str, Any]:
-    """What `run.json` says; empty where there is none yet."""
+    """What `run.json` says; empty where there is none yet.
+
+    Raises:
+        ModelError: It is damaged.
+    """
     path = out / RECORD_FILE
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError(f"it holds a {type(record).__name__}, not keys and values")
+    except ValueError as error:
+        raise ModelError(
+            f"{path} is damaged: {error}; remove it and give the training command again with --resume, which writes "
+            "it anew"
+        ) from error
     return record
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the training in a folder has come to its end."""
+    return "best_epoch" in read_record(folder)
 
 
 def update_record(out: Path, **values: Any) -> None:
     """Add values to `run.json`."""
-    partial = out / f"{RECORD_FILE}.partial"
-    partial.write_text(json.dumps({**read_record(out), **values}, indent=2) + "\n", encoding="utf-8")
-    partial.replace(out / RECORD_FILE)
+    replace_text(out / RECORD_FILE, json.dumps({**read_record(out), **values}, indent=2) + "\n")
 
 
 def environment() -> dict[str, Any]:
@@ -268,62 +381,60 @@ def environment() -> dict[str, Any]:
 
 def append_metrics(out: Path, metrics: dict[str, float]) -> None:
     """Add an epoch's line to `metrics.jsonl`."""
-    with (out / METRICS_FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(metrics) + "\n")
+    append_line(out / METRICS_FILE, json.dumps(metrics))
+
+
+def read_metrics(out: Path) -> list[dict[str, float]]:
+    """The epochs of `metrics.jsonl`; lines that a kill or a power cut has spoilt are left out."""
+    path = out / METRICS_FILE
+    found = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        try:
+            metrics = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(metrics, dict) and "epoch" in metrics:
+            found.append(metrics)
+    return found
 
 
 def forget_metrics(out: Path, from_epoch: int) -> None:
-    """Drop the lines of epochs that will be done again, and a line that a kill cut short."""
-    path = out / METRICS_FILE
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["epoch"] < from_epoch]
-    path.write_text("".join(kept), encoding="utf-8")
+    """Drop the lines of epochs that will be done again, and spoilt ones."""
+    kept = [json.dumps(each) + "\n" for each in read_metrics(out) if each["epoch"] < from_epoch]
+    replace_text(out / METRICS_FILE, "".join(kept))
 
 
 def save_model(model: DualEncoder, out: Path) -> None:
     """Write `model.safetensors`, whole or not at all."""
-    partial = out / f"{MODEL_FILE}.partial"
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, partial)
-    partial.replace(out / MODEL_FILE)
+    with replacing(out / MODEL_FILE) as partial:
+        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, partial)
 
 
-@dataclass(frozen=True)
-class _Copies:
-    """Where the weights of the towers are: names inside the run folder, or whole paths."""
-
-    trunk: Path
-    words: Path | None
-
-    def put_into(self, recipe: Recipe) -> Recipe:
-        return recipe.model_copy(
-            update={
-                "audio": recipe.audio.model_copy(update={"weights": self.trunk}),
-                "text": recipe.text.model_copy(update={"weights": self.words}),
-            }
-        )
+def _read_model(run: Path) -> dict[str, Tensor]:
+    with reading_weights(run / MODEL_FILE):
+        return load_file(run / MODEL_FILE)
 
 
-def _copy_weights(recipe: Recipe, trunk: nn.Module, out: Path, names: _Copies) -> None:
+def _copy_weights(recipe: Recipe, trunk: nn.Module, trunk_copy: Path, words_copy: Path) -> None:
     if recipe.audio.weights:
-        shutil.copyfile(recipe.audio.weights, out / names.trunk)
+        replace_copy(recipe.audio.weights, trunk_copy)
     else:
-        _save_trunk(trunk, out / names.trunk)
-    if names.words:
+        with replacing(trunk_copy) as partial:
+            _save_trunk(trunk, partial)
+    if recipe.text.weights:
         words: Any = build_recipe_text(recipe)
-        words.save(out / names.words)  # only the words that the tower knows: published files have gigabytes
+        with replacing(words_copy) as partial:
+            words.save(partial)  # only the words that the tower knows: published files have gigabytes
 
 
 def _take_over_trunk(start: Path, path: Path) -> None:
     """Save the trunk of a run as its training left it, if it or a run before it has trained it."""
     model, recipe = load_run(start)
-    partial = path.with_name(f"partial-{path.name}")  # a resumed run takes what is there as whole
     if recipe.audio.trained_blocks != 0 and model.trunk is not None:
-        _save_trunk(model.trunk, partial)
+        with replacing(path) as partial:
+            _save_trunk(model.trunk, partial)
     elif (start / START_FILE).is_file():
-        shutil.copyfile(start / START_FILE, partial)
-    else:
-        return
-    partial.replace(path)
+        replace_copy(start / START_FILE, path)
 
 
 def _save_trunk(trunk: Any, path: Path) -> None:
@@ -333,10 +444,6 @@ def _save_trunk(trunk: Any, path: Path) -> None:
             "one stage and used in the next"
         )
     trunk.save(path)
-
-
-def _differ(weights: Path | None, copy: Path) -> bool:
-    return weights is not None and weights_digest(copy) != weights_digest(weights)
 
 
 def _relative(path: Path, folder: Path) -> Path:

@@ -1,13 +1,13 @@
-"""From a recipe to a run folder: every leg of it trained, one after the other, each resumable to the last bit."""
+"""From a recipe to a run folder: every phase of it trained, one after the other, each resumable to the last bit."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,14 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import nn
 
-from soundseek.errors import RecipeError
-from soundseek.learn.data.features import Report
-from soundseek.learn.data.prepare import Share, TrainingData, prepare
+from soundseek._files import locked, replacing
+from soundseek._typing import Report
+from soundseek.errors import ModelError, RecipeError, Terminated
+from soundseek.learn.data.features import naming_killed_workers
+from soundseek.learn.data.prepare import Share, TrainingData, check_data, prepare
 from soundseek.learn.models.build import (
     build_recipe_text,
     build_recipe_trunk,
@@ -26,28 +30,35 @@ from soundseek.learn.models.build import (
     split_trunk,
     weights_digest,
 )
+from soundseek.learn.models.text.tower import TextTower
 from soundseek.learn.parallel import processes
-from soundseek.learn.recipe.load import Recipe
-from soundseek.learn.recipe.schema import TrainingConfig
-from soundseek.learn.recipe.stages import Leg, plan_legs
-from soundseek.learn.training.module import MONITOR, OnEpoch, RetrievalTraining
+from soundseek.learn.recipe.load import stage_recipes
+from soundseek.learn.recipe.schema import Recipe, ResolvedRecipe, TrainingConfig
+from soundseek.learn.recipe.stages import Phase, plan_phases
+from soundseek.learn.training.module import MONITOR, OnEpoch, RetrievalTraining, refuse_batch_norms
 from soundseek.learn.training.objective import Objective
 from soundseek.learn.training.run_folder import (
     CHECKPOINT_FILE,
     RECORD_FILE,
     TENSORBOARD_FOLDER,
-    begin_leg,
+    begin_phase,
     build_dual_encoder,
     carry_over,
+    checked_trunk,
     claim_run,
     environment,
     forget_metrics,
+    is_finished,
     load_run,
     read_record,
+    refuse_other_data,
     update_record,
 )
 
 __all__ = ["MONITOR", "RECORD_FILE", "RetrievalTraining", "load_run", "train"]
+
+# Lightning's, and what `RetrievalTraining` adds to them.
+_IN_A_CHECKPOINT = ("epoch", "global_step", "state_dict", "optimizer_states", "loops", "best", "rates")
 
 
 def train(
@@ -58,8 +69,11 @@ def train(
     resume: bool = False,
     report: Report | None = None,
     on_epoch: OnEpoch | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Path:
     """Train a recipe and return the run folder.
+
+    What is wrong with the recipe, the machine or the data's tables is said before anything is computed or written.
 
     Args:
         recipe: What to train; see `load_recipe`.
@@ -69,112 +83,215 @@ def train(
             without the stop, on one machine to the last bit.
         report: Called while features are computed.
         on_epoch: Called with each epoch's metrics.
+        say: Told what its user should know about the captions.
 
     Raises:
-        UsageError: `out` holds a run and `resume` is False, or it holds a run of another recipe.
+        UsageError: `out` holds a run and `resume` is False, it holds a run of another recipe or of other data, or
+            another process writes to it.
         DataError: The data cannot be used.
         RecipeError: The recipe asks for what is not there.
+        ModelError: The run folder is damaged.
+        DivergedError: The loss or a weight is no longer finite.
+        StorageError: The disk is full.
     """
     _refuse_missing_devices(recipe.training)
-    recipe = claim_run(out, recipe, resume=resume)
-    legs = plan_legs(recipe, out)
-    for leg in legs:
-        if "best_epoch" not in read_record(leg.folder):  # else finished; what follows may have been cut off
-            leg = replace(leg, recipe=begin_leg(leg, out))
-            _Fit(leg, data).run(report=report, on_epoch=on_epoch)
-        if len(legs) > 1:
-            _record_leg(leg, out)
-        if leg.folder != out:  # the next leg starts from its weights; nobody goes on with it
-            shutil.rmtree((leg.folder / CHECKPOINT_FILE).parent, ignore_errors=True)
+    towers = _checked_towers(recipe)
+    facts = [
+        check_data(phase.recipe, data, phase.data_sets, trunk=towers.trunk)
+        for phase in plan_phases(recipe, out)
+    ]
+    with locked(out, "run"):
+        recipe = claim_run(out, recipe, resume=resume, trunk=towers.trunk)
+        phases = plan_phases(recipe, out)
+        for phase, own in zip(phases, facts, strict=True):
+            refuse_other_data(phase.folder, data, own)
+        for phase, own in zip(phases, facts, strict=True):
+            if not is_finished(phase.folder):  # else what follows may have been cut off
+                ready = begin_phase(phase, out)
+                what = {"data": str(data.resolve()), "data_digest": own.digest, "clips": own.num_clips}
+                update_record(phase.folder, **what)
+                fit = _Fit(phase, ready, data)
+                fit.run(towers.for_phase(phase), report=report, on_epoch=on_epoch, say=say)
+                towers = _Towers()  # they may have been trained
+            if len(phases) > 1:
+                _record_phase(phase, out)
+            if phase.folder != out:  # the next phase starts from its weights; nobody goes on with it
+                shutil.rmtree((phase.folder / CHECKPOINT_FILE).parent, ignore_errors=True)
     return out
 
 
 @dataclass(frozen=True)
+class _Towers:
+    """Towers as published, for the first phase that is trained; None is built anew."""
+
+    trunk: nn.Module | None = None
+    text: TextTower | None = None
+    is_online: bool = False
+
+    def for_phase(self, phase: Phase) -> _Towers:
+        """What a phase can take of them."""
+        fits = phase.start is None and phase.recipe.audio.is_online == self.is_online
+        # Word vectors come from the run's copy, which has fewer words than the published file.
+        text = self.text if phase.recipe.text.weights is None else None
+        return _Towers(self.trunk, text, self.is_online) if fits else _Towers()
+
+
+def _checked_towers(recipe: Recipe) -> _Towers:
+    """The recipe's towers, after everything that can be refused before data are read has been refused."""
+    trunk, text = checked_trunk(recipe), build_recipe_text(recipe)
+    stages = list(stage_recipes(recipe).values())
+    for stage in stages:
+        _, tail = split_trunk(trunk, stage.audio.trained_blocks)
+        width = feature_width(trunk, stage.audio.tag_share)
+        model = build_dual_encoder(stage, width, text.width, text=text, tail=tail)
+        if stage.training.chunk_size:
+            refuse_batch_norms(model)
+        model.eval()
+    return _Towers(trunk, text, any(stage.audio.is_online for stage in stages))
+
+
+@dataclass(frozen=True)
 class _Fit:
-    """The training of one leg; other processes are given the same and do the same.
+    """The training of one phase; other processes are given the same and do the same.
 
     Attributes:
-        leg: What is trained.
+        phase: What is trained.
+        recipe: The phase's, with the weights in its folder.
         data: The directory that training was given.
     """
 
-    leg: Leg
+    phase: Phase
+    recipe: ResolvedRecipe
     data: Path
 
-    def run(self, *, report: Report | None, on_epoch: OnEpoch | None) -> None:
+    def run(
+        self,
+        towers: _Towers,
+        *,
+        report: Report | None,
+        on_epoch: OnEpoch | None,
+        say: Callable[[str], None] | None,
+    ) -> None:
         """Train as the first process, or as the only one."""
-        out, devices = self.leg.folder, self.leg.recipe.training.devices
-        module = self.module(Share(0, devices), report=report, on_epoch=on_epoch)
+        out, devices = self.phase.folder, self.recipe.training.devices
+        module = self.module(Share(0, devices), towers, report=report, on_epoch=on_epoch)
+        if say:
+            for note in module.notes:
+                say(note)
         with processes(devices, _helper, self):
-            trainer = self.fit(module)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-        scores = {MONITOR: module.best_score} if self.leg.recipe.data.validation_split else {}
+            self.fit(module)
+        scores = {MONITOR: module.best_score} if self.recipe.data.validation_split else {}
         update_record(out, best_epoch=module.best_epoch, **scores)
 
     def module(
-        self, share: Share, *, report: Report | None = None, on_epoch: OnEpoch | None = None
+        self,
+        share: Share,
+        towers: _Towers = _Towers(),
+        *,
+        report: Report | None = None,
+        on_epoch: OnEpoch | None = None,
     ) -> RetrievalTraining:
         """Everything in place before the first step, or before the first after a stop."""
-        leg, recipe, out = self.leg, self.leg.recipe, self.leg.folder
-        text, trunk = build_recipe_text(recipe), build_recipe_trunk(recipe)
-        found = prepare(recipe, self.data, text, trunk, data_sets=leg.data_sets, share=share, report=report)
+        phase, recipe, out = self.phase, self.recipe, self.phase.folder
+        text = towers.text or build_recipe_text(recipe)
+        trunk = towers.trunk or build_recipe_trunk(recipe)
+        found = prepare(recipe, self.data, text, trunk, data_sets=phase.data_sets, share=share, report=report)
         objective = Objective(recipe.loss, found.corpus, report=report)
         torch.manual_seed(recipe.seed)  # now, for the extraction of missing features draws numbers too
         _, tail = split_trunk(trunk, recipe.audio.trained_blocks)
         width = feature_width(trunk, recipe.audio.tag_share)
         model = build_dual_encoder(recipe, width, text.width, text=text, tail=tail)
-        if leg.start:
-            carry_over(model, leg.start)
-        elif found.statistics:
-            model.standardise(*(each[:width] for each in found.statistics))
+        if phase.start:
+            carry_over(model, phase.start)
         if share.rank == 0:
-            update_record(out, data=str(self.data.resolve()), **_facts(leg, found), **environment())
+            update_record(out, data=str(self.data.resolve()), **_facts(phase, recipe, found), **environment())
             if not (out / CHECKPOINT_FILE).is_file():
                 forget_metrics(out, from_epoch=0)
         return RetrievalTraining(recipe, model, objective, found, text, out, on_epoch)
 
-    def fit(self, module: RetrievalTraining) -> pl.Trainer:
-        """Lightning's part."""
-        checkpoint = self.leg.folder / CHECKPOINT_FILE
-        epochs_of = self.leg.epochs_of
+    def fit(self, module: RetrievalTraining) -> None:
+        """Lightning's part.
+
+        Raises:
+            KeyboardInterrupt: It was stopped, by Ctrl-C or SIGTERM.
+        """
+        checkpoint = self.phase.folder / CHECKPOINT_FILE
+        epochs_of = self.phase.epochs_of
         epochs = int(read_record(epochs_of)["best_epoch"]) + 1 if epochs_of else None
-        with _quiet_lightning():
-            trainer = _trainer(self.leg, epochs)
+        with _quiet_lightning(), naming_killed_workers("training.workers"):
+            trainer = _trainer(self.phase, epochs)
             path = str(checkpoint) if checkpoint.is_file() else None
             try:
                 trainer.fit(module, ckpt_path=path, weights_only=True)
             except SystemExit:  # so ends Lightning after Ctrl-C
                 if not trainer.interrupted:
                     raise
-        return trainer
+            except RuntimeError as error:
+                if "loading state_dict" in str(error):
+                    raise _other_checkpoint(checkpoint, "it has other weights than the recipe") from error
+                raise
+        if trainer.interrupted:
+            raise Terminated if module.is_terminated else KeyboardInterrupt
+
+
+class _Checkpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there: Lightning's own pass through a temporary folder on another disk."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint beside its place, then put it there."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(Path(path)) as partial, partial.open("wb") as file:
+            torch.save(checkpoint, file)
+
+    def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Read a checkpoint.
+
+        Raises:
+            ModelError: It is damaged, or another version's.
+        """
+        try:
+            checkpoint: dict[str, Any] = super().load_checkpoint(path, *arguments, **options)
+        # A damaged archive, a foreign pickle and an empty file share no nearer base.
+        except Exception as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise _other_checkpoint(Path(path), reason) from error
+        lacking = [key for key in _IN_A_CHECKPOINT if key not in checkpoint]
+        if lacking:
+            raise _other_checkpoint(Path(path), f"it has no {lacking[0]!r}")
+        return checkpoint
+
+
+def _other_checkpoint(path: Path, reason: str) -> ModelError:
+    return ModelError(
+        f"{path} is damaged, or of another version of soundseek: {reason}; remove it to train from the first epoch on, "
+        "with --resume"
+    )
 
 
 def _helper(rank: int, fit: _Fit) -> None:
     """What the other processes do."""
-    fit.fit(fit.module(Share(rank, fit.leg.recipe.training.devices)))
+    fit.fit(fit.module(Share(rank, fit.recipe.training.devices)))
 
 
-def _record_leg(leg: Leg, out: Path) -> None:
-    """Note in the whole run's record which leg is done, and what it came to."""
-    own, whole = read_record(leg.folder), read_record(out)
+def _record_phase(phase: Phase, out: Path) -> None:
+    """Note in the whole run's record which phase is done, and what it came to."""
+    own, whole = read_record(phase.folder), read_record(out)
     facts = {key: own[key] for key in ("best_epoch", MONITOR) if key in own}
-    facts["folder"] = leg.folder.relative_to(out).as_posix()
-    update_record(out, legs={**whole.get("legs", {}), leg.name or "training": facts})
+    facts["folder"] = phase.folder.relative_to(out).as_posix()
+    update_record(out, legs={**whole.get("legs", {}), phase.name or "training": facts})
 
 
-def _facts(leg: Leg, found: TrainingData) -> dict[str, Any]:
-    corpus, recipe = found.corpus, leg.recipe
-    assert recipe.audio.weights is not None  # claim_run has made a copy even of weights that were drawn
+def _facts(phase: Phase, recipe: ResolvedRecipe, found: TrainingData) -> dict[str, Any]:
+    corpus = found.corpus
     return {
         "recipe": recipe.name,
-        "stage": leg.name,
+        "stage": phase.name,
         "seed": recipe.seed,
         "clips": len(corpus.clips),
         "mixtures": len(corpus.mixtures),
         "texts": len(corpus.texts),
         "replaceable_texts": len(corpus.substitutes),
-        "trunk_sha256": weights_digest(recipe.audio.weights),
+        "trunk_sha256": weights_digest(recipe.trunk_file),
     }
 
 
@@ -188,14 +305,14 @@ def _refuse_missing_devices(config: TrainingConfig) -> None:
         raise RecipeError(f"training.devices = {config.devices}, but this machine has {gpus} GPUs")
 
 
-def _trainer(leg: Leg, epochs: int | None) -> pl.Trainer:
-    config, checkpoint = leg.recipe.training, leg.folder / CHECKPOINT_FILE
+def _trainer(phase: Phase, epochs: int | None) -> pl.Trainer:
+    config, checkpoint = phase.recipe.training, phase.folder / CHECKPOINT_FILE
     callbacks: list[Callback] = [
         ModelCheckpoint(
             checkpoint.parent, checkpoint.stem, save_on_train_epoch_end=True, enable_version_counter=False
         )
     ]
-    if config.patience and leg.recipe.data.validation_split:
+    if config.patience and phase.recipe.data.validation_split:
         # min_delta 0: any better epoch starts the count anew.
         callbacks.append(
             EarlyStopping(MONITOR, 0.0, config.patience, mode="max", check_on_train_epoch_end=True)
@@ -207,7 +324,8 @@ def _trainer(leg: Leg, epochs: int | None) -> pl.Trainer:
         precision="32-true" if config.precision == "32" else config.precision,
         max_epochs=epochs or config.epochs,
         callbacks=callbacks,
-        logger=TensorBoardLogger(leg.folder, name=None, version=TENSORBOARD_FOLDER),
+        plugins=[_Checkpoints()],
+        logger=TensorBoardLogger(phase.folder, name=None, version=TENSORBOARD_FOLDER),
         enable_progress_bar=False,
         enable_model_summary=False,
         deterministic=True,
