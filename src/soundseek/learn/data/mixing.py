@@ -15,6 +15,7 @@ import numpy as np
 
 from soundseek._typing import FloatArray
 from soundseek.audio.decode import read_audio
+from soundseek.audio.files import DECODING_REVISION
 
 _REVISION = 1  # part of every key: raise it when the same `Sound` would give another waveform
 
@@ -40,7 +41,7 @@ class Sound:
     def key(self) -> str:
         """32 hex digits of everything the waveform depends on: the files' contents, not their names."""
         contents = [content_digest(part) for part in self.parts]
-        values = [_REVISION, self.kind, contents, self.seed, self.degraded, self.part_s]
+        values = [_REVISION, DECODING_REVISION, self.kind, contents, self.seed, self.degraded, self.part_s]
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
 
 

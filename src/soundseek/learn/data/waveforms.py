@@ -16,6 +16,7 @@ import numpy as np
 from soundseek._files import naming_the_disk, replace_text
 from soundseek._typing import FloatArray, Report
 from soundseek.audio.decode import read_audio
+from soundseek.audio.files import DECODING_REVISION
 from soundseek.audio.logmel import FrontEndConfig, LogMel
 from soundseek.errors import DataError, DecodeError
 from soundseek.learn.data.features import cache_directory
@@ -88,7 +89,9 @@ def open_waveforms(
     if not unique:
         raise DataError("no sound files to decode: the data set is empty")
     contents = [content_digest(path) for path in unique]
-    digest = hashlib.sha256(json.dumps([_REVISION, sample_rate_hz, contents]).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps([DECODING_REVISION, sample_rate_hz, contents]).encode()).hexdigest()[
+        :16
+    ]
     folder = (directory or cache_directory()) / "waveforms" / f"{sample_rate_hz}-{digest}"
     if not folder.is_dir():
         _decode(unique, sample_rate_hz, folder, report)
@@ -157,7 +160,6 @@ class OnlineFrames:
 
 
 _SAMPLES, _INDEX = "waveforms.i16", "waveforms.json"
-_REVISION = 2  # part of every key: raise it when the same file would be decoded to other samples
 
 
 class WaveformCache:
@@ -213,7 +215,7 @@ class WaveformCache:
             DataError: Not one clip could be decoded.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        wanted = [[_REVISION, content_digest(path)] for path in paths]
+        wanted = [[DECODING_REVISION, content_digest(path)] for path in paths]
         index = directory / _INDEX
         if index.is_file():
             content = json.loads(index.read_text(encoding="utf-8"))
