@@ -576,7 +576,7 @@ class Recipe(Section):
             )
         if self.data.imagined_sounds and (self.audio.trained_blocks != 0 or self.text.is_online):
             raise ValueError(
-                "data.imagined_sounds are made for frozen towers; set imagined_sounds = null, or "
+                "data.imagined_sounds are imagined for frozen towers; set imagined_sounds = null, or "
                 "audio.trained_blocks = 0, text.trained_layers = 0 and no text.augment"
             )
         return self
