@@ -10,7 +10,7 @@ from page_server import until
 
 @pytest.fixture
 def mapped(open_page: Any) -> Any:
-    page = open_page("?view=map")
+    page = open_page("?view=map", color_scheme="dark")
     page.locator(".map-points").wait_for(timeout=60_000)
     until(page, "document.querySelectorAll('.legend li').length > 3")
     return page
