@@ -34,7 +34,12 @@ def main() -> None:
     """Write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--library", type=Path, help="photograph this library instead of one of samples/")
-    library = parser.parse_args().library
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these of {', '.join(PICTURES)}")
+    arguments = parser.parse_args()
+    library = arguments.library
+    names = arguments.names or list(PICTURES)
+    if unknown := set(names) - set(PICTURES):
+        parser.error(f"no picture {', '.join(sorted(unknown))}; there are {', '.join(PICTURES)}")
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         sys.exit("no Chromium: install it (Debian, Ubuntu: apt-get install chromium)")
@@ -50,8 +55,9 @@ def main() -> None:
             address = address_of(server)
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-                for name, (take, options) in PICTURES.items():
-                    photograph(browser, address, name, take, options)
+                warm_up(browser, address)
+                for name in names:
+                    photograph(browser, address, name, *PICTURES[name])
                 browser.close()
         finally:
             server.terminate()
@@ -85,6 +91,15 @@ def photograph(
     page.screenshot(path=IMAGES / f"{name}.png")
     context.close()
     print(f"wrote {(IMAGES / f'{name}.png').relative_to(ROOT)}")
+
+
+def warm_up(browser: Any, address: str) -> None:
+    """Search once, so that no picture shows the milliseconds in which the model was loaded."""
+    page = browser.new_page()
+    page.set_default_timeout(60_000)
+    for query in ("q=rain", "q=water+drips"):
+        search(page, address, query)
+    page.close()
 
 
 def search(page: Any, address: str, query: str) -> None:
