@@ -59,6 +59,8 @@ def test_the_commands_of_the_readme_run_as_written(newcomer: dict[str, str]) -> 
     ]
     assert len(commands) >= 4
     for command in commands:
+        if command.startswith("soundseek serve"):
+            continue  # it answers until it is stopped: the next test
         run = subprocess.run(
             command, shell=True, cwd=newcomer["HOME"], env=newcomer, capture_output=True, text=True
         )
@@ -66,6 +68,25 @@ def test_the_commands_of_the_readme_run_as_written(newcomer: dict[str, str]) -> 
         assert run.stdout.strip() or ">" in command, command
     playlist = Path(newcomer["HOME"], "thunder.m3u").read_text(encoding="utf-8")
     assert playlist.startswith("#EXTM3U") and playlist.count("#EXTINF") == 3
+
+
+def test_the_search_page_of_the_readme_opens(newcomer: dict[str, str]) -> None:
+    (command,) = (
+        line.split("#")[0].split()
+        for block in snippets("sh")
+        for line in block.splitlines()
+        if line.startswith("soundseek serve")
+    )
+    # Any free port, since somebody may use the usual one; and no window.
+    started = [*command, "--port", "0"]
+    quiet = {**newcomer, "BROWSER": "true"}
+    with subprocess.Popen(
+        started, env=quiet, cwd=newcomer["HOME"], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        told = process.stderr.readline()
+        process.terminate()
+    assert "answers on http://127.0.0.1:" in told
 
 
 def test_the_python_of_the_readme_runs_as_written(newcomer: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,13 @@ def test_lists_are_those_of_the_command_line(client: Any, filled: Path, sounds: 
 def test_a_zip_holds_each_file_once_bit_for_bit(client: Any, regions: Any, sounds: Path) -> None:
     files = unzipped(client.post("export", json={"format": "zip", "items": regions}))
     assert files == {name: (sounds / name).read_bytes() for name in ("long.wav", "tone1.wav")}
+
+
+def test_a_zip_keeps_the_dates_of_the_files(client: Any, sounds: Path) -> None:
+    answer = client.post("export", json={"format": "zip", "items": [{"id": client.id_of("tone1.wav")}]})
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        (about,) = archive.infolist()
+    assert about.date_time[:5] == time.localtime((sounds / "tone1.wav").stat().st_mtime)[:5]
 
 
 def test_cuts_are_named_by_score_name_and_times_and_are_exact(

@@ -36,6 +36,22 @@ def test_a_search_finds_what_the_library_finds(client: Any, library: Library) ->
     assert answer["total"] == 7 and answer["next_offset"] == 5
 
 
+def test_the_model_is_loaded_before_anybody_asks(serve: Any, filled: Path) -> None:
+    client = serve(filled)
+
+    async def warm(_: Any) -> None:
+        await client.app.app.app.state.soundseek.warm_up()
+
+    client.run(warm)
+    state = client.app.app.app.state.soundseek
+    assert state.searching._texts.get((load_fingerprint(filled), False, "sound")) is not None
+
+
+def load_fingerprint(library: Path) -> str:
+    with Library.open(library, create=False) as opened:
+        return opened.store.identity.fingerprint
+
+
 def test_negatives_and_segments_mean_what_they_mean_in_python(client: Any, library: Library) -> None:
     request = {"text": "a tone", "not": [{"text": "music"}], "per": "segment", "k": 4}
     answer = client.post("search", json=request).json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import secrets
 from collections.abc import AsyncIterator
@@ -44,10 +45,12 @@ def create_api(config: ServerConfig) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        warming = asyncio.create_task(state.warm_up())
         try:
             async with tools.router.lifespan_context(tools) if tools is not None else nullcontext():
                 yield
         finally:
+            await asyncio.wait([warming])
             await state.close()
 
     app = FastAPI(

@@ -201,7 +201,8 @@ async def as_zip(state: State, exporter: Exporter, texts: dict[str, str]) -> Asy
                     ExportSkipped(id=item_id(_.file), reason=f"cannot be read: {error.strerror}")
                 )
                 continue
-            with source, archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as entry:
+            about = zipfile.ZipInfo.from_file(path, name, strict_timestamps=False)
+            with source, archive.open(about, "w", force_zip64=True) as entry:
                 while chunk := await state.in_thread(source.read, _CHUNK_BYTES):
                     entry.write(chunk)
                     yield sink.take()

@@ -9,19 +9,23 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ParamSpec, TypeVar
 
 from fastapi import Depends, Request
 
+from soundseek.errors import SoundseekError
 from soundseek.library.collections import Collections
 from soundseek.server.config import ServerConfig
 from soundseek.server.items import find_file, servable_path
 from soundseek.server.jobs import Jobs
 from soundseek.server.metrics import Metrics
 from soundseek.server.open_library import OpenLibrary
+from soundseek.server.problems import ProblemError
 from soundseek.server.processes import Processes
+from soundseek.server.schemas import SearchRequest
 from soundseek.server.searching import Searching
 from soundseek.server.sound_map import SoundMap
 from soundseek.server.uploads import Uploads
@@ -86,6 +90,13 @@ class State:
                 return function(library)
 
         return await self.in_thread(use)
+
+    async def warm_up(self) -> None:
+        """Load the model and touch the vectors, so that the first who searches does not wait for that."""
+        with suppress(SoundseekError, ProblemError):  # whoever asks first is told what is wrong
+            await self.with_library(
+                lambda library: self.searching.search(library, SearchRequest(text="sound"))
+            )
 
     async def file_of(self, id: str) -> tuple[SoundFile, Path]:
         """A file of the library, and where it is.
