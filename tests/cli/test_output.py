@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from soundseek.cli.output import (
     choose_format,
     clock,
     printable,
+    say_if_nothing,
     short_path,
     show_hits,
     write,
@@ -146,3 +148,20 @@ def test_a_table_fits_a_terminal_however_narrow(
     for width in (40, 60, 80, 120, 200):
         (line,) = table_lines(width, [FAR], ["rains, barks"], capsys, monkeypatch)
         assert "-0.250" in line and "g-1." in line  # the name keeps some letters
+
+
+def test_a_table_says_how_sure_each_hit_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hits = [replace(FAR, match=0.9), replace(FAR, match=0.05)]
+    for width in (60, 80, 120):
+        sure, unsure = table_lines(width, hits, ["rains", "rains"], capsys, monkeypatch)
+        assert sure.split()[1] == "sure" and unsure.split()[1] == "unlikely"
+
+
+def test_a_query_that_nothing_answers_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    say_if_nothing([replace(FAR, match=0.19), replace(FAR, match=0.1)], None, None)  # type: ignore[arg-type]
+    assert "nothing here sounds like that" in capsys.readouterr().err
+    say_if_nothing([replace(FAR, match=0.21), replace(FAR, match=0.1)], None, None)  # type: ignore[arg-type]
+    say_if_nothing([FAR], None, None)  # type: ignore[arg-type]
+    assert capsys.readouterr().err == ""

@@ -28,10 +28,10 @@ def test_json_lines_begin_with_the_five_keys_and_keep_any_path() -> None:
 
 def test_csv_is_read_back_by_any_csv_reader() -> None:
     header, first, second = csv.reader(io.StringIO(csv_text([PLAIN, ODD])))
-    assert set(header) == {"rank", *record(PLAIN)}
+    assert set(header) == {"rank", "match", *record(PLAIN)}
     moments = "0.000000 0.250000 0.500000"
     times = ["5.000", "15.000", "13.500", "60.000"]
-    assert first == ["1", "0.250000", "/s/dog, barking.wav", *times, "44100", "WAV", "false", "", moments]
+    assert first == ["1", "0.250000", "/s/dog, barking.wav", *times, "44100", "WAV", "", "false", "", moments]
     assert second[:3] == ["2", "-0.125000", ODD.path]
 
 
@@ -78,3 +78,11 @@ def test_a_path_that_is_no_line_of_text_becomes_an_address_in_a_playlist() -> No
     assert len(lines) == 5
     assert lines[1] == r"#EXTINF:1,-0.125 caf\xe9\n.wav"
     assert unquote_to_bytes(lines[-1].removeprefix("file://")) == os.fsencode(Path(ODD.path))
+
+
+def test_a_match_is_said_where_there_is_one() -> None:
+    sure = replace(PLAIN, match=0.87654)
+    (line,) = csv.DictReader(io.StringIO(csv_text([sure])))
+    assert line["match"] == "0.8765" and record(sure)["match"] == 0.8765
+    (line,) = csv.DictReader(io.StringIO(csv_text([PLAIN])))
+    assert line["match"] == "" and "match" not in record(PLAIN)

@@ -105,3 +105,23 @@ def test_a_hit_says_when_and_what() -> None:
 def test_no_moment_lies_behind_the_end_of_its_segment() -> None:
     # The third frame would begin at 0.6 s, and the segment ends at 0.5 s.
     assert strongest_s(np.array([0.0, 0.0, 1.0]), 0.0, 0.5, 0.3) == 0.5
+
+
+def test_a_hit_says_how_probable_it_is_where_it_is_asked_to() -> None:
+    store = SqliteStore.temporary(IDENTITY)
+    with store.writing():
+        frames = np.eye(DIM, dtype=np.float32)[[1, 1, 2]]
+        store.commit(Changes([sound_from_frames(sound_file("/a.wav"), frames, [(0, 2)]),
+                              sound_from_frames(sound_file("/b.wav"), frames, [(1, 3)])]))  # fmt: skip
+    query = np.eye(DIM, dtype=np.float32)[1]
+
+    def certainty(asked: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        assert asked is query
+        return scores / 2
+
+    hits = find(store, query, k=3, certainty=certainty)
+    assert [hit.match for hit in hits] == [
+        pytest.approx(0.5, abs=1e-3),
+        pytest.approx(0.5**0.5 / 2, abs=1e-3),
+    ]
+    assert all(hit.match is None for hit in find(store, query, k=3))

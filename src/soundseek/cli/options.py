@@ -139,6 +139,16 @@ def above(least: float, unit: str) -> Callable[[str], float]:
     return _parser(float, lambda value: least < value < math.inf, f"{unit}, more than {least:g}")
 
 
+def share(value: str) -> float:
+    """A number from 0 to 1.
+
+    Example:
+        >>> share("0.5")
+        0.5
+    """
+    return _parser(float, lambda number: 0 <= number <= 1, "a number from 0 to 1")(value)
+
+
 def _parser(
     read: Callable[[str], Number], allows: Callable[[Number], bool], wanted: str
 ) -> Callable[[str], Number]:
@@ -270,6 +280,15 @@ MissingOption = Annotated[
         "--missing",
         metavar="show|hide",
         help="Whether files that are not there now, as on an unplugged drive, are hits.",
+    ),
+]
+MinMatchOption = Annotated[
+    float,
+    typer.Option(
+        "--min-match",
+        parser=share,
+        metavar="P",
+        help="Leave out hits that fit with a lower probability than this, 0 to 1.",
     ),
 ]
 WhyOption = Annotated[

@@ -26,6 +26,7 @@ Format = Literal["table", "json", "csv", "m3u", "labels"]
 
 BARS = "▁▂▃▄▅▆▇█"
 SCORE_WIDTH = len("-0.123")
+MATCH_WIDTH = len("unlikely")
 STRIP_WIDTH = 8, 16  # columns of the bar strip, least and most: a 10 s segment has a bar every 1.3 or 0.6 s
 WHY_WIDTH = 12, 24
 SHORTEST_FILE = len("…/dog.ogg")
@@ -183,28 +184,33 @@ def hits_table(hits: Sequence[Hit], why: Sequence[str], width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    from soundseek.model.match import match_word
+
     places = [clock(hit.moment_s) for hit in hits]
     reasons = [printable(reason) for reason in why]
     num_columns = 5 if any(reasons) else 4
     place_width = max(map(len, ["moment", *places]))
-    room = width - SCORE_WIDTH - place_width - 2 * (num_columns - 1)
+    sure = ["" if hit.match is None else match_word(hit.match) for hit in hits]
+    room = width - SCORE_WIDTH - place_width - 2 * (num_columns - 1) - (MATCH_WIDTH + 2) * any(sure)
     file_width, strip_width, why_width = _share(room, hits, reasons)
     scores = [score for hit in hits for score in hit.moments] or [0.0]
     low, high = min(scores), max(scores)
     # SIMPLE_HEAD puts a blank between columns; with one blank of padding, they stand two apart.
     table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("score", justify="right", style="cyan", no_wrap=True, min_width=SCORE_WIDTH)
+    if any(sure):
+        table.add_column("match", no_wrap=True, min_width=MATCH_WIDTH)
     table.add_column("file", no_wrap=True)
     table.add_column("moment", style="green", no_wrap=True, min_width=place_width)
     table.add_column("", style="magenta", no_wrap=True)
     if any(reasons):
         table.add_column("why", style="dim", no_wrap=True, max_width=why_width)
-    for hit, place, reason in zip(hits, places, reasons, strict=True):
+    for hit, word, place, reason in zip(hits, sure, places, reasons, strict=True):
         strip = bar_strip(hit.moments, low, high, strip_width)
-        row = [f"{hit.score:.3f}", short_path(hit.path, file_width), place, strip, reason]
-        table.add_row(*map(Text, row[:num_columns]))
+        row = [f"{hit.score:.3f}", short_path(hit.path, file_width), place, strip, reason][:num_columns]
+        table.add_row(*map(Text, [row[0], word, *row[1:]] if any(sure) else row))
         for note in _notes(hit, file_width + 2 + place_width):
-            table.add_row("", Text(note, style="dim"))
+            table.add_row(*[""] * (2 if any(sure) else 1), Text(note, style="dim"))
     return table
 
 
@@ -332,9 +338,23 @@ def show_labels(hits: Sequence[Hit], labels: LabelFormat) -> None:
     write(label_track(marks, labels, sample_rate_hz=hits[0].sample_rate_hz) if hits else "")
 
 
-def say_if_nothing(hits: Sequence[Hit], library: Library, where: str | None) -> None:
-    """Why there is no hit, on stderr, so that a pipe gets none of it."""
+def say_if_nothing(hits: Sequence[Hit], library: Library, where: str | None, min_match: float = 0.0) -> None:
+    """Why there is no hit, or that none answers the query, on stderr, so that a pipe gets none of it."""
     if hits:
+        from soundseek.model.match import NOTHING_BELOW
+
+        best = max((hit.match for hit in hits if hit.match is not None), default=None)
+        if best is not None and best < NOTHING_BELOW:
+            print(
+                f"nothing here sounds like that (the best hit fits with a probability of {best:.0%}); the nearest:",
+                file=sys.stderr,
+            )
+        return
+    if min_match:
+        print(
+            f"nothing found: no sound fits with a probability of {min_match:.0%}; lower --min-match",
+            file=sys.stderr,
+        )
         return
     about = library.info()
     if not about.files:

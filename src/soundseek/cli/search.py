@@ -16,6 +16,7 @@ from soundseek.cli.options import (
     LibraryOption,
     LikeOption,
     M3uOption,
+    MinMatchOption,
     MissingOption,
     ModelOption,
     NotOption,
@@ -44,6 +45,7 @@ def search(
     segments: SegmentsOption = False,
     duplicates: DuplicatesOption = "hide",
     missing: MissingOption = "hide",
+    min_match: MinMatchOption = 0.0,
     as_typed: AsTypedOption = False,
     why: WhyOption = False,
     json: JsonOption = False,
@@ -81,8 +83,9 @@ def search(
             segments=segments,
             duplicates=duplicates,
             missing=missing,
+            min_match=min_match,
         )
-        say_if_nothing(hits, opened, where)
+        say_if_nothing(hits, opened, where, min_match)
         wanted = why or output == "table"
         reasons = opened.explain(reading, hits) if wanted and reading else None
     if output == "table" and like:

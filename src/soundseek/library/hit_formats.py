@@ -17,7 +17,7 @@ from soundseek.query import Reading
 FIRST_KEYS = ("path", "start_s", "end_s", "score", "moments")
 CSV_COLUMNS = (
     "rank", "score", "path", "start_s", "end_s", "moment_s", "duration_s", "sample_rate_hz", "format",
-    "is_cut", "also_at", "why", "moments",
+    "match", "is_cut", "also_at", "why", "moments",
 )  # fmt: skip
 
 
@@ -26,6 +26,10 @@ def record(hit: Hit) -> dict[str, Any]:
     fields = asdict(hit)
     ordered = {key: fields.pop(key) for key in FIRST_KEYS} | fields
     ordered["score"] = round(ordered["score"], 6)
+    if hit.match is not None:
+        ordered["match"] = round(hit.match, 4)
+    else:
+        del ordered["match"]
     ordered["moments"] = [round(moment, 6) for moment in ordered["moments"]]
     return ordered
 
@@ -76,7 +80,8 @@ def csv_text(hits: Sequence[Hit], why: Sequence[Sequence[str]] | None = None) ->
         times = [f"{seconds:.3f}" for seconds in (hit.start_s, hit.end_s, hit.moment_s, hit.duration_s)]
         reason = [] if why is None else [" ".join(why[rank - 1])]
         moments = " ".join(f"{moment:.6f}" for moment in hit.moments)
-        kind = [str(hit.sample_rate_hz), hit.format, str(hit.is_cut).lower(), "\n".join(hit.also_at)]
+        sure = "" if hit.match is None else f"{hit.match:.4f}"
+        kind = [str(hit.sample_rate_hz), hit.format, sure, str(hit.is_cut).lower(), "\n".join(hit.also_at)]
         lines.append(_csv_line([str(rank), f"{hit.score:.6f}", hit.path, *times, *kind, *reason, moments]))
     return "".join(lines)
 

@@ -21,7 +21,7 @@ from soundseek.errors import LibraryError, ModelError, QueryError, UsageError
 from soundseek.library.explain import explain_file, explain_sound, strongest_words, word_contributions
 from soundseek.library.filters import And, Comparison, Condition, Not, Or, parse_where
 from soundseek.library.paths import absolute, known_as, on_disk
-from soundseek.library.search import Hit, Hits, Shown, away_from, combine, find_any
+from soundseek.library.search import Certainty, Hit, Hits, Shown, away_from, combine, find_any
 from soundseek.library.store import open_store
 from soundseek.library.store.base import (
     Failure,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from soundseek.library.explain import Explanation
     from soundseek.library.index import IndexReport, Progress
     from soundseek.library.workers import EmbeddingModel, LoadModel
+    from soundseek.model.match import MatchCalibration
 
 
 @dataclass(frozen=True)
@@ -257,6 +258,7 @@ class Library:
         as_typed: bool = False,
         duplicates: Shown = "hide",
         missing: Shown = "hide",
+        min_match: float = 0.0,
     ) -> Hits:
         """The sounds that fit best, best first.
 
@@ -274,9 +276,11 @@ class Library:
             as_typed: Search for the words as they are.
             duplicates: "hide" gives of files with the same content one hit, which names the others; "show" gives all.
             missing: "hide" leaves out what is not there now, as on a drive that is unplugged; "show" gives all.
+            min_match: Leave out hits that are less probable than this (`Hit.match`), 0 to 1.
 
         Raises:
-            QueryError: There is nothing to look for, or `where` cannot be understood.
+            QueryError: There is nothing to look for, `where` cannot be understood, or `min_match` is asked for where
+                hits have no `match`.
             DecodeError: An example cannot be decoded.
         """
         if isinstance(like, (str, os.PathLike)) or isinstance(
@@ -307,8 +311,25 @@ class Library:
             leave_out=leave_out,
             duplicates=duplicates,
             is_there=None if missing == "show" else lru_cache(maxsize=None)(os.path.exists),
+            certainty=None if examples else self.certainty(),
         )
+        if min_match:
+            if not 0 <= min_match <= 1:
+                raise QueryError(f"min_match is {min_match}: it is a probability, 0 to 1")
+            if any(hit.match is None for hit in hits):
+                raise QueryError(
+                    "min_match needs a query in words, and a model that says how sure its hits are "
+                    "(soundseek calibrate)"
+                )
+            hits = [hit for hit in hits if hit.match is not None and hit.match >= min_match]
         return Hits(hits, reading=reading, negatives=negatives)
+
+    def certainty(self) -> Certainty | None:
+        """How a query's scores become probabilities here; None where the model does not say."""
+        calibration: MatchCalibration | None = getattr(self.model, "match", None)
+        if calibration is None:
+            return None
+        return partial(calibration.probabilities, num_files=self.store.stats().files)
 
     def similar(
         self,

@@ -101,6 +101,8 @@ class Hit:
         format: "WAV", "OGG/VORBIS" ...
         also_at: Paths of files with the same content, which are no hits of their own.
         is_cut: Only the beginning of the file is in the library, `duration_s` of it (`--max-duration`).
+        match: Probability that a listener would agree, 0 to 1; None where the model does not say (see
+            `soundseek calibrate`) or the query has example sounds, for which it is not fitted.
     """
 
     path: str
@@ -114,6 +116,7 @@ class Hit:
     format: str = ""
     also_at: tuple[str, ...] = ()
     is_cut: bool = False
+    match: float | None = None
 
     @property
     def vector(self) -> AnyFloatArray | None:
@@ -123,6 +126,8 @@ class Hit:
 
 
 Shown: TypeAlias = Literal["show", "hide"]
+Certainty: TypeAlias = Callable[[AnyFloatArray, AnyFloatArray], AnyFloatArray]
+"""A query `(dim,)` and the scores of its hits `(hits,)` -> the probability of each that a listener would agree."""
 
 
 class Hits(list[Hit]):
@@ -167,6 +172,7 @@ def find_any(
     leave_out: Collection[str] = (),
     duplicates: Shown = "show",
     is_there: Callable[[str], bool] | None = None,
+    certainty: Certainty | None = None,
 ) -> list[Hit]:
     """The best `k` hits of several queries, best first; a place that answers more than one counts by its best score.
 
@@ -184,6 +190,7 @@ def find_any(
             leave_out=leave_out,
             duplicates=duplicates,
             is_there=is_there,
+            certainty=certainty,
         )
     ]
     if len(queries) > 1:
@@ -206,6 +213,7 @@ def find(
     only: Collection[str] | None = None,
     duplicates: Shown = "show",
     is_there: Callable[[str], bool] | None = None,
+    certainty: Certainty | None = None,
 ) -> list[Hit]:
     """The best `k` hits, best first.
 
@@ -219,6 +227,7 @@ def find(
         only: Paths that may answer; None lets all.
         duplicates: "hide" gives of files with the same content one, which names the others.
         is_there: Whether a path answers at all; None lets all.
+        certainty: Gives each hit its `match`.
     """
     matches = find_matches(
         store,
@@ -231,9 +240,17 @@ def find(
         duplicates=duplicates,
         is_there=is_there,
     )
+    sure: Sequence[float | None] = [None] * len(matches)
+    if certainty is not None and matches:
+        sure = certainty(query, np.array([match.score for match in matches], np.float32)).tolist()
     return [
-        hit_of(match, query, also_at=copies_of(store, match, duplicates=duplicates, is_there=is_there))
-        for match in matches
+        hit_of(
+            match,
+            query,
+            also_at=copies_of(store, match, duplicates=duplicates, is_there=is_there),
+            probability=probability,
+        )
+        for match, probability in zip(matches, sure, strict=True)
     ]
 
 
@@ -274,7 +291,9 @@ def copies_of(
     return [path for path in copies if path != match.file.path and (is_there is None or is_there(path))]
 
 
-def hit_of(match: Match, query: AnyFloatArray, *, also_at: Collection[str] = ()) -> Hit:
+def hit_of(
+    match: Match, query: AnyFloatArray, *, also_at: Collection[str] = (), probability: float | None = None
+) -> Hit:
     """What a search tells of a segment that it found for a query `(dim,)`."""
     moments = moments_of(match.frames, query)
     # The stored vector is the mean of the frames but for its float16: without this, their scores' mean would
@@ -293,6 +312,7 @@ def hit_of(match: Match, query: AnyFloatArray, *, also_at: Collection[str] = ())
         format=file.format,
         also_at=tuple(also_at),
         is_cut=file.truncated,
+        match=probability,
     )
     mean = np.asarray(match.frames, np.float32).mean(axis=0)
     object.__setattr__(hit, "_vector", mean / max(float(np.linalg.norm(mean)), 1e-12))

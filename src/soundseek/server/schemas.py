@@ -249,6 +249,10 @@ class Hit(FileFacts):
     start_s: float = Field(description="Where the segment starts.")
     end_s: float = Field(description="Where it ends.")
     score: float = Field(description="Cosine of the query and the segment, -1 to 1.")
+    match: float | None = Field(
+        default=None,
+        description="Probability that a listener would agree, 0 to 1; null where the model or the query does not say.",
+    )
     moments: list[float] = Field(
         description="Frame scores: the part of each `frame_s` of the segment in the score; their mean is `score`."
     )

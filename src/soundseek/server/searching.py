@@ -157,11 +157,15 @@ class Searching:
         pairs = found[request.offset : request.offset + request.k]
         has_more = len(found) > request.offset + request.k
         page = [match for match, _ in pairs]
+        certainty = None if request.like else library.certainty()
         hits = [
             hit_of(
                 match,
                 query,
                 also_at=copies_of(store, match, duplicates=request.duplicates, is_there=is_there),
+                probability=None
+                if certainty is None
+                else float(certainty(query, np.array([match.score], np.float32))[0]),
             )
             for match, query in pairs
         ]
@@ -398,6 +402,7 @@ def _answered(match: Match, hit: LibraryHit, why: list[str] | None, favourites: 
         start_s=hit.start_s,
         end_s=hit.end_s,
         score=round(hit.score, 6),
+        match=None if hit.match is None else round(hit.match, 4),
         moments=[round(moment, 6) for moment in hit.moments],
         moment_s=hit.moment_s,
         frame_s=match.file.frame_s,

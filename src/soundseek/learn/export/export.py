@@ -12,7 +12,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 
@@ -22,7 +22,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from soundseek.errors import ModelError
+from soundseek.errors import DataError, ModelError
+from soundseek.learn.evaluation.match import fit_match
 from soundseek.learn.export.model_card import write_readme
 from soundseek.learn.export.quantize import (
     calibration_log_mels,
@@ -45,6 +46,7 @@ from soundseek.model.config import (
     TextTowerConfig,
     fingerprint,
 )
+from soundseek.model.model import Model
 
 Precision = Literal["fp32", "int8"]
 AudioPrecision = Literal["fp32", "int8-weights", "int8"]
@@ -158,7 +160,16 @@ def _write(
     write_readme(out, card)
     if with_words:
         write_learned_words(run, out)
+        _calibrate_match(run, out)
     return parity
+
+
+def _calibrate_match(run: Path, out: Path) -> None:
+    """Fit how sure hits are, where the sounds that the run learned from are still there."""
+    data = Path(read_record(run).get("data", ""))
+    if all((data / f"captions_{split}.csv").is_file() for split in ("development", "validation")):
+        with suppress(DataError):  # too few clips, or sounds that are gone: soundseek calibrate says which
+            fit_match(Model(out), data, reference_split="development").write(out)
 
 
 class AudioToFrames(nn.Module):
