@@ -78,6 +78,7 @@ def test_the_documented_keys_are_those_that_are_printed(soundseek: Run, filled: 
         [key for row in re.findall(r"^\| (`.*?) \|", table, re.M) for key in re.findall(r"`(\w+)`", row)]
         for table in part.split("## ")[0].split("`explain` has these")
     )
+    hits.remove("match")  # the toy model does not say how sure it is
     (found,) = records(soundseek("search", "tone", "--why", "-k", "1", "--library", filled).stdout)
     assert list(found) == hits
     for command in (["search", "tone"], ["similar", sounds / "tone1.wav"]):
