@@ -15,7 +15,7 @@ from library.shelves import EXTENSIONS, Shelf, counts, set_time
 
 from soundseek.errors import UsageError
 from soundseek.library import scan
-from soundseek.library.folders import forget, relocate
+from soundseek.library.folders import forget_folders, relocate_folder
 from soundseek.library.index import IndexReport, update
 from soundseek.library.store import tables
 from soundseek.library.volumes import Volumes
@@ -274,7 +274,7 @@ def test_relocating_moves_everything_below_and_embeds_nothing(shelf: Shelf) -> N
     shelf.put("old/bad.wav", "BAD it is text")
     shelf.index(shelf.folder / "old")
     (shelf.folder / "old").rename(shelf.folder / "new")
-    assert relocate(shelf.store, f"{shelf.folder}/old/", shelf.folder / "new") == 2
+    assert relocate_folder(shelf.store, f"{shelf.folder}/old/", shelf.folder / "new") == 2
     assert shelf.names() == {"new/a.wav", "new/deep/b.wav"}
     assert list(shelf.store.roots()) == [str(shelf.folder / "new")]
     assert counts(again(shelf)) == {"unchanged": 2, "failed": 1} and shelf.embedded == []
@@ -287,7 +287,7 @@ def test_relocating_a_folder_into_itself_loses_nothing(shelf: Shelf) -> None:
     (shelf.folder / "in" / "in").mkdir()
     (shelf.folder / "in" / "a.wav").rename(shelf.folder / "in" / "in" / "a.wav")
     (shelf.folder / "a.wav").rename(shelf.folder / "in" / "a.wav")
-    assert relocate(shelf.store, shelf.folder, shelf.folder / "in") == 2
+    assert relocate_folder(shelf.store, shelf.folder, shelf.folder / "in") == 2
     assert shelf.names() == {"in/a.wav", "in/in/a.wav"}
     assert (shelf.says("one"), shelf.says("two and more")) == ("in/a.wav", "in/in/a.wav")
 
@@ -297,7 +297,7 @@ def test_relocating_over_known_files_replaces_them(shelf: Shelf) -> None:
     shelf.put("new/a.wav", "rain, which is longer")
     shelf.index()
     (shelf.folder / "old" / "a.wav").rename(shelf.folder / "new" / "a.wav")
-    assert relocate(shelf.store, shelf.folder / "old", shelf.folder / "new") == 1
+    assert relocate_folder(shelf.store, shelf.folder / "old", shelf.folder / "new") == 1
     assert shelf.names() == {"new/a.wav"} and shelf.says("bell") == "new/a.wav"
     assert shelf.store.stats().segments == 1
 
@@ -312,9 +312,9 @@ def test_relocating_to_where_the_sounds_are_not_is_refused(shelf: Shelf) -> None
         ("old", "is where it was"),
     ):
         with pytest.raises(UsageError, match=message):
-            relocate(shelf.store, shelf.folder / "old", shelf.folder / new)
+            relocate_folder(shelf.store, shelf.folder / "old", shelf.folder / new)
     with pytest.raises(UsageError, match=r"elsewhere is not in the library .*; its folders: .*/old"):
-        relocate(shelf.store, shelf.folder / "elsewhere", shelf.folder / "old")
+        relocate_folder(shelf.store, shelf.folder / "elsewhere", shelf.folder / "old")
     assert shelf.names() == {"old/a.wav"}
 
 
@@ -327,11 +327,11 @@ def test_forgetting_drops_sounds_failures_and_the_folder(shelf: Shelf) -> None:
     shelf.put("sfx more/b.wav", "rain")
     shelf.index(shelf.folder / "sfx", shelf.folder / "sfx more")
     shutil.rmtree(shelf.folder / "sfx")
-    assert forget(shelf.store, [f"{shelf.folder}/sfx/"]) == 1
+    assert forget_folders(shelf.store, [f"{shelf.folder}/sfx/"]) == 1
     assert shelf.names() == {"sfx more/b.wav"} and shelf.failures() == {}
     assert counts(again(shelf)) == {"unchanged": 1}
     with pytest.raises(UsageError, match=r"sfx is not in the library .*; its folders: .*/sfx more"):
-        forget(shelf.store, [shelf.folder / "sfx"])
+        forget_folders(shelf.store, [shelf.folder / "sfx"])
 
 
 def test_forgetting_what_is_missing_leaves_what_is_there(shelf: Shelf) -> None:
@@ -339,7 +339,7 @@ def test_forgetting_what_is_missing_leaves_what_is_there(shelf: Shelf) -> None:
     shelf.put("b.wav", "rain")
     shelf.index()
     path.unlink()
-    assert forget(shelf.store, [shelf.folder], missing_only=True) == 1
+    assert forget_folders(shelf.store, [shelf.folder], missing_only=True) == 1
     assert shelf.names() == {"b.wav"} and list(shelf.store.roots()) == [str(shelf.folder)]
 
 
@@ -351,9 +351,9 @@ def test_a_single_file_is_forgotten_from_a_folder_of_any_spelling(
     shelf.put(f"{nfd}/b.wav", "rain")
     shelf.index(shelf.folder / nfd)
     monkeypatch.chdir(shelf.folder)
-    assert forget(shelf.store, [f"{nfc}/a.wav"]) == 1
+    assert forget_folders(shelf.store, [f"{nfc}/a.wav"]) == 1
     shutil.rmtree(shelf.folder / nfd)
-    assert forget(shelf.store, [nfc]) == 1
+    assert forget_folders(shelf.store, [nfc]) == 1
     assert shelf.names() == set()
 
 

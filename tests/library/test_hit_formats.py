@@ -12,15 +12,15 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from soundseek.library.hit_formats import CSV_COLUMNS, FIRST_KEYS, csv_text, json_lines, m3u_text, record
+from soundseek.library.hit_formats import CSV_COLUMNS, FIRST_KEYS, csv_text, m3u_text, record
 from soundseek.library.search import Hit
 
 PLAIN = Hit("/s/dog, barking.wav", 5.0, 15.0, 0.25, (0.0, 0.25, 0.5), 60.0, 13.5, 44100, "WAV")
 ODD = Hit(os.fsdecode(b"/s/caf\xe9\n.wav"), 0.0, 0.5, -0.125, (-0.125,))
 
 
-def test_json_lines_begin_with_the_five_keys_and_keep_any_path() -> None:
-    first, second = (json.loads(line) for line in json_lines([PLAIN, ODD]))
+def test_a_record_begins_with_the_five_keys_and_keeps_any_path() -> None:
+    first, second = (json.loads(json.dumps(record(hit))) for hit in (PLAIN, ODD))
     assert tuple(first)[:5] == FIRST_KEYS
     assert first["moments"] == [0.0, 0.25, 0.5] and first["moment_s"] == 13.5
     assert os.fsencode(second["path"]) == b"/s/caf\xe9\n.wav"

@@ -13,7 +13,7 @@ from library.shelves import Shelf, set_time
 from library.stores import IDENTITY
 
 from soundseek.library.filters import parse_where
-from soundseek.library.folders import relocate
+from soundseek.library.folders import relocate_folder
 from soundseek.library.store.sqlite import SqliteStore
 
 WRITTEN = Path(__file__).parent / "library_of_0.1.0"
@@ -46,7 +46,7 @@ def test_it_is_searched_without_being_written_to(old: Shelf) -> None:
 def test_it_goes_on_where_it_was(old: Shelf) -> None:
     for name, text in SOUNDS.items():
         set_time(old.put(name, text), 1_700_000_000)
-    assert relocate(old.store, FOLDER, old.folder) == 3
+    assert relocate_folder(old.store, FOLDER, old.folder) == 3
     # What was cut at the limit of before is embedded whole, and nothing else is embedded; a failure is tried again,
     # since other versions read it.
     assert old.index() == {"changed": 1, "unchanged": 2, "failed": 1}
@@ -66,7 +66,7 @@ def test_its_names_are_found_however_they_are_composed(old: Shelf) -> None:
 
 def test_a_drive_that_is_not_there_at_the_first_run_keeps_its_sounds(old: Shelf) -> None:
     old.put("usb/1.wav", "wind")
-    relocate(old.store, f"{FOLDER}/bell.wav", old.put("usb/bell.wav", "bell"))
+    relocate_folder(old.store, f"{FOLDER}/bell.wav", old.put("usb/bell.wav", "bell"))
     old.folder.joinpath("usb/bell.wav").unlink()
     old.folder.joinpath("usb/1.wav").unlink()  # an empty folder, which may be a mount point
     assert old.index() == {"missing": 1}

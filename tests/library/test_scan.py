@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from library.stores import IDENTITY, sound_of_vectors, unit_rows
 
-from soundseek.library.scan import Difference, compare
+from soundseek.library.scan import FolderDifference, compare
 from soundseek.library.store.base import Changes, Failure
 from soundseek.library.store.sqlite import SqliteStore
 from soundseek.library.volumes import Volumes
@@ -33,7 +33,7 @@ def put(path: Path) -> Path:
     return path
 
 
-def scan(store: SqliteStore, *folders: Path) -> Difference:
+def scan(store: SqliteStore, *folders: Path) -> FolderDifference:
     return compare(store, folders, extensions={".wav", ".mp3"}, max_duration_s=3600, decoders="1")
 
 

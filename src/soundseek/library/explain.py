@@ -59,7 +59,7 @@ class WordContribution:
 
 
 @dataclass(frozen=True)
-class SegmentScore:
+class ScoredSegment:
     """The score of one window of a file."""
 
     start_s: float
@@ -82,11 +82,11 @@ class Explanation:
     hit: Hit
     frame_s: float
     words: tuple[WordContribution, ...]
-    segments: tuple[SegmentScore, ...]
+    segments: tuple[ScoredSegment, ...]
 
 
 def content_words(query: str) -> list[str]:
-    """The words of a query that name something to hear, each once, lower case, in their order.
+    """The words of a query that name a sound, each once, lower case, in their order.
 
     Example:
         >>> content_words("The sound of a dog that barks while it rains")
@@ -193,7 +193,7 @@ def explain_sound(model: EmbeddingModel, sound: AudioEmbedding, path: str, query
         frame_s=sound.frame_s,
         words=tuple(_contributions(words, scores[best].tolist())),
         segments=tuple(
-            SegmentScore(segment.start_s, segment.end_s, value)
+            ScoredSegment(segment.start_s, segment.end_s, value)
             for segment, value in zip(sound.segments, scores[:, 0].tolist(), strict=True)
         ),
     )

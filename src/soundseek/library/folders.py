@@ -14,7 +14,7 @@ from soundseek.library.store.sqlite import SqliteStore
 # ruff: noqa: PTH110, PTH116 (paths stay strings: one need not be text)
 
 
-def forget(
+def forget_folders(
     store: SqliteStore, folders: Sequence[str | os.PathLike[str]], *, missing_only: bool = False
 ) -> int:
     """Drop the vectors, failures and roots at or below some paths; how many sounds that were.
@@ -43,7 +43,7 @@ def forget(
     return len(sounds)
 
 
-def relocate(store: SqliteStore, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> int:
+def relocate_folder(store: SqliteStore, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> int:
     """Give everything at or below `old` its place at or below `new`; how many sounds that were.
 
     Raises:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -58,12 +57,6 @@ def searched_for(reading: Reading | None, negatives: Sequence[Reading] = ()) -> 
     return about
 
 
-def json_lines(hits: Iterable[Hit]) -> Iterator[str]:
-    r"""One JSON object a hit, each ending in a newline; bytes of a path that are no UTF-8 appear as `\udcXX`."""
-    for hit in hits:
-        yield json.dumps(record(hit)) + "\n"
-
-
 def csv_text(hits: Sequence[Hit], why: Sequence[Sequence[str]] | None = None) -> str:
     """Hits as CSV with a header: the rank, then what JSON has under the same names, the long moments last.
 
@@ -103,7 +96,7 @@ def m3u_text(hits: Sequence[Hit]) -> str:
     """
     lines = ["#EXTM3U"]
     for hit in hits:
-        # The moment is the middle of a frame; what is heard in it begins a little before.
+        # The moment is the middle of a frame; what sounds in it begins a little before.
         start_s = max(hit.start_s, hit.moment_s - LEAD_S)
         seconds = max(1, round(hit.end_s - start_s))
         name = os.fsencode(Path(hit.path).name).decode("utf-8", "backslashreplace")

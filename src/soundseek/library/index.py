@@ -25,10 +25,10 @@ from soundseek.audio.files import DECODING_REVISION
 from soundseek.errors import ModelError, UsageError
 from soundseek.library.ignore import spec_of
 from soundseek.library.paths import is_at_or_below
-from soundseek.library.scan import Difference, Found, compare
+from soundseek.library.scan import FolderDifference, Found, compare
 from soundseek.library.store.base import Changes, Failure, Move, Sound
 from soundseek.library.store.sqlite import SqliteStore
-from soundseek.library.workers import Job, LoadModel, Outcome, Partial, embed_all, hash_file, now
+from soundseek.library.workers import EmbedJob, LoadModel, Outcome, Partial, embed_all, hash_file, now
 
 # A commit costs a few fsyncs; what has not been committed is lost when the process is killed.
 COMMIT_FILES, COMMIT_S, COMMIT_BYTES = 256, 2.0, 64 << 20
@@ -206,7 +206,7 @@ class _Run:
         self.throughput = throughput
         self.tell = progress
         self.decoders = decoder_versions()
-        self.difference = Difference()
+        self.difference = FolderDifference()
         self.gone = Twins({})
         self.lost: Counter[str] = Counter()
         self.sizes: set[int] = set()
@@ -249,7 +249,7 @@ class _Run:
             self.changes.settings = self.limits.settings()
         self.commit()
 
-    def jobs(self) -> Iterator[Job]:
+    def jobs(self) -> Iterator[EmbedJob]:
         """The files that really have to be embedded; those whose content is known are settled on the way."""
         for found in self.difference.to_embed:
             content_hash = None
@@ -263,7 +263,7 @@ class _Run:
                     self._count_done(found.path)
                     continue
             self.changes.volumes[found.path] = found.volume
-            yield Job(
+            yield EmbedJob(
                 path=found.path,
                 size_bytes=found.size_bytes,
                 mtime_ns=found.mtime_ns,
@@ -296,7 +296,7 @@ class _Run:
         self.changes.volumes[found.path] = found.volume
         return True
 
-    def take(self, job: Job, outcome: Outcome) -> None:
+    def take(self, job: EmbedJob, outcome: Outcome) -> None:
         """Take in what became of one file."""
         if isinstance(outcome, Sound):
             duration_s = outcome.file.duration_s
@@ -312,7 +312,7 @@ class _Run:
                 self.counts["vanished"] += 1
         self._count_done(job.path)
 
-    def show_partial(self, job: Job, partial: Partial) -> None:
+    def show_partial(self, job: EmbedJob, partial: Partial) -> None:
         """Take in how far a file is that is not done yet."""
         self._advance(job.path, self.work.reach(job.path, partial))
         self._show(job.path)

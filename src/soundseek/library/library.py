@@ -231,9 +231,9 @@ class Library:
             UsageError: The library knows nothing of one of them.
             LibraryError: Another process is indexing into this library.
         """
-        from soundseek.library.folders import forget
+        from soundseek.library.folders import forget_folders
 
-        return forget(self.store, folders, missing_only=missing_only)
+        return forget_folders(self.store, folders, missing_only=missing_only)
 
     def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> int:
         """Say that a folder (or file) was moved or renamed; nothing is embedded again. How many sounds moved.
@@ -242,9 +242,9 @@ class Library:
             UsageError: The library knows nothing of `old`, or none of its sounds is in `new`.
             LibraryError: Another process is indexing into this library.
         """
-        from soundseek.library.folders import relocate
+        from soundseek.library.folders import relocate_folder
 
-        return relocate(self.store, old, new)
+        return relocate_folder(self.store, old, new)
 
     def search(
         self,
@@ -266,7 +266,7 @@ class Library:
         where that is not what was typed. A `Reading` is searched for as it is.
 
         Args:
-            text: What to listen for, in words.
+            text: What to look for, in words.
             k: How many hits.
             like: Example sounds; they count like the words, and are not among the hits. Of those in the library the
                 vectors are taken from there, others are embedded whole.

@@ -51,7 +51,7 @@ class Found:
 
 
 @dataclass
-class Difference:
+class FolderDifference:
     """How some folders differ from the store.
 
     Attributes:
@@ -101,7 +101,7 @@ def compare(
     max_duration_s: float,
     decoders: str = "",
     exclude: Sequence[str] = (),
-) -> Difference:
+) -> FolderDifference:
     """Walk the folders and compare path, size and modification time with the store.
 
     Args:
@@ -115,7 +115,7 @@ def compare(
     Raises:
         UsageError: None of the folders asked for is there, or there is none to scan.
     """
-    difference = Difference()
+    difference = FolderDifference()
     earlier = store.roots()
     roots = _find_roots(store, folders, earlier, difference)
     walk = _Walk(frozenset(extensions), exclude)
@@ -175,7 +175,7 @@ def check_folders(folders: Sequence[str | os.PathLike[str]]) -> None:
 
 
 def _place(
-    difference: Difference,
+    difference: FolderDifference,
     found: Found,
     state: FileState | None,
     failure: Failure | None,
@@ -211,7 +211,7 @@ def _find_roots(
     store: SqliteStore,
     folders: Sequence[str | os.PathLike[str]],
     earlier: Mapping[str, int],
-    difference: Difference,
+    difference: FolderDifference,
 ) -> dict[str, int]:
     """Absolute roots -> device numbers, with earlier roots that lie inside them; notes those that are missing.
 
@@ -482,7 +482,9 @@ class _OutOfReach:
         return self._empty[folder]
 
 
-def _find_lost(store: SqliteStore, difference: Difference, earlier: Mapping[str, int], walk: _Walk) -> None:
+def _find_lost(
+    store: SqliteStore, difference: FolderDifference, earlier: Mapping[str, int], walk: _Walk
+) -> None:
     """Note what lay in folders of earlier runs that are not there: kept, but to be found again in another place."""
     volumes = Volumes()
     there = set(walk.volumes.values())

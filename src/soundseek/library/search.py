@@ -343,7 +343,7 @@ def moments_of(frames: AnyFloatArray, query: AnyFloatArray) -> AnyFloatArray:
         >>> [f"{x:.1f}" for x in moments_of(np.array([[6.0, 0.0], [0.0, 8.0]]), np.array([1.0, 0.0]))]
         ['1.2', '0.0']
     """
-    heard = np.asarray(frames, np.float32)
-    norm = max(float(np.linalg.norm(heard.mean(axis=0))), 1e-12)
-    moments: AnyFloatArray = heard @ query.astype(np.float32) / norm
+    rows = np.asarray(frames, np.float32)
+    norm = max(float(np.linalg.norm(rows.mean(axis=0))), 1e-12)
+    moments: AnyFloatArray = rows @ query.astype(np.float32) / norm
     return moments

@@ -1,6 +1,6 @@
 """How many threads BLAS computes on: it reads the environment when it is loaded, and never again.
 
-Hearing is faster on one. N workers with N threads each would fight over the same cores, and a single one
+Embedding is faster on one. N workers with N threads each would fight over the same cores, and a single one
 with two spends twice the processor time on as much sound: the matrices of a log-mel are small. This file
 imports nothing that loads BLAS.
 """

@@ -71,7 +71,7 @@ LoadModel: TypeAlias = Callable[[], EmbeddingModel]
 
 
 @dataclass(frozen=True)
-class Job:
+class EmbedJob:
     """One file to embed.
 
     Attributes:
@@ -118,10 +118,10 @@ class Partial:
 
 
 Outcome: TypeAlias = "Sound | Failure | Unread"
-Tell: TypeAlias = "Callable[[Job, Partial], None]"
+Tell: TypeAlias = "Callable[[EmbedJob, Partial], None]"
 
 
-def embed_job(model: EmbeddingModel, job: Job, tell: Callable[[Partial], None]) -> Outcome:
+def embed_job(model: EmbeddingModel, job: EmbedJob, tell: Callable[[Partial], None]) -> Outcome:
     """All that is embedded of one file; a file that cannot be embedded is a `Failure` and no exception.
 
     Raises:
@@ -172,7 +172,7 @@ def embed_job(model: EmbeddingModel, job: Job, tell: Callable[[Partial], None]) 
     return Sound(file, times_s.reshape(-1, 2), embedded.vectors, embedded.frames, embedded.spans)
 
 
-def failure_of(job: Job, reason: str) -> Failure:
+def failure_of(job: EmbedJob, reason: str) -> Failure:
     """The failure of a job, seen now; it is not tried again until the file or the decoders change."""
     return Failure(job.path, reason, now(), job.size_bytes, job.mtime_ns, job.decoders)
 
@@ -199,8 +199,8 @@ PATIENCE_S = 5.0
 
 
 def embed_all(
-    jobs: Iterator[Job], load: LoadModel, *, workers: int, tell: Tell
-) -> Generator[tuple[Job, Outcome], None, None]:
+    jobs: Iterator[EmbedJob], load: LoadModel, *, workers: int, tell: Tell
+) -> Generator[tuple[EmbedJob, Outcome], None, None]:
     """What is embedded of each file, in the order in which they are done.
 
     Args:
@@ -235,7 +235,7 @@ class _Worker:
     def __init__(self, load: LoadModel) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.jobs: deque[Job] = deque()
+        self.jobs: deque[EmbedJob] = deque()
         self.is_ready = False
         self.process: SpawnProcess = context.Process(target=_work, args=(theirs, load), daemon=True)
         with single_threaded_children():
@@ -258,14 +258,14 @@ class _Worker:
 class _Pool:
     """Workers that take jobs one by one; one that dies is replaced."""
 
-    def __init__(self, jobs: Iterator[Job], load: LoadModel, workers: int, tell: Tell) -> None:
+    def __init__(self, jobs: Iterator[EmbedJob], load: LoadModel, workers: int, tell: Tell) -> None:
         self.jobs = jobs
         self.tell = tell
-        self.again: deque[Job] = deque()
+        self.again: deque[EmbedJob] = deque()
         self.load = load
         self.workers = [_Worker(load) for _ in range(workers)]
 
-    def run(self) -> Iterator[tuple[Job, Outcome]]:
+    def run(self) -> Iterator[tuple[EmbedJob, Outcome]]:
         for worker in self.workers:
             self._feed(worker)
         while busy := [worker for worker in self.workers if worker.jobs]:
@@ -297,7 +297,7 @@ class _Pool:
             with suppress(OSError):  # it is dead: the read side will say so, and the job is not lost
                 worker.connection.send(job)
 
-    def _replace(self, worker: _Worker) -> tuple[Job, Outcome]:
+    def _replace(self, worker: _Worker) -> tuple[EmbedJob, Outcome]:
         """The file that a dead worker was at, as a failure; its other files go to a new one."""
         worker.connection.close()
         why = worker.why_dead()

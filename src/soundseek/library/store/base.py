@@ -49,14 +49,14 @@ class SoundFile:
 
     Attributes:
         path: Absolute path.
-        size_bytes: Size when it was heard.
-        mtime_ns: Modification time when it was heard, nanoseconds since 1970.
+        size_bytes: Size when it was embedded.
+        mtime_ns: Modification time when it was embedded, nanoseconds since 1970.
         content_hash: blake2b-128 of its bytes.
         format: Container (and codec), as "WAV" or "OGG/VORBIS".
         sample_rate_hz: The file's own rate.
         channels: The file's own channels.
         duration_s: Decoded seconds.
-        truncated: True when hearing stopped at the longest duration asked for.
+        truncated: True when embedding stopped at the longest duration asked for.
         frame_s: Seconds a frame covers.
         limit_s: The longest duration asked for when it was embedded; infinite where there was no limit.
     """
@@ -80,7 +80,7 @@ class SoundFile:
 
 @dataclass(frozen=True, eq=False)
 class Sound:
-    """One file and all that was heard in it: what a store takes in.
+    """One file and its embedding: what a store takes in.
 
     Attributes:
         file: The file.

@@ -58,11 +58,11 @@ from soundseek.library.store.tables import (
     create_tables,
     file_and_place,
     files_by_id,
-    lay_out,
     migrate,
     read_about,
     read_state,
     read_stats,
+    records_and_rows,
     switch_generation,
     transaction,
 )
@@ -171,7 +171,7 @@ class SqliteStore:
             check_sound(sound, self._identity.dim)
         with explained(self.directory):
             state = read_state(connection)
-            new_rows, new_files = lay_out(changes.sounds, state)
+            new_rows, new_files = records_and_rows(changes.sounds, state)
             if changes.sounds:
                 rows = self._generation(state.generation)
                 rows.append(state.num_rows, state.num_frames, changes.sounds, new_rows)
@@ -188,7 +188,7 @@ class SqliteStore:
         """Let everything at or below a path be at another one, without touching a vector; how many files moved."""
         connection = self._connection_for_writing()
         with explained(self.directory), transaction(connection):
-            return tables.relocate(connection, old, new)
+            return tables.move_below(connection, old, new)
 
     def compact(self, *, dead_share: float = 0.3) -> bool:
         """Rewrite the row files without dead rows, when these are more than `dead_share` of all; True if it did."""
@@ -220,7 +220,7 @@ class SqliteStore:
         """Failures at or below a path, or all."""
         sql, values = tables.at_or_below(under) if under is not None else ("1", [])
         rows = self._fetch(f"SELECT {tables.FAILURE_COLUMNS} FROM failures WHERE {sql} ORDER BY path", values)
-        return [tables.failure_of(row) for row in rows]
+        return [tables.read_failure(row) for row in rows]
 
     def settings(self) -> dict[str, str]:
         """What the library remembers of its runs, by name."""

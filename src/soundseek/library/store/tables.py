@@ -113,7 +113,7 @@ def state_of(row: Sequence[Any]) -> tuple[str, FileState]:
     return os.fsdecode(row[0]), FileState(*row[1:5])
 
 
-def failure_of(row: Sequence[Any]) -> Failure:
+def read_failure(row: Sequence[Any]) -> Failure:
     """The failure that the values of `FAILURE_COLUMNS` mean."""
     return Failure(os.fsdecode(row[0]), *row[1:])
 
@@ -127,7 +127,7 @@ def at_or_below(path: str) -> tuple[str, list[object]]:
 
 
 @dataclass(frozen=True)
-class State:
+class StoreState:
     """The one row of the table `state`."""
 
     version: int
@@ -194,15 +194,15 @@ def read_about(connection: Connection) -> dict[str, str]:
     return dict(connection.execute("SELECT key, value FROM about").fetchall())
 
 
-def read_state(connection: Connection) -> State:
+def read_state(connection: Connection) -> StoreState:
     """What the library counts now."""
     row = connection.execute(
         "SELECT version, generation, num_rows, num_frames, dead_rows, next_file, last_indexed FROM state"
     ).fetchone()
-    return State(*row)
+    return StoreState(*row)
 
 
-def lay_out(sounds: list[Sound], state: State) -> tuple[list[Rows], list[tuple[object, ...]]]:
+def records_and_rows(sounds: list[Sound], state: StoreState) -> tuple[list[Rows], list[tuple[object, ...]]]:
     """The segment records and the `files` rows of new sounds, from the end of the committed rows on."""
     records, files = [], []
     row, frame = state.num_rows, state.num_frames
@@ -326,7 +326,7 @@ def allowed_rows(
 
 
 def switch_generation(
-    connection: Connection, state: State, files: IntArray, rows_at: IntArray, frames_at: IntArray
+    connection: Connection, state: StoreState, files: IntArray, rows_at: IntArray, frames_at: IntArray
 ) -> None:
     """Let the rewritten row files count.
 
@@ -394,7 +394,7 @@ def files_by_id(connection: Connection, ids: list[int]) -> dict[int, SoundFile]:
     return files
 
 
-def relocate(connection: Connection, old: str, new: str) -> int:
+def move_below(connection: Connection, old: str, new: str) -> int:
     """Give everything at or below a path another one; what was known of the new places goes. How many files moved.
 
     Args:
