@@ -74,7 +74,7 @@ def test_the_pictures_of_the_page_are_small() -> None:
 
 def test_a_page_of_nothing_says_what_was_not_measured(results_page: ModuleType, tmp_path: Path) -> None:
     page = results_page.page(tmp_path)
-    assert page.count("Not measured:") == page.count("\n## ") == 12
+    assert page.count("Not measured:") == page.count("\n## ") == 14
     assert "|" not in page
 
 
@@ -104,6 +104,20 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
         "distillation": {**tried, "chosen": 1},
         "alignment": tried,
         "robustness-toy": {**measured, "seed": 7, "rows": [plain, noisy]},
+        "left-out": {
+            **{"collections": ["a", "b"], "num_clips": 7, "git": "abcdef0123"},
+            "models": [{"model": "toy", "mAP10": 0.25, "R10": 0.5, "labels_in_first_ten": 0.125}],
+        },
+        "match": {
+            **{"model": "toy", "fingerprint": "f00", "fitted_on": "validation", "seed": 0},
+            **{"machine": "abacus", "git": "abcdef0"},
+            "checked_on": {
+                "evaluation": {
+                    **{"calibration_error": 0.03, "auc_hits": 0.9, "auc_present": 0.75},
+                    "bins": [[0.25, 0.2]],
+                }
+            },
+        },
         "query-kinds": {
             "rows": [{"kind": "jargon", "queries": 9, "typed": 0.25, "read": 0.5}],
             **{"model": "toy", "files": 40, "reading_ms": 0.5, "slowest_ms": 7.0, "first_ms": 90.0},
@@ -121,6 +135,8 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
     assert "| noise | 50.0 | -3.4 (-5.6 to -1.1) | 50.0 | 98 |" in page
     assert "seed 7, commit abcdef0, abacus, 2 cores" in page
     assert "| jargon | 9 | 0.25 | 0.50 |" in page and "takes 0.5 ms on average and 7 ms at most" in page
+    assert "| toy | 25.0 | 50.0 | 12.5 |" in page and "Captions of 7 sounds of a, b" in page
+    assert "| evaluation | 0.030 | 90.0 | 75.0 |" in page and "| 0.25 | 0.20 |" in page
     assert page.count("Not measured:") == 6
 
 
