@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from soundseek.errors import ModelError
+from soundseek.errors import ModelError, StorageError
 from soundseek.model.match import MATCH_FILE, MatchCalibration, match_features, match_word
 
 REFERENCE = np.eye(4, dtype=np.float16)  # a query along one axis scores 1, 0, 0, 0
@@ -69,3 +71,17 @@ def test_words_stand_at_their_bounds() -> None:
     assert [match_word(p) for p in (1.0, 0.8, 0.79, 0.5, 0.49, 0.2, 0.19, 0.0)] == [
         "sure", "sure", "likely", "likely", "maybe", "maybe", "unlikely", "unlikely",
     ]  # fmt: skip
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calibration([-1.0, 2.0, 0.5, 0, -0.1]).write(tmp_path)
+    before = (tmp_path / MATCH_FILE).read_bytes()
+
+    def half(file: Any, **arrays: Any) -> None:
+        file.write(b"PK")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", half)
+    with pytest.raises(StorageError, match=MATCH_FILE):
+        calibration([0.0] * 5).write(tmp_path)
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [before]

@@ -302,16 +302,17 @@ class Library:
         if duplicates == "hide":
             own = [example.file for example in examples if example.own_paths and example.file is not None]
             leave_out += [path for file in own for path in self.store.copies(file.content_hash)]
+        asked = self.asked_of_files(condition, missing=missing)
         hits = find_any(
             self.store,
             self._queries(reading, examples, negatives),
             k=k,
             per="segment" if segments else "file",
-            where=self.asked_of_files(condition, missing=missing),
+            where=asked,
             leave_out=leave_out,
             duplicates=duplicates,
             is_there=None if missing == "show" else lru_cache(maxsize=None)(os.path.exists),
-            certainty=None if examples else self.certainty(),
+            certainty=None if examples else self.certainty(self.store.count(asked)[0]),
         )
         if min_match:
             if not 0 <= min_match <= 1:
@@ -324,12 +325,12 @@ class Library:
             hits = [hit for hit in hits if hit.match is not None and hit.match >= min_match]
         return Hits(hits, reading=reading, negatives=negatives)
 
-    def certainty(self) -> Certainty | None:
-        """How a query's scores become probabilities here; None where the model does not say."""
+    def certainty(self, num_files: int) -> Certainty | None:
+        """How a query's scores become probabilities among so many files; None where the model does not say."""
         calibration: MatchCalibration | None = getattr(self.model, "match", None)
         if calibration is None:
             return None
-        return partial(calibration.probabilities, num_files=self.store.stats().files)
+        return partial(calibration.probabilities, num_files=num_files)
 
     def similar(
         self,

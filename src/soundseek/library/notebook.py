@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from soundseek._install import install_command
 from soundseek.audio.files import printable
 from soundseek.errors import DecodeError, UsageError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from soundseek.library.search import Hit
 
 MOST_PLAYERS = 20  # each is some 100 kB of the notebook's file
-COLUMNS = ("score", "path", "start_s", "end_s", "moment_s", "duration_s", "sample_rate_hz", "format")
+COLUMNS = ("score", "path", "start_s", "end_s", "moment_s", "duration_s", "sample_rate_hz", "format", "match")
 
 
 def hits_html(hits: Sequence[Hit]) -> str:
@@ -33,7 +34,7 @@ def hits_html(hits: Sequence[Hit]) -> str:
 
 
 def hits_frame(hits: Sequence[Hit]) -> Any:
-    """A `pandas.DataFrame` with a row for each hit and the columns of the CSV; its index is the rank, from 1.
+    """A `pandas.DataFrame` with a row for each hit and the columns `COLUMNS`; its index is the rank, from 1.
 
     Raises:
         UsageError: pandas is not installed.
@@ -41,7 +42,7 @@ def hits_frame(hits: Sequence[Hit]) -> Any:
     try:
         import pandas
     except ImportError as error:
-        raise UsageError("to_pandas() needs one more package: pip install pandas") from error
+        raise UsageError(f"to_pandas() needs pandas, of an extra: {install_command('notebook')}") from error
     rows = [[getattr(hit, name) for name in COLUMNS] for hit in hits]
     index = pandas.RangeIndex(1, len(rows) + 1, name="rank")
     return pandas.DataFrame(rows, columns=list(COLUMNS), index=index)

@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from soundseek._files import replacing
 from soundseek._typing import AnyFloatArray, DoubleArray, FloatArray, HalfArray
 from soundseek.errors import ModelError
 
@@ -56,14 +57,13 @@ class MatchCalibration:
         return found
 
     def write(self, directory: Path) -> None:
-        """Write `match.npz` into a model directory."""
-        np.savez(
-            directory / MATCH_FILE,
-            reference=self.reference,
-            mean=self.mean,
-            scale=self.scale,
-            weights=self.weights,
-        )
+        """Write `match.npz` into a model directory, whole or not at all.
+
+        Raises:
+            StorageError: The disk is full, or the directory cannot be written to.
+        """
+        with replacing(directory / MATCH_FILE) as partial, partial.open("wb") as file:
+            np.savez(file, reference=self.reference, mean=self.mean, scale=self.scale, weights=self.weights)
 
     @classmethod
     def read(cls, directory: Path, *, dim: int) -> MatchCalibration | None:

@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 REMEMBERED_QUERIES = 2_000
 REMEMBERED_TEXTS = 2_000
 REMEMBERED_COUNTS = 100
-MAX_SCORES = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +156,8 @@ class Searching:
         pairs = found[request.offset : request.offset + request.k]
         has_more = len(found) > request.offset + request.k
         page = [match for match, _ in pairs]
-        certainty = None if request.like else library.certainty()
+        counted = self._count(library, condition, only)
+        certainty = None if request.like else library.certainty(counted[0])
         hits = [
             hit_of(
                 match,
@@ -172,10 +172,10 @@ class Searching:
         searched_for = _searched_for(request, texts)
         why = self._why(library, request, texts, hits)
         favourites = Collections(store).favourites_among([match.file for match in page])
-        total = self._count(library, condition, only)[request.per == "segment"]
+        total = counted[request.per == "segment"]
         if leave_out:
-            counted = leave_out if only is None else sorted(set(leave_out) & set(only))
-            total -= store.count(condition, only=counted)[request.per == "segment"]
+            left_out = leave_out if only is None else sorted(set(leave_out) & set(only))
+            total -= store.count(condition, only=left_out)[request.per == "segment"]
         return SearchAnswer(
             hits=[
                 _answered(match, hit, reason, favourites)

@@ -1,0 +1,52 @@
+"""How sure hits are: among as many files as were searched, kept from `min_match` on, silent with example sounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tones import write_tone
+from toy_model import make_toy_model
+
+from soundseek.errors import QueryError
+from soundseek.library import Library
+from soundseek.model.match import MatchCalibration
+from soundseek.model.registry import load_model
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Library]:
+    """A tone of half a second and three of two, and a model by which a hit among n files is one of 1 + n."""
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    for number, duration_s in enumerate((0.5, 2.0, 2.0, 2.0)):
+        write_tone(folder / f"{number}.wav", frequency_hz=300.0 * 2**number, duration_s=duration_s)
+    directory = make_toy_model(tmp_path / "toy")
+    model = load_model(directory)
+    nothing = np.zeros((2, model.dim), np.float16)
+    MatchCalibration(nothing, np.zeros(4), np.ones(4), np.array([0.0, 0, 0, 0, -1])).write(directory)
+    with Library.create(tmp_path / "library", model=model) as library:
+        library.index(folder)
+        yield library
+
+
+def test_only_the_files_that_a_condition_lets_through_count(library: Library) -> None:
+    assert [hit.match for hit in library.search("tone")] == pytest.approx([1 / 5] * 4)
+    assert [hit.match for hit in library.search("tone", where="duration < 1")] == pytest.approx([1 / 2])
+
+
+def test_hits_that_are_less_probable_are_left_out(library: Library) -> None:
+    assert len(library.search("tone", min_match=0.19)) == 4
+    assert library.search("tone", min_match=0.21) == []
+    assert len(library.search("tone", min_match=0.21, where="duration < 1")) == 1
+    with pytest.raises(QueryError, match="it is a probability"):
+        library.search("tone", min_match=1.5)
+
+
+def test_with_an_example_sound_no_hit_says_how_sure_it_is(library: Library, tmp_path: Path) -> None:
+    example = tmp_path / "sounds" / "0.wav"
+    assert {hit.match for hit in library.search(like=[example])} == {None}
+    with pytest.raises(QueryError, match="min_match needs a query in words"):
+        library.search("tone", like=[example], min_match=0.1)
