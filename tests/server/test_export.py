@@ -15,7 +15,9 @@ import soundfile
 
 from soundseek.library import Library
 from soundseek.library.hit_formats import csv_text
+from soundseek.server import exporting
 from soundseek.server.exporting import Names, safe_name
+from soundseek.server.items import servable_path
 
 
 @pytest.fixture
@@ -138,6 +140,33 @@ def test_a_file_that_is_gone_is_told_of_and_the_others_come(
         files = unzipped(client.post("export", json={"format": "zip", "items": items, "cut": cut}))
         told = files.pop("skipped.txt").decode()
         assert items[0]["id"] in told and "not there any more" in told and len(files) == 1
+
+
+def test_a_file_that_cannot_be_read_is_told_of_and_the_others_are_copied(
+    serve: Any, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def goes(file: Any, roots: Any) -> Path:
+        path = servable_path(file, roots)
+        return path.with_name("just removed") if path.name == "tone1.wav" else path
+
+    monkeypatch.setattr(exporting, "servable_path", goes)
+    client = serve(filled, roots=(tmp_path.resolve(),))
+    items = [{"id": client.id_of(name)} for name in ("tone1.wav", "tone2.wav")]
+    request = {"format": "folder", "folder": str(tmp_path.resolve()), "items": items}
+    answer = client.post("export", json=request).json()
+    assert [each["id"] for each in answer["files"]] == [items[1]["id"]]
+    assert [each["id"] for each in answer["skipped"]] == [items[0]["id"]]
+    assert "cannot be read" in answer["skipped"][0]["reason"]
+
+
+def test_a_copy_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError("I/O error")
+
+    with pytest.raises(OSError, match="I/O error"):
+        exporting._copy(Broken(), tmp_path / "copy.wav")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,15 @@ def test_a_run_that_cannot_go_on_says_why(serve: Any, copy_of: Path, root: Path)
     assert serve(copy_of).post("jobs", json={"folders": [str(root)]}).status_code == 403
 
 
+def test_what_a_run_tells_the_server_has_no_list_of_paths(copy_of: Path, root: Path) -> None:
+    from soundseek.server.index_process import _run
+
+    request = {"library": str(copy_of), "model": None, "folders": [str(root / "a")], "workers": 0}
+    report = _run({**request, "max_duration_s": 0.5}, lambda kind, value: None)
+    assert report["added"] == 1 and not report["interrupted"]
+    assert all(isinstance(value, int | float) for value in report.values())
+
+
 def test_the_server_ends_the_run_that_it_began(copy_of: Path, root: Path) -> None:
     from soundseek.server.jobs import Jobs
 

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from soundseek.audio.excerpt import cut
 from soundseek.audio.files import printable
@@ -180,6 +180,15 @@ class Exporter:
             except ProblemError as error:
                 self.skipped.append(ExportSkipped(id=item_id(each.file), reason=str(error.detail)))
 
+    def opened(self, path: Path, chosen: Chosen) -> BinaryIO | None:
+        """A file to read from; None where it cannot be read, which is then among the skipped."""
+        try:
+            return path.open("rb")
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+            self.skipped.append(ExportSkipped(id=item_id(chosen.file), reason=reason))
+            return None
+
 
 async def as_zip(state: State, exporter: Exporter, texts: dict[str, str]) -> AsyncIterator[bytes]:
     """The bytes of a ZIP of an export; what could not be exported is listed in it.
@@ -193,13 +202,9 @@ async def as_zip(state: State, exporter: Exporter, texts: dict[str, str]) -> Asy
     names = Names([*texts, SKIPPED_FILE])
     # Sound does not get smaller by deflating it.
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        async for name, path, _ in exporter.files(names):
-            try:
-                source = path.open("rb")
-            except OSError as error:
-                exporter.skipped.append(
-                    ExportSkipped(id=item_id(_.file), reason=f"cannot be read: {error.strerror}")
-                )
+        async for name, path, each in exporter.files(names):
+            source = exporter.opened(path, each)
+            if source is None:
                 continue
             about = zipfile.ZipInfo.from_file(path, name, strict_timestamps=False)
             with source, archive.open(about, "w", force_zip64=True) as entry:
@@ -222,7 +227,10 @@ async def into_folder(state: State, exporter: Exporter, texts: dict[str, str], f
     try:
         names = Names(await state.in_thread(os.listdir, folder))
         async for name, path, each in exporter.files(names):
-            await state.in_thread(_copy, path, folder / name)
+            source = exporter.opened(path, each)
+            if source is None:
+                continue
+            await state.in_thread(_copy, source, folder / name)
             written.append(ExportedFile(path=str(folder / name), id=item_id(each.file)))
         for name, text in texts.items():
             stem, dot, suffix = name.partition(".")
@@ -237,10 +245,15 @@ async def into_folder(state: State, exporter: Exporter, texts: dict[str, str], f
     return ExportAnswer(folder=str(folder), files=written, skipped=exporter.skipped)
 
 
-def _copy(path: Path, target: Path) -> None:
-    with path.open("rb") as source, target.open("xb") as out:
-        shutil.copyfileobj(source, out, _CHUNK_BYTES)
-    status = path.stat()
+def _copy(source: BinaryIO, target: Path) -> None:
+    """Copy a file, with its date, whole or not at all; `source` is closed."""
+    with source, target.open("xb") as out:
+        try:
+            shutil.copyfileobj(source, out, _CHUNK_BYTES)
+        except BaseException:
+            target.unlink()
+            raise
+        status = os.fstat(source.fileno())
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 

@@ -38,6 +38,7 @@ def _run(request: dict[str, Any], tell: Callable[[str, Any], None]) -> dict[str,
     compute_on_one_thread()
     from soundseek.library import Library
     from soundseek.model.registry import load_model
+    from soundseek.server.schemas import JobReport
 
     model = load_model(request["model"]) if request["model"] else None
     with Library.open(request["library"], model=model, create=True) as library:
@@ -47,7 +48,8 @@ def _run(request: dict[str, Any], tell: Callable[[str, Any], None]) -> dict[str,
             max_duration_s=request["max_duration_s"],
             progress=lambda progress: tell("progress", asdict(progress)),
         )
-    return asdict(report)
+    # Not its lists of paths: the server reads lines of a bounded length.
+    return {name: getattr(report, name) for name in (*JobReport.model_fields, "interrupted")}
 
 
 def _teller(out: Any) -> Callable[[str, Any], None]:
