@@ -554,8 +554,6 @@ class Capabilities(_Answer):
     index: bool = Field(description="`POST /jobs` is allowed.")
     show_in_folder: bool = Field(description="`POST /items/{id}/show` opens a window on the user's machine.")
     export_folder: bool = Field(description="`POST /export` may write into a folder.")
-    labels: bool = Field(description="`GET /labels/{id}` works.")
-    duplicates: bool = Field(description="`GET /duplicates` works.")
     map: bool = Field(description="`GET /map` works.")
 
 
@@ -580,36 +578,7 @@ class LibraryAnswer(_Answer):
     can: Capabilities
 
 
-# --- Labels, duplicates, the map ----------------------------------------------------------------------------------
-
-
-class Label(_Answer):
-    """A word that fits a sound."""
-
-    label: str
-    score: float
-
-
-class Labels(_Answer):
-    """Words that fit a sound, best first."""
-
-    id: ItemId
-    labels: list[Label]
-
-
-class DuplicateGroup(_Answer):
-    """Recordings that are the same sound."""
-
-    score: float
-    items: list[FileFacts]
-
-
-class Duplicates(_Answer):
-    """Groups of near-identical recordings."""
-
-    groups: list[DuplicateGroup]
-    total: int
-    next_offset: int | None = None
+# --- The map ------------------------------------------------------------------------------------------------------
 
 
 class MapAnswer(_Answer):

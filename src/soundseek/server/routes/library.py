@@ -89,7 +89,5 @@ def capabilities(state: State) -> Capabilities:
         index=bool(state.config.roots),
         show_in_folder=state.config.is_local,
         export_folder=bool(state.config.roots),
-        labels=False,
-        duplicates=False,
         map=True,
     )

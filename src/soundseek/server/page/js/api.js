@@ -106,10 +106,6 @@ export const peaks = (id, part, signal) => json(`peaks/${id}`, { query: part, si
  *  @returns {Promise<import("./types.js").Moments>} */
 export const moments = (id, query, signal) => json(`moments/${id}`, { query: { query }, signal });
 
-/** @param {string} id @param {AbortSignal} [signal]
- *  @returns {Promise<{labels: {label: string, score: number}[]}>} */
-export const labels = (id, signal) => json(`labels/${id}`, { signal });
-
 /**
  * Where an audio element finds a file, or a part of it where the server has to make the WAV.
  * @param {{id: string, needs_preview: boolean}} item @param {{start_s?: number, end_s?: number}} [part]

@@ -6,7 +6,7 @@ import * as api from "../api.js";
 import { addLike, partOf } from "../examples.js";
 import { channels, clock, date, length, rate, shown, size } from "../format.js";
 import { html, Icon, IconButton } from "../html.js";
-import { change, startOver } from "../navigation.js";
+import { startOver } from "../navigation.js";
 import * as player from "../player.js";
 import { currentHit } from "../selection.js";
 import { can, collections, detailsOpen, results, shownHits } from "../state.js";
@@ -53,7 +53,6 @@ function Facts({ hit }) {
     ${item && item.collections.length > 0 && html`<section><h4>In collections</h4><div class="ideas">${item.collections.map((id) => html`<button type="button" class="idea small"
       onClick=${() => startOver({ collection: id })}>${collections.value.find((one) => one.id === id)?.name ?? id}</button>`)}</div></section>`}
     <${Places} hit=${hit} />
-    ${can.value.labels && html`<${Labels} hit=${hit} />`}
     ${item && item.copies.length > 0 && html`<section><h4>Same content</h4><ul class="plain">${item.copies.map((path) => html`<li>${shown(path)}</li>`)}</ul></section>`}
   </div>`;
 }
@@ -73,14 +72,6 @@ function Places({ hit }) {
   return html`<section><h4>Places in this file</h4><ul class="places">${best.map((place) => html`<li><button type="button" class="place"
     onClick=${() => player.play({ ...hit, start_s: place.start_s, end_s: place.end_s, moments: [] }, place.start_s)}>
     <${Icon} name="play" size=${12} filled /><span class="number">${clock(place.start_s, 0)} – ${clock(place.end_s, 0)}</span><span class="number faint">${place.score.toFixed(2)}</span></button></li>`)}</ul></section>`;
-}
-
-/** @param {{hit: Hit}} props */
-function Labels({ hit }) {
-  const answer = useAnswer(() => api.labels(hit.id), [hit.id]);
-  if (!answer?.labels.length) return null;
-  return html`<section><h4>It may be</h4><div class="ideas">${answer.labels.slice(0, 8).map(({ label, score }) => html`<button type="button" class="idea small" title=${`Search for ${label}; score ${score.toFixed(2)}`}
-    onClick=${() => change({ text: label, like: [], not: [] })}>${label}</button>`)}</div></section>`;
 }
 
 /** What a request answers; null before, and where it fails. @template T @param {() => Promise<T>} ask @param {unknown[]} about @returns {T | null} */
