@@ -40,7 +40,7 @@ picture: $(VENV)/.development ## make the pictures of the demo and of the page a
 	@$(BIN)/python scripts/page_pictures.py
 
 clean: ## remove .venv, the demo's library and every cache
-	rm -rf $(VENV) .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+	rm -rf $(VENV) .demo build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
 
 # ensurepip writes pip last, so a half-made environment is made again.
 $(BIN)/pip:

@@ -150,8 +150,9 @@ def how_sure(reports: list[Report]) -> str:
         f"`match` of {report['model']} ({report['fingerprint']}), fitted on `{report['fitted_on']}`, seed "
         f"{report['seed']}. *Error*: expected calibration error. *Hits*: how often a right hit has a higher "
         "`match` than a wrong one. *Present*: how often the best hit of a query whose sound is in the library "
-        "has a higher one than where all sounds of its label were taken out and its near neighbours stay; the "
-        f"goal of .97 is far. Again: {MATCH_AGAIN}. Measured: {report['machine']}, commit {report['git']}.",
+        "has a higher one than where all sounds of its label were taken out and its near neighbours stay: "
+        f"where such neighbours are, it is often wrong. Again: {MATCH_AGAIN}. Measured: "
+        f"{report['machine']}, commit {report['git']}.",
         table(["checked on", "error", "hits", "present"], rows),
         f"On `{next(iter(checked))}`, fifteenths of all hits: what was said, and the share that was right.",
         table(["match", "right"], bins),

@@ -92,11 +92,6 @@ def is_intact(file: RemoteFile, path: Path) -> bool:
     return not expected or digest_of(path, kind) == expected
 
 
-def md5_of(path: Path) -> str:
-    """The md5 of a file, in hexadecimal."""
-    return digest_of(path, "md5")
-
-
 def digest_of(path: Path, kind: str) -> str:
     """The digest of a file, in hexadecimal.
 
