@@ -149,6 +149,7 @@ def measure(library: Library, labels: Mapping[str, str]) -> dict[str, Any]:
         "rows": rows,
         "files": len(labels),
         "model": library.info().model,
+        "fingerprint": library.info().fingerprint,
         "with_unread_words": unread,
         "reading_ms": mean(reading_ms),
         "slowest_ms": max(reading_ms),

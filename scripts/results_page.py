@@ -18,6 +18,7 @@ from urllib.parse import quote
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
 PAGE = ROOT / "docs" / "results.md"
+BUNDLED = ROOT / "src" / "soundseek" / "model" / "bundled"
 METRICS = {"R1": "R@1", "R5": "R@5", "R10": "R@10", "mAP10": "mAP@10"}
 ATTENTIONS = {"none": "none", "graph": "graph", "self": "self-attention"}
 LOSSES = {"nt-xent": "NT-Xent", "supervised": "supervised"}
@@ -183,7 +184,8 @@ def query_kinds(reports: list[Report]) -> str:
         parts += [
             f"{report['model']}, {report['files']:,} files. Reading a query takes {report['reading_ms']:.1f} ms on "
             f"average and {report['slowest_ms']:.0f} ms at most (processor time), the first one "
-            f"{report['first_ms']:.0f} ms, with the loading of model and tables. {report.get('note', '')} Commit "
+            f"{report['first_ms']:.0f} ms, with the loading of model and tables. {report.get('note', '')} "
+            f"{former(report)}Commit "
             f"{report['commit']}, {report['machine']}.",
             table(["kind", "queries", "as typed", "read"], rows),
         ]
@@ -204,7 +206,7 @@ def robustness(reports: list[Report]) -> str:
         parts += [
             f"### {report['model']}",
             table(["", "mAP@10", "difference", "R@10", "changed"], rows),
-            f"{says}. {measured(report)}",
+            f"{says}. {former(report)}{measured(report)}",
         ]
     return joined(*parts)
 
@@ -268,7 +270,7 @@ def heard(reports: list[Report]) -> str:
             f"### {report['model']}",
             f"{report['rule']} {report['num_successes']:,} of {report['num_captions']:,} captions are successes, "
             f"{report['num_failures']:,} failures. Pictures: log-mels of the first ten seconds, low tones below. "
-            f"Again: {HEARD_AGAIN}. {measured(report)}",
+            f"Again: {HEARD_AGAIN}. {former(report)}{measured(report)}",
             table(
                 ["asked for, and found", "other captions of it", ""],
                 [
@@ -301,6 +303,17 @@ def picture_of(example: Report) -> str:
     """An image whose description is the caption."""
     words = cell(example["caption"]).replace("[", "(").replace("]", ")")
     return f"![{words}](results/{quote(example['picture'])})"
+
+
+def former(report: Report) -> str:
+    """A sentence where a report is of an earlier model than the bundled one of that name; else nothing."""
+    config = BUNDLED / report["model"] / "config.json"
+    if "fingerprint" not in report or not config.is_file():
+        return ""
+    now = json.loads(config.read_text(encoding="utf-8"))["fingerprint"]
+    if report["fingerprint"] == now:
+        return ""
+    return f"**Of the former {report['model']}** ({report['fingerprint']}), not the one that is bundled now ({now}). "
 
 
 def measured(report: Report) -> str:

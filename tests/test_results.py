@@ -220,3 +220,15 @@ def test_the_answer_compares_with_no_attention_and_the_same_loss(
     page = results_page.page(tmp_path)
     assert re.search(r"\| graph \| NT-Xent \| 100\.0 ± 0\.0 \(100\.0 to 100\.0\)", page)
     assert "(results/papers-question-compact.png)" in page
+
+
+def test_a_report_of_an_earlier_model_says_so(results_page: ModuleType) -> None:
+    config = json.loads(
+        (results_page.BUNDLED / "soundseek-small" / "config.json").read_text(encoding="utf-8")
+    )
+    now = config["fingerprint"]
+    told = results_page.former({"model": "soundseek-small", "fingerprint": "0123456789ab"})
+    assert "former soundseek-small" in told and "(0123456789ab)" in told and f"({now})" in told
+    assert results_page.former({"model": "soundseek-small", "fingerprint": now}) == ""
+    assert results_page.former({"model": "soundseek-small"}) == ""
+    assert results_page.former({"model": "a model of somebody's", "fingerprint": "0123456789ab"}) == ""
