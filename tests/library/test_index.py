@@ -356,6 +356,9 @@ def test_a_crash_takes_one_file_and_is_named(workers: int, shelf: Shelf) -> None
         "03.wav": "decoding it crashed the process (exit code 7)",
         "08.wav": "decoding it crashed the process (SIGKILL, out of memory?)",
     }
+    # Only the crash is the file's own; what was killed is tried again.
+    remembered = {Path(each.path).name: each.size_bytes for each in shelf.store.failures()}
+    assert remembered["03.wav"] > 0 and remembered["08.wav"] == 0
 
 
 def test_files_that_all_crash_are_all_named(shelf: Shelf) -> None:
@@ -408,6 +411,19 @@ def test_a_file_for_which_there_is_no_memory_is_named_and_the_rest_goes_in(shelf
     shelf.put("b.wav", "bell")
     assert shelf.index() == {"added": 1, "failed": 1}
     assert shelf.failures() == {"a.wav": "there is not enough memory to embed it"}
+
+
+def test_a_file_for_which_there_was_no_memory_is_tried_again_and_keeps_its_vectors(shelf: Shelf) -> None:
+    shelf.put("a.wav", "bell")
+    shelf.index()
+    shelf.put("a.wav", "MEMORY")
+    report = shelf.report()
+    assert (report.failed, report.newly_failed, shelf.says("bell")) == (1, 1, "a.wav")
+    assert shelf.index() == {"failed": 1} and shelf.embedded == ["a.wav"]
+    shelf.put("a.wav", "rain and wind")
+    assert (
+        shelf.index() == {"changed": 1} and shelf.failures() == {} and shelf.says("rain and wind") == "a.wav"
+    )
 
 
 def test_what_is_embedded_is_committed_before_long(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,9 @@ class EmbedJob:
 
 @dataclass(frozen=True)
 class Unread:
-    """A file that could not be opened or read, though nothing is known to be wrong with it.
+    """A file that could not be opened, read or held in memory, though nothing is known to be wrong with it.
+
+    The next run tries it again, and until then the library keeps what it has of it.
 
     Attributes:
         failure: Why; None if the file was no longer there, as after a rename.
@@ -151,7 +153,7 @@ def embed_job(model: EmbeddingModel, job: EmbedJob, tell: Callable[[Partial], No
     except SoundseekError:
         raise
     except MemoryError:
-        return failure_of(job, "there is not enough memory to embed it")
+        return Unread(Failure(job.path, "there is not enough memory to embed it", now()))
     except Exception as error:  # a decoder's bug on one file must not end the run over all others
         return failure_of(job, f"unexpected error: {type(error).__name__}: {error}")
     info = embedded.info
@@ -312,7 +314,11 @@ class _Pool:
         successor = _Worker(self.load)
         self.workers.append(successor)
         self._feed(successor)
-        return crashed, failure_of(crashed, f"decoding it crashed the process ({why})")
+        reason = f"decoding it crashed the process ({why})"
+        # What is killed ran out of memory more often than not, and may have all it needs at the next run.
+        if why.startswith("SIGKILL"):
+            return crashed, Unread(Failure(crashed.path, reason, now()))
+        return crashed, failure_of(crashed, reason)
 
     def stop(self) -> None:
         """End all processes: at once those that are in the middle of a file."""
