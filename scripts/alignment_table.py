@@ -29,7 +29,7 @@ import torch
 from soundseek.learn.data.caption_neighbours import cached_nearest, read_sentences
 from soundseek.learn.data.features import cache_directory, extract_texts, text_store
 from soundseek.learn.data.mixing import Sound
-from soundseek.learn.data.prepare import open_store, sound_keys
+from soundseek.learn.data.prepare import open_features, sound_keys
 from soundseek.learn.datasets.layout import Clip, read_split
 from soundseek.learn.evaluation.evaluate import embed_clips, embed_sentences
 from soundseek.learn.evaluation.metrics import ranks
@@ -90,14 +90,12 @@ ROWS: dict[str, tuple[str, ...]] = {
     "temperature .12": ("loss.temperature=0.12",),
     "learned temperature": ("loss.temperature_mode=learned",),
     "supervised contrastive": ("loss.name=supervised-contrastive",),
-    "like captions are no negatives": ("loss.same_meaning_cosine=0.9",),
     "dropout": ("audio.dropout=0.2",),
     "no weight decay": ("training.weight_decay=0.0",),
     "more weight decay": ("training.weight_decay=0.1",),
     "batches of 128": ("training.batch_size=128",),
     "batches of 1024": ("training.batch_size=1024",),
     "no average of weights": ("training.average=none",),
-    "standardised features": ("audio.standardise=true",),
     "a hidden layer": ("audio.head=mlp", "audio.head_width=1024"),
     "probabilities as features": ("audio.trunk=efficientat+tags",),
     "graph attention": ("audio.attention=graph",),
@@ -139,7 +137,7 @@ class Heads:
         self.model, self.recipe = load_run(run)
         assert self.model.text is not None  # load_run gives it one
         self.text: TextTower = self.model.text
-        self._frames, self._texts = open_store(self.recipe, self.model.trunk), text_store(self.text)
+        self._frames, self._texts = open_features(self.recipe, self.model.trunk), text_store(self.text)
 
     def embed_sounds(self, sounds: Sequence[Sound]) -> Float:
         """`(len(sounds), dim)`, unit norm."""

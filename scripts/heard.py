@@ -23,7 +23,7 @@ from PIL import Image
 from soundseek.audio.decode import read_audio
 from soundseek.audio.logmel import FrontEndConfig, LogMel
 from soundseek.learn.datasets.layout import Clip, read_split
-from soundseek.learn.evaluation.rankings import Answers, answer
+from soundseek.learn.evaluation.rankings import Answers, rank_queries
 from soundseek.learn.experiments.cost import machine
 from soundseek.learn.training.run_folder import environment
 from soundseek.model.registry import load_model
@@ -54,7 +54,7 @@ def main() -> None:
     name = model.config.name
     clips, answers = (
         read_split(arguments.data, arguments.split),
-        answer(model, arguments.data, arguments.split),
+        rank_queries(model, arguments.data, arguments.split),
     )
     pictures = arguments.out / f"heard-{name}"
     pictures.mkdir(parents=True, exist_ok=True)

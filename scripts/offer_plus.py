@@ -25,8 +25,8 @@ from torch import Tensor, equal
 
 from soundseek.errors import UsageError
 from soundseek.learn.evaluation.evaluate import evaluate
-from soundseek.learn.export.assemble import check, join, published_tensors, tensors_digest, with_trunk
-from soundseek.learn.export.golden_vectors import probe, save_probes
+from soundseek.learn.export.assemble import check_golden, join, published_tensors, tensors_digest, with_trunk
+from soundseek.learn.export.golden_vectors import golden_vectors_of, save_probes
 from soundseek.learn.export.model_card import record_scores, write_readme
 from soundseek.learn.export.vocabulary import write_learned_words
 from soundseek.learn.models.build import build_trunk
@@ -87,14 +87,14 @@ def carry(
         join(fresh, weights, joined)
         if data is not None:
             record_scores(joined, evaluate(Model(joined), data, split).to_dict())
-        save_probes(probe(Model(joined)), fresh / GOLDEN_FILE)
+        save_probes(golden_vectors_of(Model(joined)), fresh / GOLDEN_FILE)
         offer = measured(offer, joined, heads, scores or {})
         offer.write(fresh)
         card = ModelConfig.read(joined)
         card = card.model_copy(update={"fingerprint": offer.fingerprint, "scores": offer.scores})
         card.write(joined)
         write_readme(joined, card)
-        check(joined, fresh)
+        check_golden(joined, fresh)
         offered.mkdir(parents=True, exist_ok=True)
         for name in (HEADS_FILE, HEADS_RECIPE_FILE, GOLDEN_FILE, AVAILABLE_FILE):
             shutil.copyfile(fresh / name, offered / name)

@@ -16,7 +16,7 @@ from toy_learning import make_toy_data, toy_recipe
 
 from soundseek.audio.logmel import PANNS_FRONT_END
 from soundseek.cli.main import group
-from soundseek.learn.export.quantize import calibration_log_mels, find_sounds
+from soundseek.learn.export.quantize import calibration_log_mels, find_calibration_sounds
 from soundseek.learn.models.audio.cnn14 import CNN14Config, CNN14Trunk
 from soundseek.learn.training.train import train
 from soundseek.model.config import AUDIO_FILE, ModelConfig
@@ -145,7 +145,7 @@ def test_of_many_sounds_some_are_taken_from_everywhere(sounds: Path, monkeypatch
     for number in range(130):
         (sounds / f"many-{number:03}.wav").touch()
     monkeypatch.setattr("soundseek.learn.export.quantize.read_audio", lambda path, sample_rate_hz: None)
-    chosen = find_sounds(sounds)
+    chosen = find_calibration_sounds(sounds)
     assert 40 < len(chosen) <= 64
     assert chosen == sorted(chosen)
     assert chosen[0].name == "0.wav" and chosen[-1].name >= "many-127.wav"

@@ -14,7 +14,11 @@ AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-
 
 def findings(page: Any) -> list[str]:
     """What axe-core finds serious or critical."""
-    page.wait_for_timeout(250)  # a transition of colours is no finding
+    # A transition of colours is no finding; endless animations (a spinner) do not count.
+    page.wait_for_function(
+        """() => document.getAnimations().every(
+            (one) => one.playState !== 'running' || one.effect.getTiming().iterations === Infinity)"""
+    )
     page.evaluate(AXE)
     answer = page.evaluate(
         """() => axe.run(document, { resultTypes: ['violations'],

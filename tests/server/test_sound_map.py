@@ -11,7 +11,7 @@ import pytest
 
 from soundseek.library import Library
 from soundseek.server import sound_map
-from soundseek.server.sound_map import lay_out, principal_components, read_map
+from soundseek.server.sound_map import lay_out_map, principal_components, read_map
 
 
 def groups(num: int, *, dim: int = 16) -> tuple[np.ndarray, np.ndarray]:
@@ -32,23 +32,23 @@ def share_with_own_nearest(points: np.ndarray, group: np.ndarray) -> float:
 def test_what_is_alike_lies_together_within_the_square() -> None:
     vectors, group = groups(200)
     told: list[float] = []
-    points = lay_out(vectors, told.append)
+    points = lay_out_map(vectors, told.append)
     assert points.shape == (200, 2) and points.dtype == np.float32
     assert np.abs(points).max() == pytest.approx(1.0)
     assert share_with_own_nearest(points, group) == 1.0
     assert told == sorted(told) and told[-1] == 1.0
-    assert (lay_out(vectors) == points).all()
+    assert (lay_out_map(vectors) == points).all()
 
 
 def test_of_a_large_library_the_rest_is_put_among_its_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sound_map, "MOST_EMBEDDED", 60)
     vectors, group = groups(300)
-    assert share_with_own_nearest(lay_out(vectors), group) == 1.0
+    assert share_with_own_nearest(lay_out_map(vectors), group) == 1.0
 
 
 @pytest.mark.parametrize("num", [0, 1, 2, 5, 21])
 def test_a_small_library_has_a_map_as_well(num: int) -> None:
-    points = lay_out(groups(num)[0])
+    points = lay_out_map(groups(num)[0])
     assert points.shape == (num, 2) and np.isfinite(points).all()
 
 

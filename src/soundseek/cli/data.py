@@ -214,7 +214,7 @@ def describe(
     table: TableOption = False,
 ) -> None:
     """Count words, caption lengths, durations, and words that training never sees."""
-    from soundseek.learn.datasets.describe import describe_data, write_words
+    from soundseek.learn.datasets.describe import describe_data, write_word_counts
 
     need_captions(directory, name="DIR")
     if out:
@@ -230,7 +230,7 @@ def describe(
         from soundseek.learn.datasets.describe import plot_descriptions
 
         out.mkdir(parents=True, exist_ok=True)
-        write_words(descriptions, out / "words.csv")
+        write_word_counts(descriptions, out / "words.csv")
         plot_descriptions(descriptions, out / "data.png")
         print(f"wrote {out / 'data.png'} and {out / 'words.csv'}", file=sys.stderr)
 

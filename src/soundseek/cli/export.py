@@ -56,10 +56,10 @@ def export(
         raise UsageError("--calibrate sets the ranges of int8 convolutions; add --audio-precision int8")
 
     from soundseek.learn.export.export import export_run
-    from soundseek.learn.export.quantize import find_sounds
+    from soundseek.learn.export.quantize import find_calibration_sounds
 
     skipped: list[str] = []
-    sounds = [] if calibrate is None else find_sounds(calibrate, report=skipped.append)
+    sounds = [] if calibrate is None else find_calibration_sounds(calibrate, report=skipped.append)
     for line in skipped:
         print(line, file=sys.stderr)
     parity = export_run(run, out, precision=text, audio_precision=audio, calibration=sounds)

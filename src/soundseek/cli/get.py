@@ -62,7 +62,7 @@ def get(
         raise UsageError(f"no model {name!r} to be had; {hint} See: soundseek models")
     need(_NEEDED, extra="learn", why=f"{name} is put together with PyTorch's tools, needed only once")
     need_file(trunk, "--trunk", f"leave the option away, and the file that {name} needs is downloaded")
-    from soundseek.learn.export.assemble import get as make
+    from soundseek.learn.export.assemble import get_model as make
 
     target = models_folder() / name if out is None else out.expanduser()
     with ByteProgress() as progress:

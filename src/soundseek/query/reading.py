@@ -254,7 +254,8 @@ class QueryReader:
         term = self._term(text)
         if term is not None:
             is_common = self._is_common_term(text, term)
-            return None if is_common and "e" not in term.steering else self._of_term(text, term)
+            if not is_common or "e" in term.steering:
+                return self._of_term(text, term)
         name = read_name(text)
         if name is not None and (
             text.isupper() or re.search(r"\w\s*[-/>:|–]\s*\w", text) or not self._is_common(text)

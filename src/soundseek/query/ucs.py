@@ -62,7 +62,7 @@ _CREATOR = re.compile(r"^(?:[A-Z]{1,5}\d*|\d+[A-Za-z]?|[A-Z0-9]{2,8}|[A-Za-z]*\d
 
 
 @dataclass(frozen=True)
-class Code:
+class UcsCode:
     """What a code or a category's name was read as.
 
     Attributes:
@@ -74,7 +74,7 @@ class Code:
     readings: tuple[str, ...]
 
 
-def read_code(word: str, is_word: Callable[[str], bool]) -> Code | None:
+def read_code(word: str, is_word: Callable[[str], bool]) -> UcsCode | None:
     """A code, official or made of official parts.
 
     Args:
@@ -99,11 +99,11 @@ def read_code(word: str, is_word: Callable[[str], bool]) -> Code | None:
         if official is not None and word.lower() == word and len(word) < 5:
             official = None  # "ref", "raw", "mix": words before they are codes
     if official is not None and not (is_word(word.lower()) and not re.search("[a-z]", word)):
-        return Code(word, _readings(official))
+        return UcsCode(word, _readings(official))
     return _from_parts(word, is_word)
 
 
-def read_name(text: str) -> Code | None:
+def read_name(text: str) -> UcsCode | None:
     """A category's name, as "WEATHER THUNDER", "Doors - Wood", "ambience/forest".
 
     >>> read_name("WEATHER - THUNDER").readings[0]
@@ -111,10 +111,10 @@ def read_name(text: str) -> Code | None:
     """
     name = " ".join(words(fold(re.sub(r"[_/>:|&,\-–]+", " ", text))))
     found = english().by_name.get(name) or _by_singular().get(name)
-    return Code(text, _readings(found)) if found else None
+    return UcsCode(text, _readings(found)) if found else None
 
 
-def split_name(text: str, is_word: Callable[[str], bool]) -> tuple[Code, str] | None:
+def split_name(text: str, is_word: Callable[[str], bool]) -> tuple[UcsCode, str] | None:
     """A file name that begins with a code: the code, and the description in words, which may be empty.
 
     >>> code, rest = split_name("DOORWood_Old Cellar Door Slam_JD_HOUSE.wav", lambda _: False)
@@ -151,7 +151,7 @@ def _readings(category: Category) -> tuple[str, ...]:
     return tuple(category.plain.split("|"))
 
 
-def _from_parts(word: str, is_word: Callable[[str], bool]) -> Code | None:
+def _from_parts(word: str, is_word: Callable[[str], bool]) -> UcsCode | None:
     camel = _CAMEL.match(word)
     lexicon = english()
     if camel is None:
@@ -161,7 +161,7 @@ def _from_parts(word: str, is_word: Callable[[str], bool]) -> Code | None:
         for at in range(6, 1, -1):
             meaning = _suffixes().get(word[at:].lower())
             if upper[:at] in lexicon.prefixes and meaning and len(word) - at >= 3:
-                return Code(word, _joined(lexicon.prefixes[upper[:at]], meaning))
+                return UcsCode(word, _joined(lexicon.prefixes[upper[:at]], meaning))
         return None
     # The last capital of a run may belong to either part: "UIClick" is UI + Click.
     letters = word
@@ -172,8 +172,8 @@ def _from_parts(word: str, is_word: Callable[[str], bool]) -> Code | None:
             if meaning is None and is_word(suffix.lower()):
                 meaning = suffix.lower()
             if meaning is not None:
-                return Code(word, _joined(lexicon.prefixes[prefix], meaning))
-            return Code(word, (_SINGULAR.get(lexicon.prefixes[prefix], lexicon.prefixes[prefix]),))
+                return UcsCode(word, _joined(lexicon.prefixes[prefix], meaning))
+            return UcsCode(word, (_SINGULAR.get(lexicon.prefixes[prefix], lexicon.prefixes[prefix]),))
     return None
 
 

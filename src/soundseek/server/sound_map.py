@@ -196,7 +196,7 @@ def _write_map(library: Library, cache: Path) -> None:
     def tell(progress: float) -> None:
         (cache / PROGRESS_FILE).write_text(f"{progress:.3f}")
 
-    points = lay_out(np.asarray(vectors, np.float32), tell)
+    points = lay_out_map(np.asarray(vectors, np.float32), tell)
     names = [os.path.dirname(file.path) for file in files]  # noqa: PTH120 (100,000 plain strings)
     folders = sorted(set(names))
     numbers = {name: number for number, name in enumerate(folders)}
@@ -215,7 +215,7 @@ def _write_map(library: Library, cache: Path) -> None:
     (cache / PROGRESS_FILE).unlink(missing_ok=True)
 
 
-def lay_out(vectors: FloatArray, tell: object = None) -> FloatArray:
+def lay_out_map(vectors: FloatArray, tell: object = None) -> FloatArray:
     """A point for each vector, `(n, 2)` in [-1, 1]: the same each time.
 
     Args:

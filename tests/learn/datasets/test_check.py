@@ -11,7 +11,7 @@ import soundfile
 from tones import write_tone
 
 from soundseek.errors import DataError
-from soundseek.learn.datasets.check import Problem, check_data
+from soundseek.learn.datasets.check import DataProblem, check_data
 
 
 def write_captions(data: Path, split: str, names: list[str]) -> None:
@@ -30,7 +30,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def problems(data: Path) -> list[Problem]:
+def problems(data: Path) -> list[DataProblem]:
     return list(check_data(data).problems)
 
 
@@ -47,8 +47,8 @@ def test_a_right_directory_has_no_problem_and_is_counted(data: Path) -> None:
 def test_a_missing_and_a_surplus_file_are_named(data: Path) -> None:
     (data / "development" / "a.wav").rename(data / "development" / "z.wav")
     assert problems(data) == [
-        Problem("missing", "development", "a.wav", "listed, and not there"),
-        Problem("surplus", "development", "z.wav", "there, and not listed"),
+        DataProblem("missing", "development", "a.wav", "listed, and not there"),
+        DataProblem("surplus", "development", "z.wav", "there, and not listed"),
     ]
 
 
@@ -84,7 +84,7 @@ def test_a_copy_in_the_same_split_is_a_duplicate_in_any_lossless_format(data: Pa
     soundfile.write(data / "development" / "copy.flac", samples, rate_hz)
     write_captions(data, "development", ["a.wav", "b.wav", "copy.flac"])
     assert problems(data) == [
-        Problem("duplicate", "development", "copy.flac", "the same sound as development/a.wav")
+        DataProblem("duplicate", "development", "copy.flac", "the same sound as development/a.wav")
     ]
 
 
@@ -92,7 +92,7 @@ def test_a_copy_in_another_split_stands_in_two_splits(data: Path) -> None:
     shutil.copy(data / "development" / "a.wav", data / "evaluation" / "other.wav")
     write_captions(data, "evaluation", ["c.wav", "other.wav"])
     assert problems(data) == [
-        Problem("two splits", "evaluation", "other.wav", "the same sound as development/a.wav")
+        DataProblem("two splits", "evaluation", "other.wav", "the same sound as development/a.wav")
     ]
 
 
@@ -112,8 +112,8 @@ def test_a_clip_in_three_splits_is_named_once_for_each_further_one(data: Path) -
     (data / "metadata_development.csv").write_text("file_name,sound_id\na.wav,7\n")
     (data / "evaluation" / "c.wav").unlink()
     assert problems(data) == [
-        Problem("two splits", "validation", "a.wav", "the same sound as development/a.wav"),
-        Problem("two splits", "evaluation", "a.wav", "the same sound as validation/a.wav"),
+        DataProblem("two splits", "validation", "a.wav", "the same sound as development/a.wav"),
+        DataProblem("two splits", "evaluation", "a.wav", "the same sound as validation/a.wav"),
     ]
 
 
@@ -122,7 +122,7 @@ def test_two_cuts_of_one_recording_in_two_splits_are_named(data: Path) -> None:
     (data / "metadata_development.csv").write_text("file_name,sound_id\na.wav,86161\nb.wav,Not found\n")
     (data / "metadata_evaluation.csv").write_text("file_name,sound_id\nc.wav,86161\n")
     assert problems(data) == [
-        Problem(
+        DataProblem(
             "two splits", "evaluation", "c.wav", "cut from the same recording (86161) as development/a.wav"
         )
     ]
@@ -146,7 +146,7 @@ def test_the_same_name_in_two_splits_is_told_unless_metadata_knows_better(data: 
     (data / "evaluation" / "c.wav").rename(data / "evaluation" / "a.wav")
     write_captions(data, "evaluation", ["a.wav"])
     assert problems(data) == [
-        Problem("two splits", "evaluation", "a.wav", "development lists a sound of this name as well")
+        DataProblem("two splits", "evaluation", "a.wav", "development lists a sound of this name as well")
     ]
     (data / "metadata_development.csv").write_text("file_name,sound_id\na.wav,1\n")
     (data / "metadata_evaluation.csv").write_text("file_name,sound_id\na.wav,2\n")
@@ -167,7 +167,7 @@ def test_the_same_name_in_two_splits_is_told_unless_metadata_knows_better(data: 
 def test_a_wrong_table_is_named_with_its_line(data: Path, table: str, detail: str) -> None:
     (data / "captions_development.csv").write_text(table)
     found = [each for each in problems(data) if each.kind == "captions"]
-    assert found == [Problem("captions", "development", "captions_development.csv", detail)]
+    assert found == [DataProblem("captions", "development", "captions_development.csv", detail)]
 
 
 def test_a_table_that_is_no_utf8_is_named(data: Path) -> None:

@@ -9,7 +9,13 @@ import pytest
 from tones import write_tone
 
 from soundseek.errors import DataError
-from soundseek.learn.datasets.describe import Spread, describe_data, plot_descriptions, words_of, write_words
+from soundseek.learn.datasets.describe import (
+    Spread,
+    describe_data,
+    plot_descriptions,
+    words_of,
+    write_word_counts,
+)
 
 
 @pytest.fixture
@@ -70,7 +76,7 @@ def test_a_missing_sound_has_no_duration_and_stops_nothing(data: Path) -> None:
 
 
 def test_the_table_of_words_has_a_column_for_each_split(data: Path, tmp_path: Path) -> None:
-    write_words(describe_data(data), tmp_path / "words.csv")
+    write_word_counts(describe_data(data), tmp_path / "words.csv")
     with (tmp_path / "words.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[:3] == [["word", "development", "evaluation"], ["a", "1", "2"], ["dog", "2", "1"]]

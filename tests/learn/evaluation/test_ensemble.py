@@ -19,7 +19,7 @@ from soundseek.errors import UsageError
 from soundseek.learn.evaluation.ensemble import Ensemble, build_ensemble, choose_weights, evaluate_ensemble
 from soundseek.learn.evaluation.evaluate import evaluate
 from soundseek.learn.evaluation.metrics import ranks_of_scores
-from soundseek.learn.evaluation.rankings import answer
+from soundseek.learn.evaluation.rankings import rank_queries
 from soundseek.learn.training.train import train
 
 torch.set_num_threads(1)
@@ -142,7 +142,7 @@ def test_each_member_embeds_every_sound_and_caption_once(data: Path) -> None:
 
 def test_an_ensemble_answers_as_it_is_evaluated(data: Path) -> None:
     ensemble = build_ensemble([Hears(*NAMES[:4]), Hears(*NAMES[2:])], data)
-    found = answer(ensemble, data, "evaluation").per_query("mAP10").mean()
+    found = rank_queries(ensemble, data, "evaluation").per_query("mAP10").mean()
     assert found == pytest.approx(evaluate(ensemble, data).text_to_audio.mAP10.value)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from soundseek.errors import DataError
-from soundseek.learn.evaluation.match import Asked, ask, check_match, fit_match
+from soundseek.learn.evaluation.match import MatchQueries, ask, check_match, fit_match
 from soundseek.model.match import MatchCalibration
 
 NUM_KINDS, PER_KIND, DIM = 20, 4, 24
@@ -82,7 +82,7 @@ def test_a_report_by_hand() -> None:
     # Every hit has probability .5 and half of them are right: perfectly calibrated, and no hit above another.
     even = MatchCalibration(np.eye(2, dtype=np.float16), np.zeros(4), np.ones(4), np.zeros(5))
     right = np.array([[True, False], [False, True]])
-    asked = Asked(
+    asked = MatchQueries(
         np.eye(2, dtype=np.float32), np.zeros((2, 2), np.float32), right, np.array([True, False]), [2, 2]
     )
     report = check_match(even, asked)

@@ -16,7 +16,7 @@ from toy_learning import make_toy_data, toy_recipe
 from soundseek.errors import RecipeError, SoundseekError, UsageError
 from soundseek.learn.evaluation.ensemble import build_ensemble
 from soundseek.learn.evaluation.evaluate import RunEmbedder, evaluate
-from soundseek.learn.evaluation.rankings import METRICS, answer, load_answers
+from soundseek.learn.evaluation.rankings import METRICS, load_answers, rank_queries
 from soundseek.learn.experiments.plan import Observer, plan, with_teachers
 from soundseek.learn.experiments.reproduce import reproduce
 from soundseek.learn.recipe.load import load_recipe, save_recipe
@@ -249,7 +249,7 @@ def test_all_seeds_together_are_a_row_with_weights_from_validation(taught: Path,
     expected = build_ensemble(members, place / "data")
     assert tuple(weights) == expected.weights
     ranks = load_answers(folder / "ranks.npz").rank
-    assert np.array_equal(ranks, answer(expected, place / "data", "evaluation").rank)
+    assert np.array_equal(ranks, rank_queries(expected, place / "data", "evaluation").rank)
     report = (taught / "report.md").read_text()
     assert report.count("| plain, 2 seeds together |") >= 2 and "--ensemble plain" in report
     assert "runs are finished" not in report

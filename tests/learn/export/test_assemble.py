@@ -23,7 +23,7 @@ from web_server import Site, serving
 from soundseek.errors import DataError, ModelError, SoundseekError, UsageError
 from soundseek.learn.datasets.download import CannotFetchError, Patience
 from soundseek.learn.export import assemble as joining
-from soundseek.learn.export.assemble import get
+from soundseek.learn.export.assemble import get_model
 from soundseek.learn.export.golden_vectors import agreement, save_probes
 from soundseek.learn.models.build import build_text
 from soundseek.learn.recipe.load import load_recipe
@@ -92,7 +92,7 @@ def test_an_interrupted_download_goes_on_and_becomes_a_model(
     out = tmp_path / "models" / "toy-plus"
     with serving(site):
         published_at(offered, site.url)
-        got = get(offered, out, downloads=tmp_path / "downloads", patience=QUICK)
+        got = get_model(offered, out, downloads=tmp_path / "downloads", patience=QUICK)
     assert [wanted for _, wanted in site.requests] == ["", f"bytes={half}-"]
     assert (got.directory, got.done) == (out, "made") and got.agreement > 0.9999
     assert names(out.parent) == ["toy-plus"]  # no scratch folder stays
@@ -100,7 +100,9 @@ def test_an_interrupted_download_goes_on_and_becomes_a_model(
     assert (card.name, card.license, card.scores) == ("toy-plus", "CC0-1.0", {"mAP10": 0.5})
     assert card.fingerprint == Model(out).fingerprint == offer.fingerprint != ""
     assert "Somebody" in (out / "README.md").read_text()
-    again = get(offered, out, downloads=tmp_path / "downloads")  # the server is gone, and nobody asks it
+    again = get_model(
+        offered, out, downloads=tmp_path / "downloads"
+    )  # the server is gone, and nobody asks it
     assert again.done == "here"
 
 
@@ -115,9 +117,9 @@ def test_a_download_stopped_by_the_user_goes_on_in_the_next_call(
     with serving(site):
         published_at(offered, site.url)
         with pytest.raises(KeyboardInterrupt):
-            get(offered, out, downloads=downloads, report=stop, patience=QUICK)
+            get_model(offered, out, downloads=downloads, report=stop, patience=QUICK)
         assert not out.exists()
-        assert get(offered, out, downloads=downloads, patience=QUICK).done == "made"
+        assert get_model(offered, out, downloads=downloads, patience=QUICK).done == "made"
     assert site.requests[-1][1] == "bytes=1000-"
 
 
@@ -127,7 +129,7 @@ def test_wrong_bytes_are_named_and_thrown_away(offered: Path, site: Site, tmp_pa
     with serving(site):
         published_at(offered, site.url)
         with pytest.raises(DataError, match=r"trunk\.safetensors has the sha256 \w{64}, expected \w{64}"):
-            get(offered, tmp_path / "m" / "toy-plus", downloads=tmp_path / "downloads", patience=QUICK)
+            get_model(offered, tmp_path / "m" / "toy-plus", downloads=tmp_path / "downloads", patience=QUICK)
     assert names(tmp_path / "downloads") == [] and names(tmp_path / "m") == []
 
 
@@ -137,7 +139,7 @@ def test_a_wrong_size_is_told_before_anything_is_loaded(offered: Path, site: Sit
     with serving(site):
         published_at(offered, site.url)
         with pytest.raises(DataError, match=rf"has {size + 1:,} bytes, expected {size:,}"):
-            get(offered, tmp_path / "toy-plus", downloads=tmp_path / "downloads", patience=QUICK)
+            get_model(offered, tmp_path / "toy-plus", downloads=tmp_path / "downloads", patience=QUICK)
     assert names(tmp_path / "downloads") == []
 
 
@@ -145,7 +147,9 @@ def test_a_mirror_is_asked_instead_of_the_publisher(
     offered: Path, site: Site, tmp_path: Path, quick_join: None
 ) -> None:
     with serving(site):
-        got = get(offered, tmp_path / "toy-plus", mirror=site.url, downloads=tmp_path / "d", patience=QUICK)
+        got = get_model(
+            offered, tmp_path / "toy-plus", mirror=site.url, downloads=tmp_path / "d", patience=QUICK
+        )
     assert got.done == "made" and site.requests == [(TRUNK, "")]
 
 
@@ -157,7 +161,7 @@ def test_without_internet_it_says_what_to_fetch_by_hand(
 
     monkeypatch.setattr(urllib.request, "urlopen", offline)
     with pytest.raises(CannotFetchError) as told:
-        get(offered, tmp_path / "toy-plus", downloads=tmp_path / "downloads", patience=QUICK)
+        get_model(offered, tmp_path / "toy-plus", downloads=tmp_path / "downloads", patience=QUICK)
     trunk = AvailableModel.read(offered).trunk
     for part in (trunk.url, trunk.sha256, f"{trunk.size_bytes:,} bytes", f"get toy-plus --trunk {TRUNK}"):
         assert part in str(told.value)
@@ -171,7 +175,7 @@ def test_too_little_space_is_seen_before_anything_is_fetched(
     with serving(site):
         published_at(offered, site.url)
         with pytest.raises(DataError, match=rf"toy-plus needs {needed / 1e6:.1f} MB and .* MB left"):
-            get(offered, tmp_path / "toy-plus", downloads=tmp_path / "downloads", patience=QUICK)
+            get_model(offered, tmp_path / "toy-plus", downloads=tmp_path / "downloads", patience=QUICK)
     assert site.requests == []
 
 
@@ -193,7 +197,7 @@ def test_a_disk_that_fills_up_says_how_much_is_needed_and_leaves_nothing(
     monkeypatch.setattr(joining, "export_run", export_run)
     published_at(offered, "http://127.0.0.1:9")
     with pytest.raises(DataError, match=r"no space left in .*: making toy-plus needs \d+ MB there"):
-        get(offered, tmp_path / "m" / "toy-plus", trunk=trunk)
+        get_model(offered, tmp_path / "m" / "toy-plus", trunk=trunk)
     assert names(tmp_path / "m") == []
 
 
@@ -205,7 +209,7 @@ def test_other_errors_of_the_export_are_not_taken_for_a_full_disk(
 
     monkeypatch.setattr(joining, "export_run", export_run)
     with pytest.raises(ModelError, match=r"only to a cosine of 0\.9"):
-        get(offered, tmp_path / "m" / "toy-plus", trunk=trunk)
+        get_model(offered, tmp_path / "m" / "toy-plus", trunk=trunk)
     assert names(tmp_path / "m") == []
 
 
@@ -216,12 +220,14 @@ def test_the_same_tensors_in_another_file_do_and_others_do_not(
         saying = file.metadata()
     save_file(load_file(trunk), tmp_path / "other.safetensors", metadata={**saying, "note": "packed anew"})
     assert (tmp_path / "other.safetensors").read_bytes() != trunk.read_bytes()
-    assert get(offered, tmp_path / "a" / "toy-plus", trunk=tmp_path / "other.safetensors").done == "made"
+    assert (
+        get_model(offered, tmp_path / "a" / "toy-plus", trunk=tmp_path / "other.safetensors").done == "made"
+    )
     twin = make_toy_trunk(tmp_path / "twin.safetensors", seed=1)
     with pytest.raises(ModelError, match=r"other weights; toy-plus needs trunk\.safetensors \("):
-        get(offered, tmp_path / "b" / "toy-plus", trunk=twin)
+        get_model(offered, tmp_path / "b" / "toy-plus", trunk=twin)
     with pytest.raises(SoundseekError, match=r"no file .*gone\.safetensors"):
-        get(offered, tmp_path / "b" / "toy-plus", trunk=tmp_path / "gone.safetensors")
+        get_model(offered, tmp_path / "b" / "toy-plus", trunk=tmp_path / "gone.safetensors")
 
 
 def test_a_model_that_gives_other_vectors_is_not_put_in_place(
@@ -233,7 +239,7 @@ def test_a_model_that_gives_other_vectors_is_not_put_in_place(
     save_probes(vectors, offered / GOLDEN_FILE)
     out = tmp_path / "m" / "toy-plus"
     with pytest.raises(ModelError, match=r"gives other vectors than it should: cosine -(1\.0|0\.9)"):
-        get(offered, out, trunk=trunk)
+        get_model(offered, out, trunk=trunk)
     assert names(out.parent) == []
 
 
@@ -241,14 +247,14 @@ def test_a_damaged_model_is_mended_and_an_older_one_replaced(
     offered: Path, trunk: Path, tmp_path: Path, quick_join: None
 ) -> None:
     out = tmp_path / "m" / "toy-plus"
-    get(offered, out, trunk=trunk)
+    get_model(offered, out, trunk=trunk)
     (out / "text.onnx").unlink()
-    assert get(offered, out, trunk=trunk).done == "mended"
+    assert get_model(offered, out, trunk=trunk).done == "mended"
     (out / "audio.onnx").write_bytes(b"cut off")
-    assert get(offered, out, trunk=trunk).done == "mended"
+    assert get_model(offered, out, trunk=trunk).done == "mended"
     ModelConfig.read(out).model_copy(update={"fingerprint": "older"}).write(out)
-    assert get(offered, out, trunk=trunk).done == "replaced"
-    assert get(offered, out, trunk=trunk).done == "here"
+    assert get_model(offered, out, trunk=trunk).done == "replaced"
+    assert get_model(offered, out, trunk=trunk).done == "here"
     assert names(out.parent) == ["toy-plus"]
 
 
@@ -256,14 +262,14 @@ def test_a_model_made_before_there_were_words_gets_them(
     offered: Path, trunk: Path, tmp_path: Path, quick_join: None
 ) -> None:
     out = tmp_path / "m" / "toy-plus"
-    get(offered, out, trunk=trunk)
+    get_model(offered, out, trunk=trunk)
     assert not (out / WORDS_FILE).exists()
     write_words(offered, ["a dog barks"])
-    assert get(offered, out).done == "mended"
+    assert get_model(offered, out).done == "mended"
     assert (out / WORDS_FILE).read_bytes() == (offered / WORDS_FILE).read_bytes()
-    assert get(offered, out).done == "here"
+    assert get_model(offered, out).done == "here"
     shutil.rmtree(out)
-    assert get(offered, out, trunk=trunk).done == "made"
+    assert get_model(offered, out, trunk=trunk).done == "made"
     assert Spelling.of(Model(out)).corrected("brks") == "barks"
 
 
@@ -272,10 +278,10 @@ def test_what_is_no_model_of_ours_is_left_alone(offered: Path, trunk: Path, tmp_
     out.mkdir()
     (out / "diary.txt").write_text("dear")
     with pytest.raises(UsageError, match=r"mine is there and is no toy-plus; move it away"):
-        get(offered, out, trunk=trunk)
+        get_model(offered, out, trunk=trunk)
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="file is there and is no toy-plus"):
-        get(offered, tmp_path / "file", trunk=trunk)
+        get_model(offered, tmp_path / "file", trunk=trunk)
     assert (out / "diary.txt").read_text() == "dear"
 
 
@@ -286,7 +292,7 @@ def test_a_model_with_somebody_elses_file_in_it_is_not_replaced(
     ModelConfig.read(out).model_copy(update={"fingerprint": "older"}).write(out)
     (out / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"holds more than the model \(notes\.txt\)"):
-        get(offered, out, trunk=trunk)
+        get_model(offered, out, trunk=trunk)
     assert (out / "notes.txt").exists()
 
 
@@ -302,14 +308,14 @@ def test_stopping_midway_leaves_no_half_model_and_a_killed_run_is_swept_up(
 
         patched.setattr(joining, "check", stopped)
         with pytest.raises(KeyboardInterrupt):
-            get(offered, out, trunk=trunk)
+            get_model(offered, out, trunk=trunk)
         assert names(out.parent) == []
     old, new = (out.parent / f".toy-plus.making-{each}" for each in ("old", "new"))
     for folder in (old, new):
         (folder / "model").mkdir(parents=True)
     yesterday = time.time() - 86_400
     os.utime(old, (yesterday, yesterday))
-    get(offered, out, trunk=trunk)
+    get_model(offered, out, trunk=trunk)
     assert names(out.parent) == [new.name, "toy-plus"]  # the new one may be somebody's who is at it now
 
 

@@ -144,7 +144,7 @@ def prepare(
         RecipeError: No such trunk, tower or weights; validation and training overlap.
     """
     config = recipe.data
-    check_data(recipe, data, data_sets, trunk=trunk)
+    check_splits(recipe, data, data_sets, trunk=trunk)
     clips = _training_clips(data, data_sets, config.train_splits)
     corpus = _plan(clips, recipe, report)
     features = torch.zeros(len(corpus.texts), 1)  # no row is looked at where nothing below asks for them
@@ -154,7 +154,7 @@ def prepare(
     if recipe.text.augment.acts:
         augment_caption = build_text_augment(recipe.text.augment, corpus.texts, report=report)
     shared = _Shared(corpus, features, text, share, augment_caption)
-    store = open_store(recipe, trunk)
+    store = open_features(recipe, trunk)
     if isinstance(store, OnlineFrames):
         frames: Frames = store
         batches = _live(recipe, trunk, shared, report)
@@ -209,7 +209,7 @@ def cut_captions(text: TextTower, captions: Sequence[str]) -> list[str]:
     ]
 
 
-def check_data(
+def check_splits(
     recipe: Recipe, data: Path, data_sets: Sequence[Path] = (), *, trunk: Any | None = None
 ) -> DataFacts:
     """Whatever can be said of a recipe's data without decoding a sound: what is wrong with it is said now.
@@ -384,7 +384,7 @@ def _needs_features(recipe: Recipe) -> bool:
     return not recipe.text.is_online or by_cosine
 
 
-def open_store(recipe: Recipe, trunk: Any) -> FeatureStore | OnlineFrames:
+def open_features(recipe: Recipe, trunk: Any) -> FeatureStore | OnlineFrames:
     """The store of the frames of a recipe's trunk, or of what enters its trained layers.
 
     Args:
@@ -411,7 +411,7 @@ def split_features(
     trunk: Any,
     report: Report | None = None,
 ) -> SplitFeatures:
-    """The features of some clips as they are, and of all their captions; see `open_store`."""
+    """The features of some clips as they are, and of all their captions; see `open_features`."""
     sounds = [Sound("clip", (clip.path,)) for clip in clips]
     keys = sound_keys(sounds, store, recipe, trunk=trunk, report=report)
     captions = [caption for clip in clips for caption in clip.captions]
@@ -434,9 +434,9 @@ def sound_keys(
 
     Args:
         sounds: Clips or mixtures.
-        store: See `open_store`.
-        recipe: See `open_store`.
-        trunk: See `open_store`; in evaluation mode and on the CPU.
+        store: See `open_features`.
+        recipe: See `open_features`.
+        trunk: See `open_features`; in evaluation mode and on the CPU.
         report: Called as the work goes on.
 
     Raises:

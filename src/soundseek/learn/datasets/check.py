@@ -35,7 +35,7 @@ _Place = tuple[str, str]  # split, file name
 
 
 @dataclass(frozen=True)
-class Problem:
+class DataProblem:
     """One thing that is wrong.
 
     Attributes:
@@ -75,7 +75,7 @@ class CheckReport:
     """The splits and all that is wrong with them; no problems means that it can be learned from."""
 
     splits: tuple[SplitCount, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[DataProblem, ...]
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,12 @@ def check_data(data: Path, *, workers: int = 1, report: Report | None = None) ->
     ids = recording_ids(data, splits)
     problems = [
         *(
-            Problem("captions", split, tables[split].path.name, str(fault))
+            DataProblem("captions", split, tables[split].path.name, str(fault))
             for split in splits
             for fault in tables[split].wrong
         ),
-        *(Problem("missing", *place, "listed, and not there") for place in sorted(listed - present)),
-        *(Problem("surplus", *place, "there, and not listed") for place in sorted(present - listed)),
+        *(DataProblem("missing", *place, "listed, and not there") for place in sorted(listed - present)),
+        *(DataProblem("surplus", *place, "there, and not listed") for place in sorted(present - listed)),
         *_faults(decoded),
         *_doubles(decoded, ids, splits),
         *_shared_names(listed, ids, splits),
@@ -129,7 +129,7 @@ def check_data(data: Path, *, workers: int = 1, report: Report | None = None) ->
     return CheckReport(counts, tuple(problems))
 
 
-def _each_once(problems: Iterable[Problem]) -> list[Problem]:
+def _each_once(problems: Iterable[DataProblem]) -> list[DataProblem]:
     """The first, most telling reason why a clip stands in two splits; every other problem as it is."""
     kept = {
         (each.kind, each.split, each.file, "" if each.kind == "two splits" else each.detail): each
@@ -180,27 +180,27 @@ def _counted(results: Iterable[DecodedSound], total: int, report: Report | None)
     return decoded
 
 
-def _faults(decoded: Mapping[_Place, DecodedSound]) -> Iterator[Problem]:
+def _faults(decoded: Mapping[_Place, DecodedSound]) -> Iterator[DataProblem]:
     for place, result in decoded.items():
         if result.fault:
-            yield Problem(
+            yield DataProblem(
                 "silent" if result.fault.startswith("silent") else "undecodable", *place, result.fault
             )
 
 
 def _doubles(
     decoded: Mapping[_Place, DecodedSound], ids: Mapping[_Place, str], splits: Sequence[str]
-) -> Iterator[Problem]:
+) -> Iterator[DataProblem]:
     """Clips with the same samples; and clips of different splits that were cut from one recording."""
     for group in _groups({place: each.digest for place, each in decoded.items()}, splits):
         for earlier, later in pairwise(group):
             crosses = earlier[0] != later[0]
             detail = f"the same sound as {'/'.join(earlier)}"
-            yield Problem("two splits" if crosses else "duplicate", *later, detail)
+            yield DataProblem("two splits" if crosses else "duplicate", *later, detail)
     for group in _groups(ids, splits):
         for earlier, later in _first_of_each_split([place for place in group if place in decoded]):
             detail = f"cut from the same recording ({ids[later]}) as {'/'.join(earlier)}"
-            yield Problem("two splits", *later, detail)
+            yield DataProblem("two splits", *later, detail)
 
 
 def _first_of_each_split(group: Sequence[_Place]) -> Iterator[tuple[_Place, _Place]]:
@@ -221,13 +221,15 @@ def _groups(keys: Mapping[_Place, str], splits: Sequence[str]) -> Iterator[list[
             yield sorted(group, key=lambda place: (splits.index(place[0]), place[1]))
 
 
-def _shared_names(listed: set[_Place], ids: Mapping[_Place, str], splits: Sequence[str]) -> Iterator[Problem]:
+def _shared_names(
+    listed: set[_Place], ids: Mapping[_Place, str], splits: Sequence[str]
+) -> Iterator[DataProblem]:
     """Names that two splits list, unless metadata knows them for different recordings."""
     for first, second in combinations(splits, 2):
         names = {name for split, name in listed if split == first}
         for name in sorted(names & {name for split, name in listed if split == second}):
             if (first, name) not in ids or (second, name) not in ids:
-                yield Problem("two splits", second, name, f"{first} lists a sound of this name as well")
+                yield DataProblem("two splits", second, name, f"{first} lists a sound of this name as well")
 
 
 def _count(split: str, table: CaptionTable, decoded: Mapping[_Place, DecodedSound]) -> SplitCount:

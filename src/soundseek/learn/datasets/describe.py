@@ -165,7 +165,7 @@ def _unseen(
     }
 
 
-def write_words(descriptions: Sequence[SplitDescription], path: Path) -> None:
+def write_word_counts(descriptions: Sequence[SplitDescription], path: Path) -> None:
     """A CSV of every word with its count in each split, the most frequent first."""
     total: Counter[str] = Counter()
     for each in descriptions:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from soundseek.learn.distill.config import DistillConfig
 from soundseek.learn.distill.run import CHECKPOINT, METRICS, TRUNK, distill, find_device
-from soundseek.learn.distill.sounds import Sounds, find_sounds
+from soundseek.learn.distill.sounds import SoundPool, find_sounds
 
 __all__ = [
     "CHECKPOINT",
     "METRICS",
     "TRUNK",
     "DistillConfig",
-    "Sounds",
+    "SoundPool",
     "distill",
     "find_device",
     "find_sounds",

@@ -142,7 +142,7 @@ class MelDamage:
         return wet
 
 
-class Batch(NamedTuple):
+class MixtureBatch(NamedTuple):
     """What teacher and student hear: `(batch, time, mel)` each."""
 
     clean: Tensor
@@ -155,7 +155,7 @@ def draw_batch(
     damage: MelDamage | None,
     batch_s: float,
     generator: np.random.Generator,
-) -> Batch:
+) -> MixtureBatch:
     """A batch of mixtures of one random length, clean and damaged; without `damage` both are the same."""
     length_s = float(generator.choice(CROP_LENGTHS_S))
     size = min(40, max(2, round(batch_s / length_s)))
@@ -168,12 +168,12 @@ def draw_batch(
             heard = log_mel(clip_samples(mixture, generator))
         clean.append(features)
         damaged.append(damage(heard, generator) if damage else features)
-    return Batch(torch.from_numpy(np.stack(clean)), torch.from_numpy(np.stack(damaged)))
+    return MixtureBatch(torch.from_numpy(np.stack(clean)), torch.from_numpy(np.stack(damaged)))
 
 
-def prefetched(draw: Callable[[int], Batch], first_step: int) -> Iterator[Batch]:
+def prefetched(draw: Callable[[int], MixtureBatch], first_step: int) -> Iterator[MixtureBatch]:
     """Endless batches, from that of `first_step` on, that another thread draws while the networks learn."""
-    ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=3)
+    ready: queue.Queue[MixtureBatch | BaseException] = queue.Queue(maxsize=3)
 
     def feed() -> None:
         try:

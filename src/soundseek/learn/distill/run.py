@@ -26,7 +26,7 @@ from soundseek.audio.logmel import LogMel
 from soundseek.errors import ModelError, UsageError
 from soundseek.learn.data.waveforms import WaveformCache
 from soundseek.learn.distill.config import DistillConfig
-from soundseek.learn.distill.mixtures import Batch, MelDamage, draw_batch, prefetched
+from soundseek.learn.distill.mixtures import MelDamage, MixtureBatch, draw_batch, prefetched
 from soundseek.learn.distill.networks import (
     Student,
     Teacher,
@@ -156,7 +156,7 @@ class _Run:
     def run(self) -> None:
         """Step until the hours are spent; measure and checkpoint now and then."""
         config, hours_s = self.config, self.config.hours * 3600
-        source: Iterator[Batch] = (
+        source: Iterator[MixtureBatch] = (
             prefetched(self.draw, self.step) if config.mixing == "numpy" else map(self.draw, count(self.step))
         )
         started, next_report = seconds(config) - self.elapsed_s, self.elapsed_s + config.report_s
@@ -170,7 +170,7 @@ class _Run:
                     self._report(torch.stack(losses).mean(dim=0))
                 losses.clear()
 
-    def train_step(self, batch: Batch) -> Tensor:
+    def train_step(self, batch: MixtureBatch) -> Tensor:
         """One step on this process's share of the batch; returns the errors in the order of `self.errors`."""
         spent = self.elapsed_s / (self.config.hours * 3600)
         for group in self.optimizer.param_groups:
@@ -195,7 +195,7 @@ class _Run:
             torch._foreach_lerp_(_floating(self.averaged), _floating(self.student), 1 - keep)
         return values.detach()
 
-    def _mixing(self) -> Callable[[int], Batch]:
+    def _mixing(self) -> Callable[[int], MixtureBatch]:
         """What draws the batch of a step."""
         config, front_end, rank = self.config, self.student.trunk.front_end, self.rank
         if config.mixing == "torch":

@@ -13,7 +13,7 @@ from soundseek.learn.datasets.tables import read_csv
 
 
 @dataclass(frozen=True)
-class Sounds:
+class SoundPool:
     """Files.
 
     Attributes:
@@ -26,7 +26,7 @@ class Sounds:
     yardsticks: dict[str, list[Path]] = field(default_factory=dict)
 
 
-def find_sounds(folders: Sequence[Path], leave_out: Path | None = None) -> Sounds:
+def find_sounds(folders: Sequence[Path], leave_out: Path | None = None) -> SoundPool:
     """The sounds of some folders.
 
     Args:
@@ -65,7 +65,7 @@ def find_sounds(folders: Sequence[Path], leave_out: Path | None = None) -> Sound
     if not train:
         raise DataError(f"{leave_out} leaves out all {len(left_out)} sounds; none is left to learn from")
     named = {"left_out": left_out, "validation": validation}
-    return Sounds(train, {name: paths for name, paths in named.items() if paths})
+    return SoundPool(train, {name: paths for name, paths in named.items() if paths})
 
 
 def _collections(metadata: Path) -> dict[str, str]:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from soundseek._typing import DoubleArray
 from soundseek.audio.logmel import FrontEndConfig, mel_matrix, padded_window
 from soundseek.learn.data.waveforms import WaveformCache
-from soundseek.learn.distill.mixtures import Batch
+from soundseek.learn.distill.mixtures import MixtureBatch
 
 LENGTHS_FRAMES = {1024: 0.45, 512: 0.35, 256: 0.12, 128: 0.08}
 """Log-mel frames of all crops of a step, and how often; few, for a GPU prepares its kernels anew for every shape."""
@@ -135,7 +135,7 @@ class TensorMixer:
         self._noise = _noise_bank(pool.device, seed, config.hop_length * max(LENGTHS_FRAMES))
 
     @torch.no_grad()
-    def draw(self, step: int) -> Batch:
+    def draw(self, step: int) -> MixtureBatch:
         """The batch of a step: what teacher and student hear, `(batch, time, mel)` each."""
         generator = np.random.default_rng([self.seed, step])
         noise = torch.Generator(self.pool.device).manual_seed(self.seed * 1_000_003 + step)
@@ -151,7 +151,7 @@ class TensorMixer:
             if self.damages:
                 damaged.append(self.damaged_log_mel(mixture, generator, noise))
         heard = torch.cat(clean)
-        return Batch(heard, torch.cat(damaged) if self.damages else heard)
+        return MixtureBatch(heard, torch.cat(damaged) if self.damages else heard)
 
     def read(self, crops: Crops, num_samples: int) -> Tensor:
         """Waveforms `(rows, num_samples)`, interpolated linearly where the speed is not one."""

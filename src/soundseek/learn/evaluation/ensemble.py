@@ -19,7 +19,7 @@ from soundseek.learn.datasets.layout import read_split
 from soundseek.learn.evaluation.evaluate import Embedder, EvaluationReport, evaluate
 from soundseek.learn.evaluation.intervals import PairedDifference, paired_bootstrap
 from soundseek.learn.evaluation.metrics import ranks_of_scores
-from soundseek.learn.evaluation.rankings import answer, questions
+from soundseek.learn.evaluation.rankings import questions, rank_queries
 
 Key = TypeVar("Key", Path, str)
 
@@ -133,7 +133,7 @@ def evaluate_ensemble(
         for (name, member), weight in zip(kept.items(), ensemble.weights, strict=True)
     ]
     best = max(alone, key=lambda member: member.report.text_to_audio.mAP10.value).name
-    ours, theirs = answer(ensemble, data, split), answer(kept[best], data, split)
+    ours, theirs = rank_queries(ensemble, data, split), rank_queries(kept[best], data, split)
     difference = paired_bootstrap(
         ours.per_query("mAP10"),
         theirs.per_query("mAP10"),

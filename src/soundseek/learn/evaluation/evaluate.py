@@ -16,7 +16,7 @@ from soundseek._typing import AnyArray, FloatArray, IntArray, Report
 from soundseek.learn.data.features import Frames, extract_texts, text_store
 from soundseek.learn.data.mixing import Sound
 from soundseek.learn.data.pairs import pad
-from soundseek.learn.data.prepare import SplitFeatures, open_store, sound_keys
+from soundseek.learn.data.prepare import SplitFeatures, open_features, sound_keys
 from soundseek.learn.data.waveforms import OnlineFrames
 from soundseek.learn.datasets.layout import read_split
 from soundseek.learn.evaluation.metrics import DirectionMetrics, retrieval_metrics
@@ -132,7 +132,7 @@ class RunEmbedder:
 
     def embed_sounds(self, sounds: Sequence[Sound]) -> FloatArray:
         """`(len(sounds), dim)`, unit norm, of clips, their degraded versions and mixtures."""
-        store = open_store(self._recipe, self._trunk)
+        store = open_features(self._recipe, self._trunk)
         keys = sound_keys(sounds, store, self._recipe, trunk=self._trunk, report=self._report)
         return embed_clips(self._model, store, keys).cpu().numpy()
 

@@ -29,7 +29,7 @@ _BINS = 15
 
 
 @dataclass(frozen=True)
-class Asked:
+class MatchQueries:
     """Hits of many queries in many libraries.
 
     Attributes:
@@ -90,7 +90,7 @@ def fit_match(
     return MatchCalibration(reference, mean, scale, weights)
 
 
-def check_match(calibration: MatchCalibration, asked: Asked) -> MatchReport:
+def check_match(calibration: MatchCalibration, asked: MatchQueries) -> MatchReport:
     """How far a calibration can be trusted on queries that it was not fitted on."""
     found = np.stack(
         [
@@ -110,7 +110,7 @@ def check_match(calibration: MatchCalibration, asked: Asked) -> MatchReport:
     )
 
 
-def ask(model: Embedder, data: Path, split: str, *, seed: int = 0) -> Asked:
+def ask(model: Embedder, data: Path, split: str, *, seed: int = 0) -> MatchQueries:
     """Ask captions of a split of libraries drawn from its clips.
 
     Raises:
@@ -143,7 +143,7 @@ def ask(model: Embedder, data: Path, split: str, *, seed: int = 0) -> Asked:
                 right.append(alike[library[best]])
                 present.append(is_present)
                 sizes.append(len(library))
-    return Asked(np.stack(queries), np.stack(all_scores), np.stack(right), np.array(present), sizes)
+    return MatchQueries(np.stack(queries), np.stack(all_scores), np.stack(right), np.array(present), sizes)
 
 
 def _kinds(data: Path, clips: Sequence[Clip]) -> StrArray:
@@ -160,7 +160,7 @@ def _kinds(data: Path, clips: Sequence[Clip]) -> StrArray:
     return np.array([labels.get(clip.path.name) or clip.path.name for clip in clips])
 
 
-def _features(reference: AnyFloatArray, asked: Asked) -> DoubleArray:
+def _features(reference: AnyFloatArray, asked: MatchQueries) -> DoubleArray:
     rows = zip(asked.queries, asked.scores, asked.num_files, strict=True)
     return np.concatenate([match_features(reference, query, scores, size) for query, scores, size in rows])
 

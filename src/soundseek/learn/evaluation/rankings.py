@@ -55,7 +55,7 @@ class Answers:
         )
 
 
-def answer(embedder: Embedder, data: Path, split: str) -> Answers:
+def rank_queries(embedder: Embedder, data: Path, split: str) -> Answers:
     """Embed a split and rank every caption's clip.
 
     Raises:

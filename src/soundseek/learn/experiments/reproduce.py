@@ -28,7 +28,7 @@ from soundseek.errors import (
 from soundseek.learn.datasets.layout import read_split
 from soundseek.learn.evaluation.ensemble import Ensemble, build_ensemble
 from soundseek.learn.evaluation.evaluate import RunEmbedder
-from soundseek.learn.evaluation.rankings import Answers, answer, load_answers, questions, save_answers
+from soundseek.learn.evaluation.rankings import Answers, load_answers, questions, rank_queries, save_answers
 from soundseek.learn.experiments.cost import CostMeter, machine
 from soundseek.learn.experiments.plan import RANKS_FILE, Observer, Planned, plan, with_teachers
 from soundseek.learn.recipe.load import changed
@@ -157,7 +157,7 @@ def finish(
             return False
         with CostMeter() as evaluation:
             embedder = RunEmbedder(*load_run(folder), report=observer.features)
-            answers = answer(embedder, data, split)
+            answers = rank_queries(embedder, data, split)
     cost = {**whole.cost.to_dict(), "evaluation_s": evaluation.cost.wall_s}
     replace_text(folder / COST_FILE, json.dumps(cost, indent=2) + "\n")
     with naming_the_disk(folder / RANKS_FILE):
@@ -214,7 +214,7 @@ def _together(
     if not (folder / RANKS_FILE).is_file():
         with CostMeter() as meter:
             ensemble = _ensemble(runs, data)
-            answers = answer(ensemble, data, split)
+            answers = rank_queries(ensemble, data, split)
         folder.mkdir(exist_ok=True)
         cost = {**meter.cost.to_dict(), "evaluation_s": meter.cost.wall_s}
         replace_text(folder / COST_FILE, json.dumps(cost, indent=2) + "\n")

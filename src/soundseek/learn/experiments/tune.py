@@ -31,7 +31,7 @@ from soundseek.errors import (
     UsageError,
     WorkerError,
 )
-from soundseek.learn.data.prepare import check_data
+from soundseek.learn.data.prepare import check_splits
 from soundseek.learn.experiments.plan import Observer, validation_score
 from soundseek.learn.recipe.load import RECIPES_DIRECTORY, flat_values, load_recipe, read_yaml, recipe_parts
 from soundseek.learn.recipe.schema import Recipe, Section
@@ -217,7 +217,7 @@ def tune(
     observer = observer or Observer()
     base = _checked(recipe, space, settings)
     for phase in plan_phases(base, out):
-        check_data(phase.recipe, data, phase.data_sets)
+        check_splits(phase.recipe, data, phase.data_sets)
     asked = {"recipe": flat_values(base), "space": space.model_dump(), "data": str(data.resolve())}
     with _quiet_optuna(), locked(out, "study"):
         study = _open(out, asked)

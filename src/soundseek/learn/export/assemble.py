@@ -36,7 +36,7 @@ Done = Literal["made", "replaced", "mended", "here"]
 
 @dataclass(frozen=True)
 class Got:
-    """What `get` did.
+    """What `get_model` did.
 
     Attributes:
         directory: The model directory.
@@ -50,7 +50,7 @@ class Got:
     agreement: float
 
 
-def get(
+def get_model(
     offered: Path,
     out: Path,
     *,
@@ -93,7 +93,7 @@ def get(
         say(f"joining {offer.name}'s heads with {trunk.name}: about a minute")
     with built_beside(out, needs_bytes=offer.working_bytes) as made:
         join(offered, trunk, made)
-        found = check(made, offered)
+        found = check_golden(made, offered)
     done: Done = "made" if before is None else "mended" if before == offer.fingerprint else "replaced"
     return Got(out, done, found)
 
@@ -128,7 +128,7 @@ def join(offered: Path, trunk: Path, out: Path) -> None:
     _take_words(offered, out)
 
 
-def check(directory: Path, offered: Path) -> float:
+def check_golden(directory: Path, offered: Path) -> float:
     """The least cosine between a joined model's vectors of the probes and the stored ones.
 
     Raises:
@@ -220,7 +220,7 @@ def _fingerprint_there(out: Path, offer: AvailableModel) -> str | None:
 def _agreement_if_whole(directory: Path, offered: Path) -> float | None:
     """The agreement of a model directory with what is offered; None if it is damaged."""
     try:
-        return check(directory, offered)
+        return check_golden(directory, offered)
     except ModelError:
         return None
 

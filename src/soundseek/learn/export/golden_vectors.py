@@ -57,7 +57,7 @@ def probe_sounds(sample_rate_hz: int) -> Iterator[npt.NDArray[np.int16]]:
         yield np.rint(level * 32767 * shape / np.abs(shape).max()).astype(np.int16)
 
 
-def probe(model: Model) -> dict[str, FloatArray]:
+def golden_vectors_of(model: Model) -> dict[str, FloatArray]:
     """What a model makes of the probes: `audio` and `text`, `(probe, dim)` each, unit norm."""
     with tempfile.TemporaryDirectory() as folder:
         paths = []
@@ -72,7 +72,7 @@ def probe(model: Model) -> dict[str, FloatArray]:
 
 
 def save_probes(vectors: dict[str, FloatArray], path: Path) -> None:
-    """Write vectors of `probe` in half precision, which moves a cosine by less than 1e-6."""
+    """Write vectors of `golden_vectors_of` in half precision, which moves a cosine by less than 1e-6."""
     np.savez(path, **{name: rows.astype(np.float16) for name, rows in vectors.items()})  # type: ignore[arg-type]
 
 
@@ -84,7 +84,7 @@ def agreement(directory: Path, path: Path) -> float:
     """
     worst = 1.0
     with np.load(path) as stored:
-        for name, found in probe(Model(directory)).items():
+        for name, found in golden_vectors_of(Model(directory)).items():
             expected = stored[name].astype(np.float32)
             if expected.shape != found.shape:
                 raise ModelError(

@@ -89,7 +89,7 @@ def calibration_log_mels(front_end: FrontEndConfig, sounds: Sequence[Path] = ())
     return [log_mel(waveform) for waveform in synthetic_sounds(rate)]
 
 
-def find_sounds(folder: Path, *, report: Callable[[str], None] = lambda line: None) -> list[Path]:
+def find_calibration_sounds(folder: Path, *, report: Callable[[str], None] = lambda line: None) -> list[Path]:
     """Up to 64 sounds of a folder and those below it, spread evenly over their sorted paths.
 
     Args:

@@ -22,7 +22,7 @@ from soundseek._files import locked, replacing
 from soundseek._typing import Report
 from soundseek.errors import ModelError, RecipeError, Terminated
 from soundseek.learn.data.features import naming_killed_workers
-from soundseek.learn.data.prepare import Share, TrainingData, check_data, prepare
+from soundseek.learn.data.prepare import Share, TrainingData, check_splits, prepare
 from soundseek.learn.models.build import (
     build_recipe_text,
     build_recipe_trunk,
@@ -97,7 +97,7 @@ def train(
     _refuse_missing_devices(recipe.training)
     towers = _checked_towers(recipe)
     facts = [
-        check_data(phase.recipe, data, phase.data_sets, trunk=towers.trunk)
+        check_splits(phase.recipe, data, phase.data_sets, trunk=towers.trunk)
         for phase in plan_phases(recipe, out)
     ]
     with locked(out, "run"):
