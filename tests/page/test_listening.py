@@ -165,9 +165,7 @@ def test_the_spectrogram_is_drawn_on_demand(open_page: Any, rows: Any) -> None:
     page.keyboard.press("s")
     page.locator(".spectrogram-state").wait_for(state="attached")
     page.locator(".spectrogram-state").wait_for(state="detached")
-    page.wait_for_function(
-        "[...document.querySelectorAll('.spectrogram-box canvas')].some((one) => one.width > 300)"
-    )
+    until(page, "[...document.querySelectorAll('.spectrogram-box canvas')].some((one) => one.width > 300)")
     colours = page.evaluate(
         """() => {
             const canvases = [...document.querySelectorAll('.spectrogram-box canvas')].filter((one) => one.width > 300);

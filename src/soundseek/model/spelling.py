@@ -238,8 +238,33 @@ def _are_neighbours(letter: str, other: str) -> bool:
 
 # Spellings that the American dictionary lacks and that name things that sound, or colour a sentence about them.
 _BRITISH = frozenset(
-    """aluminium aeroplane aeroplanes tyres kerb moulding colour pyjamas tannoy mould neighbour programme centre metre
-    litre cheque gaol sceptre draught draughts manoeuvre""".split()
+    (
+        *(
+            "aluminium",
+            "aeroplane",
+            "aeroplanes",
+            "tyres",
+            "kerb",
+            "moulding",
+            "colour",
+            "pyjamas",
+            "tannoy",
+            "mould",
+        ),
+        *(
+            "neighbour",
+            "programme",
+            "centre",
+            "metre",
+            "litre",
+            "cheque",
+            "gaol",
+            "sceptre",
+            "draught",
+            "draughts",
+        ),
+        "manoeuvre",
+    )
 )
 
 
