@@ -26,7 +26,7 @@ def library(tmp_path: Path) -> Iterator[Library]:
     directory = make_toy_model(tmp_path / "toy")
     model = load_model(directory)
     nothing = np.zeros((2, model.dim), np.float16)
-    MatchCalibration(nothing, np.zeros(4), np.ones(4), np.array([0.0, 0, 0, 0, -1])).write(directory)
+    MatchCalibration(nothing, np.zeros(4), np.ones(4), np.array([0.0, 0, 0, 0, -1]), 1_000).write(directory)
     with Library.create(tmp_path / "library", model=model) as library:
         library.index(folder)
         yield library

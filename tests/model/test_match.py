@@ -17,7 +17,7 @@ QUERY = np.float32([1, 0, 0, 0])
 
 
 def calibration(weights: list[float]) -> MatchCalibration:
-    return MatchCalibration(REFERENCE, np.zeros(4), np.ones(4), np.array(weights))
+    return MatchCalibration(REFERENCE, np.zeros(4), np.ones(4), np.array(weights), 1_000)
 
 
 def test_features_by_hand() -> None:
@@ -36,7 +36,11 @@ def test_a_higher_score_is_surer_and_a_larger_library_less_so() -> None:
     fitted = calibration([0, 1.0, 1.0, 0.5, -0.5])
     found = fitted.probabilities(QUERY, np.float32([0.6, 0.4, 0.2]), num_files=100)
     assert (np.diff(found) < 0).all()
-    assert (fitted.probabilities(QUERY, np.float32([0.6, 0.4, 0.2]), num_files=100_000) < found).all()
+    larger = fitted.probabilities(QUERY, np.float32([0.6, 0.4, 0.2]), num_files=1_000)
+    assert (larger < found).all()
+    # Beyond what it was fitted on, a library counts as that large: nothing is known of a hundred thousand files.
+    beyond = fitted.probabilities(QUERY, np.float32([0.6, 0.4, 0.2]), num_files=100_000)
+    np.testing.assert_array_equal(beyond, larger)
 
 
 def test_what_is_written_is_read_and_a_directory_without_it_has_none(tmp_path: Path) -> None:

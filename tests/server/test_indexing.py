@@ -118,6 +118,23 @@ def test_a_run_that_cannot_go_on_says_why(serve: Any, copy_of: Path, root: Path)
     assert serve(copy_of).post("jobs", json={"folders": [str(root)]}).status_code == 403
 
 
+def test_a_run_that_cannot_be_followed_refuses_no_later_one(
+    serve: Any, copy_of: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve(copy_of, roots=(root,))
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a line that nobody understands")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("soundseek.server.jobs.JobReport", broken)
+        patched.setattr(broken, "model_fields", {}, raising=False)
+        started = client.post("jobs", json={"folders": [str(root / "a")]}).json()
+        job = client.run(lambda http: ended(http, started["id"]))
+    assert job["state"] == "failed" and "a line that nobody understands" in job["error"]
+    assert client.post("jobs", json={"folders": [str(root / "a")]}).status_code == 202
+
+
 def test_what_a_run_tells_the_server_has_no_list_of_paths(copy_of: Path, root: Path) -> None:
     from soundseek.server.index_process import _run
 

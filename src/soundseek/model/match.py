@@ -35,12 +35,15 @@ class MatchCalibration:
         mean: `(NUM_FEATURES,)` of the features where it was fitted.
         scale: `(NUM_FEATURES,)` their standard deviations.
         weights: `(1 + NUM_FEATURES,)` of the logistic regression, the constant first.
+        most_files: The largest library that it was fitted on; a larger one counts as that large, for what a few
+            hundred files teach says nothing of a hundred thousand.
     """
 
     reference: HalfArray
     mean: DoubleArray
     scale: DoubleArray
     weights: DoubleArray
+    most_files: int
 
     def probabilities(self, query: AnyFloatArray, scores: AnyFloatArray, *, num_files: int) -> FloatArray:
         """`(hits,)` probabilities that a listener would agree.
@@ -48,9 +51,10 @@ class MatchCalibration:
         Args:
             query: `(dim,)`, unit norm.
             scores: `(hits,)` cosines of the query and each hit.
-            num_files: Files that were searched: the more there are, the higher chance alone scores.
+            num_files: Files that were searched: the more there are, the higher chance scores (up to `most_files`).
         """
-        standard = (match_features(self.reference, query, scores, num_files) - self.mean) / self.scale
+        features = match_features(self.reference, query, scores, min(num_files, self.most_files))
+        standard = (features - self.mean) / self.scale
         found: FloatArray = (1 / (1 + np.exp(-(self.weights[0] + standard @ self.weights[1:])))).astype(
             np.float32
         )
@@ -63,7 +67,14 @@ class MatchCalibration:
             StorageError: The disk is full, or the directory cannot be written to.
         """
         with replacing(directory / MATCH_FILE) as partial, partial.open("wb") as file:
-            np.savez(file, reference=self.reference, mean=self.mean, scale=self.scale, weights=self.weights)
+            np.savez(
+                file,
+                reference=self.reference,
+                mean=self.mean,
+                scale=self.scale,
+                weights=self.weights,
+                most_files=np.int64(self.most_files),
+            )
 
     @classmethod
     def read(cls, directory: Path, *, dim: int) -> MatchCalibration | None:
@@ -78,14 +89,16 @@ class MatchCalibration:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 parts = [stored[name] for name in ("reference", "mean", "scale", "weights")]
-        except (OSError, ValueError, KeyError, BadZipFile, EOFError) as error:
+                most_files = int(stored["most_files"])
+        except (OSError, ValueError, TypeError, KeyError, BadZipFile, EOFError) as error:
             raise ModelError(f"{path} is damaged: {error}; make it anew: soundseek calibrate") from error
         shapes = [part.shape for part in parts]
         if shapes[0][1:] != (dim,) or shapes[1:] != [(NUM_FEATURES,), (NUM_FEATURES,), (1 + NUM_FEATURES,)]:
             raise ModelError(
                 f"{path} is of another model (shapes {shapes}); make it anew: soundseek calibrate"
             )
-        return cls(*parts)
+        reference, mean, scale, weights = parts
+        return cls(reference, mean, scale, weights, most_files)
 
 
 def match_features(

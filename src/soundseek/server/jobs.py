@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -183,6 +184,15 @@ class Jobs:
         run.task = asyncio.create_task(self._watch(run))
 
     async def _watch(self, run: _Run) -> None:
+        """Follow a run to its end; whatever happens, it does not stay "running", which would refuse all later ones."""
+        try:
+            await self._follow(run)
+        except Exception as error:
+            logging.getLogger("soundseek").exception("an index job could not be followed")
+            said = f"the run could not be followed ({error}); start it again"
+            await run.update(state="failed", error=said, ended_at=when(self._clock()))
+
+    async def _follow(self, run: _Run) -> None:
         process = run.process
         assert process is not None and process.stdout is not None
         outcome: dict[str, Any] = {}

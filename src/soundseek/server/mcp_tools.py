@@ -75,6 +75,7 @@ class ToolHit(BaseModel):
     end_s: float
     moment_s: float = Field(description="Its best moment: where to listen.")
     duration_s: float = Field(description="Length of the whole file.")
+    match: float | None = Field(default=None, description="Probability that a listener would agree, 0 to 1.")
     why: list[str] | None = Field(default=None, description="The words that carried it.")
 
 

@@ -80,7 +80,7 @@ def test_without_its_kind_no_hit_is_right(data: Path) -> None:
 
 def test_a_report_by_hand() -> None:
     # Every hit has probability .5 and half of them are right: perfectly calibrated, and no hit above another.
-    even = MatchCalibration(np.eye(2, dtype=np.float16), np.zeros(4), np.ones(4), np.zeros(5))
+    even = MatchCalibration(np.eye(2, dtype=np.float16), np.zeros(4), np.ones(4), np.zeros(5), 2)
     right = np.array([[True, False], [False, True]])
     asked = MatchQueries(
         np.eye(2, dtype=np.float32), np.zeros((2, 2), np.float32), right, np.array([True, False]), [2, 2]

@@ -87,7 +87,7 @@ def fit_match(
     features = _features(reference, asked)
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-9
     weights = _logistic_regression((features - mean) / scale, asked.right.ravel())
-    return MatchCalibration(reference, mean, scale, weights)
+    return MatchCalibration(reference, mean, scale, weights, max(asked.num_files))
 
 
 def check_match(calibration: MatchCalibration, asked: MatchQueries) -> MatchReport:
