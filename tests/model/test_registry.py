@@ -10,7 +10,14 @@ from toy_model import make_toy_model
 
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError
-from soundseek.model.config import AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, ModelConfig, fingerprint
+from soundseek.model.config import (
+    AUDIO_FILE,
+    CONFIG_FILE,
+    TEXT_FILE,
+    TOKENIZER_FILE,
+    ModelConfig,
+    fingerprint,
+)
 from soundseek.model.registry import DEFAULT_MODEL, MODEL_VARIABLE, installed_models, load_model
 
 
@@ -58,3 +65,17 @@ def test_a_fingerprint_stays_what_it_was_when_a_front_end_learns_something_new(t
         (tmp_path / name).write_text(name)
     assert fingerprint(tmp_path, FrontEndConfig()) == "41400e7002f2"
     assert fingerprint(tmp_path, FrontEndConfig(peak_dbfs=-6.0)) != "41400e7002f2"
+
+
+def test_a_model_of_the_users_own_hides_the_bundled_one_of_its_name(data_folder: Path) -> None:
+    make_toy_model(data_folder / DEFAULT_MODEL, name="mine")
+    assert installed_models()[DEFAULT_MODEL] == data_folder / DEFAULT_MODEL
+    assert load_model().config.name == "mine"
+
+
+def test_a_format_that_this_version_does_not_know_is_refused(tmp_path: Path) -> None:
+    directory = make_toy_model(tmp_path / "later")
+    config = directory / CONFIG_FILE
+    config.write_text(config.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(ModelError, match="cannot be read by this version"):
+        load_model(directory)

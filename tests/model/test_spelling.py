@@ -265,3 +265,24 @@ CHECKER.word_frequency.load_words(["abcdefghijklmnopqrstuvwxyz"])  # its alphabe
 def test_a_slip_is_what_others_call_a_distance_of_one(typed: str, word: str) -> None:
     near = typed != word and word in CHECKER.edit_distance_1(typed)
     assert (slip_between(typed, word) is not None) == near
+
+
+def test_the_list_begins_with_the_most_frequent_word(tmp_path: Path) -> None:
+    write_words(tmp_path, ["zebra zebra hooves", "a zebra", "an owl and an owl"])
+    assert [line.split("\t")[0] for line in (tmp_path / WORDS_FILE).read_text().splitlines()][:3] == [
+        "zebra",
+        "an",
+        "owl",
+    ]
+
+
+def test_an_english_word_stays_though_a_learned_one_is_near() -> None:
+    learned = Spelling({"bark": 9})
+    assert learned.corrected("the barn") == "the barn"  # one key beside "bark", and a word
+    assert learned.corrected("the barj") == "the bark"
+
+
+def test_rows_of_keys_stand_half_a_key_apart() -> None:
+    # On the keyboard "h" touches "b" and "n" below it; a grid without the shift would put "m" beside it and not "b".
+    assert slip_between("hark", "bark") == "neighbour"
+    assert slip_between("hade", "made") == "substituted"
