@@ -130,7 +130,7 @@ def _similarity(config: LossConfig, corpus: Corpus) -> Callable[[Tensor, Tensor]
     if config.name == "relaxed":
         cider = CiderD(list(corpus.texts), [example.captions for example in corpus.clips])
         return lambda caption_ids, _: cider.similarity(caption_ids)
-    return lambda _, meanings: _cosines(meanings).clamp(min=0.0)
+    return lambda _, meanings: _cosines(meanings)
 
 
 def _cosines(features: Tensor) -> Tensor:
