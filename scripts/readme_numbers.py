@@ -54,7 +54,7 @@ def quality(report: dict[str, Any]) -> str:
     made = json.loads(CARD.read_text(encoding="utf-8"))["training"]
     rows = [f"| {name} | {percent(found[name])} |" for name in METRICS]
     head = (
-        f"How often `soundseek-small` finds a caption's recording among {report['num_clips']} of the "
+        f"How often `soundseek-small` finds a caption's recording among the {report['num_clips']} recordings of the "
         f"{report['split']} split, {report['num_captions']} captions, in percent with 95 % intervals "
         f"([report](docs/results/soundseek-small.json); {seeds(made)}, commit {made['git'][:7]}; "
         "[how it was made](docs/models.md)):"
