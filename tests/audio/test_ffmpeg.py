@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import soundfile
 from audio.bad_files import RATE_HZ, tone
 
 from soundseek._install import install_command
@@ -124,6 +125,17 @@ def test_what_libsndfile_does_not_read_is_offered_to_ffmpeg(
     with pytest.raises(DecodeError) as caught:
         read_audio(tmp_path / name, sample_rate_hz=8000)
     assert caught.value.reason == f"{kind} needs one more package: {install_command('formats')}"
+
+
+def test_a_damaged_file_of_a_kind_that_is_read_lacks_no_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "whole.ogg", tone(2), RATE_HZ)
+    (tmp_path / "cut.ogg").write_bytes((tmp_path / "whole.ogg").read_bytes()[:3000])
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(DecodeError) as caught:
+        read_audio(tmp_path / "cut.ogg", sample_rate_hz=8000)
+    assert caught.value.reason.startswith("damaged") and "needs one more package" not in caught.value.reason
 
 
 @pytest.mark.parametrize("milliseconds", [20, 50, 200])

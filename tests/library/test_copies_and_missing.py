@@ -91,8 +91,8 @@ def test_what_is_not_there_is_no_hit(
     assert [
         record.getMessage() for record in caplog.records if "is not there now" in record.getMessage()
     ] == [
-        f"{tmp_path}/a is not there now, and its sounds are left out; missing='show' (--missing show) lists them, "
-        "soundseek index finds a folder that was renamed, soundseek forget drops it"
+        f"{tmp_path}/a is not there now, and its sounds are left out (--missing show lists them). If it was renamed or "
+        f"moved: soundseek index NEWFOLDER; if it is gone for good: soundseek forget {tmp_path}/a"
     ]
     assert library.info().missing_folders == (f"{tmp_path}/a",)
 

@@ -111,6 +111,17 @@ def test_a_mistyped_word_says_what_was_searched_for(open_page: Any) -> None:
     notice.wait_for(state="detached")
 
 
+def test_a_query_that_nothing_answers_says_so_before_it_lists_the_nearest(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=opera+singer")
+    assert rows(page)
+    assert "Nothing here sounds like that" in page.locator(".verdict").inner_text()
+    page.locator("#search-text").fill("a dog barks")
+    page.locator(".verdict").wait_for(state="detached")
+    assert "fits with a probability of" in (
+        page.locator("[data-row='0'] .cell-score").get_attribute("title") or ""
+    )
+
+
 def test_a_dropped_file_becomes_an_example(open_page: Any, rows: Any) -> None:
     page = open_page()
     sound = (SAMPLES / "animals" / "owl-hooting-1.ogg").read_bytes()

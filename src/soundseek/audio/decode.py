@@ -27,6 +27,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from soundseek._install import install_command
 from soundseek._typing import FloatArray
 from soundseek.audio import ffmpeg, files
 from soundseek.audio.downmix import Downmix
@@ -343,6 +344,10 @@ class _Sound(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
+# What libsndfile reads whole: where it fails, the file is damaged and no package is missing.
+_READ_BY_LIBSNDFILE = frozenset({"Vorbis in Ogg", "Opus in Ogg", "FLAC"})
+
+
 def open_source(path: str) -> AudioSource:
     """The decoder of a file, at the file's own rate and with its own channels.
 
@@ -367,7 +372,11 @@ def open_source(path: str) -> AudioSource:
             return _checked(_open_with_ffmpeg(path, shown, known, head), shown)
         except DecodeError as second:
             is_missing = "needs one more package" in second.reason
-            raise DecodeError(shown, second.reason if is_missing else reason) from error
+            if is_missing and files.name_with_codec(known, head) in _READ_BY_LIBSNDFILE:
+                reason = f"{reason}; FFmpeg may read more of it: {install_command('formats')}"
+            elif is_missing:
+                reason = second.reason
+            raise DecodeError(shown, reason) from error
 
 
 def _open_with_libsndfile(path: str, shown: str, head: bytes, extension: str) -> AudioSource:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shlex
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -554,9 +555,10 @@ class Library:
         for root in set(missing) - self._told_missing:
             self._told_missing.add(root)
             logging.getLogger("soundseek").warning(
-                "%s is not there now, and its sounds are left out; missing='show' (--missing show) lists them, "
-                "soundseek index finds a folder that was renamed, soundseek forget drops it",
+                "%s is not there now, and its sounds are left out (--missing show lists them). If it was renamed or "
+                "moved: soundseek index NEWFOLDER; if it is gone for good: soundseek forget %s",
                 root,
+                shlex.quote(root),
             )
         parts = [Not(Comparison("folder", "=", root)) for root in missing]
         if not parts:

@@ -23,6 +23,7 @@
  * @property {number} start_s
  * @property {number} end_s
  * @property {number} score           Cosine, -1 to 1.
+ * @property {number | null} match   Probability that a listener would agree, 0 to 1; null where it is not known.
  * @property {number[]} moments       Frame scores from `start_s` on; their mean is `score`.
  * @property {number} moment_s        The middle of the best one, from the file's beginning.
  * @property {number} frame_s         Seconds from one moment to the next.

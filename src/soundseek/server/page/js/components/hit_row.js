@@ -48,7 +48,7 @@ export function HitRow({ hit, row, best, isRanked }) {
     <div role="gridcell" class="cell-moment number">${isRanked ? clock(hit.moment_s) : hit.start_s > 0 ? clock(hit.start_s) : ""}</div>
     <div role="gridcell" class="cell-length number">${length(hit.duration_s)}</div>
     <div role="gridcell" class="cell-format">${container(hit.format)}<span class="hit-rate">${rate(hit.sample_rate_hz)}</span></div>
-    <div role="gridcell" class="cell-score number">${isRanked && html`<span class="score-bar" style=${{ "--part": scorePart(hit.score, best) }}></span>
+    <div role="gridcell" class="cell-score number" title=${isRanked && typeof hit.match === "number" ? `fits with a probability of ${Math.round(100 * hit.match)} %` : undefined}>${isRanked && html`<span class="score-bar" style=${{ "--part": scorePart(hit.score, best) }}></span>
       <span>${hit.score.toFixed(2)}</span>`}</div>
     <div role="gridcell" class="cell-actions">
       <${IconButton} icon="heart" label=${hit.is_favourite ? "No longer a favourite" : "Favourite"} keys="F" pressed=${hit.is_favourite} filled=${hit.is_favourite}
@@ -64,6 +64,7 @@ export function HitRow({ hit, row, best, isRanked }) {
 function spoken(hit, row, isRanked) {
   const facts = [`${row + 1}, ${shown(hit.name)}`, length(hit.duration_s)];
   if (isRanked) facts.push(`best moment at ${clock(hit.moment_s)}`, `score ${hit.score.toFixed(2)}`);
+  if (isRanked && typeof hit.match === "number") facts.push(`fits with a probability of ${Math.round(100 * hit.match)} %`);
   return facts.join(", ");
 }
 

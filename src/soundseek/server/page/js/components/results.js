@@ -58,15 +58,21 @@ function SelectionBar() {
   </div>`;
 }
 
+/** Where even the best hit is less probable than this, nothing in the library answers the query (model/match.py). */
+const NOTHING_BELOW = 0.2;
+
 /** What was searched for in place of mistyped words, and what else to know of the hits. */
 export function Notices() {
-  const { searchedFor, warnings, state } = results.value;
+  const { searchedFor, warnings, state, hits, isRanked } = results.value;
   if (state === "idle") return null;
   const changed = searchedFor && [
     searchedFor.query !== null && searchedFor.query !== searchedFor.typed ? [searchedFor.query, searchedFor.typed] : null,
     ...searchedFor.not.map((word, index) => (word === searchedFor.not_typed[index] ? null : [word, searchedFor.not_typed[index]])),
   ].filter((pair) => pair !== null);
+  const sure = hits.map((hit) => hit.match).filter((match) => typeof match === "number");
+  const best = isRanked && sure.length ? Math.max(...sure) : 1;
   return html`<div class="notices" role="status">
+    ${best < NOTHING_BELOW && html`<p class="verdict"><${Icon} name="info" size=${16} /><span>Nothing here sounds like that: the best hit fits with a probability of ${Math.round(100 * best)} %. The nearest:</span></p>`}
     ${changed?.map((pair) => html`<p class="notice"><${Icon} name="info" size=${16} /><span>Searched for <strong>${pair?.[0]}</strong>; you typed “${pair?.[1]}”.</span>
       <button type="button" class="link-button" onClick=${() => change({ asTyped: true })}>Search as typed</button></p>`)}
     ${warnings.map((warning) => html`<p class="notice"><${Icon} name="triangle-alert" size=${16} /><span>${warning}</span></p>`)}
