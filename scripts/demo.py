@@ -14,9 +14,9 @@ LIBRARY = Path(".demo") / "library"  # not the user's own: the demo leaves nothi
 
 COMMANDS = [
     ["index", "samples"],
-    ["search", "a car passes by", "-k", "3"],
-    ["search", "an owl hoots at night", "-k", "3"],
-    ["search", "a crowd cheers", "-k", "3"],
+    ["search", "a dog barks", "-k", "3"],
+    ["search", "a wolf howls at the moon", "-k", "3"],
+    ["search", "a baby cries", "-k", "3"],
     ["similar", "samples/music/xylophone-1.ogg", "-k", "3"],
 ]
 
