@@ -56,7 +56,7 @@ def plus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sha256 = hashlib.sha256(content).hexdigest()
         published_at(offered, site.url, sha256=sha256, size_bytes=len(content))
         out, downloads = folder / "models" / NAME, folder / "downloads"
-        got = joining.get(offered, out, downloads=downloads, patience=Patience(wait_s=0.0))
+        got = joining.get_model(offered, out, downloads=downloads, patience=Patience(wait_s=0.0))
     assert [wanted for _, wanted in site.requests] == ["", f"bytes={len(content) // 2}-"]
     assert got.done == "made" and got.agreement >= 0.9999
     return got.directory

@@ -306,7 +306,7 @@ def test_stopping_midway_leaves_no_half_model_and_a_killed_run_is_swept_up(
             assert (directory / "config.json").is_file() and not out.exists()
             raise KeyboardInterrupt
 
-        patched.setattr(joining, "check", stopped)
+        patched.setattr(joining, "check_golden", stopped)
         with pytest.raises(KeyboardInterrupt):
             get_model(offered, out, trunk=trunk)
         assert names(out.parent) == []
