@@ -36,11 +36,11 @@ from machine import commit, machine
 from soundseek.audio.decode import read_audio
 from soundseek.audio.logmel import PANNS_FRONT_END, FrontEndConfig, LogMel
 from soundseek.learn.data.caption_neighbours import unique
+from soundseek.learn.data.decoded_cache import WaveformCache
 from soundseek.learn.data.online import OnlineBatches, open_waveforms
 from soundseek.learn.data.pairs import Corpus, plan_clips
-from soundseek.learn.data.waveforms import WaveformCache
 from soundseek.learn.datasets.layout import Clip, read_split
-from soundseek.learn.recipe.schema import AudioConfig, DataConfig
+from soundseek.learn.recipe.keys import AudioConfig, DataConfig
 
 RATE_HZ = 32_000  # CNN14's
 CROP_S = 10.0

@@ -27,7 +27,7 @@ import onnxruntime
 import torch
 
 from soundseek.audio.logmel import LogMel
-from soundseek.learn.data.waveforms import WaveformCache
+from soundseek.learn.data.decoded_cache import WaveformCache
 from soundseek.learn.distill import METRICS, TRUNK, DistillConfig, distill
 from soundseek.learn.experiments.cost import machine
 from soundseek.learn.export.export import export_audio

@@ -11,8 +11,8 @@ from tones import write_tone
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.learn.models.audio.cnn14 import CNN14Config, CNN14Trunk
 from soundseek.learn.models.audio.compact import BlocksConfig, CompactConfig, CompactTrunk
+from soundseek.learn.recipe.keys import Recipe
 from soundseek.learn.recipe.load import load_recipe
-from soundseek.learn.recipe.schema import Recipe
 
 WORDS = [
     "a",

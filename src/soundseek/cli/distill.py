@@ -105,7 +105,7 @@ def distill(
             start, "--start", "it takes the run folder of a smaller student, or the file of its trunk"
         )
     need_folder(heads, "--heads", "it takes the run folder of heads on the frozen teacher")
-    from soundseek.learn.data.waveforms import WaveformCache
+    from soundseek.learn.data.decoded_cache import WaveformCache
     from soundseek.learn.distill import DistillConfig, find_device, find_sounds
     from soundseek.learn.distill import distill as run
 

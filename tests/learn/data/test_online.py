@@ -16,13 +16,13 @@ from toy_learning import make_toy_data
 from soundseek.audio.decode import read_audio
 from soundseek.audio.logmel import FrontEndConfig, LogMel
 from soundseek.errors import DataError, RecipeError, UsageError
-from soundseek.learn.data import waveforms as decoded
+from soundseek.learn.data import decoded_cache as decoded
 from soundseek.learn.data.caption_neighbours import unique
+from soundseek.learn.data.decoded_cache import OnlineFrames, open_waveforms
 from soundseek.learn.data.online import OnlineBatches, random_gain
 from soundseek.learn.data.pairs import Batch, Corpus, EpochBatches, plan_clips, plan_mixtures
-from soundseek.learn.data.waveforms import OnlineFrames, open_waveforms
 from soundseek.learn.datasets.layout import Clip, read_split
-from soundseek.learn.recipe.schema import AudioConfig, DataConfig
+from soundseek.learn.recipe.keys import AudioConfig, DataConfig
 
 torch.set_num_threads(1)
 RATE_HZ = 8000

@@ -16,7 +16,7 @@ from soundseek.learn.data.mixing import Sound
 from soundseek.learn.data.pairs import Corpus, EpochBatches, Example, pad, plan_clips, plan_mixtures
 from soundseek.learn.datasets.layout import Clip
 from soundseek.learn.models.audio.tags import AMPLITUDE_GAIN, WithTags, read_class_names
-from soundseek.learn.recipe.schema import DataConfig, ListenerCaptions, TagCaptions
+from soundseek.learn.recipe.keys import DataConfig, ListenerCaptions, TagCaptions
 
 
 def clips(count: int = 5) -> list[Clip]:

@@ -16,8 +16,8 @@ from soundseek.learn.data.pseudo_audio import PseudoAudio, make_pseudo_audio
 from soundseek.learn.models.audio.compact import CompactConfig, CompactTrunk
 from soundseek.learn.models.audio.compact_layers import TagsConfig
 from soundseek.learn.models.build import build_recipe_text, build_recipe_trunk
+from soundseek.learn.recipe.keys import PseudoAudioConfig
 from soundseek.learn.recipe.load import load_recipe
-from soundseek.learn.recipe.schema import PseudoAudioConfig
 from soundseek.learn.training.run_folder import load_run
 from soundseek.learn.training.train import train
 

@@ -14,7 +14,7 @@ from toy_wordnet import make_toy_wordnet
 
 from soundseek.errors import RecipeError, UsageError
 from soundseek.learn.data.text_augment import TextAugment, build_text_augment
-from soundseek.learn.recipe.schema import TextAugmentConfig
+from soundseek.learn.recipe.keys import TextAugmentConfig
 
 SYNONYMS = {"dog": ("hound", "canine"), "loudly": ("aloud",), "barks": ("yaps",)}
 CAPTION = "A dog barks loudly, far away."

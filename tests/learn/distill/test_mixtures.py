@@ -10,7 +10,7 @@ import soundfile
 
 from soundseek.audio.logmel import FrontEndConfig, LogMel
 from soundseek.errors import DataError
-from soundseek.learn.data.waveforms import WaveformCache
+from soundseek.learn.data.decoded_cache import WaveformCache
 from soundseek.learn.distill.mixtures import MelDamage, clip_samples, draw_crop, draw_mixture
 
 RATE = 32_000

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import ModelError, UsageError
-from soundseek.learn.data.waveforms import WaveformCache
+from soundseek.learn.data.decoded_cache import WaveformCache
 from soundseek.learn.distill import CHECKPOINT, METRICS, DistillConfig, distill
 from soundseek.learn.distill.mixtures import MelDamage, draw_batch
 from soundseek.learn.distill.networks import (

@@ -10,7 +10,7 @@ import soundfile
 import torch
 
 from soundseek.audio.logmel import PANNS_FRONT_END, FrontEndConfig, LogMel
-from soundseek.learn.data.waveforms import WaveformCache
+from soundseek.learn.data.decoded_cache import WaveformCache
 from soundseek.learn.distill.tensor_mixtures import (
     ClipPool,
     Crops,

@@ -24,7 +24,7 @@ from soundseek.learn.losses import (
     nt_xent,
     supervised_contrastive,
 )
-from soundseek.learn.recipe.schema import LossConfig
+from soundseek.learn.recipe.keys import LossConfig
 
 torch.set_num_threads(1)
 TAU = 0.07

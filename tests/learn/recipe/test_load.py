@@ -8,6 +8,7 @@ from soundseek.audio.logmel import PAPER_FRONT_END
 from soundseek.errors import RecipeError
 from soundseek.learn.models.audio.cnn14 import CNN14Config
 from soundseek.learn.models.audio.trunk import trunk_config
+from soundseek.learn.recipe.keys import Recipe
 from soundseek.learn.recipe.load import (
     changed,
     differences,
@@ -17,7 +18,6 @@ from soundseek.learn.recipe.load import (
     save_recipe,
     stage_recipes,
 )
-from soundseek.learn.recipe.schema import Recipe
 
 PAPER = ("cnn14", "graph-attention", "self-attention", "self-attention-supervised")
 

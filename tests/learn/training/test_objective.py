@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from soundseek.learn.data.pairs import Batch, Corpus
 from soundseek.learn.losses import match_matrix, nt_xent
-from soundseek.learn.recipe.schema import LossConfig
+from soundseek.learn.recipe.keys import LossConfig
 from soundseek.learn.training.objective import Objective
 
 

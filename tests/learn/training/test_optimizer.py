@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from soundseek.learn.recipe.schema import TrainingConfig
+from soundseek.learn.recipe.keys import TrainingConfig
 from soundseek.learn.training.optimizer import RateSchedule, build_optimizer, rate_factor
 
 SCORES = [0.1, 0.2, 0.2, 0.19, 0.3, 0.3, 0.3, 0.3, 0.3, 0.31]

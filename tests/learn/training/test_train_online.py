@@ -242,5 +242,5 @@ def test_what_validation_hears_is_decoded_once(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("decoded while validating")
 
-    monkeypatch.setattr("soundseek.learn.data.waveforms.read_audio", refuse)
+    monkeypatch.setattr("soundseek.learn.data.decoded_cache.read_audio", refuse)
     assert len(lines(train(toy_online_recipe(place, *EPOCHS), place / "data", tmp_path / "run"))) == 3

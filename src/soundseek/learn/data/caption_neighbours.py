@@ -23,7 +23,7 @@ from soundseek.learn.models.audio.tags import read_class_names
 from soundseek.learn.models.build import build_text
 from soundseek.learn.models.text.bert import MINILM
 from soundseek.learn.models.text.tower import TextTower
-from soundseek.learn.recipe.schema import ListenerCaptions, PseudoAudioConfig
+from soundseek.learn.recipe.keys import ListenerCaptions, PseudoAudioConfig
 
 _LISTENER_TOKENS = 64
 

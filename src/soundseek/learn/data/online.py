@@ -26,12 +26,12 @@ from torch.utils.data import DataLoader, Dataset
 from soundseek._typing import FloatArray
 from soundseek.audio.logmel import FrontEndConfig, LogMel
 from soundseek.errors import DataError, RecipeError, UsageError
+from soundseek.learn.data.decoded_cache import ClipWaveforms, clip_log_mel
 from soundseek.learn.data.features import one_thread_each
 from soundseek.learn.data.join_captions import join_captions
 from soundseek.learn.data.mixing import Sound, render
 from soundseek.learn.data.pairs import AugmentCaption, Batch, Corpus, Example, Pairs, pad
-from soundseek.learn.data.waveforms import ClipWaveforms, clip_log_mel
-from soundseek.learn.recipe.schema import AudioConfig, DataConfig
+from soundseek.learn.recipe.keys import AudioConfig, DataConfig
 
 _REVISION = 1  # part of every pair's seed: raise it when the same pair would sound or read differently
 

@@ -17,7 +17,7 @@ from soundseek.learn.data.features import Frames
 from soundseek.learn.data.join_captions import join_captions
 from soundseek.learn.data.mixing import Sound
 from soundseek.learn.datasets.layout import Clip
-from soundseek.learn.recipe.schema import DataConfig
+from soundseek.learn.recipe.keys import DataConfig
 
 AugmentCaption = Callable[[str, np.random.Generator], str]
 """From a sentence to other words for it, by a generator that is a function of seed, epoch and pair."""

@@ -27,6 +27,7 @@ from soundseek.learn.data.caption_neighbours import (
     tags_heard,
     unique,
 )
+from soundseek.learn.data.decoded_cache import OnlineFrames, open_waveforms
 from soundseek.learn.data.features import (
     FeatureStore,
     Frames,
@@ -49,13 +50,12 @@ from soundseek.learn.data.pairs import (
 )
 from soundseek.learn.data.pseudo_audio import PseudoAudio
 from soundseek.learn.data.text_augment import build_text_augment, refuse_text_augment
-from soundseek.learn.data.waveforms import OnlineFrames, open_waveforms
 from soundseek.learn.datasets.layout import Clip, read_split, shared_captions, splits_of
 from soundseek.learn.datasets.tables import read_lines
 from soundseek.learn.models.audio.tags import read_class_names
 from soundseek.learn.models.build import split_trunk
 from soundseek.learn.models.text.tower import TextTower
-from soundseek.learn.recipe.schema import Recipe
+from soundseek.learn.recipe.keys import Recipe
 
 
 class Batches(Protocol):

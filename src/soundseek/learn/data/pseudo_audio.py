@@ -24,7 +24,7 @@ from torch import Tensor
 from soundseek._typing import FloatArray
 from soundseek._vectors import unit_rows
 from soundseek.errors import RecipeError
-from soundseek.learn.recipe.schema import PseudoAudioConfig
+from soundseek.learn.recipe.keys import PseudoAudioConfig
 
 SAME_MEANING_COSINE = 0.8  # sentences this near are never each other's negatives
 _CHUNK = 4096  # sentences in one product of matrices

@@ -16,7 +16,7 @@ from soundseek._typing import Report
 from soundseek.errors import UsageError
 from soundseek.learn.data.back_translation import cached_paraphrases, refuse_translation
 from soundseek.learn.data.wordnet import find_wordnet, read_synonyms
-from soundseek.learn.recipe.schema import TextAugmentConfig
+from soundseek.learn.recipe.keys import TextAugmentConfig
 
 _PARAPHRASED = 0.5  # of the captions, where translation models are given: as often as not
 _PARTS = re.compile(r"^(\W*)(.*?)(\W*)$", re.DOTALL)  # what stands before, in and after a word

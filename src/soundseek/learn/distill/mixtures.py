@@ -19,7 +19,7 @@ from torch import Tensor
 
 from soundseek._typing import FloatArray
 from soundseek.audio.logmel import FrontEndConfig, LogMel, mel_matrix
-from soundseek.learn.data.waveforms import WaveformCache
+from soundseek.learn.data.decoded_cache import WaveformCache
 
 BAND_LIMITS_HZ = (4_000.0, 8_000.0, 11_000.0)
 CROP_LENGTHS_S = (1.5, 3.0, 5.0, 5.0, 5.0, 8.0)

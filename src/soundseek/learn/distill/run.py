@@ -24,7 +24,7 @@ from torch.multiprocessing.spawn import spawn
 
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import ModelError, UsageError
-from soundseek.learn.data.waveforms import WaveformCache
+from soundseek.learn.data.decoded_cache import WaveformCache
 from soundseek.learn.distill.config import DistillConfig
 from soundseek.learn.distill.mixtures import MelDamage, MixtureBatch, draw_batch, prefetched
 from soundseek.learn.distill.networks import (

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from soundseek._typing import DoubleArray
 from soundseek.audio.logmel import FrontEndConfig, mel_matrix, padded_window
-from soundseek.learn.data.waveforms import WaveformCache
+from soundseek.learn.data.decoded_cache import WaveformCache
 from soundseek.learn.distill.mixtures import MixtureBatch
 
 LENGTHS_FRAMES = {1024: 0.45, 512: 0.35, 256: 0.12, 128: 0.08}

@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from soundseek._typing import AnyArray, FloatArray, IntArray, Report
+from soundseek.learn.data.decoded_cache import OnlineFrames
 from soundseek.learn.data.features import Frames, extract_texts, text_store
 from soundseek.learn.data.mixing import Sound
 from soundseek.learn.data.pairs import pad
 from soundseek.learn.data.prepare import SplitFeatures, open_features, sound_keys
-from soundseek.learn.data.waveforms import OnlineFrames
 from soundseek.learn.datasets.layout import read_split
 from soundseek.learn.evaluation.metrics import DirectionMetrics, retrieval_metrics
 from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.models.text.tower import TextTower
-from soundseek.learn.recipe.schema import Recipe
+from soundseek.learn.recipe.keys import Recipe
 
 _CLIPS_AT_ONCE = 64
 _ONLINE_CLIPS_AT_ONCE = 4  # through a whole trunk: CNN14's first block needs 100 MB for half a minute

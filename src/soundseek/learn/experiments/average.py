@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from soundseek.errors import ModelError, RecipeError, UsageError
 from soundseek.learn.models.build import weights_digest
 from soundseek.learn.models.dual_encoder import DualEncoder
+from soundseek.learn.recipe.keys import Recipe
 from soundseek.learn.recipe.load import changed, differences, stage_recipes
-from soundseek.learn.recipe.schema import Recipe
 from soundseek.learn.training.run_folder import (
     copy_start,
     is_run,

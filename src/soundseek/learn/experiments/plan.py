@@ -8,8 +8,8 @@ from pathlib import Path
 
 from soundseek._typing import Report
 from soundseek.errors import RecipeError, UsageError
+from soundseek.learn.recipe.keys import Recipe
 from soundseek.learn.recipe.load import changed, load_recipe, recipe_parts
-from soundseek.learn.recipe.schema import Recipe
 from soundseek.learn.report.paper_numbers import TABLE_ONE
 from soundseek.learn.training.module import MONITOR, OnEpoch
 from soundseek.learn.training.run_folder import RECIPE_FILE, read_record

@@ -31,8 +31,8 @@ from soundseek.learn.evaluation.evaluate import RunEmbedder
 from soundseek.learn.evaluation.rankings import Answers, load_answers, questions, rank_queries, save_answers
 from soundseek.learn.experiments.cost import CostMeter, machine
 from soundseek.learn.experiments.plan import RANKS_FILE, Observer, Planned, plan, with_teachers
+from soundseek.learn.recipe.keys import Recipe
 from soundseek.learn.recipe.load import changed
-from soundseek.learn.recipe.schema import Recipe
 from soundseek.learn.recipe.stages import SELECTION_FOLDER
 from soundseek.learn.report.report import MARKDOWN_FILE, write_report
 from soundseek.learn.report.sections import Asked, without_folders

@@ -33,8 +33,8 @@ from soundseek.errors import (
 )
 from soundseek.learn.data.prepare import check_splits
 from soundseek.learn.experiments.plan import Observer, validation_score
+from soundseek.learn.recipe.keys import Recipe, Section
 from soundseek.learn.recipe.load import RECIPES_DIRECTORY, flat_values, load_recipe, read_yaml, recipe_parts
-from soundseek.learn.recipe.schema import Recipe, Section
 from soundseek.learn.recipe.stages import plan_phases
 from soundseek.learn.training.train import train
 

@@ -24,8 +24,8 @@ from soundseek.learn.export.model_card import write_readme
 from soundseek.learn.export.replace import MODEL_FILES, built_beside
 from soundseek.learn.models.audio.tags import WithTags
 from soundseek.learn.models.build import build_trunk
+from soundseek.learn.recipe.keys import Recipe
 from soundseek.learn.recipe.load import load_recipe, save_recipe
-from soundseek.learn.recipe.schema import Recipe
 from soundseek.learn.training.run_folder import MODEL_FILE, RECIPE_FILE, RECORD_FILE
 from soundseek.model.config import ModelConfig
 from soundseek.model.registry import GOLDEN_FILE, HEADS_FILE, HEADS_RECIPE_FILE, AvailableModel

@@ -35,7 +35,7 @@ from soundseek.learn.export.replace import WEIGHTS_FILE, built_beside, refuse_ot
 from soundseek.learn.export.vocabulary import write_learned_words
 from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.models.text.tower import TextTower
-from soundseek.learn.recipe.schema import Recipe
+from soundseek.learn.recipe.keys import Recipe
 from soundseek.learn.training.run_folder import load_run, read_record
 from soundseek.model.config import (
     AUDIO_FILE,

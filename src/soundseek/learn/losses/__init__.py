@@ -27,7 +27,7 @@ from soundseek.learn.losses.contrastive import (
 from soundseek.learn.losses.relaxed import Relaxed, relaxed_contrastive
 from soundseek.learn.losses.soft_targets import WithTeacherScores, distillation
 from soundseek.learn.losses.triplet import Triplet, triplet_margin
-from soundseek.learn.recipe.schema import LossConfig
+from soundseek.learn.recipe.keys import LossConfig
 
 __all__ = [
     "LOSSES",

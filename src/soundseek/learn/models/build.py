@@ -18,8 +18,8 @@ from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError, RecipeError
 from soundseek.learn.models.audio.trunk import check_same_network, trunk_config
 from soundseek.learn.models.text.tower import TextTower
+from soundseek.learn.recipe.keys import Recipe
 from soundseek.learn.recipe.load import nearest
-from soundseek.learn.recipe.schema import Recipe
 
 if TYPE_CHECKING:
     from soundseek.learn.models.text.tower import TextTower

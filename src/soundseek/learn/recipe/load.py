@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from soundseek._files import replace_text
 from soundseek.errors import RecipeError
-from soundseek.learn.recipe.schema import Recipe, ResolvedRecipe
+from soundseek.learn.recipe.keys import Recipe, ResolvedRecipe
 
 RECIPES_DIRECTORY = Path(__file__).parents[1] / "recipes"
 _OVERLAY = ".overlay"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soundseek.errors import RecipeError
+from soundseek.learn.recipe.keys import Recipe
 from soundseek.learn.recipe.load import changed, stage_recipes
-from soundseek.learn.recipe.schema import Recipe
 
 SELECTION_FOLDER = "selection"
 STAGES_FOLDER = "stages"

@@ -22,7 +22,7 @@ from soundseek.learn.evaluation.intervals import (
     paired_bootstrap,
 )
 from soundseek.learn.evaluation.rankings import Answers
-from soundseek.learn.recipe.schema import Recipe
+from soundseek.learn.recipe.keys import Recipe
 
 Epoch = dict[str, float]
 

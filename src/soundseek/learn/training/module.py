@@ -27,7 +27,7 @@ from soundseek.learn.models.audio.spec_augment import reseed
 from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.models.text.tower import TextTower
 from soundseek.learn.parallel import one_average, process_rank
-from soundseek.learn.recipe.schema import Recipe, TrainingConfig
+from soundseek.learn.recipe.keys import Recipe, TrainingConfig
 from soundseek.learn.training.gradient_cache import Tower, chunked_backward
 from soundseek.learn.training.objective import Objective
 from soundseek.learn.training.optimizer import RateSchedule, build_optimizer

@@ -19,7 +19,7 @@ from soundseek.learn.evaluation.evaluate import RunEmbedder
 from soundseek.learn.losses import loss_of, match_matrix
 from soundseek.learn.losses.cider import CiderD
 from soundseek.learn.parallel import gather_rows
-from soundseek.learn.recipe.schema import LossConfig, SoftTargets
+from soundseek.learn.recipe.keys import LossConfig, SoftTargets
 from soundseek.learn.training.run_folder import load_run
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from soundseek.learn.recipe.schema import TrainingConfig
+from soundseek.learn.recipe.keys import TrainingConfig
 
 
 def build_optimizer(

@@ -36,6 +36,7 @@ from soundseek.learn.models.build import (
 )
 from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.models.text.tower import TextTower
+from soundseek.learn.recipe.keys import CardConfig, Recipe, ResolvedRecipe
 from soundseek.learn.recipe.load import (
     changed,
     differences,
@@ -46,7 +47,6 @@ from soundseek.learn.recipe.load import (
     save_recipe,
     stage_recipes,
 )
-from soundseek.learn.recipe.schema import CardConfig, Recipe, ResolvedRecipe
 from soundseek.learn.recipe.stages import SELECTION_FOLDER, STAGES_FOLDER, Phase
 
 RECIPE_FILE = "recipe.yaml"

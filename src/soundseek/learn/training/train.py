@@ -32,8 +32,8 @@ from soundseek.learn.models.build import (
 )
 from soundseek.learn.models.text.tower import TextTower
 from soundseek.learn.parallel import processes
+from soundseek.learn.recipe.keys import Recipe, ResolvedRecipe, TrainingConfig
 from soundseek.learn.recipe.load import stage_recipes
-from soundseek.learn.recipe.schema import Recipe, ResolvedRecipe, TrainingConfig
 from soundseek.learn.recipe.stages import Phase, plan_phases
 from soundseek.learn.training.module import MONITOR, OnEpoch, RetrievalTraining, refuse_batch_norms
 from soundseek.learn.training.objective import Objective

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from soundseek.errors import StorageError
-from soundseek.learn.data.waveforms import open_waveforms
+from soundseek.learn.data.decoded_cache import open_waveforms
 
 RATE_HZ = 8000
 
