@@ -121,9 +121,8 @@ def distill(
         start=start,
         heads=heads,
         sentences=sentences,
-        learning_rate=2e-3
-        if start and not on_gpu
-        else 3e-3,  # a small batch shakes out what is there already
+        learning_rate=_learning_rate(going_on=start is not None, on_gpu=on_gpu),
+        norms_frozen_at=0.0 if start and on_gpu else 0.7,  # docs/distillation.md has what it brought
         retrieval_weight=2.0 if heads else 0.0,
         sentences_weight=0.5 if sentences else 0.0,
     )
@@ -139,3 +138,10 @@ def distill(
             report=lambda line: typer.echo(line, err=True),
         )
     typer.echo(str(run(teacher, caches.pop("train"), caches, out, config)))
+
+
+def _learning_rate(*, going_on: bool, on_gpu: bool) -> float:
+    """The highest rate; a lower one keeps what is there already."""
+    if not going_on:
+        return 3e-3
+    return 1.5e-3 if on_gpu else 2e-3
