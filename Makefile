@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Of the search page.
+PORT ?= 8765
 # One process a core, a file's tests together; each process computes on one thread.
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
@@ -15,9 +17,9 @@ help: ## this list
 demo: $(VENV)/.searching ## install the searching half, index samples/ and ask it four things
 	@$(BIN)/python scripts/demo.py
 
-page: $(VENV)/.serving ## open the search page on samples/
+page: $(VENV)/.serving ## open the search page on samples/; another port: make page PORT=9000
 	@$(BIN)/soundseek index samples --library .demo/library
-	@$(BIN)/soundseek serve --library .demo/library --root samples --open
+	@$(BIN)/soundseek serve --library .demo/library --root samples --port $(PORT) --open
 
 test: $(VENV)/.development ## install the development set, check style and types, run all tests
 	@$(MAKE) --no-print-directory lint

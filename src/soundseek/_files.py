@@ -75,7 +75,7 @@ def naming_the_disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL or (error.errno is None and _is_full(path)):
+        if is_full_disk(error) or (error.errno is None and _is_full(path)):
             raise _full(path) from error
         raise StorageError(
             f"{path} cannot be written: {error.strerror or error}; choose another folder, or mend this one"
@@ -84,6 +84,11 @@ def naming_the_disk(path: Path) -> Iterator[None]:
         if "No space left" in str(error) or (_is_foreign(error) and _is_full(path)):
             raise _full(path) from error
         raise
+
+
+def is_full_disk(error: OSError) -> bool:
+    """Whether the system says that the disk, or the user's share of it, is full."""
+    return error.errno in _FULL
 
 
 def _full(path: Path) -> StorageError:

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from soundseek.cli.serve import NEEDS, read_token, server_config
+from soundseek.cli.serve import NEEDS, read_token, server_config, typable_addresses
 from soundseek.errors import UsageError
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -110,3 +110,12 @@ def test_it_starts_answers_and_ends_with_ctrl_c(filled: Path, tmp_path: Path) ->
         process.send_signal(signal.SIGINT)
         assert process.wait(60) in (0, 130)
         assert "Traceback" not in process.stderr.read()
+
+
+def test_the_address_that_is_told_can_be_typed() -> None:
+    here, elsewhere = typable_addresses("0.0.0.0", 8765)
+    assert here == "http://127.0.0.1:8765"
+    assert "0.0.0.0" not in elsewhere and elsewhere.startswith("http://") and elsewhere.endswith(":8765")
+    assert typable_addresses("::", 1)[0] == "http://127.0.0.1:1"
+    assert typable_addresses("nas.local", 80) == ["http://nas.local:80"]
+    assert typable_addresses("[::1]", 80) == typable_addresses("::1", 80) == ["http://[::1]:80"]

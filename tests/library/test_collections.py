@@ -8,6 +8,7 @@ import pytest
 from tones import write_tone
 from toy_model import make_toy_model
 
+from soundseek.errors import LibraryError
 from soundseek.library import Library
 from soundseek.library.collections import (
     FAVOURITES,
@@ -115,3 +116,17 @@ def test_entries_survive_indexing_everything_again_and_a_compaction(library: Lib
     library.index()  # more than a third of the rows is gone: the files are written anew
     (found,) = collections.entries(FAVOURITES)
     assert found.file is not None and (found.path, found.start_s) == (str(folder / "tone2.wav"), 0.25)
+
+
+def test_a_library_that_cannot_be_written_to_tells_where_its_entries_are(
+    library: Library, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collections = Collections(library.store)
+    collections.add(FAVOURITES, [entry(library, folder / "tone0.wav")])
+    (folder / "tone0.wav").rename(folder / "moved.wav")
+    library.index()
+    library.store.connection().execute("PRAGMA query_only = 1")
+    (found,) = collections.entries(FAVOURITES)
+    assert found.path == str(folder / "moved.wav")
+    with pytest.raises(LibraryError, match="readonly"):
+        collections.create("doors")

@@ -17,7 +17,9 @@ from soundseek.errors import UsageError
 from soundseek.library import scan
 from soundseek.library.folders import forget_folders, relocate_folder
 from soundseek.library.index import IndexReport, update
+from soundseek.library.paths import moved_below
 from soundseek.library.store import tables
+from soundseek.library.store.base import Changes
 from soundseek.library.volumes import Volumes
 
 FAR = 2**63 / 1e9 + 1e6  # seconds: the year 2262, and some days
@@ -268,6 +270,32 @@ def test_a_root_that_is_gone_and_held_nothing_is_forgotten(shelf: Shelf) -> None
     assert report.missing_folders == () and list(shelf.store.roots()) == [str(shelf.folder / "b")]
 
 
+def test_an_emptied_card_is_scanned_again_when_it_comes_back(shelf: Shelf) -> None:
+    card = shelf.folder / "card"
+    path = shelf.put("card/a.wav", "bell")
+    shelf.put("b/b.wav", "rain")
+    shelf.index(card, shelf.folder / "b")
+    path.unlink()
+    again(shelf)
+    with shelf.store.writing():  # as if the folder were the mount point of another file system
+        shelf.store.commit(Changes(roots={str(card): card.stat().st_dev + 1}))
+    card.rmdir()
+    assert again(shelf).missing_folders == (str(card),)
+    shelf.put("card/c.wav", "wind")
+    assert counts(again(shelf)) == {"added": 1, "unchanged": 1}
+
+
+def test_a_folder_moves_to_the_root_of_a_disk_and_back_without_doubled_separators(shelf: Shelf) -> None:
+    assert moved_below("/sfx/rain.wav", "/sfx", "/") == "/rain.wav"
+    path = shelf.put("old/a.wav", "bell")
+    shelf.index(shelf.folder / "old")
+    with shelf.store.writing():
+        shelf.store.relocate(str(shelf.folder / "old"), "/")
+        assert list(shelf.store.states("/")) == ["/a.wav"] and list(shelf.store.roots()) == ["/"]
+        shelf.store.relocate("/", str(shelf.folder / "old"))
+    assert list(shelf.store.states("/")) == [str(path)]
+
+
 def test_relocating_moves_everything_below_and_embeds_nothing(shelf: Shelf) -> None:
     shelf.put("old/a.wav", "bell")
     shelf.put("old/deep/b.wav", "rain")
@@ -507,6 +535,34 @@ def test_new_failures_are_told_from_known_ones(shelf: Shelf) -> None:
     assert (report.failed, report.newly_failed) == (3, 1)
     set_time(shelf.put("b.wav", "BAD in another way"), 1000)
     assert shelf.report().newly_failed == 1
+
+
+def test_a_known_failure_stays_known_when_its_file_or_folder_is_renamed(shelf: Shelf) -> None:
+    path = shelf.put("sfx/bad.wav", "BAD it is text")
+    shelf.put("sfx/a.wav", "bell")
+    assert shelf.report(shelf.folder / "sfx").newly_failed == 1
+    renamed = path.rename(path.with_name("worse.wav"))
+    os.utime(renamed)  # a move to another disk may set the date
+    report = again(shelf)
+    assert (report.failed, report.newly_failed) == (1, 0) and set(shelf.failures()) == {"worse.wav"}
+    (shelf.folder / "sfx").rename(shelf.folder / "sounds")
+    report = shelf.report(shelf.folder / "sounds")
+    assert (report.moved, report.failed, report.newly_failed) == (1, 1, 0)
+    assert [failure.path for failure in shelf.store.failures()] == [
+        str(shelf.folder / "sounds" / "worse.wav")
+    ]
+    assert list(shelf.store.roots()) == [str(shelf.folder / "sounds")]
+    shutil.copy(shelf.folder / "sounds" / "worse.wav", shelf.folder / "sounds" / "copy.wav")
+    report = again(shelf)
+    assert (report.failed, report.newly_failed) == (2, 1)
+
+
+def test_a_folder_of_nothing_but_known_failures_can_be_renamed(shelf: Shelf) -> None:
+    shelf.put("sfx/bad.wav", "BAD it is text")
+    shelf.index(shelf.folder / "sfx")
+    (shelf.folder / "sfx").rename(shelf.folder / "sounds")
+    assert shelf.report(shelf.folder / "sounds").newly_failed == 0
+    assert list(shelf.store.roots()) == [str(shelf.folder / "sounds")]
 
 
 def test_a_limit_is_remembered_and_names_what_it_cut(shelf: Shelf) -> None:

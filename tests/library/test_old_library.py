@@ -71,3 +71,11 @@ def test_a_drive_that_is_not_there_at_the_first_run_keeps_its_sounds(old: Shelf)
     old.folder.joinpath("usb/1.wav").unlink()  # an empty folder, which may be a mount point
     assert old.index() == {"missing": 1}
     assert str(old.folder / "usb" / "bell.wav") in old.store.states("/")
+
+
+def test_its_failures_are_listed_and_get_contents_with_the_next_run(old: Shelf) -> None:
+    (failure,) = old.store.failures()
+    assert (failure.path, failure.content_hash) == (f"{FOLDER}/bad.wav", b"")
+    old.put("bad.wav", SOUNDS["bad.wav"])
+    old.index()
+    assert [len(each.content_hash) for each in old.store.failures(str(old.folder))] == [16]

@@ -263,7 +263,7 @@ def test_states_are_those_at_or_below_a_path_and_say_where_hearing_was_cut(store
 
 
 def test_a_failure_is_kept_until_its_file_is_heard_or_gone(store: SqliteStore) -> None:
-    one = Failure("/s/a.wav", "no sound in it", "2024-05-01T00:00:00Z", 5, 6, "decoder 1")
+    one = Failure("/s/a.wav", "no sound in it", "2024-05-01T00:00:00Z", 5, 6, "decoder 1", b"content")
     two = replace(one, path="/t.wav")
     commit(store, failures=[two, one])
     assert store.failures() == [one, two]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
 import time
 import zipfile
 from pathlib import Path
@@ -157,6 +159,34 @@ def test_a_file_that_cannot_be_read_is_told_of_and_the_others_are_copied(
     assert [each["id"] for each in answer["files"]] == [items[1]["id"]]
     assert [each["id"] for each in answer["skipped"]] == [items[0]["id"]]
     assert "cannot be read" in answer["skipped"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "kind"), [(errno.ENOSPC, 507, "full"), (errno.EACCES, 403, "forbidden")]
+)
+def test_a_full_disk_is_told_from_a_folder_that_may_not_be_written_to(
+    serve: Any,
+    filled: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    status: int,
+    kind: str,
+) -> None:
+    def fails(source: Any, target: Path) -> None:
+        source.close()
+        raise OSError(number, os.strerror(number), str(target))
+
+    monkeypatch.setattr(exporting, "_copy", fails)
+    client = serve(filled, roots=(tmp_path.resolve(),))
+    request = {
+        "format": "folder",
+        "folder": str(tmp_path.resolve()),
+        "items": [{"id": client.id_of("tone1.wav")}],
+    }
+    answer = client.post("export", json=request)
+    assert answer.status_code == status and answer.json()["type"] == f"/problems/{kind}"
+    assert os.strerror(number) in answer.json()["detail"]
 
 
 def test_a_copy_that_fails_leaves_nothing(tmp_path: Path) -> None:

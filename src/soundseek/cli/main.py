@@ -108,6 +108,7 @@ class _LazyCommands(UserDict[str, Any]):
             )(run)
             command = typer.main.get_command(app)
             _refuse_unclear_values(command)
+            _exclude_words_behind_minus(command)
         _hide_types(command)
         return command
 
@@ -147,6 +148,23 @@ def _refuse_unclear_values(command: Any) -> None:
         return parse(ctx, args)
 
     command.parse_args = checked
+
+
+def _exclude_words_behind_minus(command: Any) -> None:
+    """Let a command that takes words read `rain -thunder` as it is meant, also without quotes."""
+    if not any(each.param_type_name == "argument" and each.metavar == "TEXT" for each in command.params):
+        return
+    parse = command.parse_args
+
+    def worded(ctx: Any, args: list[str]) -> Any:
+        from soundseek.cli.minus import with_words_apart
+
+        try:
+            return parse(ctx, with_words_apart(command, args))
+        except UsageError as error:
+            _fail(str(error), code=2)
+
+    command.parse_args = worded
 
 
 def plain_errors(run: Callable[..., None]) -> Callable[..., None]:

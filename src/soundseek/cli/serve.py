@@ -74,18 +74,15 @@ def serve(
     from soundseek.cli.extras import need
 
     need(NEEDS, extra="serve", why="the search page belongs to an extra")
-    from soundseek.server.guard import is_loopback
-
     if port > 65535:
         raise UsageError(f"--port {port}: ports end at 65535")
     config = server_config(library, model, host, token, root or (), name or ())
     listening = _listen(host, port)
     with listening:
-        shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{listening.getsockname()[1]}"
-        _say(config, address, host, token)
+        addresses = typable_addresses(host, listening.getsockname()[1])
+        _say(config, addresses, token)
         if open_page:
-            _open_soon(address if is_loopback(host) else f"http://127.0.0.1:{listening.getsockname()[1]}")
+            _open_soon(addresses[0])
         _run(config, listening)
 
 
@@ -181,9 +178,37 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _say(config: ServerConfig, address: str, host: str, token: Path | None) -> None:
+def typable_addresses(host: str, port: int) -> list[str]:
+    """Where a browser finds a server: first from this machine; for "all addresses" (0.0.0.0, ::) also from others.
+
+    Example:
+        >>> typable_addresses("192.168.0.7", 80), typable_addresses("::1", 80)
+        (['http://192.168.0.7:80'], ['http://[::1]:80'])
+    """
+    plain = host.strip("[]")
+    hosts = [plain]
+    if plain in ("", "0.0.0.0", "::"):
+        hosts = ["127.0.0.1", _own_address() or socket.gethostname()]
+    shown = dict.fromkeys(f"[{each}]" if ":" in each else each for each in hosts)
+    return [f"http://{each}:{port}" for each in shown]
+
+
+def _own_address() -> str | None:
+    """The address of this machine on the way to other networks, None without one; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # of the range that is kept for documentation
+        except OSError:
+            return None
+        address: str = probe.getsockname()[0]
+        return address
+
+
+def _say(config: ServerConfig, addresses: list[str], token: Path | None) -> None:
+    here, *elsewhere = addresses
+    others = f", for other machines on {elsewhere[0]}" if elsewhere else ""
     print(
-        f"soundseek answers on {address} (library {printable(str(config.library))}); Ctrl-C ends it",
+        f"soundseek answers on {here}{others} (library {printable(str(config.library))}); Ctrl-C ends it",
         file=sys.stderr,
     )
     if config.access.token is not None:

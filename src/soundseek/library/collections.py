@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from soundseek.errors import UsageError
+from soundseek.errors import LibraryError, UsageError
 from soundseek.library.store.connection import explained
 
 if TYPE_CHECKING:
@@ -278,11 +278,13 @@ class Collections:
             if entry.file is not None
             and (entry.file.path, entry.file.content_hash) != (entry.path, entry.content_hash)
         ]
-        if moved:
-            with self._writing() as connection:
-                connection.executemany(
-                    "UPDATE collection_entries SET path = ?, content_hash = ? WHERE id = ?", moved
-                )
+        if not moved:
+            return
+        # Only a note: whoever reads a library that cannot be written to, or is being written, is answered all the same.
+        with suppress(LibraryError), self._writing() as connection:
+            connection.executemany(
+                "UPDATE collection_entries SET path = ?, content_hash = ? WHERE id = ?", moved
+            )
 
     @contextmanager
     def _reading(self) -> Iterator[Connection | None]:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from soundseek.errors import UsageError
-from soundseek.library.paths import absolute, is_at_or_below, known_as, on_disk
+from soundseek.library.paths import absolute, is_at_or_below, known_as, moved_below, on_disk
 from soundseek.library.store.base import Changes
 from soundseek.library.store.sqlite import SqliteStore
 
@@ -61,7 +61,7 @@ def relocate_folder(store: SqliteStore, old: str | os.PathLike[str], new: str | 
         if source == target:
             raise UsageError(f"{source} is where it was; give the folder in which its sounds are now")
         if states and not any(
-            _has_size(target + path[len(source) :], state.size_bytes) for path, state in states.items()
+            _has_size(moved_below(path, source, target), state.size_bytes) for path, state in states.items()
         ):
             raise UsageError(
                 f"none of the {len(states)} sounds of {source} is in {target} (by the same names below it "

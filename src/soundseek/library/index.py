@@ -19,12 +19,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
+from pathlib import Path
 from types import FrameType
 
 from soundseek.audio.files import DECODING_REVISION
 from soundseek.errors import ModelError, UsageError
 from soundseek.library.ignore import spec_of
-from soundseek.library.paths import is_at_or_below
+from soundseek.library.paths import is_at_or_below, nearest_folder
 from soundseek.library.scan import FolderDifference, Found, compare
 from soundseek.library.store.base import Changes, Failure, Move, Sound
 from soundseek.library.store.sqlite import SqliteStore
@@ -210,6 +211,7 @@ class _Run:
         self.gone = Twins({})
         self.lost: Counter[str] = Counter()
         self.sizes: set[int] = set()
+        self.failed_content: dict[bytes, Failure] = {}
         self.work = Work(())
         self.changes = Changes()
         self.counts: Counter[str] = Counter()
@@ -236,6 +238,11 @@ class _Run:
             self.store.contents([*difference.gone, *difference.lost], self.limits.max_duration_s)
         )
         self.sizes = self.store.sizes()
+        self.failed_content = {
+            failure.content_hash: failure
+            for failure in self.store.failures()
+            if failure.content_hash and not os.path.lexists(failure.path)
+        }
         self.work = Work((found.path, found.size_bytes) for found in difference.to_embed)
         self.counts["unchanged"] = difference.unchanged
         self.counts["failed"] = difference.still_failing
@@ -325,12 +332,20 @@ class _Run:
         """Note a failure, and whether it is a new one; `keep` where the library keeps what it has of the file."""
         (self.changes.unread if keep else self.changes.failures).append(failure)
         self.counts["failed"] += 1
-        before = self.difference.failed_before.get(failure.path)
+        before = self.difference.failed_before.get(failure.path) or self._moved_failure(failure)
         is_known = before is not None and (
             before.reason == failure.reason
             or (before.size_bytes, before.mtime_ns) == (failure.size_bytes, failure.mtime_ns) != (0, 0)
         )
         self.counts["newly_failed"] += not is_known
+
+    def _moved_failure(self, failure: Failure) -> Failure | None:
+        """The failure of before that this one is, if its file only has another path now; that one is over."""
+        before = self.failed_content.pop(failure.content_hash, None)
+        if before is None:
+            return None
+        self.changes.resolved.append(before.path)
+        return replace(before, reason=failure.reason)
 
     def _take_sound(self, sound: Sound, *, known: bool) -> None:
         self.changes.sounds.append(sound)
@@ -349,7 +364,7 @@ class _Run:
         """Forget what is gone, and tidy up."""
         difference = self.difference
         self.changes.removed = list(difference.gone)
-        self.changes.resolved = difference.resolved
+        self.changes.resolved += difference.resolved
         self.counts["removed"] = len(difference.gone)
         self.commit()
         self._forget_empty_roots()
@@ -360,13 +375,14 @@ class _Run:
     def _forget_empty_roots(self) -> None:
         """Scan no more what is not there and has nothing left in the library: it was renamed, or was empty anyway."""
         difference = self.difference
-        missing = {root for root in self.store.roots() if not os.path.lexists(root)}
+        roots = self.store.roots()
+        missing = {root for root in roots if not os.path.lexists(root)}
         for root in {*missing, *difference.replaced_roots}:
             states, failures = self.store.states(root), self.store.failures(root)
             if root in difference.missing_roots:
                 difference.kept[root] = len(states)
             is_moved = self.lost[root] > 0 or root in difference.replaced_roots
-            if not states and (is_moved or not failures):
+            if not states and (is_moved or not (failures or _may_be_unplugged(root, roots[root]))):
                 difference.missing_roots.pop(root, None)
                 self.changes.forgotten_roots.append(root)
                 self.changes.resolved += [failure.path for failure in failures]
@@ -417,6 +433,14 @@ class _Run:
             same_folders=self.difference.same_folders,
             vanished=self.counts["vanished"],
         )
+
+
+def _may_be_unplugged(root: str, device: int) -> bool:
+    """Whether a folder that is not there was on another file system than what is left of its path: a drive, a card."""
+    try:
+        return device not in (0, Path(nearest_folder(root)).stat().st_dev)
+    except OSError:
+        return True
 
 
 class Twins:

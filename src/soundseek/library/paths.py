@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from soundseek.errors import UsageError
 
 # A Path would lose a name that is no UTF-8, and these functions are called for every file of a library.
-# ruff: noqa: PTH100, PTH111, PTH118, PTH208, PTH116
+# ruff: noqa: PTH100, PTH111, PTH118, PTH208, PTH112, PTH116, PTH120
 
 
 def absolute(path: str | os.PathLike[str], name: str = "the path") -> str:
@@ -55,6 +55,26 @@ def on_disk(path: str) -> str:
 def is_at_or_below(path: str, folder: str) -> bool:
     """Whether a path is a folder or lies in it."""
     return path == folder or path.startswith(os.path.join(folder, ""))
+
+
+def nearest_folder(path: str) -> str:
+    """The nearest folder above a path that is there."""
+    above = os.path.dirname(path)
+    while not os.path.isdir(above) and above != os.path.dirname(above):
+        above = os.path.dirname(above)
+    return above
+
+
+def moved_below(path: str, old: str, new: str) -> str:
+    """The place of something at or below `old` once `old` is `new`; either may be the root of a disk.
+
+    >>> moved_below("/sfx/rain.wav", "/sfx", "/new"), moved_below("/sfx/rain.wav", "/sfx", "/")
+    ('/new/rain.wav', '/rain.wav')
+    >>> moved_below("/sfx/rain.wav", "/", "/old"), moved_below("/sfx", "/sfx", "/new")
+    ('/old/sfx/rain.wav', '/new')
+    """
+    inside = path[len(os.path.join(old, "")) :]
+    return os.path.join(new, inside) if inside else new
 
 
 def known_as(path: str, folders: Iterable[str]) -> str | None:

@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from soundseek.audio.files import broken_link
 from soundseek.errors import UsageError
 from soundseek.library.ignore import IGNORE_FILE, SYSTEM_FOLDERS, Ignored, excluded
-from soundseek.library.paths import absolute, is_at_or_below, known_as, on_disk
+from soundseek.library.paths import absolute, is_at_or_below, known_as, nearest_folder, on_disk
 from soundseek.library.store.base import Failure, FileState
 from soundseek.library.store.sqlite import SqliteStore
 from soundseek.library.volumes import Volumes
@@ -492,12 +492,9 @@ def _find_lost(
         states = store.states(root)
         if root in difference.missing_roots:
             difference.kept[root] += len(states)
-        above = os.path.dirname(root)
-        while not os.path.isdir(above) and above != os.path.dirname(above):
-            above = os.path.dirname(above)
         try:
             # The folder is gone, and its drive is there; or it is the drive that is there, under another name.
-            alive = {"", volumes.name(os.path.realpath(above)), *there}
+            alive = {"", volumes.name(os.path.realpath(nearest_folder(root))), *there}
         except OSError:
             alive = there
         difference.lost |= {path: state for path, state in states.items() if state.volume in alive}

@@ -137,17 +137,18 @@ def embed_job(model: EmbeddingModel, job: EmbedJob, tell: Callable[[Partial], No
             told = monotonic()
             tell(Partial(done_s, stated_s))
 
+    content_hash = job.content_hash or b""
     try:
         # The hash comes first: if the file changes in between, the next run sees another hash and embeds it again.
         # The other way round, new bytes would for ever stand beside old vectors.
-        content_hash = job.content_hash or hash_file(job.path)
+        content_hash = content_hash or hash_file(job.path)
         embedded = model.embed_file(job.path, max_duration_s=job.max_duration_s, progress=progress)
     except (FileNotFoundError, NotADirectoryError, MissingFileError):
         return Unread(None)
     except DecodeError as error:
         if isinstance(error.__cause__, OSError):
             return Unread(Failure(job.path, error.reason, now()))
-        return failure_of(job, error.reason)
+        return failure_of(job, error.reason, content_hash)
     except OSError as error:
         return Unread(Failure(job.path, f"cannot be read: {error.strerror or error}", now()))
     except SoundseekError:
@@ -155,7 +156,7 @@ def embed_job(model: EmbeddingModel, job: EmbedJob, tell: Callable[[Partial], No
     except MemoryError:
         return Unread(Failure(job.path, "there is not enough memory to embed it", now()))
     except Exception as error:  # a decoder's bug on one file must not end the run over all others
-        return failure_of(job, f"unexpected error: {type(error).__name__}: {error}")
+        return failure_of(job, f"unexpected error: {type(error).__name__}: {error}", content_hash)
     info = embedded.info
     file = SoundFile(
         path=job.path,
@@ -174,9 +175,17 @@ def embed_job(model: EmbeddingModel, job: EmbedJob, tell: Callable[[Partial], No
     return Sound(file, times_s.reshape(-1, 2), embedded.vectors, embedded.frames, embedded.spans)
 
 
-def failure_of(job: EmbedJob, reason: str) -> Failure:
+def failure_of(job: EmbedJob, reason: str, content_hash: bytes = b"") -> Failure:
     """The failure of a job, seen now; it is not tried again until the file or the decoders change."""
-    return Failure(job.path, reason, now(), job.size_bytes, job.mtime_ns, job.decoders)
+    return Failure(job.path, reason, now(), job.size_bytes, job.mtime_ns, job.decoders, content_hash)
+
+
+def _hash_of(job: EmbedJob) -> bytes:
+    """The hash of a file whose process is lost; empty where it cannot be read."""
+    try:
+        return job.content_hash or hash_file(job.path)
+    except OSError:
+        return b""
 
 
 def now() -> str:
@@ -318,7 +327,7 @@ class _Pool:
         # What is killed ran out of memory more often than not, and may have all it needs at the next run.
         if why.startswith("SIGKILL"):
             return crashed, Unread(Failure(crashed.path, reason, now()))
-        return crashed, failure_of(crashed, reason)
+        return crashed, failure_of(crashed, reason, _hash_of(crashed))
 
     def stop(self) -> None:
         """End all processes: at once those that are in the middle of a file."""

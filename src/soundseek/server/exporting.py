@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from soundseek._files import is_full_disk
 from soundseek.audio.excerpt import cut
 from soundseek.audio.files import printable
 from soundseek.library.hit_formats import csv_text, m3u_text, record
@@ -221,7 +222,7 @@ async def into_folder(state: State, exporter: Exporter, texts: dict[str, str], f
     """Write an export into a folder; nothing that is there is overwritten.
 
     Raises:
-        ProblemError: "forbidden" where the folder cannot be written to.
+        ProblemError: "forbidden" where the folder cannot be written to, "full" where its disk is full.
     """
     written: list[ExportedFile] = []
     try:
@@ -239,7 +240,7 @@ async def into_folder(state: State, exporter: Exporter, texts: dict[str, str], f
                 file.write(text)
     except OSError as error:
         raise ProblemError(
-            "forbidden",
+            "full" if is_full_disk(error) else "forbidden",
             f"{folder} cannot be written to ({error.strerror or error}); {len(written)} files were written",
         ) from None
     return ExportAnswer(folder=str(folder), files=written, skipped=exporter.skipped)

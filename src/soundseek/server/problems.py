@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from soundseek._files import is_full_disk
 from soundseek.errors import (
     DecodeError,
     LibraryError,
@@ -47,6 +48,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "not-installed": (501, "This needs one more package"),
     "library": (503, "The library cannot be used"),
     "model": (503, "The model cannot be used"),
+    "full": (507, "The disk is full"),
 }
 """Kind of problem -> HTTP status and title."""
 
@@ -94,6 +96,12 @@ def problem_of(error: SoundseekError) -> ProblemError:
     return ProblemError(kind, str(error))
 
 
+def full_disk(error: OSError) -> str:
+    """What is said of a full disk, with the file if the system named one."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}the disk of the server is full; free some space there and ask again"
+
+
 def install_handlers(app: FastAPI) -> None:
     """Let every error of an app be told as a problem."""
 
@@ -126,6 +134,11 @@ def install_handlers(app: FastAPI) -> None:
         kind = next((kind for kind, (status, _) in KINDS.items() if status == error.status_code), "request")
         return problem_response(ProblemError(kind, str(error.detail), headers))
 
+    async def on_system_error(request: Request, error: Exception) -> Response:
+        if isinstance(error, OSError) and is_full_disk(error):
+            return problem_response(ProblemError("full", full_disk(error)))
+        return await on_bug(request, error)
+
     async def on_bug(request: Request, error: Exception) -> Response:
         logging.getLogger("soundseek").error("%s %s failed", request.method, request.url.path, exc_info=error)
         detail = f"{type(error).__name__}; the server's log says where. Please report it"
@@ -135,6 +148,7 @@ def install_handlers(app: FastAPI) -> None:
     app.add_exception_handler(SoundseekError, on_soundseek_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(OSError, on_system_error)
     app.add_exception_handler(Exception, on_bug)
 
 

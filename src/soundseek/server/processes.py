@@ -18,8 +18,9 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from soundseek._files import is_full_disk
 from soundseek.errors import SoundseekError
-from soundseek.server.problems import ProblemError, problem_of
+from soundseek.server.problems import ProblemError, full_disk, problem_of
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -199,12 +200,20 @@ def _outcome(function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         return _Problem("too-large", "it needs more memory than this server gives to one file")
     except ProblemError as error:
         return _Problem(error.kind, error.detail)
+    except OSError as error:
+        return _Problem("full", full_disk(error)) if is_full_disk(error) else _bug(error)
     except SoundseekError as error:
+        if isinstance(error.__cause__, OSError) and is_full_disk(error.__cause__):
+            return _Problem("full", full_disk(error.__cause__))
         problem = problem_of(error)
         return _Problem(problem.kind, problem.detail)
     except Exception as error:
-        # A decoder's bug on one file; the server itself is fine.
-        return _Bug(f"{type(error).__name__}: {error}")
+        return _bug(error)
+
+
+def _bug(error: Exception) -> _Bug:
+    """A decoder's bug on one file; the server itself is fine."""
+    return _Bug(f"{type(error).__name__}: {error}")
 
 
 def _limit_memory() -> None:

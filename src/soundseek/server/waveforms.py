@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from soundseek._typing import FloatArray
 from soundseek.audio.excerpt import PEAK_HOP_S, peaks, write_preview
+from soundseek.audio.files import DECODING_REVISION
 from soundseek.server.disk_cache import DiskCache
 from soundseek.server.lru import Recent
 from soundseek.server.problems import ProblemError
@@ -76,7 +77,7 @@ class Waveforms:
         Raises:
             ProblemError: The file cannot be decoded, or too much is being decoded.
         """
-        name = f"{file.content_hash.hex()}-{round(start_s * 1000)}-{round(end_s * 1000)}.wav"
+        name = f"{_content(file)}-{round(start_s * 1000)}-{round(end_s * 1000)}.wav"
         async with self._one_at_a_time(name):
             found = self._previews.get(name)
             if found is not None:
@@ -89,7 +90,7 @@ class Waveforms:
                 partial.unlink(missing_ok=True)
 
     async def _whole(self, file: SoundFile, path: Path, hop_s: float) -> npt.NDArray[np.int8]:
-        name = f"{file.content_hash.hex()}.i8"
+        name = f"{_content(file)}.i8"
         recent = self._recent.get(name)
         if recent is not None:
             return recent
@@ -118,6 +119,11 @@ class Waveforms:
         ]:
             del self._under_way[other]
         return self._under_way.setdefault(name, asyncio.Lock())
+
+
+def _content(file: SoundFile) -> str:
+    """What a waveform is made of: the file's bytes, and how they are decoded."""
+    return f"{file.content_hash.hex()}-r{DECODING_REVISION}"
 
 
 def _resampled(pairs: FloatArray, n: int) -> FloatArray:

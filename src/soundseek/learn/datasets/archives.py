@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from soundseek._install import install_command
 from soundseek._typing import Report
 from soundseek.errors import DataError, UsageError
 from soundseek.learn.datasets.download import need_space
@@ -136,7 +137,7 @@ def _py7zr() -> ModuleType:
         import py7zr
     except ModuleNotFoundError as error:
         raise UsageError(
-            'a .7z archive needs py7zr, which is not installed: pip install "soundseek[learn]"'
+            f"a .7z archive needs py7zr, which is not installed: {install_command('learn')}"
         ) from error
     return py7zr
 

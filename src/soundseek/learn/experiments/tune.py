@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError, field_validator, model_validator
 
 from soundseek._files import locked, replace_text, replacing
+from soundseek._install import install_command
 from soundseek.errors import (
     DataError,
     DivergedError,
@@ -213,7 +214,7 @@ def tune(
         SoundseekError: Every trial failed.
     """
     if find_spec("optuna") is None:
-        raise UsageError('tuning needs Optuna, which is not installed: pip install "soundseek[learn]"')
+        raise UsageError(f"tuning needs Optuna, which is not installed: {install_command('learn')}")
     observer = observer or Observer()
     base = _checked(recipe, space, settings)
     for phase in plan_phases(base, out):

@@ -62,7 +62,7 @@ def _use(card: ModelConfig) -> str:
     peak = card.front_end.peak_dbfs
     level = "" if peak is None else f", every recording brought to a peak of {peak:g} dBFS first"
     return (
-        f"A model of [soundseek](https://pypi.org/project/soundseek/): sounds and sentences become unit vectors of "
+        f"A model of soundseek: sounds and sentences become unit vectors of "
         f"{card.dim} dimensions, near where they mean the same. It hears at {card.front_end.sample_rate_hz:,} Hz"
         f"{level}, a frame every {hop_ms} ms; a frame depends on {hears}. Fingerprint `{card.fingerprint}`."
     )

@@ -127,6 +127,7 @@ class Failure:
         size_bytes: Its size then; with `mtime_ns`, an unchanged file is not tried again.
         mtime_ns: Its modification time then.
         decoders: Versions of what tried to read it; another stamp is worth another try.
+        content_hash: Of its bytes then, by which it is known again under another path; empty where nobody read them.
     """
 
     path: str
@@ -135,6 +136,7 @@ class Failure:
     size_bytes: int = 0
     mtime_ns: int = 0
     decoders: str = ""
+    content_hash: bytes = b""
 
 
 @dataclass(frozen=True)

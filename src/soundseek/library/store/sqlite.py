@@ -219,7 +219,7 @@ class SqliteStore:
     def failures(self, under: str | None = None) -> list[Failure]:
         """Failures at or below a path, or all."""
         sql, values = tables.at_or_below(under) if under is not None else ("1", [])
-        rows = self._fetch(f"SELECT {tables.FAILURE_COLUMNS} FROM failures WHERE {sql} ORDER BY path", values)
+        rows = self._fetch(f"SELECT * FROM failures WHERE {sql} ORDER BY path", values)
         return [tables.read_failure(row) for row in rows]
 
     def settings(self) -> dict[str, str]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from soundseek._typing import BoolArray, IntArray
 from soundseek.library.filters import Condition, file_name, to_sql
+from soundseek.library.paths import moved_below
 from soundseek.library.store.base import (
     Changes,
     Failure,
@@ -35,7 +36,7 @@ LOCK_FILE = "write.lock"
 # Written into `about`; a library of a newer format is refused in words.
 FORMAT = "1"
 # SQLite's `user_version` of a library that has all that `migrate` adds.
-SCHEMA = 1
+SCHEMA = 2
 
 # Paths are BLOBs (os.fsencode): a path is bytes, and need not be valid text.
 # `state` has one row; its version grows with every commit, so a reader knows when to map the row files again.
@@ -57,7 +58,7 @@ TABLES = (
     "CREATE TABLE IF NOT EXISTS dead (first_row INTEGER PRIMARY KEY, num_rows INTEGER NOT NULL)",
     """CREATE TABLE IF NOT EXISTS failures (
         path BLOB PRIMARY KEY, reason TEXT NOT NULL, seen_at TEXT NOT NULL, size_bytes INTEGER NOT NULL,
-        mtime_ns INTEGER NOT NULL, decoders TEXT NOT NULL)""",
+        mtime_ns INTEGER NOT NULL, decoders TEXT NOT NULL, content_hash BLOB NOT NULL DEFAULT x'')""",
     "CREATE TABLE IF NOT EXISTS roots (path BLOB PRIMARY KEY, device TEXT NOT NULL)",
     "INSERT OR IGNORE INTO state VALUES (1, 0, 1, 0, 0, 0, 1, NULL)",
 )
@@ -69,8 +70,8 @@ FILE_COLUMNS = (
 STATE_COLUMNS = "path, size_bytes, mtime_ns, CASE truncated WHEN 1 THEN limit_s ELSE 0 END, volume"
 PLACE_COLUMNS = "id, name, first_row, num_rows, first_frame, num_frames"
 INSERT_FILE = f"INSERT INTO files ({FILE_COLUMNS}, {PLACE_COLUMNS}) VALUES ({', '.join('?' * 17)})"
-FAILURE_COLUMNS = "path, reason, seen_at, size_bytes, mtime_ns, decoders"
-INSERT_FAILURE = f"INSERT OR REPLACE INTO failures ({FAILURE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
+FAILURE_COLUMNS = "path, reason, seen_at, size_bytes, mtime_ns, decoders, content_hash"
+INSERT_FAILURE = f"INSERT OR REPLACE INTO failures ({FAILURE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 def row_of(file: SoundFile) -> tuple[object, ...]:
@@ -114,7 +115,7 @@ def state_of(row: Sequence[Any]) -> tuple[str, FileState]:
 
 
 def read_failure(row: Sequence[Any]) -> Failure:
-    """The failure that the values of `FAILURE_COLUMNS` mean."""
+    """The failure that the values of `FAILURE_COLUMNS` mean; a library of before has no content hashes."""
     return Failure(os.fsdecode(row[0]), *row[1:])
 
 
@@ -176,6 +177,9 @@ def migrate(connection: Connection) -> None:
         columns = {row[1] for row in connection.execute("PRAGMA table_info(files)")}
         if "volume" not in columns:
             connection.execute("ALTER TABLE files ADD COLUMN volume TEXT NOT NULL DEFAULT ''")
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(failures)")}
+        if "content_hash" not in columns:
+            connection.execute("ALTER TABLE failures ADD COLUMN content_hash BLOB NOT NULL DEFAULT x''")
         # Names were compared without case, but letter by letter as they lay on the disk.
         names = [
             (file_name(os.fsdecode(path)), file_id, name)
@@ -241,7 +245,7 @@ def apply_changes(connection: Connection, changes: Changes, new_files: list[tupl
     connection.executemany(
         INSERT_FAILURE,
         [
-            (os.fsencode(f.path), f.reason, f.seen_at, f.size_bytes, f.mtime_ns, f.decoders)
+            (os.fsencode(f.path), f.reason, f.seen_at, f.size_bytes, f.mtime_ns, f.decoders, f.content_hash)
             for f in (*changes.failures, *changes.unread)
         ],
     )
@@ -403,10 +407,9 @@ def move_below(connection: Connection, old: str, new: str) -> int:
         new: Where it is now.
     """
     sql, values = at_or_below(old)
-    start = len(os.fsencode(old))
 
     def renamed(path: bytes) -> bytes:
-        return os.fsencode(new) + path[start:]
+        return os.fsencode(moved_below(os.fsdecode(path), old, new))
 
     moved = [path for (path,) in connection.execute(f"SELECT path FROM files WHERE {sql}", values)]
     staying = {renamed(path) for path in moved}.difference(moved)

@@ -39,7 +39,7 @@ ANSWERS = {
             "application/zip": _BYTES,
         },
     },
-    **problems(403, 404, 429),
+    **problems(403, 404, 429, 507),
 }
 
 
