@@ -8,7 +8,7 @@ PORT ?= 8765
 # One process a core, a file's tests together; each process computes on one thread.
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: help docs demo page test lint format picture clean
+.PHONY: help docs demo page test lint format picture package sbom audit lowest clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,8 +41,27 @@ picture: $(VENV)/.development ## make the pictures of the demo and of the page a
 	@$(BIN)/python scripts/terminal_picture.py
 	@$(BIN)/python scripts/page_pictures.py
 
+package: $(VENV)/.development ## build wheel and sdist, install the wheel into a clean environment and search with it
+	@rm -rf dist
+	@$(BIN)/python -m build --outdir dist . >/dev/null
+	@$(BIN)/python scripts/try_wheel.py dist
+
+sbom: $(VENV)/.development ## write sbom.json: what is installed here, as CycloneDX
+	$(BIN)/python -m pip install --quiet cyclonedx-bom
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-file sbom.json $(VENV)
+
+audit: $(VENV)/.development ## hold the installed versions against the database of vulnerabilities (needs the internet)
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --skip-editable
+
+lowest: $(VENV)/.development ## test the searching half with the lowest versions that pyproject.toml allows
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv venv --quiet --clear .lowest
+	$(BIN)/uv pip install --quiet --python .lowest --resolution lowest-direct -e ".[formats,serve,notebook,mcp]" "onnx>=1.17" "pytest>=8" "pytest-timeout>=2.3" "hypothesis>=6.100" "httpx>=0.27" "psutil>=5.9" "threadpoolctl>=3" "packaging>=24"
+	OMP_NUM_THREADS=1 .lowest/bin/python -m pytest -q tests/audio tests/model tests/query tests/library tests/server tests/cli --ignore tests/server/test_schema.py --ignore tests/cli/test_data.py --ignore tests/cli/test_export.py --ignore tests/cli/test_get.py
+
 clean: ## remove .venv, the demo's library and every cache
-	rm -rf $(VENV) .demo build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+	rm -rf $(VENV) .lowest .demo build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
 
 # ensurepip writes pip last, so a half-made environment is made again.
 $(BIN)/pip:
