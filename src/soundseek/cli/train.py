@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from soundseek.cli.options import DataOption, RecipeArgument, SetOption, need_captions
+from soundseek.cli.options import DataOption, RecipeArgument, SetOption, need_captions, need_model
 from soundseek.cli.output import printable
 from soundseek.cli.progress import FeatureProgress, say_epoch
 
@@ -19,6 +19,15 @@ def train(
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder; created if missing.")],
     settings: SetOption = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--start",
+            metavar="MODEL",
+            help="Go on from a model (name or directory) that the same recipe made, instead of from new heads.",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -35,6 +44,7 @@ def train(
     soundseek evaluate RUN --data DIR, then: soundseek export RUN --out MODEL
     """
     need_captions(data)
+    need_model(start)
     from soundseek.learn.recipe.load import load_recipe
     from soundseek.learn.training.train import train as run
 
@@ -42,6 +52,7 @@ def train(
         load_recipe(recipe, settings or []),
         data,
         out,
+        start=start,
         resume=resume,
         report=FeatureProgress(),
         on_epoch=say_epoch,

@@ -7,8 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from soundseek.learn.models.audio.compact import BlocksConfig, CompactConfig, TemporalConfig
-from soundseek.learn.models.audio.compact_layers import TagsConfig
+from soundseek.learn.models.audio.compact import SOUNDSEEK_SMALL, CompactConfig
 
 
 class DistillConfig(BaseModel):
@@ -74,12 +73,4 @@ class DistillConfig(BaseModel):
     ema: float = 0.998
     report_s: float = Field(default=300.0, gt=0)
     seed: int = 0
-    trunk: CompactConfig = CompactConfig(
-        stages=(
-            *CompactConfig().stages[:3],
-            BlocksConfig(width=160, expansion=3, kernel=3, stride=2, blocks=6),
-        ),
-        temporal=TemporalConfig(),
-        tags=TagsConfig(),
-        margin_frames=128,  # as soundseek-small hears every file
-    )
+    trunk: CompactConfig = SOUNDSEEK_SMALL

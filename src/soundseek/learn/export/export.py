@@ -36,6 +36,7 @@ from soundseek.learn.export.vocabulary import write_learned_words
 from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.models.text.tower import TextTower
 from soundseek.learn.recipe.keys import Recipe
+from soundseek.learn.training.module import trained_parameters
 from soundseek.learn.training.run_folder import load_run, read_record
 from soundseek.model.config import (
     AUDIO_FILE,
@@ -131,12 +132,11 @@ def _write(
     parity |= _export_text(model, out / TEXT_FILE, precision)
     text.save_tokenizer(out / TOKENIZER_FILE)
     # Half precision is plenty to go on from, and the towers above are what is asked.
-    weights = {key: _halved(value) for key, value in _own_weights(model).items()}
-    save_file(
-        weights,
-        out / WEIGHTS_FILE,
-        metadata={"recipe": json.dumps(_portable(recipe.model_dump(mode="json")))},
-    )
+    weights = {key: _halved(value) for key, value in _own_weights(model, recipe).items()}
+    metadata = {"recipe": json.dumps(_portable(recipe.model_dump(mode="json")))}
+    if shape := getattr(trunk, "config", None):  # by which training goes on from here
+        metadata["trunk"] = shape.model_dump_json()
+    save_file(weights, out / WEIGHTS_FILE, metadata=metadata)
     card = ModelConfig(
         name=name or recipe.name,
         version="1",
@@ -368,13 +368,20 @@ def _halved(value: Tensor) -> Tensor:
     return (value.half() if value.is_floating_point() else value).contiguous().clone()
 
 
-def _own_weights(model: DualEncoder) -> dict[str, Tensor]:
-    """Everything but the text tower, which is in `text.onnx` and is published elsewhere; layers once.
+def _own_weights(model: DualEncoder, recipe: Recipe) -> dict[str, Tensor]:
+    """Everything that is published nowhere else; layers once.
 
-    The tail's layers are the trunk's.
+    That leaves out what is frozen of the text tower, which is in `text.onnx`, too, and the tail, whose layers are the
+    trunk's.
     """
+    text: Any = model.text
+    trained = {id(parameter) for parameter in trained_parameters(text, recipe.text.trained_layers)}
+    text.requires_grad_(False)
+    names = {f"text.{name}" for name, parameter in text.named_parameters() if id(parameter) in trained}
     state = model.state_dict()
-    return {key: value for key, value in state.items() if not key.startswith(("text.", "tail."))}
+    return {
+        key: value for key, value in state.items() if key in names or not key.startswith(("text.", "tail."))
+    }
 
 
 @contextmanager

@@ -239,6 +239,47 @@ def build_trunk(
     return trunk.requires_grad_(trained).eval()
 
 
+def trunk_from_tensors(
+    source: str, recipe: Recipe, tensors: Mapping[str, Tensor], config: Mapping[str, Any] | None
+) -> nn.Module:
+    """The frozen trunk of a recipe from its tensors, as a model directory keeps them.
+
+    Args:
+        source: Where they come from, for the messages.
+        recipe: Its trunk and options.
+        tensors: Float32, by their names in the trunk.
+        config: What the trunk's own config said when they were written. None where that was not noted, as in the first
+            model directories: then a compact trunk is soundseek-small's.
+
+    Raises:
+        ModelError: They are not this trunk's.
+    """
+    name, options = recipe.audio.trunk, dict(recipe.audio.trunk_options)
+    kind = TRUNKS[name]()
+    peak_dbfs = options.pop("peak_dbfs", None)
+    if config is None and name == "compact":
+        from soundseek.learn.models.audio.compact import SOUNDSEEK_SMALL
+
+        config = SOUNDSEEK_SMALL.model_dump()
+    trunk: Any = kind.new(
+        trunk_config(name, kind.config, {**kind.frozen_defaults, **(config or {}), **options})
+    )
+    expected = trunk.state_dict()
+    wrong = sorted(
+        key
+        for key in expected.keys() | tensors.keys()
+        if key not in expected or key not in tensors or expected[key].shape != tensors[key].shape
+    )
+    if wrong:
+        raise ModelError(
+            f"{source} holds another trunk than its recipe says ({name}); missing, surplus or misshapen: {wrong[:8]}"
+        )
+    trunk.load_state_dict(dict(tensors))
+    if peak_dbfs is not None:
+        trunk.front_end = _levelled(trunk.front_end, peak_dbfs)
+    return cast("nn.Module", trunk.requires_grad_(False).eval())
+
+
 @contextmanager
 def reading_weights(path: Path) -> Iterator[None]:
     """Inside, a damaged safetensors file is a ModelError that names it."""

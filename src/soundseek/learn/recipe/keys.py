@@ -419,7 +419,7 @@ class TrainingConfig(Section):
 
     retired = {"average_start": 0.5}
 
-    epochs: int = Field(default=50, gt=0)
+    epochs: int = Field(default=50, ge=0)
     batch_size: int = Field(default=60, gt=1)
     chunk_size: int | None = Field(default=None, gt=0)
     optimizer: Literal["adam", "adamw"] = "adam"

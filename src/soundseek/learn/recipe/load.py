@@ -193,6 +193,26 @@ def differences(recipes: Sequence[Recipe]) -> dict[str, list[Any]]:
     return {key: found for key, found in by_key.items() if any(value != found[0] for value in found)}
 
 
+def network_differences(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Key -> its value in each of two recipes, for what makes their networks different; places of weights are not.
+
+    >>> network_differences(Recipe(name="a", dim=8), Recipe(name="b", seed=1))
+    {'dim': (8, 1024)}
+    """
+    keys = (
+        "dim",
+        *(f"{section}.{key}" for section, keys in _NETWORK.items() for key in keys if key != "weights"),
+    )
+    first, second = one.model_dump(mode="json"), other.model_dump(mode="json")
+    pairs = {key: (_value_at(first, key), _value_at(second, key)) for key in keys}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _value_at(values: Mapping[str, Any], key: str) -> Any:
+    section, _, last = key.rpartition(".")
+    return (values[section] if section else values)[last]
+
+
 def purpose(name: str) -> str:
     """What a recipe that comes with soundseek is: the comment in the first line of its file."""
     first = (RECIPES_DIRECTORY / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0]

@@ -38,15 +38,19 @@ class Phase:
     epochs_of: Path | None = None
 
 
-def plan_phases(recipe: Recipe, out: Path) -> list[Phase]:
+def plan_phases(recipe: Recipe, out: Path, start: Path | None = None) -> list[Phase]:
     """The phases of a recipe whose run folder is `out`.
+
+    Args:
+        recipe: What to train.
+        out: The run folder.
+        start: The run folder that the first stage starts from; None starts from the published weights.
 
     Raises:
         RecipeError: A stage that cannot be; see `stage_recipes`; or `retrain_on_validation` without a validation split.
     """
     phases: list[Phase] = []
     stages = stage_recipes(recipe)
-    start: Path | None = None
     for number, (name, stage) in enumerate(stages.items(), start=1):
         folder = out if number == len(stages) else out / STAGES_FOLDER / name
         data_sets = recipe.stages[name].data_sets if recipe.stages else ()

@@ -79,7 +79,7 @@ class RetrievalTraining(pl.LightningModule):
         self.is_terminated = False
         self.best_score = -math.inf
         self.best_epoch = -1
-        self._text_layers = _trained_layers(text, recipe.text.trained_layers) if model.text else []
+        self._text_layers = trained_parameters(text, recipe.text.trained_layers) if model.text else []
         self._audio_layers = _unfrozen(model.tail) if model.tail else []
         self._data = data
         self._out = out
@@ -288,7 +288,8 @@ class RetrievalTraining(pl.LightningModule):
             forget_metrics(self._out, from_epoch=checkpoint["epoch"] + 1)
 
 
-def _trained_layers(text: TextTower, num_layers: int | str) -> list[nn.Parameter]:
+def trained_parameters(text: TextTower, num_layers: int | str) -> list[nn.Parameter]:
+    """Unfreeze the last layers of a text tower, or with "all" the whole of it, and return their parameters."""
     if num_layers != "all":
         return text.train_last_layers(int(num_layers))
     text.train_last_layers(text.num_layers)

@@ -23,6 +23,7 @@ from soundseek._typing import Report
 from soundseek.errors import ModelError, RecipeError, Terminated
 from soundseek.learn.data.features import naming_killed_workers
 from soundseek.learn.data.prepare import Share, TrainingData, check_splits, prepare
+from soundseek.learn.evaluation.evaluate import score_split
 from soundseek.learn.models.build import (
     build_recipe_text,
     build_recipe_trunk,
@@ -30,6 +31,7 @@ from soundseek.learn.models.build import (
     split_trunk,
     weights_digest,
 )
+from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.models.text.tower import TextTower
 from soundseek.learn.parallel import processes
 from soundseek.learn.recipe.keys import Recipe, ResolvedRecipe, TrainingConfig
@@ -49,11 +51,15 @@ from soundseek.learn.training.run_folder import (
     environment,
     forget_metrics,
     is_finished,
+    is_run,
     load_run,
     read_record,
     refuse_other_data,
+    save_model,
     update_record,
 )
+from soundseek.learn.training.start import START_FOLDER, applied, keep_start, refuse_other_start, unpacked
+from soundseek.model.registry import load_model
 
 __all__ = ["MONITOR", "RECORD_FILE", "RetrievalTraining", "load_run", "train"]
 
@@ -66,6 +72,7 @@ def train(
     data: Path,
     out: Path,
     *,
+    start: str | Path | None = None,
     resume: bool = False,
     report: Report | None = None,
     on_epoch: OnEpoch | None = None,
@@ -79,6 +86,8 @@ def train(
         recipe: What to train; see `load_recipe`.
         data: A directory in Clotho's layout.
         out: The run folder; made if missing.
+        start: A model to go on from, by name or directory, in place of newly drawn heads; the recipe has to make the
+            same network. Its weights are copied into the run folder, so that a stopped run needs no `start` to resume.
         resume: Go on after the last finished epoch of a run that was stopped there. The result is the same as
             without the stop, on one machine to the last bit.
         report: Called while features are computed.
@@ -86,8 +95,8 @@ def train(
         say: Told what its user should know about the captions.
 
     Raises:
-        UsageError: `out` holds a run and `resume` is False, it holds a run of another recipe or of other data, or
-            another process writes to it.
+        UsageError: `out` holds a run and `resume` is False, it holds a run of another recipe, start or data, or another
+            process writes to it; `start` is another network than the recipe's.
         DataError: The data cannot be used.
         RecipeError: The recipe asks for what is not there.
         ModelError: The run folder is damaged.
@@ -95,29 +104,51 @@ def train(
         StorageError: The disk is full.
     """
     _refuse_missing_devices(recipe.training)
-    towers = _checked_towers(recipe)
-    facts = [
-        check_splits(phase.recipe, data, phase.data_sets, trunk=towers.trunk)
-        for phase in plan_phases(recipe, out)
-    ]
-    with locked(out, "run"):
-        recipe = claim_run(out, recipe, resume=resume, trunk=towers.trunk)
-        phases = plan_phases(recipe, out)
-        for phase, own in zip(phases, facts, strict=True):
-            refuse_other_data(phase.folder, data, own)
-        for phase, own in zip(phases, facts, strict=True):
-            if not is_finished(phase.folder):  # else what follows may have been cut off
-                ready = begin_phase(phase, out)
-                what = {"data": str(data.resolve()), "data_digest": own.digest, "clips": own.num_clips}
-                update_record(phase.folder, **what)
-                fit = _Fit(phase, ready, data)
-                fit.run(towers.for_phase(phase), report=report, on_epoch=on_epoch, say=say)
-                towers = _Towers()  # they may have been trained
-            if len(phases) > 1:
-                _record_phase(phase, out)
-            if phase.folder != out:  # the next phase starts from its weights; nobody goes on with it
-                shutil.rmtree((phase.folder / CHECKPOINT_FILE).parent, ignore_errors=True)
+    with _starting(start, out, recipe, resume=resume) as begin:
+        if begin is not None:
+            refuse_other_start(out, begin)
+            recipe = applied(begin, recipe)
+        elif recipe.training.epochs == 0:
+            raise RecipeError(
+                "training.epochs = 0 trains nothing, and newly drawn heads know nothing: give --start, or more epochs"
+            )
+        towers = _checked_towers(recipe)
+        facts = [
+            check_splits(phase.recipe, data, phase.data_sets, trunk=towers.trunk)
+            for phase in plan_phases(recipe, out)
+        ]
+        with locked(out, "run"):
+            recipe = claim_run(out, recipe, resume=resume, trunk=towers.trunk)
+            if begin is not None:
+                keep_start(begin, out)
+            phases = plan_phases(recipe, out, out / START_FOLDER if begin is not None else None)
+            for phase, own in zip(phases, facts, strict=True):
+                refuse_other_data(phase.folder, data, own)
+            for phase, own in zip(phases, facts, strict=True):
+                if not is_finished(phase.folder):  # else what follows may have been cut off
+                    ready = begin_phase(phase, out)
+                    what = {"data": str(data.resolve()), "data_digest": own.digest, "clips": own.num_clips}
+                    update_record(phase.folder, **what)
+                    fit = _Fit(phase, ready, data)
+                    fit.run(towers.for_phase(phase), report=report, on_epoch=on_epoch, say=say)
+                    towers = _Towers()  # they may have been trained
+                if len(phases) > 1:
+                    _record_phase(phase, out)
+                if phase.folder != out:  # the next phase starts from its weights; nobody goes on with it
+                    shutil.rmtree((phase.folder / CHECKPOINT_FILE).parent, ignore_errors=True)
     return out
+
+
+@contextmanager
+def _starting(start: str | Path | None, out: Path, recipe: Recipe, *, resume: bool) -> Iterator[Path | None]:
+    """Inside, the run folder that training starts from; None where it starts from newly drawn heads."""
+    if start is not None:
+        with unpacked(load_model(start).directory, tower=recipe.text.tower) as begin:
+            yield begin
+    elif resume and is_run(out / START_FOLDER):
+        yield out / START_FOLDER
+    else:
+        yield None
 
 
 @dataclass(frozen=True)
@@ -178,10 +209,20 @@ class _Fit:
         if say:
             for note in module.notes:
                 say(note)
+        if self._epochs == 0:
+            save_model(module.model, out)
+            update_record(out, best_epoch=-1)  # before the first
+            return
         with processes(devices, _helper, self):
             self.fit(module)
         scores = {MONITOR: module.best_score} if self.recipe.data.validation_split else {}
         update_record(out, best_epoch=module.best_epoch, **scores)
+
+    @property
+    def _epochs(self) -> int:
+        """How many this phase trains at most."""
+        epochs_of = self.phase.epochs_of
+        return int(read_record(epochs_of)["best_epoch"]) + 1 if epochs_of else self.recipe.training.epochs
 
     def module(
         self,
@@ -201,10 +242,15 @@ class _Fit:
         _, tail = split_trunk(trunk, recipe.audio.trained_blocks)
         width = feature_width(trunk, recipe.audio.tag_share)
         model = build_dual_encoder(recipe, width, text.width, text=text, tail=tail)
+        before: dict[str, Any] = {}
         if phase.start:
             carry_over(model, phase.start)
+            if phase.start.name == START_FOLDER and share.rank == 0:
+                before = {"start": _start_facts(phase.start, model, found)}
         if share.rank == 0:
-            update_record(out, data=str(self.data.resolve()), **_facts(phase, recipe, found), **environment())
+            update_record(
+                out, data=str(self.data.resolve()), **_facts(phase, recipe, found), **before, **environment()
+            )
             if not (out / CHECKPOINT_FILE).is_file():
                 forget_metrics(out, from_epoch=0)
         return RetrievalTraining(recipe, model, objective, found, text, out, on_epoch)
@@ -216,10 +262,8 @@ class _Fit:
             KeyboardInterrupt: It was stopped, by Ctrl-C or SIGTERM.
         """
         checkpoint = self.phase.folder / CHECKPOINT_FILE
-        epochs_of = self.phase.epochs_of
-        epochs = int(read_record(epochs_of)["best_epoch"]) + 1 if epochs_of else None
         with _quiet_lightning(), naming_killed_workers("training.workers"):
-            trainer = _trainer(self.phase, epochs)
+            trainer = _trainer(self.phase, self._epochs)
             path = str(checkpoint) if checkpoint.is_file() else None
             try:
                 trainer.fit(module, ckpt_path=path, weights_only=True)
@@ -295,6 +339,15 @@ def _facts(phase: Phase, recipe: ResolvedRecipe, found: TrainingData) -> dict[st
     }
 
 
+def _start_facts(start: Path, model: DualEncoder, found: TrainingData) -> dict[str, Any]:
+    """What a run's record says of the model that it started from: which it was, and how well it did on validation."""
+    record = read_record(start)
+    facts = {key: record[key] for key in ("model", "version", "fingerprint")}
+    if found.validation is not None:
+        facts[MONITOR] = score_split(model, found.validation, text=model.text)[MONITOR]
+    return facts
+
+
 def _refuse_missing_devices(config: TrainingConfig) -> None:
     gpus = torch.cuda.device_count()
     if config.precision != "32" and not gpus:
@@ -305,7 +358,7 @@ def _refuse_missing_devices(config: TrainingConfig) -> None:
         raise RecipeError(f"training.devices = {config.devices}, but this machine has {gpus} GPUs")
 
 
-def _trainer(phase: Phase, epochs: int | None) -> pl.Trainer:
+def _trainer(phase: Phase, epochs: int) -> pl.Trainer:
     config, checkpoint = phase.recipe.training, phase.folder / CHECKPOINT_FILE
     callbacks: list[Callback] = [
         ModelCheckpoint(
@@ -322,7 +375,7 @@ def _trainer(phase: Phase, epochs: int | None) -> pl.Trainer:
         devices=config.devices,
         strategy="ddp" if config.devices > 1 else "auto",
         precision="32-true" if config.precision == "32" else config.precision,
-        max_epochs=epochs or config.epochs,
+        max_epochs=epochs,
         callbacks=callbacks,
         plugins=[_Checkpoints()],
         logger=TensorBoardLogger(phase.folder, name=None, version=TENSORBOARD_FOLDER),

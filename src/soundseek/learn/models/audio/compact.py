@@ -79,8 +79,8 @@ class CompactConfig(BaseModel):
     """The shape of a compact trunk.
 
     The defaults are the small student of docs/distillation.md: 884,048 parameters, 512 features a frame. What
-    soundseek-small hears with grew from it and is `DistillConfig().trunk`: 3,650,704 parameters and 533,007 of its
-    tagger, 512 features and the amplitudes of 527 tags a frame.
+    soundseek-small hears with grew from it and is `SOUNDSEEK_SMALL`, with 512 features and the amplitudes of 527 tags a
+    frame.
 
     Attributes:
         stem_width: Channels of the first layer.
@@ -112,6 +112,18 @@ class CompactConfig(BaseModel):
     tags: TagsConfig | None = None
     front_end: FrontEndConfig = FrontEndConfig()
     margin_frames: int = Field(default=0, ge=0)
+
+
+SOUNDSEEK_SMALL = CompactConfig(
+    stages=(
+        *CompactConfig().stages[:3],
+        BlocksConfig(width=160, expansion=3, kernel=3, stride=2, blocks=6),
+    ),
+    temporal=TemporalConfig(),
+    tags=TagsConfig(),
+    margin_frames=128,  # as it hears every file
+)
+"""The trunk of soundseek-small: 3,650,704 parameters and 533,007 of its tagger."""
 
 
 class CompactTrunk(nn.Module):

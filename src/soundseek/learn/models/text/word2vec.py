@@ -344,6 +344,35 @@ class Word2VecText(TextTower):
         make_tokenizer(self.words).save(str(path))
 
 
+def save_exported_words(network: Path, tokenizer: Path, path: Path, *, table: Tensor | None = None) -> None:
+    """Write the file of `Word2VecText.save` of a tower that was exported.
+
+    Args:
+        network: `text.onnx`, which holds the table as it is, in float16.
+        tokenizer: `tokenizer.json`, which holds the words.
+        path: The file to write.
+        table: `(mark and word, width)` of a tower that was trained; None reads it from `network`.
+
+    Raises:
+        ModelError: The network holds no such table.
+    """
+    numbers = Tokenizer.from_file(str(tokenizer)).get_vocab()
+    words = sorted(numbers, key=numbers.__getitem__)[len(_MARKS) :]
+    if table is None:
+        import onnx
+        from onnx import numpy_helper
+
+        found = [
+            numpy_helper.to_array(tensor)
+            for tensor in onnx.load(network).graph.initializer
+            if tensor.data_type == onnx.TensorProto.FLOAT16 and tuple(tensor.dims)[:1] == (len(numbers),)
+        ]
+        if not found:
+            raise ModelError(f"{network} holds no table of {len(numbers)} word vectors in float16")
+        table = torch.from_numpy(found[0].copy())
+    save_file({"table": table.half().contiguous()}, path, metadata={_METADATA: json.dumps(words)})
+
+
 def make_tokenizer(words: Sequence[str]) -> Tokenizer:
     """Words in lower case -> their numbers, between [CLS] and [SEP]; the same in both halves.
 
