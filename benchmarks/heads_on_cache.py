@@ -40,7 +40,7 @@ from torch.utils._pytree import tree_leaves
 from soundseek.audio.decode import AUDIO_EXTENSIONS
 from soundseek.audio.logmel import LogMel
 from soundseek.learn.data.features import FeatureStore, embed_sound
-from soundseek.learn.data.mixing import Sound
+from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.data.pairs import pad
 from soundseek.learn.evaluation.metrics import retrieval_metrics
 from soundseek.learn.losses import build_loss
@@ -93,7 +93,7 @@ def steps(paths: Sequence[Path], count: int) -> dict[str, Any]:
     """Processor seconds of a training step, frames from the cache or made anew."""
     trunk: Any = EfficientATTrunk().requires_grad_(False).eval()
     log_mel = LogMel(trunk.front_end)
-    sounds = [Sound("clip", (path,)) for path in paths]
+    sounds = [SoundSpec("clip", (path,)) for path in paths]
 
     def embedded() -> list[npt.NDArray[np.float16]]:
         return [embed_sound(sound, trunk, log_mel) for sound in sounds]

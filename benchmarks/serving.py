@@ -32,7 +32,7 @@ import psutil
 from machine import commit, machine
 
 from soundseek.library import Library
-from soundseek.library.store.base import Changes, Sound, SoundFile
+from soundseek.library.store.base import Changes, EmbeddedSound, SoundFile
 from soundseek.model.registry import load_model
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -118,7 +118,7 @@ def fill(directory: Path, num_segments: int) -> None:
                 )
 
 
-def _sound(number: int, dim: int, generator: np.random.Generator) -> Sound:
+def _sound(number: int, dim: int, generator: np.random.Generator) -> EmbeddedSound:
     vectors = generator.standard_normal((SEGMENTS_PER_FILE, dim)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     starts, spans = np.arange(SEGMENTS_PER_FILE), np.arange(SEGMENTS_PER_FILE) * 31
@@ -134,7 +134,7 @@ def _sound(number: int, dim: int, generator: np.random.Generator) -> Sound:
         truncated=False,
         frame_s=0.32,
     )
-    return Sound(
+    return EmbeddedSound(
         file=file,
         times_s=np.stack([starts * 5.0, starts * 5.0 + 10.0], axis=1),
         vectors=vectors,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from soundseek.library.store.base import Changes, Match, ModelIdentity, Sound, SoundFile
+from soundseek.library.store.base import Changes, EmbeddedSound, Match, ModelIdentity, SoundFile
 from soundseek.library.store.sqlite import SqliteStore
 
 SEGMENTS_PER_FILE = 4
@@ -59,7 +59,7 @@ def filled_library(directory: Path, rows: int, sounds: Path, first: Path) -> Non
             library.store.commit(Changes(sounds=made))
 
 
-def _sound(number: int, dim: int, generator: np.random.Generator) -> Sound:
+def _sound(number: int, dim: int, generator: np.random.Generator) -> EmbeddedSound:
     vectors = generator.standard_normal((SEGMENTS_PER_FILE, dim)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     starts = np.arange(SEGMENTS_PER_FILE)
@@ -75,7 +75,7 @@ def _sound(number: int, dim: int, generator: np.random.Generator) -> Sound:
         truncated=False,
         frame_s=10.0,
     )
-    return Sound(
+    return EmbeddedSound(
         file=file,
         times_s=np.stack([starts * 5.0, starts * 5.0 + 10.0], axis=1),
         vectors=vectors,

@@ -28,7 +28,7 @@ import torch
 
 from soundseek.learn.data.caption_neighbours import cached_nearest, read_sentences
 from soundseek.learn.data.features import cache_directory, extract_texts, text_store
-from soundseek.learn.data.mixing import Sound
+from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.data.prepare import open_features, sound_keys
 from soundseek.learn.datasets.layout import Clip, read_split
 from soundseek.learn.evaluation.evaluate import embed_clips, embed_sentences
@@ -139,7 +139,7 @@ class Heads:
         self.text: TextTower = self.model.text
         self._frames, self._texts = open_features(self.recipe, self.model.trunk), text_store(self.text)
 
-    def embed_sounds(self, sounds: Sequence[Sound]) -> Float:
+    def embed_sounds(self, sounds: Sequence[SoundSpec]) -> Float:
         """`(len(sounds), dim)`, unit norm."""
         keys = sound_keys(sounds, self._frames, self.recipe, trunk=self.model.trunk)
         return embed_clips(self.model, self._frames, keys).numpy()
@@ -156,7 +156,7 @@ class Heads:
 class Search:
     """Sentences that look for their sounds, `relevant` the number of each one's."""
 
-    sounds: Sequence[Sound]
+    sounds: Sequence[SoundSpec]
     sentences: Sequence[str]
     relevant: npt.NDArray[np.int64]
 
@@ -170,7 +170,7 @@ class Search:
 class Naming:
     """Sounds that look for what each is called, among the labels of all of them."""
 
-    sounds: Sequence[Sound]
+    sounds: Sequence[SoundSpec]
     labels: Sequence[str]
 
     def accuracy(self, heads: Heads) -> float:
@@ -368,24 +368,24 @@ def at_most(clips: Sequence[Clip], labels: dict[str, tuple[str, str]], most: int
     return kept
 
 
-def as_they_are(clips: Sequence[Clip]) -> list[Sound]:
+def as_they_are(clips: Sequence[Clip]) -> list[SoundSpec]:
     """Each clip whole."""
-    return [Sound("clip", (clip.path,)) for clip in clips]
+    return [SoundSpec("clip", (clip.path,)) for clip in clips]
 
 
-def degraded(clips: Sequence[Clip]) -> list[Sound]:
+def degraded(clips: Sequence[Clip]) -> list[SoundSpec]:
     """Each clip degraded, by seeds that no training has."""
-    return [Sound("clip", (clip.path,), seed=7000 + n, degraded=True) for n, clip in enumerate(clips)]
+    return [SoundSpec("clip", (clip.path,), seed=7000 + n, degraded=True) for n, clip in enumerate(clips)]
 
 
-def overlaid(clips: Sequence[Clip]) -> list[Sound]:
+def overlaid(clips: Sequence[Clip]) -> list[SoundSpec]:
     """Each clip with another one at once."""
     others = [clips[(7 * n + 3) % len(clips)] for n in range(len(clips))]
     pairs = zip(clips, others, strict=True)
-    return [Sound("overlay", (clip.path, other.path), seed=n) for n, (clip, other) in enumerate(pairs)]
+    return [SoundSpec("overlay", (clip.path, other.path), seed=n) for n, (clip, other) in enumerate(pairs)]
 
 
-def search(clips: Sequence[Clip], sounds: Sequence[Sound]) -> Search:
+def search(clips: Sequence[Clip], sounds: Sequence[SoundSpec]) -> Search:
     """All captions look for their clips."""
     relevant = np.repeat(np.arange(len(clips)), [len(clip.captions) for clip in clips])
     return Search(sounds, [caption for clip in clips for caption in clip.captions], relevant)
@@ -400,7 +400,7 @@ class Rewording:
         self.store = text_store(self.judge)
         self.features = extract_texts(self.sentences, self.store, self.judge)
 
-    def search(self, clips: Sequence[Clip], sounds: Sequence[Sound]) -> Search:
+    def search(self, clips: Sequence[Clip], sounds: Sequence[SoundSpec]) -> Search:
         """The nearest sentence of each caption looks for its clip; captions without a near one ask nothing."""
         whole = search(clips, sounds)
         found = cached_nearest(

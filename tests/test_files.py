@@ -118,6 +118,26 @@ def test_a_lock_names_its_holder_and_goes_with_it(tmp_path: Path) -> None:
     assert list(run.iterdir()) == []
 
 
+def test_a_lock_that_this_process_has_itself_says_so(tmp_path: Path) -> None:
+    taken = rf"the run .* is being written by this process \({os.getpid()}\); wait"
+    with locked(tmp_path, "run"), pytest.raises(UsageError, match=taken), locked(tmp_path, "run"):
+        pass
+
+
+def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with (
+        pytest.raises(StorageError, match=r"run/\.lock cannot be written: No locks available"),
+        locked(tmp_path / "run", "run"),
+    ):
+        pass
+
+
 def test_a_folder_that_nothing_was_written_to_is_not_left_behind(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), locked(tmp_path / "run", "run"):
         raise ZeroDivisionError

@@ -1,4 +1,7 @@
-"""Who may import whom, held by reading every import of the package; those inside functions count as well."""
+"""Who may import whom, and that a public name means one thing, held by reading every file of the package.
+
+Imports inside functions count as well.
+"""
 
 from __future__ import annotations
 
@@ -289,6 +292,37 @@ def test_only_the_server_speaks_http() -> None:
     assert users
     wrong = [each for each in users if room_of(each.file) != "server"]
     assert not wrong, "\n".join(map(str, wrong))
+
+
+def public_names(source: str) -> set[str]:
+    """Functions, classes and types that a file defines at its top and does not keep to itself."""
+    names: set[str] = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            written = {each.id for each in targets if isinstance(each, ast.Name)}
+            names |= {name for name in written if name[0].isupper() and not name.isupper()}
+    return {name for name in names if not name.startswith("_")}
+
+
+def test_functions_classes_and_types_are_seen_and_constants_are_not() -> None:
+    source = (
+        "def f(): ...\nasync def g(): ...\nclass C: ...\nKind = int\nSound: TypeAlias = 'str'\n"
+        "LIMIT = 3\nname = 4\ndef _own(): ...\n_Own = int\n"
+    )
+    assert public_names(source) == {"f", "g", "C", "Kind", "Sound"}
+
+
+def test_a_public_name_is_defined_once() -> None:
+    homes: dict[str, list[str]] = {}
+    for file in sorted(PACKAGE.rglob("*.py")):
+        for name in public_names(file.read_text(encoding="utf-8")):
+            homes.setdefault(name, []).append(file.relative_to(PACKAGE).as_posix())
+    assert len(homes) > 500
+    twice = [f"{name}: {', '.join(files)}" for name, files in sorted(homes.items()) if len(files) > 1]
+    assert not twice, "one name for two things; give one of them another\n" + "\n".join(twice)
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
 
     Raises:
         UsageError: Another process has it; its id is named.
-        StorageError: The folder cannot be made or written to.
+        StorageError: The folder cannot be made or written to, or its file system has no locks.
     """
     path = folder / LOCK_FILE
     is_new = not folder.exists()
@@ -146,24 +146,27 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         with naming_the_disk(path):
             folder.mkdir(parents=True, exist_ok=True)
             handle = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
-        if not _try_lock(handle):
-            holder = _holder(handle)
+        try:
+            with naming_the_disk(path):
+                holder = take_lock(handle)
+            if holder:
+                raise UsageError(
+                    f"the {what} {folder} is being written by {holder}; wait until it is done, or stop it, or choose "
+                    "another --out"
+                )
+        except BaseException:
             handle.close()
-            raise UsageError(
-                f"the {what} {folder} is being written by {holder}; wait until it is done, or stop it, or choose "
-                "another --out"
-            )
+            raise
         if _is_still(path, handle):
             break
         handle.close()  # its holder has removed it between the opening and the lock
     try:
-        _write_holder(handle)
         yield
     finally:
         # Removed while it is still locked: whoever opened it meanwhile sees that it is gone, and makes another.
         with suppress(OSError):
             path.unlink()
-        _unlock(handle)
+        release_lock(handle)
         handle.close()
         if is_new:  # nothing was written: no trace
             with suppress(OSError):
@@ -178,19 +181,44 @@ def _is_still(path: Path, handle: IO[bytes]) -> bool:
         return False
 
 
-def _holder(handle: IO[bytes]) -> str:
+def take_lock(handle: IO[bytes]) -> str | None:
+    """Take the lock of an open file, an operating system lock that a killed process cannot leave behind.
+
+    The file then holds the id of this process. The `filelock` package would do the same, but it empties the file when
+    it tries, and with it the holder's id.
+
+    Args:
+        handle: Open to read and to write.
+
+    Returns:
+        None where the lock is ours now, else who has it: "process 4711", "this process (4711)", "another process".
+
+    Raises:
+        OSError: The file system has no locks.
+    """
+    if _try_lock(handle):
+        _write_holder(handle, str(os.getpid()))
+        return None
     try:
         handle.seek(_HOLDER_AT)
         number = handle.read(32).decode("ascii", "replace").strip()
     except OSError:
         number = ""
+    if number == str(os.getpid()):
+        return f"this process ({number})"
     return f"process {number}" if number else "another process"
 
 
-def _write_holder(handle: IO[bytes]) -> None:
+def release_lock(handle: IO[bytes]) -> None:
+    """Give back what `take_lock` took; the file stays, without an id."""
+    _write_holder(handle, "")
+    _unlock(handle)
+
+
+def _write_holder(handle: IO[bytes], text: str) -> None:
     handle.seek(_HOLDER_AT)
     handle.truncate(_HOLDER_AT)
-    handle.write(str(os.getpid()).encode("ascii"))
+    handle.write(text.encode("ascii"))
     handle.flush()
 
 
@@ -204,7 +232,7 @@ if sys.platform == "win32":
         handle.seek(0)
         try:
             msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
+        except PermissionError:
             return False
         return True
 

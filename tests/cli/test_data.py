@@ -15,7 +15,7 @@ from toy_clotho import make_toy_clotho
 from typer.testing import CliRunner
 from web_server import Site, serving
 
-from soundseek.cli.data import data
+from soundseek.cli.data import data_command
 from soundseek.cli.progress import ByteProgress, CountProgress
 from soundseek.learn.datasets import clotho as clotho_release
 
@@ -40,7 +40,7 @@ def test_clotho_ends_with_a_layout_and_the_next_command(
     defaults = {**clotho_release.ClothoBuilder.__init__.__kwdefaults__, "release": toy.release}  # type: ignore[misc]
     monkeypatch.setattr(clotho_release.ClothoBuilder.__init__, "__kwdefaults__", defaults)
     with serving(Site(toy.files)) as site:
-        run = CliRunner().invoke(data, ["clotho", str(tmp_path / "clotho"), "--mirror", site.url])
+        run = CliRunner().invoke(data_command, ["clotho", str(tmp_path / "clotho"), "--mirror", site.url])
     assert run.exit_code == 0, run.output
     assert "development: 3 clips with their captions\nvalidation: 1 clips" in run.stderr
     assert run.stderr.endswith(f"next: soundseek data check {tmp_path / 'clotho'}\n")

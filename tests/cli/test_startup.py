@@ -178,10 +178,10 @@ def test_an_index_run_computes_on_one_thread_unless_told_otherwise(
     wishes: dict[str, str], told: str, sounds: Path, model_directory: Path, tmp_path: Path
 ) -> None:
     script = (
-        "import os, sys; from soundseek.cli.index import index\n"
+        "import os, sys; from soundseek.cli.index import index_command\n"
         "assert 'numpy' not in sys.modules  # it reads the environment once, when it is loaded\n"
         "from pathlib import Path; folder, library, model = sys.argv[1:]\n"
-        "index([Path(folder)], library=Path(library), model=model, workers=0, quiet=True, json=True)\n"
+        "index_command([Path(folder)], library=Path(library), model=model, workers=0, quiet=True, json=True)\n"
         "assert 'numpy' in sys.modules\n"
         "print(os.environ.get('OPENBLAS_NUM_THREADS'), os.environ.get('OMP_NUM_THREADS'))"
     )

@@ -18,7 +18,7 @@ from soundseek.audio.decode import AudioInfo
 from soundseek.audio.segments import plan_segments
 from soundseek.errors import DecodeError, MissingFileError, ModelError
 from soundseek.library import workers
-from soundseek.library.store.base import Changes, Sound
+from soundseek.library.store.base import Changes, EmbeddedSound
 from soundseek.model.model import AudioEmbedding
 
 FRAME_S = 1.0
@@ -163,11 +163,11 @@ class Counting:
         return FakeModel(self.embedded)
 
 
-def renamed(sound: Sound, path: str) -> Sound:
+def renamed(sound: EmbeddedSound, path: str) -> EmbeddedSound:
     """The same sound under another path."""
     return replace(sound, file=replace(sound.file, path=path))
 
 
-def changes(sound: Sound, *, root: str) -> Changes:
+def changes(sound: EmbeddedSound, *, root: str) -> Changes:
     """One sound, in a folder of its own."""
     return Changes(sounds=[sound], roots={root: 1})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from soundseek.library.store.base import Changes, ModelIdentity, Sound, SoundFile
+from soundseek.library.store.base import Changes, EmbeddedSound, ModelIdentity, SoundFile
 from soundseek.library.store.sqlite import SqliteStore
 
 DIM = 8
@@ -31,10 +31,10 @@ def sound_file(path: str, **facts: object) -> SoundFile:
     return SoundFile(**{**plain, **facts})  # type: ignore[arg-type]
 
 
-def sound_from_frames(file: SoundFile, frames: np.ndarray, spans: list[tuple[int, int]]) -> Sound:
+def sound_from_frames(file: SoundFile, frames: np.ndarray, spans: list[tuple[int, int]]) -> EmbeddedSound:
     """A sound whose vectors are the normalised means of its frames, as a model makes them."""
     means = np.array([frames[a:b].astype(np.float32).mean(axis=0) for a, b in spans], np.float32)
-    return Sound(
+    return EmbeddedSound(
         file=file,
         times_s=np.array(spans, np.float64) * file.frame_s,
         vectors=means / np.linalg.norm(means, axis=1, keepdims=True),
@@ -43,7 +43,7 @@ def sound_from_frames(file: SoundFile, frames: np.ndarray, spans: list[tuple[int
     )
 
 
-def sound_of_vectors(path: str, vectors: np.ndarray, **facts: object) -> Sound:
+def sound_of_vectors(path: str, vectors: np.ndarray, **facts: object) -> EmbeddedSound:
     """A sound with one frame a segment, so that its vectors are chosen freely."""
     spans = [(row, row + 1) for row in range(len(vectors))]
     return sound_from_frames(sound_file(path, **facts), vectors, spans)
@@ -54,7 +54,7 @@ def unit_rows(generator: np.random.Generator, num: int, dim: int = DIM) -> np.nd
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def sound_number(number: int) -> Sound:
+def sound_number(number: int) -> EmbeddedSound:
     """The sound of a number: anyone can work out again what its vectors must be."""
     generator = np.random.default_rng(number)
     return sound_of_vectors(f"/sounds/{number:06d}.wav", unit_rows(generator, 1 + number % 4))

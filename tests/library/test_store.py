@@ -16,7 +16,7 @@ from library.stores import DIM, IDENTITY, sound_file, sound_from_frames, sound_o
 
 from soundseek.errors import LibraryError
 from soundseek.library.filters import parse_where
-from soundseek.library.store.base import Changes, Failure, FileState, Move, Sound
+from soundseek.library.store.base import Changes, EmbeddedSound, Failure, FileState, Move
 from soundseek.library.store.connection import connect
 from soundseek.library.store.exact import best_rows
 from soundseek.library.store.sqlite import SqliteStore
@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     opened.close()
 
 
-def commit(store: SqliteStore, *sounds: Sound, **changes: object) -> None:
+def commit(store: SqliteStore, *sounds: EmbeddedSound, **changes: object) -> None:
     with store.writing():
         store.commit(Changes(sounds=list(sounds), **changes))  # type: ignore[arg-type]
 

@@ -207,7 +207,7 @@ def test_another_library_in_its_place_is_opened_whatever_model_filled_it(
 
 def test_a_library_that_is_damaged_is_told_of(serve: Any, copy_of: Path) -> None:
     client = serve(copy_of)
-    (copy_of / "library.sqlite").unlink()
-    (copy_of / "library.sqlite").write_bytes(b"no database" * 1000)
+    (copy_of / "damaged").write_bytes(b"no database" * 1000)
+    (copy_of / "damaged").replace(copy_of / "library.sqlite")  # at no moment is there none
     answer = client.post("search", json={"text": "tone"})
     assert answer.status_code == 503 and "damaged" in answer.json()["detail"]

@@ -238,7 +238,7 @@ class AudioStream:
         self.info = replace(self.info, duration_s=decoded_s, truncated=self._cut)
 
     def _error(self, reason: str) -> DecodeError:
-        return DecodeError(files.printable(self.info.path), reason)
+        return DecodeError(files.printable_path(self.info.path), reason)
 
 
 class SoundfileSource:
@@ -356,7 +356,7 @@ def open_source(path: str) -> AudioSource:
     Raises:
         DecodeError: The file cannot be read or is no sound.
     """
-    shown = files.printable(path)
+    shown = files.printable_path(path)
     head = files.read_head(path)
     extension = Path(path).suffix.lower()
     known = files.recognise(head, extension)

@@ -17,7 +17,7 @@ import soxr
 
 from soundseek._typing import FloatArray
 from soundseek.audio.decode import open_source
-from soundseek.audio.files import printable
+from soundseek.audio.files import printable_path
 from soundseek.audio.parts import has_true_header
 from soundseek.errors import DecodeError, UsageError
 
@@ -302,7 +302,7 @@ class _Region:
                 yield block[low:high]
         if min(self._reached, self._last) <= self._first:
             raise UsageError(
-                f"{printable(self.path)} has nothing behind {self._first / self.rate_hz:g} s: it is "
+                f"{printable_path(self.path)} has nothing behind {self._first / self.rate_hz:g} s: it is "
                 f"{self._reached / self.rate_hz:.3f} s long"
             )
 
@@ -344,7 +344,9 @@ class _Seekable:
         try:
             block: FloatArray = self._sound.read(_BLOCK_FRAMES, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
-            raise DecodeError(printable(self._path), f"damaged or cut off: {error.error_string}") from error
+            raise DecodeError(
+                printable_path(self._path), f"damaged or cut off: {error.error_string}"
+            ) from error
         return block
 
     def close(self) -> None:

@@ -191,7 +191,7 @@ def read_head(path: str) -> bytes:
         MissingFileError: No such file; a folder, a pipe, a device.
         DecodeError: No permission, a loop of links, 0 bytes.
     """
-    shown = printable(path)
+    shown = printable_path(path)
     try:
         mode = Path(path).stat().st_mode
         if not stat.S_ISREG(mode):
@@ -222,7 +222,7 @@ def broken_link(path: str) -> str | None:
         link.stat()
     except FileNotFoundError:
         if link.is_symlink():
-            return f"a link to {printable(os.fspath(link.readlink()))}, which is not there"
+            return f"a link to {printable_path(os.fspath(link.readlink()))}, which is not there"
     except OSError:
         pass  # a loop of links, a folder that is closed to us: something else is wrong
     return None
@@ -247,7 +247,7 @@ def why_unrecognised(head: bytes) -> str:
     return "not a sound format that soundseek knows"
 
 
-def printable(path: str) -> str:
+def printable_path(path: str) -> str:
     r"""A path that any terminal can show: bytes that are no UTF-8 become escapes such as \xff."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 

@@ -11,7 +11,7 @@ import typer
 from soundseek.cli.options import need_run
 
 
-def average(
+def average_command(
     runs: Annotated[
         list[Path],
         typer.Argument(

@@ -11,7 +11,7 @@ from soundseek.cli.output import console, write_json_lines
 from soundseek.errors import UsageError
 
 
-def calibrate(
+def calibrate_command(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A model's name or directory.", show_default=False)
     ],

@@ -58,7 +58,7 @@ WithoutOption = Annotated[
     ),
 ]
 
-data = typer.Typer(
+data_command = typer.Typer(
     name="data",
     help="Fetch, check and describe captioned sounds, in the layout that soundseek train reads.",
     no_args_is_help=True,
@@ -68,9 +68,9 @@ data = typer.Typer(
 )
 
 
-@data.command()
+@data_command.command("clotho")
 @plain_errors
-def clotho(
+def clotho_command(
     directory: DirectoryArgument,
     split: Annotated[
         list[str] | None,
@@ -93,9 +93,9 @@ def clotho(
     _say_next(directory)
 
 
-@data.command()
+@data_command.command("audiocaps")
 @plain_errors
-def audiocaps(
+def audiocaps_command(
     directory: DirectoryArgument,
     audio: AudioOption = None,
     without: WithoutOption = None,
@@ -115,9 +115,9 @@ def audiocaps(
     _say_laid(laid, directory, json=json)
 
 
-@data.command()
+@data_command.command("macs")
 @plain_errors
-def macs(
+def macs_command(
     directory: DirectoryArgument,
     audio: AudioOption = None,
     mirror: MirrorOption = None,
@@ -132,9 +132,9 @@ def macs(
     _say_laid(laid, directory, json=json)
 
 
-@data.command()
+@data_command.command("wavcaps")
 @plain_errors
-def wavcaps(
+def wavcaps_command(
     directory: DirectoryArgument,
     audio: AudioOption = None,
     part: Annotated[
@@ -164,9 +164,9 @@ def wavcaps(
     _say_laid(laid, directory, json=json)
 
 
-@data.command()
+@data_command.command("check")
 @plain_errors
-def check(
+def check_command(
     directory: DirectoryArgument,
     workers: Annotated[
         int,
@@ -197,9 +197,9 @@ def check(
         raise typer.Exit(1)
 
 
-@data.command()
+@data_command.command("describe")
 @plain_errors
-def describe(
+def describe_command(
     directory: DirectoryArgument,
     out: Annotated[
         Path | None,

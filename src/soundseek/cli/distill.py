@@ -13,7 +13,7 @@ from soundseek.errors import UsageError
 _DEVICES = ("auto", "cpu", "cuda")
 
 
-def distill(
+def distill_command(
     teacher: Annotated[
         Path, typer.Option(metavar="FILE", help="Weights of EfficientAT's mn04_as (.pt or .safetensors).")
     ],

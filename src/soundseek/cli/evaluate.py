@@ -22,7 +22,7 @@ _DIRECTIONS = {"text_to_audio": "caption to sound", "audio_to_text": "sound to c
 _METRICS = {"R1": "R@1", "R5": "R@5", "R10": "R@10", "mAP10": "mAP@10"}
 
 
-def evaluate(
+def evaluate_command(
     models: Annotated[
         list[str],
         typer.Argument(

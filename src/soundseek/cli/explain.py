@@ -44,7 +44,7 @@ _FOOTNOTE = "last, without a bar: words that name no sound; they change the word
 _FLAT = 1e-6  # moments that differ by less come from a model that hears a segment as a whole
 
 
-def explain(
+def explain_command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The sound.", show_default=False)],
     words: Annotated[
         list[str], typer.Argument(metavar="TEXT", help="The words to explain.", show_default=False)

@@ -16,7 +16,7 @@ _PRECISIONS = ("fp32", "int8")
 _AUDIO_PRECISIONS = ("fp32", "int8-weights", "int8")
 
 
-def export(
+def export_command(
     run: Annotated[
         Path, typer.Argument(metavar="RUN", help="A run folder of soundseek train.", show_default=False)
     ],

@@ -8,7 +8,9 @@ from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_l
 from soundseek.cli.output import choose_format, clock, console, printable, short_path, write, write_json_lines
 
 
-def failures(library: LibraryOption = None, json: JsonOption = False, table: TableOption = False) -> None:
+def failures_command(
+    library: LibraryOption = None, json: JsonOption = False, table: TableOption = False
+) -> None:
     """List the files that could not be embedded, with the reasons.
 
     Files that --max-duration cut are listed as well. A file leaves the list when it has been embedded at last, or is

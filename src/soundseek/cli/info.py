@@ -11,7 +11,7 @@ from soundseek.cli.output import choose_format, console, printable, write_json_l
 MOST_LINES = 20
 
 
-def info(library: LibraryOption = None, json: JsonOption = False, table: TableOption = False) -> None:
+def info_command(library: LibraryOption = None, json: JsonOption = False, table: TableOption = False) -> None:
     """Show where the library is, what is in it, and which model made it."""
     output = choose_format(json=json, table=table)
     with open_library(library, None, create=False) as opened:

@@ -25,7 +25,7 @@ PANELS = {
         "score", "reproduce",
     ),
 }  # fmt: skip
-"""The commands in the order of the help page; `soundseek.cli.NAME` has a function of the command's name."""
+"""The commands in the order of the help page; `soundseek.cli.NAME` has the function `NAME_command`."""
 
 NEEDING_PYTORCH = frozenset(
     {"distill", "train", "tune", "average", "evaluate", "robustness", "calibrate", "export", "reproduce"}
@@ -93,7 +93,7 @@ class _LazyCommands(UserDict[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         panel = self.data[name]
-        run = getattr(import_module(f"soundseek.cli.{name}"), name)
+        run = getattr(import_module(f"soundseek.cli.{name}"), f"{name}_command")
         if isinstance(run, typer.Typer):  # commands of its own, as in `soundseek data check`
             command: Any = typer.main.get_command(run)
             command.rich_help_panel = panel

@@ -12,7 +12,7 @@ from soundseek.cli.options import LibraryOption, ModelOption
 NEEDS = ("mcp", "fastapi", "prometheus_client")
 
 
-def mcp(
+def mcp_command(
     library: LibraryOption = None,
     model: ModelOption = None,
     root: Annotated[

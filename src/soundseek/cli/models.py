@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from soundseek.cli.get import get
+from soundseek.cli.get import get_command
 from soundseek.cli.main import plain_errors
 from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library
 from soundseek.cli.output import choose_format, console, printable, write, write_json_lines
@@ -16,18 +16,18 @@ from soundseek.errors import LibraryError, ModelError
 if TYPE_CHECKING:
     from rich.table import Table
 
-models = typer.Typer(
+models_command = typer.Typer(
     name="models",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models.command("get")(plain_errors(get))
+models_command.command("get")(plain_errors(get_command))
 
 
-@models.callback(invoke_without_command=True)
+@models_command.callback(invoke_without_command=True)
 @plain_errors
-def list_models(
+def list_models_command(
     context: typer.Context,
     library: LibraryOption = None,
     json: JsonOption = False,
@@ -44,7 +44,7 @@ def list_models(
     output = choose_format(json=json, table=table)
     used = fingerprint_of_library(library)
     installed = installed_models()
-    records = [describe(name, directory, used) for name, directory in sorted(installed.items())]
+    records = [describe_model(name, directory, used) for name, directory in sorted(installed.items())]
     records = _with_offers(records)
     if output == "json":
         write_json_lines(records)
@@ -83,7 +83,7 @@ def _command(name: str) -> str:
     return f"soundseek models get {name}"
 
 
-def describe(name: str, directory: Path, used: str | None = None) -> dict[str, Any]:
+def describe_model(name: str, directory: Path, used: str | None = None) -> dict[str, Any]:
     """What there is to say of a model directory; a damaged one has an `error`.
 
     Args:

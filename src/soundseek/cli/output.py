@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from soundseek.library.label_tracks import LabelFormat
 
 
-Format = Literal["table", "json", "csv", "m3u", "labels"]
+OutputFormat = Literal["table", "json", "csv", "m3u", "labels"]
 
 BARS = "▁▂▃▄▅▆▇█"
 SCORE_WIDTH = len("-0.123")
@@ -39,13 +39,13 @@ def choose_format(
     m3u: bool = False,
     table: bool = False,
     labels: LabelFormat | None = None,
-) -> Format:
+) -> OutputFormat:
     """The format asked for; without a wish, a table on a terminal and JSON lines elsewhere.
 
     Raises:
         UsageError: Two formats at once.
     """
-    wishes: dict[Format, bool] = {
+    wishes: dict[OutputFormat, bool] = {
         "json": json,
         "csv": csv,
         "m3u": m3u,
@@ -289,7 +289,7 @@ def spread(values: Sequence[float], columns: int) -> list[float]:
 def show_hits(
     hits: Sequence[Hit],
     why: Sequence[Sequence[str]] | None,
-    output: Format,
+    output: OutputFormat,
     about: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write hits to stdout.

@@ -11,7 +11,7 @@ from soundseek.cli.main import plain_errors
 from soundseek.cli.options import JsonOption, RecipeArgument, SetOption, TableOption
 from soundseek.cli.output import choose_format, console, plain_table, plain_text, write, write_json_lines
 
-recipes = typer.Typer(
+recipes_command = typer.Typer(
     name="recipes",
     help="List recipes, show one with every value, or compare two.",
     invoke_without_command=True,
@@ -21,9 +21,11 @@ recipes = typer.Typer(
 )
 
 
-@recipes.callback()
+@recipes_command.callback()
 @plain_errors
-def listing(context: typer.Context, json: JsonOption = False, table: TableOption = False) -> None:
+def list_recipes_command(
+    context: typer.Context, json: JsonOption = False, table: TableOption = False
+) -> None:
     """List recipes, show one with every value, or compare two."""
     if context.invoked_subcommand:
         return
@@ -46,9 +48,9 @@ def listing(context: typer.Context, json: JsonOption = False, table: TableOption
     console().print(rows)
 
 
-@recipes.command()
+@recipes_command.command("show")
 @plain_errors
-def show(recipe: RecipeArgument, settings: SetOption = None, json: JsonOption = False) -> None:
+def show_command(recipe: RecipeArgument, settings: SetOption = None, json: JsonOption = False) -> None:
     """Print a recipe with every value filled in, as YAML that `soundseek train` reads."""
     _need_yaml()
     from soundseek.learn.recipe.load import load_recipe, recipe_text
@@ -60,9 +62,9 @@ def show(recipe: RecipeArgument, settings: SetOption = None, json: JsonOption = 
         write(recipe_text(found))
 
 
-@recipes.command()
+@recipes_command.command("diff")
 @plain_errors
-def diff(
+def diff_command(
     one: Annotated[
         str, typer.Argument(metavar="A", help="A recipe's name or YAML file.", show_default=False)
     ],

@@ -11,7 +11,7 @@ from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_l
 from soundseek.cli.output import choose_format, write, write_json_lines
 
 
-def relocate(
+def relocate_command(
     old: Annotated[
         str,
         typer.Argument(

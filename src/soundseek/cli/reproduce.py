@@ -13,7 +13,7 @@ from soundseek.cli.output import printable
 from soundseek.cli.progress import FeatureProgress, say_epoch
 
 
-def reproduce(
+def reproduce_command(
     data: DataOption,
     out: Annotated[
         Path, typer.Option("--out", metavar="REPORT", help="The report's folder; created if missing.")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from soundseek.learn.evaluation.robustness import Row
 
 
-def robustness(
+def robustness_command(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A model's name or directory.", show_default=False)
     ],

@@ -11,7 +11,7 @@ from soundseek.cli.options import JsonOption, TableOption, need_file
 from soundseek.cli.output import choose_format, console, write_json_lines
 
 
-def score(
+def score_command(
     truth: Annotated[
         Path,
         typer.Option("--truth", metavar="CSV", help="Ground truth: file_name,caption_1,...,caption_5."),

@@ -31,7 +31,7 @@ from soundseek.cli.reading import AsTypedOption, say_reading
 from soundseek.errors import UsageError
 
 
-def search(
+def search_command(
     words: Annotated[
         list[str] | None,
         typer.Argument(metavar="TEXT", help="The sound that you look for, in words.", show_default=False),

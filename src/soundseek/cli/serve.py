@@ -22,7 +22,7 @@ PORT = 8765
 SHUTDOWN_S = 3
 
 
-def serve(
+def serve_command(
     library: LibraryOption = None,
     model: ModelOption = None,
     host: Annotated[

@@ -25,7 +25,7 @@ from soundseek.cli.options import (
 from soundseek.cli.output import choose_format, say_if_nothing, show_hits, show_labels
 
 
-def similar(
+def similar_command(
     file: Annotated[
         str,
         typer.Argument(

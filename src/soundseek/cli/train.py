@@ -14,7 +14,7 @@ from soundseek.cli.output import printable
 from soundseek.cli.progress import FeatureProgress, say_epoch
 
 
-def train(
+def train_command(
     recipe: RecipeArgument,
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder; created if missing.")],

@@ -14,7 +14,7 @@ from soundseek.cli.output import printable, write_json_lines
 from soundseek.cli.progress import FeatureProgress
 
 
-def tune(
+def tune_command(
     recipe: RecipeArgument,
     data: DataOption,
     out: Annotated[

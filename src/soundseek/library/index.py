@@ -27,7 +27,7 @@ from soundseek.errors import ModelError, UsageError
 from soundseek.library.ignore import spec_of
 from soundseek.library.paths import is_at_or_below, nearest_folder
 from soundseek.library.scan import FolderDifference, Found, compare
-from soundseek.library.store.base import Changes, Failure, Move, Sound
+from soundseek.library.store.base import Changes, EmbeddedSound, Failure, Move
 from soundseek.library.store.sqlite import SqliteStore
 from soundseek.library.workers import EmbedJob, LoadModel, Outcome, Partial, embed_all, hash_file, now
 
@@ -305,7 +305,7 @@ class _Run:
 
     def take(self, job: EmbedJob, outcome: Outcome) -> None:
         """Take in what became of one file."""
-        if isinstance(outcome, Sound):
+        if isinstance(outcome, EmbeddedSound):
             duration_s = outcome.file.duration_s
             self._advance(job.path, self.work.finish(job.path, duration_s))
             self._take_sound(outcome, known=job.known)
@@ -347,7 +347,7 @@ class _Run:
         self.changes.resolved.append(before.path)
         return replace(before, reason=failure.reason)
 
-    def _take_sound(self, sound: Sound, *, known: bool) -> None:
+    def _take_sound(self, sound: EmbeddedSound, *, known: bool) -> None:
         self.changes.sounds.append(sound)
         self.counts["changed" if known else "added"] += 1
         if sound.file.truncated:

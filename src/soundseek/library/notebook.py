@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soundseek._install import install_command
-from soundseek.audio.files import printable
+from soundseek.audio.files import printable_path
 from soundseek.errors import DecodeError, UsageError
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ def hits_html(hits: Sequence[Hit]) -> str:
     """A table of hits, best first; the first `MOST_PLAYERS` play their segments, which are in the table itself."""
     rows = []
     for rank, hit in enumerate(hits, 1):
-        name = escape(printable(Path(hit.path).name))
+        name = escape(printable_path(Path(hit.path).name))
         player = _player(hit) if rank <= MOST_PLAYERS else ""
         rows.append(
-            f'<tr><td>{rank}</td><td>{hit.score:.3f}</td><td title="{escape(printable(hit.path))}">{name}</td>'
+            f'<tr><td>{rank}</td><td>{hit.score:.3f}</td><td title="{escape(printable_path(hit.path))}">{name}</td>'
             f"<td>{hit.start_s:.1f} to {hit.end_s:.1f} s</td><td>{hit.moment_s:.1f} s</td><td>{player}</td></tr>"
         )
     heads = "".join(f"<th>{head}</th>" for head in ("", "score", "file", "segment", "moment", "listen"))

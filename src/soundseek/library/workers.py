@@ -1,4 +1,4 @@
-"""Files embedded by several processes, each file as one `Sound` or the reason why not.
+"""Files embedded by several processes, each file as one `EmbeddedSound` or the reason why not.
 
 A process that crashes takes one file with it, whose name is known.
 """
@@ -25,7 +25,7 @@ import numpy as np
 
 from soundseek._typing import AnyFloatArray
 from soundseek.errors import DecodeError, LibraryError, MissingFileError, ModelError, SoundseekError
-from soundseek.library.store.base import Failure, Sound, SoundFile
+from soundseek.library.store.base import EmbeddedSound, Failure, SoundFile
 from soundseek.library.threads import single_threaded_children
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Partial:
     stated_s: float | None
 
 
-Outcome: TypeAlias = "Sound | Failure | Unread"
+Outcome: TypeAlias = "EmbeddedSound | Failure | Unread"
 Tell: TypeAlias = "Callable[[EmbedJob, Partial], None]"
 
 
@@ -172,7 +172,7 @@ def embed_job(model: EmbeddingModel, job: EmbedJob, tell: Callable[[Partial], No
         limit_s=job.max_duration_s,
     )
     times_s = np.array([(segment.start_s, segment.end_s) for segment in embedded.segments], np.float64)
-    return Sound(file, times_s.reshape(-1, 2), embedded.vectors, embedded.frames, embedded.spans)
+    return EmbeddedSound(file, times_s.reshape(-1, 2), embedded.vectors, embedded.frames, embedded.spans)
 
 
 def failure_of(job: EmbedJob, reason: str, content_hash: bytes = b"") -> Failure:

@@ -12,7 +12,7 @@ from typing import Literal
 from soundseek.query.lexicon import Language, languages
 from soundseek.query.text import LETTER, WORD, fold, loosen, word_set, words
 
-Kind = Literal["noun", "verb", "quality", "place or time", "preposition", "nothing"]
+WordClass = Literal["noun", "verb", "quality", "place or time", "preposition", "nothing"]
 
 # Words with which a language binds its nouns are not read alone: French l'eau, Italian dell'acqua.
 _ELISION = re.compile(
@@ -120,7 +120,7 @@ class Piece:
 
     source: str
     plain: str
-    kind: Kind
+    kind: WordClass
 
 
 @dataclass(frozen=True)
@@ -602,7 +602,7 @@ class _Unit:
         return " ".join(part for part in (preposition, article, *self.qualities, noun, verb) if part)
 
 
-def kind_of(plain: str) -> Kind:
+def kind_of(plain: str) -> WordClass:
     """What a reading is in a sentence.
 
     >>> [kind_of(plain) for plain in ("dog barking", "barking", "loud", "at night", "on", "the")]

@@ -20,7 +20,7 @@ from soundseek.server.config import ServerConfig
 from soundseek.server.docs_page import docs_page
 from soundseek.server.guard import Guard, content_security_policy
 from soundseek.server.metrics import Counting
-from soundseek.server.openapi import describe
+from soundseek.server.openapi import describe_api
 from soundseek.server.problems import install_handlers
 from soundseek.server.routes import collections, export, indexing, items, library, search
 from soundseek.server.routes import map as map_
@@ -62,7 +62,7 @@ def create_api(config: ServerConfig) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.soundseek = state
-    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
     install_handlers(app)
     for routes in (search, items, collections, export, indexing, map_, library):
         app.include_router(routes.router, prefix=API)

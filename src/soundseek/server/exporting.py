@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from soundseek._files import is_full_disk
 from soundseek.audio.excerpt import cut
-from soundseek.audio.files import printable
+from soundseek.audio.files import printable_path
 from soundseek.library.hit_formats import csv_text, m3u_text, record
 from soundseek.library.label_tracks import LABEL_SUFFIXES, Label, LabelFormat, label_track
 from soundseek.library.search import Hit
@@ -70,7 +70,7 @@ def choose(library: Library, regions: Sequence[Region]) -> list[Chosen]:
         if end_s <= start_s:
             raise ProblemError(
                 "request",
-                f"{printable(file.path)} has nothing from {start_s:g} s on: it is {file.duration_s:.3f} s long",
+                f"{printable_path(file.path)} has nothing from {start_s:g} s on: it is {file.duration_s:.3f} s long",
             )
         chosen.append(Chosen(file, start_s, end_s, region.score, region.moment_s))
     return chosen

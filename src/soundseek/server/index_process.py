@@ -17,7 +17,7 @@ from typing import Any
 from soundseek.errors import SoundseekError
 
 
-def main() -> None:
+def run_request() -> None:
     """Run the request that stands on stdin."""
     request = json.loads(sys.stdin.readline())
     out = sys.stdout
@@ -66,4 +66,4 @@ def _stop_at_the_end_of_input() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_request()

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from soundseek.audio.files import printable
+from soundseek.audio.files import printable_path
 from soundseek.server.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def servable_path(file: SoundFile, roots: Collection[str]) -> Path:
     Raises:
         ProblemError: "gone" where it is no regular file (any more), "forbidden" where a link leads out of the roots.
     """
-    shown = printable(file.path)
+    shown = printable_path(file.path)
     try:
         real = Path(file.path).resolve(strict=True)
     except (OSError, RuntimeError, ValueError):
@@ -133,8 +133,8 @@ def servable_path(file: SoundFile, roots: Collection[str]) -> Path:
     if has_links and not any(real.is_relative_to(root) for root in roots):
         raise ProblemError(
             "forbidden",
-            f"{shown} leads to {printable(str(real))}, outside the library's folders; to allow it, start the server "
-            f"with --root {printable(str(real.parent))}",
+            f"{shown} leads to {printable_path(str(real))}, outside the library's folders; to allow it, start "
+            f"the server with --root {printable_path(str(real.parent))}",
         )
     if not real.is_file():
         raise ProblemError("gone", f"{shown} is no regular file any more; index its folder again")

@@ -44,7 +44,7 @@ def problems(*statuses: int) -> Responses:
     return {status: {"description": _title(status)} for status in statuses}
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
+def describe_api(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI description of an app, made once."""
     if app.openapi_schema:
         return app.openapi_schema

@@ -10,6 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
+from soundseek.library.search import Shown
+from soundseek.library.store.base import Per
+
 MAX_TEXT = 2_000
 MAX_EXAMPLES = 16
 MAX_K = 1_000
@@ -45,8 +48,6 @@ UploadId = Annotated[
 ]
 Weight = Annotated[float, Field(ge=0.0, le=4.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0.0, le=1e7, allow_inf_nan=False)]
-Per = Literal["file", "segment"]
-Shown = Literal["show", "hide"]
 
 
 class _Request(BaseModel):
@@ -120,7 +121,7 @@ class _Sound(_Request):
         return ("id", "path", "upload")
 
 
-class Example(_Sound):
+class ExampleSound(_Sound):
     """An example sound: it counts like the words, and its file is not among the hits."""
 
     weight: Weight = Field(
@@ -187,7 +188,7 @@ class SearchRequest(_Request):
 
     text: str | None = Field(default=None, max_length=MAX_TEXT, description="What to listen for, in words.")
     text_weight: Weight = Field(default=1.0, description="How much the words count beside the examples.")
-    like: list[Example] = Field(default=[], max_length=MAX_EXAMPLES, description="Example sounds.")
+    like: list[ExampleSound] = Field(default=[], max_length=MAX_EXAMPLES, description="Example sounds.")
     negatives: list[Negative] = Field(
         default=[], alias="not", max_length=MAX_EXAMPLES, description="What it should not be like."
     )
@@ -243,7 +244,7 @@ class FileFacts(_Answer):
     is_favourite: bool = Field(default=False, description="It is in the collection `favourites`.")
 
 
-class Hit(FileFacts):
+class HitAnswer(FileFacts):
     """One place where a sound was found."""
 
     start_s: float = Field(description="Where the segment starts.")
@@ -287,7 +288,7 @@ class SearchedFor(_Answer):
 class SearchAnswer(_Answer):
     """Hits, best first."""
 
-    hits: list[Hit]
+    hits: list[HitAnswer]
     query: str = Field(
         description="This query, for `GET /moments/{id}?query=`; known for a while.", pattern=QUERY_ID
     )
@@ -384,7 +385,7 @@ class CollectionName(_Request):
     name: str = Field(min_length=1, max_length=200, pattern=r"\S", examples=["doors for episode 3"])
 
 
-class Collection(_Answer):
+class CollectionAnswer(_Answer):
     """A named list of sounds or regions of sounds; `favourites` is always there."""
 
     id: str = Field(examples=["favourites", "7"])
@@ -397,7 +398,7 @@ class Collection(_Answer):
 class CollectionList(_Answer):
     """All collections, `favourites` first."""
 
-    collections: list[Collection]
+    collections: list[CollectionAnswer]
 
 
 class Region(_Request):
@@ -440,7 +441,7 @@ class CollectionEntry(_Answer):
     item: FileFacts | None = Field(description="The file; null while it is not in the library.")
 
 
-class CollectionContents(Collection):
+class CollectionContents(CollectionAnswer):
     """A collection with its sounds, in the order in which they came in."""
 
     items: list[CollectionEntry]
@@ -513,7 +514,7 @@ class JobList(_Answer):
     jobs: list[Job]
 
 
-class Failure(_Answer):
+class FailureAnswer(_Answer):
     """A file that could not be indexed."""
 
     path: FileName
@@ -524,7 +525,7 @@ class Failure(_Answer):
 class FailureList(_Answer):
     """Files that could not be indexed, ordered by path."""
 
-    failures: list[Failure]
+    failures: list[FailureAnswer]
     total: int
     next_offset: int | None = None
 

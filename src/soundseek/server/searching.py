@@ -18,6 +18,7 @@ from soundseek.library.collections import Collections
 from soundseek.library.filters import And, Condition, parse_where
 from soundseek.library.search import (
     NEGATIVE_WEIGHT,
+    Hit,
     away_from,
     combine,
     copies_of,
@@ -25,16 +26,15 @@ from soundseek.library.search import (
     hit_of,
     moments_of,
 )
-from soundseek.library.search import Hit as LibraryHit
 from soundseek.query import Reading
 from soundseek.query import as_typed as read_as_typed
 from soundseek.server.items import file_facts, find_file, find_files
 from soundseek.server.lru import Recent
 from soundseek.server.problems import ProblemError
 from soundseek.server.schemas import (
-    Example,
+    ExampleSound,
     Filters,
-    Hit,
+    HitAnswer,
     Moments,
     Negative,
     Range,
@@ -303,7 +303,7 @@ class Searching:
             self._texts.put(key, known)
         return known
 
-    def _sound(self, library: Library, named: Example | Negative) -> tuple[FloatArray, SoundFile | None]:
+    def _sound(self, library: Library, named: ExampleSound | Negative) -> tuple[FloatArray, SoundFile | None]:
         """The unit vector of an example or a negative, and its file where it is one of the library's."""
         if named.upload is not None:
             upload = self._uploads.get(named.upload)
@@ -326,7 +326,7 @@ class Searching:
         return _embedded(sound).vector(named.start_s, named.end_s), file
 
     def _why(
-        self, library: Library, request: SearchRequest, texts: dict[str, _Text], hits: Sequence[LibraryHit]
+        self, library: Library, request: SearchRequest, texts: dict[str, _Text], hits: Sequence[Hit]
     ) -> Sequence[list[str] | None]:
         if not request.why:
             return [None] * len(hits)
@@ -396,8 +396,8 @@ def _quoted(value: str) -> str:
     return f"{mark}{value}{mark}"
 
 
-def _answered(match: Match, hit: LibraryHit, why: list[str] | None, favourites: set[str]) -> Hit:
-    return Hit(
+def _answered(match: Match, hit: Hit, why: list[str] | None, favourites: set[str]) -> HitAnswer:
+    return HitAnswer(
         **file_facts(match.file, favourites),
         start_s=hit.start_s,
         end_s=hit.end_s,

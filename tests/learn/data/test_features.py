@@ -20,7 +20,7 @@ from soundseek.learn.data.features import (
     text_key,
     text_store,
 )
-from soundseek.learn.data.mixing import Sound
+from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.models.audio.compact import CompactTrunk
 from soundseek.learn.models.text.bert import BertText
 
@@ -36,8 +36,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def clips(place: Path) -> list[Sound]:
-    return [Sound("clip", (path,)) for path in sorted((place / "data" / "development").glob("*.wav"))]
+def clips(place: Path) -> list[SoundSpec]:
+    return [SoundSpec("clip", (path,)) for path in sorted((place / "data" / "development").glob("*.wav"))]
 
 
 def open_frames(place: Path, cache: Path) -> tuple[FeatureStore, Path]:
@@ -187,7 +187,7 @@ def test_a_file_that_cannot_be_decoded_is_named(place: Path, tmp_path: Path) -> 
     broken = tmp_path / "broken.wav"
     broken.write_text("no sound")
     with pytest.raises(DataError, match=r"broken\.wav"):
-        extract_frames([Sound("clip", (broken,))], store, "compact", weights, workers=0)
+        extract_frames([SoundSpec("clip", (broken,))], store, "compact", weights, workers=0)
 
 
 def test_a_sentences_features_do_not_depend_on_its_company(place: Path, tmp_path: Path) -> None:

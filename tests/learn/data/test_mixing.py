@@ -7,7 +7,7 @@ import pytest
 from tones import write_tone
 
 from soundseek.learn.data.mixing import (
-    Sound,
+    SoundSpec,
     add_noise,
     band_limit,
     clip_peaks,
@@ -99,34 +99,34 @@ def test_degraded_sounds_differ_and_stay_finite_and_within_full_scale() -> None:
 
 @pytest.mark.parametrize("kind", ["overlay", "sequence"])
 def test_a_sound_renders_the_same_every_time(files: tuple[Path, Path], kind: str) -> None:
-    sound = Sound(kind, files, seed=3, degraded=True)  # type: ignore[arg-type]
+    sound = SoundSpec(kind, files, seed=3, degraded=True)  # type: ignore[arg-type]
     assert np.array_equal(render(sound, RATE), render(sound, RATE))
     assert not np.array_equal(
-        render(sound, RATE)[:100], render(Sound(kind, files, seed=4, degraded=True), RATE)[:100]
+        render(sound, RATE)[:100], render(SoundSpec(kind, files, seed=4, degraded=True), RATE)[:100]
     )  # type: ignore[arg-type]
 
 
 def test_a_clip_as_it_is_is_the_file(files: tuple[Path, Path]) -> None:
-    waveform = render(Sound("clip", files[:1]), 16_000)
+    waveform = render(SoundSpec("clip", files[:1]), 16_000)
     assert len(waveform) == 16_000
     assert rms(waveform) == pytest.approx(8000 / 32768 / np.sqrt(2), rel=0.02)
 
 
 def test_long_parts_are_cut(files: tuple[Path, Path]) -> None:
-    assert len(render(Sound("overlay", files, part_s=0.25), RATE)) == RATE // 4
+    assert len(render(SoundSpec("overlay", files, part_s=0.25), RATE)) == RATE // 4
 
 
 def test_the_key_follows_contents_and_choices_but_not_names(files: tuple[Path, Path], tmp_path: Path) -> None:
     copy = tmp_path / "copy.wav"
     copy.write_bytes(files[0].read_bytes())
-    plain = Sound("clip", (files[0],))
-    assert plain.key() == Sound("clip", (copy,)).key()
+    plain = SoundSpec("clip", (files[0],))
+    assert plain.key() == SoundSpec("clip", (copy,)).key()
     others = [
-        Sound("clip", (files[1],)),
-        Sound("clip", (files[0],), seed=1),
-        Sound("clip", (files[0],), degraded=True),
-        Sound("overlay", files),
-        Sound("sequence", files),
-        Sound("sequence", files[::-1]),
+        SoundSpec("clip", (files[1],)),
+        SoundSpec("clip", (files[0],), seed=1),
+        SoundSpec("clip", (files[0],), degraded=True),
+        SoundSpec("overlay", files),
+        SoundSpec("sequence", files),
+        SoundSpec("sequence", files[::-1]),
     ]
     assert len({plain.key(), *(each.key() for each in others)}) == 7

@@ -12,7 +12,7 @@ import torch
 
 from soundseek.errors import RecipeError
 from soundseek.learn.data.caption_neighbours import tags_heard, unique
-from soundseek.learn.data.mixing import Sound
+from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.data.pairs import Corpus, EpochBatches, Example, pad, plan_clips, plan_mixtures
 from soundseek.learn.datasets.layout import Clip
 from soundseek.learn.models.audio.tags import AMPLITUDE_GAIN, WithTags, read_class_names
@@ -57,7 +57,7 @@ def batches(config: DataConfig, *, epoch: int = 0, batch_size: int = 4, **option
 
 def test_every_clip_comes_as_it_is_and_in_its_degraded_versions() -> None:
     examples = plan_clips(clips(), DataConfig(degraded_versions=2), 0)
-    assert [each.sounds[0] for each in examples] == [Sound("clip", (Path(f"{n}.wav"),)) for n in range(5)]
+    assert [each.sounds[0] for each in examples] == [SoundSpec("clip", (Path(f"{n}.wav"),)) for n in range(5)]
     degraded = [sound for each in examples for sound in each.sounds[1:]]
     assert len({sound.seed for sound in degraded}) == 10 and all(sound.degraded for sound in degraded)
 
@@ -181,7 +181,7 @@ def test_padding_is_marked() -> None:
 
 
 def test_a_single_caption_is_repeated_when_more_are_wanted() -> None:
-    whole = Corpus([Example((Sound("clip", (Path("a.wav"),)),), ("a",))], [], {"a": 0}, {})
+    whole = Corpus([Example((SoundSpec("clip", (Path("a.wav"),)),), ("a",))], [], {"a": 0}, {})
     pairs = whole.draw(DataConfig(captions_per_epoch=3), seed=0, epoch=0)
     assert pairs.texts.tolist() == [0, 0, 0]
 

@@ -14,7 +14,7 @@ from soundseek.learn.evaluation.dcase import write_predictions, write_truth
 RUN = """
 import sys, typer
 from soundseek.cli.main import plain_errors
-from soundseek.cli.score import score
+from soundseek.cli.score import score_command
 assert "torch" not in sys.modules
 app = typer.Typer()
 app.command()(plain_errors(score))

@@ -10,19 +10,19 @@ import pytest
 from toy_model import make_toy_model
 
 from soundseek.errors import DataError, UsageError
-from soundseek.learn.evaluation.sound_map import Kind, compact_kinds, draw, project, read_kinds
+from soundseek.learn.evaluation.sound_map import SoundKind, compact_kinds, draw, project, read_kinds
 from soundseek.learn.export.model_card import MAP_FILE, README_FILE, record_map
 from soundseek.model.config import ModelConfig
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def groups(num: int = 12, dim: int = 16) -> tuple[np.ndarray, list[Kind]]:
+def groups(num: int = 12, dim: int = 16) -> tuple[np.ndarray, list[SoundKind]]:
     """Three groups of unit vectors about three axes."""
     generator = np.random.default_rng(0)
     vectors = np.repeat(np.eye(dim)[:3], num, axis=0) + 0.05 * generator.standard_normal((3 * num, dim))
     names = ("animal", "water", "music")
-    kinds = [Kind(name, f"{name} sound") for name in names for _ in range(num)]
+    kinds = [SoundKind(name, f"{name} sound") for name in names for _ in range(num)]
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), kinds
 
 
@@ -42,7 +42,7 @@ def test_a_handful_of_sounds_is_no_map() -> None:
 
 def test_kinds_that_lie_together_come_first_and_a_stray_sound_moves_no_name() -> None:
     points = np.array([[0, 0], [0, 1], [1, 0], [90, 90], [5, 5], [9, 5], [5, 9], [50, 1]], float)
-    kinds = [Kind("x", label) for label in ["dog"] * 4 + ["rain"] * 3 + ["once"]]
+    kinds = [SoundKind("x", label) for label in ["dog"] * 4 + ["rain"] * 3 + ["once"]]
     (dog, dogs), (rain, _) = compact_kinds(points, kinds)
     assert (dog, rain) == ("dog", "rain")  # "once" has too few sounds for a name
     assert dogs.max() <= 1
@@ -50,7 +50,7 @@ def test_kinds_that_lie_together_come_first_and_a_stray_sound_moves_no_name() ->
 
 def test_the_picture_is_a_png_of_a_modest_size_with_many_categories() -> None:
     generator = np.random.default_rng(0)
-    kinds = [Kind(f"category {n % 16}", f"label {n % 40}") for n in range(400)]
+    kinds = [SoundKind(f"category {n % 16}", f"label {n % 40}") for n in range(400)]
     png = draw(generator.standard_normal((400, 2)), kinds, "400 sounds")
     assert png.startswith(PNG) and len(png) < 200_000
     width, height = struct.unpack(">II", png[16:24])
@@ -59,14 +59,17 @@ def test_the_picture_is_a_png_of_a_modest_size_with_many_categories() -> None:
 
 def test_every_category_changes_the_picture() -> None:
     points = np.random.default_rng(0).standard_normal((20, 2))
-    one, two = ([Kind(f"{n % many}", "x") for n in range(20)] for many in (1, 2))
+    one, two = ([SoundKind(f"{n % many}", "x") for n in range(20)] for many in (1, 2))
     assert draw(points, one, "t") != draw(points, two, "t")
 
 
 def test_kinds_come_from_metadata_in_the_order_asked_for(tmp_path: Path) -> None:
     table = tmp_path / "metadata.csv"
     table.write_text("file_name,label,category\na.ogg,dog,animal\nb.ogg,rain,weather\n")
-    assert read_kinds(tmp_path, ["b.ogg", "a.ogg"]) == [Kind("weather", "rain"), Kind("animal", "dog")]
+    assert read_kinds(tmp_path, ["b.ogg", "a.ogg"]) == [
+        SoundKind("weather", "rain"),
+        SoundKind("animal", "dog"),
+    ]
     with pytest.raises(DataError, match=r"lacks 1 of the sounds, c\.ogg"):
         read_kinds(tmp_path, ["a.ogg", "c.ogg"])
     table.write_text("file_name,label\na.ogg,dog\n")

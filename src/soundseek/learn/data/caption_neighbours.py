@@ -15,7 +15,7 @@ from soundseek._typing import FloatArray, Report
 from soundseek._vectors import unit_rows
 from soundseek.errors import DataError, RecipeError, RecipeFileError
 from soundseek.learn.data.features import Frames, cache_directory, extract_texts, text_store
-from soundseek.learn.data.mixing import Sound
+from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.data.pairs import Corpus
 from soundseek.learn.data.pseudo_audio import PseudoAudio, make_pseudo_audio
 from soundseek.learn.datasets.tables import read_csv
@@ -61,7 +61,7 @@ def tag_sentences(tag: str) -> tuple[str, ...]:
 
 
 def tags_heard(
-    corpus: Corpus, keys: Mapping[Sound, str], store: Frames, trunk: Any, min_probability: float
+    corpus: Corpus, keys: Mapping[SoundSpec, str], store: Frames, trunk: Any, min_probability: float
 ) -> dict[int, tuple[int, ...]]:
     """Example -> the sentences, by number, that name what the trunk hears in it as it is.
 

@@ -77,7 +77,7 @@ def open_waveforms(
     each builds its own copy, and one is kept; to decode once, let the first process call before the others.
 
     Args:
-        paths: Sound files; each counts once.
+        paths: SoundSpec files; each counts once.
         sample_rate_hz: The front end's.
         directory: Where the cache's folder is made; the features' cache by default.
         report: Called after each file.

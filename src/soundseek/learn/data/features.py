@@ -25,7 +25,7 @@ from soundseek._typing import HalfArray, Report
 from soundseek.audio.level import LEVEL_REVISION
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import DataError, DecodeError, WorkerError
-from soundseek.learn.data.mixing import Sound, render
+from soundseek.learn.data.mixing import SoundSpec, render
 from soundseek.learn.models.build import Trunk, build_trunk, split_trunk, weights_digest
 from soundseek.learn.models.text.tower import TextTower
 
@@ -191,7 +191,7 @@ def text_key(text: str) -> str:
 
 
 def extract_frames(
-    sounds: Sequence[Sound],
+    sounds: Sequence[SoundSpec],
     store: FeatureStore,
     name: str,
     weights: Path,
@@ -295,7 +295,7 @@ def _frozen_part(name: str, weights: Path, options: Mapping[str, Any], trained_b
 class _Embedded(Dataset[Any]):
     """Frames `(time, width)` float16 of each sound, or the reason why there are none."""
 
-    def __init__(self, sounds: Sequence[Sound], build: Callable[[], Trunk]) -> None:
+    def __init__(self, sounds: Sequence[SoundSpec], build: Callable[[], Trunk]) -> None:
         self.sounds = sounds
         self.build = build
         self._trunk: Trunk | None = None
@@ -314,7 +314,7 @@ class _Embedded(Dataset[Any]):
 
 
 @torch.no_grad()
-def embed_sound(sound: Sound, trunk: Trunk, log_mel: LogMel) -> HalfArray:
+def embed_sound(sound: SoundSpec, trunk: Trunk, log_mel: LogMel) -> HalfArray:
     """Frames `(time, width)` float16 of one sound, alone in its batch."""
     plain = log_mel(render(sound, trunk.front_end.sample_rate_hz))
     features = log_mel.config.continued(plain, trunk.min_frames)

@@ -17,16 +17,16 @@ from soundseek._typing import FloatArray
 from soundseek.audio.decode import read_audio
 from soundseek.audio.files import DECODING_REVISION
 
-_REVISION = 1  # part of every key: raise it when the same `Sound` would give another waveform
+_REVISION = 1  # part of every key: raise it when the same `SoundSpec` would give another waveform
 
 
 @dataclass(frozen=True)
-class Sound:
+class SoundSpec:
     """What makes one waveform, down to the last random choice.
 
     Attributes:
         kind: "clip": one part, whole; "overlay": two parts at once; "sequence": the second after the first.
-        parts: Sound files.
+        parts: SoundSpec files.
         seed: Of the crops, levels, gaps and degradations.
         degraded: Change its level, band, noise, room or clipping.
         part_s: Longest piece of a part in a mixture, in seconds.
@@ -62,7 +62,7 @@ def _digest_of(path: Path, *state: int) -> str:
 
 
 def render(
-    sound: Sound, sample_rate_hz: int, *, read: Callable[[Path], FloatArray] | None = None
+    sound: SoundSpec, sample_rate_hz: int, *, read: Callable[[Path], FloatArray] | None = None
 ) -> FloatArray:
     """The waveform `(samples,)` of a sound, the same at every call.
 

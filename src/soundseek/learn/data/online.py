@@ -29,7 +29,7 @@ from soundseek.errors import DataError, RecipeError, UsageError
 from soundseek.learn.data.decoded_cache import ClipWaveforms, clip_log_mel
 from soundseek.learn.data.features import one_thread_each
 from soundseek.learn.data.join_captions import join_captions
-from soundseek.learn.data.mixing import Sound, render
+from soundseek.learn.data.mixing import SoundSpec, render
 from soundseek.learn.data.pairs import AugmentCaption, Batch, Corpus, Example, Pairs, pad
 from soundseek.learn.recipe.keys import AudioConfig, DataConfig
 
@@ -144,7 +144,7 @@ class OnlineDataset(Dataset[OnlineBatch]):
 
     def _mixed(
         self, row: int, example: int, text: int, generator: np.random.Generator
-    ) -> tuple[Sound, _Said]:
+    ) -> tuple[SoundSpec, _Said]:
         """A clip with another one, at once or one after the other, and their captions joined."""
         kind: Literal["overlay", "sequence"] = "overlay" if generator.random() < 0.5 else "sequence"
         other = self._partner(example, generator)
@@ -161,7 +161,7 @@ class OnlineDataset(Dataset[OnlineBatch]):
         part_s = self._source.config.part_s
         if self._source.audio.crop_s is not None:  # so that the crop keeps something of both
             part_s = min(part_s, self._source.audio.crop_s / (1 if kind == "overlay" else 2))
-        sound = Sound(
+        sound = SoundSpec(
             kind,
             (sounds[0].parts[0], sounds[1].parts[0]),
             seed=int(generator.integers(2**31)),
@@ -182,7 +182,7 @@ class OnlineDataset(Dataset[OnlineBatch]):
                 break
         return other
 
-    def _cropped(self, sound: Sound, generator: np.random.Generator) -> FloatArray:
+    def _cropped(self, sound: SoundSpec, generator: np.random.Generator) -> FloatArray:
         """A sound, or a piece of `crop_s` from anywhere in it; of a clip as it is, only the piece is read."""
         crop_s, rate_hz = self._source.audio.crop_s, self._source.front_end.sample_rate_hz
         waveforms = self._source.waveforms

@@ -15,7 +15,7 @@ from torch import Tensor
 from soundseek._typing import IntArray
 from soundseek.learn.data.features import Frames
 from soundseek.learn.data.join_captions import join_captions
-from soundseek.learn.data.mixing import Sound
+from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.datasets.layout import Clip
 from soundseek.learn.recipe.keys import DataConfig
 
@@ -32,7 +32,7 @@ class Example:
         captions: Sentences that all describe it.
     """
 
-    sounds: tuple[Sound, ...]
+    sounds: tuple[SoundSpec, ...]
     captions: tuple[str, ...]
 
 
@@ -70,10 +70,10 @@ def plan_clips(clips: Sequence[Clip], config: DataConfig, seed: int) -> list[Exa
     """Every clip clean and in `degraded_versions`, with its own captions."""
     examples = []
     for number, clip in enumerate(clips):
-        versions = [Sound("clip", (clip.path,))]
+        versions = [SoundSpec("clip", (clip.path,))]
         for version in range(config.degraded_versions):
             version_seed = _seed(seed, number, version)
-            versions.append(Sound("clip", (clip.path,), seed=version_seed, degraded=True))
+            versions.append(SoundSpec("clip", (clip.path,), seed=version_seed, degraded=True))
         examples.append(Example(tuple(versions), clip.captions))
     return examples
 
@@ -85,7 +85,7 @@ def plan_mixtures(clips: Sequence[Clip], config: DataConfig, seed: int) -> list[
     for number in range(config.overlays + config.sequences):
         kind: Literal["overlay", "sequence"] = "overlay" if number < config.overlays else "sequence"
         first, second = _different(clips, random)
-        sound = Sound(
+        sound = SoundSpec(
             kind,
             (first.path, second.path),
             seed=random.getrandbits(31),
@@ -186,7 +186,7 @@ class Corpus:
                 named[position] = candidates[int(generator.integers(len(candidates)))]
         return named
 
-    def sounds(self) -> list[Sound]:
+    def sounds(self) -> list[SoundSpec]:
         """Every sound that `draw` can choose."""
         return [sound for example in (*self.clips, *self.mixtures) for sound in example.sounds]
 
@@ -230,7 +230,7 @@ class EpochBatches:
         corpus: Corpus,
         config: DataConfig,
         *,
-        keys: Mapping[Sound, str],
+        keys: Mapping[SoundSpec, str],
         store: Frames,
         features: Tensor,
         tokenize: Callable[[Sequence[str]], tuple[Tensor, Tensor]] | None,

@@ -37,7 +37,7 @@ from soundseek.learn.data.features import (
     frame_store,
     text_store,
 )
-from soundseek.learn.data.mixing import Sound
+from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.data.online import OnlineBatches
 from soundseek.learn.data.pairs import (
     AugmentCaption,
@@ -412,7 +412,7 @@ def split_features(
     report: Report | None = None,
 ) -> SplitFeatures:
     """The features of some clips as they are, and of all their captions; see `open_features`."""
-    sounds = [Sound("clip", (clip.path,)) for clip in clips]
+    sounds = [SoundSpec("clip", (clip.path,)) for clip in clips]
     keys = sound_keys(sounds, store, recipe, trunk=trunk, report=report)
     captions = [caption for clip in clips for caption in clip.captions]
     features = torch.zeros(0, text.width)
@@ -423,7 +423,7 @@ def split_features(
 
 
 def sound_keys(
-    sounds: Sequence[Sound],
+    sounds: Sequence[SoundSpec],
     store: FeatureStore | OnlineFrames,
     recipe: Recipe,
     *,

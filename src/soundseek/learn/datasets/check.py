@@ -19,8 +19,8 @@ from soundseek.audio.decode import open_audio, probe
 from soundseek.errors import DecodeError
 from soundseek.learn.datasets.layout import CaptionTable, read_table, recording_ids, splits_of
 
-Kind = Literal["captions", "missing", "surplus", "undecodable", "silent", "duplicate", "two splits"]
-KINDS: tuple[Kind, ...] = (
+ProblemKind = Literal["captions", "missing", "surplus", "undecodable", "silent", "duplicate", "two splits"]
+KINDS: tuple[ProblemKind, ...] = (
     "captions",
     "missing",
     "surplus",
@@ -45,7 +45,7 @@ class DataProblem:
         detail: What exactly, in words.
     """
 
-    kind: Kind
+    kind: ProblemKind
     split: str
     file: str
     detail: str

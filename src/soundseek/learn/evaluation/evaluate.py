@@ -15,7 +15,7 @@ from torch import Tensor
 from soundseek._typing import AnyArray, FloatArray, IntArray, Report
 from soundseek.learn.data.decoded_cache import OnlineFrames
 from soundseek.learn.data.features import Frames, extract_texts, text_store
-from soundseek.learn.data.mixing import Sound
+from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.data.pairs import pad
 from soundseek.learn.data.prepare import SplitFeatures, open_features, sound_keys
 from soundseek.learn.datasets.layout import read_split
@@ -128,9 +128,9 @@ class RunEmbedder:
 
     def embed_audio(self, paths: Sequence[Path]) -> FloatArray:
         """`(len(paths), dim)`, unit norm."""
-        return self.embed_sounds([Sound("clip", (Path(path),)) for path in paths])
+        return self.embed_sounds([SoundSpec("clip", (Path(path),)) for path in paths])
 
-    def embed_sounds(self, sounds: Sequence[Sound]) -> FloatArray:
+    def embed_sounds(self, sounds: Sequence[SoundSpec]) -> FloatArray:
         """`(len(sounds), dim)`, unit norm, of clips, their degraded versions and mixtures."""
         store = open_features(self._recipe, self._trunk)
         keys = sound_keys(sounds, store, self._recipe, trunk=self._trunk, report=self._report)

@@ -34,14 +34,14 @@ _NAME_ABOVE = 7.0  # points between the highest sound of a kind's core and the n
 
 
 @dataclass(frozen=True)
-class Kind:
+class SoundKind:
     """What a sound is, from `metadata.csv`."""
 
     category: str
     label: str
 
 
-def read_kinds(data: Path, file_names: Sequence[str]) -> list[Kind]:
+def read_kinds(data: Path, file_names: Sequence[str]) -> list[SoundKind]:
     """Category and label of some sounds, from the columns of `DIR/metadata.csv`.
 
     Raises:
@@ -57,7 +57,7 @@ def read_kinds(data: Path, file_names: Sequence[str]) -> list[Kind]:
         missing = {"file_name", "category", "label"} - set(rows.fieldnames or ())
         if missing:
             raise DataError(f"{path}, line 1: no column {', '.join(sorted(missing))}")
-        kinds = {row["file_name"]: Kind(row["category"], row["label"]) for row in rows}
+        kinds = {row["file_name"]: SoundKind(row["category"], row["label"]) for row in rows}
     unknown = [name for name in file_names if name not in kinds]
     if unknown:
         raise DataError(f"{path} lacks {len(unknown)} of the sounds, {unknown[0]} for one")
@@ -83,7 +83,7 @@ def project(vectors: FloatArray, *, seed: int = 0) -> DoubleArray:
     return points
 
 
-def draw(points: DoubleArray, kinds: Sequence[Kind], title: str) -> bytes:
+def draw(points: DoubleArray, kinds: Sequence[SoundKind], title: str) -> bytes:
     """A PNG: a point a sound, a colour and a marker a category, and the names of kinds that lie together."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -117,7 +117,7 @@ def draw(points: DoubleArray, kinds: Sequence[Kind], title: str) -> bytes:
     return out.getvalue()
 
 
-def compact_kinds(points: DoubleArray, kinds: Sequence[Kind]) -> list[tuple[str, DoubleArray]]:
+def compact_kinds(points: DoubleArray, kinds: Sequence[SoundKind]) -> list[tuple[str, DoubleArray]]:
     """Kinds of at least three sounds, those that lie together first, each with its core `(sounds, 2)`.
 
     The core is the half of a kind's sounds that are nearest to its median: one stray sound does not move it.
@@ -141,7 +141,7 @@ def _shaded(colour: str, number: int) -> tuple[float, ...]:
     return tuple(part * _SHADES[number % len(_SHADES)] for part in to_rgb(colour))
 
 
-def _name_kinds(axes: Axes, points: DoubleArray, kinds: Sequence[Kind]) -> None:
+def _name_kinds(axes: Axes, points: DoubleArray, kinds: Sequence[SoundKind]) -> None:
     """Write names where they cover no other name."""
     from matplotlib.patheffects import withStroke
 

@@ -28,7 +28,7 @@ class Code:
     text: str
 
 
-Piece = str | Strong | Code
+Inline = str | Strong | Code
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Heading:
 class Paragraph:
     """Text of some pieces."""
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Inline, ...]
 
-    def __init__(self, *pieces: Piece) -> None:
+    def __init__(self, *pieces: Inline) -> None:
         object.__setattr__(self, "pieces", pieces)
 
 
@@ -53,7 +53,7 @@ class Paragraph:
 class Listed:
     """A bulleted list; every item is a tuple of pieces."""
 
-    items: Sequence[tuple[Piece, ...]]
+    items: Sequence[tuple[Inline, ...]]
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Table:
         left: Numbers of the columns that stand left; the others hold numbers and stand right.
     """
 
-    header: Sequence[Piece]
-    rows: Sequence[Sequence[Piece]]
+    header: Sequence[Inline]
+    rows: Sequence[Sequence[Inline]]
     left: frozenset[int] = frozenset({0})
 
 
@@ -153,11 +153,11 @@ def _markdown_table(table: Table) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))
 
 
-def _markdown_pieces(pieces: Sequence[Piece]) -> str:
+def _markdown_pieces(pieces: Sequence[Inline]) -> str:
     return "".join(_markdown_piece(piece) for piece in pieces)
 
 
-def _markdown_piece(piece: Piece, *, in_table: bool = False) -> str:
+def _markdown_piece(piece: Inline, *, in_table: bool = False) -> str:
     text = " ".join((piece if isinstance(piece, str) else piece.text).splitlines())
     if isinstance(piece, Code):
         fence = "``" if "`" in text else "`"

@@ -15,10 +15,10 @@ from soundseek.learn.report.document import (
     Block,
     Code,
     Heading,
+    Inline,
     Listed,
     Paragraph,
     Picture,
-    Piece,
     Preformatted,
     Strong,
     Table,
@@ -89,9 +89,9 @@ def introduction(systems: Sequence[System], asked: Asked) -> list[Block]:
     return [*blocks, Listed(list(_remarks(runs, asked)))]
 
 
-def _remarks(runs: Sequence[FinishedRun], asked: Asked) -> list[tuple[Piece, ...]]:
+def _remarks(runs: Sequence[FinishedRun], asked: Asked) -> list[tuple[Inline, ...]]:
     answers = runs[0].answers
-    remarks: list[tuple[Piece, ...]] = []
+    remarks: list[tuple[Inline, ...]] = []
     if (len(answers.files), len(answers.captions)) != (NUM_CLIPS, NUM_CAPTIONS):
         other = (
             f" The paper's numbers are for Clotho's evaluation split ({NUM_CLIPS:,} sounds, {NUM_CAPTIONS:,} captions),"
@@ -110,9 +110,9 @@ def _remarks(runs: Sequence[FinishedRun], asked: Asked) -> list[tuple[Piece, ...
     return remarks
 
 
-def _trunks(runs: Sequence[FinishedRun]) -> list[tuple[Piece, ...]]:
+def _trunks(runs: Sequence[FinishedRun]) -> list[tuple[Inline, ...]]:
     """What stands in CNN14's place, if anything does."""
-    found: dict[str, tuple[Piece, ...]] = {}
+    found: dict[str, tuple[Inline, ...]] = {}
     for run in runs:
         audio = run.recipe.audio
         if audio.trunk == "cnn14" or run.recipe.name not in TABLE_ONE:
@@ -140,8 +140,8 @@ def table_one(systems: Sequence[System]) -> list[Block]:
     rows, spans = [], []
     for system in systems:
         paper = TABLE_ONE.get(system.name)
-        row: list[Piece] = [system.name]
-        span: list[Piece] = [system.name]
+        row: list[Inline] = [system.name]
+        span: list[Inline] = [system.name]
         for metric in METRICS:
             score = scores[system.name, metric]
             cell = _percent(score.interval.value)
@@ -202,7 +202,7 @@ def _all_pairs(systems: Sequence[System]) -> list[Block]:
     pairs = {
         (a.name, b.name): difference(a, b, "mAP10") for row, a in enumerate(systems) for b in systems[:row]
     }
-    rows: list[list[Piece]] = []
+    rows: list[list[Inline]] = []
     for row, a in enumerate(systems[1:], start=1):
         cells = [_points(pairs[a.name, b.name]) for b in systems[:row]]
         rows.append([a.name, *cells, *[""] * (len(systems) - 1 - row)])
@@ -304,7 +304,7 @@ def costs(systems: Sequence[System], asked: Asked) -> list[Block]:
     ]
 
 
-def _cost_row(run: FinishedRun) -> list[Piece]:
+def _cost_row(run: FinishedRun) -> list[Inline]:
     seconds = [epoch["seconds"] for epoch in run.epochs]
     gpu = run.cost.get("peak_gpu_bytes")
     return [
@@ -323,7 +323,7 @@ def _cost_row(run: FinishedRun) -> list[Piece]:
 def recipes(systems: Sequence[System]) -> list[Block]:
     """In which values the recipes differ."""
     found = differences([system.runs[0].recipe for system in systems])
-    rows: list[list[Piece]] = [
+    rows: list[list[Inline]] = [
         [Code(key), *(_value(value) for value in values)]
         for key, values in found.items()
         if key not in _NEVER_COMPARED and not key.startswith("card.")
@@ -386,13 +386,13 @@ def _several(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def _difference(found: Difference) -> Piece:
+def _difference(found: Difference) -> Inline:
     interval = found.paired.difference
     text = f"{100 * interval.value:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
     return Strong(text) if found.paired.significant else text
 
 
-def _points(found: Difference) -> Piece:
+def _points(found: Difference) -> Inline:
     text = f"{100 * found.paired.difference.value:+.1f}"
     return Strong(text) if found.paired.significant else text
 

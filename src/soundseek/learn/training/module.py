@@ -38,8 +38,8 @@ from soundseek.learn.training.run_folder import (
     save_model,
 )
 
-Metrics = dict[str, float]
-OnEpoch = Callable[[Metrics], None]
+EpochMetrics = dict[str, float]
+OnEpoch = Callable[[EpochMetrics], None]
 
 MONITOR = "mAP10"
 _LENGTHS = 6  # groups of a batch: more would pad less, but make too small matrices
@@ -190,7 +190,7 @@ class RetrievalTraining(pl.LightningModule):
         loss = torch.stack(self._losses).mean().item()
         self._refuse_divergence(loss)
         scores = self._validate()
-        metrics: Metrics = {
+        metrics: EpochMetrics = {
             "epoch": self.current_epoch,
             "loss": loss,
             **scores,
@@ -226,20 +226,20 @@ class RetrievalTraining(pl.LightningModule):
             "and choose another --out"
         )
 
-    def _validate(self) -> Metrics:
+    def _validate(self) -> EpochMetrics:
         """Scores on the validation split, by the first process for all; {} where there is none."""
         split = self._data.validation
-        scores: Metrics = {}
+        scores: EpochMetrics = {}
         if split is not None and self.trainer.is_global_zero:
             chosen = self._chosen()
             try:
                 scores = score_split(chosen, split, text=chosen.text)  # averaged, where the rest is
             except NotFiniteError as error:
                 raise self._diverged("the embeddings are no longer finite") from error
-        shared: Metrics = self.trainer.strategy.broadcast(scores)
+        shared: EpochMetrics = self.trainer.strategy.broadcast(scores)
         return shared
 
-    def _write(self, metrics: Metrics, *, is_best: bool) -> None:
+    def _write(self, metrics: EpochMetrics, *, is_best: bool) -> None:
         append_metrics(self._out, metrics)
         if self.logger:
             with naming_the_disk(self._out / TENSORBOARD_FOLDER):

@@ -79,7 +79,7 @@ class SoundFile:
 
 
 @dataclass(frozen=True, eq=False)
-class Sound:
+class EmbeddedSound:
     """One file and its embedding: what a store takes in.
 
     Attributes:
@@ -183,7 +183,7 @@ class Changes:
         settings: What the library remembers of its runs; None forgets a value.
     """
 
-    sounds: list[Sound] = field(default_factory=list)
+    sounds: list[EmbeddedSound] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     touches: dict[str, int] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
@@ -278,7 +278,7 @@ def check_identity(location: str, stored: ModelIdentity, asked: ModelIdentity) -
     )
 
 
-def check_sound(sound: Sound, dim: int) -> None:
+def check_sound(sound: EmbeddedSound, dim: int) -> None:
     """Refuse arrays that do not fit together, before they reach a file.
 
     Raises:

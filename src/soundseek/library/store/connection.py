@@ -1,19 +1,13 @@
-"""How a process comes to a library's database: a connection, and the right to write, which one holds at a time.
-
-The right to write is an operating system lock on a file, which a killed process cannot leave behind. The `filelock`
-package would do the same, but it empties the file when it tries, and with it the process id of the holder.
-"""
+"""How a process comes to a library's database: a connection, and the right to write, which one holds at a time."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
+from soundseek._files import release_lock, take_lock
 from soundseek.errors import LibraryError
 from soundseek.library.filters import IS_BELOW, is_below
 from soundseek.library.store.tables import DATABASE_FILE
@@ -102,74 +96,19 @@ def write_lock(path: Path) -> Iterator[None]:
         ) from error
     try:
         try:
-            is_ours = _try_lock(handle)
+            holder = take_lock(handle)
         except OSError as error:  # NFS whose lock daemon is down, some FUSE and SMB mounts
             raise LibraryError(
                 f"the library {path.parent} cannot be locked ({error.strerror}): its file system has no locks, and "
                 f"two writers would spoil it; {NO_LOCKS}"
             ) from error
-        if not is_ours:
-            raise LibraryError(_taken(path, handle))
-        _write_holder(handle, str(os.getpid()))
+        if holder:
+            raise LibraryError(
+                f"{path.parent} is being written by {holder}; wait until it is done, or stop it. Searching still works"
+            )
         try:
             yield
         finally:
-            _write_holder(handle, "")
-            _unlock(handle)
+            release_lock(handle)
     finally:
         handle.close()
-
-
-def _taken(path: Path, handle: IO[bytes]) -> str:
-    handle.seek(_HOLDER_AT)
-    try:
-        holder = handle.read(32).decode("ascii", "replace").strip()
-    except OSError:
-        holder = ""
-    who = f"process {holder}" if holder else "another process"
-    if holder == str(os.getpid()):
-        who = f"this process ({holder})"
-    return (
-        f"{path.parent} is being written by {who}; wait until it is done, or stop it. Searching still works"
-    )
-
-
-def _write_holder(handle: IO[bytes], text: str) -> None:
-    handle.seek(_HOLDER_AT)
-    handle.truncate(_HOLDER_AT)
-    handle.write(text.encode("ascii"))
-    handle.flush()
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    # Windows locks a range of bytes, and nobody may read a locked range: the process id lies behind it.
-    _HOLDER_AT = 1
-
-    def _try_lock(handle: IO[bytes]) -> bool:
-        handle.seek(0)
-        try:
-            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-        return True
-
-    def _unlock(handle: IO[bytes]) -> None:
-        handle.seek(0)
-        msvcrt.locking(handle.fileno(), msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    _HOLDER_AT = 0
-
-    def _try_lock(handle: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(handle.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(handle: IO[bytes]) -> None:
-        fcntl.flock(handle.fileno(), fcntl.LOCK_UN)

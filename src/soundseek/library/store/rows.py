@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from soundseek._typing import AnyFloatArray, IntArray
 from soundseek.errors import LibraryError
-from soundseek.library.store.base import Sound
+from soundseek.library.store.base import EmbeddedSound
 
 # What is known of each row (segment) beside its vector; frames are counted from the start of their file.
 SEGMENT_DTYPE = np.dtype(
@@ -179,7 +179,7 @@ class Generation:
         self.segments = RowFile(directory / f"segments.{number}.rows", SEGMENT_DTYPE)
         self.frames = RowFile(directory / f"frames.{number}.f16", np.float16, dim)
 
-    def append(self, at_row: int, at_frame: int, sounds: list[Sound], records: list[Rows]) -> None:
+    def append(self, at_row: int, at_frame: int, sounds: list[EmbeddedSound], records: list[Rows]) -> None:
         """Put new sounds behind the committed rows, and return when they are on the disk."""
         self.vectors.append(at_row, (sound.vectors for sound in sounds))
         self.frames.append(at_frame, (sound.frames for sound in sounds))

@@ -35,6 +35,7 @@ from soundseek.library.filters import Condition, to_sql
 from soundseek.library.store import tables
 from soundseek.library.store.base import (
     Changes,
+    EmbeddedSound,
     Facets,
     Failure,
     FileOrder,
@@ -43,7 +44,6 @@ from soundseek.library.store.base import (
     ModelIdentity,
     NoLibraryError,
     Per,
-    Sound,
     SoundFile,
     StoreStats,
     check_identity,
@@ -283,7 +283,7 @@ class SqliteStore:
         rows = self._fetch(f"SELECT {tables.FILE_COLUMNS} FROM files WHERE path = ?", [os.fsencode(path)])
         return tables.file_of(rows[0]) if rows else None
 
-    def read(self, path: str) -> Sound | None:
+    def read(self, path: str) -> EmbeddedSound | None:
         """All of one file, copied out of the maps."""
         with self._reading() as (connection, snapshot):
             found = file_and_place(connection, path)
@@ -291,7 +291,7 @@ class SqliteStore:
                 return None
             file, rows, frames = found
             records = snapshot.maps.segments[rows]
-            return Sound(
+            return EmbeddedSound(
                 file=file,
                 times_s=np.stack([records["start_s"], records["end_s"]], axis=1),
                 vectors=snapshot.maps.vectors[rows].copy(),

@@ -18,10 +18,10 @@ from soundseek.library.filters import Condition, file_name, to_sql
 from soundseek.library.paths import moved_below
 from soundseek.library.store.base import (
     Changes,
+    EmbeddedSound,
     Failure,
     FileState,
     ModelIdentity,
-    Sound,
     SoundFile,
     StoreStats,
 )
@@ -206,7 +206,9 @@ def read_state(connection: Connection) -> StoreState:
     return StoreState(*row)
 
 
-def records_and_rows(sounds: list[Sound], state: StoreState) -> tuple[list[Rows], list[tuple[object, ...]]]:
+def records_and_rows(
+    sounds: list[EmbeddedSound], state: StoreState
+) -> tuple[list[Rows], list[tuple[object, ...]]]:
     """The segment records and the `files` rows of new sounds, from the end of the committed rows on."""
     records, files = [], []
     row, frame = state.num_rows, state.num_frames

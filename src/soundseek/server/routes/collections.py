@@ -15,7 +15,7 @@ from soundseek.server.routes.items import collection_id
 from soundseek.server.routes.parameters import KQuery, OffsetQuery
 from soundseek.server.schemas import (
     AddedEntries,
-    Collection,
+    CollectionAnswer,
     CollectionContents,
     CollectionEntry,
     CollectionList,
@@ -42,7 +42,7 @@ async def list_collections(state: StateOf) -> Response:
     return answer(CollectionList(collections=[_shown(each) for each in found]))
 
 
-@router.post("/collections", response_model=Collection, status_code=201, responses=problems(409))
+@router.post("/collections", response_model=CollectionAnswer, status_code=201, responses=problems(409))
 async def create_collection(body: CollectionName, state: StateOf) -> Response:
     """A new, empty collection."""
     return answer(_shown(await state.collections(lambda collections, _: collections.create(body.name))), 201)
@@ -80,7 +80,7 @@ async def collection_contents(
     return answer(await state.collections(read))
 
 
-@router.patch("/collections/{collection}", response_model=Collection, responses=problems(404, 409))
+@router.patch("/collections/{collection}", response_model=CollectionAnswer, responses=problems(404, 409))
 async def rename_collection(collection: CollectionPath, body: CollectionName, state: StateOf) -> Response:
     """Give a collection another name."""
     number = _number(collection)
@@ -97,12 +97,12 @@ async def remove_collection(collection: CollectionPath, state: StateOf) -> Respo
     return no_content()
 
 
-@router.post("/collections/{collection}/items", response_model=Collection, responses=problems(404))
+@router.post("/collections/{collection}/items", response_model=CollectionAnswer, responses=problems(404))
 async def add_to_collection(collection: CollectionPath, body: AddedEntries, state: StateOf) -> Response:
     """Put sounds, or regions of sounds, into a collection; what is in it already stays as it is."""
     number = _number(collection)
 
-    def add(collections: kept.Collections, library: Library) -> Collection:
+    def add(collections: kept.Collections, library: Library) -> CollectionAnswer:
         entries = [
             kept.NewEntry(find_file(library.store, entry.id), entry.start_s, entry.end_s, entry.note)
             for entry in body.items
@@ -135,8 +135,8 @@ def _number(collection: str) -> int:
     return kept.FAVOURITES if collection == kept.FAVOURITES_NAME else int(collection)
 
 
-def _shown(collection: kept.Collection) -> Collection:
-    return Collection(
+def _shown(collection: kept.Collection) -> CollectionAnswer:
+    return CollectionAnswer(
         id=collection_id(collection.id),
         name=collection.name,
         count=collection.count,

@@ -16,7 +16,7 @@ from soundseek.server.answers import answer, json_bytes
 from soundseek.server.openapi import problems
 from soundseek.server.problems import ProblemError
 from soundseek.server.routes.parameters import KQuery, OffsetQuery
-from soundseek.server.schemas import Failure, FailureList, Folder, FolderList, Job, JobList, JobRequest
+from soundseek.server.schemas import FailureAnswer, FailureList, Folder, FolderList, Job, JobList, JobRequest
 from soundseek.server.state import State, StateOf, page_of
 
 router = APIRouter(tags=["indexing"])
@@ -140,7 +140,9 @@ async def failures(state: StateOf, k: KQuery = 100, offset: OffsetQuery = 0) -> 
     page = found[offset : offset + k]
     return answer(
         FailureList(
-            failures=[Failure(path=each.path, reason=each.reason, seen_at=each.seen_at) for each in page],
+            failures=[
+                FailureAnswer(path=each.path, reason=each.reason, seen_at=each.seen_at) for each in page
+            ],
             total=len(found),
             next_offset=page_of(offset, k, page, len(found)),
         )

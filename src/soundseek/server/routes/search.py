@@ -10,6 +10,8 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParameter
 
 from soundseek.errors import ModelError
+from soundseek.library.search import Shown
+from soundseek.library.store.base import Per
 from soundseek.server.answers import answer, no_content
 from soundseek.server.decoding import embed
 from soundseek.server.items import when
@@ -28,12 +30,10 @@ from soundseek.server.schemas import (
     MAX_TEXT,
     QUERY_ID,
     UPLOAD_ID,
-    Example,
+    ExampleSound,
     Moments,
-    Per,
     SearchAnswer,
     SearchRequest,
-    Shown,
     UploadAnswer,
 )
 from soundseek.server.state import StateOf
@@ -64,7 +64,7 @@ async def similar(
     offset: OffsetQuery = 0,
 ) -> Response:
     """Find the sounds most like an item, or like a region of it."""
-    example = Example.model_construct(id=id, start_s=start_s, end_s=end_s)
+    example = ExampleSound.model_construct(id=id, start_s=start_s, end_s=end_s)
     if start_s is not None and end_s is not None and end_s <= start_s:
         raise ProblemError("request", f"end_s ({end_s:g}) must lie behind start_s ({start_s:g})")
     request = SearchRequest.model_construct(

@@ -16,7 +16,7 @@ from torch.nn import functional
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError, RecipeError
 from soundseek.learn.data.features import MeanFrames, extract_frames, frame_store
-from soundseek.learn.data.mixing import Sound
+from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.models.audio.cnn14 import CNN14Config, CNN14Trunk
 from soundseek.learn.models.audio.efficientat import EfficientATTrunk
 from soundseek.learn.models.audio.passt import PaSSTConfig, PaSSTTrunk
@@ -159,7 +159,7 @@ def test_the_cache_holds_the_tags_and_its_means_do_too(tmp_path: Path) -> None:
     write_tone(tmp_path / "tone.wav", frequency_hz=440, duration_s=1.0)
     trunk = build_trunk("cnn14+tags", weights)
     store = frame_store(trunk, "cnn14+tags", weights, tmp_path / "cache")  # type: ignore[arg-type]
-    sound = Sound("clip", (tmp_path / "tone.wav",))
+    sound = SoundSpec("clip", (tmp_path / "tone.wav",))
     (key,) = extract_frames([sound], store, "cnn14+tags", weights, workers=0)
     assert store[key].shape == (3, 8 + 527)
     tags = TagNames(torch.zeros(527, 4), share=0.2)

@@ -20,7 +20,7 @@ from soundseek.learn.export.export import _export_text, export_audio
 from soundseek.learn.models.audio.compact import CompactTrunk
 from soundseek.learn.models.build import build_text
 from soundseek.learn.models.dual_encoder import DualEncoder
-from soundseek.learn.models.text.word2vec import Word2VecText, as_typed
+from soundseek.learn.models.text.word2vec import Word2VecText, lowercase_word
 from soundseek.model.config import AudioTowerConfig, ModelConfig, TextTowerConfig, fingerprint
 from soundseek.model.model import Model
 
@@ -151,7 +151,7 @@ def test_a_tower_is_built_by_name_from_its_file(tmp_path: Path) -> None:
     ],
 )
 def test_only_what_a_sentence_can_hold_is_a_word(word: str, typed: str | None) -> None:
-    assert as_typed(word) == typed
+    assert lowercase_word(word) == typed
 
 
 @pytest.fixture(scope="module")

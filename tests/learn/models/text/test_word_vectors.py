@@ -11,7 +11,7 @@ import pytest
 from toy_words import REAL_VECTORS, Vectors, write_binary, write_glove, write_text
 
 from soundseek.errors import ModelError, RecipeError
-from soundseek.learn.models.text.word2vec import WordVectors, as_typed, read_word_vectors
+from soundseek.learn.models.text.word2vec import WordVectors, lowercase_word, read_word_vectors
 
 VECTORS: Vectors = {"dog": (1.0, 0.5, -2.0), "Rain": (0.0, 0.25, 4.0), "é": (-1.0, 3.0, 0.125)}
 WRITERS = {"glove": write_glove, "text": write_text, "binary": write_binary}
@@ -20,7 +20,7 @@ Writer = Callable[[Path, Vectors], Path]
 
 
 def read(path: Path, num_words: int = 100) -> WordVectors:
-    return read_word_vectors(path, num_words=num_words, as_typed=as_typed)
+    return read_word_vectors(path, num_words=num_words, normalize=lowercase_word)
 
 
 @pytest.fixture(params=WRITERS)
@@ -49,7 +49,7 @@ def test_gensim_reads_the_same_from_text(tmp_path: Path) -> None:
     for name, write in (("glove", write_glove), ("text", write_text)):
         path = write(tmp_path / name, vectors)
         theirs = keyed_vectors.load_word2vec_format(str(path), no_header=name == "glove")
-        ours = read_word_vectors(path, num_words=50, as_typed=str)
+        ours = read_word_vectors(path, num_words=50, normalize=str)
         assert list(ours.words) == theirs.index_to_key
         assert np.array_equal(ours.vectors, theirs.vectors)
 

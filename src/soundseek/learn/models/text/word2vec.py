@@ -52,13 +52,13 @@ class WordVectors:
     vectors: npt.NDArray[np.float32]
 
 
-def read_word_vectors(path: Path, *, num_words: int, as_typed: Callable[[str], str | None]) -> WordVectors:
+def read_word_vectors(path: Path, *, num_words: int, normalize: Callable[[str], str | None]) -> WordVectors:
     """The most frequent words of a file that a sentence can hold.
 
     Args:
         path: A file such as `GoogleNews-vectors-negative300.bin` or `glove.6B.100d.txt`, gzipped (`.gz`) or not.
         num_words: Words to keep, the most frequent; they are sought among four times as many rows.
-        as_typed: What a tokenizer makes of a word of the file; None where that is not one word. Where several
+        normalize: What a tokenizer makes of a word of the file; None where that is not one word. Where several
             rows become one word, it takes the place of the first and the vector of the one that is spelt like it.
 
     Raises:
@@ -68,7 +68,7 @@ def read_word_vectors(path: Path, *, num_words: int, as_typed: Callable[[str], s
     found = _read(path, _layout(path), limit=_ROWS_PER_WORD * num_words)
     rows: dict[str, int] = {}
     for row, word in enumerate(found.words):
-        typed = as_typed(word)
+        typed = normalize(word)
         if typed is not None and (typed not in rows or typed == word):
             rows[typed] = row
     if not rows:
@@ -207,7 +207,7 @@ class Word2VecText(TextTower):
     runs, prefers nothing in particular, and is warned of. That vector is [CLS]'s row of the table.
 
     Args:
-        words: In lower case, as `as_typed` gives them.
+        words: In lower case, as `lowercase_word` gives them.
         vectors: `(word, width)` of them.
         max_tokens: Longer sentences are cut.
 
@@ -257,7 +257,7 @@ class Word2VecText(TextTower):
             raise RecipeError("text.tower 'word2vec' needs its word vectors: --set text.weights=FILE")
         if path.suffix == ".safetensors":
             return cls._load_saved(path, max_tokens)
-        found = read_word_vectors(path, num_words=num_words, as_typed=as_typed)
+        found = read_word_vectors(path, num_words=num_words, normalize=lowercase_word)
         return cls(found.words, found.vectors, max_tokens=max_tokens).eval()
 
     def save(self, path: Path) -> None:
@@ -399,7 +399,7 @@ def make_tokenizer(words: Sequence[str]) -> Tokenizer:
 _TYPING = make_tokenizer(())
 
 
-def as_typed(word: str) -> str | None:
+def lowercase_word(word: str) -> str | None:
     """A word of a file in lower case; None if a sentence cannot hold it, as `New_York`, `'s` or a comma."""
     pieces = _TYPING.pre_tokenizer.pre_tokenize_str(_TYPING.normalizer.normalize_str(word))
     lower = word.lower()
