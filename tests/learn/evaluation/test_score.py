@@ -17,7 +17,7 @@ from soundseek.cli.main import plain_errors
 from soundseek.cli.score import score_command
 assert "torch" not in sys.modules
 app = typer.Typer()
-app.command()(plain_errors(score))
+app.command()(plain_errors(score_command))
 try:
     app()
 finally:

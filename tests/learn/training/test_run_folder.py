@@ -196,7 +196,7 @@ def test_other_data_are_refused_and_the_same_in_another_place_are_not(
 def test_one_process_at_a_time_writes_to_a_run(place: Path, tmp_path: Path) -> None:
     with (
         locked(tmp_path / "run", "run"),
-        pytest.raises(UsageError, match=f"written by process {os.getpid()}; wait"),
+        pytest.raises(UsageError, match=rf"written by this process \({os.getpid()}\); wait"),
     ):
         train(toy_recipe(place), place / "data", tmp_path / "run")
     run = train(toy_recipe(place, "training.epochs=1"), place / "data", tmp_path / "run")
