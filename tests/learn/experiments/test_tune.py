@@ -237,7 +237,9 @@ def test_a_full_disk_stops_a_study_which_begins_with_the_same_trial_the_next_tim
 def test_one_process_at_a_time_writes_to_a_study(place: Path, tmp_path: Path) -> None:
     with (
         locked(tmp_path / "study", "study"),
-        pytest.raises(UsageError, match=f"the study .* is being written by process {os.getpid()}; wait"),
+        pytest.raises(
+            UsageError, match=rf"the study .* is being written by this process \({os.getpid()}\); wait"
+        ),
     ):
         study(place, tmp_path / "study", 1)
 
