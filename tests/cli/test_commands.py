@@ -150,3 +150,22 @@ def test_a_mistake_is_one_line_that_names_it(
     message = run.stderr.decode()
     assert told in message and message.count("\n") == 1 and message.startswith("soundseek: ")
     assert (run.returncode, run.stdout) == (code, b"")
+
+
+def test_a_library_is_checked_and_copied(soundseek: Run, filled: Path, tmp_path: Path) -> None:
+    checked = soundseek("library", "check", "--library", filled, "--table")
+    assert (checked.returncode, checked.stdout.decode().endswith("no damage\n")) == (0, True)
+
+    copied = soundseek("library", "copy", filled, tmp_path / "copy")
+    assert json.loads(copied.stdout)["copied"] == 7
+    again = soundseek("library", "copy", filled, tmp_path / "copy")
+    assert json.loads(again.stdout) == {**json.loads(copied.stdout), "copied": 0}
+
+    vectors = tmp_path / "copy" / "vectors.1.f16"
+    vectors.write_bytes(b"\xff" * vectors.stat().st_size)  # not a number
+    damaged = soundseek("library", "check", "--library", tmp_path / "copy")
+    assert damaged.returncode == 1
+    assert {json.loads(line)["what"] for line in damaged.stdout.splitlines()} == {"a vector is not finite"}
+    repaired = soundseek("library", "check", "--library", tmp_path / "copy", "--repair", "--table")
+    assert (repaired.returncode, b"7 damages repaired" in repaired.stdout) == (0, True)
+    assert soundseek("library", "copy", filled, filled).returncode == 2

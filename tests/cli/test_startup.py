@@ -96,9 +96,12 @@ def test_a_shell_completes_commands_and_options() -> None:
 
 
 ANSWER_PROGRAMS = {"serve", "mcp"}  # not with output, but over HTTP
+GROUPS = {"library"}  # of commands, each with options of its own
 
 
-@pytest.mark.parametrize("name", sorted({*command_line.PANELS["Search"], "models"} - ANSWER_PROGRAMS))
+@pytest.mark.parametrize(
+    "name", sorted({*command_line.PANELS["Search"], "models"} - ANSWER_PROGRAMS - GROUPS)
+)
 def test_every_command_takes_a_library_and_json(name: str) -> None:
     options = {option for each in command_line.group().commands[name].params for option in each.opts}
     assert "--json" in options

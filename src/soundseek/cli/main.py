@@ -18,7 +18,9 @@ import soundseek
 from soundseek.errors import SoundseekError, Terminated, UsageError
 
 PANELS = {
-    "Search": ("index", "search", "similar", "explain", "info", "failures", "forget", "relocate", "serve", "mcp"),
+    "Search": ("index", "search", "similar", "explain", "info", "failures", "forget", "relocate", "library", "serve",
+        "mcp",
+    ),
     "Models": ("models",),
     "Train and measure": (
         "data", "recipes", "distill", "train", "tune", "average", "evaluate", "robustness", "calibrate", "export",

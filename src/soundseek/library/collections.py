@@ -263,6 +263,34 @@ class Collections:
             ).fetchall()
         return {os.fsdecode(path) for (path,) in rows} & {file.path for file in files}
 
+    def copy_from(self, other: Collections) -> None:
+        """Take over another library's collections by name, and their entries, those that are not there yet."""
+        with other._reading() as theirs:
+            if theirs is None:
+                return
+            named = theirs.execute("SELECT name, created_at, modified_at FROM collections").fetchall()
+            entries = theirs.execute(
+                "SELECT c.name, e.content_hash, e.path, e.start_s, e.end_s, e.note, e.added_at "
+                "FROM collection_entries e JOIN collections c ON c.id = e.collection ORDER BY e.id"
+            ).fetchall()
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO collections (name, created_at, modified_at) VALUES (?, ?, ?)", named
+            )
+            ids = dict(connection.execute("SELECT name, id FROM collections").fetchall())
+            for name, *entry in entries:
+                values = (ids[name], *entry)
+                if not connection.execute(
+                    "SELECT 1 FROM collection_entries WHERE collection = ? AND content_hash = ? AND path = ? "
+                    "AND start_s IS ? AND end_s IS ?",
+                    values[:5],
+                ).fetchone():
+                    connection.execute(
+                        "INSERT INTO collection_entries "
+                        "(collection, content_hash, path, start_s, end_s, note, added_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                        values,
+                    )
+
     def _file_of(self, entry: Entry) -> SoundFile | None:
         same = self._store.same_content(entry.content_hash)
         for file in same:

@@ -21,7 +21,7 @@ import sqlite3
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ from soundseek.library.store.base import (
     check_identity,
     check_sound,
 )
+from soundseek.library.store.check import Damage, find_damage, lengthen
 from soundseek.library.store.connection import connect, explained, write_lock
 from soundseek.library.store.exact import best_rows
 from soundseek.library.store.rows import Generation, Snapshot, rows_without
@@ -209,6 +210,29 @@ class SqliteStore:
             self._cached = None
         self._generation(state.generation + 1).remove_others()
         return True
+
+    def check(self) -> list[Damage]:
+        """Everything in the library that is not as it was written; every vector and frame is read."""
+        connection = self._connection()
+        with explained(self.directory):
+            connection.execute("BEGIN")
+            try:
+                state = read_state(connection)
+                return list(find_damage(connection, self._generation(state.generation), state))
+            finally:
+                connection.execute("ROLLBACK")
+
+    def repair(self, damages: Sequence[Damage]) -> int:
+        """Drop damaged sounds and their rows, so that the next run embeds them anew; how many were dropped."""
+        dropped = [damage.path for damage in damages if damage.is_sound]
+        self.commit(Changes(removed=dropped))
+        with explained(self.directory):
+            state = read_state(self._connection())
+            lengthen(self._generation(state.generation), state)
+        with self._mutex:
+            self._cached = None
+        self.compact(dead_share=0.0)
+        return len(dropped)
 
     def states(self, under: str) -> dict[str, FileState]:
         """Path -> state of the files at or below a path."""

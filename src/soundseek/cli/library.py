@@ -1,0 +1,140 @@
+"""`soundseek library`: care for a library on disk."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from soundseek.cli.index import counted
+from soundseek.cli.main import plain_errors
+from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library
+from soundseek.cli.output import choose_format, printable, write, write_json_lines
+from soundseek.cli.progress import CountProgress
+from soundseek.errors import UsageError
+
+library = typer.Typer(
+    name="library",
+    help="Check, mend, shrink and copy a library.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@library.command("check")
+@plain_errors
+def library_check(
+    library: LibraryOption = None,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Drop the sounds whose vectors are damaged; the next soundseek index embeds them anew.",
+            show_default=False,
+        ),
+    ] = False,
+    json: JsonOption = False,
+    table: TableOption = False,
+) -> None:
+    """Read everything in a library and name what is damaged.
+
+    Exits with 1 if anything is damaged and not repaired.
+    """
+    output = choose_format(json=json, table=table)
+    with open_library(library, None, create=False) as opened:
+        store = opened.store
+        damages = store.check()
+        if repair and damages:
+            with store.writing():
+                store.repair(damages)
+            left = store.check()
+        else:
+            left = damages
+        files, segments = store.count()
+    if output == "json":
+        write_json_lines([asdict(each) for each in damages])
+    else:
+        for each in damages:
+            write(f"{printable(each.path)}: {each.what}\n")
+        write(
+            f"{counted(files, 'sound')}, {counted(segments, 'segment')}: {_verdict(len(damages), len(left))}\n"
+        )
+    if left:
+        raise typer.Exit(1)
+
+
+def _verdict(found: int, left: int) -> str:
+    if not found:
+        return "no damage"
+    if not left:
+        return f"{counted(found, 'damage')} repaired; soundseek index embeds the dropped sounds anew"
+    return f"{counted(left, 'damage')}; soundseek library check --repair drops damaged sounds, to be embedded anew"
+
+
+@library.command("compact")
+@plain_errors
+def library_compact(
+    library: LibraryOption = None, json: JsonOption = False, table: TableOption = False
+) -> None:
+    """Give the room of removed and replaced sounds back to the disk.
+
+    soundseek index does so by itself once three tenths of a library are such.
+    """
+    output = choose_format(json=json, table=table)
+    with open_library(library, None, create=False) as opened:
+        before = opened.store.stats().bytes_on_disk
+        with opened.store.writing():
+            done = opened.store.compact(dead_share=0.0)
+        after = opened.store.stats().bytes_on_disk
+    if output == "json":
+        write_json_lines([{"compacted": done, "bytes_before": before, "bytes_after": after}])
+    elif done:
+        write(f"{before / 1e6:.1f} MB before, {after / 1e6:.1f} MB now\n")
+    else:
+        write("nothing to give back\n")
+
+
+@library.command("copy")
+@plain_errors
+def library_copy(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="The library to copy.", show_default=False)
+    ],
+    target: Annotated[
+        Path,
+        typer.Argument(metavar="TARGET", help="Where the copy goes; made if missing.", show_default=False),
+    ],
+    json: JsonOption = False,
+    table: TableOption = False,
+) -> None:
+    """Copy a library, and compare the two afterwards; a copy that was stopped goes on.
+
+    Unlike a copy of the folder, it can be made while others search, and holds no room of removed sounds.
+    """
+    from soundseek.library.collections import Collections
+    from soundseek.library.copy import copy_library
+    from soundseek.library.library import Library
+    from soundseek.library.store import open_store
+
+    output = choose_format(json=json, table=table)
+    if source.resolve() == target.resolve():
+        raise UsageError(f"SOURCE and TARGET are both {source}; name another folder for the copy")
+    with Library.open(source) as opened, CountProgress() as progress:
+        into = open_store(str(target), identity=opened.store.identity, create=True)
+        try:
+            report = copy_library(opened.store, into, progress=partial(progress, "copied sounds"))
+            Collections(into).copy_from(Collections(opened.store))
+        finally:
+            into.close()
+    if output == "json":
+        write_json_lines([asdict(report)])
+    else:
+        write(
+            f"{counted(report.files, 'sound')}, {counted(report.segments, 'segment')}; {report.copied} copied now; "
+            f"both libraries hold the same ({report.digest})\n"
+        )
