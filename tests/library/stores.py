@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from soundseek.library.store.base import Changes, EmbeddedSound, ModelIdentity, SoundFile
+from soundseek.library.store.base import Changes, Description, ModelIdentity, EmbeddedSound, SoundFile
 from soundseek.library.store.sqlite import SqliteStore
 
 DIM = 8
@@ -27,6 +27,7 @@ def sound_file(path: str, **facts: object) -> SoundFile:
         "duration_s": 10.0,
         "truncated": False,
         "frame_s": 0.5,
+        "description": Description(),
     }
     return SoundFile(**{**plain, **facts})  # type: ignore[arg-type]
 

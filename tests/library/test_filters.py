@@ -19,6 +19,7 @@ from soundseek.library.filters import (
     FIELDS,
     FORMAT_ALIASES,
     IS_BELOW,
+    PATH_HAS,
     And,
     Condition,
     Not,
@@ -27,10 +28,11 @@ from soundseek.library.filters import (
     file_name,
     is_below,
     parse_where,
+    path_has,
     to_sql,
 )
 from soundseek.library.store import tables as schema
-from soundseek.library.store.base import SoundFile
+from soundseek.library.store.base import Description, SoundFile
 
 MAY_NOON = int(datetime(2024, 5, 1, 12).timestamp()) * 10**9
 FACTS = {
@@ -39,8 +41,24 @@ FACTS = {
     "odd": ("/s/wet\udcff/[x]_rain.mp3", 3600.0, 8000, "MP3", 1),
     "outside": ("/s-more/Straße.flac", 0.25, 96000, "FLAC", 2),
 }
+# Channels, bytes, and what the file says of itself; nothing is known of the last one, of an earlier soundseek.
+MORE: dict[str, tuple[int, int, Description | None]] = {
+    "bell": (1, 500, Description((("scene", "12"), ("note", "Café bells")), 16, -23.0)),
+    "rain": (2, 20_000_000, Description((("scene", "120"),), None, -40.5)),
+    "odd": (6, 1_500, Description((), 24)),
+    "outside": (2, 20_000_001, None),
+}
 FILES = {
-    name: sound_file(path, duration_s=duration, sample_rate_hz=rate, format=form, mtime_ns=mtime)
+    name: sound_file(
+        path,
+        duration_s=duration,
+        sample_rate_hz=rate,
+        format=form,
+        mtime_ns=mtime,
+        channels=MORE[name][0],
+        size_bytes=MORE[name][1],
+        description=MORE[name][2],
+    )
     for name, (path, duration, rate, form, mtime) in FACTS.items()
 }
 # As a Mac writes them, with a letter and its accent apart, and as a keyboard does.
@@ -56,9 +74,11 @@ def by_sql(condition: Condition, files: dict[str, SoundFile]) -> set[str]:
     connection.create_function(IS_BELOW, 2, is_below)
     for statement in schema.TABLES:
         connection.execute(statement)
+    connection.create_function(PATH_HAS, 2, path_has)
     for number, file in enumerate(files.values()):
         place = (number, file_name(file.path), number, 1, number, 1)
         connection.execute(schema.INSERT_FILE, (*schema.row_of(file), *place))
+        schema.describe_file(connection, number, file.path, file.description)
     sql, values = to_sql(condition)
     names = list(files)
     found = connection.execute(f"SELECT id FROM files WHERE {sql}", values).fetchall()
@@ -76,7 +96,14 @@ def matches(condition: Condition, file: SoundFile) -> bool:
         return not matches(condition.part, file)
     field, operator, value = condition.field, condition.operator, condition.value
     if isinstance(value, Span):
-        number = {"duration": file.duration_s, "rate": file.sample_rate_hz}.get(field, file.mtime_ns)
+        about = file.description or Description()
+        number = {
+            "duration": file.duration_s, "rate": file.sample_rate_hz, "modified": file.mtime_ns,
+            "channels": file.channels, "size": file.size_bytes, "bits": about.bit_depth,
+            "loudness": about.loudness_dbfs,
+        }[field]  # fmt: skip
+        if number is None:  # what is not known fulfils nothing
+            return False
         low, high = value.low, value.high
         return {
             "=": low <= number < high, "!=": not low <= number < high, "<": number < low, ">=": number >= low,
@@ -96,6 +123,12 @@ def matches(condition: Condition, file: SoundFile) -> bool:
         is_so = bool(set(FORMAT_ALIASES.get(value, (value,))) & {*kind.split("/"), kind}) or name.endswith(
             f".{value}"
         )
+    elif field == "path":
+        return value in composed.casefold().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    elif field == "tag":
+        said = " ".join(f"| {key} {text} |" for key, text in (file.description or Description()).tags)
+        plain = unicodedata.normalize("NFD", said.casefold()).encode("ascii", "ignore").decode()
+        return f" {value.rstrip('*')}{'' if value.endswith('*') else ' '}" in plain.replace("bells", "bell")
     elif operator == "~":
         return value in name
     else:
@@ -127,6 +160,24 @@ def selected(text: str, files: dict[str, SoundFile] = FILES) -> set[str]:
         ("rate > 48000", {"outside"}),
         ("rate <= 44100", {"bell", "odd"}),
         ("sample_rate != 44100", {"rain", "odd", "outside"}),
+        ("channels = 2", {"rain", "outside"}),
+        ("channels = mono or channels > 2", {"bell", "odd"}),
+        ("bits = 24", {"odd"}),
+        ("bit_depth < 24bit", {"bell"}),
+        ("not bits = 24", {"bell", "rain", "outside"}),
+        ("size <= 20MB", {"bell", "rain", "odd"}),
+        ("size >= 1.5kB and size < 0.02GB", {"odd"}),
+        ("loudness > -30", {"bell"}),
+        ("loudness = -40.5dBFS", {"rain"}),
+        ("level <= -23dB", {"bell", "rain"}),
+        ("path ~ /WET/", {"rain"}),
+        ("path ~ wet", {"rain", "odd"}),
+        ("not path ~ s-more", {"bell", "rain", "odd"}),
+        ('tag ~ "scene 12"', {"bell"}),
+        ('tag ~ "scene 12*"', {"bell", "rain"}),
+        ("tag ~ cafe", {"bell"}),
+        ('tag ~ "12 scene"', set()),
+        ("tag ~ bell", {"bell"}),
         ("format = wav", {"bell"}),
         ("format == OGG", {"rain"}),
         ("format = vorbis", {"rain"}),
@@ -304,12 +355,24 @@ VALUES = {
     "format": st.sampled_from(["wav", "vorbis", "o"]),
     "folder": st.sampled_from(["/s", "/s/wet", "/"]),
     "name": st.sampled_from(["rain", "*rain*", "[x]*"]),
+    "path": st.sampled_from(["wet/", "s-more", "rain"]),
+    "tag": st.sampled_from(["scene", '"scene 12"', "bell"]),
+    "channels": st.sampled_from(["1", "stereo", "6"]),
+    "bits": st.sampled_from(["16", "24bit"]),
+    "size": st.sampled_from(["500", "1.5kB", "20MB"]),
+    "loudness": st.sampled_from(["-23", "-40.5dB", "0"]),
 }
 COMPARISONS = st.sampled_from(sorted(FIELDS)).flatmap(
     lambda field: st.builds(
         lambda operator, value: f"{field} {operator} {value}",
         st.sampled_from(
-            ["=", "!="] if field in ("format", "folder", "name") else ["=", "!=", "<", "<=", ">", ">="]
+            {
+                "path": ["~"],
+                "tag": ["~"],
+                "format": ["=", "!="],
+                "folder": ["=", "!="],
+                "name": ["=", "!="],
+            }.get(field, ["=", "!=", "<", "<=", ">", ">="])
         ),
         VALUES[field],
     )

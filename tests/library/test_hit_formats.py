@@ -28,10 +28,24 @@ def test_a_record_begins_with_the_five_keys_and_keeps_any_path() -> None:
 
 def test_csv_is_read_back_by_any_csv_reader() -> None:
     header, first, second = csv.reader(io.StringIO(csv_text([PLAIN, ODD])))
-    assert set(header) == {"rank", "match", *record(PLAIN)}
+    assert set(header) == {"rank", "match", "keywords", "clock", "library", *record(PLAIN)}
     moments = "0.000000 0.250000 0.500000"
     times = ["5.000", "15.000", "13.500", "60.000"]
-    assert first == ["1", "0.250000", "/s/dog, barking.wav", *times, "44100", "WAV", "", "false", "", moments]
+    assert first == [
+        "1",
+        "0.250000",
+        "/s/dog, barking.wav",
+        *times,
+        "44100",
+        "WAV",
+        "",
+        "false",
+        "",
+        "",
+        "",
+        "",
+        moments,
+    ]
     assert second[:3] == ["2", "-0.125000", ODD.path]
 
 

@@ -12,8 +12,13 @@ from library import fakes
 from library.shelves import Shelf, set_time
 from library.stores import IDENTITY
 
+from soundseek.audio.tags import FileTags
+from soundseek.errors import LibraryError
+from soundseek.library import workers
 from soundseek.library.filters import parse_where
 from soundseek.library.folders import relocate_folder
+from soundseek.library.store.base import Description
+from soundseek.library.store.fused import NameQuery
 from soundseek.library.store.sqlite import SqliteStore
 
 WRITTEN = Path(__file__).parent / "library_of_0.1.0"
@@ -54,6 +59,35 @@ def test_it_goes_on_where_it_was(old: Shelf) -> None:
     (match,) = old.store.search(fakes.content("LASTS 25 train"), k=1)
     assert (match.file.duration_s, match.file.truncated) == (25, False)
     assert all(state.volume for state in old.store.states(str(old.folder)).values())
+
+
+def test_the_next_run_reads_names_and_tags_without_embedding_anything(
+    old: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in SOUNDS.items():
+        set_time(old.put(name, text), 1_700_000_000)
+    with pytest.raises(LibraryError, match=r"bring it up to date.*soundseek index --library"):
+        old.store.files(parse_where("bits = 24"))
+    query = NameQuery("café", ("café",))
+    assert [match.bonus for match in old.store.search(fakes.content("bell"), k=3, names=query)] == [0, 0, 0]
+    relocate_folder(old.store, FOLDER, old.folder)  # a write: names are known from here on
+    (first, *_) = old.store.search(fakes.content("bell"), k=3, names=query)
+    assert (Path(first.file.path).name, first.keywords) == (
+        unicodedata.normalize("NFD", "Café.wav"),
+        ("café",),
+    )
+    assert old.store.files(parse_where('tag ~ "scene 12"')) == []
+    monkeypatch.setattr(
+        workers,
+        "read_tags",
+        lambda path: FileTags((("scene", "12"),), 24, 36000.0) if "bell" in path else FileTags(),
+    )
+    old.index(exclude=["long.wav", "bad.wav"])
+    assert old.embedded == []
+    (bell,) = old.store.files(parse_where('tag ~ "scene 12" and bits = 24'))
+    assert bell.description == Description((("scene", "12"),), 24, None, 36000.0)
+    monkeypatch.setattr(workers, "read_tags", lambda path: pytest.fail("they are read once"))
+    old.index(exclude=["long.wav", "bad.wav"])
 
 
 def test_its_names_are_found_however_they_are_composed(old: Shelf) -> None:

@@ -76,6 +76,8 @@ class AudioInfo:
         duration_s: Decoded seconds, 0 until the stream is exhausted. From `probe`: the length that the header
             states, 0 if it states none.
         truncated: The file goes on after `max_duration_s`, where decoding stopped.
+        loudness_dbfs: Root mean square of all channels' samples in decibels, 0 for a square wave at full scale; None
+            until the stream is exhausted.
     """
 
     path: str
@@ -84,6 +86,7 @@ class AudioInfo:
     channels: int
     duration_s: float = 0.0
     truncated: bool = False
+    loudness_dbfs: float | None = None
 
 
 def probe(path: str | os.PathLike[str]) -> AudioInfo:
@@ -150,6 +153,7 @@ class AudioStream:
         self._num_frames = 0
         self._cut = False
         self._peak = 0.0
+        self._power = 0.0  # of all samples, summed
         self._downmix = Downmix(source.sample_rate_hz)
         self._scale: float | None = None  # None until something but silence came
         self._blocks = self._decode()
@@ -218,6 +222,8 @@ class AudioStream:
             raise self._error(f"damaged: {what}, between {start_s:.1f} s and {end_s:.1f} s")
         self._num_frames += len(raw)
         self._peak = max(self._peak, peak)
+        flat = raw.reshape(-1)
+        self._power += float(np.dot(flat, flat))
         return self._downmix(raw)
 
     def _judge(self) -> None:
@@ -235,7 +241,13 @@ class AudioStream:
             raise self._error(f"too short: {_seconds(decoded_s)}, at least {least} are needed")
         if self._peak <= SILENT_PEAK:
             raise self._error("silent: nothing in it is louder than -90 dBFS")
-        self.info = replace(self.info, duration_s=decoded_s, truncated=self._cut)
+        mean_power = self._power / (self._num_frames * self.info.channels)
+        self.info = replace(
+            self.info,
+            duration_s=decoded_s,
+            truncated=self._cut,
+            loudness_dbfs=10 * math.log10(mean_power) if mean_power > 0 else None,
+        )
 
     def _error(self, reason: str) -> DecodeError:
         return DecodeError(files.printable_path(self.info.path), reason)
@@ -342,6 +354,27 @@ class _Sound(soundfile.SoundFile):  # type: ignore[misc]
 
     def seekable(self) -> bool:
         return False
+
+
+# Bits of a sample that libsndfile finds stored as it is.
+_PCM_BITS = {
+    "PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 64,
+    "ALAC_16": 16, "ALAC_20": 20, "ALAC_24": 24, "ALAC_32": 32,
+}  # fmt: skip
+
+
+def pcm_bits(path: str | os.PathLike[str]) -> int | None:
+    """Bits of a sample, by the header of a file that stores samples as such; None of a lossy or an unknown one."""
+    try:
+        # Not buffered: libsndfile reads on where the descriptor stands.
+        with Path(path).open("rb", buffering=0) as file, without_decoder_chatter():
+            if file.read(3) in (b"ID3", b"Ogg"):
+                return None
+            file.seek(0)
+            with _Sound(file if sys.platform == "win32" else file.fileno(), closefd=False) as sound:
+                return _PCM_BITS.get(sound.subtype)
+    except (OSError, soundfile.LibsndfileError):
+        return None
 
 
 # What libsndfile reads whole: where it fails, the file is damaged and no package is missing.

@@ -16,6 +16,9 @@ from soundseek.errors import DecodeError, MissingFileError
 DECODING_REVISION = 2
 """Whoever makes more files readable gives this the next number: a library then tries again what failed."""
 
+TAGS_REVISION = 1
+"""Whoever lets more tags be read gives this the next number: a library then reads those of its files again."""
+
 _HEAD_BYTES = 4096
 
 _OS_REASONS = {

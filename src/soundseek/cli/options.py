@@ -236,6 +236,17 @@ TableOption = Annotated[
 CountOption = Annotated[
     int, typer.Option("-k", "--count", parser=whole_number(1, "hits"), metavar="N", help="Number of hits.")
 ]
+CountOrAllOption = Annotated[
+    int | None,
+    typer.Option(
+        "-k",
+        "--count",
+        parser=whole_number(1, "hits"),
+        metavar="N",
+        help="Number of hits; default: 10, or all where only --where is given.",
+        show_default=False,
+    ),
+]
 LikeOption = Annotated[
     list[str] | None,
     typer.Option("--like", metavar="FILE", help="An example sound; repeatable.", show_default=False),
@@ -254,7 +265,7 @@ WhereOption = Annotated[
     typer.Option(
         "--where",
         metavar="EXPR",
-        help="Search only files that match, such as: duration < 5 and format = wav.",
+        help='Search only files that match, such as: duration < 5 and format = wav and tag ~ "scene 12".',
         show_default=False,
     ),
 ]
@@ -289,6 +300,14 @@ MinMatchOption = Annotated[
         parser=share,
         metavar="P",
         help="Leave out hits that fit with a lower probability than this, 0 to 1.",
+    ),
+]
+KeywordsOption = Annotated[
+    Literal["auto", "off", "only"],
+    typer.Option(
+        "--keywords",
+        metavar="auto|off|only",
+        help="Whether words in names, folders and tags count beside the sound, not at all, or alone.",
     ),
 ]
 WhyOption = Annotated[

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from soundseek.library import Hit, Library
     from soundseek.library.label_tracks import LabelFormat
+    from soundseek.library.store.fused import Keywords
 
 
 OutputFormat = Literal["table", "json", "csv", "m3u", "labels"]
@@ -186,7 +187,7 @@ def hits_table(hits: Sequence[Hit], why: Sequence[str], width: int) -> Table:
 
     from soundseek.model.match import match_word
 
-    places = [clock(hit.moment_s) for hit in hits]
+    places = [_place(hit) for hit in hits]
     reasons = [printable(reason) for reason in why]
     num_columns = 5 if any(reasons) else 4
     place_width = max(map(len, ["moment", *places]))
@@ -212,6 +213,35 @@ def hits_table(hits: Sequence[Hit], why: Sequence[str], width: int) -> Table:
         for note in _notes(hit, file_width + 2 + place_width):
             table.add_row(*[""] * (2 if any(sure) else 1), Text(note, style="dim"))
     return table
+
+
+def _place(hit: Hit) -> str:
+    """The moment on the player's clock, and behind it the time of day where the file knows it."""
+    if hit.clock is None:
+        return clock(hit.moment_s)
+    return f"{clock(hit.moment_s)} at {hit.clock.rpartition('T')[2][:8]}"
+
+
+def files_table(hits: Sequence[Hit], width: int) -> Table:
+    """A table of whole files: those that a filter alone has found.
+
+    Args:
+        hits: At least one.
+        width: Columns of the terminal.
+    """
+    from rich.text import Text
+
+    rows = plain_table("file", "length", "rate", "format", right=("length", "rate"))
+    room = max(SHORTEST_FILE, width - 36)
+    for hit in hits:
+        rate = f"{hit.sample_rate_hz / 1000:g} kHz"
+        rows.add_row(
+            *map(
+                Text,
+                [short_path(hit.path, room), clock(round(hit.duration_s, 1)), rate, printable(hit.format)],
+            )
+        )
+    return rows
 
 
 def _notes(hit: Hit, width: int) -> list[str]:
@@ -314,7 +344,18 @@ def show_hits(
     elif hits:
         terminal = console()
         lines = [", ".join(words) for words in why] if why is not None else [""] * len(hits)
+        lines = [_with_name(line, hit) for line, hit in zip(lines, hits, strict=True)]
+        if not any(hit.moments for hit in hits):
+            terminal.print(files_table(hits, terminal.width))
+            return
         terminal.print(hits_table(hits, lines, terminal.width))
+
+
+def _with_name(why: str, hit: Hit) -> str:
+    """What carried a hit, and that its name did, as in "creak + name"; the words where nothing else did."""
+    if not hit.keywords:
+        return why
+    return f"{why} + name" if why else f"name: {' '.join(hit.keywords)}"
 
 
 def show_labels(hits: Sequence[Hit], labels: LabelFormat) -> None:
@@ -338,13 +379,20 @@ def show_labels(hits: Sequence[Hit], labels: LabelFormat) -> None:
     write(label_track(marks, labels, sample_rate_hz=hits[0].sample_rate_hz) if hits else "")
 
 
-def say_if_nothing(hits: Sequence[Hit], library: Library, where: str | None, min_match: float = 0.0) -> None:
+def say_if_nothing(
+    hits: Sequence[Hit],
+    library: Library,
+    where: str | None,
+    min_match: float = 0.0,
+    *,
+    keywords: Keywords = "auto",
+) -> None:
     """Why there is no hit, or that none answers the query, on stderr, so that a pipe gets none of it."""
     if hits:
         from soundseek.model.match import NOTHING_BELOW
 
         best = max((hit.match for hit in hits if hit.match is not None), default=None)
-        if best is not None and best < NOTHING_BELOW:
+        if best is not None and best < NOTHING_BELOW and not any(hit.keywords for hit in hits):
             print(
                 f"nothing here sounds like that (the best hit fits with a probability of {best:.0%}); the nearest:",
                 file=sys.stderr,
@@ -353,6 +401,12 @@ def say_if_nothing(hits: Sequence[Hit], library: Library, where: str | None, min
     if min_match:
         print(
             f"nothing found: no sound fits with a probability of {min_match:.0%}; lower --min-match",
+            file=sys.stderr,
+        )
+        return
+    if keywords == "only":
+        print(
+            "nothing found: no name, folder or tag has any of these words; leave out --keywords only",
             file=sys.stderr,
         )
         return

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from soundseek.cli.options import (
-    CountOption,
+    CountOrAllOption,
     CsvOption,
     DuplicatesOption,
     JsonOption,
+    KeywordsOption,
     LabelsOption,
     LibraryOption,
     LikeOption,
@@ -38,7 +39,7 @@ def search_command(
     ] = None,
     library: LibraryOption = None,
     model: ModelOption = None,
-    count: CountOption = 10,
+    count: CountOrAllOption = None,
     like: LikeOption = None,
     without: NotOption = None,
     where: WhereOption = None,
@@ -46,6 +47,7 @@ def search_command(
     duplicates: DuplicatesOption = "hide",
     missing: MissingOption = "hide",
     min_match: MinMatchOption = 0.0,
+    keywords: KeywordsOption = "auto",
     as_typed: AsTypedOption = False,
     why: WhyOption = False,
     json: JsonOption = False,
@@ -54,15 +56,16 @@ def search_command(
     labels: LabelsOption = None,
     table: TableOption = False,
 ) -> None:
-    """Find sounds by words, by example sounds, or by both, with the moment in each.
+    """Find sounds by words, by example sounds, or by both, with the moment in each; by --where alone, list files.
 
     soundseek search "a dog barks while it rains" --not music --where "duration < 30"
     """
     output = choose_format(json=json, csv=csv, m3u=m3u, table=table, labels=labels)
     text = " ".join(words or []).strip()
-    if not text and not like:
+    if not text and not like and (without or not where):
         raise UsageError(
-            'nothing to look for; say it in words, soundseek search "rain on a tent", or by --like FILE'
+            'nothing to look for; say it in words, soundseek search "rain on a tent", or by --like FILE; --where alone '
+            "lists files"
         )
     with open_library(library, model, create=False) as opened:
         from soundseek.library.hit_formats import searched_for
@@ -84,8 +87,9 @@ def search_command(
             duplicates=duplicates,
             missing=missing,
             min_match=min_match,
+            keywords=keywords,
         )
-        say_if_nothing(hits, opened, where, min_match)
+        say_if_nothing(hits, opened, where, min_match, keywords=keywords)
         wanted = why or output == "table"
         reasons = opened.explain(reading, hits) if wanted and reading else None
     if output == "table" and like:

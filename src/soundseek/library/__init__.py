@@ -11,29 +11,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from soundseek.library.index import IndexReport as IndexReport
     from soundseek.library.index import Progress as Progress
+    from soundseek.library.library import FileVectors as FileVectors
     from soundseek.library.library import Library as Library
     from soundseek.library.library import LibraryInfo as LibraryInfo
     from soundseek.library.library import default_library_path as default_library_path
     from soundseek.library.search import Hit as Hit
     from soundseek.library.store.base import Failure as Failure
+    from soundseek.library.store.base import SoundFile as SoundFile
 
 _HOMES = {
     "Failure": "store.base",
+    "FileVectors": "library",
     "Hit": "search",
     "IndexReport": "index",
     "Library": "library",
     "LibraryInfo": "library",
     "Progress": "index",
+    "SoundFile": "store.base",
     "default_library_path": "library",
 }
 
 __all__ = [
     "Failure",
+    "FileVectors",
     "Hit",
     "IndexReport",
     "Library",
     "LibraryInfo",
     "Progress",
+    "SoundFile",
     "default_library_path",
 ]
 

@@ -19,9 +19,23 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from soundseek.errors import QueryError
+from soundseek.library.keywords import phrase
 from soundseek.library.paths import absolute
 
-FieldName: TypeAlias = Literal["duration", "rate", "modified", "format", "folder", "name"]
+FieldName: TypeAlias = Literal[
+    "duration",
+    "rate",
+    "modified",
+    "format",
+    "folder",
+    "name",
+    "path",
+    "tag",
+    "channels",
+    "bits",
+    "size",
+    "loudness",
+]
 Operator: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">=", "~"]
 
 FIELDS: dict[FieldName, str] = {
@@ -31,9 +45,18 @@ FIELDS: dict[FieldName, str] = {
     "folder": "files in a folder or below it",
     "modified": "a date: 2024, 2024-05, 2024-05-31 or 2024-05-31T18:30",
     "name": "the file name; * and ? stand for any letters; ~ means contains",
+    "path": "a part of the whole path, as wet/rain, after ~",
+    "tag": 'words of the tags in the file, after ~: knock, "scene 12"; * at the end leaves the last word open',
+    "channels": "a number: 1 is mono, 2 stereo",
+    "bits": "bits of a sample: 16, 24, 32; lossy files have none",
+    "size": "bytes, or 500kB, 20MB, 1.5GB",
+    "loudness": "the level (RMS) in dBFS: -20 or -20dB; files that were indexed before it was measured have none",
 }
-ALIASES: dict[str, FieldName] = {"sample_rate": "rate", "length": "duration"}
-TEXT_FIELDS = frozenset({"format", "folder", "name"})
+ALIASES: dict[str, FieldName] = {
+    "sample_rate": "rate", "length": "duration", "bit_depth": "bits", "depth": "bits", "level": "loudness",
+    "channel": "channels", "tags": "tag",
+}  # fmt: skip
+TEXT_FIELDS = frozenset({"format", "folder", "name", "path", "tag"})
 OPERATORS: dict[str, Operator] = {
     "=": "=", "==": "=", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">=", "~": "~",
 }  # fmt: skip
@@ -45,6 +68,12 @@ TAKES: dict[FieldName, tuple[Operator, ...]] = {
     "format": ("=", "!=", "~"),
     "folder": ("=", "!="),
     "name": ("=", "!=", "~"),
+    "path": ("~",),
+    "tag": ("~",),
+    "channels": NUMERIC,
+    "bits": NUMERIC,
+    "size": NUMERIC,
+    "loudness": NUMERIC,
 }
 # Names of one format: what people write, and what files say of themselves.
 FORMAT_ALIASES: dict[str, tuple[str, ...]] = {
@@ -59,6 +88,8 @@ FORMAT_ALIASES: dict[str, tuple[str, ...]] = {
 }
 IS_BELOW = "is_below"
 """The SQL function under which a store's connection knows `is_below`."""
+PATH_HAS = "path_has"
+"""The same of `path_has`."""
 # Above these SQLite's own limits (1,000 nested expressions) come near; no person writes such a filter.
 MAX_COMPARISONS = 200
 MAX_DEPTH = 50
@@ -66,7 +97,10 @@ MAX_DEPTH = 50
 
 @dataclass(frozen=True)
 class Span:
-    """The numbers `[low, high)` that a value stands for: a date is a day, a duration is known to 10 ms."""
+    """The numbers `[low, high)` that a value stands for: a date is a day, a duration is known to 10 ms.
+
+    Those of one number, as of 24 bits, are the number and the next one that a computer knows.
+    """
 
     low: float
     high: float
@@ -227,12 +261,14 @@ def _compare(field: FieldName, written: str, literal: str) -> Comparison:
             raise QueryError(f"--where {field} {written} needs a value: {FIELDS[field]}")
         if field == "folder":
             return Comparison(field, operator, absolute(literal, "--where folder"))
+        if field == "tag" and not phrase(literal).strip('"*'):
+            raise QueryError(f"--where tag {written} {literal!r} has no word; write {FIELDS[field]}")
         value = caseless(literal)
         return Comparison(field, operator, value.lstrip(".") or value if field == "format" else value)
-    span = {"duration": _duration, "rate": _rate}.get(field, _modified)(literal)
+    span = _READERS[field](literal)
     if span is None:
         raise QueryError(f"--where {field} {written} {literal!r}: not understood; write {FIELDS[field]}")
-    if field == "duration" and operator not in ("=", "!="):
+    if field in ("duration", "loudness") and operator not in ("=", "!="):
         middle = (span.low + span.high) / 2
         span = Span(middle, middle)
     return Comparison(field, operator, span)
@@ -289,6 +325,55 @@ def _modified(literal: str) -> Span | None:
     return None
 
 
+def _exactly(number: float) -> Span:
+    return Span(number, math.nextafter(number, math.inf))
+
+
+def _whole_number(literal: str) -> Span | None:
+    return _exactly(float(literal)) if re.fullmatch(r"\d{1,9}", literal.strip()) else None
+
+
+def _channels(literal: str) -> Span | None:
+    number = {"mono": "1", "stereo": "2"}.get(literal.strip().lower(), literal)
+    return _whole_number(number)
+
+
+def _bits(literal: str) -> Span | None:
+    return _whole_number(re.sub(r"\s*-?bits?$", "", literal.strip().lower()))
+
+
+def _size(literal: str) -> Span | None:
+    match = re.fullmatch(r"([\d.]+)(b|kb|k|mb|m|gb|g|tb|t)?", literal.lower().replace(" ", ""))
+    number = _number(match.group(1)) if match else None
+    if match is None or number is None:
+        return None
+    unit = (match.group(2) or "b")[0]
+    return _exactly(float(round(number * {"b": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}[unit])))
+
+
+def _loudness(literal: str) -> Span | None:
+    match = re.fullmatch(
+        r"([+-]?)([\d.]+)(?:dbfs|db)?", literal.lower().replace(" ", "").replace("\u2212", "-")
+    )
+    number = _number(match.group(2)) if match else None
+    if match is None or number is None:
+        return None
+    value = -number if match.group(1) == "-" else number
+    return Span(value - 0.05, value + 0.05)
+
+
+_READERS = {
+    "duration": _duration, "rate": _rate, "modified": _modified, "channels": _channels, "bits": _bits, "size": _size,
+    "loudness": _loudness,
+}  # fmt: skip
+# Where the numbers of a field stand: in the table `files`, or in `descriptions`, which not every file has.
+_COLUMNS = {
+    "duration": "duration_s", "rate": "sample_rate_hz", "modified": "mtime_ns", "channels": "channels",
+    "size": "size_bytes",
+}  # fmt: skip
+_DESCRIBED = {"bits": "bit_depth", "loudness": "loudness_dbfs"}
+
+
 def to_sql(condition: Condition) -> tuple[str, list[object]]:
     """The SQL of a condition over the table `files`, with `?` for every value, and the values.
 
@@ -308,16 +393,23 @@ def to_sql(condition: Condition) -> tuple[str, list[object]]:
 def _comparison_sql(comparison: Comparison) -> tuple[str, list[object]]:
     field, operator, value = comparison.field, comparison.operator, comparison.value
     if isinstance(value, Span):
-        column = {"duration": "duration_s", "rate": "sample_rate_hz"}.get(field, "mtime_ns")
-        low, high = value.low, value.high
-        if operator == "=":
-            return f"({column} >= ? AND {column} < ?)", [low, high]
-        if operator == "!=":
-            return f"({column} < ? OR {column} >= ?)", [low, high]
-        sign, bound = _bound(operator, value)
-        return f"{column} {sign} ?", [bound]
+        sql, values = _span_sql(_COLUMNS.get(field) or _DESCRIBED[field], operator, value)
+        if field in _DESCRIBED:
+            return f"id IN (SELECT file_id FROM descriptions WHERE {sql})", values
+        return sql, values
     sql, values = _text_sql(field, operator, value)
     return (f"NOT ({sql})" if operator == "!=" else sql), values
+
+
+def _span_sql(column: str, operator: Operator, value: Span) -> tuple[str, list[object]]:
+    """The SQL of "the number is, is not, or lies before or behind what the value stands for"."""
+    low, high = value.low, value.high
+    if operator == "=":
+        return f"({column} >= ? AND {column} < ?)", [low, high]
+    if operator == "!=":
+        return f"({column} < ? OR {column} >= ?)", [low, high]
+    sign, bound = _bound(operator, value)
+    return f"{column} {sign} ?", [bound]
 
 
 def _text_sql(field: FieldName, operator: Operator, value: str) -> tuple[str, list[object]]:
@@ -329,6 +421,10 @@ def _text_sql(field: FieldName, operator: Operator, value: str) -> tuple[str, li
             return "(path >= ? AND path < ?)", [inside, inside[:-1] + bytes([inside[-1] + 1])]
         return f"{IS_BELOW}(path, ?)", [inside]
     value = _storable(value)
+    if field == "tag":
+        return "id IN (SELECT rowid FROM keywords WHERE keywords MATCH ?)", [f"tags : {phrase(value)}"]
+    if field == "path":
+        return f"{PATH_HAS}(path, ?)", [value]
     if field == "name":
         if operator == "~":
             return "instr(name, ?) > 0", [value]
@@ -368,6 +464,13 @@ def file_name(path: str) -> str:
 def is_below(path: bytes, folder: bytes) -> bool:
     """Whether a path lies below a folder (with its last separator), both in composed letters."""
     return _composed(os.fsdecode(path)).startswith(_composed(os.fsdecode(folder)))
+
+
+def path_has(path: bytes, part: str) -> bool:
+    """Whether a path has a part, which is `caseless`."""
+    if path.isascii():
+        return part.isascii() and part.encode() in path.lower()
+    return part in _storable(caseless(os.fsdecode(path)))
 
 
 def _composed(path: str) -> str:

@@ -16,19 +16,23 @@ from soundseek.query import Reading
 FIRST_KEYS = ("path", "start_s", "end_s", "score", "moments")
 CSV_COLUMNS = (
     "rank", "score", "path", "start_s", "end_s", "moment_s", "duration_s", "sample_rate_hz", "format",
-    "match", "is_cut", "also_at", "why", "moments",
+    "match", "is_cut", "also_at", "keywords", "clock", "library", "why", "moments",
 )  # fmt: skip
 
 
 def record(hit: Hit) -> dict[str, Any]:
-    """A hit as JSON sees it: path, start_s, end_s, score and moments first, then whatever else it carries."""
+    """A hit as JSON sees it: path, start_s, end_s, score and moments first, then whatever else it carries.
+
+    What the hit does not know is left out: `match`, `keywords`, `clock`, `library`.
+    """
     fields = asdict(hit)
     ordered = {key: fields.pop(key) for key in FIRST_KEYS} | fields
     ordered["score"] = round(ordered["score"], 6)
     if hit.match is not None:
         ordered["match"] = round(hit.match, 4)
-    else:
-        del ordered["match"]
+    for key in ("match", "keywords", "clock", "library"):
+        if not ordered[key] and ordered[key] != 0.0:
+            del ordered[key]
     ordered["moments"] = [round(moment, 6) for moment in ordered["moments"]]
     return ordered
 
@@ -75,6 +79,7 @@ def csv_text(hits: Sequence[Hit], why: Sequence[Sequence[str]] | None = None) ->
         moments = " ".join(f"{moment:.6f}" for moment in hit.moments)
         sure = "" if hit.match is None else f"{hit.match:.4f}"
         kind = [str(hit.sample_rate_hz), hit.format, sure, str(hit.is_cut).lower(), "\n".join(hit.also_at)]
+        kind += [" ".join(hit.keywords), hit.clock or "", hit.library or ""]
         lines.append(_csv_line([str(rank), f"{hit.score:.6f}", hit.path, *times, *kind, *reason, moments]))
     return "".join(lines)
 

@@ -29,7 +29,16 @@ from soundseek.library.paths import is_at_or_below, nearest_folder
 from soundseek.library.scan import FolderDifference, Found, compare
 from soundseek.library.store.base import Changes, EmbeddedSound, Failure, Move
 from soundseek.library.store.sqlite import SqliteStore
-from soundseek.library.workers import EmbedJob, LoadModel, Outcome, Partial, embed_all, hash_file, now
+from soundseek.library.workers import (
+    EmbedJob,
+    LoadModel,
+    Outcome,
+    Partial,
+    description_of,
+    embed_all,
+    hash_file,
+    now,
+)
 
 # A commit costs a few fsyncs; what has not been committed is lost when the process is killed.
 COMMIT_FILES, COMMIT_S, COMMIT_BYTES = 256, 2.0, 64 << 20
@@ -177,6 +186,7 @@ def update(
         run = _Run(store, ctrl_c, limits, Throughput(workers), progress)
         try:
             run.scan(folders, extensions)
+            run.describe_known()
             with closing(embed_all(run.jobs(), load, workers=workers, tell=run.show_partial)) as outcomes:
                 for job, outcome in outcomes:
                     run.take(job, outcome)
@@ -254,6 +264,13 @@ class _Run:
         self.changes.volumes = difference.volumes
         if self.limits != Limits.of(self.store):
             self.changes.settings = self.limits.settings()
+        self.commit()
+
+    def describe_known(self) -> None:
+        """Read the tags of files that an earlier soundseek indexed: they are not decoded, and not embedded again."""
+        for path in self.difference.to_describe:
+            self.changes.descriptions[path] = description_of(path)
+            self._count_done(path)
         self.commit()
 
     def jobs(self) -> Iterator[EmbedJob]:
@@ -402,7 +419,7 @@ class _Run:
 
     def _show(self, path: str) -> None:
         at = time.monotonic()
-        total = len(self.difference.to_embed)
+        total = len(self.difference.to_embed) + len(self.difference.to_describe)
         if self.tell is None or (at - self.told < PROGRESS_EVERY_S and self.done_files < total):
             return
         self.told = at

@@ -22,7 +22,7 @@ from soundseek.errors import LibraryError, ModelError, QueryError, UsageError
 from soundseek.library.explain import explain_file, explain_sound, strongest_words, word_contributions
 from soundseek.library.filters import And, Comparison, Condition, Not, Or, parse_where
 from soundseek.library.paths import absolute, known_as, on_disk
-from soundseek.library.search import Certainty, Hit, Hits, Shown, away_from, combine, find_any
+from soundseek.library.search import Certainty, Hit, Hits, Shown, away_from, combine, find_any, listed
 from soundseek.library.store import open_store
 from soundseek.library.store.base import (
     Failure,
@@ -31,6 +31,7 @@ from soundseek.library.store.base import (
     SoundFile,
     check_identity,
 )
+from soundseek.library.store.fused import Keywords, NameQuery
 from soundseek.library.store.sqlite import SqliteStore
 from soundseek.library.store.tables import DATABASE_FILE
 from soundseek.query import QueryReader, Reading
@@ -41,6 +42,21 @@ if TYPE_CHECKING:
     from soundseek.library.index import IndexReport, Progress
     from soundseek.library.workers import EmbeddingModel, LoadModel
     from soundseek.model.match import MatchCalibration
+
+
+@dataclass(frozen=True, eq=False)
+class FileVectors:
+    """The vectors of one file.
+
+    Attributes:
+        start_s: `(segments,)` where each segment starts.
+        end_s: `(segments,)` where it ends.
+        vectors: `(segments, dim)` float32, unit norm: the dot product with a text's vector is the score of a search.
+    """
+
+    start_s: AnyFloatArray
+    end_s: AnyFloatArray
+    vectors: AnyFloatArray
 
 
 @dataclass(frozen=True)
@@ -251,7 +267,7 @@ class Library:
         self,
         text: str | Reading | None = None,
         *,
-        k: int = 10,
+        k: int | None = None,
         like: Sequence[str | os.PathLike[str]] = (),
         without: Sequence[str | Reading] = (),
         where: str | None = None,
@@ -260,15 +276,16 @@ class Library:
         duplicates: Shown = "hide",
         missing: Shown = "hide",
         min_match: float = 0.0,
+        keywords: Keywords = "auto",
     ) -> Hits:
-        """The sounds that fit best, best first.
+        """The sounds that fit best, best first; with a `where` and nothing else, all that fulfil it, by path.
 
         A text is read first, see `read`; what it was read as is the `reading` of the hits, and a warning is logged
         where that is not what was typed. A `Reading` is searched for as it is.
 
         Args:
             text: What to look for, in words.
-            k: How many hits.
+            k: How many hits; None is 10, or all where only `where` is given.
             like: Example sounds; they count like the words, and are not among the hits. Of those in the library the
                 vectors are taken from there, others are embedded whole.
             without: What the sounds should not be like, in words.
@@ -278,6 +295,8 @@ class Library:
             duplicates: "hide" gives of files with the same content one hit, which names the others; "show" gives all.
             missing: "hide" leaves out what is not there now, as on a drive that is unplugged; "show" gives all.
             min_match: Leave out hits that are less probable than this (`Hit.match`), 0 to 1.
+            keywords: "auto" lets words in names, folders and tags count beside the sound (the hit says which,
+                `Hit.keywords`); "off" lets the sound alone decide, and "only" gives files that have such words alone.
 
         Raises:
             QueryError: There is nothing to look for, `where` cannot be understood, or `min_match` is asked for where
@@ -288,12 +307,18 @@ class Library:
             without, str
         ):  # a str is a sequence, of letters
             raise QueryError("like and without take lists: like=['dog.wav'], without=['music']")
-        if k < 1:
+        if k is not None and k < 1:
             raise QueryError(f"k is {k}: ask for at least one hit")
+        if keywords not in ("auto", "off", "only"):
+            raise QueryError(f"keywords is {keywords!r}; it takes 'auto', 'off' or 'only'")
         for name, value in (("duplicates", duplicates), ("missing", missing)):
             if value not in ("show", "hide"):
                 raise QueryError(f"{name} is {value!r}; it takes 'show' or 'hide'")
         condition = parse_where(where) if where is not None else None
+        is_said = isinstance(text, Reading) or bool(text and text.strip())
+        if condition is not None and not (is_said or like or without):
+            asked = self.asked_of_files(condition, missing=missing)
+            return Hits(listed(self._there(self.store.files(asked), missing))[:k])
         reading = self._read_aloud(text, as_typed)
         negatives = [
             each for each in (self._read_aloud(each, as_typed) for each in without) if each is not None
@@ -307,13 +332,14 @@ class Library:
         hits = find_any(
             self.store,
             self._queries(reading, examples, negatives),
-            k=k,
+            k=10 if k is None else k,
             per="segment" if segments else "file",
             where=asked,
             leave_out=leave_out,
             duplicates=duplicates,
             is_there=None if missing == "show" else lru_cache(maxsize=None)(os.path.exists),
             certainty=None if examples else self.certainty(self.store.count(asked)[0]),
+            names=name_query(reading, keywords),
         )
         if min_match:
             if not 0 <= min_match <= 1:
@@ -325,6 +351,33 @@ class Library:
                 )
             hits = [hit for hit in hits if hit.match is not None and hit.match >= min_match]
         return Hits(hits, reading=reading, negatives=negatives)
+
+    def files(self, where: str | None = None) -> list[SoundFile]:
+        """What the library knows of its files, ordered by path: facts, tags, level. No vector is read.
+
+        Args:
+            where: A condition on the files, as `tag ~ "scene 12"`; None gives all.
+
+        Raises:
+            QueryError: `where` cannot be understood.
+        """
+        return self.store.files(self._as_indexed(parse_where(where) if where is not None else None))
+
+    def vectors(self, path: str | os.PathLike[str]) -> FileVectors:
+        """The vectors of a file of the library, one for each segment.
+
+        Raises:
+            UsageError: The library has no such file.
+        """
+        name = on_disk(absolute(path, "the path of a sound"))
+        for each in dict.fromkeys([name, known_as(name, self.store.roots()) or name, os.path.realpath(name)]):
+            found = self.store.vectors(each)
+            if found is not None:
+                times_s, vectors = found
+                return FileVectors(times_s[:, 0], times_s[:, 1], vectors.astype(np.float32))
+        raise UsageError(
+            f"{name} is not in the library {self.store.location}; what is: library.files(), or index it first"
+        )
 
     def certainty(self, num_files: int) -> Certainty | None:
         """How a query's scores become probabilities among so many files; None where the model does not say."""
@@ -546,6 +599,9 @@ class Library:
             return Not(cast("Condition", self._as_indexed(condition.part)))
         return type(condition)(tuple(cast("Condition", self._as_indexed(part)) for part in condition.parts))
 
+    def _there(self, files: list[SoundFile], missing: Shown) -> list[SoundFile]:
+        return files if missing == "show" else [file for file in files if os.path.exists(file.path)]  # noqa: PTH110
+
     def _missing_roots(self) -> list[str]:
         return [root for root in self.store.roots() if not os.path.exists(root)]  # noqa: PTH110
 
@@ -579,6 +635,15 @@ class _Example:
     path: str
     file: SoundFile | None
     own_paths: tuple[str, ...]
+
+
+def name_query(reading: Reading | None, keywords: Keywords) -> NameQuery | None:
+    """What names and tags are asked for by a query as it was read; None where they do not count."""
+    if reading is None or keywords == "off" or not reading.alternatives:
+        return None
+    # What a query excludes, "rain without thunder", is no reason to rank a name higher.
+    texts = reading.texts if reading.negatives else (reading.typed, *reading.texts)
+    return NameQuery(reading.typed, texts, is_all=keywords == "only")
 
 
 def _is_same_file(one: str, other: str) -> bool:

@@ -62,6 +62,7 @@ class FolderDifference:
         kept: Folder -> number of files in the store that are out of reach: the folder, or the drive that it was on, is
             not there.
         unchanged: Files that are as they were.
+        to_describe: Paths of those of them whose tags were never read, or not as they are read today.
         still_failing: Files that failed before and are as they were.
         failed_before: Path -> failure, of all that is scanned.
         unreadable: Folders and links that cannot be read, whose known files stay in the store.
@@ -80,6 +81,7 @@ class FolderDifference:
     lost: dict[str, FileState] = field(default_factory=dict)
     kept: Counter[str] = field(default_factory=Counter)
     unchanged: int = 0
+    to_describe: list[str] = field(default_factory=list)
     still_failing: int = 0
     failed_before: dict[str, Failure] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -194,6 +196,8 @@ def _place(
         status: Status = "longer"
     elif (state.size_bytes, state.mtime_ns) == (found.size_bytes, found.mtime_ns):
         difference.unchanged += 1
+        if not state.is_described:
+            difference.to_describe.append(found.path)
         if state.volume != found.volume:
             difference.volumes[found.path] = found.volume
         if failure is not None:

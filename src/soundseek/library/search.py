@@ -6,7 +6,7 @@ Words, example sounds and negatives -> one unit vector.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -14,7 +14,8 @@ import numpy as np
 from soundseek._typing import AnyFloatArray
 from soundseek.errors import QueryError
 from soundseek.library.filters import Condition
-from soundseek.library.store.base import Match, Per
+from soundseek.library.store.base import Match, Per, SoundFile
+from soundseek.library.store.fused import NameQuery
 from soundseek.library.store.sqlite import SqliteStore
 from soundseek.query import Reading
 
@@ -103,6 +104,9 @@ class Hit:
         is_cut: Only the beginning of the file is in the library, `duration_s` of it (`--max-duration`).
         match: Probability that a listener would agree, 0 to 1; None where the model does not say (see
             `soundseek calibrate`) or the query has example sounds, for which it is not fitted.
+        keywords: Words of the query that the file's name, folder or tags hold, where these counted.
+        clock: When `moment_s` was recorded, as `2023-06-14T10:22:03.250`, where a Broadcast Wave file says so.
+        library: The library that the hit is of, where several were searched.
     """
 
     path: str
@@ -117,6 +121,14 @@ class Hit:
     also_at: tuple[str, ...] = ()
     is_cut: bool = False
     match: float | None = None
+    keywords: tuple[str, ...] = ()
+    clock: str | None = None
+    library: str | None = None
+
+    @property
+    def rank_score(self) -> float:
+        """What hits are ranked by: the score, and what the file's name adds."""
+        return self.score + float(self.__dict__.get("_bonus", 0.0))
 
     @property
     def vector(self) -> AnyFloatArray | None:
@@ -173,6 +185,7 @@ def find_any(
     duplicates: Shown = "show",
     is_there: Callable[[str], bool] | None = None,
     certainty: Certainty | None = None,
+    names: NameQuery | None = None,
 ) -> list[Hit]:
     """The best `k` hits of several queries, best first; a place that answers more than one counts by its best score.
 
@@ -191,10 +204,11 @@ def find_any(
             duplicates=duplicates,
             is_there=is_there,
             certainty=certainty,
+            names=names,
         )
     ]
     if len(queries) > 1:
-        hits.sort(key=lambda hit: -hit.score)
+        hits.sort(key=lambda hit: -hit.rank_score)
         best: dict[tuple[str, float], Hit] = {}
         for hit in hits:
             best.setdefault((hit.path, hit.start_s if per == "segment" else 0.0), hit)
@@ -214,6 +228,7 @@ def find(
     duplicates: Shown = "show",
     is_there: Callable[[str], bool] | None = None,
     certainty: Certainty | None = None,
+    names: NameQuery | None = None,
 ) -> list[Hit]:
     """The best `k` hits, best first.
 
@@ -228,6 +243,7 @@ def find(
         duplicates: "hide" gives of files with the same content one, which names the others.
         is_there: Whether a path answers at all; None lets all.
         certainty: Gives each hit its `match`.
+        names: What names and tags add; None lets the sound alone decide.
     """
     matches = find_matches(
         store,
@@ -239,6 +255,7 @@ def find(
         only=only,
         duplicates=duplicates,
         is_there=is_there,
+        names=names,
     )
     sure: Sequence[float | None] = [None] * len(matches)
     if certainty is not None and matches:
@@ -265,11 +282,14 @@ def find_matches(
     only: Collection[str] | None = None,
     duplicates: Shown = "show",
     is_there: Callable[[str], bool] | None = None,
+    names: NameQuery | None = None,
 ) -> list[Match]:
     """The same as the store has them, before any moment is worked out; the arguments are those of `find`."""
     asked = k
     while True:
-        matches = store.search(query, k=asked, per=per, where=where, leave_out=leave_out, only=only)
+        matches = store.search(
+            query, k=asked, per=per, where=where, leave_out=leave_out, only=only, names=names
+        )
         first: dict[bytes, str] = {}
         kept = []
         for match in matches:
@@ -313,10 +333,34 @@ def hit_of(
         also_at=tuple(also_at),
         is_cut=file.truncated,
         match=probability,
+        keywords=match.keywords,
     )
+    # The clock needs the moment, which is known now.
+    if file.description is not None and file.description.clock_s is not None:
+        hit = replace(hit, clock=file.description.clock_at(hit.moment_s))
+    object.__setattr__(hit, "_bonus", match.bonus)
     mean = np.asarray(match.frames, np.float32).mean(axis=0)
     object.__setattr__(hit, "_vector", mean / max(float(np.linalg.norm(mean)), 1e-12))
     return hit
+
+
+def listed(files: Iterable[SoundFile]) -> list[Hit]:
+    """Whole files as hits of a search that has a filter alone: their score is 0, and they have no moments."""
+    return [
+        Hit(
+            path=file.path,
+            start_s=0.0,
+            end_s=file.duration_s,
+            score=0.0,
+            moments=(),
+            duration_s=file.duration_s,
+            sample_rate_hz=file.sample_rate_hz,
+            format=file.format,
+            is_cut=file.truncated,
+            clock=file.description.clock_at(0.0) if file.description is not None else None,
+        )
+        for file in files
+    ]
 
 
 def strongest_s(moments: AnyFloatArray, start_s: float, end_s: float, frame_s: float) -> float:

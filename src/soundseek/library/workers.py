@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import numpy as np
 
 from soundseek._typing import AnyFloatArray
+from soundseek.audio.tags import read_tags
 from soundseek.errors import DecodeError, LibraryError, MissingFileError, ModelError, SoundseekError
-from soundseek.library.store.base import EmbeddedSound, Failure, SoundFile
+from soundseek.library.store.base import Description, Failure, EmbeddedSound, SoundFile
 from soundseek.library.threads import single_threaded_children
 
 if TYPE_CHECKING:
@@ -170,9 +171,21 @@ def embed_job(model: EmbeddingModel, job: EmbedJob, tell: Callable[[Partial], No
         truncated=info.truncated,
         frame_s=embedded.frame_s,
         limit_s=job.max_duration_s,
+        description=description_of(job.path, loudness_dbfs=info.loudness_dbfs),
     )
     times_s = np.array([(segment.start_s, segment.end_s) for segment in embedded.segments], np.float64)
     return EmbeddedSound(file, times_s.reshape(-1, 2), embedded.vectors, embedded.frames, embedded.spans)
+
+
+def description_of(path: str, *, loudness_dbfs: float | None = None) -> Description:
+    """What a file says of itself.
+
+    Args:
+        path: The file; its tags are read, and nothing is decoded.
+        loudness_dbfs: What was measured while it was decoded, if it was.
+    """
+    tags = read_tags(path)
+    return Description(tags.fields, tags.bit_depth, loudness_dbfs, tags.clock_s, tags.date)
 
 
 def failure_of(job: EmbedJob, reason: str, content_hash: bytes = b"") -> Failure:

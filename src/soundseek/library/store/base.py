@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -44,6 +45,44 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True)
+class Description:
+    """What a file says of itself, and how loud it is.
+
+    Attributes:
+        tags: Names in lower case, as "scene", and their texts.
+        bit_depth: Bits of a sample; None of a lossy file.
+        loudness_dbfs: Root mean square of its samples in decibels below full scale; None of a file that was embedded
+            before loudness was measured.
+        clock_s: Seconds after midnight at which the recording began; None where the file does not say.
+        date: The day of the recording, ISO 8601; None where the file does not say.
+    """
+
+    tags: tuple[tuple[str, str], ...] = ()
+    bit_depth: int | None = None
+    loudness_dbfs: float | None = None
+    clock_s: float | None = None
+    date: str | None = None
+
+    def clock_at(self, at_s: float) -> str | None:
+        """When a moment of the file was recorded, `2023-06-14T23:59:58.500`; without its day where that is not known.
+
+        Args:
+            at_s: Seconds from the file's beginning.
+
+        >>> Description(clock_s=86398.0, date="2023-06-14").clock_at(3.25)
+        '2023-06-15T00:00:01.250'
+        >>> Description(clock_s=36000.0).clock_at(1), Description().clock_at(1)
+        ('10:00:01.000', None)
+        """
+        if self.clock_s is None:
+            return None
+        day = datetime.fromisoformat(self.date) if self.date is not None else datetime(2000, 1, 1)
+        moment = day + timedelta(milliseconds=round((self.clock_s + at_s) * 1000))
+        text = moment.isoformat(timespec="milliseconds")
+        return text if self.date is not None else text.partition("T")[2]
+
+
+@dataclass(frozen=True)
 class SoundFile:
     """What a library knows of one file, beside its vectors.
 
@@ -59,6 +98,7 @@ class SoundFile:
         truncated: True when embedding stopped at the longest duration asked for.
         frame_s: Seconds a frame covers.
         limit_s: The longest duration asked for when it was embedded; infinite where there was no limit.
+        description: What it says of itself; None of a file that an earlier soundseek indexed, until the next run.
     """
 
     path: str
@@ -72,6 +112,15 @@ class SoundFile:
     truncated: bool
     frame_s: float
     limit_s: float = math.inf
+    description: Description | None = None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What its tags say, by name: {"scene": "12", "take": "3"}; texts of one name are joined by semicolons."""
+        found: dict[str, str] = {}
+        for name, text in self.description.tags if self.description is not None else ():
+            found[name] = f"{found[name]}; {text}" if name in found else text
+        return found
 
     def suffices(self, limit_s: float) -> bool:
         """Whether nothing more of it would be embedded with this limit."""
@@ -148,12 +197,14 @@ class FileState:
         mtime_ns: Modification time then.
         limit_s: Where a longer file was cut; 0 for one that was embedded to its end.
         volume: The file system that its folder was on, as `volumes.py` names it; empty where that is not known.
+        is_described: Its tags were read as they are read today.
     """
 
     size_bytes: int
     mtime_ns: int
     limit_s: float = 0.0
     volume: str = ""
+    is_described: bool = True
 
 
 @dataclass(frozen=True)
@@ -178,6 +229,7 @@ class Changes:
         unread: Failures whose path keeps its vectors: what is wrong is the way to the file, not the file.
         resolved: Paths whose failures are over; their vectors stay.
         volumes: Path -> the file system that it is on now.
+        descriptions: Path -> what the file says of itself; a loudness that is known stays where this has none.
         roots: Scanned folder -> device number of the file system it was on.
         forgotten_roots: Folders that are scanned no more.
         settings: What the library remembers of its runs; None forgets a value.
@@ -191,6 +243,7 @@ class Changes:
     unread: list[Failure] = field(default_factory=list)
     resolved: list[str] = field(default_factory=list)
     volumes: dict[str, str] = field(default_factory=dict)
+    descriptions: dict[str, Description] = field(default_factory=dict)
     roots: dict[str, int] = field(default_factory=dict)
     forgotten_roots: list[str] = field(default_factory=list)
     settings: dict[str, str | None] = field(default_factory=dict)
@@ -198,7 +251,8 @@ class Changes:
     def __len__(self) -> int:
         """Files that change; a run commits when there are many."""
         failed = len(self.failures) + len(self.unread)
-        return len(self.sounds) + len(self.moves) + len(self.touches) + len(self.removed) + failed
+        changed = len(self.sounds) + len(self.moves) + len(self.touches) + len(self.removed)
+        return changed + len(self.descriptions) + failed
 
     def __bool__(self) -> bool:
         """Whether anything changes at all."""
@@ -220,6 +274,8 @@ class Match:
         end_s: Where it ends.
         score: Inner product of the query and the segment's vector.
         frames: `(frames, dim)` float16, its projected frames, not normalised.
+        bonus: What its file's name adds to the score where hits are ranked; see `fused.py`.
+        keywords: Words of the query that the file's name, folder or tags hold.
     """
 
     file: SoundFile
@@ -227,6 +283,8 @@ class Match:
     end_s: float
     score: float
     frames: AnyFloatArray
+    bonus: float = 0.0
+    keywords: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from soundseek._files import release_lock, take_lock
 from soundseek.errors import LibraryError
-from soundseek.library.filters import IS_BELOW, is_below
+from soundseek.library.filters import IS_BELOW, PATH_HAS, is_below, path_has
 from soundseek.library.store.tables import DATABASE_FILE
 
 BUSY_TIMEOUT_S = 30.0
@@ -58,6 +58,7 @@ def _opened(database: Path | str, *, uri: bool = False) -> sqlite3.Connection:
         database, uri=uri, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
     connection.create_function(IS_BELOW, 2, is_below, deterministic=True)
+    connection.create_function(PATH_HAS, 2, path_has, deterministic=True)
     return connection
 
 
@@ -72,6 +73,11 @@ def explained(directory: Path) -> Iterator[None]:
             advice = "it is damaged: remove the folder and index the sounds again"
         elif any(sign in str(error) for sign in ("locking protocol", "disk I/O error", "database is locked")):
             advice = f"if it lies on a network drive or a full disk, {NO_LOCKS}"
+        elif "no such table: descriptions" in str(error) or "no such table: keywords" in str(error):
+            advice = (
+                "an earlier soundseek filled it, without tags, bits and loudness; bring it up to date, which embeds "
+                f"nothing again: soundseek index --library {directory}"
+            )
         elif isinstance(error, sqlite3.ProgrammingError):
             advice = "it may have been closed meanwhile: open it again"
         raise LibraryError(f"the library {directory} cannot be used ({error}); {advice}") from error

@@ -52,6 +52,7 @@ from soundseek.library.store.base import (
 from soundseek.library.store.check import Damage, find_damage, lengthen
 from soundseek.library.store.connection import connect, explained, write_lock
 from soundseek.library.store.exact import best_rows
+from soundseek.library.store.fused import NameQuery, found_words, name_bonuses, rank_with_names
 from soundseek.library.store.rows import Generation, Snapshot, rows_without
 from soundseek.library.store.tables import (
     allowed_rows,
@@ -59,6 +60,7 @@ from soundseek.library.store.tables import (
     create_tables,
     file_and_place,
     files_by_id,
+    has_descriptions,
     migrate,
     read_about,
     read_state,
@@ -237,7 +239,9 @@ class SqliteStore:
     def states(self, under: str) -> dict[str, FileState]:
         """Path -> state of the files at or below a path."""
         sql, values = tables.at_or_below(under)
-        rows = self._fetch(f"SELECT {tables.STATE_COLUMNS} FROM files WHERE {sql}", values)
+        with explained(self.directory):
+            select = tables.select_states(self._connection())
+        rows = self._fetch(f"{select} WHERE {sql}", values)
         return dict(map(tables.state_of, rows))
 
     def failures(self, under: str | None = None) -> list[Failure]:
@@ -264,15 +268,12 @@ class SqliteStore:
 
     def same_content(self, content_hash: bytes) -> list[SoundFile]:
         """Files with this content, ordered by path."""
-        sql = f"SELECT {tables.FILE_COLUMNS} FROM files WHERE content_hash = ? ORDER BY path"
+        sql = f"{self._select_files()} WHERE content_hash = ? ORDER BY path"
         return [tables.file_of(row) for row in self._fetch(sql, [content_hash])]
 
     def twin(self, content_hash: bytes, limit_s: float) -> SoundFile | None:
         """One file with this content, embedded whole or at least up to `limit_s`."""
-        sql = (
-            f"SELECT {tables.FILE_COLUMNS} FROM files WHERE content_hash = ? AND (truncated = 0 OR limit_s >= ?) "
-            "LIMIT 1"
-        )
+        sql = f"{self._select_files()} WHERE content_hash = ? AND (truncated = 0 OR limit_s >= ?) LIMIT 1"
         rows = self._fetch(sql, [content_hash, limit_s])
         return tables.file_of(rows[0]) if rows else None
 
@@ -299,12 +300,12 @@ class SqliteStore:
 
     def cut_files(self) -> list[SoundFile]:
         """Files of which only the beginning was embedded, ordered by path."""
-        sql = f"SELECT {tables.FILE_COLUMNS} FROM files WHERE truncated = 1 ORDER BY path"
+        sql = f"{self._select_files()} WHERE truncated = 1 ORDER BY path"
         return [tables.file_of(row) for row in self._fetch(sql, [])]
 
     def file(self, path: str) -> SoundFile | None:
         """What is known of one file."""
-        rows = self._fetch(f"SELECT {tables.FILE_COLUMNS} FROM files WHERE path = ?", [os.fsencode(path)])
+        rows = self._fetch(f"{self._select_files()} WHERE path = ?", [os.fsencode(path)])
         return tables.file_of(rows[0]) if rows else None
 
     def read(self, path: str) -> EmbeddedSound | None:
@@ -342,6 +343,7 @@ class SqliteStore:
         where: Condition | None = None,
         leave_out: Collection[str] = (),
         only: Collection[str] | None = None,
+        names: NameQuery | None = None,
     ) -> list[Match]:
         """The best `k`, exactly, best first.
 
@@ -352,20 +354,43 @@ class SqliteStore:
             where: Only files that fulfil it.
             leave_out: Paths that do not answer (the examples of the query).
             only: Paths that may answer; None lets all.
+            names: What names and tags add; None lets the sound alone decide. A library of an earlier soundseek knows
+                no names before its next index run.
         """
         with self._reading() as (connection, snapshot):
+            allowed = allowed_rows(
+                connection, snapshot.live, len(snapshot.maps.vectors), where, leave_out, only
+            )
             rows, scores = best_rows(
                 snapshot.maps.vectors,
                 query,
                 k=k,
                 groups=snapshot.maps.segments["file_id"] if per == "file" else None,
-                allowed=allowed_rows(
-                    connection, snapshot.live, len(snapshot.maps.vectors), where, leave_out, only
-                ),
+                allowed=allowed,
                 scan=_simd_scan,
             )
+            extra: AnyFloatArray = np.zeros(len(rows), np.float32)
+            words: dict[int, tuple[str, ...]] = {}
+            if names is not None:
+                bonuses = name_bonuses(connection, names) if has_descriptions(connection) else {}
+                if bonuses or names.is_all:
+                    rows, scores, extra = rank_with_names(
+                        connection,
+                        bonuses,
+                        vectors=snapshot.maps.vectors,
+                        segments=snapshot.maps.segments,
+                        query=query,
+                        rows=rows,
+                        scores=scores,
+                        allowed=allowed,
+                        k=k,
+                        per=per,
+                        is_all=names.is_all,
+                    )
             records = snapshot.maps.segments[rows]
             files = files_by_id(connection, sorted(set(records["file_id"].tolist())))
+            if names is not None and extra.any():
+                words = found_words(connection, names, list(files))
         return [
             Match(
                 file=files[int(record["file_id"])],
@@ -373,8 +398,10 @@ class SqliteStore:
                 end_s=float(record["end_s"]),
                 score=float(score),
                 frames=snapshot.maps.frames[int(record["first_frame"]) : int(record["last_frame"])],
+                bonus=float(bonus),
+                keywords=words.get(int(record["file_id"]), ()) if bonus else (),
             )
-            for record, score in zip(records, scores, strict=True)
+            for record, score, bonus in zip(records, scores, extra, strict=True)
         ]
 
     def files(
@@ -384,7 +411,7 @@ class SqliteStore:
         sql, values = to_sql(where) if where is not None else ("1", [])
         by = {"path": "path", "modified": "mtime_ns DESC, path", "duration": "duration_s DESC, path"}[order]
         rows = self._fetch(
-            f"SELECT {tables.FILE_COLUMNS} FROM files WHERE {sql} ORDER BY {by} LIMIT ? OFFSET ?",
+            f"{self._select_files()} WHERE {sql} ORDER BY {by} LIMIT ? OFFSET ?",
             [*values, k, offset],
         )
         return [tables.file_of(row) for row in rows]
@@ -410,7 +437,7 @@ class SqliteStore:
         """Every file, and the mean of its segments' vectors at unit norm, `(files, dim)` float32."""
         with self._reading() as (connection, snapshot):
             rows = connection.execute(
-                f"SELECT {tables.FILE_COLUMNS}, first_row, num_rows FROM files ORDER BY path"
+                f"{tables.select_files(connection, 'first_row', 'num_rows')} ORDER BY path"
             ).fetchall()
             means = np.empty((len(rows), self._identity.dim), np.float32)
             for number, row in enumerate(rows):
@@ -474,6 +501,10 @@ class SqliteStore:
                 f"{self.directory}: writing needs the lock; do it inside `with store.writing():`"
             )
         return self._connection()
+
+    def _select_files(self) -> str:
+        with explained(self.directory):
+            return tables.select_files(self._connection())
 
     def _fetch(self, sql: str, values: list[object]) -> list[tuple[Any, ...]]:
         with explained(self.directory):

@@ -5,6 +5,7 @@ Every value travels as a parameter; only column lists and placeholders are paste
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from soundseek._typing import BoolArray, IntArray
+from soundseek.audio.files import TAGS_REVISION
 from soundseek.library.filters import Condition, file_name, to_sql
+from soundseek.library.keywords import folder_words, name_words, tag_words
 from soundseek.library.paths import moved_below
 from soundseek.library.store.base import (
     Changes,
+    Description,
     EmbeddedSound,
     Failure,
     FileState,
@@ -36,10 +40,12 @@ LOCK_FILE = "write.lock"
 # Written into `about`; a library of a newer format is refused in words.
 FORMAT = "1"
 # SQLite's `user_version` of a library that has all that `migrate` adds.
-SCHEMA = 2
+SCHEMA = 3
 
 # Paths are BLOBs (os.fsencode): a path is bytes, and need not be valid text.
 # `state` has one row; its version grows with every commit, so a reader knows when to map the row files again.
+# `descriptions` and the full-text table `keywords` have a row a file (`files.id`); a library of an earlier soundseek
+# has neither until it is written to, and a file of one has no description until the next run.
 # `dead` are the rows of files that were removed or replaced, until a compaction drops them.
 TABLES = (
     "CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
@@ -61,17 +67,54 @@ TABLES = (
         mtime_ns INTEGER NOT NULL, decoders TEXT NOT NULL, content_hash BLOB NOT NULL DEFAULT x'')""",
     "CREATE TABLE IF NOT EXISTS roots (path BLOB PRIMARY KEY, device TEXT NOT NULL)",
     "INSERT OR IGNORE INTO state VALUES (1, 0, 1, 0, 0, 0, 1, NULL)",
+    """CREATE TABLE IF NOT EXISTS descriptions (
+        file_id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, bit_depth INTEGER, loudness_dbfs REAL, clock_s REAL,
+        recorded_on TEXT, tags TEXT NOT NULL)""",
+    """CREATE VIRTUAL TABLE IF NOT EXISTS keywords USING fts5 (
+        name, folder, tags, tokenize = 'porter unicode61 remove_diacritics 2')""",
 )
+# With which schema these came.
+_DESCRIBED_SCHEMA = 3
 
 FILE_COLUMNS = (
     "path, size_bytes, mtime_ns, content_hash, format, sample_rate_hz, channels, duration_s, truncated, "
     "frame_s, limit_s"
 )
-STATE_COLUMNS = "path, size_bytes, mtime_ns, CASE truncated WHEN 1 THEN limit_s ELSE 0 END, volume"
+DESCRIPTION_COLUMNS = "revision, tags, bit_depth, loudness_dbfs, clock_s, recorded_on"
+_NUM_FILE_COLUMNS = 11
+_NUM_DESCRIPTION_COLUMNS = 6
 PLACE_COLUMNS = "id, name, first_row, num_rows, first_frame, num_frames"
 INSERT_FILE = f"INSERT INTO files ({FILE_COLUMNS}, {PLACE_COLUMNS}) VALUES ({', '.join('?' * 17)})"
 FAILURE_COLUMNS = "path, reason, seen_at, size_bytes, mtime_ns, decoders, content_hash"
 INSERT_FAILURE = f"INSERT OR REPLACE INTO failures ({FAILURE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+def has_descriptions(connection: Connection) -> bool:
+    """Whether the library has the tables of names and tags, or is one of an earlier soundseek."""
+    return bool(connection.execute("PRAGMA user_version").fetchone()[0] >= _DESCRIBED_SCHEMA)
+
+
+def select_files(connection: Connection, *more: str) -> str:
+    """`SELECT ... FROM files`, to be read by `file_of`: facts, description, and more columns behind them."""
+    if has_descriptions(connection):
+        columns, source = DESCRIPTION_COLUMNS, "files LEFT JOIN descriptions ON file_id = id"
+    else:
+        columns, source = ", ".join(["NULL"] * _NUM_DESCRIPTION_COLUMNS), "files"
+    return f"SELECT {', '.join([FILE_COLUMNS, columns, *more])} FROM {source}"
+
+
+def select_states(connection: Connection) -> str:
+    """`SELECT ... FROM files`, to be read by `state_of`."""
+    columns = "path, size_bytes, mtime_ns, CASE truncated WHEN 1 THEN limit_s ELSE 0 END"
+    if not has_descriptions(connection):
+        volume = "volume" if _has_column(connection, "volume") else "''"
+        return f"SELECT {columns}, {volume}, 0 FROM files"
+    is_described = f"revision IS NOT NULL AND revision >= {TAGS_REVISION}"
+    return f"SELECT {columns}, volume, {is_described} FROM files LEFT JOIN descriptions ON file_id = id"
+
+
+def _has_column(connection: Connection, name: str, of: str = "files") -> bool:
+    return name in {row[1] for row in connection.execute(f"PRAGMA table_info({of})")}
 
 
 def row_of(file: SoundFile) -> tuple[object, ...]:
@@ -92,8 +135,9 @@ def row_of(file: SoundFile) -> tuple[object, ...]:
 
 
 def file_of(row: Sequence[Any]) -> SoundFile:
-    """The file that the values of `FILE_COLUMNS` mean; `row` may go on behind them."""
+    """The file that the columns of `select_files` mean; `row` may go on behind them."""
     path, size, mtime, content, form, rate, channels, duration, truncated, frame_s, limit_s = row[:11]
+    described = row[_NUM_FILE_COLUMNS : _NUM_FILE_COLUMNS + _NUM_DESCRIPTION_COLUMNS]
     return SoundFile(
         path=os.fsdecode(path),
         size_bytes=size,
@@ -106,12 +150,22 @@ def file_of(row: Sequence[Any]) -> SoundFile:
         truncated=bool(truncated),
         frame_s=frame_s,
         limit_s=limit_s,
+        description=_description_of(described),
     )
 
 
+def _description_of(row: Sequence[Any]) -> Description | None:
+    """The description that the values of `DESCRIPTION_COLUMNS` mean; None of a file that has none."""
+    if not row or row[0] is None:
+        return None
+    _, tags, bit_depth, loudness_dbfs, clock_s, date = row
+    pairs = tuple((str(name), str(text)) for name, text in json.loads(tags))
+    return Description(pairs, bit_depth, loudness_dbfs, clock_s, date)
+
+
 def state_of(row: Sequence[Any]) -> tuple[str, FileState]:
-    """Path and state from the values of `STATE_COLUMNS`."""
-    return os.fsdecode(row[0]), FileState(*row[1:5])
+    """Path and state from the columns of `select_states`."""
+    return os.fsdecode(row[0]), FileState(row[1], row[2], row[3], row[4], bool(row[5]))
 
 
 def read_failure(row: Sequence[Any]) -> Failure:
@@ -174,11 +228,9 @@ def migrate(connection: Connection) -> None:
     if connection.execute("PRAGMA user_version").fetchone()[0] >= SCHEMA:
         return
     with transaction(connection):
-        columns = {row[1] for row in connection.execute("PRAGMA table_info(files)")}
-        if "volume" not in columns:
+        if not _has_column(connection, "volume"):
             connection.execute("ALTER TABLE files ADD COLUMN volume TEXT NOT NULL DEFAULT ''")
-        columns = {row[1] for row in connection.execute("PRAGMA table_info(failures)")}
-        if "content_hash" not in columns:
+        if not _has_column(connection, "content_hash", of="failures"):
             connection.execute("ALTER TABLE failures ADD COLUMN content_hash BLOB NOT NULL DEFAULT x''")
         # Names were compared without case, but letter by letter as they lay on the disk.
         names = [
@@ -187,6 +239,15 @@ def migrate(connection: Connection) -> None:
         ]
         connection.executemany(
             "UPDATE files SET name = ? WHERE id = ?", [(new, id) for new, id, old in names if new != old]
+        )
+        for statement in TABLES:
+            connection.execute(statement)
+        connection.executemany(
+            INSERT_KEYWORDS,
+            [
+                _keywords_of(file_id, os.fsdecode(path), None)
+                for file_id, path in connection.execute("SELECT id, path FROM files").fetchall()
+            ],
         )
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
@@ -239,11 +300,19 @@ def apply_changes(connection: Connection, changes: Changes, new_files: list[tupl
             for m in changes.moves
         ],
     )
+    _renew_keywords(connection, [move.path for move in changes.moves])
     connection.executemany(
         "UPDATE files SET mtime_ns = ? WHERE path = ?",
         [(mtime_ns, os.fsencode(path)) for path, mtime_ns in changes.touches.items()],
     )
     connection.executemany(INSERT_FILE, new_files)
+    for sound, row in zip(changes.sounds, new_files, strict=True):
+        describe_file(connection, int(row[_NUM_FILE_COLUMNS]), sound.file.path, sound.file.description)  # type: ignore[call-overload]
+    for path, description in changes.descriptions.items():
+        for (file_id,) in connection.execute(
+            "SELECT id FROM files WHERE path = ?", (os.fsencode(path),)
+        ).fetchall():
+            describe_file(connection, file_id, path, description)
     connection.executemany(
         INSERT_FAILURE,
         [
@@ -286,8 +355,52 @@ def _forget(connection: Connection, path: bytes) -> int:
         return 0
     file_id, first_row, num_rows = found
     connection.execute("DELETE FROM files WHERE id = ?", (file_id,))
+    connection.execute("DELETE FROM descriptions WHERE file_id = ?", (file_id,))
+    connection.execute("DELETE FROM keywords WHERE rowid = ?", (file_id,))
     connection.execute("INSERT INTO dead VALUES (?, ?)", (first_row, num_rows))
     return int(num_rows)
+
+
+INSERT_KEYWORDS = "INSERT INTO keywords (rowid, name, folder, tags) VALUES (?, ?, ?, ?)"
+
+
+def _keywords_of(file_id: int, path: str, description: Description | None) -> tuple[object, ...]:
+    """The values of `INSERT_KEYWORDS`."""
+    tags = tag_words(description.tags) if description is not None else ""
+    return file_id, name_words(os.path.basename(path)), folder_words(path), tags  # noqa: PTH119
+
+
+def describe_file(connection: Connection, file_id: int, path: str, description: Description | None) -> None:
+    """Write what a file says of itself, and the words by which it is found."""
+    if description is not None:
+        # A known loudness stays: it is measured where a file is decoded, and tags are read on their own.
+        connection.execute(
+            "INSERT INTO descriptions VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (file_id) DO UPDATE SET "
+            "revision = excluded.revision, bit_depth = excluded.bit_depth, clock_s = excluded.clock_s, "
+            "recorded_on = excluded.recorded_on, tags = excluded.tags, "
+            "loudness_dbfs = coalesce(excluded.loudness_dbfs, loudness_dbfs)",
+            (
+                file_id,
+                TAGS_REVISION,
+                description.bit_depth,
+                description.loudness_dbfs,
+                description.clock_s,
+                description.date,
+                json.dumps(description.tags, ensure_ascii=False),
+            ),
+        )
+    connection.execute("DELETE FROM keywords WHERE rowid = ?", (file_id,))
+    connection.execute(INSERT_KEYWORDS, _keywords_of(file_id, path, description))
+
+
+def _renew_keywords(connection: Connection, paths: Collection[str]) -> None:
+    """Let files be found by the names that they have now."""
+    for path in paths:
+        sql = f"{select_files(connection, 'id')} WHERE path = ?"
+        for row in connection.execute(sql, (os.fsencode(path),)).fetchall():
+            file = file_of(row)
+            connection.execute("DELETE FROM keywords WHERE rowid = ?", (row[-1],))
+            connection.execute(INSERT_KEYWORDS, _keywords_of(row[-1], path, file.description))
 
 
 def allowed_rows(
@@ -357,7 +470,7 @@ def switch_generation(
 def file_and_place(connection: Connection, path: str) -> tuple[SoundFile, slice, slice] | None:
     """A file, its rows and its frames."""
     row = connection.execute(
-        f"SELECT {FILE_COLUMNS}, {PLACE_COLUMNS} FROM files WHERE path = ?",
+        f"{select_files(connection, PLACE_COLUMNS)} WHERE path = ?",
         (os.fsencode(path),),
     ).fetchone()
     if row is None:
@@ -394,7 +507,7 @@ def files_by_id(connection: Connection, ids: list[int]) -> dict[int, SoundFile]:
     for at in range(0, len(ids), 500):
         some = ids[at : at + 500]
         rows = connection.execute(
-            f"SELECT {FILE_COLUMNS}, id FROM files WHERE id IN ({', '.join('?' * len(some))})", some
+            f"{select_files(connection, 'id')} WHERE id IN ({', '.join('?' * len(some))})", some
         )
         files.update({row[-1]: file_of(row) for row in rows})
     return files
@@ -425,6 +538,7 @@ def move_below(connection: Connection, old: str, new: str) -> int:
         "UPDATE files SET path = ?, name = ? WHERE path = ?",
         [(renamed(path), file_name(os.fsdecode(renamed(path))), b"\0" + renamed(path)) for path in moved],
     )
+    _renew_keywords(connection, [os.fsdecode(renamed(path)) for path in moved])
     for table in ("failures", "roots"):
         paths = [path for (path,) in connection.execute(f"SELECT path FROM {table} WHERE {sql}", values)]
         connection.executemany(
