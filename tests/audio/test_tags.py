@@ -87,7 +87,7 @@ def test_vorbis_comments(tmp_path: Path, format: str, suffix: str) -> None:
     opened["TITLE"], opened["Scene"], opened["encoder"] = "creek", ["7", "8"], "none of our business"
     opened.save()
     tags = read_tags(path)
-    assert tags.fields == (("title", "creek"), ("scene", "7"), ("scene", "8"))
+    assert tags.fields == (("scene", "7"), ("scene", "8"), ("title", "creek"))
     assert tags.bit_depth == (16 if format == "FLAC" else None)
 
 

@@ -273,7 +273,8 @@ def _read_with_mutagen(file: BinaryIO, found: _Found) -> None:
         if hasattr(tags, "getall"):  # ID3
             _add_id3(tags, found)
             return
-        for key, values in tags.items():
+        for key in sorted(tags.keys()):  # mutagen gives them in any order
+            values = tags[key]
             for value in values if isinstance(values, list) else [values]:
                 if isinstance(value, str):  # Vorbis comments, MP4
                     found.add(_MP4.get(key, key), value)
