@@ -65,7 +65,7 @@ HOMES = {
     "usearch": {"library/store/sqlite.py"},
     "uvicorn": {"cli/serve.py"},
     "openTSNE": {"server/sound_map.py"},
-    "mutagen": {"audio/tags.py"},
+    "tinytag": {"audio/tags.py"},
     "wavinfo": {"audio/tags.py"},
     "mcp": {"server/mcp_tools.py"},
     "pandas": {"library/notebook.py"},

@@ -1,4 +1,4 @@
-"""What a file says of itself: Broadcast Wave, iXML, RIFF INFO, ID3, Vorbis comments, MP4, APE, ASF, AIFF chunks.
+"""What a file says of itself: Broadcast Wave, iXML, RIFF INFO, ID3, Vorbis comments, MP4, ASF, AIFF chunks.
 
 A tag is a courtesy of whoever made the file. One that is broken, hostile or of another encoding is passed by, in whole
 or in part; it never fails a file. What is read is bounded, in bytes and in characters.
@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 _MOST_CHUNKS = 2_000
 _MOST_CHUNK_BYTES = 1 << 20
@@ -29,16 +29,7 @@ _INFO = {
     b"ISRC": "source", b"IARL": "archive", b"TAPE": "tape", b"ICMS": "commissioned", b"IMED": "medium",
 }  # fmt: skip
 _AIFF = {b"NAME": "title", b"AUTH": "artist", b"(c) ": "copyright", b"ANNO": "comment"}
-_ID3 = {
-    "TIT1": "group", "TIT2": "title", "TIT3": "subtitle", "TPE1": "artist", "TPE2": "album artist", "TCOM": "composer",
-    "TALB": "album", "TCON": "genre", "TDRC": "date", "TYER": "date", "TCOP": "copyright", "TMOO": "mood",
-    "TPUB": "publisher", "TSRC": "isrc", "COMM": "comment",
-}  # fmt: skip
-_MP4 = {
-    "\xa9nam": "title", "\xa9ART": "artist", "\xa9alb": "album", "\xa9cmt": "comment", "\xa9gen": "genre",
-    "\xa9day": "date", "\xa9grp": "group", "\xa9wrt": "composer", "aART": "album artist", "desc": "description",
-    "ldes": "description", "keyw": "keywords", "catg": "category", "cprt": "copyright",
-}  # fmt: skip
+_TINYTAG = {"albumartist": "album artist", "year": "date"}
 _IXML = {
     "PROJECT": "project", "SCENE": "scene", "TAKE": "take", "TAPE": "tape", "NOTE": "note", "FAMILY_NAME": "family",
     "BWF_DESCRIPTION": "description", "BWF_ORIGINATOR": "originator", "CATEGORY": "category",
@@ -49,7 +40,7 @@ _IXML = {
 }  # fmt: skip
 # Written by programs for programs.
 _SILENT_KEYS = re.compile(
-    r"replaygain|musicbrainz|acoustid|encod|coding|cddb|^itun|^tool|gapless|picture|cover|^waveformat|checksum|umid"
+    r"software|replaygain|musicbrainz|acoustid|encod|coding|cddb|^itun|^tool|gapless|picture|cover|^waveformat|checksum|umid"
 )
 
 
@@ -88,7 +79,7 @@ def read_tags(path: str | os.PathLike[str]) -> FileTags:
             _read_aiff(file, found)
         else:
             file.seek(0)
-            _read_with_mutagen(file, found)
+            _read_with_tinytag(file, found)
     return FileTags(found.fields(), pcm_bits(name), found.clock_s, found.date)
 
 
@@ -180,8 +171,7 @@ def _read_wave(file: BinaryIO, found: _Found) -> None:
         elif name == b"LIST":
             _read_info(file.read(size), found)
         elif name.lower() == b"id3 ":
-            body = file.read(size)
-            _attempt(lambda body=body: _read_id3(io.BytesIO(body), found))  # type: ignore[misc]
+            _read_with_tinytag(io.BytesIO(file.read(size)), found)
     if bext:
         _attempt(lambda: _read_bext(bext, rate_hz, found))
 
@@ -248,56 +238,31 @@ def _read_aiff(file: BinaryIO, found: _Found) -> None:
         if name in _AIFF and size <= _MOST_CHUNK_BYTES:
             found.add(_AIFF[name], _decoded(file.read(size)))
         elif name == b"ID3 " and size <= _MOST_ID3_BYTES:
-            body = file.read(size)
-            _attempt(lambda body=body: _read_id3(io.BytesIO(body), found))  # type: ignore[misc]
+            _read_with_tinytag(io.BytesIO(file.read(size)), found)
 
 
-# --- All others: mutagen ------------------------------------------------------------------------------------------
+# --- ID3, and all others ------------------------------------------------------------------------------------------
 
 
-def _read_with_mutagen(file: BinaryIO, found: _Found) -> None:
+def _read_with_tinytag(file: BinaryIO, found: _Found) -> None:
+    """ID3, Vorbis comments, MP4 and ASF: of a file, or of a chunk that holds nothing but ID3.
+
+    `mutagen` would read APE tags as well, but its licence is the GPL.
+    """
     head = file.read(10)
-    file.seek(0)
     if head[:3] == b"ID3" and len(head) == 10:
-        size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
-        if size > _MOST_ID3_BYTES:
+        num_bytes = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+        if num_bytes > _MOST_ID3_BYTES:
             return
 
     def read() -> None:
-        import mutagen
+        from tinytag import TinyTag
 
-        opened = mutagen.File(file)
-        tags: Any = opened.tags if opened is not None else None
-        if tags is None:
-            return
-        if hasattr(tags, "getall"):  # ID3
-            _add_id3(tags, found)
-            return
-        for key in sorted(tags.keys()):  # mutagen gives them in any order
+        file.seek(0)
+        tags = TinyTag.get(file_obj=file, duration=False).as_dict()
+        for key in sorted(tags):
             values = tags[key]
-            for value in values if isinstance(values, list) else [values]:
-                if isinstance(value, str):  # Vorbis comments, MP4
-                    found.add(_MP4.get(key, key), value)
-                elif type(value).__name__ in ("ASFUnicodeAttribute", "APETextValue"):
-                    found.add(key.removeprefix("WM/"), value)
+            for value in values if isinstance(values, list) else []:  # what is no list is a fact of the sound
+                found.add(_TINYTAG.get(key, key), value)
 
     _attempt(read)
-
-
-def _read_id3(file: BinaryIO, found: _Found) -> None:
-    from mutagen.id3 import ID3
-
-    _add_id3(ID3(file), found)  # type: ignore[no-untyped-call]
-
-
-def _add_id3(tags: Any, found: _Found) -> None:
-    for frame in tags.values():
-        name, texts = frame.FrameID, getattr(frame, "text", None)
-        if name == "TXXX":
-            key = frame.desc
-        elif name in _ID3:
-            key = _ID3[name]
-        else:
-            continue
-        for text in texts if isinstance(texts, list) else [texts]:
-            found.add(key, text)
