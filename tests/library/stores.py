@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from soundseek.library.store.base import Changes, Description, ModelIdentity, EmbeddedSound, SoundFile
+from soundseek.library.store.base import Changes, Description, EmbeddedSound, ModelIdentity, SoundFile
 from soundseek.library.store.sqlite import SqliteStore
 
 DIM = 8
