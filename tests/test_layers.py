@@ -30,7 +30,7 @@ ROOMS = (
     ("cli",),
 )
 # Of `model`, the learning half may use what describes and reads a model directory, not the library above it.
-LEARN_USES_OF_MODEL = {"config", "match", "model", "registry", "spelling"}
+LEARN_USES_OF_MODEL = {"config", "match", "model", "published", "registry", "spelling"}
 
 # The rooms inside `learn`, in the same manner.
 LEARN_ROOMS = (
@@ -47,7 +47,7 @@ LEARNING_COMMANDS = {
     f"cli/{name}.py"
     for name in (
         "data", "recipes", "distill", "train", "tune", "average", "evaluate", "robustness", "calibrate", "export",
-        "score", "reproduce", "get",
+        "score", "reproduce", "get", "push",
     )
 }  # fmt: skip
 
@@ -70,7 +70,11 @@ HOMES = {
     "mcp": {"server/mcp_tools.py"},
     "pandas": {"library/notebook.py"},
     "prometheus_client": {"server/metrics.py"},
-    "transformers": {"learn/data/back_translation.py", "learn/models/text/bert.py"},
+    "transformers": {
+        "learn/data/back_translation.py", "learn/models/text/bert.py", "learn/export/clap.py",
+        "learn/export/msclap.py",
+    },
+    "huggingface_hub": {"learn/export/hub.py"},
     "lightning": {"learn/training/train.py", "learn/training/module.py"},
     "gensim": {"learn/models/text/word2vec.py"},
     "py7zr": {"learn/datasets/archives.py"},

@@ -81,7 +81,7 @@ def test_from_a_file_to_a_search_by_name(
     monkeypatch.setattr(joining, "export_run", export_run)
     run = soundseek("models", "get", NAME, "--trunk", WEIGHTS)
     assert (run.returncode, run.stdout) == (0, b"")
-    assert f"next: soundseek index FOLDER --model {NAME} --library NEW" in run.stderr.decode()
+    assert f"next: soundseek index FOLDER --model {NAME}" in run.stderr.decode()
     again = soundseek("models", "get", NAME, "--json")
     assert again.returncode == 0 and json.loads(again.stdout)["done"] == "here"
     sounds = tmp_path / "sounds"

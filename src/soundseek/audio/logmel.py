@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from soundseek._typing import FloatArray
+from soundseek._typing import AnyFloatArray, DoubleArray, FloatArray
 from soundseek.audio.level import PeakNormaliser
+from soundseek.errors import UsageError
 
 _BLOCK_FRAMES = 256  # 256 x 1024 float32 = 1 MB: a block and its spectrum stay in the L2 cache
 
@@ -36,6 +37,14 @@ class FrontEndConfig(BaseModel):
         floor: See `log`.
         offset: The features are `(log + offset) / scale`.
         scale: See `offset`.
+        window_s: For networks that take clips of one length, such as CLAP's: every clip is this long and has a
+            log-mel of its own, mirrored at its own ends. None: the log-mel of a recording is one stream.
+        fill: How a recording shorter than `window_s` fills it: "repeat-pad" repeats it as often as it fits whole,
+            then silence; "repeat" repeats it to the end; None is silence alone.
+        mel_rate_hz: The rate that the mel bands were laid out for, where that is not the waveform's, as in MS-CLAP;
+            `f_max_hz` is of this rate.
+        precision: "float64" computes as transformers' and librosa's front ends do, so that bands without sound come
+            out the same too; None is float32, twice as fast.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,6 +65,11 @@ class FrontEndConfig(BaseModel):
     floor: float = Field(default=1e-5, gt=0)
     offset: float = 4.5
     scale: float = 5.0
+    # None in every model of before: a fingerprint is made of the values that are not.
+    window_s: float | None = Field(default=None, gt=0)
+    fill: Literal["repeat-pad", "repeat"] | None = None
+    mel_rate_hz: int | None = Field(default=None, gt=0)
+    precision: Literal["float64"] | None = None
 
     @model_validator(mode="after")
     def _window_and_hop_fit_the_fft(self) -> FrontEndConfig:
@@ -63,11 +77,32 @@ class FrontEndConfig(BaseModel):
             raise ValueError(
                 f"win_length {self.win_length} and hop_length {self.hop_length} must not exceed n_fft {self.n_fft}"
             )
-        if not self.f_min_hz < self.f_max_hz <= self.sample_rate_hz / 2:
+        if not self.f_min_hz < self.f_max_hz <= self.mel_layout_hz / 2:
             raise ValueError(
-                f"bands from {self.f_min_hz} to {self.f_max_hz} Hz do not fit {self.sample_rate_hz} Hz sound"
+                f"bands from {self.f_min_hz} to {self.f_max_hz} Hz do not fit {self.mel_layout_hz} Hz sound"
             )
+        if self.fill is not None and self.window_s is None:
+            raise ValueError(f"fill = {self.fill} fills a window, and window_s is not set")
+        if self.window_s is not None and (self.peak_dbfs is not None or self.pre_emphasis):
+            raise ValueError("window_s goes with peak_dbfs = None and pre_emphasis = 0")
+        if self.window_s is not None and self.window_samples < self.n_fft:
+            raise ValueError(f"window_s = {self.window_s} is shorter than the FFT of {self.n_fft} samples")
         return self
+
+    @property
+    def mel_layout_hz(self) -> int:
+        """The sample rate that the mel bands belong to."""
+        return self.mel_rate_hz or self.sample_rate_hz
+
+    @property
+    def window_samples(self) -> int:
+        """Samples of `window_s`; 0 without."""
+        return round((self.window_s or 0) * self.sample_rate_hz)
+
+    @property
+    def dtype(self) -> type[np.float32] | type[np.float64]:
+        """What the features are computed in; they come out in float32."""
+        return np.float64 if self.precision == "float64" else np.float32
 
     @property
     def hop_s(self) -> float:
@@ -81,19 +116,20 @@ class FrontEndConfig(BaseModel):
         self.compress(power)
         return float(power[0])
 
-    def compress(self, power: FloatArray) -> None:
+    def compress(self, power: AnyFloatArray) -> None:
         """Power of any shape -> log-mel, in place; see `log` and `offset`."""
+        number: Any = np.float64 if power.dtype == np.float64 else np.float32
         if self.log == "ln":
-            power += np.float32(self.floor)
+            power += number(self.floor)
             np.log(power, out=power)
         else:
-            np.maximum(power, np.float32(self.floor), out=power)
+            np.maximum(power, number(self.floor), out=power)
             np.log10(power, out=power)
-            power *= np.float32(10)
+            power *= number(10)
         if self.offset:
-            power += np.float32(self.offset)
+            power += number(self.offset)
         if self.scale != 1:
-            power /= np.float32(self.scale)
+            power /= number(self.scale)
 
     def continued(self, log_mel: FloatArray, least: int) -> FloatArray:
         """A log-mel `(time, mel)`, continued with silence to `least` frames if it has fewer."""
@@ -113,6 +149,25 @@ PAPER_FRONT_END = PANNS_FRONT_END.model_copy(
 """The paper's own, section III-A: 44.1 kHz, 64 bands, Hamming, 50 % overlap. The window length is open; 1024 is the
 choice of the nearest public systems at this rate."""
 
+CLAP_FRONT_END = PANNS_FRONT_END.model_copy(
+    update={
+        "sample_rate_hz": 48_000,
+        "hop_length": 480,
+        "window_s": 10.0,
+        "fill": "repeat-pad",
+        "precision": "float64",
+    }
+)
+"""transformers' `ClapFeatureExtractor` as LAION's unfused checkpoints set it (Wu et al., 2023)."""
+
+MSCLAP_FRONT_END = CLAP_FRONT_END.model_copy(
+    update={
+        "sample_rate_hz": 44_100, "hop_length": 320, "window_s": 7.0, "fill": "repeat", "mel_rate_hz": 32_000,
+        "precision": None,
+    }
+)  # fmt: skip
+"""MS-CLAP 2023's: 44.1 kHz sound under mel bands that its code lays out for 32 kHz (Elizalde et al., 2023)."""
+
 
 class LogMel:
     """Log-mel features `(time, mel)` of a mono waveform `(samples,)`; frames are centred, the ends reflected.
@@ -125,8 +180,8 @@ class LogMel:
 
     def __init__(self, config: FrontEndConfig) -> None:
         self.config = config
-        self._window = padded_window(config)
-        self._mel = mel_matrix(config)
+        self._window: Any = _padded_window(config).astype(config.dtype)
+        self._mel: Any = _mel_bands(config).astype(config.dtype)
 
     def __call__(self, waveform: FloatArray) -> FloatArray:
         """The features of a whole waveform.
@@ -140,6 +195,14 @@ class LogMel:
         stream = self.stream()
         return np.concatenate([stream.push(waveform), stream.flush()])
 
+    def of_window(self, waveform: FloatArray) -> FloatArray:
+        """The features `(time, mel)` of one clip `(samples,)`, filled up to `window_s` where it is shorter.
+
+        Raises:
+            UsageError: It is longer, or empty.
+        """
+        return self(fill_window(waveform, self.config))
+
     def stream(self) -> LogMelStream:
         """A stateful front end for a waveform that comes in pieces."""
         return LogMelStream(self)
@@ -148,9 +211,9 @@ class LogMel:
         """Frames `(time, mel)` of a signal that already has its pre-emphasis and its margins."""
         config = self.config
         num_frames = max(0, 1 + (len(signal) - config.n_fft) // config.hop_length)
-        out = np.empty((num_frames, config.num_mels), np.float32)
+        out = np.empty((num_frames, config.num_mels), config.dtype)
         if not num_frames:
-            return out
+            return out.astype(np.float32)
         framed = np.lib.stride_tricks.sliding_window_view(signal, config.n_fft)[:: config.hop_length]
         for start in range(0, num_frames, _BLOCK_FRAMES):
             spectrum = np.fft.rfft(framed[start : start + _BLOCK_FRAMES] * self._window, axis=1)
@@ -158,7 +221,7 @@ class LogMel:
             power += spectrum.imag**2
             np.matmul(power, self._mel, out=out[start : start + _BLOCK_FRAMES])
         config.compress(out)
-        return out
+        return out.astype(np.float32, copy=False)
 
 
 class LogMelStream:
@@ -229,12 +292,38 @@ class LogMelStream:
         return frames
 
 
+def fill_window(waveform: FloatArray, config: FrontEndConfig) -> FloatArray:
+    """A clip `(samples,)` filled up to the front end's window, as `fill` says.
+
+    Raises:
+        UsageError: It is longer than the window, or empty.
+
+    Example:
+        >>> tiny = FrontEndConfig(sample_rate_hz=8, n_fft=4, win_length=4, hop_length=2, num_mels=1, f_max_hz=4,
+        ...     pre_emphasis=0, window_s=1, fill="repeat-pad")
+        >>> [int(x) for x in fill_window(np.float32([1, 2, 3]), tiny)]
+        [1, 2, 3, 1, 2, 3, 0, 0]
+    """
+    length, samples = config.window_samples, len(waveform)
+    if not 0 < samples <= length:
+        raise UsageError(f"a clip of {samples} samples does not fit a window of {length}")
+    if config.fill == "repeat":
+        waveform = np.tile(waveform, -(-length // samples))[:length]
+    elif config.fill == "repeat-pad":
+        waveform = np.tile(waveform, length // samples)
+    return np.pad(waveform, (0, length - len(waveform)))
+
+
 def mel_matrix(config: FrontEndConfig) -> FloatArray:
     """Triangular mel filters, `(n_fft // 2 + 1, num_mels)`."""
+    return _mel_bands(config).astype(np.float32)
+
+
+def _mel_bands(config: FrontEndConfig) -> DoubleArray:
     return _slaney(config) if config.mel_scale == "slaney" else _kaldi(config)
 
 
-def _slaney(config: FrontEndConfig) -> FloatArray:
+def _slaney(config: FrontEndConfig) -> DoubleArray:
     """Slaney's Auditory Toolbox scale: linear to 1 kHz, then logarithmic; each triangle has unit area."""
     linear, knee_hz, log_step = 200 / 3, 1000.0, np.log(6.4) / 27
 
@@ -249,11 +338,11 @@ def _slaney(config: FrontEndConfig) -> FloatArray:
 
     low, high = to_mel(np.array([config.f_min_hz, config.f_max_hz]))
     edges = to_hz(np.linspace(low, high, config.num_mels + 2))
-    bins = np.linspace(0, config.sample_rate_hz / 2, config.n_fft // 2 + 1)
-    return (_triangles(bins, edges) * (2 / (edges[2:] - edges[:-2]))).astype(np.float32)
+    bins = np.linspace(0, config.mel_layout_hz / 2, config.n_fft // 2 + 1)
+    return _triangles(bins, edges) * (2 / (edges[2:] - edges[:-2]))
 
 
-def _kaldi(config: FrontEndConfig) -> FloatArray:
+def _kaldi(config: FrontEndConfig) -> DoubleArray:
     """Kaldi's banks: triangles are linear in mel, not in hertz, and the Nyquist bin has no weight."""
 
     def to_mel(hz: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -261,9 +350,9 @@ def _kaldi(config: FrontEndConfig) -> FloatArray:
 
     low, high = to_mel(np.array([config.f_min_hz, config.f_max_hz]))
     edges = np.linspace(low, high, config.num_mels + 2)
-    bins = to_mel(np.linspace(0, config.sample_rate_hz / 2, config.n_fft // 2 + 1))
+    bins = to_mel(np.linspace(0, config.mel_layout_hz / 2, config.n_fft // 2 + 1))
     # The last falling edge ends at the Nyquist bin at the latest, so that bin has no weight.
-    return _triangles(bins, edges).astype(np.float32)
+    return _triangles(bins, edges)
 
 
 def _triangles(bins: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -276,9 +365,13 @@ def _triangles(bins: npt.NDArray[np.float64], edges: npt.NDArray[np.float64]) ->
 
 def padded_window(config: FrontEndConfig) -> FloatArray:
     """The window `(n_fft,)`, with zeros on both sides where it is shorter than the FFT."""
+    return _padded_window(config).astype(np.float32)
+
+
+def _padded_window(config: FrontEndConfig) -> DoubleArray:
     length = config.win_length
     positions = np.arange(length) / (length if config.window_periodic else length - 1)
     floor = 0.5 if config.window == "hann" else 0.54
     window = floor - (1 - floor) * np.cos(2 * np.pi * positions)
     left = (config.n_fft - length) // 2
-    return np.pad(window, (left, config.n_fft - length - left)).astype(np.float32)
+    return np.pad(window, (left, config.n_fft - length - left))

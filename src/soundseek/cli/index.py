@@ -18,6 +18,7 @@ from soundseek.cli.options import (
     ModelOption,
     TableOption,
     at_least,
+    need_model,
     open_library,
     see,
     whole_number,
@@ -105,6 +106,7 @@ def index_command(
     from soundseek.library.scan import check_folders
 
     check_folders(folders or ())
+    folders = folders or _folders_of_first(library, model)
     with open_library(library, model, create=bool(folders)) as opened, ProgressReport() as shown:
         report = opened.index(
             *(folders or ()),
@@ -129,6 +131,20 @@ def index_command(
     is_missing = not all(Path(on_disk(absolute(folder))).exists() for folder in folders or ())
     if report.newly_failed or is_missing or (strict and report.failed):
         raise typer.Exit(1)
+
+
+def _folders_of_first(library: Path | None, model: str | None) -> list[str]:
+    """The folders of a library that another model filled, where this one has no vectors in it yet; it is said."""
+    if model is None:
+        return []
+    need_model(model)
+    from soundseek.library.several_models import folders_of_first
+    from soundseek.model.registry import load_model
+
+    folders = list(folders_of_first(library, load_model(model)))
+    if folders:
+        print(printable(f"the folders of the library, by {model}: {', '.join(folders)}"), file=sys.stderr)
+    return folders
 
 
 def _say_what_is_out_of_reach(report: IndexReport, library: Path | None) -> None:

@@ -16,6 +16,9 @@ def info_command(library: LibraryOption = None, json: JsonOption = False, table:
     output = choose_format(json=json, table=table)
     with open_library(library, None, create=False) as opened:
         record = asdict(opened.info())
+        from soundseek.library.several_models import models_beside
+
+        record["further_models"] = tuple(models_beside(record["path"]))
     if output == "json":
         write_json_lines(
             [{name: value if _is_plain(value) else str(value) for name, value in record.items()}]

@@ -11,10 +11,13 @@ from soundseek.cli.get import get_command
 from soundseek.cli.main import plain_errors
 from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library
 from soundseek.cli.output import choose_format, console, printable, write, write_json_lines
+from soundseek.cli.push import push_command
 from soundseek.errors import LibraryError, ModelError
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from soundseek.model.published import PublishedModel
 
 models_command = typer.Typer(
     name="models",
@@ -23,6 +26,7 @@ models_command = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 models_command.command("get")(plain_errors(get_command))
+models_command.command("push")(plain_errors(push_command))
 
 
 @models_command.callback(invoke_without_command=True)
@@ -56,6 +60,7 @@ def list_models_command(
 
 def _with_offers(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The installed models, and behind them what can be had and is not here; an outdated one says so."""
+    from soundseek.model.published import PUBLISHED
     from soundseek.model.registry import AvailableModel, available_models
 
     by_name = {record["name"]: record for record in records}
@@ -64,6 +69,8 @@ def _with_offers(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         here = by_name.setdefault(name, {"name": name, "installed": False, **_describe_offer(offer)})
         if here["installed"] and here.get("fingerprint") != offer.fingerprint:
             here["get"] = _command(name)
+    for name, model in PUBLISHED.items():
+        by_name.setdefault(name, {"name": name, "installed": False, **_describe_published(model)})
     return list(by_name.values())
 
 
@@ -76,6 +83,18 @@ def _describe_offer(offer: Any) -> dict[str, Any]:
         "summary": offer.summary,
         "fingerprint": offer.fingerprint,
         "get": _command(offer.name),
+    }
+
+
+def _describe_published(model: PublishedModel) -> dict[str, Any]:
+    return {
+        "size_bytes": model.size_bytes,
+        "download_bytes": model.download_bytes,
+        "license": model.license,
+        "scores": model.scores,
+        "scores_source": model.scores_source,
+        "summary": model.summary,
+        "get": _command(model.name),
     }
 
 
@@ -128,7 +147,13 @@ def _print_table(records: list[dict[str, Any]]) -> None:
     terminal = console()
     terminal.print(_scores_table(records))
     if any(record.get("scores") for record in records):
-        terminal.print(Text("\nR1, R5, R10, mAP10: in percent, on captioned sounds kept apart", style="dim"))
+        terminal.print(
+            Text(
+                "\nIn percent. R1, R5, R10, mAP10: on captioned sounds kept apart. Those of others' models are as "
+                "published, and were not measured here.",
+                style="dim",
+            )
+        )
     remarks = Table(box=None, show_header=False, padding=(1, 2, 0, 0), pad_edge=False)
     remarks.add_column(style="bold", overflow="fold")
     remarks.add_column(overflow="fold")
@@ -145,7 +170,7 @@ def _scores_table(records: list[dict[str, Any]]) -> Table:
     scores = [_by_split(record.get("scores", {})) for record in records]
     metrics = list(dict.fromkeys(name for each in scores for values in each.values() for name in values))
     rows = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
-    rows.add_column("model", overflow="fold")
+    rows.add_column("model", no_wrap=True)
     rows.add_column("size", justify="right", no_wrap=True)
     rows.add_column("licence", overflow="fold")
     if metrics:
@@ -186,5 +211,7 @@ def _remark(record: dict[str, Any]) -> str:
     if record.get("used_by_library"):
         remark = f"used by the library. {remark}"
     if not record["installed"]:
-        return f"to be had: {record['get']} ({record['download_bytes'] / 1e6:.1f} MB to download). {remark}"
+        source = f" Scores: {record['scores_source']}." if record.get("scores_source") else ""
+        download = f"{record['download_bytes'] / 1e6:.1f} MB to download"
+        return f"to be had: {record['get']} ({download}). {remark}{source}"
     return f"another version is to be had: {record['get']}. {remark}" if "get" in record else remark

@@ -310,6 +310,25 @@ KeywordsOption = Annotated[
         help="Whether words in names, folders and tags count beside the sound, not at all, or alone.",
     ),
 ]
+WindowsOption = Annotated[
+    bool,
+    typer.Option(
+        "--windows",
+        help="Where a model's moments are flat, as CLAP's: embed windows of 2 s of the hits shown, and say their "
+        "scores instead. Takes as long as indexing the hits.",
+        show_default=False,
+    ),
+]
+RerankOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rerank",
+        metavar="MODEL",
+        help="Let another model rank the 200 best files anew, by its vectors in the library (soundseek index --model "
+        "MODEL) or, without them, by embedding these files now.",
+        show_default=False,
+    ),
+]
 WhyOption = Annotated[
     bool,
     typer.Option(
@@ -330,7 +349,10 @@ def see(command: str, directory: Path | None) -> str:
 
 
 def open_library(directory: Path | None, model: str | None, *, create: bool) -> Library:
-    """The library at `directory` (None: the user's) with the model of that name or directory."""
+    """The library at `directory` (None: the user's) with the model of that name or directory.
+
+    A model that did not fill it has its vectors in a folder inside; see `library/several_models.py`.
+    """
     if directory is not None and directory.exists():
         need_folder(
             directory, "--library", "a library is a folder, made by: soundseek index FOLDER --library DIR"
@@ -339,4 +361,8 @@ def open_library(directory: Path | None, model: str | None, *, create: bool) -> 
     from soundseek.library import Library
     from soundseek.model.registry import load_model
 
-    return Library.open(directory, model=load_model(model) if model else None, create=create)
+    if not model:
+        return Library.open(directory, create=create)
+    from soundseek.library.several_models import open_beside
+
+    return open_beside(directory, load_model(model), create=create)

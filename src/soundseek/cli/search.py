@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,15 +24,22 @@ from soundseek.cli.options import (
     MissingOption,
     ModelOption,
     NotOption,
+    RerankOption,
     SegmentsOption,
     TableOption,
     WhereOption,
     WhyOption,
+    WindowsOption,
+    need_model,
     open_library,
 )
 from soundseek.cli.output import choose_format, say_if_nothing, show_hits, show_labels
 from soundseek.cli.reading import AsTypedOption, say_reading
 from soundseek.errors import UsageError
+
+if TYPE_CHECKING:
+    from soundseek.library import Library
+    from soundseek.library.search import Hits
 
 
 def search_command(
@@ -50,6 +60,8 @@ def search_command(
     keywords: KeywordsOption = "auto",
     as_typed: AsTypedOption = False,
     why: WhyOption = False,
+    windows: WindowsOption = False,
+    rerank: RerankOption = None,
     json: JsonOption = False,
     csv: CsvOption = False,
     m3u: M3uOption = False,
@@ -77,21 +89,21 @@ def search_command(
         for each in (reading, *negatives):
             if each is not None and not as_typed:
                 say_reading(each)
-        hits = opened.search(
-            reading,
-            k=count,
-            like=like or (),
-            without=negatives,
-            where=where,
-            segments=segments,
-            duplicates=duplicates,
-            missing=missing,
-            min_match=min_match,
-            keywords=keywords,
-        )
-        say_if_nothing(hits, opened, where, min_match, keywords=keywords)
-        wanted = why or output == "table"
-        reasons = opened.explain(reading, hits) if wanted and reading else None
+        asked: dict[str, Any] = {
+            "text": reading, "like": like or (), "without": negatives, "where": where, "segments": segments,
+            "duplicates": duplicates, "missing": missing, "keywords": keywords,
+        }  # fmt: skip
+        with _ranking_library(opened, library, rerank) as ranking:
+            if ranking is opened:
+                hits = opened.search(k=count, min_match=min_match, **asked)
+            else:
+                hits = _reranked(opened, ranking, asked, count, min_match)
+            say_if_nothing(hits, opened, where, min_match, keywords=keywords)
+            if windows:
+                hits = ranking.score_windows(hits, reading, like=like or (), without=negatives)
+                _say_windows(hits)
+            wanted = why or output == "table"
+            reasons = ranking.explain(reading, hits) if wanted and reading else None
     if output == "table" and like:
         # Where no word carried a hit, the example did.
         example = [f"like {', '.join(Path(each).stem for each in like)}"]
@@ -100,3 +112,50 @@ def search_command(
         show_labels(hits, labels)
         return
     show_hits(hits, reasons, output, {} if as_typed else searched_for(reading, negatives))
+
+
+@contextmanager
+def _ranking_library(opened: Library, directory: Path | None, model: str | None) -> Iterator[Library]:
+    """The library whose model ranks the hits: the one that is searched, or for --rerank that of another model."""
+    if model is None:
+        yield opened
+        return
+    need_model(model)
+    from soundseek.library.rerank import second_library
+    from soundseek.model.registry import load_model
+
+    with second_library(directory, load_model(model)) as second:
+        yield second
+
+
+def _reranked(
+    first: Library, second: Library, asked: dict[str, Any], count: int | None, min_match: float
+) -> Hits:
+    """The hits of the second model among the files that the first one proposes.
+
+    Raises:
+        UsageError: `--min-match` was given, which is fitted for whole libraries.
+    """
+    if min_match:
+        raise UsageError(
+            "--min-match goes without --rerank: how sure a hit is, is not known of a choice of files"
+        )
+    from soundseek.library.rerank import PROPOSED, rerank
+
+    if asked["text"] is None and not asked["like"]:
+        raise UsageError("--rerank ranks by words or example sounds; give some")
+    count = 10 if count is None else count
+    proposed = first.search(k=max(PROPOSED, count), **{**asked, "segments": False})
+    return rerank(proposed, second, asked, k=count)
+
+
+def _say_windows(hits: Hits) -> None:
+    """What the moments are."""
+    lengths = {hit.window_s for hit in hits if hit.window_s is not None}
+    if lengths:
+        print(
+            f"moments are scores of windows of {max(lengths):g} s, one a second, each embedded alone",
+            file=sys.stderr,
+        )
+    elif hits:
+        print("the model has moments of its own, so --windows changes nothing", file=sys.stderr)

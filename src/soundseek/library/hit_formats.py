@@ -30,7 +30,7 @@ def record(hit: Hit) -> dict[str, Any]:
     ordered["score"] = round(ordered["score"], 6)
     if hit.match is not None:
         ordered["match"] = round(hit.match, 4)
-    for key in ("match", "keywords", "clock", "library"):
+    for key in ("match", "keywords", "clock", "library", "window_s"):
         if not ordered[key] and ordered[key] != 0.0:
             del ordered[key]
     ordered["moments"] = [round(moment, 6) for moment in ordered["moments"]]

@@ -7,7 +7,7 @@ import math
 import os
 import shlex
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -40,6 +40,7 @@ from soundseek.query import as_typed as read_as_typed
 if TYPE_CHECKING:
     from soundseek.library.explain import Explanation
     from soundseek.library.index import IndexReport, Progress
+    from soundseek.library.windows import WindowModel
     from soundseek.library.workers import EmbeddingModel, LoadModel
     from soundseek.model.match import MatchCalibration
 
@@ -277,6 +278,7 @@ class Library:
         missing: Shown = "hide",
         min_match: float = 0.0,
         keywords: Keywords = "auto",
+        only: Collection[str] | None = None,
     ) -> Hits:
         """The sounds that fit best, best first; with a `where` and nothing else, all that fulfil it, by path.
 
@@ -297,6 +299,7 @@ class Library:
             min_match: Leave out hits that are less probable than this (`Hit.match`), 0 to 1.
             keywords: "auto" lets words in names, folders and tags count beside the sound (the hit says which,
                 `Hit.keywords`); "off" lets the sound alone decide, and "only" gives files that have such words alone.
+            only: Paths that may answer, as the library knows them; None lets all.
 
         Raises:
             QueryError: There is nothing to look for, `where` cannot be understood, or `min_match` is asked for where
@@ -336,6 +339,7 @@ class Library:
             per="segment" if segments else "file",
             where=asked,
             leave_out=leave_out,
+            only=only,
             duplicates=duplicates,
             is_there=None if missing == "show" else lru_cache(maxsize=None)(os.path.exists),
             certainty=None if examples else self.certainty(self.store.count(asked)[0]),
@@ -377,6 +381,38 @@ class Library:
                 return FileVectors(times_s[:, 0], times_s[:, 1], vectors.astype(np.float32))
         raise UsageError(
             f"{name} is not in the library {self.store.location}; what is: library.files(), or index it first"
+        )
+
+    def score_windows(
+        self,
+        hits: Hits,
+        text: str | Reading | None = None,
+        *,
+        like: Sequence[str | os.PathLike[str]] = (),
+        without: Sequence[str | Reading] = (),
+    ) -> Hits:
+        """The same hits; where the model has no moments, theirs are the scores of windows of two seconds, one a second.
+
+        For models such as CLAP's, which embed a segment as a whole. Every window is decoded and embedded now, and costs
+        as much as a segment. A file that cannot be decoded any more keeps its hit as it is, and is named in a warning.
+
+        Args:
+            hits: What a search has found.
+            text: What was searched for; as `like` and `without`, the same as in the search.
+            like: See there.
+            without: See there.
+        """
+        if not hits or getattr(self.model, "has_moments", True):
+            return hits
+        reading = self._read_aloud(text, as_typed=False)
+        negatives = [each for each in (self._read_aloud(each, False) for each in without) if each is not None]
+        queries = np.stack(self._queries(reading, [self._example(path) for path in like], negatives))
+        from soundseek.library.windows import with_window_scores
+
+        return Hits(
+            with_window_scores(cast("WindowModel", self.model), hits, queries),
+            reading=hits.reading,
+            negatives=hits.negatives,
         )
 
     def certainty(self, num_files: int) -> Certainty | None:

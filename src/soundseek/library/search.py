@@ -107,6 +107,8 @@ class Hit:
         keywords: Words of the query that the file's name, folder or tags hold, where these counted.
         clock: When `moment_s` was recorded, as `2023-06-14T10:22:03.250`, where a Broadcast Wave file says so.
         library: The library that the hit is of, where several were searched.
+        window_s: Where the moments are scores of windows of this length, each embedded alone, one a second (see
+            `Library.score_windows`): their mean is not `score`. None where they are frames.
     """
 
     path: str
@@ -124,6 +126,7 @@ class Hit:
     keywords: tuple[str, ...] = ()
     clock: str | None = None
     library: str | None = None
+    window_s: float | None = None
 
     @property
     def rank_score(self) -> float:
@@ -182,6 +185,7 @@ def find_any(
     per: Per = "file",
     where: Condition | None = None,
     leave_out: Collection[str] = (),
+    only: Collection[str] | None = None,
     duplicates: Shown = "show",
     is_there: Callable[[str], bool] | None = None,
     certainty: Certainty | None = None,
@@ -201,6 +205,7 @@ def find_any(
             per=per,
             where=where,
             leave_out=leave_out,
+            only=only,
             duplicates=duplicates,
             is_there=is_there,
             certainty=certainty,

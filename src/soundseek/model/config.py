@@ -25,16 +25,21 @@ class AudioTowerConfig(BaseModel):
         frame_hop: Log-mel frames per output frame.
         scope: "local": a frame depends on its neighbourhood alone, so a long file streams in one pass.
             "clip": attention (or squeeze-and-excitation) sees the whole segment, so every segment is embedded alone.
+            "window": the network takes clips of the front end's `window_s` and gives one frame for each, so every
+            segment has a log-mel of its own, and its moments are the scores of short windows (`embed_windows`).
         context_frames: For "local", log-mel frames on either side that a frame can depend on.
         min_frames: Shortest log-mel the network accepts; shorter ones are padded with silence.
+        is_linear: A segment's score is the mean of its frames' scores, so that these are its moments; false where all
+            frames of a segment carry the segment's own vector.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     frame_hop: int = Field(gt=0)
-    scope: Literal["local", "clip"]
+    scope: Literal["local", "clip", "window"]
     context_frames: int = Field(ge=0)
     min_frames: int = Field(gt=0)
+    is_linear: bool = True
 
 
 class TextTowerConfig(BaseModel):
@@ -42,7 +47,7 @@ class TextTowerConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["bert", "word2vec"] = "bert"
+    kind: Literal["bert", "word2vec", "roberta", "gpt2"] = "bert"
     max_tokens: int = Field(gt=2)
 
 

@@ -26,6 +26,7 @@ from soundseek.model.config import AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, ModelC
 from soundseek.model.match import MatchCalibration
 
 SEGMENT_S, HOP_S = 10.0, 5.0
+WINDOW_S, WINDOW_HOP_S = 2.0, 1.0  # of the windows that stand for frames where a model has no linear ones
 _UNKNOWN_TOKENS = ("[UNK]", "<unk>")  # of BERT's tokenizers and word vectors; of the others that have one
 _REMEMBERED_WARNINGS = 64  # a process that answers for months must not keep every long text
 _CLICK_S, _SILENCE_S = 0.05, 0.15  # shorter sounds get so much silence before and behind them
@@ -98,8 +99,19 @@ class Model:
 
     @property
     def frame_s(self) -> float:
-        """Seconds from one frame to the next."""
+        """Seconds from one frame to the next; a model of windows has one frame for each."""
+        if self._is_windowed:
+            return self.front_end.window_s or SEGMENT_S
         return self.config.audio.frame_hop * self.config.front_end.hop_s
+
+    @property
+    def has_moments(self) -> bool:
+        """Whether a segment's score is the mean of its frames' scores; if not, `embed_windows` tells moments apart."""
+        return self.config.audio.is_linear and not self._is_windowed
+
+    @property
+    def _is_windowed(self) -> bool:
+        return self.config.audio.scope == "window"
 
     @cached_property
     def match(self) -> MatchCalibration | None:
@@ -176,11 +188,14 @@ class Model:
                 "embed_audio takes a path, (waveform, sample_rate_hz), or a list of these, "
                 f"not {type(sounds).__name__}"
             )
-        means = [
-            self._embed(each).frames.mean(axis=0, dtype=np.float32)
-            for each in cast("Sequence[Sound]", sounds)
-        ]
+        means = [self._mean_of(self._embed(each)) for each in cast("Sequence[Sound]", sounds)]
         return unit_rows(np.array(means, np.float32).reshape(len(means), self.dim))
+
+    def _mean_of(self, embedding: AudioEmbedding) -> FloatArray:
+        """`(dim,)` the mean of a sound's frames; of windows, whose vectors have not been rounded, of these."""
+        rows = embedding.vectors if self._is_windowed else embedding.frames
+        mean: FloatArray = rows.mean(axis=0, dtype=np.float32)
+        return mean
 
     def _embed(self, sound: Sound) -> AudioEmbedding:
         if isinstance(sound, str | os.PathLike):
@@ -216,6 +231,8 @@ class Model:
     def _embed_stream(
         self, stream: AudioStream, progress: Callable[[float, float | None], None] | None = None
     ) -> AudioEmbedding:
+        if self._is_windowed:
+            return self._embed_clips(stream, progress)
         blocks = self._log_mel_blocks(stream, progress)
         if self.config.audio.scope == "local":
             # float16 as soon as it is computed: three hours are 70 MB then, and not 280.
@@ -229,6 +246,93 @@ class Model:
             raise DecodeError(stream.info.path, "the model gives no finite vector for it")
         vectors = unit_rows(_segment_means(half, spans))
         return AudioEmbedding(stream.info, tuple(segments), vectors, half, spans, self.frame_s)
+
+    def _embed_clips(
+        self, stream: AudioStream, progress: Callable[[float, float | None], None] | None
+    ) -> AudioEmbedding:
+        """What a model makes of a recording that takes clips of one length: each window alone, half over the next."""
+        rate_hz, length = self.front_end.sample_rate_hz, self.front_end.window_samples
+        hop = length // 2
+        waveform = np.empty(0, np.float32)
+        first = num_samples = 0  # position in the file of the waveform's first sample; samples decoded
+        vectors: list[FloatArray] = []
+        for block in stream:
+            waveform, num_samples = np.concatenate([waveform, block]), num_samples + len(block)
+            # Held back until half a hop lies behind it: before that, `plan_segments` moves a window to the end.
+            while num_samples > len(vectors) * hop + length + hop // 2 + 1:
+                start = len(vectors) * hop - first
+                vectors.append(self._embed_clip(waveform[start : start + length]))
+                drop = max(0, min(len(vectors) * hop - first, len(waveform) - length))
+                waveform, first = waveform[drop:], first + drop
+            if progress is not None:
+                progress(num_samples / rate_hz, stream.stated_s)
+        window_s = length / rate_hz
+        segments = plan_segments(stream.info.duration_s, length_s=window_s, hop_s=hop / rate_hz)
+        for segment in segments[len(vectors) :]:
+            start = max(0, min(round(segment.start_s * rate_hz) - first, len(waveform) - length))
+            vectors.append(self._embed_clip(waveform[start : start + length]))
+        rows = np.stack(vectors[: len(segments)])
+        if not np.isfinite(half := _half(rows)).all():
+            raise DecodeError(stream.info.path, "the model gives no finite vector for it")
+        spans = np.stack([np.arange(len(rows)), np.arange(1, len(rows) + 1)], axis=1)
+        return AudioEmbedding(stream.info, tuple(segments), unit_rows(rows), half, spans, self.frame_s)
+
+    def _embed_clip(self, waveform: FloatArray) -> FloatArray:
+        """The vector `(dim,)` of one clip `(samples,)`, not normalised."""
+        log_mel = self._log_mel.of_window(waveform) if self._is_windowed else self._log_mel(waveform)
+        mean: FloatArray = self._run_audio(log_mel).mean(axis=0)
+        return mean
+
+    def embed_windows(
+        self,
+        path: str | os.PathLike[str],
+        spans: Sequence[tuple[float, float]],
+        *,
+        length_s: float = WINDOW_S,
+        hop_s: float = WINDOW_HOP_S,
+    ) -> list[tuple[list[Segment], FloatArray]]:
+        """Short windows of some parts of a file, each embedded as a clip of its own.
+
+        So moments can be told apart where a segment's score is not the mean of its frames'. A window costs as much as
+        a whole segment does.
+
+        Args:
+            path: The file.
+            spans: `(start_s, end_s)` of each part.
+            length_s: Length of a window; a shorter part is one window.
+            hop_s: Seconds from one window to the next.
+
+        Returns:
+            For each part its windows, in seconds from the beginning of the file, and their unit vectors
+            `(windows, dim)`.
+
+        Raises:
+            DecodeError: The file cannot be decoded, or ends before a part begins.
+            UsageError: Lengths that make no sense; see `plan_segments`.
+        """
+        rate_hz = self.front_end.sample_rate_hz
+        last_s = max((end_s for _, end_s in spans), default=0.0)
+        with open_audio(path, sample_rate_hz=rate_hz, max_duration_s=last_s + 1) as stream:
+            kept: list[list[FloatArray]] = [[] for _ in spans]
+            at = 0
+            for block in stream:
+                for (start_s, end_s), blocks in zip(spans, kept, strict=True):
+                    first, last = round(start_s * rate_hz) - at, round(end_s * rate_hz) - at
+                    blocks.append(block[max(0, first) : max(0, last)])
+                at += len(block)
+        found = []
+        for (start_s, _), blocks in zip(spans, kept, strict=True):
+            waveform = np.concatenate([np.empty(0, np.float32), *blocks])
+            if not len(waveform):
+                raise DecodeError(os.fspath(path), f"it ends before {start_s:.2f} s")
+            windows = plan_segments(len(waveform) / rate_hz, length_s=length_s, hop_s=hop_s)
+            rows = [
+                self._embed_clip(waveform[round(w.start_s * rate_hz) : max(1, round(w.end_s * rate_hz))])
+                for w in windows
+            ]
+            placed = [Segment(start_s + window.start_s, start_s + window.end_s) for window in windows]
+            found.append((placed, unit_rows(np.stack(rows))))
+        return found
 
     @cached_property
     def _log_mel(self) -> LogMel:
@@ -314,7 +418,8 @@ class Model:
         return spans
 
     def _run_audio(self, log_mel: FloatArray) -> FloatArray:
-        log_mel = self.front_end.continued(log_mel, self.config.audio.min_frames)
+        if not self._is_windowed:
+            log_mel = self.front_end.continued(log_mel, self.config.audio.min_frames)
         frames: FloatArray = self._audio.run(["frames"], {"log_mel": log_mel[None]})[0][0]
         return frames
 

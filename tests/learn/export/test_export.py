@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from soundseek.audio.decode import read_audio
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import DataError, ModelError, UsageError
-from soundseek.learn.export.export import _accepted, _least_cosine, _portable, export_run
+from soundseek.learn.export.export import _portable, accepted_parity, export_run, least_cosine
 from soundseek.learn.export.model_card import record_scores
 from soundseek.learn.export.replace import built_beside
 from soundseek.learn.models.audio.compact import BlocksConfig, CompactConfig, CompactTrunk
@@ -171,12 +171,12 @@ def test_recorded_scores_stand_in_the_card_and_its_readme(exported: tuple[Path, 
 
 def test_disagreement_is_an_error() -> None:
     rows = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
-    assert _least_cosine(rows, rows) == 1.0
-    assert _least_cosine(rows, rows[::-1]) == 0.0
+    assert least_cosine(rows, rows) == 1.0
+    assert least_cosine(rows, rows[::-1]) == 0.0
     with pytest.raises(ModelError, match="agrees with PyTorch only"):
-        _accepted("audio", 0.5, 0.9999)
+        accepted_parity("audio", 0.5, 0.9999)
     with pytest.raises(ModelError, match="gives"):
-        _least_cosine(rows, rows[:1])
+        least_cosine(rows, rows[:1])
 
 
 def test_a_folder_that_holds_no_run_is_named(tmp_path: Path) -> None:
@@ -250,9 +250,9 @@ def test_a_run_that_diverged_is_not_exported(run: Path, tmp_path: Path) -> None:
 
 def test_vectors_that_are_no_numbers_never_agree() -> None:
     rows = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
-    assert _least_cosine(rows, rows * np.float32("nan")) == -1.0
+    assert least_cosine(rows, rows * np.float32("nan")) == -1.0
     with pytest.raises(ModelError, match="diverged"):
-        _least_cosine(rows * np.float32("nan"), rows)
+        least_cosine(rows * np.float32("nan"), rows)
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ QUANTIZED_PARITY = 0.99
 FLAT_MOMENTS = "Moments are flat: a segment is embedded as a whole, so all of it has the segment's score."
 """On the card of a model whose pooling or head is not linear."""
 
-_SENTENCES = (
+PARITY_SENTENCES = (
     "a dog",
     "a dog barks while it rains",
     "Birds chirp and pigeons vocalize as a vehicle passes by",
@@ -127,6 +127,7 @@ def _write(
         scope="local" if is_local else "clip",
         context_frames=trunk.context_frames if is_local else 0,
         min_frames=trunk.min_frames,
+        is_linear=model.has_moments,
     )
     parity = export_audio(model, out / AUDIO_FILE, precision=audio_precision, calibration=calibration)
     parity |= _export_text(model, out / TEXT_FILE, precision)
@@ -220,38 +221,38 @@ def export_audio(
     generator = torch.Generator().manual_seed(0)
     example = torch.randn(1, 16 * trunk.frame_hop, num_mels, generator=generator)
     frames = torch.export.Dim("time", min=trunk.min_frames, max=1_000_000)
-    _to_onnx(network, (example,), path, ["log_mel"], "frames", {"log_mel": {1: frames}})
+    write_onnx(network, (example,), path, ["log_mel"], "frames", {"log_mel": {1: frames}})
     worst = 1.0
     for length in (trunk.min_frames, 1000, 1777):
         log_mel = torch.randn(1, length, num_mels, generator=generator)
         with torch.no_grad():
             expected = network(log_mel)[0].numpy()
-        worst = min(worst, _least_cosine(expected, _run(path, {"log_mel": log_mel.numpy()})[0]))
-    parity = {"audio": _accepted("audio", worst, PARITY)}
+        worst = min(worst, least_cosine(expected, run_onnx(path, {"log_mel": log_mel.numpy()})[0]))
+    parity = {"audio": accepted_parity("audio", worst, PARITY)}
     if precision == "int8-weights":
         log_mels = calibration_log_mels(trunk.front_end, calibration)
         exact = _clip_vectors(path, log_mels)
         shrink_weights(path)
-        cosine = _least_cosine(exact, _clip_vectors(path, log_mels))
-        parity["audio_int8-weights"] = _accepted("audio (int8 weights)", cosine, QUANTIZED_PARITY)
+        cosine = least_cosine(exact, _clip_vectors(path, log_mels))
+        parity["audio_int8-weights"] = accepted_parity("audio (int8 weights)", cosine, QUANTIZED_PARITY)
     if precision == "int8":
         log_mels = calibration_log_mels(trunk.front_end, calibration)
         exact = _clip_vectors(path, log_mels[::4])
         quantize_convolutions(path, [x for number, x in enumerate(log_mels) if number % 4])
-        cosine = _least_cosine(exact, _clip_vectors(path, log_mels[::4]))
-        parity["audio_int8"] = _accepted("audio (int8)", cosine, QUANTIZED_PARITY)
+        cosine = least_cosine(exact, _clip_vectors(path, log_mels[::4]))
+        parity["audio_int8"] = accepted_parity("audio (int8)", cosine, QUANTIZED_PARITY)
     return parity
 
 
 def _clip_vectors(path: Path, log_mels: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
     """`(clip, dim)`: the mean frame of each log-mel, as `audio.onnx` hears it."""
-    return np.stack([_run(path, {"log_mel": log_mel[None]})[0].mean(axis=0) for log_mel in log_mels])
+    return np.stack([run_onnx(path, {"log_mel": log_mel[None]})[0].mean(axis=0) for log_mel in log_mels])
 
 
 def _export_text(model: DualEncoder, path: Path, precision: Precision) -> dict[str, float]:
     network = TextToEmbedding(model).eval()
     text: Any = model.text
-    ids, mask = text.tokenize(list(_SENTENCES[:3]))
+    ids, mask = text.tokenize(list(PARITY_SENTENCES[:3]))
     shapes = {
         name: {
             0: torch.export.Dim("batch", min=1, max=4096),
@@ -259,33 +260,45 @@ def _export_text(model: DualEncoder, path: Path, precision: Precision) -> dict[s
         }
         for name in ("input_ids", "attention_mask")
     }
-    _to_onnx(network, (ids, mask.long()), path, ["input_ids", "attention_mask"], "text_embedding", shapes)
-    parity = {"text": _accepted("text", _text_parity(network, text, path), PARITY)}
+    write_onnx(network, (ids, mask.long()), path, ["input_ids", "attention_mask"], "text_embedding", shapes)
+    parity = {"text": accepted_parity("text", _text_parity(network, text, path), PARITY)}
     if precision == "int8":
         quantize_weights(path)
-        parity["text_int8"] = _accepted("text (int8)", _text_parity(network, text, path), QUANTIZED_PARITY)
+        parity["text_int8"] = accepted_parity(
+            "text (int8)", _text_parity(network, text, path), QUANTIZED_PARITY
+        )
     return parity
 
 
 def _text_parity(network: nn.Module, text: TextTower, path: Path) -> float:
     worst = 1.0
-    for batch in (_SENTENCES[:1], _SENTENCES):
+    for batch in (PARITY_SENTENCES[:1], PARITY_SENTENCES):
         ids, mask = text.tokenize(list(batch))
         with torch.no_grad():
             expected = network(ids, mask.long()).numpy()
-        found = _run(path, {"input_ids": ids.numpy(), "attention_mask": mask.long().numpy()})
-        worst = min(worst, _least_cosine(expected, found))
+        found = run_onnx(path, {"input_ids": ids.numpy(), "attention_mask": mask.long().numpy()})
+        worst = min(worst, least_cosine(expected, found))
     return worst
 
 
-def _to_onnx(
+def write_onnx(
     network: nn.Module,
     example: tuple[Tensor, ...],
     path: Path,
     inputs: list[str],
     output: str,
-    shapes: dict[str, Any],
+    shapes: dict[str, Any] | None,
 ) -> None:
+    """Write a network as ONNX.
+
+    Args:
+        network: In eval mode.
+        example: Inputs to trace it with.
+        path: The file.
+        inputs: Their names.
+        output: The name of what it gives.
+        shapes: Axes that vary, as `torch.export` takes them; None where none does.
+    """
     with _quiet():
         torch.onnx.export(
             network,
@@ -320,7 +333,8 @@ def _forget_where_it_was_made(path: Path) -> None:
     onnx.save(network, path)
 
 
-def _run(path: Path, feeds: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+def run_onnx(path: Path, feeds: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
+    """The first output of an ONNX file."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -330,7 +344,12 @@ def _run(path: Path, feeds: dict[str, npt.NDArray[Any]]) -> npt.NDArray[np.float
     return result
 
 
-def _least_cosine(expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> float:
+def least_cosine(expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> float:
+    """The least cosine between two vectors of the last axis in the same place.
+
+    Raises:
+        ModelError: They have other shapes, or `expected` is not finite.
+    """
     if expected.shape != found.shape:
         raise ModelError(f"the exported network gives {found.shape}, the trained one {expected.shape}")
     if not np.isfinite(expected).all():
@@ -343,7 +362,12 @@ def _least_cosine(expected: npt.NDArray[np.float32], found: npt.NDArray[np.float
     return float(np.nan_to_num(cosines, nan=-1.0).min())
 
 
-def _accepted(part: str, cosine: float, least: float) -> float:
+def accepted_parity(part: str, cosine: float, least: float) -> float:
+    """`cosine`, if it is at least `least`.
+
+    Raises:
+        ModelError: It is not.
+    """
     if not cosine >= least:
         raise ModelError(
             f"{part}: ONNX Runtime agrees with PyTorch only to a cosine of {cosine:.6f}, below {least}"

@@ -292,3 +292,31 @@ def _gather(
         helper.make_node("Cast", [f"{out}_rows"], [f"{out}_cast"], to=onnx.TensorProto.FLOAT),
         helper.make_node("Mul", [f"{out}_cast", f"{out}_scales"], [out]),
     ]
+
+
+def quantize_products(path: Path) -> None:
+    """Rewrite an ONNX file with its matrix products in int8; ranges of activations are measured on each input.
+
+    For networks that get clips of one length alone, such as CLAP's: there an input is a whole window, so that nothing
+    outside it can change its vector. Attention's products of two activations stay fp32.
+
+    Raises:
+        ModelError: There is no product of an activation and a matrix.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    graph = onnx.load(str(path)).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    if not any(node.op_type in ("MatMul", "Gemm") and weights & set(node.input) for node in graph.node):
+        raise ModelError(f"{path} has no matrix products to compute in int8")
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder, _quiet():
+        quantized = Path(folder) / path.name
+        quantize_dynamic(
+            str(path),
+            str(quantized),
+            op_types_to_quantize=["MatMul", "Gemm"],
+            per_channel=True,  # every output channel's weights get a scale of their own
+            weight_type=QuantType.QInt8,
+            extra_options={"MatMulConstBOnly": True},
+        )
+        quantized.replace(path)

@@ -1,0 +1,96 @@
+"""One library, several models: the vectors of each in a folder of its own, inside the folder of the first.
+
+`soundseek index --model laion-clap` beside a library that soundseek-small filled makes `LIBRARY/models/laion-clap`. The
+folders that are scanned are those of the first.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from soundseek.errors import LibraryError
+from soundseek.library.library import Library, default_library_path, holds_library, identity_of
+from soundseek.library.store import open_store
+from soundseek.library.store.base import ModelIdentity, NoLibraryError
+from soundseek.library.workers import EmbeddingModel
+
+MODELS_FOLDER = "models"
+
+
+def folder_of_model(location: str | Path | None, model: EmbeddingModel) -> Path:
+    """Where a model's vectors are in a library: the folder itself, or one in its `models`.
+
+    It is the folder itself where there is no library yet, where this model filled it, or where another version of it
+    did, which is an error when it is opened.
+
+    Args:
+        location: The library's folder; None is the user's own.
+        model: The model.
+    """
+    folder = default_library_path() if location is None else Path(location).expanduser()
+    identity = identity_of(model)
+    first = _identity_at(folder)
+    if first is None or first.name == identity.name or first.fingerprint == identity.fingerprint:
+        return folder
+    return folder / MODELS_FOLDER / _folder_name(identity.name)
+
+
+def models_beside(location: str | Path) -> dict[str, Path]:
+    """Names and folders of the further models whose vectors a library has."""
+    found = {}
+    for folder in sorted((Path(location) / MODELS_FOLDER).glob("*")):
+        identity = _identity_at(folder)
+        if identity is not None:
+            found[identity.name] = folder
+    return found
+
+
+def open_beside(location: str | Path | None, model: EmbeddingModel, *, create: bool) -> Library:
+    """A library with the vectors of a model, which may be a further one.
+
+    Args:
+        location: The library's folder; None is the user's own.
+        model: The model.
+        create: Make what is missing, instead of an error.
+
+    Raises:
+        LibraryError: There is none, it was filled by another version of the model, or it cannot be read.
+    """
+    folder = folder_of_model(location, model)
+    name = identity_of(model).name
+    try:
+        return Library.open(folder, model=model, create=create)
+    except NoLibraryError:
+        if folder.parent.name != MODELS_FOLDER or not holds_library(str(folder.parent.parent)):
+            raise
+        raise NoLibraryError(
+            f"{folder.parent.parent} has no vectors of the model {name} yet; make them, of the same folders, with: "
+            f"soundseek index --model {name}"
+        ) from None
+
+
+def folders_of_first(location: str | Path | None, model: EmbeddingModel) -> tuple[str, ...]:
+    """The folders that the first model of a library scans, where `model` is a further one that has none yet."""
+    folder = folder_of_model(location, model)
+    if folder.parent.name != MODELS_FOLDER or holds_library(str(folder)):
+        return ()
+    with Library.open(folder.parent.parent, create=False) as first:
+        return tuple(sorted(first.store.roots()))
+
+
+def _identity_at(folder: Path) -> ModelIdentity | None:
+    if not holds_library(str(folder)):
+        return None
+    try:
+        store = open_store(str(folder), identity=None, create=False)
+    except LibraryError:  # what is wrong with it is said when it is opened
+        return None
+    try:
+        return store.identity
+    finally:
+        store.close()
+
+
+def _folder_name(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name).strip(".-") or "model"

@@ -1,0 +1,114 @@
+"""One library with the vectors of two models: indexing, searching, ranking anew."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from toy_model import make_toy_model
+
+from soundseek.library import Library
+from soundseek.library.several_models import folder_of_model, models_beside
+from soundseek.model.registry import load_model
+
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture(scope="session")
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_toy_model(tmp_path_factory.mktemp("models") / "other", seed=1, name="other", scope="clip")
+
+
+@pytest.fixture
+def library(filled: Path, tmp_path: Path) -> Path:
+    """A copy of the filled library, to be changed by the test."""
+    return Path(shutil.copytree(filled, tmp_path / "library"))
+
+
+def hits(run: subprocess.CompletedProcess[bytes]) -> list[dict[str, object]]:
+    assert run.returncode == 0, run.stderr
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def test_a_second_model_fills_a_folder_inside_from_the_folders_of_the_first(
+    soundseek: Run, library: Path, other_model: Path, sounds: Path, tmp_path: Path
+) -> None:
+    run = soundseek("index", "--library", library, "--model", other_model, "--workers", "0", "--json")
+    assert hits(run)[0]["added"] == 7 and str(sounds) in run.stderr.decode()
+    assert models_beside(library) == {"other": library / "models" / "other"}
+    found = hits(soundseek("search", "a low tone", "--library", library, "--model", other_model))
+    with Library.create(tmp_path / "alone", model=load_model(other_model)) as alone:
+        alone.index(sounds)
+        expected = [(hit.path, round(hit.score, 6)) for hit in alone.search("a low tone")]
+    assert [(hit["path"], hit["score"]) for hit in found] == expected
+    first = hits(soundseek("search", "a low tone", "--library", library))
+    assert [hit["score"] for hit in first] != [hit["score"] for hit in found]
+    assert hits(soundseek("info", "--library", library))[0]["further_models"] == ["other"]
+
+
+def test_a_model_without_vectors_in_a_library_says_how_to_make_them(
+    soundseek: Run, library: Path, other_model: Path
+) -> None:
+    run = soundseek("search", "a low tone", "--library", library, "--model", other_model)
+    assert run.returncode == 2
+    message = run.stderr.decode()
+    assert (
+        f"{library} has no vectors of the model other yet" in message
+        and "soundseek index --model other" in message
+    )
+
+
+def test_the_same_model_stays_where_it_is(library: Path, model_directory: Path, tmp_path: Path) -> None:
+    model = load_model(model_directory)
+    assert folder_of_model(library, model) == library
+    assert folder_of_model(tmp_path / "nothing", model) == tmp_path / "nothing"
+
+
+def test_another_version_of_a_model_is_refused_and_not_put_beside(
+    soundseek: Run, library: Path, tmp_path: Path
+) -> None:
+    newer = make_toy_model(tmp_path / "newer", seed=2, name="toy")
+    run = soundseek("search", "a low tone", "--library", library, "--model", newer)
+    assert run.returncode != 0 and "was filled by toy as it was before" in run.stderr.decode()
+
+
+@pytest.mark.parametrize("is_stored", [False, True], ids=["fresh", "stored"])
+def test_another_model_ranks_the_proposed_files_anew(
+    soundseek: Run, library: Path, other_model: Path, is_stored: bool
+) -> None:
+    if is_stored:
+        hits(soundseek("index", "--library", library, "--model", other_model, "--workers", "0", "--json"))
+    arguments = ("search", "a low tone", "--library", library, "-k", "3")
+    plain = hits(soundseek(*arguments))
+    ranked = hits(soundseek(*arguments, "--rerank", other_model))
+    if not is_stored:
+        assert not (library / "models").exists()
+        hits(soundseek("index", "--library", library, "--model", other_model, "--workers", "0", "--json"))
+    expected = hits(soundseek(*arguments, "--model", other_model))
+    assert ranked == expected and ranked != plain  # 7 files: all are proposed
+
+
+def test_only_what_the_first_model_proposes_is_ranked(
+    soundseek: Run, library: Path, other_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("soundseek.library.rerank.PROPOSED", 2)
+    arguments = ("search", "a low tone", "--library", library, "-k", "2")
+    proposed = {hit["path"] for hit in hits(soundseek(*arguments))}
+    assert {hit["path"] for hit in hits(soundseek(*arguments, "--rerank", other_model))} == proposed
+
+
+def test_a_model_does_not_rank_its_own_hits_anew(
+    soundseek: Run, library: Path, model_directory: Path
+) -> None:
+    run = soundseek("search", "a low tone", "--library", library, "--rerank", model_directory)
+    assert run.returncode != 0 and "cannot rank its own hits anew" in run.stderr.decode()
+
+
+def test_a_model_with_moments_of_its_own_needs_no_windows(soundseek: Run, library: Path) -> None:
+    run = soundseek("search", "a low tone", "--library", library, "--windows")
+    assert "has moments of its own, so --windows changes nothing" in run.stderr.decode()
+    assert not any("window_s" in hit for hit in hits(run))
