@@ -121,7 +121,7 @@ def test_models_fit_into_80_columns_with_their_scores_in_percent(
     lines = soundseek("models", "--table", "--library", filled, COLUMNS="80").stdout.decode().splitlines()
     assert max(map(len, lines)) <= 80
     header = lines[0].split()
-    assert header == ["model", "size", "licence", "scores", "on", "R1", "R5", "R10", "mAP10"]
+    assert header == ["model", "size", "licence", "scores", "on", "R1", "R5", "R10", "mAP10", "acc"]
     rows = [line.split() for line in lines if line.split()[-1:] in (["22.8"], ["100.0"])]
     assert rows[0][0] == "toy" and rows[0][-3:] == ["evaluation", "18.0", "22.8"]
     assert rows[1] == ["validation", "100.0"]
