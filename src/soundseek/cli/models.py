@@ -178,13 +178,24 @@ def _scores_table(records: list[dict[str, Any]]) -> Table:
     for metric in metrics:
         rows.add_column(printable(metric), justify="right", style="cyan", no_wrap=True)
     for record, by_split in zip(records, scores, strict=True):
-        facts = [record["name"], f"{record['size_bytes'] / 1e6:.1f} MB", record.get("license", "")]
+        facts = [record["name"], _megabytes(record["size_bytes"]), record.get("license", "")]
         for split, values in (by_split or {"": {}}).items():
             numbers = [_percent(values[metric]) if metric in values else "" for metric in metrics]
             cells = [*facts, *([split] if metrics else []), *numbers]
             rows.add_row(*(Text(printable(cell)) for cell in cells))
             facts = [""] * len(facts)
     return rows
+
+
+def _megabytes(size_bytes: int) -> str:
+    """A size; tenths only where they matter.
+
+    Example:
+        >>> _megabytes(39_460_000), _megabytes(618_000_000)
+        ('39.5 MB', '618 MB')
+    """
+    amount = size_bytes / 1e6
+    return f"{amount:.0f} MB" if amount >= 100 else f"{amount:.1f} MB"
 
 
 def _percent(share: float) -> str:

@@ -16,7 +16,7 @@ from soundseek.learn.export.assemble import downloads_folder
 from soundseek.learn.export.clap import clap_towers
 from soundseek.learn.export.export import Precision
 from soundseek.learn.export.hub import (
-    Snapshot,
+    HubSnapshot,
     check_snapshot,
     copy_files,
     fetch_sources,
@@ -33,7 +33,7 @@ from soundseek.model.published import CLAP_FILES, CLAP_WEIGHTS, HubFile, HubSour
 BUILDERS: dict[str, Callable[[Path], Towers]] = {"clap": clap_towers, "msclap": msclap_towers}
 _REVISION = "1"  # part of the fingerprint: raise it where the same weights give other vectors
 
-Outcome = Literal["made", "replaced", "here"]
+PublishedOutcome = Literal["made", "replaced", "here"]
 
 
 def get_published(
@@ -46,7 +46,7 @@ def get_published(
     audio_precision: Precision = "fp32",
     report: Report | None = None,
     say: Callable[[str], None] | None = None,
-) -> Outcome:
+) -> PublishedOutcome:
     """Make the model directory of a published model, unless it is here already.
 
     Args:
@@ -107,7 +107,7 @@ def get_from_hub(
     audio_precision: Precision = "fp32",
     report: Report | None = None,
     say: Callable[[str], None] | None = None,
-) -> Outcome:
+) -> PublishedOutcome:
     """Make a model directory of a repository: one that holds a model directory is copied, a `ClapModel` is built.
 
     The arguments are those of `get_published`.
@@ -155,7 +155,7 @@ def get_from_hub(
 
 
 def weights_fingerprint(
-    snapshot: Snapshot, front_end: FrontEndConfig, precisions: tuple[Precision, Precision]
+    snapshot: HubSnapshot, front_end: FrontEndConfig, precisions: tuple[Precision, Precision]
 ) -> str:
     """Twelve hex digits over what vectors depend on; exported files have other bytes on each machine.
 
@@ -177,7 +177,7 @@ def weights_fingerprint(
 _WEIGHTS = frozenset({".safetensors", ".bin", ".pth", ".pt"})
 
 
-def _take(folder: Path, names: list[str], out: Path) -> Outcome:
+def _take(folder: Path, names: list[str], out: Path) -> PublishedOutcome:
     config = ModelConfig.read(folder)
     before = ModelConfig.read(out).fingerprint if (out / CONFIG_FILE).is_file() else ""
     if before == config.fingerprint and _works(out):

@@ -42,7 +42,7 @@ _LOGIN = "log in with: hf auth login (or set HF_TOKEN)"
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class HubSnapshot:
     """What was fetched.
 
     Attributes:
@@ -61,7 +61,7 @@ def hub_endpoint() -> str:
     return os.environ.get(ENDPOINT_VARIABLE, "https://huggingface.co").rstrip("/")
 
 
-def fetch_sources(sources: Sequence[HubSource], folder: Path, *, report: Report | None = None) -> Snapshot:
+def fetch_sources(sources: Sequence[HubSource], folder: Path, *, report: Report | None = None) -> HubSnapshot:
     """The files of some repositories in one folder; those that are there and right are not loaded again.
 
     Args:
@@ -97,10 +97,10 @@ def fetch_sources(sources: Sequence[HubSource], folder: Path, *, report: Report 
             if expected:
                 digests[name] = expected
         commits[source.repo] = commit
-    return Snapshot(folder, commits, digests)
+    return HubSnapshot(folder, commits, digests)
 
 
-def check_snapshot(sources: Sequence[HubSource], folder: Path) -> Snapshot:
+def check_snapshot(sources: Sequence[HubSource], folder: Path) -> HubSnapshot:
     """A snapshot that was brought by hand, with the pinned digests compared.
 
     Raises:
@@ -122,7 +122,7 @@ def check_snapshot(sources: Sequence[HubSource], folder: Path) -> Snapshot:
             if file.sha256:
                 _verify(folder / name, HubFile(name, file.sha256, file.size_bytes), f"{source.repo}'s {name}")
                 digests[name] = file.sha256
-    return Snapshot(folder, {source.repo: source.revision for source in sources}, digests)
+    return HubSnapshot(folder, {source.repo: source.revision for source in sources}, digests)
 
 
 def files_on_hub(repo: str, revision: str) -> list[str]:
