@@ -36,7 +36,7 @@ def embed(path: str, *, max_duration_s: float, progress: Callable[..., None] | N
     "LASTS 25 ..." is 25 s long, "BAD ..." no sound, "CRASH" ends the process, "KILL" kills it, "BUG" raises,
     "REWRITE ..." changes the file meanwhile,
     "BROKEN MODEL" is the model's fault, "SLOW" takes a tenth of a second, "CTRL-C" presses it, "VANISH" removes the
-    file, "UNREADABLE" has an input error of the disk.
+    file, "HANG" computes for ever and "WAIT" waits, "HOARD" holds 600 MB, "UNREADABLE" has an input error of the disk.
     """
     text = Path(path).read_text()
     order, _, rest = text.partition(" ")
@@ -94,6 +94,17 @@ def _out_of_memory(path: str, rest: str) -> None:
     raise MemoryError
 
 
+def _hang(path: str, rest: str) -> None:
+    while True:
+        pass
+
+
+def _hoard(path: str, rest: str) -> None:
+    held = np.ones(75_000_000)  # 600 MB
+    while held.size:
+        time.sleep(0.01)
+
+
 ORDERS: dict[str, Callable[[str, str], object]] = {
     "BAD": _bad,
     "BUG": _bug,
@@ -105,6 +116,9 @@ ORDERS: dict[str, Callable[[str, str], object]] = {
     "VANISH": _vanish,
     "UNREADABLE": _unreadable,
     "MEMORY": _out_of_memory,
+    "HANG": _hang,
+    "WAIT": lambda path, rest: time.sleep(3600),
+    "HOARD": _hoard,
     "CTRL-C": lambda path, rest: os.kill(os.getpid(), signal.SIGINT),
 }
 

@@ -16,6 +16,7 @@ from library.stores import IDENTITY
 
 from soundseek.errors import LibraryError, ModelError, UsageError
 from soundseek.library import index
+from soundseek.library import workers as workers_module
 from soundseek.library.index import Progress, update
 from soundseek.library.store.base import Changes
 from soundseek.library.store.sqlite import SqliteStore
@@ -359,6 +360,44 @@ def test_a_crash_takes_one_file_and_is_named(workers: int, shelf: Shelf) -> None
     # Only the crash is the file's own; what was killed is tried again.
     remembered = {Path(each.path).name: each.size_bytes for each in shelf.store.failures()}
     assert remembered["03.wav"] > 0 and remembered["08.wav"] == 0
+
+
+only_linux = pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="only Linux tells what a process takes"
+)
+
+
+@only_linux
+def test_a_decoder_that_hangs_takes_one_file_and_is_named(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers_module, "STALL_S", 1.0)
+    monkeypatch.setattr(workers_module, "LOOK_EVERY_S", 0.05)
+    shelf.put("computes.wav", "HANG")
+    shelf.put("waits.wav", "WAIT")
+
+    assert counts(shelf.report(load=fakes.load, workers=2)) == {"failed": 2}
+
+    reasons = shelf.failures()
+    assert reasons["computes.wav"].startswith("decoding it made no progress for ")
+    assert reasons["waits.wav"].startswith("nothing could be read of it for ")
+    # What only waited is tried again; what hung would do so again.
+    remembered = {Path(each.path).name: each.size_bytes for each in shelf.store.failures()}
+    assert remembered["waits.wav"] == 0 < remembered["computes.wav"]
+
+
+@only_linux
+def test_a_decoder_that_hoards_memory_takes_one_file_and_is_named(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers_module, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(workers_module, "MEMORY_SHARE", 0.0)
+    monkeypatch.setattr(workers_module, "LEAST_MEMORY_BYTES", 500_000_000)
+    for number in range(3):
+        shelf.put(f"{number}.wav", "HOARD" if number == 1 else f"sound {number}")
+
+    assert counts(shelf.report(load=fakes.load, workers=1)) == {"added": 2, "failed": 1}
+    assert shelf.failures() == {"1.wav": "decoding it took more than 0.5 GB of memory"}
 
 
 def test_files_that_all_crash_are_all_named(shelf: Shelf) -> None:

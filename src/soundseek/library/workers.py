@@ -18,6 +18,7 @@ from datetime import datetime, timezone
 from functools import partial
 from itertools import chain, islice
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -217,6 +218,13 @@ def hash_file(path: str) -> bytes:
     return digest.digest()
 
 
+# A worker that says nothing for so long, and longer for a large file that has to be hashed first, hangs in a decoder.
+STALL_S = 300.0
+HASHED_BYTES_PER_S = 10e6
+# A worker may always hold so much, and more where the machine has more: seven tenths of it, shared by all workers.
+LEAST_MEMORY_BYTES = 2_000_000_000
+MEMORY_SHARE = 0.7
+LOOK_EVERY_S = 1.0
 # A worker has its next job at hand while the main process commits; more would only be lost when it crashes.
 JOBS_AHEAD = 2
 PATIENCE_S = 5.0
@@ -261,10 +269,31 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         self.jobs: deque[EmbedJob] = deque()
         self.is_ready = False
+        self.heard_at = monotonic()
+        self.cpu_s_then = 0.0
         self.process: SpawnProcess = context.Process(target=_work, args=(theirs, load), daemon=True)
         with single_threaded_children():
             self.process.start()
         theirs.close()  # so that a dead worker is the end of the pipe
+
+    def heard(self) -> None:
+        """It has said something, or has just been given something to do."""
+        self.heard_at = monotonic()
+        self.cpu_s_then = _cpu_s(self.process.pid)
+
+    def overrun(self, most_bytes: float) -> Outcome | None:
+        """What becomes of the file that it is at, if it takes too long or too much memory; None while all is well."""
+        job = self.jobs[0]
+        if _resident_bytes(self.process.pid) > most_bytes:
+            return failure_of(
+                job, f"decoding it took more than {most_bytes / 1e9:.1f} GB of memory", _hash_of(job)
+            )
+        silent_s = monotonic() - self.heard_at
+        if not self.is_ready or silent_s < STALL_S + job.size_bytes / HASHED_BYTES_PER_S:
+            return None
+        if _cpu_s(self.process.pid) - self.cpu_s_then < silent_s / 50:  # it waits, for a disk or a network
+            return Unread(Failure(job.path, f"nothing could be read of it for {silent_s:.0f} s", now()))
+        return failure_of(job, f"decoding it made no progress for {silent_s:.0f} s", _hash_of(job))
 
     def why_dead(self) -> str:
         """How the process ended."""
@@ -288,18 +317,24 @@ class _Pool:
         self.again: deque[EmbedJob] = deque()
         self.load = load
         self.workers = [_Worker(load) for _ in range(workers)]
+        self.most_bytes = max(LEAST_MEMORY_BYTES, MEMORY_SHARE * _physical_bytes() / workers)
 
     def run(self) -> Iterator[tuple[EmbedJob, Outcome]]:
         for worker in self.workers:
             self._feed(worker)
         while busy := [worker for worker in self.workers if worker.jobs]:
-            ready = wait([worker.connection for worker in busy])
+            ready = wait([worker.connection for worker in busy], LOOK_EVERY_S)
+            for worker in [worker for worker in busy if worker.connection not in ready]:
+                if (outcome := worker.overrun(self.most_bytes)) is not None:
+                    worker.process.kill()
+                    yield self._replace(worker, outcome)
             for worker in [worker for worker in busy if worker.connection in ready]:
                 try:
                     answer = worker.connection.recv()
                 except (EOFError, OSError):
                     yield self._replace(worker)
                     continue
+                worker.heard()
                 if isinstance(answer, str):
                     raise ModelError(answer)
                 if answer is None:
@@ -317,12 +352,14 @@ class _Pool:
             job = self.again.popleft() if self.again else next(self.jobs, None)
             if job is None:
                 return
+            if not worker.jobs:
+                worker.heard()
             worker.jobs.append(job)
             with suppress(OSError):  # it is dead: the read side will say so, and the job is not lost
                 worker.connection.send(job)
 
-    def _replace(self, worker: _Worker) -> tuple[EmbedJob, Outcome]:
-        """The file that a dead worker was at, as a failure; its other files go to a new one."""
+    def _replace(self, worker: _Worker, outcome: Outcome | None = None) -> tuple[EmbedJob, Outcome]:
+        """The file that a dead worker was at, and what becomes of it; its other files go to a new one."""
         worker.connection.close()
         why = worker.why_dead()
         if not worker.is_ready:
@@ -336,6 +373,8 @@ class _Pool:
         successor = _Worker(self.load)
         self.workers.append(successor)
         self._feed(successor)
+        if outcome is not None:
+            return crashed, outcome
         reason = f"decoding it crashed the process ({why})"
         # What is killed ran out of memory more often than not, and may have all it needs at the next run.
         if why.startswith("SIGKILL"):
@@ -356,6 +395,31 @@ class _Pool:
                 worker.process.kill()
                 worker.process.join()
             worker.connection.close()
+
+
+def _resident_bytes(pid: int | None) -> int:
+    """Memory that a process holds; 0 where the system does not tell (it is not Linux) or it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _cpu_s(pid: int | None) -> float:
+    """Processor time of a process, in seconds; 0 where the system does not tell or it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+def _physical_bytes() -> int:
+    """Memory of this machine; 0 where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 0
 
 
 def _work(connection: Connection, load: LoadModel) -> None:
