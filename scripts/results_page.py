@@ -49,6 +49,7 @@ def page(results: Path) -> str:
         section("Finding", results, ["soundseek-small.json", "soundseek-plus.json"], finding, FINDING_AGAIN),
         section("Collections that were never met", results, ["left-out.json"], left_out, LEFT_OUT_AGAIN),
         section("How sure a hit is", results, ["match.json"], how_sure, MATCH_AGAIN),
+        section("Labels", results, ["labels.json"], labelled, LABELS_AGAIN),
         section("Teaching the trunk", results, ["distillation.json"], tried, "no table `distillation.json`"),
         section("Teaching the heads", results, ["alignment.json"], tried, "no table `alignment.json`"),
         section(
@@ -95,6 +96,7 @@ LEFT_OUT_AGAIN = (
     "`python scripts/left_out.py MODEL ... --data DIR --collections A,B > docs/results/left-out.json`"
 )
 MATCH_AGAIN = "`soundseek calibrate MODEL --data DIR --check evaluation --json`"
+LABELS_AGAIN = "`python scripts/label_accuracy.py soundseek-small --data DIR > docs/results/labels.json`"
 QUERY_KINDS_AGAIN = (
     "`python benchmarks/query_kinds.py SOUNDS --library DIR --json docs/results/query-kinds.json`"
 )
@@ -134,6 +136,42 @@ def left_out(reports: list[Report]) -> str:
         "the heads of one seed, trained without these collections; the model that is bundled has learned from "
         f"them since. Again: {LEFT_OUT_AGAIN}. Commit {report['git'][:7]}.",
         table(["model", "mAP@10", "R@10", "labels"], rows),
+    )
+
+
+def labelled(reports: list[Report]) -> str:
+    """How often the right label comes first, with which prompt, and what `match` of a label is worth."""
+    (report,) = reports
+    prompts = [
+        [f"`{each['prompt']}`", percent(each["at_1"]), percent(each["at_5"])] for each in report["prompts"]
+    ]
+    rows = [
+        [
+            f"`{split}`",
+            f"{each['clips']} sounds, {each['labels']} labels",
+            percent(each["at_1"]),
+            percent(each["at_5"]),
+            percent(each["mean_match"]),
+            f"{each['calibration_error']:.3f}",
+        ]
+        for split, each in report["splits"].items()
+    ]
+    bins = [
+        [split, str(each["clips"]), f"{each['match']:.2f}", f"{each['right']:.2f}"]
+        for split, measured in report["splits"].items()
+        for each in measured["bins"]
+    ]
+    return joined(
+        f"`soundseek label` with {report['model']}: how often the one label that a sound has in `metadata.csv` is the "
+        "first, or among the first five, of all labels of its split. Wordings of one thing count as different labels.",
+        table(["split", "", "first", "in five", "mean match", "calibration error"], rows),
+        "`match` of the first label beside the share of first labels that are right; it is fitted for searches and "
+        "counts the labels as candidates. A listener agrees with more labels than the one in the table, so it errs "
+        "on the careful side:",
+        table(["split", "sounds", "match", "right"], bins),
+        "Prompts, on `validation`; `label` uses the best:",
+        table(["prompt", "first", "in five"], prompts),
+        f"Again: {LABELS_AGAIN}. Commit {report['git'][:7]}.",
     )
 
 

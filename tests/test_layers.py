@@ -69,6 +69,7 @@ HOMES = {
     "wavinfo": {"audio/tags.py"},
     "mcp": {"server/mcp_tools.py"},
     "pandas": {"library/notebook.py"},
+    "watchfiles": {"library/watching.py"},
     "prometheus_client": {"server/metrics.py"},
     "transformers": {
         "learn/data/back_translation.py", "learn/models/text/bert.py", "learn/export/clap.py",
@@ -97,6 +98,7 @@ ONLY_LEARNING = {
 ONLY_COMMAND_LINE = {"typer", "rich"}
 # What the searching half imports and does without: an extra of the same pyproject.toml brings it.
 BROUGHT_BY_AN_EXTRA = {
+    "watchfiles": "watch",
     "av": "formats", "fastapi": "serve", "starlette": "serve", "uvicorn": "serve", "prometheus_client": "serve",
     "openTSNE": "serve",
     "mcp": "mcp",

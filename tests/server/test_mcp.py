@@ -52,7 +52,7 @@ async def refused(client: Client, tool: str, **arguments: Any) -> str:
 def test_every_tool_and_parameter_says_what_it_is_for(filled: Path) -> None:
     async def question(client: Client) -> None:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-        assert set(tools) == {"search", "similar", "describe", "export"}
+        assert set(tools) == {"search", "similar", "describe", "label", "export"}
         for tool in tools.values():
             assert tool.description and tool.output_schema
             for name, schema in tool.input_schema["properties"].items():
@@ -75,6 +75,19 @@ def test_a_search_gives_what_the_library_gives(filled: Path) -> None:
         (hit.path, hit.moment_s) for hit in hits
     ]
     assert answer["total"] == 6 and all("moments" not in hit for hit in answer["hits"])
+
+
+def test_a_label_is_chosen_from_a_list_or_from_ones_own_words(filled: Path, sounds: Path) -> None:
+    async def question(client: Client) -> None:
+        path = str(sounds / "long.wav")
+        own = await call(client, "label", sound=path, labels=["a low tone", "rain"], k=1)
+        assert own["path"] == path and own["labels"][0]["label"] in ("a low tone", "rain")
+        ucs = await call(client, "label", sound=path, labels=["ucs"], start_s=12, k=3)
+        assert (ucs["start_s"], ucs["end_s"], len(ucs["labels"])) == (12, 22, 3)
+        assert all(label["cat_id"] for label in ucs["labels"])
+        assert "behind the end" in await refused(client, "label", sound=path, labels=["rain"], start_s=40)
+
+    ask(filled, question)
 
 
 def test_similar_describe_and_lists_take_an_id_or_a_path(filled: Path, sounds: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,8 +13,8 @@ from soundseek.cli.options import (
     LibraryOption,
     ModelOption,
     TableOption,
+    library_if_there,
     need_model,
-    open_library,
 )
 from soundseek.cli.output import (
     SCORE_WIDTH,
@@ -29,12 +27,11 @@ from soundseek.cli.output import (
     write_json_lines,
 )
 from soundseek.cli.reading import AsTypedOption, say_reading
-from soundseek.errors import LibraryError, UsageError
+from soundseek.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from soundseek.library import Library
     from soundseek.library.explain import Explanation, WordContribution
     from soundseek.library.workers import EmbeddingModel
 
@@ -73,7 +70,7 @@ def explain_command(
     from soundseek.query import as_typed as read_as_typed
 
     need_model(model)
-    with _library_of(library, model) as opened:
+    with library_if_there(library, model) as opened:
         chosen: EmbeddingModel = opened.model if opened is not None else load_model(model)
         reading = read_as_typed(typed) if as_typed else QueryReader.of(chosen).read(typed)
         # Of several texts the first is explained; of a query that only excludes, what it excludes.
@@ -88,30 +85,6 @@ def explain_command(
         write_json_lines([record | about | {"query": query}])
     else:
         _print(explanation, query, name)
-
-
-@contextmanager
-def _library_of(directory: Path | None, model: str | None) -> Iterator[Library | None]:
-    """The library whose vectors may be used; None where there is none, or it belongs to another model.
-
-    Raises:
-        LibraryError: One was named, and cannot be opened.
-    """
-    from soundseek.library import default_library_path
-    from soundseek.library.library import holds_library
-
-    if directory is None and not holds_library(str(default_library_path())):
-        yield None
-        return
-    try:
-        opened = open_library(directory, model, create=False)
-    except LibraryError:
-        if directory is not None and model is None:
-            raise
-        yield None
-        return
-    with opened:
-        yield opened
 
 
 def _record(explanation: Explanation, query: str, model: str) -> dict[str, Any]:

@@ -18,7 +18,9 @@ import soundseek
 from soundseek.errors import SoundseekError, Terminated, UsageError
 
 PANELS = {
-    "Search": ("index", "search", "similar", "explain", "info", "failures", "forget", "relocate", "library", "serve",
+    "Search": (
+        "index", "watch", "search", "similar", "explain", "label", "info", "failures", "forget", "relocate", "library",
+        "serve",
         "mcp",
     ),
     "Models": ("models",),

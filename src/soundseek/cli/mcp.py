@@ -27,7 +27,7 @@ def mcp_command(
 ) -> None:
     """Let an AI assistant search the library: it starts this command and talks to it over stdin and stdout.
 
-    Tools: search, similar, describe, export. Over HTTP, `soundseek serve` has the same tools at /mcp.
+    Tools: search, similar, describe, label, export. Over HTTP, `soundseek serve` has the same tools at /mcp.
     """
     from soundseek.cli.extras import need
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
 from soundseek.audio.files import broken_link
-from soundseek.errors import UsageError
+from soundseek.errors import LibraryError, UsageError
 
 if TYPE_CHECKING:
     from soundseek.library import Library
@@ -366,3 +367,27 @@ def open_library(directory: Path | None, model: str | None, *, create: bool) -> 
     from soundseek.library.several_models import open_beside
 
     return open_beside(directory, load_model(model), create=create)
+
+
+@contextmanager
+def library_if_there(directory: Path | None, model: str | None) -> Iterator[Library | None]:
+    """The library whose vectors may be used; None where there is none, or it belongs to another model.
+
+    Raises:
+        LibraryError: One was named, and cannot be opened.
+    """
+    from soundseek.library import default_library_path
+    from soundseek.library.library import holds_library
+
+    if directory is None and not holds_library(str(default_library_path())):
+        yield None
+        return
+    try:
+        opened = open_library(directory, model, create=False)
+    except LibraryError:
+        if directory is not None and model is None:
+            raise
+        yield None
+        return
+    with opened:
+        yield opened

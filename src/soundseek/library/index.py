@@ -154,6 +154,7 @@ def update(
     workers: int = 0,
     max_duration_s: float | None = None,
     exclude: Sequence[str] | None = None,
+    still_grows: Callable[[str, int], bool] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> IndexReport:
     """Bring a store up to date with some folders.
@@ -166,6 +167,7 @@ def update(
         workers: Processes that embed; 0 embeds in this process.
         max_duration_s: Embedding a file stops here; None takes what the store remembers.
         exclude: Patterns of files and folders to pass by, from now on; None takes what the store remembers.
+        still_grows: Whether a file, by path and modification time (ns), is left as it is known for now.
         progress: Is told now and then how far the run is.
 
     Raises:
@@ -185,7 +187,7 @@ def update(
             limits = replace(limits, exclude=tuple(exclude))
         run = _Run(store, ctrl_c, limits, Throughput(workers), progress)
         try:
-            run.scan(folders, extensions)
+            run.scan(folders, extensions, still_grows)
             run.describe_known()
             with closing(embed_all(run.jobs(), load, workers=workers, tell=run.show_partial)) as outcomes:
                 for job, outcome in outcomes:
@@ -231,7 +233,12 @@ class _Run:
         self.done_files = 0
         self.began = self.committed = self.told = time.monotonic()
 
-    def scan(self, folders: Sequence[str | PathLike[str]], extensions: Collection[str]) -> None:
+    def scan(
+        self,
+        folders: Sequence[str | PathLike[str]],
+        extensions: Collection[str],
+        still_grows: Callable[[str, int], bool] | None,
+    ) -> None:
         """Find out what there is to do."""
         self.difference = difference = compare(
             self.store,
@@ -240,6 +247,7 @@ class _Run:
             max_duration_s=self.limits.max_duration_s,
             decoders=self.decoders,
             exclude=self.limits.exclude,
+            still_grows=still_grows,
         )
         self.lost = Counter(
             root for root in self.store.roots() for path in difference.lost if is_at_or_below(path, root)

@@ -40,9 +40,11 @@ from soundseek.query import as_typed as read_as_typed
 if TYPE_CHECKING:
     from soundseek.library.explain import Explanation
     from soundseek.library.index import IndexReport, Progress
+    from soundseek.library.labelling import LabelledSound
     from soundseek.library.windows import WindowModel
     from soundseek.library.workers import EmbeddingModel, LoadModel
     from soundseek.model.match import MatchCalibration
+    from soundseek.model.model import AudioEmbedding
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,6 +198,7 @@ class Library:
         workers: int = 0,
         max_duration_s: float | None = None,
         exclude: Sequence[str] | None = None,
+        still_grows: Callable[[str, int], bool] | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
         """Embed what is new or changed below some folders, and forget what is gone.
@@ -212,6 +215,8 @@ class Library:
             exclude: Patterns, as in a .gitignore, of files and folders to pass by, in this run and later ones; an empty
                 list lifts them, None keeps what the library remembers. A file `.soundseekignore` does the same below
                 its folder.
+            still_grows: Whether a file, by path and modification time in nanoseconds, is still being written: then it
+                is left as the library has it, for a later run.
             progress: Is told now and then how far the run is.
 
         Raises:
@@ -235,6 +240,7 @@ class Library:
             workers=workers,
             max_duration_s=max_duration_s,
             exclude=exclude,
+            still_grows=still_grows,
             progress=progress,
         )
 
@@ -478,6 +484,59 @@ class Library:
         if sound is None:
             return explain_file(self.model, name, query)
         return explain_sound(self.model, sound.embedding(), name, query)
+
+    def label(
+        self,
+        *paths: str | os.PathLike[str],
+        labels: str | Path | Sequence[str] = "audioset",
+        k: int = 5,
+        segments: bool = False,
+        min_match: float = 0.0,
+        as_typed: bool = False,
+    ) -> list[LabelledSound]:
+        """Words for some sounds, from a list of labels: zero-shot, so any list will do.
+
+        Of files in the library, unchanged since they were indexed, the vectors are taken; others are embedded whole.
+
+        Args:
+            paths: Files, in the library or not, and folders, whose sounds are meant.
+            labels: "audioset" (527 names), "ucs" (the 752 categories of the Universal Category System), a text file
+                with a label on each line, or the labels themselves. Labels of your own are read as queries are.
+            k: How many labels of each sound.
+            segments: Label every segment, not whole files.
+            min_match: Leave out labels that are less probable than this, 0 to 1.
+            as_typed: Take labels of your own exactly as they are.
+
+        Raises:
+            UsageError: There is no such list or file.
+            DecodeError: A file cannot be decoded.
+
+        Example: `library.label("knock.wav", labels=["a door knock", "rain"])[0].labels[0].label`
+        """
+        from soundseek.audio.decode import AUDIO_EXTENSIONS
+        from soundseek.library.labelling import Labeller
+        from soundseek.library.scan import sounds_below
+
+        labeller = Labeller(self.model, labels, as_typed=as_typed)
+        named = [absolute(path, "the sound to label") for path in paths]
+        files = [file for path in named for file in sounds_below(path, AUDIO_EXTENSIONS)]
+        return [
+            sound
+            for file in dict.fromkeys(files)
+            for sound in labeller.of_embedding(
+                self.embedding_of(file), path=file, k=k, segments=segments, min_match=min_match
+            )
+        ]
+
+    def embedding_of(self, path: str | os.PathLike[str]) -> AudioEmbedding:
+        """All vectors of a file: the library's, where it has the file unchanged; else it is embedded whole.
+
+        Raises:
+            DecodeError: It is not in the library, and cannot be decoded.
+        """
+        example = self._example(path)
+        sound = self.store.read(example.file.path) if example.file is not None else None
+        return sound.embedding() if sound is not None else self.model.embed_file(example.path)
 
     def info(self) -> LibraryInfo:
         """What the library is and holds."""

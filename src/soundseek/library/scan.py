@@ -11,7 +11,7 @@ import os
 import stat
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -103,6 +103,7 @@ def compare(
     max_duration_s: float,
     decoders: str = "",
     exclude: Sequence[str] = (),
+    still_grows: Callable[[str, int], bool] | None = None,
 ) -> FolderDifference:
     """Walk the folders and compare path, size and modification time with the store.
 
@@ -113,6 +114,7 @@ def compare(
         max_duration_s: A file that was cut at less than this is embedded again.
         decoders: Versions of what reads files; a failure under other versions is tried again.
         exclude: Patterns of files and folders that do not count.
+        still_grows: Whether a file, by path and modification time (ns), is left as the store has it for now.
 
     Raises:
         UsageError: None of the folders asked for is there, or there is none to scan.
@@ -136,6 +138,8 @@ def compare(
     for path in sorted(walk.found):
         size, mtime_ns, volume = walk.found[path]
         state, failure = known.pop(path, None), failed.pop(path, None)
+        if still_grows is not None and still_grows(path, mtime_ns):
+            continue
         _place(
             difference, Found(path, size, mtime_ns, "new", volume), state, failure, max_duration_s, decoders
         )
@@ -157,6 +161,23 @@ def compare(
         if os.path.isdir(root) and (root in earlier or root not in difference.empty)
     }
     return difference
+
+
+def sounds_below(path: str, extensions: Iterable[str], exclude: Sequence[str] = ()) -> list[str]:
+    """The sound files of a folder and the folders below it, in order; of a file, itself.
+
+    What an index run passes by is passed by here as well.
+
+    Args:
+        path: Absolute.
+        extensions: Lower-case extensions, with their dot, of the files that count.
+        exclude: Patterns of files and folders that do not.
+    """
+    if not os.path.isdir(path):
+        return [path]
+    walk = _Walk(frozenset(extensions), exclude)
+    walk.enter(path)
+    return sorted(walk.found)
 
 
 def check_folders(folders: Sequence[str | os.PathLike[str]]) -> None:

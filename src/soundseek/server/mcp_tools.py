@@ -1,4 +1,4 @@
-"""The library as tools of the Model Context Protocol: search, similar, describe, export."""
+"""The library as tools of the Model Context Protocol: search, similar, describe, label, export."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ from soundseek.server.problems import ProblemError
 from soundseek.server.routes.indexing import allowed_folder
 from soundseek.server.routes.items import item_of
 from soundseek.server.schemas import (
+    MAX_OWN_LABELS,
     MAX_TEXT,
     Cut,
     ExportedFile,
     ExportSkipped,
     Item,
+    LabelledAnswer,
+    LabelsRequest,
     Region,
     SearchAnswer,
     SearchedFor,
@@ -151,6 +154,30 @@ class _Tools:
 
         return _printable(await self._ask(lambda: self.state.with_library(read)))
 
+    async def label(
+        self,
+        sound: SoundOf,
+        labels: Annotated[
+            list[str],
+            Field(
+                max_length=MAX_OWN_LABELS,
+                description="Words to choose from; or one of `audioset` (527 names), `ucs` (752 UCS categories).",
+            ),
+        ] = ["audioset"],  # noqa: B006
+        start_s: Annotated[float | None, Field(ge=0, description="Only the part from here on.")] = None,
+        end_s: Annotated[float | None, Field(ge=0, description="Only the part up to here.")] = None,
+        k: Annotated[int, Field(ge=1, le=MAX_TOOL_HITS, description="How many labels.")] = 5,
+    ) -> LabelledAnswer:
+        """Say what a sound is: the words of a list that fit it best, each with its probability."""
+
+        def read(library: Library) -> LabelledAnswer:
+            item = {"id": _id_of(library, sound), "start_s": start_s, "end_s": end_s}
+            chosen = labels[0] if labels in (["audioset"], ["ucs"]) else labels
+            request = LabelsRequest.model_validate({"items": [item], "labels": chosen, "k": k})
+            return self.state.labelling.label(library, request).sounds[0]
+
+        return _printable(await self._ask(lambda: self.state.with_library(read)))
+
     async def export(
         self,
         sounds: Annotated[
@@ -226,7 +253,7 @@ def build_mcp(state: State) -> MCPServer[Any]:
         log_level="WARNING",
     )
     tools = _Tools(state)
-    for tool in (tools.search, tools.similar, tools.describe, tools.export):
+    for tool in (tools.search, tools.similar, tools.describe, tools.label, tools.export):
         server.add_tool(tool)
     return server
 

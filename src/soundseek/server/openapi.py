@@ -20,6 +20,7 @@ A name means the same here, on the command line and in Python. Times are seconds
 TAGS = [
     {"name": "search", "description": "Words, example sounds and filters to hits; scores over time."},
     {"name": "items", "description": "The files of the library: facts, sound, waveforms."},
+    {"name": "labels", "description": "Words for sounds, out of a list."},
     {
         "name": "collections",
         "description": "Favourites and named collections, kept in the library's own database.",

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from soundseek.library.search import Shown
 from soundseek.library.store.base import Per
@@ -20,6 +28,8 @@ MAX_OFFSET = 10_000
 MAX_WITHIN = 10_000
 MAX_EXPORTED = 10_000
 MAX_PEAKS = 20_000
+MAX_LABELLED = 200
+MAX_OWN_LABELS = 1_000
 
 
 def _any_text(value: Any) -> str:
@@ -48,6 +58,7 @@ UploadId = Annotated[
 ]
 Weight = Annotated[float, Field(ge=0.0, le=4.0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0.0, le=1e7, allow_inf_nan=False)]
+OwnLabel = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 
 
 class _Request(BaseModel):
@@ -321,6 +332,22 @@ class UploadAnswer(_Answer):
     expires_at: str = Field(description="ISO 8601 in UTC; each use puts it off.")
 
 
+class Region(_Request):
+    """An item, or a part of it."""
+
+    id: ItemId
+    start_s: Seconds | None = None
+    end_s: Seconds | None = None
+    score: float | None = Field(default=None, ge=-1.0, le=1.0, allow_inf_nan=False, description="Of the hit.")
+    moment_s: Seconds | None = Field(default=None, description="Of the hit.")
+
+    @model_validator(mode="after")
+    def _ends_behind_its_start(self) -> Region:
+        if self.start_s is not None and self.end_s is not None and self.end_s <= self.start_s:
+            raise ValueError(f"end_s ({self.end_s:g}) must lie behind start_s ({self.start_s:g})")
+        return self
+
+
 # --- Items --------------------------------------------------------------------------------------------------------
 
 
@@ -376,6 +403,68 @@ class Moments(_Answer):
     segments: list[SegmentScore]
 
 
+# --- Labels -------------------------------------------------------------------------------------------------------
+
+
+class LabelsRequest(_Request):
+    """Sounds to say in words what they are."""
+
+    items: list[Region] = Field(
+        min_length=1,
+        max_length=MAX_LABELLED,
+        description="Files or parts of them; `score` and `moment_s` do not count.",
+    )
+    labels: Literal["audioset", "ucs"] | list[OwnLabel] = Field(
+        default="audioset",
+        description="AudioSet's 527 names, the 752 categories of the Universal Category System, or labels of your own.",
+    )
+    per: Per = Field(
+        default="file", description="`segment`: label every segment of the files, not files or parts."
+    )
+    k: int = Field(default=5, ge=1, le=100, description="How many labels of each.")
+    as_typed: bool = Field(
+        default=False,
+        description="Take labels of your own exactly as they are; otherwise they are read as queries.",
+    )
+
+    @field_validator("labels", mode="after")
+    @classmethod
+    def _has_some(cls, labels: str | list[str]) -> str | list[str]:
+        if isinstance(labels, list) and not 1 <= len(labels) <= MAX_OWN_LABELS:
+            raise ValueError(f"give 1 to {MAX_OWN_LABELS} labels; here are {len(labels)}")
+        return labels
+
+
+class LabelAnswer(_Answer):
+    """A label of a sound."""
+
+    label: str
+    score: float = Field(description="Cosine of the sound and the label, -1 to 1.")
+    match: float | None = Field(
+        description="Probability that a listener would agree, 0 to 1; null where the model does not say."
+    )
+    cat_id: str | None = Field(description="Of UCS.", examples=["DOORWood"])
+    category: str | None = Field(description="Of UCS.", examples=["DOORS"])
+    subcategory: str | None = Field(description="Of UCS.", examples=["WOOD"])
+
+
+class LabelledAnswer(_Answer):
+    """A file or a part of it with its labels, the best first."""
+
+    id: ItemId
+    path: FileName
+    start_s: float
+    end_s: float
+    labels: list[LabelAnswer]
+
+
+class LabelsAnswer(_Answer):
+    """The sounds in the order asked for; of segments, each file's in the order of time."""
+
+    sounds: list[LabelledAnswer]
+    warnings: list[str] = Field(default=[], description="What to know of labels of your own.")
+
+
 # --- Collections --------------------------------------------------------------------------------------------------
 
 
@@ -399,22 +488,6 @@ class CollectionList(_Answer):
     """All collections, `favourites` first."""
 
     collections: list[CollectionAnswer]
-
-
-class Region(_Request):
-    """An item, or a part of it."""
-
-    id: ItemId
-    start_s: Seconds | None = None
-    end_s: Seconds | None = None
-    score: float | None = Field(default=None, ge=-1.0, le=1.0, allow_inf_nan=False, description="Of the hit.")
-    moment_s: Seconds | None = Field(default=None, description="Of the hit.")
-
-    @model_validator(mode="after")
-    def _ends_behind_its_start(self) -> Region:
-        if self.start_s is not None and self.end_s is not None and self.end_s <= self.start_s:
-            raise ValueError(f"end_s ({self.end_s:g}) must lie behind start_s ({self.start_s:g})")
-        return self
 
 
 class AddedEntry(Region):

@@ -214,7 +214,7 @@ class Searching:
         # Of several alternatives the one that the file answers best.
         vector = vectors[int((sound.vectors.astype(np.float32) @ vectors.T).max(axis=0).argmax())]
         scores = np.clip(sound.vectors.astype(np.float32) @ vector, -1.0, 1.0)
-        over_time, frame_s = _over_time(_embedded(sound), vector, scores, n)
+        over_time, frame_s = _over_time(embedded_sound(sound), vector, scores, n)
         best = int(np.argmax(over_time))
         return Moments(
             id=id,
@@ -323,7 +323,7 @@ class Searching:
                 "not-found",
                 f"the library has no file {named.path or named.id}; send another one with POST /uploads",
             )
-        return _embedded(sound).vector(named.start_s, named.end_s), file
+        return embedded_sound(sound).vector(named.start_s, named.end_s), file
 
     def _why(
         self, library: Library, request: SearchRequest, texts: dict[str, _Text], hits: Sequence[Hit]
@@ -441,7 +441,7 @@ def _best_of_each(
     return list(best.values())
 
 
-def _embedded(sound: Any) -> Embedded:
+def embedded_sound(sound: Any) -> Embedded:
     return Embedded(sound.times_s, sound.frames, sound.spans, sound.file.frame_s, sound.file.duration_s)
 
 

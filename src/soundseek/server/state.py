@@ -21,6 +21,7 @@ from soundseek.library.collections import Collections
 from soundseek.server.config import ServerConfig
 from soundseek.server.items import find_file, servable_path
 from soundseek.server.jobs import Jobs
+from soundseek.server.labelling import Labelling
 from soundseek.server.metrics import Metrics
 from soundseek.server.open_library import OpenLibrary
 from soundseek.server.problems import ProblemError
@@ -48,6 +49,7 @@ class State:
         library: The library.
         uploads: Example sounds that clients have sent.
         searching: What answers searches.
+        labelling: What says in words what sounds are.
         upload_processes: Decode uploads.
         media_processes: Decode the library's own files, so that an upload does not delay a waveform.
         waveforms: Peaks and previews.
@@ -63,6 +65,7 @@ class State:
         self.library = OpenLibrary(config.library, config.model)
         self.uploads = Uploads()
         self.searching = Searching(self.uploads)
+        self.labelling = Labelling()
         self.upload_processes = Processes(
             "uploads", num=1, num_waiting=config.num_waiting_uploads, timeout_s=config.upload_timeout_s
         )

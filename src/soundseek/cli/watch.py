@@ -1,0 +1,78 @@
+"""`soundseek watch`: folders that change -> a library that follows."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from soundseek.cli.options import LibraryOption, ModelOption, above, open_library
+from soundseek.cli.output import printable
+from soundseek.library.threads import compute_on_one_thread
+
+
+def watch_command(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Folders of sounds; default: those that the library knows.",
+            show_default=False,
+        ),
+    ] = None,
+    library: LibraryOption = None,
+    model: ModelOption = None,
+    settle: Annotated[
+        float,
+        typer.Option(
+            "--settle",
+            parser=above(0, "seconds"),
+            metavar="SECONDS",
+            help="Take a file once nothing has happened to it for so long: until then it may still grow.",
+        ),
+    ] = 3.0,
+    rescan: Annotated[
+        float,
+        typer.Option(
+            "--rescan",
+            parser=above(0, "seconds"),
+            metavar="SECONDS",
+            help="Scan everything after so long, for what no event told of, as on network drives.",
+        ),
+    ] = 600.0,
+) -> None:
+    """Keep the library current while files are recorded, copied, moved and removed; Ctrl-C ends it.
+
+    Prints a line for each change. A file is taken once it has stopped growing; one that cannot be embedded is named,
+    as `soundseek index` does. Searching and `soundseek serve` go on beside it.
+    """
+    from soundseek.cli.extras import need
+
+    need(["watchfiles"], extra="watch", why="watching folders belongs to an extra")
+    compute_on_one_thread()
+    from soundseek.library.paths import absolute, on_disk
+    from soundseek.library.scan import check_folders
+    from soundseek.library.watching import FolderWatch, folder_events
+
+    check_folders(folders or ())
+    with open_library(library, model, create=bool(folders)) as opened:
+        named = [on_disk(absolute(folder)) for folder in folders or opened.info().folders]
+        watching = FolderWatch(
+            opened,
+            named,
+            say=_say,
+            index=lambda still_grows: opened.index(*(folders or ()), workers=1, still_grows=still_grows),
+            settled_s=settle,
+            rescan_s=rescan,
+        )
+        print(f"watching {printable(', '.join(named))}; Ctrl-C ends it", file=sys.stderr)
+        with suppress(KeyboardInterrupt):
+            watching.run(folder_events)
+    print("stopped watching", file=sys.stderr)
+
+
+def _say(line: str) -> None:
+    print(printable(line), flush=True)
