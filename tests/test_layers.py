@@ -30,7 +30,7 @@ ROOMS = (
     ("cli",),
 )
 # Of `model`, the learning half may use what describes and reads a model directory, not the library above it.
-LEARN_USES_OF_MODEL = {"config", "match", "model", "published", "registry", "spelling"}
+LEARN_USES_OF_MODEL = {"config", "match", "model", "published", "registry", "spelling", "stretches"}
 
 # The rooms inside `learn`, in the same manner.
 LEARN_ROOMS = (

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from cli.answers import records
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -24,7 +24,7 @@ def test_a_search_in_a_pipe_prints_json_lines(soundseek: Run, filled: Path, soun
     for hit in hits:
         assert list(hit)[:5] == ["path", "start_s", "end_s", "score", "moments"]
         assert Path(hit["path"]).parent == sounds
-        assert sum(hit["moments"]) / len(hit["moments"]) == pytest.approx(hit["score"], abs=2e-3)
+        assert max(hit["moments"]) > hit["score"] > min(hit["moments"]) - 0.2
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
 
 
@@ -39,14 +39,15 @@ def test_a_library_remembers_its_model(soundseek: Run, filled: Path) -> None:
     assert run.stdout
 
 
-def test_segments_lists_every_moment_of_a_long_file(soundseek: Run, filled: Path) -> None:
+def test_segments_lists_the_events_of_a_long_file(soundseek: Run, filled: Path) -> None:
     hits = records(
         soundseek("search", "tone", "--segments", "--where", "duration > 20", "--library", filled).stdout
     )
-    assert sorted((hit["start_s"], hit["end_s"]) for hit in hits)[0] == (0.0, 10.0)
-    assert sorted(hit["end_s"] for hit in hits) == [10.0, 15.0, 22.0]  # the last one ends with the file
-    (best,) = records(soundseek("search", "tone", "--where", "duration > 20", "--library", filled).stdout)
-    assert best == max(hits, key=lambda hit: hit["score"])
+    times = sorted((hit["start_s"], hit["end_s"]) for hit in hits)
+    assert times[0][0] >= 0 and times[-1][1] <= 22.0
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(times))  # no window repeats another
+    for hit in hits:
+        assert hit["start_s"] <= hit["moment_s"] <= hit["end_s"]
 
 
 def test_similar_finds_the_same_sound_under_another_name(soundseek: Run, filled: Path, sounds: Path) -> None:

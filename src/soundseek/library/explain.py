@@ -17,6 +17,8 @@ from soundseek._typing import FloatArray
 from soundseek.errors import QueryError
 from soundseek.library.paths import absolute
 from soundseek.library.search import Hit, moments_of, strongest_s
+from soundseek.model.stretches import joined_parts, segment_scores
+from soundseek.query.parts import sentence_parts
 
 if TYPE_CHECKING:
     from soundseek.library.workers import EmbeddingModel
@@ -184,12 +186,20 @@ def explain_sound(model: EmbeddingModel, sound: AudioEmbedding, path: str, query
     need_words(query)
     query = query.strip()
     words = every_word(query)[:MAX_EXPLAINED_WORDS]
-    texts = _embedded(model, query, [without_word(query, word) for word in words])
-    # (segment, 1 + word); beyond 1 is float error.
-    scores = np.clip(sound.vectors.astype(np.float32) @ texts.T, -1.0, 1.0)
+    texts = [query, *(without_word(query, word) for word in words)]
+    parts = [sentence_parts(text) for text in texts]
+    vectors = _embedded(model, query, [*texts[1:], *(part for own in parts for part in own)])
+    spans = [sound.frames[first:last] for first, last in sound.spans]
+    each = segment_scores(spans, vectors, frame_s=[sound.frame_s] * len(spans))
+    at = np.cumsum([len(texts), *(len(own) for own in parts)])
+    # (segment, 1 + word)
+    scores = np.stack(
+        [joined_parts(each[:, [number, *range(at[number], at[number + 1])]]) for number in range(len(texts))],
+        axis=1,
+    )
     best = int(scores[:, 0].argmax())
     return Explanation(
-        hit=_best_hit(sound, best, texts[0], float(scores[best, 0]), path),
+        hit=_best_hit(sound, best, vectors[0], float(scores[best, 0]), path),
         frame_s=sound.frame_s,
         words=tuple(_contributions(words, scores[best].tolist())),
         segments=tuple(
@@ -229,7 +239,6 @@ def _contributions(words: Sequence[str], scores: Sequence[float]) -> list[WordCo
 def _best_hit(sound: AudioEmbedding, number: int, query: FloatArray, score: float, path: str) -> Hit:
     segment, (first, last) = sound.segments[number], sound.spans[number]
     moments = moments_of(sound.frames[first:last], query)
-    moments += score - moments.mean()  # float error only
     return Hit(
         path=path,
         start_s=segment.start_s,

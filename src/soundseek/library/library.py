@@ -7,7 +7,7 @@ import math
 import os
 import shlex
 import stat
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from soundseek.library.store.sqlite import SqliteStore
 from soundseek.library.store.tables import DATABASE_FILE
 from soundseek.query import QueryReader, Reading
 from soundseek.query import as_typed as read_as_typed
+from soundseek.query.parts import sentence_parts
 
 if TYPE_CHECKING:
     from soundseek.library.explain import Explanation
@@ -298,7 +299,7 @@ class Library:
                 vectors are taken from there, others are embedded whole.
             without: What the sounds should not be like, in words.
             where: A condition on the files, as `duration < 5 and format = wav`.
-            segments: Rank every segment, not only each file's best.
+            segments: Rank moments, not files: what overlaps is one event, with its own begin and end.
             as_typed: Search for the words as they are.
             duplicates: "hide" gives of files with the same content one hit, which names the others; "show" gives all.
             missing: "hide" leaves out what is not there now, as on a drive that is unplugged; "show" gives all.
@@ -343,6 +344,7 @@ class Library:
             self._queries(reading, examples, negatives),
             k=10 if k is None else k,
             per="segment" if segments else "file",
+            by="mean" if examples else "moments",
             where=asked,
             leave_out=leave_out,
             only=only,
@@ -607,7 +609,9 @@ class Library:
     def _queries(
         self, reading: Reading | None, examples: Sequence[_Example], negatives: Sequence[Reading]
     ) -> list[AnyFloatArray]:
-        """The unit vector of each alternative of a reading, with examples and negatives; one batch of texts."""
+        """Each alternative of a reading as a unit vector, with examples and negatives, and below it the vectors of the
+        sounds that a sentence names, `(1 + parts, dim)`; one batch of texts.
+        """
         alternatives = reading.alternatives if reading else ()
         unwanted = [
             *(reading.negatives if reading else ()),
@@ -616,19 +620,22 @@ class Library:
         nothing = np.empty((0, self.store.identity.dim), np.float32)
         if not alternatives and not examples and not (reading and unwanted):
             return [combine(nothing, nothing)]
-        texts = [text for each in alternatives for text in each] + unwanted
-        embedded = self.model.embed_text(texts) if texts else nothing
-        excluded = embedded[len(texts) - len(unwanted) :]
+        parts = {text: sentence_parts(text) for each in alternatives for text in each}
+        texts = [text for each in alternatives for text in each]
+        texts = list(dict.fromkeys([*texts, *(part for own in parts.values() for part in own), *unwanted]))
+        embedded = dict(zip(texts, self.model.embed_text(texts) if texts else nothing, strict=True))
+        excluded = _stacked(embedded, unwanted, nothing)
         sounds = np.array([self._whole_vector(example) for example in examples], np.float32)
         sounds = sounds.reshape(len(examples), self.store.identity.dim)
         if not alternatives:
             return [combine(sounds, excluded) if examples else away_from(excluded)]
-        queries, at = [], 0
+        queries = []
         for each in alternatives:
             # The texts of one alternative say the same thing, so that together they count as much as one example.
-            words = combine(embedded[at : at + len(each)], nothing)
-            queries.append(combine(np.concatenate([words[None], sounds]), excluded))
-            at += len(each)
+            words = combine(_stacked(embedded, each, nothing), nothing)
+            whole = combine(np.concatenate([words[None], sounds]), excluded)
+            named = parts[each[0]] if len(each) == 1 and not examples else ()
+            queries.append(np.stack([whole, *(combine(embedded[part][None], excluded) for part in named)]))
         return queries
 
     def _example(self, path: str | os.PathLike[str]) -> _Example:
@@ -715,6 +722,13 @@ class Library:
         if not parts:
             return condition
         return And((*parts, *([condition] if condition is not None else [])))
+
+
+def _stacked(
+    embedded: Mapping[str, AnyFloatArray], texts: Sequence[str], nothing: AnyFloatArray
+) -> AnyFloatArray:
+    """`(texts, dim)`."""
+    return np.stack([embedded[text] for text in texts]) if texts else nothing
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,20 @@ import numpy as np
 
 from soundseek._typing import AnyFloatArray
 from soundseek.errors import QueryError
+from soundseek.library.events import events_of
 from soundseek.library.filters import Condition
-from soundseek.library.store.base import Match, Per, SoundFile
+from soundseek.library.store.base import Match, Per, ScoredBy, SoundFile
 from soundseek.library.store.fused import NameQuery
 from soundseek.library.store.sqlite import SqliteStore
+from soundseek.model.stretches import joined_parts, segment_scores
 from soundseek.query import Reading
 
 # How much a negative counts. Below 1, so that a sound which has what was asked for and a little of what was
 # not still beats one that has neither; at 0.5 the query always keeps most of its own direction.
 NEGATIVE_WEIGHT = 0.5
+# Segments (and files' best ones) whose frames are read to give them their scores: with twice or thrice as many no other
+# hit comes among the first ten on validation.
+SHORTLIST = 100
 
 
 def combine(
@@ -94,8 +99,10 @@ class Hit:
         path: The file.
         start_s: Where the segment starts.
         end_s: Where it ends.
-        score: Cosine of the query and the segment, -1 to 1.
-        moments: The score of each frame from `start_s` to `end_s`; their mean is `score`.
+        score: How well it fits, -1 to 1: by the cosine of the query and the segment and, for the larger part, that of
+            the query and the segment's best two seconds; of a sentence that names several sounds, its parts count as
+            well. With example sounds it is the segment's cosine alone.
+        moments: The score of each frame from `start_s` to `end_s`; their mean is the cosine of that whole stretch.
         duration_s: Length of the whole file.
         moment_s: The middle of the best frame, in seconds from the file's beginning.
         sample_rate_hz: The file's own rate.
@@ -183,6 +190,7 @@ def find_any(
     *,
     k: int,
     per: Per = "file",
+    by: ScoredBy = "moments",
     where: Condition | None = None,
     leave_out: Collection[str] = (),
     only: Collection[str] | None = None,
@@ -203,6 +211,7 @@ def find_any(
             query,
             k=k,
             per=per,
+            by=by,
             where=where,
             leave_out=leave_out,
             only=only,
@@ -227,6 +236,7 @@ def find(
     *,
     k: int,
     per: Per = "file",
+    by: ScoredBy = "moments",
     where: Condition | None = None,
     leave_out: Collection[str] = (),
     only: Collection[str] | None = None,
@@ -239,9 +249,10 @@ def find(
 
     Args:
         store: What is searched.
-        query: `(dim,)` unit norm.
+        query: `(dim,)` unit norm; or `(1 + parts, dim)`, a sentence that names several sounds, and its parts.
         k: How many hits.
-        per: "file" gives each file's best segment, "segment" all segments.
+        per: "file" gives each file's best segment, "segment" the events in all segments, see `events_of`.
+        by: How segments are scored.
         where: Only files that fulfil it.
         leave_out: Paths that do not answer.
         only: Paths that may answer; None lets all.
@@ -255,6 +266,7 @@ def find(
         query,
         k=k,
         per=per,
+        by=by,
         where=where,
         leave_out=leave_out,
         only=only,
@@ -262,13 +274,14 @@ def find(
         is_there=is_there,
         names=names,
     )
+    whole = np.atleast_2d(query)[0]
     sure: Sequence[float | None] = [None] * len(matches)
     if certainty is not None and matches:
-        sure = certainty(query, np.array([match.score for match in matches], np.float32)).tolist()
+        sure = certainty(whole, np.array([match.score for match in matches], np.float32)).tolist()
     return [
         hit_of(
             match,
-            query,
+            whole,
             also_at=copies_of(store, match, duplicates=duplicates, is_there=is_there),
             probability=probability,
         )
@@ -282,6 +295,7 @@ def find_matches(
     *,
     k: int,
     per: Per = "file",
+    by: ScoredBy = "moments",
     where: Condition | None = None,
     leave_out: Collection[str] = (),
     only: Collection[str] | None = None,
@@ -289,23 +303,65 @@ def find_matches(
     is_there: Callable[[str], bool] | None = None,
     names: NameQuery | None = None,
 ) -> list[Match]:
-    """The same as the store has them, before any moment is worked out; the arguments are those of `find`."""
-    asked = k
+    """The same before any moment is worked out; the arguments are those of `find`.
+
+    The store's shortlist goes by means; its order is that of the scores, for which its frames are read.
+    """
+    queries = np.atleast_2d(query)
+    looked_at = max(SHORTLIST, 2 * k)
     while True:
-        matches = store.search(
-            query, k=asked, per=per, where=where, leave_out=leave_out, only=only, names=names
+        matches = store.shortlist(
+            queries[0],
+            segments=looked_at,
+            files=looked_at,
+            where=where,
+            leave_out=leave_out,
+            only=only,
+            names=names,
         )
+        scored = _with_scores(matches, queries, by)
+        if per == "segment":
+            scored = events_of(scored, queries, by=by)
+        scored = _with_bonuses(scored, matches, per)
         first: dict[bytes, str] = {}
-        kept = []
-        for match in matches:
+        kept: list[Match] = []
+        found: set[str] = set()
+        for match in scored:
             file = match.file
-            if is_there is not None and not is_there(file.path):
+            if (per == "file" and file.path in found) or (is_there is not None and not is_there(file.path)):
                 continue
+            found.add(file.path)
             if duplicates == "show" or first.setdefault(file.content_hash, file.path) == file.path:
                 kept.append(match)
-        if len(kept) >= k or len(matches) < asked:
+        if len(kept) >= k or len(matches) < looked_at:
             return kept[:k]
-        asked *= 4
+        looked_at *= 4
+
+
+def _with_scores(matches: Sequence[Match], queries: AnyFloatArray, by: ScoredBy) -> list[Match]:
+    """Matches of a shortlist with their scores, best first."""
+    if by == "mean" or not matches:
+        return list(matches)
+    frame_s = [match.file.frame_s for match in matches]
+    scores = joined_parts(segment_scores([match.frames for match in matches], queries, frame_s=frame_s))
+    order = np.argsort(-scores, kind="stable")
+    return [replace(matches[number], score=float(scores[number])) for number in order.tolist()]
+
+
+def _with_bonuses(scored: Sequence[Match], shortlist: Sequence[Match], per: Per) -> list[Match]:
+    """Matches, best first by score and bonus; of the events of a file that is so called, only the best has the bonus."""
+    named = {match.file.path: match for match in shortlist if match.bonus}
+    if not named:
+        return list(scored)
+    with_bonus = []
+    for match in scored:  # best first
+        source = named.get(match.file.path)
+        if source is not None:
+            match = replace(match, bonus=source.bonus, keywords=source.keywords)
+            if per == "segment":
+                del named[match.file.path]
+        with_bonus.append(match)
+    return sorted(with_bonus, key=lambda match: -(match.score + match.bonus))
 
 
 def copies_of(
@@ -321,9 +377,6 @@ def hit_of(
 ) -> Hit:
     """What a search tells of a segment that it found for a query `(dim,)`."""
     moments = moments_of(match.frames, query)
-    # The stored vector is the mean of the frames but for its float16: without this, their scores' mean would
-    # miss the segment's score by some 2e-5.
-    moments += match.score - moments.mean()
     file = match.file
     hit = Hit(
         path=file.path,
@@ -379,7 +432,7 @@ def strongest_s(moments: AnyFloatArray, start_s: float, end_s: float, frame_s: f
 
 
 def moments_of(frames: AnyFloatArray, query: AnyFloatArray) -> AnyFloatArray:
-    """The part of each frame in a segment's score: `(frames,)`, whose mean is the score.
+    """The part of each frame in a segment's cosine with a query: `(frames,)`, whose mean is the cosine.
 
     The projector is linear, so the segment's vector is `mean(frames) / |mean(frames)|`, and with it
     `query · vector = mean(query · frame) / |mean(frames)|`.

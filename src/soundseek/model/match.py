@@ -50,7 +50,7 @@ class MatchCalibration:
 
         Args:
             query: `(dim,)`, unit norm.
-            scores: `(hits,)` cosines of the query and each hit.
+            scores: `(hits,)` of the query and each hit, as a search gives them.
             num_files: Files that were searched: the more there are, the higher chance scores (up to `most_files`).
         """
         features = match_features(self.reference, query, scores, min(num_files, self.most_files))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import time
 from collections.abc import Sequence
@@ -26,8 +27,10 @@ from soundseek.library.search import (
     hit_of,
     moments_of,
 )
+from soundseek.model.stretches import segment_scores
 from soundseek.query import Reading
 from soundseek.query import as_typed as read_as_typed
+from soundseek.query.parts import sentence_parts
 from soundseek.server.items import file_facts, find_file, find_files
 from soundseek.server.lru import Recent
 from soundseek.server.problems import ProblemError
@@ -102,12 +105,14 @@ class _Text:
     Attributes:
         reading: What it is searched for.
         vectors: `(alternatives, dim)`, unit norm: each hit counts the best of them.
+        parts: `(parts, dim)` of each alternative: the sounds that a sentence names, where it names several.
         negatives: `(negatives, dim)`, unit norm: what the text itself excludes.
         warnings: What the searcher should know.
     """
 
     reading: Reading
     vectors: FloatArray
+    parts: tuple[FloatArray, ...]
     negatives: FloatArray
     warnings: tuple[str, ...]
 
@@ -137,13 +142,14 @@ class Searching:
         if request.within is not None:
             only = [file.path for file in find_files(store, request.within)]
         found = [
-            (match, query)
+            (match, query[0])
             for query in queries
             for match in find_matches(
                 store,
                 query,
                 k=request.offset + request.k + 1,
                 per=request.per,
+                by="mean" if request.like else "moments",
                 where=condition,
                 leave_out=leave_out,
                 only=only,
@@ -181,7 +187,7 @@ class Searching:
                 _answered(match, hit, reason, favourites)
                 for match, hit, reason in zip(page, hits, why, strict=True)
             ],
-            query=self._remember(library, np.array(queries)),
+            query=self._remember(library, np.array([query[0] for query in queries])),
             searched_for=searched_for,
             warnings=[warning for text in texts.values() for warning in text.warnings],
             total=total,
@@ -206,15 +212,17 @@ class Searching:
                 )
         else:
             assert text is not None
-            vectors = np.array(self._query(library, SearchRequest(text=text))[0])
+            queries, _, _ = self._query(library, SearchRequest(text=text))
+            vectors = np.array([query[0] for query in queries])
         file = find_file(library.store, id)
         sound = library.store.read(file.path)
         if sound is None:
             raise ProblemError("not-found", f"the library has no item {id} any more; search again")
         # Of several alternatives the one that the file answers best.
         vector = vectors[int((sound.vectors.astype(np.float32) @ vectors.T).max(axis=0).argmax())]
-        scores = np.clip(sound.vectors.astype(np.float32) @ vector, -1.0, 1.0)
-        over_time, frame_s = _over_time(embedded_sound(sound), vector, scores, n)
+        segments = [sound.frames[first:last] for first, last in sound.spans]
+        scores = segment_scores(segments, vector[None], frame_s=[file.frame_s] * len(segments))[:, 0]
+        over_time, frame_s = _over_time(embedded_sound(sound), vector, n)
         best = int(np.argmax(over_time))
         return Moments(
             id=id,
@@ -231,17 +239,20 @@ class Searching:
     def _query(
         self, library: Library, request: SearchRequest
     ) -> tuple[list[FloatArray], list[str], dict[str, _Text]]:
-        """The unit vector of each alternative, the paths that do not answer, and the texts as they were read."""
+        """Each alternative `(1 + parts, dim)`, the paths that do not answer, and the texts as they were read."""
         texts: dict[str, _Text] = {}
         examples: list[FloatArray] = []
         negatives: list[FloatArray] = []
         leave_out: list[str] = []
         alternatives: list[list[FloatArray]] = [[]]
+        parts: list[FloatArray] = [np.empty((0, library.store.identity.dim), np.float32)]
         weights = [0.0]
         if request.text and request.text.strip():
             read = texts[request.text] = self._read(library, request.text, as_typed=request.as_typed)
             weighted = read.vectors * np.float32(request.text_weight)
             alternatives = [[vector] for vector in weighted] or [[]]
+            if len(read.parts) and not request.like:
+                parts = list(read.parts)
             negatives += list(read.negatives)
             weights += [1.0] * len(read.negatives)
         for example in request.like:
@@ -273,14 +284,17 @@ class Searching:
         dim = library.store.identity.dim
         unwanted = np.array(negatives, np.float32).reshape(-1, dim)
         if only_excludes:
-            return [away_from(unwanted).astype(np.float32)], leave_out, texts
+            return [away_from(unwanted).astype(np.float32)[None]], leave_out, texts
+        weight = NEGATIVE_WEIGHT * max(weights)
         queries = [
-            combine(
-                np.array([*wanted, *examples], np.float32),
-                unwanted,
-                negative_weight=NEGATIVE_WEIGHT * max(weights),
-            ).astype(np.float32)
-            for wanted in alternatives
+            np.array(
+                [
+                    combine(np.array(positives, np.float32), unwanted, negative_weight=weight)
+                    for positives in ([*wanted, *examples], *([part] for part in own))
+                ],
+                np.float32,
+            )
+            for wanted, own in zip(alternatives, itertools.cycle(parts), strict=False)
         ]
         return queries, leave_out, texts
 
@@ -290,15 +304,25 @@ class Searching:
         if known is None:
             with collected_warnings() as warnings:
                 reading = read_as_typed(text) if as_typed else library.read(text)
-                embedded = library.model.embed_text([*reading.texts, *reading.negatives])
+                named = [
+                    sentence_parts(texts[0]) if len(texts) == 1 else () for texts in reading.alternatives
+                ]
+                flat = [part for parts in named for part in parts]
+                embedded = library.model.embed_text([*reading.texts, *reading.negatives, *flat])
             nothing = np.empty((0, library.store.identity.dim), np.float32)
             vectors, at = [], 0
             for texts in reading.alternatives:
                 vectors.append(combine(embedded[at : at + len(texts)], nothing))
                 at += len(texts)
             told = (*warnings, *(() if as_typed else reading.warnings()))
+            of_parts = len(embedded) - len(flat)
+            borders = np.cumsum([len(parts) for parts in named])
             known = _Text(
-                reading, np.array(vectors, np.float32).reshape(-1, embedded.shape[1]), embedded[at:], told
+                reading,
+                np.array(vectors, np.float32).reshape(-1, embedded.shape[1]),
+                tuple(np.split(embedded[of_parts:], borders)[:-1]) if named else (),
+                embedded[at:of_parts],
+                told,
             )
             self._texts.put(key, known)
         return known
@@ -445,16 +469,15 @@ def embedded_sound(sound: Any) -> Embedded:
     return Embedded(sound.times_s, sound.frames, sound.spans, sound.file.frame_s, sound.file.duration_s)
 
 
-def _over_time(sound: Embedded, query: FloatArray, scores: FloatArray, n: int) -> tuple[FloatArray, float]:
+def _over_time(sound: Embedded, query: FloatArray, n: int) -> tuple[FloatArray, float]:
     """Frame scores `(points,)` on one grid of time, the mean where segments overlap, and seconds from one to the next.
 
-    Each segment's frame scores have the segment's score as their mean, as a hit's moments have.
+    Each segment's frame scores have the segment's cosine as their mean, as a hit's moments have.
     """
     num = max(1, round(sound.duration_s / sound.frame_s + 0.499))
     sums, counts = np.zeros(num, np.float64), np.zeros(num, np.int64)
-    for (start_s, _), (first, last), score in zip(sound.times_s, sound.spans, scores, strict=True):
+    for (start_s, _), (first, last) in zip(sound.times_s, sound.spans, strict=True):
         moments = moments_of(sound.frames[first:last], query)
-        moments = moments + (score - moments.mean())
         places = np.clip(round(start_s / sound.frame_s) + np.arange(last - first), 0, num - 1)
         np.add.at(sums, places, moments)
         np.add.at(counts, places, 1)

@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from soundseek.audio.decode import AudioInfo
+from soundseek.audio.segments import Segment
 from soundseek.errors import DataError
 from soundseek.learn.evaluation.match import MatchQueries, ask, check_match, fit_match
 from soundseek.model.match import MatchCalibration
+from soundseek.model.model import AudioEmbedding
 
 NUM_KINDS, PER_KIND, DIM = 20, 4, 24
 
@@ -28,8 +31,15 @@ class Toy:
         vector = np.eye(DIM)[kind] + noise * np.random.default_rng(zlib.crc32(name.encode())).normal(size=DIM)
         return vector / np.linalg.norm(vector)
 
-    def embed_audio(self, paths: Sequence[Path]) -> np.ndarray:
-        return np.float32([self._vector(Path(path).stem, self.noise) for path in paths])
+    def embed_file(self, path: Path) -> AudioEmbedding:
+        """A quarter of a minute, all of it alike."""
+        info = AudioInfo(str(path), "WAV", 8000, 1, 15.0)
+        segments = (Segment(0.0, 10.0), Segment(5.0, 15.0))
+        frames = np.tile(self._vector(path.stem, self.noise), (15, 1))
+        spans = np.array([[0, 10], [5, 15]])
+        return AudioEmbedding(
+            info, segments, np.float32(frames[:2]), frames.astype(np.float16), spans, frame_s=1.0
+        )
 
     def embed_text(self, texts: Sequence[str]) -> np.ndarray:
         return np.float32([self._vector(text, 0.1) for text in texts])

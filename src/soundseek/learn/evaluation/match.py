@@ -11,14 +11,17 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from soundseek._typing import AnyFloatArray, BoolArray, DoubleArray, FloatArray, StrArray
+from soundseek._vectors import unit_rows
 from soundseek.errors import DataError
 from soundseek.learn.datasets.layout import Clip, read_split
-from soundseek.learn.evaluation.evaluate import Embedder
 from soundseek.model.match import MatchCalibration, match_features
+from soundseek.model.model import AudioEmbedding
+from soundseek.model.stretches import segment_scores
 
 NUM_REFERENCE = 512
 _SIZES = (40, 120, 300, 1000)
@@ -28,13 +31,25 @@ _RIDGE = 1e-3
 _BINS = 15
 
 
+class FrameEmbedder(Protocol):
+    """Sounds to their segments and frames, and sentences to vectors of the same space: a model directory's `Model`."""
+
+    def embed_file(self, path: Path) -> AudioEmbedding:
+        """All that the model makes of a sound."""
+        ...
+
+    def embed_text(self, texts: Sequence[str]) -> FloatArray:
+        """`(len(texts), dim)`, unit norm."""
+        ...
+
+
 @dataclass(frozen=True)
 class MatchQueries:
     """Hits of many queries in many libraries.
 
     Attributes:
         queries: `(queries, dim)`.
-        scores: `(queries, hits)` cosines, best first.
+        scores: `(queries, hits)` scores as a search gives them, best first.
         right: `(queries, hits)` whether a listener would agree.
         present: `(queries,)` whether what is asked for is in the library.
         num_files: `(queries,)` size of the library.
@@ -65,7 +80,7 @@ class MatchReport:
 
 
 def fit_match(
-    model: Embedder, data: Path, *, reference_split: str, split: str = "validation", seed: int = 0
+    model: FrameEmbedder, data: Path, *, reference_split: str, split: str = "validation", seed: int = 0
 ) -> MatchCalibration:
     """A calibration of a model.
 
@@ -82,7 +97,9 @@ def fit_match(
     generator = np.random.default_rng(seed)
     clips = read_split(data, reference_split)
     chosen = generator.choice(len(clips), min(NUM_REFERENCE, len(clips)), replace=False)
-    reference = model.embed_audio([clips[number].path for number in sorted(chosen)]).astype(np.float16)
+    sounds = [model.embed_file(clips[number].path) for number in sorted(chosen)]
+    means = np.stack([sound.frames.mean(axis=0, dtype=np.float32) for sound in sounds])
+    reference = unit_rows(means).astype(np.float16)
     asked = ask(model, data, split, seed=seed)
     features = _features(reference, asked)
     mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-9
@@ -110,7 +127,7 @@ def check_match(calibration: MatchCalibration, asked: MatchQueries) -> MatchRepo
     )
 
 
-def ask(model: Embedder, data: Path, split: str, *, seed: int = 0) -> MatchQueries:
+def ask(model: FrameEmbedder, data: Path, split: str, *, seed: int = 0) -> MatchQueries:
     """Ask captions of a split of libraries drawn from its clips.
 
     Raises:
@@ -124,8 +141,8 @@ def ask(model: Embedder, data: Path, split: str, *, seed: int = 0) -> MatchQueri
     kinds = _kinds(data, clips)
     captions = [caption for clip in clips for caption in clip.captions]
     owners = np.repeat(np.arange(len(clips)), [len(clip.captions) for clip in clips])
-    audio = model.embed_audio([clip.path for clip in clips])
     text = model.embed_text(captions)
+    fit = search_scores([model.embed_file(clip.path) for clip in clips], text)  # (clips, captions)
     generator = np.random.default_rng(seed)
     queries, all_scores, right, present, sizes = [], [], [], [], []
     for size in sorted({min(size, len(clips)) for size in _SIZES}):
@@ -136,7 +153,7 @@ def ask(model: Embedder, data: Path, split: str, *, seed: int = 0) -> MatchQueri
                 library = np.union1d(library, owners[number]) if is_present else library[~alike[library]]
                 if len(library) < _HITS:
                     continue
-                scores = audio[library] @ text[number]
+                scores = fit[library, number]
                 best = np.argsort(-scores, kind="stable")[:_HITS]
                 queries.append(text[number])
                 all_scores.append(scores[best])
@@ -144,6 +161,15 @@ def ask(model: Embedder, data: Path, split: str, *, seed: int = 0) -> MatchQueri
                 present.append(is_present)
                 sizes.append(len(library))
     return MatchQueries(np.stack(queries), np.stack(all_scores), np.stack(right), np.array(present), sizes)
+
+
+def search_scores(sounds: Sequence[AudioEmbedding], queries: FloatArray) -> FloatArray:
+    """`(sounds, queries)` what a search gives each sound: the score of its best segment."""
+    segments = [sound.frames[first:last] for sound in sounds for first, last in sound.spans]
+    frame_s = [sound.frame_s for sound in sounds for _ in sound.spans]
+    borders = np.cumsum([0, *(len(sound.spans) for sound in sounds[:-1])])
+    best: FloatArray = np.maximum.reduceat(segment_scores(segments, queries, frame_s=frame_s), borders)
+    return best
 
 
 def _kinds(data: Path, clips: Sequence[Clip]) -> StrArray:

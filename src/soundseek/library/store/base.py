@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from soundseek.model.model import AudioEmbedding
 
 Per = Literal["file", "segment"]
+ScoredBy = Literal["moments", "mean"]
+"""Segments by their best moments as well, as words are searched for; or by their means alone, as example sounds are."""
 FileOrder = Literal["path", "modified", "duration"]
 
 

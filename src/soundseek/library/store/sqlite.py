@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from soundseek._typing import AnyFloatArray, AnyIntArray
+from soundseek._typing import AnyFloatArray, AnyIntArray, BoolArray
 from soundseek._vectors import unit_rows
 from soundseek.errors import LibraryError
 from soundseek.library.filters import Condition, to_sql
@@ -51,7 +51,7 @@ from soundseek.library.store.base import (
 )
 from soundseek.library.store.check import Damage, find_damage, lengthen
 from soundseek.library.store.connection import connect, explained, write_lock
-from soundseek.library.store.exact import best_rows
+from soundseek.library.store.exact import best_rows, shortlisted_rows
 from soundseek.library.store.fused import NameQuery, found_words, name_bonuses, rank_with_names
 from soundseek.library.store.rows import Generation, Snapshot, rows_without
 from soundseek.library.store.tables import (
@@ -369,40 +369,52 @@ class SqliteStore:
                 allowed=allowed,
                 scan=_simd_scan,
             )
-            extra: AnyFloatArray = np.zeros(len(rows), np.float32)
-            words: dict[int, tuple[str, ...]] = {}
-            if names is not None:
-                bonuses = name_bonuses(connection, names) if has_descriptions(connection) else {}
-                if bonuses or names.is_all:
-                    rows, scores, extra = rank_with_names(
-                        connection,
-                        bonuses,
-                        vectors=snapshot.maps.vectors,
-                        segments=snapshot.maps.segments,
-                        query=query,
-                        rows=rows,
-                        scores=scores,
-                        allowed=allowed,
-                        k=k,
-                        per=per,
-                        is_all=names.is_all,
-                    )
-            records = snapshot.maps.segments[rows]
-            files = files_by_id(connection, sorted(set(records["file_id"].tolist())))
-            if names is not None and extra.any():
-                words = found_words(connection, names, list(files))
-        return [
-            Match(
-                file=files[int(record["file_id"])],
-                start_s=float(record["start_s"]),
-                end_s=float(record["end_s"]),
-                score=float(score),
-                frames=snapshot.maps.frames[int(record["first_frame"]) : int(record["last_frame"])],
-                bonus=float(bonus),
-                keywords=words.get(int(record["file_id"]), ()) if bonus else (),
+            rows, scores, extra = _named(
+                connection, snapshot, names, query, rows, scores, allowed, k=k, per=per
             )
-            for record, score, bonus in zip(records, scores, extra, strict=True)
-        ]
+            return _matches(connection, snapshot, rows, scores, extra, names)
+
+    def shortlist(
+        self,
+        query: AnyFloatArray,
+        *,
+        segments: int,
+        files: int,
+        where: Condition | None = None,
+        leave_out: Collection[str] = (),
+        only: Collection[str] | None = None,
+        names: NameQuery | None = None,
+    ) -> list[Match]:
+        """The segments that are worth a closer look at their frames, best first by their means.
+
+        Args:
+            query: `(dim,)` float32.
+            segments: How many of the best segments of all.
+            files: Of how many of the best files the best segment.
+            where: Only files that fulfil it.
+            leave_out: Paths that do not answer.
+            only: Paths that may answer; None lets all.
+            names: What names and tags add; the best segment of a file that is so called is listed, with its bonus.
+        """
+        with self._reading() as (connection, snapshot):
+            vectors = snapshot.maps.vectors
+            allowed = allowed_rows(connection, snapshot.live, len(vectors), where, leave_out, only)
+            rows = shortlisted_rows(
+                vectors,
+                query,
+                segments=segments,
+                files=files,
+                groups=snapshot.maps.segments["file_id"],
+                allowed=allowed,
+                scan=_simd_scan,
+            )
+            scores = np.clip(vectors[rows].astype(np.float32) @ query.astype(np.float32), -1.0, 1.0)
+            order = np.lexsort((rows, -scores))
+            rows, scores = rows[order], scores[order]
+            rows, scores, extra = _named(
+                connection, snapshot, names, query, rows, scores, allowed, k=len(vectors), per="segment"
+            )
+            return _matches(connection, snapshot, rows, scores, extra, names)
 
     def files(
         self, where: Condition | None = None, *, order: FileOrder = "path", k: int = -1, offset: int = 0
@@ -553,6 +565,66 @@ class SqliteStore:
 
     def _generation(self, number: int) -> Generation:
         return Generation(self.directory, self._identity.dim, number)
+
+
+def _named(
+    connection: sqlite3.Connection,
+    snapshot: Snapshot,
+    names: NameQuery | None,
+    query: AnyFloatArray,
+    rows: AnyIntArray,
+    scores: AnyFloatArray,
+    allowed: BoolArray | None,
+    *,
+    k: int,
+    per: Per,
+) -> tuple[AnyIntArray, AnyFloatArray, AnyFloatArray]:
+    """Rows, scores and bonuses `(n,)`, n <= k, once names and tags have been asked as well; see `rank_with_names`."""
+    if names is not None:
+        bonuses = name_bonuses(connection, names) if has_descriptions(connection) else {}
+        if bonuses or names.is_all:
+            return rank_with_names(
+                connection,
+                bonuses,
+                vectors=snapshot.maps.vectors,
+                segments=snapshot.maps.segments,
+                query=query,
+                rows=rows,
+                scores=scores,
+                allowed=allowed,
+                k=k,
+                per=per,
+                is_all=names.is_all,
+            )
+    return rows, scores, np.zeros(len(rows), np.float32)
+
+
+def _matches(
+    connection: sqlite3.Connection,
+    snapshot: Snapshot,
+    rows: AnyIntArray,
+    scores: AnyFloatArray,
+    bonuses: AnyFloatArray,
+    names: NameQuery | None,
+) -> list[Match]:
+    """Rows of a snapshot as matches, in their order."""
+    records = snapshot.maps.segments[rows]
+    files = files_by_id(connection, sorted(set(records["file_id"].tolist())))
+    words: dict[int, tuple[str, ...]] = {}
+    if names is not None and bonuses.any():
+        words = found_words(connection, names, list(files))
+    return [
+        Match(
+            file=files[int(record["file_id"])],
+            start_s=float(record["start_s"]),
+            end_s=float(record["end_s"]),
+            score=float(score),
+            frames=snapshot.maps.frames[int(record["first_frame"]) : int(record["last_frame"])],
+            bonus=float(bonus),
+            keywords=words.get(int(record["file_id"]), ()) if bonus else (),
+        )
+        for record, score, bonus in zip(records, scores, bonuses, strict=True)
+    ]
 
 
 def _read_or_create(directory: Path, identity: ModelIdentity | None) -> dict[str, str]:

@@ -1,0 +1,53 @@
+"""Which sentences name several sounds, and which sounds."""
+
+from __future__ import annotations
+
+import pytest
+
+from soundseek.query.parts import MOST_PARTS, sentence_parts
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("A dog barks while rain falls", ("A dog barks", "rain falls")),
+        ("a man is talking as a train passes.", ("a man is talking", "a train passes")),
+        ("thunder and rain", ("thunder", "rain")),
+        ("birds singing, dog barking", ("birds singing", "dog barking")),
+        ("woman speaking with traffic in the background", ("woman speaking", "traffic")),
+        ("a dog barks with birds singing", ("a dog barks", "birds singing")),
+        ("footsteps followed by a door slam", ("footsteps", "a door slam")),
+        ("an engine idles and a siren wails in the distance", ("an engine idles", "a siren wails")),
+        ("glass breaking + alarm", ("glass breaking", "alarm")),
+        ("rain, thunder and wind", ("rain", "thunder", "wind")),
+    ],
+)
+def test_each_sound_of_a_sentence_is_a_part(text: str, parts: tuple[str, ...]) -> None:
+    assert sentence_parts(text) == parts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "dog barking",
+        "a door opens and closes",
+        "Fridge door opening and closing",
+        "birds chirp and tweet outdoors",
+        "drum and bass music",
+        "knocking on a door with a stick",
+        "Vegetables are being peeled with short scraping strokes",
+        "a clock ticks for a while",
+        "loud and distant",
+        "In this recording, a snare drum cracks suddenly.",
+        "laughing and talking",
+        "noise in the background",
+        "a horse and cart",
+    ],
+)
+def test_one_sound_stays_whole(text: str) -> None:
+    assert sentence_parts(text) == ()
+
+
+def test_a_list_of_many_sounds_stays_whole() -> None:
+    assert sentence_parts(", ".join(["rain", "wind", "thunder", "waves", "birds"][: MOST_PARTS + 1])) == ()
