@@ -57,3 +57,12 @@ def test_what_has_both_sounds_comes_before_what_has_more_of_one() -> None:
     # About the least of the parts: softly, so a little more than half of the difference to the whole.
     assert both == pytest.approx(0.5 * 0.4 + 0.5 * 0.3, abs=0.5 * PARTS_SOFTNESS)
     assert joined_parts(np.float32([[0.4]])) == pytest.approx(0.4)
+
+
+def test_no_score_is_above_1_through_float_error() -> None:
+    frames = np.random.default_rng(0).standard_normal((200, 1, 7)).astype(np.float16)
+    own = frames[:, 0].astype(np.float32)
+    scores = segment_scores(
+        list(frames), own / np.linalg.norm(own, axis=1, keepdims=True), frame_s=[1.0] * len(frames)
+    )
+    assert scores.max() <= 1.0 and np.diag(scores).min() > 0.9999

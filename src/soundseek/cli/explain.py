@@ -136,7 +136,7 @@ def _print(explanation: Explanation, query: str, model: str) -> None:
 
 def _moment(explanation: Explanation) -> str:
     hit = explanation.hit
-    mean = f"mean of {len(hit.moments)} moments {hit.score:.3f}"
+    mean = f"score {hit.score:.3f}, {len(hit.moments)} moments"
     if max(hit.moments) - min(hit.moments) < _FLAT:
         return f"{mean}; they are alike, for this model hears a segment as a whole or it is a single moment"
     return f"{mean}; the strongest at {clock(round(hit.moment_s, 1))} with {max(hit.moments):.3f}"

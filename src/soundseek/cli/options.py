@@ -274,7 +274,7 @@ SegmentsOption = Annotated[
     bool,
     typer.Option(
         "--segments",
-        help="List every matching segment, not only the best of each file.",
+        help="List moments, each with its begin and end, not only the best of each file.",
         show_default=False,
     ),
 ]

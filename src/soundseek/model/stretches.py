@@ -105,5 +105,5 @@ def _pooling(length: int, frame_s: float) -> FloatArray:
 def _cosines(vectors: FloatArray, wanted: FloatArray) -> FloatArray:
     """`(..., queries)` of vectors `(..., dim)` and unit queries `(dim, queries)`."""
     norms = np.sqrt(np.einsum("...d,...d->...", vectors, vectors))[..., None]
-    cosines: FloatArray = vectors @ wanted / np.maximum(norms, 1e-12)
+    cosines: FloatArray = np.clip(vectors @ wanted / np.maximum(norms, 1e-12), -1.0, 1.0)
     return cosines

@@ -61,7 +61,7 @@ Where = Annotated[
 K = Annotated[int, Field(ge=1, le=MAX_TOOL_HITS, description="How many hits.")]
 PerOf = Annotated[
     Literal["file", "segment"],
-    Field(description="`file`: the best segment of each; `segment`: every segment."),
+    Field(description="`file`: the best segment of each; `segment`: moments, each with its begin and end."),
 ]
 SoundOf = Annotated[
     str, Field(max_length=4096, description="A sound of the library: its `id` or its absolute path.")

@@ -216,7 +216,8 @@ class SearchRequest(_Request):
         description="Only these items may answer: a search inside results.",
     )
     per: Per = Field(
-        default="file", description="`file`: the best segment of each; `segment`: every segment."
+        default="file",
+        description="`file`: the best segment of each; `segment`: moments, each with its begin and end.",
     )
     duplicates: Shown = Field(
         default="hide",
@@ -260,13 +261,13 @@ class HitAnswer(FileFacts):
 
     start_s: float = Field(description="Where the segment starts.")
     end_s: float = Field(description="Where it ends.")
-    score: float = Field(description="Cosine of the query and the segment, -1 to 1.")
+    score: float = Field(description="How well it fits, -1 to 1, by the mean and the best two seconds.")
     match: float | None = Field(
         default=None,
         description="Probability that a listener would agree, 0 to 1; null where the model or the query does not say.",
     )
     moments: list[float] = Field(
-        description="Frame scores: the part of each `frame_s` of the segment in the score; their mean is `score`."
+        description="Frame scores of each `frame_s` from start to end; their mean is the cosine of that stretch."
     )
     moment_s: float = Field(description="The middle of the best moment, from the file's beginning.")
     frame_s: float = Field(description="Seconds from one moment to the next.")

@@ -2,7 +2,7 @@
  * What the API sends and takes, described once; `soundseek/server/schemas.py` is the source.
  * Every other module refers to these with `@typedef {import("./types.js").Hit} Hit` or in place.
  *
- * @typedef {"file" | "segment"} Per  The best segment of each file, or every segment.
+ * @typedef {"file" | "segment"} Per  The best segment of each file, or moments, each with its begin and end.
  *
  * @typedef {Object} FileFacts  What the library knows of a file.
  * @property {string} id              Hash of content and path.
@@ -24,7 +24,7 @@
  * @property {number} end_s
  * @property {number} score           Cosine, -1 to 1.
  * @property {number | null} match   Probability that a listener would agree, 0 to 1; null where it is not known.
- * @property {number[]} moments       Frame scores from `start_s` on; their mean is `score`.
+ * @property {number[]} moments       Frame scores from `start_s` on; their mean is the cosine of that stretch.
  * @property {number} moment_s        The middle of the best one, from the file's beginning.
  * @property {number} frame_s         Seconds from one moment to the next.
  * @property {string[] | null} why    The words that carried the hit.
