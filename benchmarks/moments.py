@@ -215,7 +215,7 @@ def long_files(library: Library, plan: Plan, folder: Path) -> dict[str, Any]:
         where = f'folder = "{recording_path(folder, number).parent}"'
         for asked in recording.asked:
             for query in asked.queries:
-                hits = library.search(query, k=10, where=where, segments=True, missing="show")
+                hits = library.search(query, k=10, where=where, segments=True, missing="show", keywords="off")
                 row = _answered(hits, asked)
                 for name in ("all", asked.distance):
                     rows[name].append(row)
@@ -276,7 +276,9 @@ def among_short(library: Library, plan: Plan, folder: Path) -> dict[str, Any]:
         )
         for asked in recording.asked:
             query, right = asked.queries[0], re.compile(KINDS[asked.kind])
-            hits = library.search(query, k=len(shorts) + 1, where=f"{mixes} and {others}", missing="show")
+            hits = library.search(
+                query, k=len(shorts) + 1, where=f"{mixes} and {others}", missing="show", keywords="off"
+            )
             wrong, rank = 0, None
             for hit in hits:
                 if hit.path == str(own):
@@ -304,7 +306,7 @@ def two_sounds(library: Library, plan: Plan, folder: Path) -> dict[str, Any]:
         f'not folder = "{recording_path(folder, each).parent}"' for each in range(len(plan.recordings))
     )
     for number, mix in enumerate(plan.mixes):
-        hits = library.search(mix.query, k=library.info().files, where=where, missing="show")
+        hits = library.search(mix.query, k=library.info().files, where=where, missing="show", keywords="off")
         at = {path: place for place, hit in enumerate(hits) for path in (hit.path, *hit.also_at)}
         parts = [at.get(str(clip.path), len(hits)) for clip in mix.parts]
         places.append((at.get(str(mix_path(folder, number)), len(hits)), min(parts)))
@@ -324,7 +326,7 @@ def short_clips(library: Library, plan: Plan) -> dict[str, Any]:
     for clip in plan.clips:
         for caption in clip.captions:
             hits = library.search(
-                caption, k=10, where=f'folder = "{folder}"', as_typed=True, duplicates="show"
+                caption, k=10, where=f'folder = "{folder}"', as_typed=True, duplicates="show", keywords="off"
             )
             found = [hit.path for hit in hits if hit.path in only]
             scores.append(_reciprocal(found, str(clip.path)))

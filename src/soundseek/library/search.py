@@ -349,7 +349,7 @@ def _with_scores(matches: Sequence[Match], queries: AnyFloatArray, by: ScoredBy)
 
 
 def _with_bonuses(scored: Sequence[Match], shortlist: Sequence[Match], per: Per) -> list[Match]:
-    """Matches, best first by score and bonus; of the events of a file that is so called, only the best has the bonus."""
+    """Matches, best first by score and bonus, which of the events of a file only the best one has."""
     named = {match.file.path: match for match in shortlist if match.bonus}
     if not named:
         return list(scored)
