@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from soundseek.errors import LibraryError
-from soundseek.library.store.base import Changes, Sound
+from soundseek.library.store.base import Changes, EmbeddedSound
 
 if TYPE_CHECKING:
     from soundseek.library.store.sqlite import SqliteStore
@@ -92,17 +92,17 @@ def _compared(source: SqliteStore, target: SqliteStore, copied: int) -> CopyRepo
     whole, segments, files = hashlib.blake2b(digest_size=16), 0, source.files()
     for file in files:
         ours, theirs = source.read(file.path), target.read(file.path)
-        if ours is None or theirs is None or digest_of(ours) != digest_of(theirs):
+        if ours is None or theirs is None or digest_of_sound(ours) != digest_of_sound(theirs):
             raise LibraryError(
                 f"{file.path} is not the same in {source.location} and {target.location}; copy again, and if it stays "
                 "so look for damage with: soundseek library check"
             )
-        whole.update(digest_of(ours))
+        whole.update(digest_of_sound(ours))
         segments += len(ours.vectors)
     return CopyReport(len(files), segments, copied, whole.hexdigest())
 
 
-def digest_of(sound: Sound) -> bytes:
+def digest_of_sound(sound: EmbeddedSound) -> bytes:
     """BLAKE2b of what a library holds of a sound: facts, times, vectors and frames as they are stored."""
     digest = hashlib.blake2b(digest_size=16)
     file = sound.file

@@ -16,6 +16,7 @@ import numpy as np
 from soundseek._typing import FloatArray
 from soundseek.audio.decode import read_audio
 from soundseek.audio.files import DECODING_REVISION
+from soundseek.learn.datasets.download import digest_of
 
 _REVISION = 1  # part of every key: raise it when the same `SoundSpec` would give another waveform
 
@@ -54,11 +55,7 @@ def content_digest(path: Path) -> str:
 
 @cache
 def _digest_of(path: Path, *state: int) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return digest_of(path, "sha256")
 
 
 def render(
