@@ -49,6 +49,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7, help="timed runs of each contender and file")
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of: {', '.join(CONTENDERS)}")
     parser.add_argument("--python", default=sys.executable, help="interpreter of the others' code")
+    parser.add_argument(
+        "--models", type=Path, metavar="DIR", help="keep the exported networks here for the next run"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here, too")
     parser.add_argument("--serve", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -174,13 +177,17 @@ def write_files(folder: Path) -> list[Path]:
 def make_models(folder: Path, names: list[str]) -> dict[str, float]:
     """Model directories and checkpoints with random weights, and the least cosines of the exports with PyTorch."""
     cosines = {}
-    if {"htsat-fp32", "htsat-int8", "transformers"} & set(names):
+    if {"htsat-fp32", "htsat-int8", "transformers"} & set(names) and not (folder / "clap").exists():
         write_clap(folder / "clap")
     for name in ("htsat-fp32", "htsat-int8"):
         if name in names:
-            parity = export_htsat(folder / "clap", folder / name, name.rpartition("-")[2])
+            if not (folder / name).exists():
+                export_htsat(folder / "clap", folder / name, name.rpartition("-")[2])
+            parity = json.loads((folder / name / "config.json").read_text(encoding="utf-8"))["training"][
+                "parity"
+            ]
             cosines[name] = parity.get("audio_int8", parity["audio"])
-    if {"cnn14-fp32", "cnn14-int8"} & set(names):
+    if {"cnn14-fp32", "cnn14-int8"} & set(names) and not (folder / "cnn14-int8.onnx").exists():
         export_cnn14(folder)
     return cosines
 
@@ -403,6 +410,7 @@ def laion_clap(folder: Path) -> Loaded:
 
     torch.set_num_threads(1)
     _without_downloads(transformers)
+    _stand_in_for({"torchvision", "torchaudio", "webdataset", "h5py", "wget", "braceexpand", "ftfy"})
     sys.argv = sys.argv[:1]  # its package reads the command line
     import laion_clap
 
@@ -453,6 +461,34 @@ def msclap(folder: Path) -> Loaded:
         return module.get_audio_embeddings([path])
 
     return embed, lambda path: 1, ("msclap", "torch", "torchaudio", "numpy")
+
+
+def _stand_in_for(names: set[str]) -> None:
+    """Empty modules where these packages are not here: laion-clap imports them, for training and downloads alone."""
+    import importlib.abc
+    import importlib.util
+    import types
+    from importlib.machinery import ModuleSpec
+
+    missing = {name for name in names if importlib.util.find_spec(name) is None}
+
+    class Empty(types.ModuleType):
+        def __getattr__(self, attribute: str) -> Any:
+            if attribute.startswith("__"):
+                raise AttributeError(attribute)
+            return type(attribute, (), {"__init__": lambda self, *given, **named: None})
+
+    class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+        def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+            return ModuleSpec(fullname, self, is_package=True) if fullname.split(".")[0] in missing else None
+
+        def create_module(self, spec: ModuleSpec) -> types.ModuleType:
+            return Empty(spec.name)
+
+        def exec_module(self, module: types.ModuleType) -> None:
+            """It stays empty."""
+
+    sys.meta_path.append(Finder())
 
 
 def _without_downloads(transformers: Any) -> None:

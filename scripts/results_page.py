@@ -59,6 +59,8 @@ def page(results: Path) -> str:
         section("The paper's question", results, ["papers-question-*.json"], question, QUESTION_AGAIN),
         table_one(results / "table-one"),
         section("Speed beside PANNs", results, ["panns.json"], panns, "`python benchmarks/panns.py`"),
+        section("Beside others' code", results, ["peers.json"], peers, PEERS_AGAIN),
+        section("A second model ranks anew", results, ["two-stages*.json"], two_stages, TWO_STAGES_AGAIN),
         section("Speed of training", results, ["heads_on_cache.json"], heads_on_cache, HEADS_AGAIN),
         section("A batch in chunks", results, ["chunked_memory.json"], chunked, CHUNKED_AGAIN),
         section("Reading sounds", results, ["data_loading.json"], data_loading, LOADING_AGAIN),
@@ -103,6 +105,8 @@ QUERY_KINDS_AGAIN = (
 QUESTION_AGAIN = "`python scripts/papers_question.py --data DIR --weights FILE --out runs/question`"
 HEADS_AGAIN = "`python benchmarks/heads_on_cache.py`"
 CHUNKED_AGAIN = "`python benchmarks/chunked_memory.py --batch 16 --seconds 10 --chunks 8 4 2 1`"
+PEERS_AGAIN = "`python benchmarks/peers.py --json docs/results/peers.json`"
+TWO_STAGES_AGAIN = "`python benchmarks/two_stages.py DATA soundseek-plus --json docs/results/two-stages.json`"
 LOADING_AGAIN = "`python benchmarks/data_loading.py DIR`"
 HEARD_AGAIN = "`python scripts/heard.py MODEL --data DIR`"
 
@@ -395,6 +399,63 @@ def panns(reports: list[Report]) -> str:
             table(["", "ms", "PyTorch, ms", "times as fast", "wanted"], rows),
             f"Measured: commit {report['commit']}, {report['machine']['processor']}, "
             f"{report['machine']['cores']} cores; weights are random.",
+        ]
+    return joined(*parts)
+
+
+def peers(reports: list[Report]) -> str:
+    """Exported networks beside the code of others, from a file to its vector."""
+    parts = []
+    for report in reports:
+        files = list(next(iter(report["contenders"].values()))["cpu_s"])
+        rows = [
+            [name, *(spread(values["cpu_s"][file]) for file in files), f"{values['memory_mb']:.0f}"]
+            for name, values in report["contenders"].items()
+        ]
+        ratios = [
+            [ours, own, f"{ratio:.2f}", f"{report['bars'][ours]:g}" if ours in report["bars"] else ""]
+            for ours, others in report["ratios"].items()
+            for own, ratio in others.items()
+        ]
+        missing = "; ".join(f"{name}: {cell(problem)}" for name, problem in report["missing"].items())
+        cosines = ", ".join(f"{name} {cosine:.5f}" for name, cosine in report["cosine"].items())
+        parts += [
+            "From a stereo file at 44.1 kHz to its vector, in milliseconds of processor time (quartiles in brackets), "
+            f"each in a process of its own on one thread, in turns, medians of {report['repeats']}; weights are "
+            "random. htsat is LAION's CLAP, exported; a file of 30 s is five windows for it, and one random window in "
+            f"transformers' and laion-clap's code. Again: {PEERS_AGAIN}.",
+            table(["", *files, "MB"], rows),
+            "Processor time of others' code for a window over that of the exported network:",
+            table(["", "beside", "times as fast", "wanted"], ratios),
+            f"Least cosine with PyTorch: {cosines}." + (f" Left out, {missing}." if missing else ""),
+            f"Measured: commit {report['commit']}, {report['machine']}, load {report['load_average'][0]:.1f}; "
+            f"[the file](results/{quote(report['file'])}).",
+        ]
+    return joined(*parts)
+
+
+def spread(seconds: Report) -> str:
+    """Milliseconds: the median, and the quartiles."""
+    median, low, high = (1000 * seconds[key] for key in ("median", "low", "high"))
+    return f"{median:.0f} ({low:.0f} to {high:.0f})"
+
+
+def two_stages(reports: list[Report]) -> str:
+    """What a second model brings that ranks what a first one proposes."""
+    parts = []
+    for report in reports:
+        rows = [
+            [name, *(percent(row[metric]) for metric in METRICS), points(row["difference"])]
+            for name, row in report["rows"].items()
+        ]
+        costs = ", ".join(f"{name} {1000 * cost:.0f} ms" for name, cost in report["cpu_s_a_clip"].items())
+        parts += [
+            f"{report['second']} ranks what {report['first']} proposes, {report['num_captions']:,} captions of "
+            f"{report['num_clips']:,} clips, split `{report['split']}`; the difference is of mAP@10 to "
+            f"{report['first']} alone, with its 95 % interval. Again: {TWO_STAGES_AGAIN}.",
+            table(["", *METRICS.values(), "difference"], rows),
+            f"Embedding a clip anew costs {costs} of processor time; with stored vectors nothing is embedded.",
+            by_machine(report),
         ]
     return joined(*parts)
 
