@@ -58,10 +58,10 @@ def main() -> None:
     if arguments.serve:
         serve(arguments.serve[0], Path(arguments.serve[1]))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        result = measure(
-            Path(folder), arguments.only or list(CONTENDERS), arguments.repeats, arguments.python
-        )
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.models or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        result = measure(folder, arguments.only or list(CONTENDERS), arguments.repeats, arguments.python)
     print(table(result))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

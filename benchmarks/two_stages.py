@@ -46,6 +46,7 @@ def main() -> None:
     ranks = {"first alone": rank_of(scores[0], owner), "second alone": rank_of(scores[1], owner)}
     for number in arguments.proposed:
         ranks[f"second among {number}"] = rank_of(reordered(scores[0], scores[1], number), owner)
+    ranks["scores added"] = rank_of(scores[0] + scores[1], owner)
     alone = ranks["first alone"]
     result: dict[str, Any] = {
         "split": arguments.split,

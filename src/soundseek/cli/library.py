@@ -16,7 +16,7 @@ from soundseek.cli.output import choose_format, printable, write, write_json_lin
 from soundseek.cli.progress import CountProgress
 from soundseek.errors import UsageError
 
-library = typer.Typer(
+library_command = typer.Typer(
     name="library",
     help="Check, mend, shrink and copy a library.",
     no_args_is_help=True,
@@ -26,7 +26,7 @@ library = typer.Typer(
 )
 
 
-@library.command("check")
+@library_command.command("check")
 @plain_errors
 def library_check(
     library: LibraryOption = None,
@@ -76,7 +76,7 @@ def _verdict(found: int, left: int) -> str:
     return f"{counted(left, 'damage')}; soundseek library check --repair drops damaged sounds, to be embedded anew"
 
 
-@library.command("compact")
+@library_command.command("compact")
 @plain_errors
 def library_compact(
     library: LibraryOption = None, json: JsonOption = False, table: TableOption = False
@@ -99,7 +99,7 @@ def library_compact(
         write("nothing to give back\n")
 
 
-@library.command("copy")
+@library_command.command("copy")
 @plain_errors
 def library_copy(
     source: Annotated[

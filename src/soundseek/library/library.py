@@ -414,11 +414,14 @@ class Library:
             return hits
         reading = self._read_aloud(text, as_typed=False)
         negatives = [each for each in (self._read_aloud(each, False) for each in without) if each is not None]
-        queries = np.stack(self._queries(reading, [self._example(path) for path in like], negatives))
+        queries = self._queries(reading, [self._example(path) for path in like], negatives)
+        wholes = np.stack(
+            [np.atleast_2d(query)[0] for query in queries]
+        )  # the first row; parts stand below it
         from soundseek.library.windows import with_window_scores
 
         return Hits(
-            with_window_scores(cast("WindowModel", self.model), hits, queries),
+            with_window_scores(cast("WindowModel", self.model), hits, wholes),
             reading=hits.reading,
             negatives=hits.negatives,
         )

@@ -13,6 +13,7 @@ import huggingface_hub.constants
 import huggingface_hub.file_download
 import numpy as np
 import pytest
+import soundfile
 import torch
 from hub_server import COMMIT, Hub, serving_hub
 from safetensors.torch import load_file
@@ -20,7 +21,7 @@ from toy_clap import make_toy_clap
 from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
 from soundseek.audio.logmel import CLAP_FRONT_END, LogMel
-from soundseek.errors import DataError, ModelError, UsageError
+from soundseek.errors import DataError, DecodeError, ModelError, UsageError
 from soundseek.learn.datasets.download import CannotFetchError
 from soundseek.learn.export import get_published as getting
 from soundseek.learn.export.clap import clap_front_end, clap_towers
@@ -332,3 +333,18 @@ def test_what_is_published_is_pinned() -> None:
         assert (
             model.license and model.credits and model.scores and model.scores_source and model.download_bytes
         )
+
+
+def test_short_windows_are_clips_of_their_own(made: Path, tmp_path: Path) -> None:
+    model = Model(made)
+    waveform = np.random.default_rng(2).uniform(-0.5, 0.5, 12 * RATE).astype(np.float32)
+    soundfile.write(tmp_path / "noise.wav", waveform, RATE, subtype="FLOAT")
+    (first, vectors), (last, _) = model.embed_windows(tmp_path / "noise.wav", [(5.0, 9.5), (11.0, 12.0)])
+    assert [(w.start_s, w.end_s) for w in first] == [(5.0, 7.0), (6.0, 8.0), (7.5, 9.5)]
+    assert [(w.start_s, w.end_s) for w in last] == [(11.0, 12.0)]
+    alone = [
+        model.embed_audio((waveform[round(w.start_s * RATE) : round(w.end_s * RATE)], RATE)) for w in first
+    ]
+    np.testing.assert_allclose(vectors, np.stack(alone), atol=1e-6)
+    with pytest.raises(DecodeError, match=r"it ends before 20\.00 s"):
+        model.embed_windows(tmp_path / "noise.wav", [(20.0, 22.0)])

@@ -44,6 +44,12 @@ from soundseek.model.config import (
     fingerprint,
 )
 
+WINDOW_MOMENTS = (
+    "Moments are flat: a window is embedded as a whole. "
+    "soundseek search --windows scores windows of two seconds instead."
+)
+"""On the card of a model that takes clips of one length."""
+
 TextKind = Literal["bert", "word2vec", "roberta", "gpt2"]
 
 
@@ -181,7 +187,10 @@ def _config(
         license=card.license,
         summary=card.summary,
         credits=card.credits,
-        limits=(*card.limits, *(() if audio.is_linear else (FLAT_MOMENTS,))),
+        limits=(
+            *card.limits,
+            *(() if audio.is_linear else (WINDOW_MOMENTS if is_windowed else FLAT_MOMENTS,)),
+        ),
         scores=card.scores or {},
         training={**facts, **(card.training or {})},
     )
