@@ -56,6 +56,7 @@ def page(results: Path) -> str:
             "Other recordings, other words", results, ["robustness-*.json"], robustness, ROBUSTNESS_AGAIN
         ),
         section("People's words", results, ["query-kinds*.json"], query_kinds, QUERY_KINDS_AGAIN),
+        section("Names beside sounds", results, ["names.json"], names, NAMES_AGAIN),
         section("The paper's question", results, ["papers-question-*.json"], question, QUESTION_AGAIN),
         table_one(results / "table-one"),
         section("Speed beside PANNs", results, ["panns.json"], panns, "`python benchmarks/panns.py`"),
@@ -102,6 +103,7 @@ LABELS_AGAIN = "`python scripts/label_accuracy.py soundseek-small --data DIR > d
 QUERY_KINDS_AGAIN = (
     "`python benchmarks/query_kinds.py SOUNDS --library DIR --json docs/results/query-kinds.json`"
 )
+NAMES_AGAIN = "`python benchmarks/names.py SOUNDS --library DIR --json docs/results/names.json`"
 QUESTION_AGAIN = "`python scripts/papers_question.py --data DIR --weights FILE --out runs/question`"
 HEADS_AGAIN = "`python benchmarks/heads_on_cache.py`"
 CHUNKED_AGAIN = "`python benchmarks/chunked_memory.py --batch 16 --seconds 10 --chunks 8 4 2 1`"
@@ -232,6 +234,30 @@ def query_kinds(reports: list[Report]) -> str:
             table(["kind", "queries", "as typed", "read"], rows),
         ]
     return joined(*parts)
+
+
+def names(reports: list[Report]) -> str:
+    """What names add to the sound, by kind of query."""
+    (report,) = reports
+    ways = {"off": "sound alone", "auto": "sound and names", "only": "names alone"}
+    rows = [
+        [
+            row["kind"],
+            str(row["queries"]),
+            *(str(row[way]) if row[way] > 1 else f"{row[way]:.2f}" for way in ways),
+        ]
+        for row in report["rows"]
+    ]
+    shares = ", ".join(f"{kind} {share:.0%}" for kind, share in report["shares"].items())
+    return joined(
+        f"Precision of the first ten hits (of fewer, where fewer sounds answer) in a library of {report['files']} "
+        f"labelled clips, of which no model learned, under names as people give them: {shares}; *recorder* is a name "
+        "such as ZOOM0746, *published* the one that the clip had where it came from, and plain words and shorthand are "
+        "made of the labels, so that the first two rows say what well-kept names add, and not what a label is worth. "
+        "The last row counts the names, typed as they stand, whose file is the first hit. `--keywords auto` is the "
+        f"default for what stands here. Again: {NAMES_AGAIN}. Commit {report['commit']}, {report['machine']}.",
+        table(["kind", "queries", *ways.values()], rows),
+    )
 
 
 def robustness(reports: list[Report]) -> str:

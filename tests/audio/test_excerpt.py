@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundseek.audio.excerpt import cut, cut_suffix, peaks, time_reference_s, write_preview
+from soundseek.audio.excerpt import cut, cut_suffix, peaks, write_preview
+from soundseek.audio.tags import read_tags
 from soundseek.errors import DecodeError, UsageError
 
 RATE_HZ = 8_000
@@ -94,9 +95,9 @@ def test_a_wav_keeps_what_stands_beside_its_sound_and_its_clock_moves_on(
     tmp_path: Path, samples: np.ndarray
 ) -> None:
     broadcast_wave(tmp_path / "a.wav", samples, reference=10 * RATE_HZ)
-    assert time_reference_s(tmp_path / "a.wav") == 10.0
+    assert read_tags(tmp_path / "a.wav").clock_s == 10.0
     cut(tmp_path / "a.wav", tmp_path / "cut.wav", 1.5, 2.0)
-    assert time_reference_s(tmp_path / "cut.wav") == 11.5
+    assert read_tags(tmp_path / "cut.wav").clock_s == 11.5
     content = (tmp_path / "cut.wav").read_bytes()
     assert b"<SCENE>7</SCENE>" in content and b"INAM" in content and content.count(b"bext") == 1
     assert b"cue " not in content and b"adtl" not in content  # they mark places of the whole file
@@ -111,7 +112,7 @@ def test_a_file_without_a_clock_has_none(tmp_path: Path, samples: np.ndarray) ->
     broadcast_wave(tmp_path / "unset.wav", samples, reference=0)
     (tmp_path / "text.wav").write_bytes(b"RIFF")
     for name in ("a.wav", "unset.wav", "text.wav", "none.wav"):
-        assert time_reference_s(tmp_path / name) is None
+        assert read_tags(tmp_path / name).clock_s is None
 
 
 def test_tags_of_other_formats_are_kept(tmp_path: Path, samples: np.ndarray) -> None:

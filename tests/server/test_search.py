@@ -242,3 +242,40 @@ def test_items_are_listed_counted_and_sorted(client: Any) -> None:
     assert client.get("items", params={"where": "duration > 10"}).json()["total"] == 1
     item = client.get(f"items/{client.id_of('long.wav')}").json()
     assert item["is_there"] and item["segments"] > 1 and not item["needs_preview"]
+
+
+def test_names_count_beside_the_sound_and_the_hit_says_so(client: Any) -> None:
+    hits = client.post("search", json={"text": "tone4.wav"}).json()["hits"]
+    assert (hits[0]["name"], hits[0]["keywords"]) == ("tone4.wav", ["tone4"])
+    by_sound = client.post("search", json={"text": "tone4.wav", "keywords": "off"}).json()["hits"]
+    assert {hit["name"]: hit["score"] for hit in hits} == {hit["name"]: hit["score"] for hit in by_sound}
+    assert all(hit["keywords"] == [] for hit in by_sound)
+    only = client.post("search", json={"text": "tone4 or nothing", "keywords": "only"}).json()["hits"]
+    assert [hit["name"] for hit in only] == ["tone4.wav"]
+
+
+def test_filters_without_words_list_files_by_path(client: Any) -> None:
+    answer = client.post("search", json={"where": "name ~ tone", "k": 4}).json()
+    assert [hit["name"] for hit in answer["hits"]] == [f"tone{number}.wav" for number in range(4)]
+    assert (answer["total"], answer["next_offset"], answer["query"]) == (6, 4, None)
+    assert {(hit["score"], hit["start_s"], hit["end_s"]) for hit in answer["hits"]} == {(0.0, 0.0, 2.0)}
+    rest = client.post("search", json={"where": "name ~ tone", "k": 4, "offset": 4}).json()
+    assert [hit["name"] for hit in rest["hits"]] == ["tone4.wav", "tone5.wav"]
+    inside = {"where": "name ~ tone", "within": [rest["hits"][0]["id"]]}
+    assert client.post("search", json=inside).json()["total"] == 1
+    assert client.post("search", json={"where": " "}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"channels": {"max": 1.5}, "bit_depth": {"min": 15.5, "max": 16}}, 7),
+        ({"size_bytes": {"min": 200_000}}, 1),
+        ({"loudness_dbfs": {"max": -60}}, 0),
+        ({"loudness_dbfs": {"min": -60, "max": 0}}, 7),
+        ({"path": "/LONG"}, 1),
+        ({"tag": "scene 12"}, 0),
+    ],
+)
+def test_filters_of_a_form_ask_for_facts(client: Any, filters: dict[str, Any], expected: int) -> None:
+    assert client.post("search", json={"filters": filters}).json()["total"] == expected

@@ -210,23 +210,6 @@ def _moved_on(bext: bytes, first: int) -> bytes:
     return bext[:338] + struct.pack("<Q", reference + first) + bext[346:]
 
 
-def time_reference_s(path: str | os.PathLike[str]) -> float | None:
-    """Seconds after midnight at which a Broadcast Wave file begins; None where it does not say."""
-    try:
-        wav = _wav_chunks(os.fspath(path))
-        if wav is None:
-            return None
-        for name, at, length in wav.chunks:
-            if name == b"bext" and length >= 346:
-                with Path(path).open("rb") as file:
-                    file.seek(at + 338)
-                    (reference,) = struct.unpack("<Q", file.read(8))
-                return reference / wav.rate_hz if reference else None
-    except OSError:
-        return None
-    return None
-
-
 # --- Other formats ------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -19,7 +19,7 @@ from soundseek.audio.files import broken_link
 from soundseek.errors import LibraryError, UsageError
 
 if TYPE_CHECKING:
-    from soundseek.library import Library
+    from soundseek.library import Library, LibrarySet
 
 
 def need_folder(path: Path | None, name: str, advice: str) -> None:
@@ -202,6 +202,17 @@ LibraryOption = Annotated[
         show_default=False,
     ),
 ]
+LibrariesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--library",
+        envvar="SOUNDSEEK_LIBRARY",
+        metavar="DIR",
+        help="The library; repeatable: several are searched as one. Default: the one in your data folder (see: "
+        "soundseek info).",
+        show_default=False,
+    ),
+]
 ModelOption = Annotated[
     str | None,
     typer.Option(
@@ -347,6 +358,21 @@ def see(command: str, directory: Path | None) -> str:
     """
     library = "" if directory is None else f" --library {shlex.quote(str(directory))}"
     return f"soundseek {command}{library}"
+
+
+def open_libraries(directories: Sequence[Path] | None, model: str | None) -> Library | LibrarySet:
+    """One library, or several that are searched as one; see `open_library`."""
+    if not directories or len(directories) == 1:
+        return open_library(directories[0] if directories else None, model, create=False)
+    for directory in directories:
+        need_folder(
+            directory, "--library", "a library is a folder, made by: soundseek index FOLDER --library DIR"
+        )
+    need_model(model)
+    from soundseek.library import LibrarySet
+    from soundseek.model.registry import load_model
+
+    return LibrarySet.open(directories, model=load_model(model) if model else None)
 
 
 def open_library(directory: Path | None, model: str | None, *, create: bool) -> Library:

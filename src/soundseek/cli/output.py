@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from soundseek.library import Hit, Library
+    from soundseek.library import Hit, Library, LibrarySet
     from soundseek.library.label_tracks import LabelFormat
     from soundseek.library.store.fused import Keywords
 
@@ -251,6 +251,8 @@ def _notes(hit: Hit, width: int) -> list[str]:
         more = f" and {len(hit.also_at) - 1} more" if len(hit.also_at) > 1 else ""
         room = max(SHORTEST_FILE, width - len("  also at ") - len(more))
         notes.append(f"  also at {short_path(hit.also_at[0], room)}{more}")
+    if hit.library is not None:
+        notes.append(f"  in the library {short_path(hit.library, max(SHORTEST_FILE, width - 17))}")
     if hit.is_cut:
         notes.append(f"  only its first {clock(round(hit.duration_s))} is searched (--max-duration)")
     return notes
@@ -381,7 +383,7 @@ def show_labels(hits: Sequence[Hit], labels: LabelFormat) -> None:
 
 def say_if_nothing(
     hits: Sequence[Hit],
-    library: Library,
+    library: Library | LibrarySet,
     where: str | None,
     min_match: float = 0.0,
     *,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, TYPE_CHECKING, cast
 
 import typer
 
@@ -17,7 +17,7 @@ from soundseek.cli.options import (
     JsonOption,
     KeywordsOption,
     LabelsOption,
-    LibraryOption,
+    LibrariesOption,
     LikeOption,
     M3uOption,
     MinMatchOption,
@@ -31,14 +31,14 @@ from soundseek.cli.options import (
     WhyOption,
     WindowsOption,
     need_model,
-    open_library,
+    open_libraries,
 )
 from soundseek.cli.output import choose_format, say_if_nothing, show_hits, show_labels
 from soundseek.cli.reading import AsTypedOption, say_reading
 from soundseek.errors import UsageError
 
 if TYPE_CHECKING:
-    from soundseek.library import Library
+    from soundseek.library import Library, LibrarySet
     from soundseek.library.search import Hits
 
 
@@ -47,7 +47,7 @@ def search_command(
         list[str] | None,
         typer.Argument(metavar="TEXT", help="The sound that you look for, in words.", show_default=False),
     ] = None,
-    library: LibraryOption = None,
+    library: LibrariesOption = None,
     model: ModelOption = None,
     count: CountOrAllOption = None,
     like: LikeOption = None,
@@ -79,7 +79,9 @@ def search_command(
             'nothing to look for; say it in words, soundseek search "rain on a tent", or by --like FILE; --where alone '
             "lists files"
         )
-    with open_library(library, model, create=False) as opened:
+    if len(library or ()) > 1 and (rerank or windows):
+        raise UsageError("--rerank and --windows take one library; give --library once")
+    with open_libraries(library, model) as opened:
         from soundseek.library.hit_formats import searched_for
         from soundseek.query import as_typed as read_as_typed
 
@@ -93,14 +95,14 @@ def search_command(
             "text": reading, "like": like or (), "without": negatives, "where": where, "segments": segments,
             "duplicates": duplicates, "missing": missing, "keywords": keywords,
         }  # fmt: skip
-        with _ranking_library(opened, library, rerank) as ranking:
+        with _ranking_library(opened, library[0] if library else None, rerank) as ranking:
             if ranking is opened:
                 hits = opened.search(k=count, min_match=min_match, **asked)
             else:
-                hits = _reranked(opened, ranking, asked, count, min_match)
+                hits = _reranked(cast("Library", opened), cast("Library", ranking), asked, count, min_match)
             say_if_nothing(hits, opened, where, min_match, keywords=keywords)
             if windows:
-                hits = ranking.score_windows(hits, reading, like=like or (), without=negatives)
+                hits = cast("Library", ranking).score_windows(hits, reading, like=like or (), without=negatives)
                 _say_windows(hits)
             wanted = why or output == "table"
             reasons = ranking.explain(reading, hits) if wanted and reading else None
@@ -115,7 +117,9 @@ def search_command(
 
 
 @contextmanager
-def _ranking_library(opened: Library, directory: Path | None, model: str | None) -> Iterator[Library]:
+def _ranking_library(
+    opened: Library | LibrarySet, directory: Path | None, model: str | None
+) -> Iterator[Library | LibrarySet]:
     """The library whose model ranks the hits: the one that is searched, or for --rerank that of another model."""
     if model is None:
         yield opened

@@ -13,14 +13,14 @@ from soundseek.cli.options import (
     DuplicatesOption,
     JsonOption,
     LabelsOption,
-    LibraryOption,
+    LibrariesOption,
     M3uOption,
     MissingOption,
     ModelOption,
     SegmentsOption,
     TableOption,
     WhereOption,
-    open_library,
+    open_libraries,
 )
 from soundseek.cli.output import choose_format, say_if_nothing, show_hits, show_labels
 
@@ -34,7 +34,7 @@ def similar_command(
             show_default=False,
         ),
     ],
-    library: LibraryOption = None,
+    library: LibrariesOption = None,
     model: ModelOption = None,
     count: CountOption = 10,
     where: WhereOption = None,
@@ -52,7 +52,7 @@ def similar_command(
     To add words to an example: soundseek search "in a cave" --like FILE
     """
     output = choose_format(json=json, csv=csv, m3u=m3u, table=table, labels=labels)
-    with open_library(library, model, create=False) as opened:
+    with open_libraries(library, model) as opened:
         hits = opened.similar(
             file, k=count, where=where, segments=segments, duplicates=duplicates, missing=missing
         )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from soundseek.library.library import LibraryInfo as LibraryInfo
     from soundseek.library.library import default_library_path as default_library_path
     from soundseek.library.search import Hit as Hit
+    from soundseek.library.several import LibrarySet as LibrarySet
     from soundseek.library.store.base import Failure as Failure
     from soundseek.library.store.base import SoundFile as SoundFile
 
@@ -26,6 +27,7 @@ _HOMES = {
     "IndexReport": "index",
     "Library": "library",
     "LibraryInfo": "library",
+    "LibrarySet": "several",
     "Progress": "index",
     "SoundFile": "store.base",
     "default_library_path": "library",
@@ -38,6 +40,7 @@ __all__ = [
     "IndexReport",
     "Library",
     "LibraryInfo",
+    "LibrarySet",
     "Progress",
     "SoundFile",
     "default_library_path",

@@ -330,7 +330,7 @@ def _exactly(number: float) -> Span:
 
 
 def _whole_number(literal: str) -> Span | None:
-    return _exactly(float(literal)) if re.fullmatch(r"\d{1,9}", literal.strip()) else None
+    return _exactly(float(literal)) if re.fullmatch(r"\d{1,13}", literal.strip()) else None
 
 
 def _channels(literal: str) -> Span | None:

@@ -193,6 +193,16 @@ class Library:
             self._model = model
         return self._model
 
+    def use_model_of(self, other: Library) -> None:
+        """Share the loaded model of a library that the same model filled.
+
+        Raises:
+            LibraryError: Another one filled it.
+        """
+        check_identity(self.store.location, self.store.identity, other.store.identity)
+        if self._model is None:
+            self._model = other.model
+
     def index(
         self,
         *folders: str | os.PathLike[str],

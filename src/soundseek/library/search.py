@@ -402,6 +402,15 @@ def hit_of(
     return hit
 
 
+def of_library(hit: Hit, library: str) -> Hit:
+    """The same hit, which says the library that it is of."""
+    named = replace(hit, library=library)
+    for name in ("_vector", "_bonus"):
+        if name in hit.__dict__:
+            object.__setattr__(named, name, hit.__dict__[name])
+    return named
+
+
 def listed(files: Iterable[SoundFile]) -> list[Hit]:
     """Whole files as hits of a search that has a filter alone: their score is 0, and they have no moments."""
     return [

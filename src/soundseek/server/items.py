@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soundseek.audio.files import printable_path
+from soundseek.library.store.base import Description
 from soundseek.server.problems import ProblemError
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def file_facts(file: SoundFile, favourites: Collection[str] = ()) -> dict[str, A
         favourites: Paths of favourites.
     """
     folder, name = os.path.split(file.path)
+    about = file.description or Description()
     return {
         "id": item_id(file),
         "path": file.path,
@@ -86,6 +88,8 @@ def file_facts(file: SoundFile, favourites: Collection[str] = ()) -> dict[str, A
         "channels": file.channels,
         "format": file.format,
         "size_bytes": file.size_bytes,
+        "bit_depth": about.bit_depth,
+        "loudness_dbfs": None if about.loudness_dbfs is None else round(about.loudness_dbfs, 2),
         "modified": when(file.mtime_ns / 1e9),
         "media_type": media_type(file.format),
         "needs_preview": needs_preview(file),

@@ -51,7 +51,8 @@ INSTRUCTIONS = """A library of recorded sounds, searched by describing them in w
 Say what is to be heard ("a dog barks while it rains"), not what the file may be called. A hit is the best ten seconds
 of a file, or all of it if it is shorter; `moment_s` is where to listen. Scores compare hits of one question alone; the
 best hit of a library that lacks the sound still has one. `where` keeps only some files: duration, rate, format, folder,
-modified, name; as in `duration < 5 and format = wav and name ~ door`.
+modified, name, path, channels, bits, size, loudness (dBFS), tag; as in `duration < 5 and tag ~ "scene 12"`. A file's
+name, a scene and take, or a word of its tags is found by searching for it: `keywords` of a hit says that they counted.
 """
 
 TextOf = Annotated[str, Field(max_length=MAX_TEXT, description="What to listen for, in words.")]
@@ -80,6 +81,10 @@ class ToolHit(BaseModel):
     duration_s: float = Field(description="Length of the whole file.")
     match: float | None = Field(default=None, description="Probability that a listener would agree, 0 to 1.")
     why: list[str] | None = Field(default=None, description="The words that carried it.")
+    keywords: list[str] = Field(default=[], description="Words that the file's name, folder or tags hold.")
+    clock: str | None = Field(
+        default=None, description="When its best moment was recorded, if the file knows."
+    )
 
 
 class ToolHits(BaseModel):
@@ -118,6 +123,10 @@ class _Tools:
         where: Where = None,
         per: PerOf = "file",
         k: K = 10,
+        keywords: Annotated[
+            Literal["auto", "off", "only"],
+            Field(description="Words in names and tags count beside the sound, not at all, or alone."),
+        ] = "auto",
     ) -> ToolHits:
         """Find sounds by describing them in words; each hit says at which second to listen."""
         request: dict[str, Any] = {
@@ -128,6 +137,7 @@ class _Tools:
             "per": per,
             "k": k,
             "why": True,
+            "keywords": keywords,
         }
         return await self._hits(request)
 

@@ -159,6 +159,13 @@ class Range(_Request):
     max: float | None = Field(default=None, ge=0.0, le=1e12, allow_inf_nan=False)
 
 
+class LoudnessRange(_Request):
+    """From `min` to `max` dBFS, both included; either may be left out."""
+
+    min: float | None = Field(default=None, ge=-1e3, le=1e3, allow_inf_nan=False)
+    max: float | None = Field(default=None, ge=-1e3, le=1e3, allow_inf_nan=False)
+
+
 class Filters(_Request):
     """Which files may answer: all that are given must hold. The same as `where`, for forms."""
 
@@ -178,10 +185,23 @@ class Filters(_Request):
     )
     modified_before: str | None = Field(default=None, max_length=40, description="Before this date began.")
     name: str | None = Field(default=None, max_length=200, description="The file name contains this.")
+    path: str | None = Field(default=None, max_length=1000, description="The whole path contains this.")
+    tag: str | None = Field(
+        default=None,
+        max_length=200,
+        description="What the file says of itself has these words in this order, as `scene 12`.",
+    )
+    channels: Range | None = None
+    bit_depth: Range | None = None
+    size_bytes: Range | None = None
+    loudness_dbfs: LoudnessRange | None = None
 
 
 class SearchRequest(_Request):
-    """What to look for: words, example sounds, or both; less what it should not be like."""
+    """What to look for: words, example sounds, or both; less what it should not be like.
+
+    `where` or `filters` alone list whole files, by path; their score is 0.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -232,6 +252,11 @@ class SearchRequest(_Request):
         default=0, ge=0, le=MAX_OFFSET, description="How many of the best to leave out: the next page."
     )
     as_typed: bool = Field(default=False, description="Search for the words exactly as typed.")
+    keywords: Literal["auto", "off", "only"] = Field(
+        default="auto",
+        description="`auto`: words in names, folders and tags count beside the sound; `off`: the sound alone decides; "
+        "`only`: files that have none of the words are no hits.",
+    )
     why: bool = Field(default=False, description="Say which words carried each hit.")
 
 
@@ -247,6 +272,11 @@ class FileFacts(_Answer):
     channels: int = Field(description="The file's own channels.")
     format: str = Field(description="Container and codec.", examples=["WAV", "OGG/VORBIS"])
     size_bytes: int = Field(description="Size of the file.")
+    bit_depth: int | None = Field(default=None, description="Bits of a sample; null of a lossy file.")
+    loudness_dbfs: float | None = Field(
+        default=None,
+        description="Root mean square of the samples, in dBFS; null of a file that was indexed before it was measured.",
+    )
     modified: str = Field(description="When it was changed last, ISO 8601 in UTC.")
     media_type: str = Field(description="Of `GET /audio/{id}`.", examples=["audio/wav"])
     needs_preview: bool = Field(
@@ -276,6 +306,17 @@ class HitAnswer(FileFacts):
     )
     is_cut: bool = Field(default=False, description="Only the beginning of the file is in the library.")
     why: list[str] | None = Field(default=None, description="The words that carried the hit, if asked for.")
+    keywords: list[str] = Field(
+        default=[],
+        description="Words of the query that the file's name, folder or tags hold, where these counted; `score` stays "
+        "that of the sound.",
+    )
+    clock: str | None = Field(
+        default=None,
+        description="When `moment_s` was recorded, where a Broadcast Wave file says so; without its day where that is "
+        "not known.",
+        examples=["2023-06-14T10:22:03.250"],
+    )
 
 
 class SearchedFor(_Answer):
@@ -301,8 +342,9 @@ class SearchAnswer(_Answer):
     """Hits, best first."""
 
     hits: list[HitAnswer]
-    query: str = Field(
-        description="This query, for `GET /moments/{id}?query=`; known for a while.", pattern=QUERY_ID
+    query: str | None = Field(
+        description="This query, for `GET /moments/{id}?query=`; known for a while; null of a list.",
+        pattern=QUERY_ID,
     )
     searched_for: SearchedFor | None = Field(
         default=None,
@@ -352,6 +394,13 @@ class Region(_Request):
 # --- Items --------------------------------------------------------------------------------------------------------
 
 
+class Tag(_Answer):
+    """One thing that a file says of itself."""
+
+    name: str = Field(examples=["scene"])
+    text: str = Field(examples=["12"])
+
+
 class Item(FileFacts):
     """A file of the library."""
 
@@ -360,6 +409,12 @@ class Item(FileFacts):
     segments: int = Field(description="Segments that it is searched by.")
     copies: list[FileName] = Field(description="Paths of other files with the same content.")
     collections: list[str] = Field(description="Ids of the collections that it is in.")
+    tags: list[Tag] = Field(default=[], description="What the file says of itself.")
+    recorded_on: str | None = Field(
+        default=None,
+        description="The day of the recording, where a Broadcast Wave file says so.",
+        examples=["2023-06-14"],
+    )
     clock_s: float | None = Field(
         description="Seconds after midnight at which the recording began, where a Broadcast Wave file says so."
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from soundseek._typing import AnyFloatArray, AnyIntArray, FloatArray
 from soundseek.errors import QueryError
 from soundseek.library.collections import Collections
 from soundseek.library.filters import And, Condition, parse_where
+from soundseek.library.library import name_query
 from soundseek.library.search import (
     NEGATIVE_WEIGHT,
     Hit,
@@ -25,6 +27,7 @@ from soundseek.library.search import (
     copies_of,
     find_matches,
     hit_of,
+    listed,
     moments_of,
 )
 from soundseek.model.stretches import segment_scores
@@ -38,6 +41,7 @@ from soundseek.server.schemas import (
     ExampleSound,
     Filters,
     HitAnswer,
+    LoudnessRange,
     Moments,
     Negative,
     Range,
@@ -137,7 +141,12 @@ class Searching:
         store = library.store
         condition = library.asked_of_files(condition_of(request), missing=request.missing)
         is_there = lru_cache(maxsize=None)(os.path.exists) if request.missing == "hide" else None
+        if condition is not None and not _ranks(request):
+            return self._list(library, request, condition, is_there, began)
         queries, leave_out, texts = self._query(library, request)
+        names = None
+        if request.text in texts:
+            names = name_query(texts[request.text].reading, request.keywords)
         only = None
         if request.within is not None:
             only = [file.path for file in find_files(store, request.within)]
@@ -155,6 +164,7 @@ class Searching:
                 only=only,
                 duplicates=request.duplicates,
                 is_there=is_there,
+                names=names,
             )
         ]
         if len(queries) > 1:
@@ -184,7 +194,7 @@ class Searching:
             total -= store.count(condition, only=left_out)[request.per == "segment"]
         return SearchAnswer(
             hits=[
-                _answered(match, hit, reason, favourites)
+                _described(match.file, hit, reason, favourites)
                 for match, hit, reason in zip(page, hits, why, strict=True)
             ],
             query=self._remember(library, np.array([query[0] for query in queries])),
@@ -192,6 +202,33 @@ class Searching:
             warnings=[warning for text in texts.values() for warning in text.warnings],
             total=total,
             next_offset=request.offset + request.k if has_more else None,
+            elapsed_ms=round((time.perf_counter() - began) * 1000, 3),
+        )
+
+    def _list(
+        self,
+        library: Library,
+        request: SearchRequest,
+        condition: Condition,
+        is_there: Callable[[str], bool] | None,
+        began: float,
+    ) -> SearchAnswer:
+        """Whole files that fulfil a condition, by path: what a request without anything to rank by asks for."""
+        files = library.store.files(condition)
+        if request.within is not None:
+            only = {file.path for file in find_files(library.store, request.within)}
+            files = [file for file in files if file.path in only]
+        if is_there is not None:
+            files = [file for file in files if is_there(file.path)]
+        page = files[request.offset : request.offset + request.k]
+        favourites = Collections(library.store).favourites_among(page)
+        return SearchAnswer(
+            hits=[
+                _described(file, hit, None, favourites) for file, hit in zip(page, listed(page), strict=True)
+            ],
+            query=None,
+            total=len(files),
+            next_offset=request.offset + request.k if len(files) > request.offset + request.k else None,
             elapsed_ms=round((time.perf_counter() - began) * 1000, 3),
         )
 
@@ -394,8 +431,18 @@ def condition_of(request: SearchRequest) -> Condition | None:
 def _conditions(filters: Filters) -> list[str]:
     """The filters of a form as conditions of `where`."""
     found = []
-    for field, bounds in (("duration", filters.duration_s), ("rate", filters.sample_rate_hz)):
+    for field, bounds in (
+        ("duration", filters.duration_s),
+        ("rate", filters.sample_rate_hz),
+        ("loudness", filters.loudness_dbfs),
+    ):
         found += [f"{field} {sign} {value:.6f}" for sign, value in _bounds(bounds)]
+    for field, whole in (
+        ("channels", filters.channels),
+        ("bits", filters.bit_depth),
+        ("size", filters.size_bytes),
+    ):
+        found += [f"{field} {sign} {_whole(sign, value)}" for sign, value in _bounds(whole)]
     for field, values in (("format", filters.format), ("folder", filters.folder)):
         if values:
             found.append(" or ".join(f"{field} = {_quoted(value)}" for value in values))
@@ -403,12 +450,18 @@ def _conditions(filters: Filters) -> list[str]:
         found.append(f"modified >= {_quoted(filters.modified_after)}")
     if filters.modified_before:
         found.append(f"modified < {_quoted(filters.modified_before)}")
-    if filters.name:
-        found.append(f"name ~ {_quoted(filters.name)}")
+    for field, part in (("name", filters.name), ("path", filters.path), ("tag", filters.tag)):
+        if part:
+            found.append(f"{field} ~ {_quoted(part)}")
     return found
 
 
-def _bounds(bounds: Range | None) -> list[tuple[str, float]]:
+def _whole(sign: str, value: float) -> int:
+    """The whole number that bounds the same whole numbers, within what a filter takes."""
+    return min(math.ceil(value) if sign == ">=" else math.floor(value), 10**12)
+
+
+def _bounds(bounds: Range | LoudnessRange | None) -> list[tuple[str, float]]:
     pairs = [(">=", bounds.min), ("<=", bounds.max)] if bounds is not None else []
     return [(sign, value) for sign, value in pairs if value is not None]
 
@@ -420,19 +473,26 @@ def _quoted(value: str) -> str:
     return f"{mark}{value}{mark}"
 
 
-def _answered(match: Match, hit: Hit, why: list[str] | None, favourites: set[str]) -> HitAnswer:
+def _ranks(request: SearchRequest) -> bool:
+    """Whether a request says what hits are ranked by, or what they should not be like."""
+    return bool((request.text and request.text.strip()) or request.like or request.negatives)
+
+
+def _described(file: SoundFile, hit: Hit, why: list[str] | None, favourites: set[str]) -> HitAnswer:
     return HitAnswer(
-        **file_facts(match.file, favourites),
+        **file_facts(file, favourites),
         start_s=hit.start_s,
         end_s=hit.end_s,
         score=round(hit.score, 6),
         match=None if hit.match is None else round(hit.match, 4),
         moments=[round(moment, 6) for moment in hit.moments],
         moment_s=hit.moment_s,
-        frame_s=match.file.frame_s,
+        frame_s=file.frame_s,
         also_at=list(hit.also_at),
         is_cut=hit.is_cut,
         why=why,
+        keywords=list(hit.keywords),
+        clock=hit.clock,
     )
 
 
@@ -460,7 +520,7 @@ def _best_of_each(
 ) -> list[tuple[Match, FloatArray]]:
     """The matches of several queries, best first, each place once."""
     best: dict[tuple[str, float], tuple[Match, FloatArray]] = {}
-    for match, query in sorted(found, key=lambda pair: -pair[0].score):
+    for match, query in sorted(found, key=lambda pair: -(pair[0].score + pair[0].bonus)):
         best.setdefault((match.file.path, match.start_s if per_segment else 0.0), (match, query))
     return list(best.values())
 

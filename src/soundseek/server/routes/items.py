@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import FileResponse
 
-from soundseek.audio.excerpt import time_reference_s
 from soundseek.library.collections import Collections
 from soundseek.library.filters import parse_where
+from soundseek.library.store.base import Description
 from soundseek.server.answers import answer, no_content
 from soundseek.server.items import file_facts, find_file, media_type
 from soundseek.server.openapi import problems
@@ -28,7 +28,7 @@ from soundseek.server.routes.parameters import (
     StartQuery,
     WhereQuery,
 )
-from soundseek.server.schemas import MAX_PEAKS, FileFacts, Item, ItemList, Peaks
+from soundseek.server.schemas import MAX_PEAKS, FileFacts, Item, ItemList, Peaks, Tag
 from soundseek.server.state import StateOf, page_of
 from soundseek.server.waveforms import MAX_PREVIEW_S
 
@@ -175,6 +175,7 @@ def item_of(library: Library, file: SoundFile) -> Item:
     collections = Collections(library.store)
     numbers = collections.containing(file)
     favourites = collections.favourites_among([file])
+    about = file.description or Description()
     return Item(
         **file_facts(file, favourites),
         is_there=Path(file.path).is_file(),
@@ -184,7 +185,9 @@ def item_of(library: Library, file: SoundFile) -> Item:
             same.path for same in library.store.same_content(file.content_hash) if same.path != file.path
         ],
         collections=[collection_id(number) for number in numbers],
-        clock_s=time_reference_s(file.path) if file.format in ("WAV", "RF64") else None,
+        tags=[Tag(name=name, text=text) for name, text in about.tags],
+        recorded_on=about.date,
+        clock_s=about.clock_s,
     )
 
 

@@ -75,6 +75,11 @@ export function date(iso) {
   return Number.isNaN(when.getTime()) ? iso : when.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }
 
+/** The day and the time of a clock of the API, "2023-06-14 10:22:03". @param {string} clock */
+export function timeOfDay(clock) {
+  return clock.replace("T", " ").split(".")[0];
+}
+
 /** File names may hold lone surrogates (bytes that are no UTF-8): shown as the replacement character. @param {string} text */
 export function shown(text) {
   return text.toWellFormed ? text.toWellFormed() : text;

@@ -18,6 +18,8 @@
  * @property {string} media_type
  * @property {boolean} needs_preview  Browsers cannot play the file itself.
  * @property {boolean} is_favourite
+ * @property {number | null} bit_depth      Null of a lossy file.
+ * @property {number | null} loudness_dbfs  Null where it was not measured.
  *
  * @typedef {Object} Found            Where in a file a sound was found.
  * @property {number} start_s
@@ -28,6 +30,8 @@
  * @property {number} moment_s        The middle of the best one, from the file's beginning.
  * @property {number} frame_s         Seconds from one moment to the next.
  * @property {string[] | null} why    The words that carried the hit.
+ * @property {string[]} [keywords]    Words of the query that the name, the folder or the tags hold.
+ * @property {string | null} [clock]  When `moment_s` was recorded, ISO 8601, where the file knows.
  *
  * @typedef {FileFacts & Found} Hit
  *
@@ -37,6 +41,7 @@
  * @property {number} segments
  * @property {string[]} copies
  * @property {string[]} collections   Ids of the collections that it is in.
+ * @property {{name: string, text: string}[]} [tags]  What the file says of itself.
  * @typedef {FileFacts & ItemFacts} Item
  *
  * @typedef {Object} Sound            A sound named by `id` or `upload`; all of it, or a region.

@@ -4,7 +4,7 @@ import { useEffect, useState } from "../../vendor/preact-hooks.js";
 import { collectHits, copyPaths, exportHits, moreLikeHits, notLike, segmentOf, showInFolder, toggleFavourite } from "../actions.js";
 import * as api from "../api.js";
 import { addLike, partOf } from "../examples.js";
-import { channels, clock, date, length, rate, shown, size } from "../format.js";
+import { channels, clock, date, length, rate, shown, size, timeOfDay } from "../format.js";
 import { html, Icon, IconButton } from "../html.js";
 import { startOver } from "../navigation.js";
 import * as player from "../player.js";
@@ -45,13 +45,17 @@ function Facts({ hit }) {
       <div><dt>Format</dt><dd>${hit.format}</dd></div>
       <div><dt>Rate</dt><dd>${rate(hit.sample_rate_hz)}</dd></div>
       <div><dt>Channels</dt><dd>${channels(hit.channels)}</dd></div>
+      ${typeof hit.bit_depth === "number" && html`<div><dt>Bit depth</dt><dd>${hit.bit_depth}</dd></div>`}
+      ${typeof hit.loudness_dbfs === "number" && html`<div><dt>Level</dt><dd>${hit.loudness_dbfs.toFixed(1)} dBFS RMS</dd></div>`}
       <div><dt>Size</dt><dd>${size(hit.size_bytes)}</dd></div>
       <div><dt>Modified</dt><dd>${date(hit.modified)}</dd></div>
       ${Number.isFinite(hit.score) && html`<div><dt>Score</dt><dd>${hit.score.toFixed(3)}, best moment at ${clock(hit.moment_s)}</dd></div>`}
+      ${hit.clock && html`<div><dt>Recorded</dt><dd>${timeOfDay(hit.clock)}</dd></div>`}
       ${item?.is_truncated && html`<div><dt>Indexed</dt><dd>only its beginning</dd></div>`}
     </dl>
     ${item && item.collections.length > 0 && html`<section><h4>In collections</h4><div class="ideas">${item.collections.map((id) => html`<button type="button" class="idea small"
       onClick=${() => startOver({ collection: id })}>${collections.value.find((one) => one.id === id)?.name ?? id}</button>`)}</div></section>`}
+    ${item?.tags && item.tags.length > 0 && html`<section><h4>Tags</h4><dl class="facts">${item.tags.map(({ name, text }) => html`<div><dt>${shown(name)}</dt><dd>${shown(text)}</dd></div>`)}</dl></section>`}
     <${Places} hit=${hit} />
     ${item && item.copies.length > 0 && html`<section><h4>Same content</h4><ul class="plain">${item.copies.map((path) => html`<li>${shown(path)}</li>`)}</ul></section>`}
   </div>`;

@@ -2,7 +2,7 @@
 
 import { collectHits, copyPaths, exportHits, moreLikeHits, notLike, onlyFolder, segmentOf, showInFolder, takeOut, toggleFavourite } from "../actions.js";
 import { addLike, dragOut, partOf } from "../examples.js";
-import { clock, container, length, rate, shortFolder, shown } from "../format.js";
+import { clock, container, length, rate, shortFolder, shown, timeOfDay } from "../format.js";
 import { classes, html, Icon, IconButton } from "../html.js";
 import * as player from "../player.js";
 import { goTo, selectedHits, toggleSelected } from "../selection.js";
@@ -42,10 +42,10 @@ export function HitRow({ hit, row, best, isRanked }) {
     </div>
     <div role="gridcell" class="cell-name">
       <span class="hit-name" title=${shown(hit.path)}>${shown(hit.name)}</span>
-      <span class="hit-folder">${shown(shortFolder(hit.folder))}</span>
+      <span class="hit-folder">${shown(shortFolder(hit.folder))}${named(hit) && html` <span class="hit-named">${named(hit)}</span>`}</span>
     </div>
     <div role="gridcell" class="cell-wave"><${RowWave} hit=${hit} onPlay=${playFrom} /></div>
-    <div role="gridcell" class="cell-moment number">${isRanked ? clock(hit.moment_s) : hit.start_s > 0 ? clock(hit.start_s) : ""}</div>
+    <div role="gridcell" class="cell-moment number" title=${hit.clock ? `recorded at ${timeOfDay(hit.clock)}` : undefined}>${isRanked ? clock(hit.moment_s) : hit.start_s > 0 ? clock(hit.start_s) : ""}</div>
     <div role="gridcell" class="cell-length number">${length(hit.duration_s)}</div>
     <div role="gridcell" class="cell-format">${container(hit.format)}<span class="hit-rate">${rate(hit.sample_rate_hz)}</span></div>
     <div role="gridcell" class="cell-score number" title=${isRanked && typeof hit.match === "number" ? `fits with a probability of ${Math.round(100 * hit.match)} %` : undefined}>${isRanked && html`<span class="score-bar" style=${{ "--part": scorePart(hit.score, best) }}></span>
@@ -65,7 +65,14 @@ function spoken(hit, row, isRanked) {
   const facts = [`${row + 1}, ${shown(hit.name)}`, length(hit.duration_s)];
   if (isRanked) facts.push(`best moment at ${clock(hit.moment_s)}`, `score ${hit.score.toFixed(2)}`);
   if (isRanked && typeof hit.match === "number") facts.push(`fits with a probability of ${Math.round(100 * hit.match)} %`);
+  if (named(hit)) facts.push(named(hit));
+  if (hit.clock) facts.push(`recorded at ${timeOfDay(hit.clock)}`);
   return facts.join(", ");
+}
+
+/** That its name, folder or tags hold words of the query, so that it ranks higher than by its sound alone. @param {Hit} hit */
+function named(hit) {
+  return hit.keywords?.length ? `name or tags: ${hit.keywords.join(" ")}` : "";
 }
 
 /** @param {number} score @param {number} best */
