@@ -74,7 +74,7 @@ def test_the_pictures_of_the_page_are_small() -> None:
 
 def test_a_page_of_nothing_says_what_was_not_measured(results_page: ModuleType, tmp_path: Path) -> None:
     page = results_page.page(tmp_path)
-    assert page.count("Not measured:") == page.count("\n## ") == 14
+    assert page.count("Not measured:") == page.count("\n## ") == 15
     assert "|" not in page
 
 
@@ -123,6 +123,13 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
             **{"model": "toy", "files": 40, "reading_ms": 0.5, "slowest_ms": 7.0, "first_ms": 90.0},
             **{"note": "Small.", "commit": "abcdef0", "machine": "abacus"},
         },
+        "names": {
+            "rows": [
+                {"kind": "labels", "queries": 9, "off": 0.25, "auto": 0.5, "only": 0.125},
+                {"kind": "names", "queries": 40, "off": 3, "auto": 40, "only": 38},
+            ],
+            **{"files": 40, "shares": {"plain": 0.75}, "commit": "abcdef0", "machine": "abacus"},
+        },
     }
     for name, content in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
@@ -135,6 +142,7 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
     assert "| noise | 50.0 | -3.4 (-5.6 to -1.1) | 50.0 | 98 |" in page
     assert "seed 7, commit abcdef0, abacus, 2 cores" in page
     assert "| jargon | 9 | 0.25 | 0.50 |" in page and "takes 0.5 ms on average and 7 ms at most" in page
+    assert "| labels | 9 | 0.25 | 0.50 | 0.12 |" in page and "| names | 40 | 3 | 40 | 38 |" in page
     assert "| toy | 25.0 | 50.0 | 12.5 |" in page and "Captions of 7 sounds of a, b" in page
     assert "| evaluation | 0.030 | 90.0 | 75.0 |" in page and "| 0.25 | 0.20 |" in page
     assert page.count("Not measured:") == 6
