@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -102,7 +102,9 @@ def search_command(
                 hits = _reranked(cast("Library", opened), cast("Library", ranking), asked, count, min_match)
             say_if_nothing(hits, opened, where, min_match, keywords=keywords)
             if windows:
-                hits = cast("Library", ranking).score_windows(hits, reading, like=like or (), without=negatives)
+                hits = cast("Library", ranking).score_windows(
+                    hits, reading, like=like or (), without=negatives
+                )
                 _say_windows(hits)
             wanted = why or output == "table"
             reasons = ranking.explain(reading, hits) if wanted and reading else None
