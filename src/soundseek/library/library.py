@@ -55,8 +55,8 @@ class FileVectors:
     Attributes:
         start_s: `(segments,)` where each segment starts.
         end_s: `(segments,)` where it ends.
-        vectors: `(segments, dim)` float32, unit norm: the dot product with a text's vector is their cosine, the mean of a
-            hit's `moments`.
+        vectors: `(segments, dim)` float32, unit norm: the dot product with a text's vector is their cosine, the
+            mean of a hit's `moments`.
     """
 
     start_s: AnyFloatArray
