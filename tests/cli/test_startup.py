@@ -95,7 +95,7 @@ def test_a_shell_completes_commands_and_options() -> None:
         assert expected in run.stdout.split(), run.stderr
 
 
-ANSWER_PROGRAMS = {"serve", "mcp"}  # not with output, but over HTTP
+ANSWER_PROGRAMS = {"serve", "mcp", "watch"}  # not once, but until they are stopped
 GROUPS = {"library"}  # of commands, each with options of its own
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library
 from soundseek.cli.output import choose_format, clock, console, printable, short_path, write, write_json_lines
+
+if TYPE_CHECKING:
+    from soundseek.library import Failure
 
 
 def failures_command(
@@ -33,7 +37,7 @@ def failures_command(
             for file in opened.cut_files()
         ]
     if output == "json":
-        write_json_lines(asdict(failure) for failure in found)
+        write_json_lines(_record(failure) for failure in found)
     elif not found:
         write("every file was embedded\n")
     else:
@@ -48,3 +52,10 @@ def failures_command(
         for failure in found:
             rows.add_row(Text(short_path(failure.path, terminal.width // 2)), Text(printable(failure.reason)))
         terminal.print(rows)
+
+
+def _record(failure: Failure) -> dict[str, Any]:
+    """What JSON says of a failure; its content's hash is for the next run alone."""
+    record = asdict(failure)
+    del record["content_hash"]
+    return record

@@ -42,8 +42,8 @@ def label_command(
         typer.Option(
             "--labels",
             metavar="LIST",
-            help="audioset (527 names), ucs (the 752 categories of the Universal Category System), or a text file with "
-            "a label on each line.",
+            help="Words to choose from: audioset (527 names), ucs (the 752 categories of the Universal Category "
+            "System), or a text file with a label on each line.",
         ),
     ] = "audioset",
     library: LibraryOption = None,
