@@ -92,17 +92,17 @@ def _compared(source: SqliteStore, target: SqliteStore, copied: int) -> CopyRepo
     whole, segments, files = hashlib.blake2b(digest_size=16), 0, source.files()
     for file in files:
         ours, theirs = source.read(file.path), target.read(file.path)
-        if ours is None or theirs is None or sound_digest_sound(ours) != sound_digest_sound(theirs):
+        if ours is None or theirs is None or digest_of_sound(ours) != digest_of_sound(theirs):
             raise LibraryError(
                 f"{file.path} is not the same in {source.location} and {target.location}; copy again, and if it stays "
                 "so look for damage with: soundseek library check"
             )
-        whole.update(sound_digest_sound(ours))
+        whole.update(digest_of_sound(ours))
         segments += len(ours.vectors)
     return CopyReport(len(files), segments, copied, whole.hexdigest())
 
 
-def sound_digest_sound(sound: EmbeddedSound) -> bytes:
+def digest_of_sound(sound: EmbeddedSound) -> bytes:
     """BLAKE2b of what a library holds of a sound: facts, times, vectors and frames as they are stored."""
     digest = hashlib.blake2b(digest_size=16)
     file = sound.file
