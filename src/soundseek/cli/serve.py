@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soundseek.cli.options import LibraryOption, ModelOption, whole_number
+from soundseek.cli.options import LibrariesOption, ModelOption, whole_number
 from soundseek.cli.output import printable
 from soundseek.errors import UsageError
 
@@ -23,7 +24,7 @@ SHUTDOWN_S = 3
 
 
 def serve_command(
-    library: LibraryOption = None,
+    library: LibrariesOption = None,
     model: ModelOption = None,
     host: Annotated[
         str, typer.Option("--host", metavar="ADDRESS", help="Where to listen; 0.0.0.0 for the whole network.")
@@ -76,7 +77,10 @@ def serve_command(
     need(NEEDS, extra="serve", why="the search page belongs to an extra")
     if port > 65535:
         raise UsageError(f"--port {port}: ports end at 65535")
-    config = server_config(library, model, host, token, root or (), name or ())
+    folders = library or []
+    config = server_config(folders[0] if folders else None, model, host, token, root or (), name or ())
+    if len(folders) > 1:
+        config = with_libraries(config, folders)
     listening = _listen(host, port)
     with listening:
         addresses = typable_addresses(host, listening.getsockname()[1])
@@ -132,6 +136,29 @@ def server_config(
         is_local=is_local,
         index_workers=max(1, default_workers() - 1),
     )
+
+
+def with_libraries(config: ServerConfig, folders: Sequence[Path]) -> ServerConfig:
+    """The same with several libraries, each at an address of its own.
+
+    Raises:
+        UsageError: One is no folder, or is named twice.
+    """
+    from dataclasses import replace
+
+    from soundseek.cli.options import need_folder
+    from soundseek.server.config import served_libraries
+
+    for folder in folders:
+        need_folder(
+            folder, "--library", "a library is a folder, made by: soundseek index FOLDER --library DIR"
+        )
+    absolute = [folder.expanduser().absolute() for folder in folders]
+    if len(set(absolute)) < len(absolute):
+        raise UsageError(
+            f"--library is given twice for one folder; give each of {', '.join(map(str, folders))} once"
+        )
+    return replace(config, library=absolute[0], served=served_libraries(absolute))
 
 
 def read_token(path: Path) -> str:

@@ -6,13 +6,15 @@ import asyncio
 import importlib.util
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Response
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -32,9 +34,26 @@ _INDEX = PAGE / "index.html"
 
 
 def create_app(config: ServerConfig) -> ASGIApp:
-    """The server of a library; it starts and stops its processes with its lifespan."""
-    api = create_api(config)
-    return Guard(Counting(api, api.state.soundseek.metrics), config.access)
+    """The server of a library, or of several; it starts and stops its processes with its lifespan."""
+    if len(config.served) < 2:
+        api = create_api(config)
+        return Guard(Counting(api, api.state.soundseek.metrics), config.access)
+    # Each library has a page, an API and processes of its own below its address; the guard stands before all.
+    apis = [create_api(replace(config, library=each.path)) for each in config.served]
+    mounts = [
+        Mount(each.address.rstrip("/"), Counting(api, api.state.soundseek.metrics))
+        for each, api in zip(config.served, apis, strict=True)
+    ]
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as running:
+            for api in apis:
+                await running.enter_async_context(api.router.lifespan_context(api))
+            yield
+
+    # The first one, at "/", takes what no other takes.
+    return Guard(Starlette(routes=[*mounts[1:], mounts[0]], lifespan=lifespan), config.access)
 
 
 def create_api(config: ServerConfig) -> FastAPI:

@@ -2,10 +2,47 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from soundseek.server.guard import Access
+
+
+@dataclass(frozen=True)
+class ServedLibrary:
+    """One of the libraries of a server that has several.
+
+    Attributes:
+        name: What people call it.
+        path: Its folder.
+        address: Where its page is, and below it its API.
+    """
+
+    name: str
+    path: Path
+    address: str
+
+
+def served_libraries(folders: Sequence[Path]) -> tuple[ServedLibrary, ...]:
+    """Names and addresses of some libraries: the first one is at `/`, another at `/libraries/NAME/`.
+
+    >>> [each.address for each in served_libraries([Path("/a/Foley"), Path("/b/My Birds"), Path("/c/foley")])]
+    ['/', '/libraries/my-birds/', '/libraries/foley-2/']
+    """
+    served: list[ServedLibrary] = []
+    taken: set[str] = set()
+    for folder in folders:
+        plain = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "library"
+        name, number = plain, 1
+        while name in taken:
+            number += 1
+            name = f"{plain}-{number}"
+        taken.add(name)
+        shown = folder.name if number == 1 else f"{folder.name} ({number})"
+        served.append(ServedLibrary(shown, folder, f"/libraries/{name}/" if served else "/"))
+    return tuple(served)
 
 
 @dataclass(frozen=True)
@@ -26,6 +63,7 @@ class ServerConfig:
         map_timeout_s: The same for the map of the library.
         search_threads: Searches at the same time.
         index_workers: Processes that decode and embed while folders are indexed.
+        served: All libraries of a server that has several; `library` is the first of them.
     """
 
     library: Path
@@ -41,3 +79,4 @@ class ServerConfig:
     map_timeout_s: float = 3600.0
     search_threads: int = 4
     index_workers: int = 1
+    served: tuple[ServedLibrary, ...] = ()

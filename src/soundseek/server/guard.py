@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -145,7 +146,7 @@ class Guard:
         except ProblemError as error:
             await problem_response(error)(scope, receive, send)
             return
-        headers, path = Headers(scope=scope), scope["path"]
+        headers, path = Headers(scope=scope), own_path(scope["path"])
         if self.access.token is not None:
             if path == SIGN_IN:
                 response = await self._sign_in(scope, receive)
@@ -180,17 +181,17 @@ class Guard:
             is_safe
             and headers.get("sec-fetch-mode") == "navigate"
             and headers.get("sec-fetch-dest") == "document"
-            and not scope["path"].startswith(API)
+            and not own_path(scope["path"]).startswith(API)
         )
         if site not in ("same-origin", "none") and not is_visit:
             raise ProblemError("origin", "the request comes from another site; open this server's own page")
         length = headers.get("content-length")
-        is_upload = scope["path"].startswith(self.access.upload_path)
+        is_upload = own_path(scope["path"]).startswith(self.access.upload_path)
         if length is not None and not is_upload and _number(length) > self.access.max_body_bytes:
             raise _too_large(self.access.max_body_bytes)
 
     def _refuse(self, scope: Scope) -> Response:
-        if scope["path"].startswith(API) or scope["method"] not in SAFE_METHODS:
+        if own_path(scope["path"]).startswith(API) or scope["method"] not in SAFE_METHODS:
             detail = (
                 "send the server's token: `Authorization: Bearer TOKEN`; `soundseek serve` says where it lies"
             )
@@ -220,6 +221,15 @@ class Guard:
         response = RedirectResponse("/", 303)
         response.set_cookie(COOKIE, self.access.session, httponly=True, samesite="strict", path="/")
         return response
+
+
+def own_path(path: str) -> str:
+    """A path as one library's app sees it.
+
+    >>> own_path("/libraries/birds/api/v1/search"), own_path("/api/v1/search")
+    ('/api/v1/search', '/api/v1/search')
+    """
+    return re.sub(r"^/libraries/[^/]+(?=/)", "", path)
 
 
 def new_token() -> str:

@@ -678,6 +678,17 @@ class FolderList(_Answer):
 # --- The library --------------------------------------------------------------------------------------------------
 
 
+class LibraryLink(_Answer):
+    """One of the libraries of a server that has several."""
+
+    name: str = Field(description="The name of its folder.", examples=["birds"])
+    path: FileName
+    address: str = Field(
+        description="Where its page is; below it, `api/v1/` is its API.", examples=["/libraries/birds/"]
+    )
+    is_this: bool = Field(description="It is the one that answers here.")
+
+
 class Capabilities(_Answer):
     """What this server can do."""
 
@@ -685,6 +696,10 @@ class Capabilities(_Answer):
     show_in_folder: bool = Field(description="`POST /items/{id}/show` opens a window on the user's machine.")
     export_folder: bool = Field(description="`POST /export` may write into a folder.")
     map: bool = Field(description="`GET /map` works.")
+    libraries: list[LibraryLink] = Field(
+        default=[],
+        description="All libraries of a server that has several (`serve --library A --library B`).",
+    )
 
 
 class LibraryAnswer(_Answer):

@@ -10,7 +10,7 @@ import soundseek
 from soundseek.errors import SoundseekError
 from soundseek.server.answers import answer
 from soundseek.server.metrics import CONTENT_TYPE
-from soundseek.server.schemas import Capabilities, Health, LibraryAnswer
+from soundseek.server.schemas import Capabilities, Health, LibraryAnswer, LibraryLink
 from soundseek.server.state import State, StateOf
 
 if TYPE_CHECKING:
@@ -90,4 +90,13 @@ def capabilities(state: State) -> Capabilities:
         show_in_folder=state.config.is_local,
         export_folder=bool(state.config.roots),
         map=True,
+        libraries=[
+            LibraryLink(
+                name=each.name,
+                path=str(each.path),
+                address=each.address,
+                is_this=each.path == state.config.library,
+            )
+            for each in state.config.served
+        ],
     )

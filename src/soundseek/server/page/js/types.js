@@ -152,7 +152,8 @@
  * @property {number} longest_s
  * @property {Capabilities} can
  *
- * @typedef {{index: boolean, show_in_folder: boolean, export_folder: boolean, map: boolean}} Capabilities  What this server can do.
+ * @typedef {{index: boolean, show_in_folder: boolean, export_folder: boolean, map: boolean,
+ *            libraries?: {name: string, path: string, address: string, is_this: boolean}[]}} Capabilities  What this server can do.
  *
  * @typedef {Object} MapState
  * @property {"computing" | "ready" | "failed" | "empty"} state

@@ -29,6 +29,7 @@ export function Sidebar() {
       ${named.map((one) => html`<${Entry} key=${one.id} collection=${one} icon="bookmark" label=${one.name} onOpen=${go({ collection: one.id })} editable />`)}
       ${!named.length && html`<li class="nav-hint">Drag sounds here to keep them together.</li>`}
     </ul>
+    <${LibraryChooser} />
     <${LibraryPanel} />
   </nav>
   ${sidebarOpen.value && html`<div class="scrim" onClick=${() => (sidebarOpen.value = false)}></div>`}`;
@@ -60,6 +61,16 @@ function Entry({ collection, icon, label, onOpen, editable }) {
         <button type="button" role="menuitem" class="menu-item" onClick=${() => { close(); remove(collection); }}><${Icon} name="trash-2" size=${16} /><span>Delete</span></button>`}
     <//>`}
   </li>`;
+}
+
+/** Which of the server's libraries is searched; nothing where it has one. */
+function LibraryChooser() {
+  const libraries = can.value.libraries ?? [];
+  if (libraries.length < 2) return null;
+  return html`<label class="library-chooser"><span>Library</span>
+    <select onChange=${(/** @type {Event} */ event) => location.assign(/** @type {HTMLSelectElement} */ (event.currentTarget).value + location.search)}>
+      ${libraries.map((one) => html`<option value=${one.address} selected=${one.is_this} title=${one.path}>${one.name}</option>`)}
+    </select></label>`;
 }
 
 function NewCollection() {
