@@ -5,9 +5,9 @@
 RUN is a folder of `soundseek train` on the published trunk mn04_as, frozen. Its heads, its recipe, the words of the
 captions that it learned from and what it was trained on replace those in src/soundseek/model/offered/soundseek-plus;
 licence, summary, credits, limits and the trunk's address stay as `offer.json` there has them: edit them by hand. With
---data the joined model is evaluated on DATA's evaluation split (or --split) and the scores go along; --score adds
-further ones, --model keeps the joined model. The trunk itself is never carried: heads that hold a tensor of it are
-refused.
+--data the joined model is evaluated on DATA's evaluation split (or --split) and the scores go along, and how sure its
+hits are is fitted on DATA's validation split; --score adds further ones, --model keeps the joined model. The trunk
+itself is never carried: heads that hold a tensor of it are refused.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ import hashlib
 import json
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor, equal
 
-from soundseek.errors import UsageError
+from soundseek.errors import DataError, UsageError
 from soundseek.learn.evaluation.evaluate import evaluate
+from soundseek.learn.evaluation.match import fit_match
 from soundseek.learn.export.assemble import check_golden, join, published_tensors, tensors_digest, with_trunk
 from soundseek.learn.export.golden_vectors import golden_vectors_of, save_probes
 from soundseek.learn.export.model_card import record_scores, write_readme
@@ -33,6 +35,7 @@ from soundseek.learn.models.build import build_trunk
 from soundseek.learn.recipe.load import Recipe, load_recipe, save_recipe
 from soundseek.learn.training.run_folder import MODEL_FILE, RECIPE_FILE, read_record
 from soundseek.model.config import TEXT_FILE, ModelConfig
+from soundseek.model.match import MATCH_FILE
 from soundseek.model.model import Model
 from soundseek.model.registry import (
     AVAILABLE,
@@ -87,6 +90,8 @@ def carry(
         join(fresh, weights, joined)
         if data is not None:
             record_scores(joined, evaluate(Model(joined), data, split).to_dict())
+            with suppress(DataError):  # too few clips to fit on: then hits do not say how sure they are
+                fit_match(Model(joined), data, reference_split="development").write(fresh)
         save_probes(golden_vectors_of(Model(joined)), fresh / GOLDEN_FILE)
         offer = measured(offer, joined, heads, scores or {})
         offer.write(fresh)
@@ -98,10 +103,11 @@ def carry(
         offered.mkdir(parents=True, exist_ok=True)
         for name in (HEADS_FILE, HEADS_RECIPE_FILE, GOLDEN_FILE, AVAILABLE_FILE):
             shutil.copyfile(fresh / name, offered / name)
-        if (fresh / WORDS_FILE).is_file():
-            shutil.copyfile(fresh / WORDS_FILE, offered / WORDS_FILE)
-        else:  # those of other captions
-            (offered / WORDS_FILE).unlink(missing_ok=True)
+        for name in (WORDS_FILE, MATCH_FILE):
+            if (fresh / name).is_file():
+                shutil.copyfile(fresh / name, offered / name)
+            else:  # those of other captions, of other heads
+                (offered / name).unlink(missing_ok=True)
     return offer
 
 

@@ -57,6 +57,7 @@ def page(results: Path) -> str:
         ),
         section("People's words", results, ["query-kinds*.json"], query_kinds, QUERY_KINDS_AGAIN),
         section("Names beside sounds", results, ["names.json"], names, NAMES_AGAIN),
+        section("How it sounds", results, ["how-it-sounds.json"], how_it_sounds, HOW_IT_SOUNDS_AGAIN),
         section("The paper's question", results, ["papers-question-*.json"], question, QUESTION_AGAIN),
         table_one(results / "table-one"),
         section("Speed beside PANNs", results, ["panns.json"], panns, "`python benchmarks/panns.py`"),
@@ -104,6 +105,9 @@ QUERY_KINDS_AGAIN = (
     "`python benchmarks/query_kinds.py SOUNDS --library DIR --json docs/results/query-kinds.json`"
 )
 NAMES_AGAIN = "`python benchmarks/names.py SOUNDS --library DIR --json docs/results/names.json`"
+HOW_IT_SOUNDS_AGAIN = (
+    "`python scripts/how_it_sounds.py MODEL ... --data DIR > docs/results/how-it-sounds.json`"
+)
 QUESTION_AGAIN = "`python scripts/papers_question.py --data DIR --weights FILE --out runs/question`"
 HEADS_AGAIN = "`python benchmarks/heads_on_cache.py`"
 CHUNKED_AGAIN = "`python benchmarks/chunked_memory.py --batch 16 --seconds 10 --chunks 8 4 2 1`"
@@ -201,6 +205,32 @@ def how_sure(reports: list[Report]) -> str:
         table(["checked on", "error", "hits", "present"], rows),
         f"On `{next(iter(checked))}`, fifteenths of all hits: what was said, and the share that was right.",
         table(["match", "right"], bins),
+    )
+
+
+def how_it_sounds(reports: list[Report]) -> str:
+    """A property a row, a model a column: how often the word puts the right one of a pair first."""
+    (report,) = reports
+    rows = [
+        [
+            each["name"],
+            each["says"],
+            ", ".join(words.format("X") for words in each["words"]),
+            *(
+                f"{percent(model['rows'][number]['right'])} ({percent(model['rows'][number]['label_alone'])})"
+                for model in report["models"]
+            ),
+        ]
+        for number, each in enumerate(report["properties"])
+    ]
+    names = [f"{model['model']} ({model['fingerprint']})" for model in report["models"]]
+    pairs = max(row["pairs"] for model in report["models"] for row in model["rows"])
+    return joined(
+        f"Up to {pairs} clips of `{report['split']}` and a copy of each that differs in one property: how often a "
+        "query with the word, about the clip's label X, puts the one first that it fits; in brackets how often the "
+        "label alone does. Every recording is brought to one peak level before it is heard, so quiet and loud cannot "
+        f"be told apart but by what lies around. Again: {HOW_IT_SOUNDS_AGAIN}. Commit {report['git'][:7]}.",
+        table(["asked for", "made by", "queries", *names], rows),
     )
 
 

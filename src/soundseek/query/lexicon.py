@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -131,6 +131,15 @@ class EnglishLexicon:
         texts += [each.synonyms for each in self.categories.values()]
         return frozenset(word for text in texts for word in words(fold(text)))
 
+    def meanings(self) -> Iterator[tuple[str, str]]:
+        """Every term with each of its readings, and UCS' names and synonyms with theirs; no misspellings."""
+        for term, (number, _, steer) in self._terms.items():
+            if "m" not in steer and "n" not in steer:
+                yield from ((term, reading) for reading in self._readings[number].split("|"))
+        for each in self.categories.values():
+            yield f"{each.category} {each.subcategory}".lower(), each.plain
+            yield from ((word.strip(), each.plain) for word in each.synonyms.split(",") if word.strip())
+
     @cached_property
     def longest(self) -> int:
         """How many words the longest term has."""
@@ -178,6 +187,15 @@ class Language:
     def single_words(self) -> tuple[str, ...]:
         """Its single words in the form they are looked up by, sorted."""
         return tuple(sorted(term for term in self._loose if " " not in term))
+
+    def meanings(self) -> Iterator[tuple[str, str]]:
+        """Every term with each of its readings, and UCS' names and synonyms with theirs; no misspellings."""
+        for term, (number, _, steer) in self._terms.items():
+            if "m" not in steer and "n" not in steer:
+                yield from ((term, reading) for reading in self._readings[number].split("|"))
+        for each in self.categories.values():
+            yield f"{each.category} {each.subcategory}".lower(), each.plain
+            yield from ((word.strip(), each.plain) for word in each.synonyms.split(",") if word.strip())
 
     @cached_property
     def longest(self) -> int:

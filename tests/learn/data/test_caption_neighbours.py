@@ -5,8 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from soundseek.errors import DataError
-from soundseek.learn.data.caption_neighbours import cached_nearest, nearest_sentences, read_sentences, unique
+from soundseek.errors import DataError, RecipeFileError
+from soundseek.learn.data.caption_neighbours import (
+    add_terms,
+    cached_nearest,
+    nearest_sentences,
+    read_sentences,
+    terms_learned,
+    unique,
+)
+from soundseek.learn.recipe.keys import LexiconConfig
 
 
 def at(*degrees: float) -> np.ndarray:
@@ -82,3 +90,32 @@ def test_a_table_without_captions_is_an_error(tmp_path: Path) -> None:
 
 def test_unique_numbers_texts_in_order() -> None:
     assert unique(["b", "a", "b", "c"]) == {"b": 0, "a": 1, "c": 2}
+
+
+def test_terms_that_are_held_out_are_not_learned(tmp_path: Path) -> None:
+    every = terms_learned(LexiconConfig())
+    assert ("walla", "crowd of people murmuring") in every and ("air brst", "x") not in every
+    assert "air burst" in dict(every)  # UCS' names
+    (tmp_path / "held.txt").write_text("Walla\n", encoding="utf-8")
+    kept = terms_learned(LexiconConfig(hold_out=tmp_path / "held.txt"))
+    assert {term for term, _ in every} - {term for term, _ in kept} == {"walla"}
+    with pytest.raises(RecipeFileError, match=r"data.lexicon.hold_out: no file .*none.txt"):
+        terms_learned(LexiconConfig(hold_out=tmp_path / "none.txt"))
+
+
+def test_a_term_means_the_same_as_captions_near_its_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOUNDSEEK_CACHE", str(tmp_path))
+    directions = {"murmuring": 0, "rain": 90, "crowd of people murmuring": 10}
+    monkeypatch.setattr("soundseek.learn.data.caption_neighbours._judge", lambda: None)
+    monkeypatch.setattr("soundseek.learn.data.caption_neighbours.text_store", lambda _: None)
+    monkeypatch.setattr(
+        "soundseek.learn.data.caption_neighbours.extract_texts",
+        lambda texts, *_, **__: at(*(directions.get(text, 180) for text in texts)),
+    )
+    captions = ["rain", "murmuring"]
+    texts, jargon = add_terms(unique(captions), captions, LexiconConfig(neighbours=1))
+    names = {number: text for text, number in texts.items()}
+    assert list(jargon) == [texts["murmuring"]]
+    assert "walla" in {names[term] for term in jargon[texts["murmuring"]]}

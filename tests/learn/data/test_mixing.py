@@ -16,6 +16,7 @@ from soundseek.learn.data.mixing import (
     overlay,
     render,
     reverberate,
+    scene,
 )
 
 RATE = 8000
@@ -57,6 +58,15 @@ def test_a_sequence_holds_the_first_before_the_second() -> None:
         start, end = joined[: RATE // 2], joined[-RATE // 2 :]
         assert power_at(start, 500) > 1e3 * power_at(start, 2000)
         assert power_at(end, 2000) > 1e3 * power_at(end, 500)
+
+
+def test_a_scene_is_ten_seconds_of_its_background_with_every_event() -> None:
+    for seed in range(3):
+        mixed = scene(tone(200, 3.0), [tone(500, 0.5), tone(2000, 8.0)], RATE, np.random.default_rng(seed))
+        assert len(mixed) == 10 * RATE and np.abs(mixed).max() < 0.99
+        assert min(power_at(mixed, 200), power_at(mixed, 500), power_at(mixed, 2000)) > 100 * power_at(
+            mixed, 3000
+        )
 
 
 def test_mixtures_stay_below_full_scale() -> None:
@@ -130,3 +140,10 @@ def test_the_key_follows_contents_and_choices_but_not_names(files: tuple[Path, P
         SoundSpec("sequence", files[::-1]),
     ]
     assert len({plain.key(), *(each.key() for each in others)}) == 7
+
+
+def test_a_manner_changes_the_sound_and_its_key_and_none_leaves_both(files: tuple[Path, Path]) -> None:
+    plain, muffled = SoundSpec("clip", files[1:]), SoundSpec("clip", files[1:], manner="muffled")
+    assert power_at(render(muffled, RATE), 2000) < 0.3 * power_at(render(plain, RATE), 2000)
+    assert plain.key() != muffled.key()
+    assert plain.key() == SoundSpec("clip", files[1:], manner="").key()

@@ -9,14 +9,30 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tones import write_tone
 
 from soundseek.errors import RecipeError
 from soundseek.learn.data.caption_neighbours import tags_heard, unique
 from soundseek.learn.data.mixing import SoundSpec
-from soundseek.learn.data.pairs import Corpus, EpochBatches, Example, pad, plan_clips, plan_mixtures
+from soundseek.learn.data.pairs import (
+    Corpus,
+    EpochBatches,
+    Example,
+    pad,
+    plan_altered,
+    plan_clips,
+    plan_mixtures,
+    plan_scenes,
+)
 from soundseek.learn.datasets.layout import Clip
 from soundseek.learn.models.audio.tags import AMPLITUDE_GAIN, WithTags, read_class_names
-from soundseek.learn.recipe.keys import DataConfig, ListenerCaptions, TagCaptions
+from soundseek.learn.recipe.keys import (
+    AlteredConfig,
+    DataConfig,
+    LexiconConfig,
+    ListenerCaptions,
+    TagCaptions,
+)
 
 
 def clips(count: int = 5) -> list[Clip]:
@@ -234,3 +250,91 @@ class FakeTagger:
 
     def logits(self, frames: Any, mask: Any) -> Any:
         raise AssertionError("the frames hold the tags already")
+
+
+@pytest.fixture
+def tones(tmp_path: Path) -> list[Clip]:
+    """Three short clips, and one that is long enough for a background."""
+    for number, duration_s in enumerate((0.5, 0.6, 0.7, 6.0)):
+        write_tone(tmp_path / f"{number}.wav", frequency_hz=440, duration_s=duration_s)
+    return [Clip(tmp_path / f"{n}.wav", (f"a sound {n}", f"noise {n}")) for n in range(4)]
+
+
+def altered_corpus(tones: list[Clip], config: DataConfig) -> Corpus:
+    examples, altered = plan_clips(tones, config, 0), plan_altered(tones, config, 0)
+    texts = unique([said for each in examples for said in each.captions])
+    texts = unique([*texts, *(said for each in altered for said in (*each.captions, *each.contrasts))])
+    return Corpus(examples, (), texts, {}, altered=altered)
+
+
+def test_altered_clips_have_all_manners_alike_and_words_for_them(tones: list[Clip]) -> None:
+    altered = plan_altered(tones, DataConfig(altered=AlteredConfig(copies=60)), 0)
+    manners = Counter(each.sounds[0].manner for each in altered)
+    assert len(manners) == 10 and max(manners.values()) - min(manners.values()) <= 2
+    for each in altered:
+        number = each.sounds[0].parts[0].stem
+        assert all(number in said and said not in tones[int(number)].captions for said in each.captions)
+    assert plan_altered(tones, DataConfig(), 0) == []
+
+
+def test_an_altered_clip_is_followed_by_the_clip_as_it_is(tones: list[Clip]) -> None:
+    config = DataConfig(captions_per_epoch=2, altered=AlteredConfig(copies=40, share=1.0))
+    whole = altered_corpus(tones, config)
+    pairs = whole.draw(config, seed=0, epoch=0)
+    places = np.flatnonzero(pairs.examples >= 4)
+    assert (
+        len(places) == 8 and len(pairs.examples) == 24
+    )  # as many as the clips' captions, and as many clips beside
+    for place in places:
+        assert pairs.says_how[place] and pairs.examples[place + 1] == whole.origins[pairs.examples[place]]
+    assert Counter(pairs.examples[~np.isin(np.arange(24), [*places, *(places + 1)])]) == dict.fromkeys(
+        range(4), 2
+    )
+
+
+def test_a_batch_says_which_sounds_stem_from_one_clip(tones: list[Clip]) -> None:
+    config = DataConfig(altered=AlteredConfig(copies=40, share=2.0))
+    whole = altered_corpus(tones, config)
+    keys = {sound: str(number) for number, sound in enumerate(whole.sounds())}
+    batch = next(
+        iter(
+            EpochBatches(
+                whole, config, keys=keys, store=Ramp(), features=torch.zeros(len(whole.texts), 2),
+                tokenize=None, batch_size=99, seed=0, epoch=0,
+            )
+        )
+    )  # fmt: skip
+    assert batch.origin_ids is not None and batch.says_how is not None
+    assert int(batch.origin_ids.max()) <= 3 < int(batch.clip_ids.max())
+    assert batch.says_how[batch.clip_ids > 3].all()
+
+
+def test_a_scene_has_a_long_background_and_captions_of_all_its_parts(tones: list[Clip]) -> None:
+    scenes = plan_scenes(tones, DataConfig(scenes=12), 0)
+    assert {len(each.sounds[0].parts) for each in scenes} == {2, 3}
+    for each in scenes:
+        assert each.sounds[0].kind == "scene" and each.sounds[0].parts[0].stem == "3"
+        assert all(part.stem in said for part in each.sounds[0].parts for said in each.captions)
+
+
+def test_weights_say_how_often_a_clip_is_drawn() -> None:
+    config = DataConfig(captions_per_epoch=2)
+    whole = replace(corpus(config), weights=np.array([0.0, 0.25, 1.0, 1.0, 2.75]))
+    drawn = Counter(
+        int(number) for epoch in range(40) for number in whole.draw(config, seed=0, epoch=epoch).examples
+    )
+    assert drawn[0] == 0 and drawn[2] == drawn[3] == 80
+    assert 10 <= drawn[1] <= 30 and 200 <= drawn[4] <= 240
+
+
+def test_terms_replace_their_share_of_the_captions_that_mean_the_same() -> None:
+    config = DataConfig(lexicon=LexiconConfig(share=1.0))
+    whole = corpus(config)
+    term = len(whole.texts)
+    jargon = {
+        whole.texts["sound 0"]: (term,),
+        whole.texts["noise 0"]: (term,),
+        whole.texts["thing 0"]: (term,),
+    }
+    pairs = replace(whole, jargon=jargon).draw(config, seed=0, epoch=0)
+    assert (pairs.texts[pairs.examples == 0] == term).all() and (pairs.texts[pairs.examples > 0] < term).all()

@@ -29,6 +29,7 @@ from soundseek.learn.models.build import build_text
 from soundseek.learn.recipe.load import load_recipe
 from soundseek.learn.training.run_folder import MODEL_FILE, build_dual_encoder
 from soundseek.model.config import ModelConfig
+from soundseek.model.match import MatchCalibration
 from soundseek.model.model import Model
 from soundseek.model.registry import AVAILABLE, GOLDEN_FILE, HEADS_FILE, HEADS_RECIPE_FILE, AvailableModel
 from soundseek.model.spelling import WORDS_FILE, Spelling, write_words
@@ -271,6 +272,20 @@ def test_a_model_made_before_there_were_words_gets_them(
     shutil.rmtree(out)
     assert get_model(offered, out, trunk=trunk).done == "made"
     assert Spelling.of(Model(out)).corrected("brks") == "barks"
+
+
+def test_how_sure_its_hits_are_comes_with_the_heads(
+    offered: Path, trunk: Path, tmp_path: Path, quick_join: None
+) -> None:
+    out = tmp_path / "m" / "toy-plus"
+    get_model(offered, out, trunk=trunk)
+    assert Model(out).match is None
+    fitted = MatchCalibration(np.eye(8, dtype=np.float16), np.zeros(4), np.ones(4), np.arange(5.0), 40)
+    fitted.write(offered)
+    assert get_model(offered, out).done == "mended"
+    found = Model(out).match
+    assert found is not None and (found.weights == fitted.weights).all()
+    assert get_model(offered, out).done == "here"
 
 
 def test_what_is_no_model_of_ours_is_left_alone(offered: Path, trunk: Path, tmp_path: Path) -> None:

@@ -52,6 +52,15 @@ def test_the_data_sets_of_all_stages_count_each_once(tmp_path: Path) -> None:
     assert learned_captions(run) == ["wind", "rain"]
 
 
+def test_words_for_altered_clips_are_learned_words(tmp_path: Path) -> None:
+    write_captions(tmp_path / "data", "development", "a dog")
+    run = tmp_path / "run"
+    claim_run(run, toy_recipe(tmp_path, "data.altered.copies=5"), resume=False)
+    update_record(run, data=str(tmp_path / "data"))
+    said = learned_captions(run)
+    assert said[0] == "a dog" and {"muffled", "in the distance", "nearby"} < set(said)
+
+
 def test_a_run_finds_its_captions_from_another_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

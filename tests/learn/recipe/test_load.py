@@ -125,6 +125,14 @@ def test_a_wrong_setting_says_what_would_be_right(setting: str, message: str) ->
         load_recipe("base", [setting])
 
 
+def test_altered_clips_need_cached_frames() -> None:
+    load_recipe("frozen-mn04", ["data.altered.copies=5"])
+    with pytest.raises(
+        RecipeError, match=r"data.altered .* set altered = null, or trained_blocks to a number"
+    ):
+        load_recipe("cnn14", ["data.altered.copies=5", "audio.trained_blocks=all"])
+
+
 def test_an_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(RecipeError, match="no recipe 'self-atention'; did you mean 'self-attention'"):
         load_recipe("self-atention")

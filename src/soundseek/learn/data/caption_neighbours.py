@@ -18,12 +18,14 @@ from soundseek.learn.data.features import Frames, cache_directory, extract_texts
 from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.data.pairs import Corpus
 from soundseek.learn.data.pseudo_audio import PseudoAudio, make_pseudo_audio
-from soundseek.learn.datasets.tables import read_csv
+from soundseek.learn.datasets.tables import read_csv, read_lines
 from soundseek.learn.models.audio.tags import read_class_names
 from soundseek.learn.models.build import build_text
 from soundseek.learn.models.text.bert import MINILM
 from soundseek.learn.models.text.tower import TextTower
-from soundseek.learn.recipe.keys import ListenerCaptions, PseudoAudioConfig
+from soundseek.learn.recipe.keys import LexiconConfig, ListenerCaptions, PseudoAudioConfig
+from soundseek.query.lexicon import english
+from soundseek.query.text import fold
 
 _LISTENER_TOKENS = 64
 
@@ -52,6 +54,53 @@ def add_listeners(
     return numbers, {
         number: tuple(numbers[sentences[index]] for index in indices) for number, indices in pairs if indices
     }
+
+
+def add_terms(
+    texts: dict[str, int], captions: Sequence[str], config: LexiconConfig, *, report: Report | None = None
+) -> tuple[dict[str, int], dict[int, tuple[int, ...]]]:
+    """All texts with the terms of the trade that mean the same as some captions, and which mean the same as which.
+
+    Raises:
+        RecipeFileError: No such file of terms to hold out.
+    """
+    meanings = terms_learned(config)
+    terms: dict[str, list[str]] = {}
+    for term, reading in meanings:
+        terms.setdefault(reading, []).append(term)
+    readings = list(terms)
+    judge = _judge()
+    store = text_store(judge)
+    found = cached_nearest(
+        extract_texts(captions, store, judge, report=report),
+        extract_texts(readings, store, judge, report=report),
+        neighbours=config.neighbours,
+        min_cosine=config.min_cosine,
+        directory=cache_directory() / "nearest",
+    )
+    used = [term for indices in found for index in indices for term in terms[readings[index]]]
+    numbers = unique([*texts, *used])
+    return numbers, {
+        numbers[caption]: tuple(numbers[term] for index in indices for term in terms[readings[index]])
+        for caption, indices in zip(captions, found, strict=True)
+        if indices
+    }
+
+
+def terms_learned(config: LexiconConfig) -> list[tuple[str, str]]:
+    """Terms with their readings, but those that are held out.
+
+    Raises:
+        RecipeFileError: No such file of terms to hold out.
+    """
+    held_out: set[str] = set()
+    if config.hold_out:
+        if not config.hold_out.is_file():
+            raise RecipeFileError(
+                f"data.lexicon.hold_out: no file {config.hold_out}; give a file with one term a line"
+            )
+        held_out = {fold(term) for term in read_lines(config.hold_out)}
+    return [(term, reading) for term, reading in english().meanings() if fold(term) not in held_out]
 
 
 def tag_sentences(tag: str) -> tuple[str, ...]:
@@ -97,9 +146,23 @@ def refuse_pseudo_audio(config: PseudoAudioConfig, trunk: Any) -> None:
 
 
 def build_pseudo_audio(
-    config: PseudoAudioConfig, trunk: Any, mean: Tensor, text: TextTower, *, report: Report | None = None
+    config: PseudoAudioConfig,
+    trunk: Any,
+    mean: Tensor,
+    text: TextTower,
+    *,
+    terms: Sequence[tuple[str, str]] = (),
+    report: Report | None = None,
 ) -> PseudoAudio:
     """Listeners' sentences with the tags that they name, on the mean frame `(width,)` of some clips.
+
+    Args:
+        config: When a sentence names a tag.
+        trunk: One that gives tags.
+        mean: `(width,)`.
+        text: The recipe's text tower.
+        terms: Further texts, each with what it means: this names the tags.
+        report: Called as the work goes on.
 
     Raises:
         DataError: No such file of sentences.
@@ -113,8 +176,10 @@ def build_pseudo_audio(
         config,
         trunk,
         mean,
-        extract_texts(sentences, text_store(text), text, report=report),
-        extract_texts(sentences, text_store(judge), judge, report=report),
+        extract_texts([*sentences, *(term for term, _ in terms)], text_store(text), text, report=report),
+        extract_texts(
+            [*sentences, *(reading for _, reading in terms)], text_store(judge), judge, report=report
+        ),
         [extract_texts(way, text_store(judge), judge) for way in ways],
     )
 

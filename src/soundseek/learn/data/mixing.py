@@ -1,11 +1,11 @@
-"""Sounds for the heads to learn from: a clip, two at once, one after the other, each clean or degraded."""
+"""Sounds for the heads to learn from: a clip, two at once, one after the other, a scene; clean, degraded or altered."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,9 +16,11 @@ import numpy as np
 from soundseek._typing import FloatArray
 from soundseek.audio.decode import read_audio
 from soundseek.audio.files import DECODING_REVISION
+from soundseek.learn.data.how_it_sounds import MANNERS
 from soundseek.learn.datasets.download import digest_of
 
 _REVISION = 1  # part of every key: raise it when the same `SoundSpec` would give another waveform
+SCENE_S = 10.0  # as long as a segment
 
 
 @dataclass(frozen=True)
@@ -26,23 +28,28 @@ class SoundSpec:
     """What makes one waveform, down to the last random choice.
 
     Attributes:
-        kind: "clip": one part, whole; "overlay": two parts at once; "sequence": the second after the first.
-        parts: SoundSpec files.
+        kind: "clip": one part, whole; "overlay": two parts at once; "sequence": the second after the first; "scene":
+            ten seconds of the first, over which the others happen.
+        parts: Sound files.
         seed: Of the crops, levels, gaps and degradations.
         degraded: Change its level, band, noise, room or clipping.
         part_s: Longest piece of a part in a mixture, in seconds.
+        manner: How it is made to sound, one of `MANNERS`; "" leaves it as it is.
     """
 
-    kind: Literal["clip", "overlay", "sequence"]
+    kind: Literal["clip", "overlay", "sequence", "scene"]
     parts: tuple[Path, ...]
     seed: int = 0
     degraded: bool = False
     part_s: float = 10.0
+    manner: str = ""
 
     def key(self) -> str:
         """32 hex digits of everything the waveform depends on: the files' contents, not their names."""
         contents = [content_digest(part) for part in self.parts]
         values = [_REVISION, DECODING_REVISION, self.kind, contents, self.seed, self.degraded, self.part_s]
+        if self.manner:  # sounds without one keep the keys that they had
+            values.append(self.manner)
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
 
 
@@ -78,6 +85,8 @@ def render(
         parts = [read(part) for part in sound.parts]
     if sound.kind == "clip":
         waveform = parts[0]
+    elif sound.kind == "scene":
+        waveform = scene(parts[0], parts[1:], sample_rate_hz, generator)
     else:
         longest = round(sound.part_s * sample_rate_hz)
         first, second = (_crop(part, longest, generator) for part in parts)
@@ -85,6 +94,8 @@ def render(
             waveform = overlay(first, second, generator)
         else:
             waveform = in_sequence(first, second, sample_rate_hz, generator)
+    if sound.manner:
+        waveform = MANNERS[sound.manner].change(waveform, sample_rate_hz, generator)
     return degrade(waveform, sample_rate_hz, generator) if sound.degraded else waveform
 
 
@@ -110,6 +121,24 @@ def in_sequence(
     rising = np.linspace(0, 1, fade, dtype=np.float32)
     crossed = first[len(first) - fade :] * (1 - rising) + second[:fade] * rising
     return _below_full_scale(np.concatenate([first[: len(first) - fade], crossed, second[fade:]]))
+
+
+def scene(
+    background: FloatArray, events: Sequence[FloatArray], sample_rate_hz: int, generator: np.random.Generator
+) -> FloatArray:
+    """`SCENE_S` seconds of a background with each event somewhere in it, 3 dB below to 15 dB above it.
+
+    A background that is shorter is repeated; an event is at most 6 s long.
+    """
+    length = round(SCENE_S * sample_rate_hz)
+    bed = _crop(np.tile(background, -(-length // max(1, len(background)))), length, generator)
+    for event in events:
+        piece = _crop(event, round(6.0 * sample_rate_hz), generator)
+        piece = _match_level(piece, bed, generator.uniform(-3, 15))
+        start = int(generator.integers(length - len(piece) + 1))
+        bed = bed.copy()
+        bed[start : start + len(piece)] += piece
+    return _below_full_scale(bed)
 
 
 def degrade(waveform: FloatArray, sample_rate_hz: int, generator: np.random.Generator) -> FloatArray:

@@ -92,7 +92,7 @@ class OnlineDataset(Dataset[OnlineBatch]):
 
     def __init__(self, source: OnlineConfig) -> None:
         self._source = source
-        self._examples = (*source.corpus.clips, *source.corpus.mixtures)
+        self._examples = source.corpus.examples
         self._texts = list(source.corpus.texts)
         self._log_mel = LogMel(source.front_end)
         self._drawn: tuple[int, Pairs] = (0, self._draw(0))

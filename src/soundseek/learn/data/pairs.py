@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from random import Random
 from typing import Any, Literal, NamedTuple
 
@@ -13,11 +15,15 @@ import torch
 from torch import Tensor
 
 from soundseek._typing import IntArray
+from soundseek.audio.decode import probe
 from soundseek.learn.data.features import Frames
+from soundseek.learn.data.how_it_sounds import contrasted_with, described_in, manners_for
 from soundseek.learn.data.join_captions import join_captions
 from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.datasets.layout import Clip
 from soundseek.learn.recipe.keys import DataConfig
+
+BED_S = 5.0  # a clip that lasts as long can be the background of a scene
 
 AugmentCaption = Callable[[str, np.random.Generator], str]
 """From a sentence to other words for it, by a generator that is a function of seed, epoch and pair."""
@@ -36,6 +42,17 @@ class Example:
     captions: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class AlteredExample(Example):
+    """A clip in another manner.
+
+    Attributes:
+        contrasts: Captions of the clip as it is, with a word that the copy does not answer to.
+    """
+
+    contrasts: tuple[str, ...] = ()
+
+
 class Batch(NamedTuple):
     """Pairs of a sound and a sentence.
 
@@ -48,6 +65,10 @@ class Batch(NamedTuple):
         meanings: `(batch, width)` features that say which sentences mean the same.
         clip_ids: `(batch,)` equal where the sounds stem from one example.
         caption_ids: `(batch,)` equal where the sentences are the same words.
+        origin_ids: `(batch,)` equal where the sounds stem from one clip, whatever its manner; None where nothing was
+            altered.
+        says_how: `(batch,)` bool, True where the sentence says how it sounds: then only a sound of its own example
+            answers it, else every sound of its origin.
     """
 
     frames: Tensor
@@ -57,6 +78,8 @@ class Batch(NamedTuple):
     meanings: Tensor
     clip_ids: Tensor
     caption_ids: Tensor
+    origin_ids: Tensor | None = None
+    says_how: Tensor | None = None
 
     def split(self, size: int) -> list[Batch]:
         """The pairs in order, at most `size` of them in each part."""
@@ -75,6 +98,53 @@ def plan_clips(clips: Sequence[Clip], config: DataConfig, seed: int) -> list[Exa
             version_seed = _seed(seed, number, version)
             versions.append(SoundSpec("clip", (clip.path,), seed=version_seed, degraded=True))
         examples.append(Example(tuple(versions), clip.captions))
+    return examples
+
+
+def plan_altered(clips: Sequence[Clip], config: DataConfig, seed: int) -> list[AlteredExample]:
+    """Clips in another manner, as many as `altered.copies`; the manners are equally frequent where clips allow them."""
+    if config.altered is None:
+        return []
+    random = Random(_seed(seed, 2, 2))
+    durations = [probe(clip.path).duration_s for clip in clips]
+    planned: Counter[str] = Counter()
+    examples = []
+    for _ in range(config.altered.copies):
+        number = random.randrange(len(clips))
+        clip, able = clips[number], list(manners_for(durations[number]))
+        random.shuffle(able)
+        manner = min(able, key=lambda name: planned[name])
+        planned[manner] += 1
+        sound = SoundSpec("clip", (clip.path,), seed=random.getrandbits(31), manner=manner)
+        said = [described_in(manner, random.choice(clip.captions), random) for _ in range(4)]
+        contrasts = [contrasted_with(manner, random.choice(clip.captions), random) for _ in range(2)]
+        examples.append(
+            AlteredExample(
+                (sound,), tuple(dict.fromkeys(said)), tuple(set(contrasts).difference(clip.captions))
+            )
+        )
+    return examples
+
+
+def plan_scenes(clips: Sequence[Clip], config: DataConfig, seed: int) -> list[Example]:
+    """Ten seconds of a long clip with one or two others over it, their captions joined."""
+    if not config.scenes:
+        return []
+    random = Random(_seed(seed, 3, 3))
+    durations = {clip.path: probe(clip.path).duration_s for clip in clips}
+    beds = [clip for clip in clips if durations[clip.path] >= BED_S] or list(clips)
+    events = [clip for clip in clips if durations[clip.path] < BED_S] or list(clips)
+    examples = []
+    for _ in range(config.scenes):
+        bed, own = random.choice(beds), random.sample(events, min(len(events), random.choice((1, 1, 2))))
+        sound = SoundSpec("scene", (bed.path, *(event.path for event in own)), seed=random.getrandbits(31))
+        captions = []
+        for _ in range(config.joined_captions):
+            said = random.choice(own[0].captions)
+            for event in own[1:]:
+                said = join_captions(said, random.choice(event.captions), "sequence", random)
+            captions.append(join_captions(said, random.choice(bed.captions), "overlay", random))
+        examples.append(Example((sound,), tuple(dict.fromkeys(captions))))
     return examples
 
 
@@ -118,14 +188,16 @@ class Pairs:
     """The pairs of one epoch, in order.
 
     Attributes:
-        examples: `(pair,)` number of the example: clips first, then mixtures.
+        examples: `(pair,)` number of the example: clips first, then mixtures, then altered clips.
         versions: `(pair,)` number of its sound.
         texts: `(pair,)` number of the sentence.
+        says_how: `(pair,)` bool, True where the sentence says how it sounds.
     """
 
     examples: IntArray
     versions: IntArray
     texts: IntArray
+    says_how: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -138,6 +210,9 @@ class Corpus:
         texts: Text -> number, of all captions and all substitutes.
         substitutes: For some texts (by number), the texts of listeners that may replace them.
         tagged: For some examples (clips first, then mixtures), the texts that name what the trunk hears in them.
+        jargon: For some texts (by number), the terms of the trade that mean the same.
+        altered: Clips in another manner, of which each epoch draws some, each beside its clip as it is.
+        weights: `(clip,)` how often each clip is drawn, mean 1; None draws all alike.
     """
 
     clips: Sequence[Example]
@@ -145,28 +220,73 @@ class Corpus:
     texts: Mapping[str, int]
     substitutes: Mapping[int, Sequence[int]]
     tagged: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    jargon: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    altered: Sequence[AlteredExample] = ()
+    weights: npt.NDArray[np.float64] | None = None
+
+    @cached_property
+    def examples(self) -> tuple[Example, ...]:
+        """All, in the order of their numbers."""
+        return (*self.clips, *self.mixtures, *self.altered)
+
+    @cached_property
+    def origins(self) -> IntArray:
+        """`(example,)` the number of the clip that an example is, in whatever manner; a mixture's own number."""
+        clips = {example.sounds[0].parts[0]: number for number, example in enumerate(self.clips)}
+        first = len(self.clips) + len(self.mixtures)
+        own = [clips[example.sounds[0].parts[0]] for example in self.altered]
+        return np.array([*range(first), *own], np.int64)
 
     def draw(self, config: DataConfig, *, seed: int, epoch: int) -> Pairs:
         """The pairs of one epoch: the same for the same seed and epoch, whatever was drawn before."""
         generator = np.random.default_rng([seed, epoch])
-        rows: list[tuple[int, int, int]] = []
+        rows: list[tuple[int, int, int, bool]] = []
         for number, example in enumerate(self.clips):
-            for caption in _some(example.captions, config.captions_per_epoch, generator):
-                rows.append(
-                    (number, _version(example, config.degraded_share, generator), self.texts[caption])
-                )
+            count = config.captions_per_epoch
+            if self.weights is not None:  # the whole part for certain, the rest as a probability
+                count = int(count * self.weights[number] + generator.random())
+            for caption in _some(example.captions, count, generator):
+                version = _version(example, config.degraded_share, generator)
+                rows.append((number, version, self.texts[caption], False))
+        num_clip_rows = len(rows)
         if self.mixtures:
-            num_mixtures = round(config.mixture_share * len(rows))
+            num_mixtures = round(config.mixture_share * num_clip_rows)
             for mixture in _spread(len(self.mixtures), num_mixtures, generator):
                 example = self.mixtures[mixture]
                 caption = example.captions[generator.integers(len(example.captions))]
-                rows.append((len(self.clips) + mixture, 0, self.texts[caption]))
-        table = np.array(rows, np.int64)[generator.permutation(len(rows))]
+                rows.append((len(self.clips) + mixture, 0, self.texts[caption], False))
+        order = generator.permutation(len(rows))
+        if config.altered and self.altered:
+            pairs = self._altered(round(config.altered.share * num_clip_rows), generator)
+            order = _with_pairs(order, len(pairs) // 2, generator)
+            rows += pairs
+        table = np.array(rows, np.int64)[order]
+        says_how = table[:, 3].astype(bool)
         share = config.listener_captions.share if config.listener_captions else 0.0
         texts = self._substituted(table[:, 2], share, generator)
         if config.tag_captions:
             texts = self._named(table[:, 0], texts, config.tag_captions.share, generator)
-        return Pairs(table[:, 0], table[:, 1], texts)
+        if config.lexicon:
+            texts = self._in_jargon(table[:, 2], texts, config.lexicon.share, generator)
+        texts[says_how] = table[says_how, 2]
+        return Pairs(table[:, 0], table[:, 1], texts, says_how)
+
+    def _altered(self, count: int, generator: np.random.Generator) -> list[tuple[int, int, int, bool]]:
+        """`count` altered clips with words for it, each followed by the clip as it is."""
+        rows = []
+        first = len(self.clips) + len(self.mixtures)
+        for number in _spread(len(self.altered), count, generator):
+            example = self.altered[number]
+            clip = int(self.origins[first + number])
+            said = example.captions[int(generator.integers(len(example.captions)))]
+            rows.append((first + number, 0, self.texts[said], True))
+            plain = self.clips[clip].captions
+            if example.contrasts and generator.random() < 0.5:
+                contrast = example.contrasts[int(generator.integers(len(example.contrasts)))]
+                rows.append((clip, 0, self.texts[contrast], True))
+            else:
+                rows.append((clip, 0, self.texts[plain[int(generator.integers(len(plain)))]], False))
+        return rows
 
     def _substituted(self, texts: IntArray, share: float, generator: np.random.Generator) -> IntArray:
         reworded: IntArray = texts.copy()
@@ -186,9 +306,27 @@ class Corpus:
                 named[position] = candidates[int(generator.integers(len(candidates)))]
         return named
 
+    def _in_jargon(
+        self, captions: IntArray, texts: IntArray, share: float, generator: np.random.Generator
+    ) -> IntArray:
+        said: IntArray = texts.copy()
+        for position in np.flatnonzero(generator.random(len(texts)) < share):
+            candidates = self.jargon.get(int(captions[position]), ())
+            if candidates:
+                said[position] = candidates[int(generator.integers(len(candidates)))]
+        return said
+
     def sounds(self) -> list[SoundSpec]:
         """Every sound that `draw` can choose."""
-        return [sound for example in (*self.clips, *self.mixtures) for sound in example.sounds]
+        return [sound for example in self.examples for sound in example.sounds]
+
+
+def _with_pairs(order: IntArray, count: int, generator: np.random.Generator) -> IntArray:
+    """An order of rows, and among them at random places `count` pairs of the rows behind them, never torn apart."""
+    pairs = len(order) + 2 * generator.permutation(count)
+    places = np.sort(generator.integers(len(order) + 1, size=count))
+    mixed: IntArray = np.insert(order, np.repeat(places, 2), np.stack([pairs, pairs + 1], axis=1).ravel())
+    return mixed
 
 
 def _some(captions: Sequence[str], count: int, generator: np.random.Generator) -> list[str]:
@@ -241,7 +379,8 @@ class EpochBatches:
         ranks: int = 1,
         augment_caption: AugmentCaption | None = None,
     ) -> None:
-        self._examples = (*corpus.clips, *corpus.mixtures)
+        self._examples = corpus.examples
+        self._origins = torch.from_numpy(corpus.origins) if corpus.altered else None
         self._texts = list(corpus.texts)
         self._pairs = corpus.draw(config, seed=seed, epoch=epoch)
         self._keys = keys
@@ -273,8 +412,12 @@ class EpochBatches:
         sentences, token_mask = meanings, None
         if self._tokenize:
             sentences, token_mask = self._tokenize([self._sentence(row) for row in rows])
-        ids = (torch.from_numpy(numbers) for numbers in (examples, texts))
-        return Batch(frames, frame_mask, sentences, token_mask, meanings, *ids)
+        clip_ids, caption_ids = (torch.from_numpy(numbers) for numbers in (examples, texts))
+        batch = Batch(frames, frame_mask, sentences, token_mask, meanings, clip_ids, caption_ids)
+        if self._origins is None:
+            return batch
+        says_how = torch.from_numpy(self._pairs.says_how[rows])
+        return batch._replace(origin_ids=self._origins[clip_ids], says_how=says_how)
 
     def _sentence(self, row: int) -> str:
         sentence: str = self._texts[int(self._pairs.texts[row])]

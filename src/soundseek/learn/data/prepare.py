@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +20,14 @@ from soundseek._typing import Report
 from soundseek.errors import DataError, RecipeError, RecipeFileError, UsageError
 from soundseek.learn.data.caption_neighbours import (
     add_listeners,
+    add_terms,
     build_pseudo_audio,
     needs_tags,
     read_sentences,
     refuse_pseudo_audio,
     tag_sentences,
     tags_heard,
+    terms_learned,
     unique,
 )
 from soundseek.learn.data.decoded_cache import OnlineFrames, open_waveforms
@@ -40,22 +43,27 @@ from soundseek.learn.data.features import (
 from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.data.online import OnlineBatches
 from soundseek.learn.data.pairs import (
+    AlteredExample,
     AugmentCaption,
     Batch,
     Corpus,
     EpochBatches,
     Example,
+    plan_altered,
     plan_clips,
     plan_mixtures,
+    plan_scenes,
 )
 from soundseek.learn.data.pseudo_audio import PseudoAudio
 from soundseek.learn.data.text_augment import build_text_augment, refuse_text_augment
 from soundseek.learn.datasets.layout import Clip, read_split, shared_captions, splits_of
-from soundseek.learn.datasets.tables import read_lines
+from soundseek.learn.datasets.tables import read_csv, read_lines
 from soundseek.learn.models.audio.tags import read_class_names
 from soundseek.learn.models.build import split_trunk
 from soundseek.learn.models.text.tower import TextTower
-from soundseek.learn.recipe.keys import Recipe
+from soundseek.learn.recipe.keys import BalanceConfig, Recipe
+
+AnyExample = TypeVar("AnyExample", bound=Example)
 
 
 class Batches(Protocol):
@@ -176,7 +184,12 @@ def prepare(
         sounds = [example.sounds[0] for example in corpus.clips]
         plain = sound_keys(sounds, store, recipe, trunk=trunk, report=report)
         mean = mean_frame(MeanFrames(store), plain)
-        pseudo_audio = build_pseudo_audio(config.imagined_sounds, trunk, mean, text, report=report)
+        terms = (
+            terms_learned(config.lexicon) if config.lexicon and config.lexicon.with_imagined_sounds else ()
+        )
+        pseudo_audio = build_pseudo_audio(
+            config.imagined_sounds, trunk, mean, text, terms=terms, report=report
+        )
     notes = tuple(caption_notes(text, [clip.captions for clip in clips]))
     return TrainingData(corpus, batches, validation, notes, pseudo_audio)
 
@@ -340,11 +353,17 @@ def _training_clips(data: Path, data_sets: Sequence[Path], splits: Sequence[str]
 def _plan(clips: Sequence[Clip], recipe: Recipe, report: Report | None) -> Corpus:
     seed = recipe.seed if recipe.data.seed is None else recipe.data.seed
     examples: Sequence[Example] = plan_clips(clips, recipe.data, seed)
-    mixtures: Sequence[Example] = plan_mixtures(clips, recipe.data, seed)
+    mixtures: Sequence[Example] = [
+        *plan_mixtures(clips, recipe.data, seed),
+        *plan_scenes(clips, recipe.data, seed),
+    ]
+    altered: Sequence[AlteredExample] = plan_altered(clips, recipe.data, seed)
     if recipe.data.leave_out:
         names = _left_out(recipe.data.leave_out, clips)
         examples, mixtures = _without(examples, names), _without(mixtures, names)
+        altered = _without(altered, names)
     texts = unique([caption for example in (*examples, *mixtures) for caption in example.captions])
+    captions = list(texts)
     substitutes: dict[int, tuple[int, ...]] = {}
     if recipe.data.listener_captions:
         texts, substitutes = add_listeners(texts, recipe.data.listener_captions, report=report)
@@ -352,7 +371,40 @@ def _plan(clips: Sequence[Clip], recipe: Recipe, report: Report | None) -> Corpu
         texts = unique(
             [*texts, *(sentence for name in read_class_names() for sentence in tag_sentences(name))]
         )
-    return Corpus(examples, mixtures, texts, substitutes)
+    jargon: dict[int, tuple[int, ...]] = {}
+    if recipe.data.lexicon:
+        texts, jargon = add_terms(texts, captions, recipe.data.lexicon, report=report)
+    texts = unique([*texts, *(said for each in altered for said in (*each.captions, *each.contrasts))])
+    weights = None
+    if recipe.data.balance:
+        weights = balanced([example.sounds[0].parts[0] for example in examples], recipe.data.balance)
+    return Corpus(examples, mixtures, texts, substitutes, jargon=jargon, altered=altered, weights=weights)
+
+
+def balanced(paths: Sequence[Path], config: Sequence[BalanceConfig]) -> npt.NDArray[np.float64]:
+    """`(clip,)` how often each clip is drawn, mean 1.
+
+    Raises:
+        DataError: No `metadata.csv` beside the split's folder, or a clip that is not in it.
+        TableError: It lacks a column.
+    """
+    weights = np.ones(len(paths))
+    for each in config:
+        groups: dict[Path, dict[str, str]] = {}
+        for table in {path.parent.parent / "metadata.csv" for path in paths}:
+            if not table.is_file():
+                raise DataError(f"data.balance needs {table}, with the columns file_name and {each.column}")
+            rows = read_csv(table, "file_name", each.column)
+            groups[table.parent] = {row.cells["file_name"]: row.cells[each.column] for row in rows}
+        absent = [path for path in paths if path.name not in groups[path.parent.parent]]
+        if absent:
+            raise DataError(
+                f"data.balance: {absent[0].parent.parent / 'metadata.csv'} has no row of {absent[0].name}"
+            )
+        own = [groups[path.parent.parent][path.name] for path in paths]
+        sizes = Counter(own)
+        weights *= np.array([sizes[group] ** -each.power for group in own])
+    return weights / weights.mean()
 
 
 def _left_out(path: Path, clips: Sequence[Clip]) -> set[str]:
@@ -369,7 +421,7 @@ def _left_out(path: Path, clips: Sequence[Clip]) -> set[str]:
     return listed
 
 
-def _without(examples: Sequence[Example], names: set[str]) -> list[Example]:
+def _without(examples: Sequence[AnyExample], names: set[str]) -> list[AnyExample]:
     """The examples that hold nothing of these files."""
     return [
         example

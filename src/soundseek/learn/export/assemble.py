@@ -28,6 +28,7 @@ from soundseek.learn.recipe.keys import Recipe
 from soundseek.learn.recipe.load import load_recipe, save_recipe
 from soundseek.learn.training.run_folder import MODEL_FILE, RECIPE_FILE, RECORD_FILE
 from soundseek.model.config import ModelConfig
+from soundseek.model.match import MATCH_FILE
 from soundseek.model.registry import GOLDEN_FILE, HEADS_FILE, HEADS_RECIPE_FILE, AvailableModel
 from soundseek.model.spelling import WORDS_FILE
 
@@ -40,8 +41,8 @@ class Got:
 
     Attributes:
         directory: The model directory.
-        done: "made", "replaced" (one that gave other vectors), "mended" (a damaged one, or one without its words), or
-            "here": nothing was to do.
+        done: "made", "replaced" (one that gave other vectors), "mended" (a damaged one, or one without its words or
+            its `match.npz`), or "here": nothing was to do.
         agreement: Least cosine between its vectors of the probes and those that it should give.
     """
 
@@ -84,7 +85,7 @@ def get_model(
     offer = AvailableModel.read(offered)
     before = _fingerprint_there(out, offer)
     if before == offer.fingerprint and (found := _agreement_if_whole(out, offered)) is not None:
-        return Got(out, "mended" if _take_words(offered, out) else "here", found)
+        return Got(out, "mended" if _take_further_files(offered, out) else "here", found)
     out.parent.mkdir(parents=True, exist_ok=True)
     need_space(out.parent, offer.working_bytes, offer.name)
     if trunk is None:
@@ -125,7 +126,7 @@ def join(offered: Path, trunk: Path, out: Path) -> None:
     card = card.model_copy(update={name: getattr(offer, name) for name in facts})
     card.write(out)
     write_readme(out, card)
-    _take_words(offered, out)
+    _take_further_files(offered, out)
 
 
 def check_golden(directory: Path, offered: Path) -> float:
@@ -225,10 +226,15 @@ def _agreement_if_whole(directory: Path, offered: Path) -> float | None:
         return None
 
 
-def _take_words(offered: Path, out: Path) -> bool:
-    """Copy an offer's list of words, if it has one; False if it was there. No vector depends on it."""
-    offers, there = offered / WORDS_FILE, out / WORDS_FILE
-    if not offers.is_file() or (there.is_file() and there.read_bytes() == offers.read_bytes()):
-        return False
-    shutil.copyfile(offers, there)
-    return True
+def _take_further_files(offered: Path, out: Path) -> bool:
+    """Copy an offer's list of words and how sure its hits are, where it has them; False if they were there.
+
+    No vector depends on them.
+    """
+    taken = False
+    for name in (WORDS_FILE, MATCH_FILE):
+        offers, there = offered / name, out / name
+        if offers.is_file() and not (there.is_file() and there.read_bytes() == offers.read_bytes()):
+            shutil.copyfile(offers, there)
+            taken = True
+    return taken

@@ -23,6 +23,7 @@ from soundseek.learn.losses.contrastive import (
     nt_xent,
     own_pairs,
     supervised_contrastive,
+    with_origins,
 )
 from soundseek.learn.losses.relaxed import Relaxed, relaxed_contrastive
 from soundseek.learn.losses.soft_targets import WithTeacherScores, distillation
@@ -51,6 +52,7 @@ __all__ = [
     "relaxed_contrastive",
     "supervised_contrastive",
     "triplet_margin",
+    "with_origins",
 ]
 
 LOSSES: dict[str, type[RetrievalLoss]] = {

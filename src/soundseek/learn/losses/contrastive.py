@@ -98,6 +98,25 @@ def supervised_contrastive(
     return -(text_to_audio + audio_to_text).mean()
 
 
+def with_origins(positives: Tensor, origin_ids: Tensor, says_how: Tensor) -> Tensor:
+    """`(caption, clip)` bool: `positives`, and all sounds of a caption's clip unless it says how they sound.
+
+    "A dog barks" fits the muffled copy of its clip, too; "a muffled dog barks" fits the copy alone.
+
+    Args:
+        positives: See the module.
+        origin_ids: `(batch,)` integers, equal where the sounds stem from one clip.
+        says_how: `(batch,)` bool, of the captions.
+
+    >>> own = torch.eye(2, dtype=torch.bool)
+    >>> with_origins(own, torch.tensor([5, 5]), torch.tensor([False, True])).int()
+    tensor([[1, 1],
+            [0, 1]], dtype=torch.int32)
+    """
+    same_origin = origin_ids.unsqueeze(1) == origin_ids.unsqueeze(0)
+    return positives | (same_origin & ~says_how.unsqueeze(1))
+
+
 class RetrievalLoss(nn.Module):
     """What every loss is: `forward(scores, positives, similarity=None) -> scalar`; see the module."""
 

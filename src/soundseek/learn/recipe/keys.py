@@ -342,6 +342,51 @@ class PseudoAudioConfig(Section):
     margin: float = Field(default=0.08, ge=0, lt=1)
 
 
+class AlteredConfig(Section):
+    """Clips that sound otherwise, with words for it; see `soundseek.learn.data.how_it_sounds`.
+
+    Attributes:
+        copies: Clips made muffled, distant, reverberant, dark, bright, thin, slow, fast, single or threefold, once.
+        share: How many of them an epoch draws, each beside its clip as it is, as a share of the epoch's clips with
+            their captions.
+    """
+
+    copies: int = Field(default=5000, gt=0)
+    share: float = Field(default=0.2, gt=0)
+
+
+class LexiconConfig(Section):
+    """Terms of the trade, onomatopoeia, brands and UCS' names, as the search reads them, in place of captions.
+
+    Attributes:
+        share: Share of the training captions that a term replaces, where one means the same.
+        min_cosine: A caption is replaced only by terms whose plain reading is at least this near (cosine of MiniLM
+            embeddings).
+        neighbours: Of this many nearest readings one is drawn.
+        with_imagined_sounds: Terms stand among `imagined_sounds`, too, with the tags that their readings name.
+        hold_out: A file with one term a line that is not learned, to measure with; null learns all.
+    """
+
+    share: float = Field(default=0.15, ge=0, le=1)
+    min_cosine: float = Field(default=0.75, gt=0, le=1)
+    neighbours: int = Field(default=5, gt=0)
+    with_imagined_sounds: bool = True
+    hold_out: UserPath | None = None
+
+
+class BalanceConfig(Section):
+    """Clips drawn more often where few are like them: no collection and no label rules.
+
+    Attributes:
+        column: Of the data's `metadata.csv`: clips with one value belong together.
+        power: A clip is drawn in proportion to the size of its group to the power of minus this: 0 draws all clips
+            alike, 1 all groups.
+    """
+
+    column: str = "label"
+    power: float = Field(default=0.5, gt=0, le=1)
+
+
 class DataConfig(Section):
     """Which sounds the heads see, and with which words.
 
@@ -364,6 +409,11 @@ class DataConfig(Section):
         listener_captions: Sentences of real listeners in place of some captions.
         tag_captions: Names of tags in place of some captions.
         imagined_sounds: Sentences without a sound, with pseudo audio.
+        scenes: Mixtures of ten seconds: a long clip with one or two others over it, made once; drawn with the other
+            mixtures.
+        altered: Clips that sound otherwise, with words for it.
+        lexicon: Terms of the trade in place of some captions.
+        balance: Which clips are drawn more often; a list multiplies.
     """
 
     train_splits: tuple[str, ...] = Field(default=("development",), min_length=1)
@@ -382,6 +432,10 @@ class DataConfig(Section):
     listener_captions: ListenerCaptions | None = None
     tag_captions: TagCaptions | None = None
     imagined_sounds: PseudoAudioConfig | None = None
+    scenes: int = Field(default=0, ge=0)
+    altered: AlteredConfig | None = None
+    lexicon: LexiconConfig | None = None
+    balance: tuple[BalanceConfig, ...] = ()
 
 
 class TrainingConfig(Section):
@@ -568,6 +622,11 @@ class Recipe(Section):
             raise ValueError(
                 "audio.mix_share makes captions that loss.name = relaxed and loss.soft_targets know nothing of; mix "
                 "before training instead: data.overlays and data.sequences"
+            )
+        if self.data.altered and self.audio.is_online:
+            raise ValueError(
+                "data.altered sets each clip beside a copy in cached frames, and audio.trained_blocks = all has none; "
+                "set altered = null, or trained_blocks to a number"
             )
         if self.data.tag_captions and self.audio.trained_blocks != 0:
             raise ValueError(

@@ -16,7 +16,7 @@ from soundseek._typing import Report
 from soundseek.errors import RecipeError
 from soundseek.learn.data.pairs import Batch, Corpus
 from soundseek.learn.evaluation.evaluate import RunEmbedder
-from soundseek.learn.losses import loss_of, match_matrix
+from soundseek.learn.losses import loss_of, match_matrix, with_origins
 from soundseek.learn.losses.cider import CiderD
 from soundseek.learn.parallel import gather_rows
 from soundseek.learn.recipe.keys import LossConfig, SoftTargets
@@ -55,7 +55,7 @@ class Teachers:
         Raises:
             ModelError: A folder that holds no trained run.
         """
-        sounds = [example.sounds[0] for example in (*corpus.clips, *corpus.mixtures)]
+        sounds = [example.sounds[0] for example in corpus.examples]
         audio, text = [], []
         for run in runs:
             embedder = RunEmbedder(*load_run(Path(run)), report=report)
@@ -112,6 +112,8 @@ class Objective(nn.Module):
         clip_ids, caption_ids = gather_rows(batch.clip_ids), gather_rows(batch.caption_ids)
         meanings = gather_rows(batch.meanings)
         positives = match_matrix(clip_ids, caption_ids)
+        if batch.origin_ids is not None and batch.says_how is not None:
+            positives = with_origins(positives, gather_rows(batch.origin_ids), gather_rows(batch.says_how))
         similarity = self._similarity(caption_ids, meanings) if self._similarity else None
         taught = {"teacher_scores": self._teachers.scores(clip_ids, caption_ids)} if self._teachers else {}
         loss: Tensor = self.loss(text @ audio.T, positives, similarity, **taught)  # both of unit norm: eq. 5
