@@ -188,15 +188,6 @@ class Language:
         """Its single words in the form they are looked up by, sorted."""
         return tuple(sorted(term for term in self._loose if " " not in term))
 
-    def meanings(self) -> Iterator[tuple[str, str]]:
-        """Every term with each of its readings, and UCS' names and synonyms with theirs; no misspellings."""
-        for term, (number, _, steer) in self._terms.items():
-            if "m" not in steer and "n" not in steer:
-                yield from ((term, reading) for reading in self._readings[number].split("|"))
-        for each in self.categories.values():
-            yield f"{each.category} {each.subcategory}".lower(), each.plain
-            yield from ((word.strip(), each.plain) for word in each.synonyms.split(",") if word.strip())
-
     @cached_property
     def longest(self) -> int:
         """How many words its longest term has."""
