@@ -4,7 +4,8 @@
 
 For every property, clips of the split are changed, and a query says so of the clip's label: "muffled dog barking", "dog
 barking in the distance". Counted is how often the changed copy stands above the clip as it was. Beside it stands how
-often it does so for the label alone, which prefers neither: what is above that is what the word does. What is done to
+often it does so for the label alone, which prefers neither: what is above that is what the word does; and how often one
+direction in the space of vectors does, the mean of the other pairs: what a word could do at most. What is done to
 the clips is written apart from what models learn from (soundseek.learn.data.how_it_sounds), with other filters, rooms
 and rates.
 """
@@ -221,7 +222,7 @@ def main() -> None:
 def measure(
     model: Any, name: str, clips: list[Clip], labels: dict[str, str], num_pairs: int
 ) -> dict[str, Any]:
-    """For each property the share of right orders: by its words, and by the label alone."""
+    """For each property the share of right orders: by its words, by the label alone, by one direction."""
     rows = []
     for each in PROPERTIES:
         chosen = choose(clips, num_pairs, each)
@@ -238,6 +239,7 @@ def measure(
                 "pairs": len(pairs),
                 "right": float(np.mean(by_words)),
                 "label_alone": ahead(model.embed_text(named), fits, other),
+                "visible": visible(fits - other),
                 "by_words": dict(zip(each.words, by_words, strict=True)),
             }
         )
@@ -250,6 +252,15 @@ def measure(
 def ahead(text: FloatArray, fits: FloatArray, other: FloatArray) -> float:
     """The share of texts `(pair, dim)` that are nearer to `fits` than to `other`."""
     return float(np.mean(np.sum(text * (fits - other), axis=1) > 0))
+
+
+def visible(differences: FloatArray) -> float:
+    """The share of pairs that one direction puts in the right order, the mean difference `(pair, dim)` of all others.
+
+    What no direction tells, no word can learn: the vectors do not hold it.
+    """
+    others = differences.sum(axis=0) - differences
+    return float(np.mean(np.sum(others * differences, axis=1) > 0))
 
 
 def choose(clips: list[Clip], count: int, wanted: Property) -> list[tuple[Clip, FloatArray]]:

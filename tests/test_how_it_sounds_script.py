@@ -45,6 +45,12 @@ def test_the_nearer_one_of_a_pair_is_ahead(how: ModuleType) -> None:
     assert how.ahead(text, text, text[::-1]) == 1.0 and how.ahead(text, text[::-1], text) == 0.0
 
 
+def test_what_all_pairs_share_is_visible_and_what_none_shares_is_not(how: ModuleType) -> None:
+    shared = np.array([[1.0, 0.2], [0.8, -0.3], [1.2, 0.1]], np.float32)
+    assert how.visible(shared) == 1.0
+    assert how.visible(np.array([[1.0, 0], [-1.0, 0]], np.float32)) == 0.0
+
+
 def test_only_short_clips_are_repeated(how: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = {"a": 1.0, "b": 9.0, "c": 20.0}
     monkeypatch.setattr(
