@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from soundseek._typing import FloatArray
+from soundseek._typing import AnyFloatArray, FloatArray
 
 _Change = Callable[[FloatArray, int, np.random.Generator], FloatArray]
 
@@ -60,8 +60,8 @@ def telephone(waveform: FloatArray, sample_rate_hz: int, generator: np.random.Ge
     """Nothing below 300 to 600 Hz and above 2.5 to 4 kHz."""
     low_hz, high_hz = generator.uniform(300, 600), generator.uniform(2500, 4000)
 
-    def gain(f: FloatArray) -> FloatArray:
-        passed: FloatArray = 1 / np.sqrt((1 + (low_hz / np.maximum(f, 1)) ** 8) * (1 + (f / high_hz) ** 8))
+    def gain(f: FloatArray) -> AnyFloatArray:
+        passed: AnyFloatArray = 1 / np.sqrt((1 + (low_hz / np.maximum(f, 1)) ** 8) * (1 + (f / high_hz) ** 8))
         return passed
 
     return _filtered(waveform, sample_rate_hz, gain)
@@ -195,12 +195,13 @@ def manners_for(duration_s: float) -> Sequence[str]:
 
 
 def _filtered(
-    waveform: FloatArray, sample_rate_hz: int, gain: Callable[[FloatArray], FloatArray]
+    waveform: FloatArray, sample_rate_hz: int, gain: Callable[[FloatArray], AnyFloatArray]
 ) -> FloatArray:
     size = 1 << max(1, len(waveform) - 1).bit_length()
     frequencies = np.fft.rfftfreq(size, 1 / sample_rate_hz).astype(np.float32)
     spectrum = np.fft.rfft(waveform, size) * gain(frequencies).astype(np.float32)
-    return np.fft.irfft(spectrum, size)[: len(waveform)].astype(np.float32)
+    filtered: FloatArray = np.fft.irfft(spectrum, size)[: len(waveform)].astype(np.float32)
+    return filtered
 
 
 def _tilted(waveform: FloatArray, sample_rate_hz: int, db_an_octave: float) -> FloatArray:
@@ -226,7 +227,8 @@ def _with_room(
     dry = np.pad(waveform, (0, whole - len(waveform)))
     energy = math.sqrt(float(np.sum(np.square(dry))) / max(float(np.sum(np.square(wet))), 1e-12))
     mixed: FloatArray = (dry + wet * energy * 10 ** (wet_db / 20)).astype(np.float32)
-    return mixed / np.float32(max(1.0, float(np.abs(mixed).max(initial=0)) / 0.98))
+    within: FloatArray = mixed * np.float32(0.98 / max(0.98, float(np.abs(mixed).max(initial=0))))
+    return within
 
 
 def _repeated(waveform: FloatArray, sample_rate_hz: int, count: int, every_s: float) -> FloatArray:
