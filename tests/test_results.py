@@ -74,7 +74,7 @@ def test_the_pictures_of_the_page_are_small() -> None:
 
 def test_a_page_of_nothing_says_what_was_not_measured(results_page: ModuleType, tmp_path: Path) -> None:
     page = results_page.page(tmp_path)
-    assert page.count("Not measured:") == page.count("\n## ") == 18
+    assert page.count("Not measured:") == page.count("\n## ") == 19
     assert "|" not in page
 
 
@@ -130,6 +130,16 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
             ],
             **{"files": 40, "shares": {"plain": 0.75}, "commit": "abcdef0", "machine": "abacus"},
         },
+        "how-it-sounds": {
+            "properties": [{"name": "muffled", "says": "no treble", "words": ["muffled {}", "{} far away"]}],
+            "models": [
+                {
+                    **{"model": "toy", "fingerprint": "f00"},
+                    "rows": [{"pairs": 9, "right": 0.5, "label_alone": 0.25, "visible": 1.0}],
+                }
+            ],
+            **{"split": "validation", "git": "abcdef0123"},
+        },
     }
     for name, content in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
@@ -138,6 +148,7 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
     page = results_page.page(tmp_path)
     assert "## Table I\n\nAttention helps.\n" in page
     assert "| soundseek-plus | text to sound | 50.0 (25.0 to 75.0) |" in page
+    assert "| muffled | no treble | muffled X, X far away | 50.0 / 25.0 / 100.0 |" in page
     assert "| **c** |  |" in page and "| a\\|b | 0.25 |" in page
     assert "| noise | 50.0 | -3.4 (-5.6 to -1.1) | 50.0 | 98 |" in page
     assert "seed 7, commit abcdef0, abacus, 2 cores" in page
