@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import soundfile
 from field_recordings import (
+    BEDS,
     KINDS,
     RATE_HZ,
     VAGUE,
@@ -33,6 +34,7 @@ from field_recordings import (
     FieldRecording,
     ShortClip,
     Waveform,
+    kinds_of,
     plan_recordings,
     read_clips,
     write_recording,
@@ -196,6 +198,7 @@ def measure(library: Library, plan: Plan, folder: Path) -> dict[str, Any]:
     began = time.process_time()
     return {
         "long": long_files(library, plan, folder),
+        "sure": how_sure(library, plan, folder),
         "among_short": among_short(library, plan, folder),
         "mixes": two_sounds(library, plan, folder),
         "short": short_clips(library, plan),
@@ -260,6 +263,32 @@ def event_of(hit: Hit, events: Sequence[Event]) -> int | None:
         if event.start_s - BESIDE_S <= hit.moment_s <= event.end_s + BESIDE_S:
             return number
     return None
+
+
+def how_sure(library: Library, plan: Plan, folder: Path) -> dict[str, float]:
+    """How often the best hit of a sound that is in a recording is surer than that of one which is not."""
+    present: list[Hit] = []
+    absent: list[Hit] = []
+    for number, recording in enumerate(plan.recordings):
+        where = f'folder = "{recording_path(folder, number).parent}"'
+        known = set(BEDS[recording.bed]).union(
+            *(kinds_of(event.clip.label) for asked in recording.asked for event in asked.events)
+        )
+        others = plan.recordings[(number + 1) % len(plan.recordings)].asked
+        foreign = [asked for asked in others if not kinds_of(asked.events[0].clip.label) & known]
+        for hits, own in ((present, recording.asked), (absent, foreign)):
+            for asked in own:
+                hits += library.search(asked.queries[0], k=1, where=where, missing="show", keywords="off")
+    return {
+        "present": len(present),
+        "absent": len(absent),
+        "auc_match": _auc([hit.match or 0.0 for hit in present], [hit.match or 0.0 for hit in absent]),
+        "auc_score": _auc([hit.score for hit in present], [hit.score for hit in absent]),
+    }
+
+
+def _auc(higher: Sequence[float], lower: Sequence[float]) -> float:
+    return mean((one > other) + (one == other) / 2 for one in higher for other in lower)
 
 
 def among_short(library: Library, plan: Plan, folder: Path) -> dict[str, Any]:

@@ -9,15 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
+from soundseek.library.search import find_matches
 from soundseek.library.store.base import Changes, EmbeddedSound, Match, ModelIdentity, SoundFile
 from soundseek.library.store.sqlite import SqliteStore
 
 SEGMENTS_PER_FILE = 4
+FRAME_S = 0.32
 
 
 @contextmanager
 def filled_store(directory: Path, rows: int, dim: int) -> Iterator[Callable[[np.ndarray], list[Match]]]:
-    """A function that asks a store of `rows` segments, four a file, for its ten best files."""
+    """A function that asks a store of `rows` segments, four a file, for its ten best files, as a search does.
+
+    Each file has 80 frames, so that 100,000 segments take two gigabytes.
+    """
     store = SqliteStore.open(directory, identity=ModelIdentity("random", "0" * 12, dim))
     generator = np.random.default_rng(0)
     with store.writing():
@@ -25,7 +30,7 @@ def filled_store(directory: Path, rows: int, dim: int) -> Iterator[Callable[[np.
             last = min(first + 1000, rows // SEGMENTS_PER_FILE)
             store.commit(Changes(sounds=[_sound(number, dim, generator) for number in range(first, last)]))
     try:
-        yield lambda query: store.search(query, k=10)
+        yield lambda query: find_matches(store, query, k=10)
     finally:
         store.close()
 
@@ -63,6 +68,7 @@ def _sound(number: int, dim: int, generator: np.random.Generator) -> EmbeddedSou
     vectors = generator.standard_normal((SEGMENTS_PER_FILE, dim)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     starts = np.arange(SEGMENTS_PER_FILE)
+    first_frames = np.rint(starts * 5.0 / FRAME_S).astype(np.int64)
     file = SoundFile(
         path=f"/sounds/{number:07}.wav",
         size_bytes=number + 1,
@@ -73,12 +79,12 @@ def _sound(number: int, dim: int, generator: np.random.Generator) -> EmbeddedSou
         channels=2,
         duration_s=10.0 + 5.0 * SEGMENTS_PER_FILE,
         truncated=False,
-        frame_s=10.0,
+        frame_s=FRAME_S,
     )
     return EmbeddedSound(
         file=file,
         times_s=np.stack([starts * 5.0, starts * 5.0 + 10.0], axis=1),
         vectors=vectors,
-        frames=vectors.astype(np.float16),
-        spans=np.stack([starts, starts + 1], axis=1),
+        frames=np.repeat(vectors.astype(np.float16), 20, axis=0),
+        spans=np.stack([first_frames, first_frames + round(10.0 / FRAME_S)], axis=1),
     )

@@ -48,6 +48,9 @@ def page(results: Path) -> str:
     sections = [
         section("Finding", results, ["soundseek-small.json", "soundseek-plus.json"], finding, FINDING_AGAIN),
         section("Collections that were never met", results, ["left-out.json"], left_out, LEFT_OUT_AGAIN),
+        section(
+            "Which moment", results, ["moments-before.json", "moments.json"], which_moment, MOMENTS_AGAIN
+        ),
         section("How sure a hit is", results, ["match.json"], how_sure, MATCH_AGAIN),
         section("Labels", results, ["labels.json"], labelled, LABELS_AGAIN),
         section("Teaching the trunk", results, ["distillation.json"], tried, "no table `distillation.json`"),
@@ -101,6 +104,9 @@ LEFT_OUT_AGAIN = (
 )
 MATCH_AGAIN = "`soundseek calibrate MODEL --data DIR --check evaluation --json`"
 LABELS_AGAIN = "`python scripts/label_accuracy.py soundseek-small --data DIR > docs/results/labels.json`"
+MOMENTS_AGAIN = (
+    "`python benchmarks/moments.py SOUNDS --split evaluation --library DIR --json docs/results/moments.json`"
+)
 QUERY_KINDS_AGAIN = (
     "`python benchmarks/query_kinds.py SOUNDS --library DIR --json docs/results/query-kinds.json`"
 )
@@ -182,6 +188,70 @@ def labelled(reports: list[Report]) -> str:
         "Prompts, on `validation`; `label` uses the best:",
         table(["prompt", "first", "in five"], prompts),
         f"Again: {LABELS_AGAIN}. Commit {report['git'][:7]}.",
+    )
+
+
+def which_moment(reports: list[Report]) -> str:
+    """Events in long recordings, by distance; recordings among short files; two sounds in one sentence; short clips."""
+    names = ["before" if "before" in report["file"] else "now" for report in reports]
+    last = reports[-1]
+    rows = [
+        [
+            distance,
+            name,
+            str(found["questions"]),
+            *(percent(found[key]) for key in ("first", "first_five", "n_among_n")),
+            f"{found['repeats']:.1f}",
+            f"{found['begins_off_s']:.1f} / {found['ends_off_s']:.1f}",
+        ]
+        for distance in last["long"]
+        for name, report in zip(names, reports, strict=True)
+        for found in (report["long"][distance],)
+    ]
+    others = [
+        [
+            name,
+            f"{among['median_rank']:.0f} of {among['files']:,}",
+            percent(among["first_ten"]),
+            percent(among["first_hundred"]),
+            percent(mixes["first_ten"]),
+            percent(mixes["above_both"]),
+            percent(report["sure"]["auc_match"]),
+            percent(short["mAP10"]),
+            percent(short["R10"]),
+        ]
+        for name, report in zip(names, reports, strict=True)
+        for among, mixes, short in ((report["among_short"]["all"], report["mixes"], report["short"]),)
+    ]
+    return joined(
+        f"{last['hours']:g} hours of recordings, made of clips of the split `{last['split']}`: a bed (rain, surf, "
+        "traffic ...) with events at known times, 18, 9 or 2 dB above it, the last as from far away. *Before*: hits "
+        "are windows of ten seconds, scored by their means; *now*: events, scored by their best two seconds as well. A hit "
+        "is right where its best moment lies in an event of what was asked for. *First*: the first hit is; *five*: one "
+        "of the first five; *N of N*: of N events (two or more), those among the first N hits; *repeats*: hits among "
+        "the first ten that name an event again; *off*: median seconds by which begin and end are off. Again: "
+        f"{MOMENTS_AGAIN}. {last['model']} ({last['fingerprint']}). {by_machine(last)}",
+        table(["distance", "", "questions", "first", "five", "N of N", "repeats", "off"], rows),
+        "*Rank*: the median place of a recording by its true event in a library of short files, without those that "
+        "answer as well (the last place, where another moment of the recording is its best); *mix*: of "
+        f"{last['mixes']['queries']} sentences that name two sounds, those with the mix of both among the first ten of "
+        f"{last['mixes']['files']:,} files, and above each of its parts alone; *sure*: how often the best hit of a "
+        "sound that is in a recording has a higher `match` than that of one which is not; *clips*: captions of short "
+        "clips look for their own clip among the split's.",
+        table(
+            [
+                "",
+                "rank",
+                "first 10",
+                "first 100",
+                "mix in 10",
+                "mix above both",
+                "sure",
+                "clips: mAP@10",
+                "R@10",
+            ],
+            others,
+        ),
     )
 
 

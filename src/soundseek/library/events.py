@@ -32,20 +32,32 @@ _EDGE = 0.4  # the share of the height at which an event begins and ends
 _HEIGHT = 0.5
 _LEAST_HEIGHT = 0.1  # a sound that lasts scores alike all the time; what is nearly level is one event
 _AROUND_S = 20.0
+_BETTER = (
+    0.05  # an event in the middle of its ten seconds scores a little more than the best window that has it
+)
 
 
-def events_of(matches: Sequence[Match], queries: AnyFloatArray, *, by: ScoredBy = "moments") -> list[Match]:
+def events_of(
+    matches: Sequence[Match], queries: AnyFloatArray, *, enough: int, by: ScoredBy = "moments"
+) -> list[Match]:
     """The events in the segments of a search, best first, with the frames that lie in them.
 
     Args:
         matches: Segments with their scores; more than those that are wanted, for what lies between two is not known.
         queries: `(1 + parts, dim)`, the first one the whole.
+        enough: Once so many are better than what other segments can bring, these are passed by.
         by: As the segments were scored.
     """
     by_file: dict[str, list[Match]] = defaultdict(list)
     for match in matches:
         by_file[match.file.path].append(match)
-    events = [event for own in by_file.values() for run in _runs(own) for event in _of_run(run, queries, by)]
+    runs = [(max(match.score for match in run), run) for own in by_file.values() for run in _runs(own)]
+    runs.sort(key=lambda pair: -pair[0])
+    events: list[Match] = []
+    for best, run in runs:
+        if sum(event.score > best + _BETTER for event in events) >= enough:
+            break
+        events += _of_run(run, queries, by)
     return sorted(events, key=lambda event: -event.score)
 
 
@@ -73,7 +85,9 @@ def _of_run(run: list[Match], queries: AnyFloatArray, by: ScoredBy) -> list[Matc
             continue
         near = slice(max(0, peak - margin // 2), peak + margin // 2 + 1)
         loudest = near.start + int(smooth[near].argmax())
-        quieter = float(np.quantile(smooth[max(0, loudest - around) : loudest + around], _QUIETER))
+        near_scores = smooth[max(0, loudest - around) : loudest + around]
+        quiet = int(_QUIETER * (len(near_scores) - 1))
+        quieter = float(np.partition(near_scores, quiet)[quiet])
         height = max(float(smooth[loudest]) - quieter, _LEAST_HEIGHT)
         if events and height < _HEIGHT * highest:
             break
