@@ -17,19 +17,34 @@ QUERY = np.float32([1, 0, 0, 0])
 
 
 def calibration(weights: list[float]) -> MatchCalibration:
-    return MatchCalibration(REFERENCE, np.zeros(4), np.ones(4), np.array(weights), 1_000)
+    num = len(weights) - 1
+    return MatchCalibration(REFERENCE, np.zeros(num), np.ones(num), np.array(weights), 1_000)
 
 
 def test_features_by_hand() -> None:
     (row,) = match_features(REFERENCE, QUERY, np.float32([0.5]), 100)
     mean, deviation = 0.25, np.sqrt(3) / 4  # of 1, 0, 0, 0
     highest = np.quantile([1, 0, 0, 0], 0.99)
-    np.testing.assert_allclose(row, [0.5, (0.5 - mean) / deviation, 0.5 - highest, np.log(100)], atol=1e-6)
+    by_hand = [0.5, (0.5 - mean) / deviation, 0.5 - highest, np.log(100), 0.5 - 1, 0.25]
+    np.testing.assert_allclose(row, by_hand, atol=1e-6)
 
 
 def test_a_probability_by_hand() -> None:
     found = calibration([-1.0, 2.0, 0, 0, 0]).probabilities(QUERY, np.float32([0.5, 0.0]), num_files=9)
     np.testing.assert_allclose(found, [0.5, 1 / (1 + np.e)], atol=1e-6)
+
+
+def test_a_calibration_of_fewer_features_says_what_it_said(tmp_path: Path) -> None:
+    calibration([-1.0, 2.0, 0, 0, 0]).write(tmp_path)  # as it was fitted before there were more
+    former = MatchCalibration.read(tmp_path, dim=4)
+    calibration([-1.0, 2.0, 0, 0, 0, 0.5, 0]).write(tmp_path)
+    more = MatchCalibration.read(tmp_path, dim=4)
+    assert former is not None and more is not None
+    scores = np.float32([0.5])
+    assert former.probabilities(QUERY, scores, num_files=9) == pytest.approx([0.5])
+    # half a unit more for each unit below the highest of the reference, 1
+    expected = 1 / (1 + np.exp(0.25))
+    assert more.probabilities(QUERY, scores, num_files=9) == pytest.approx([expected], abs=1e-6)
 
 
 def test_a_higher_score_is_surer_and_a_larger_library_less_so() -> None:

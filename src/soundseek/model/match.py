@@ -23,7 +23,8 @@ WORDS = ((0.8, "sure"), (0.5, "likely"), (0.2, "maybe"), (0.0, "unlikely"))
 NOTHING_BELOW = 0.2
 """Where even the best hit is less probable than this, nothing in the library answers the query."""
 
-NUM_FEATURES = 4
+NUM_FEATURES = 6
+FORMER_FEATURES = 4  # the first four; a calibration that was fitted on these goes on working
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class MatchCalibration:
 
     Attributes:
         reference: `(sounds, dim)` unit vectors of varied sounds.
-        mean: `(NUM_FEATURES,)` of the features where it was fitted.
-        scale: `(NUM_FEATURES,)` their standard deviations.
-        weights: `(1 + NUM_FEATURES,)` of the logistic regression, the constant first.
+        mean: `(features,)` of the features where it was fitted, the first ones of `match_features`.
+        scale: `(features,)` their standard deviations.
+        weights: `(1 + features,)` of the logistic regression, the constant first.
         most_files: The largest library that it was fitted on; a larger one counts as that large, for what a few
             hundred files teach says nothing of a hundred thousand.
     """
@@ -54,6 +55,7 @@ class MatchCalibration:
             num_files: Files that were searched: the more there are, the higher chance scores (up to `most_files`).
         """
         features = match_features(self.reference, query, scores, min(num_files, self.most_files))
+        features = features[:, : len(self.mean)]
         standard = (features - self.mean) / self.scale
         found: FloatArray = (1 / (1 + np.exp(-(self.weights[0] + standard @ self.weights[1:])))).astype(
             np.float32
@@ -93,7 +95,8 @@ class MatchCalibration:
         except (OSError, ValueError, TypeError, KeyError, BadZipFile, EOFError) as error:
             raise ModelError(f"{path} is damaged: {error}; make it anew: soundseek calibrate") from error
         shapes = [part.shape for part in parts]
-        if shapes[0][1:] != (dim,) or shapes[1:] != [(NUM_FEATURES,), (NUM_FEATURES,), (1 + NUM_FEATURES,)]:
+        fitting = [[(num,), (num,), (1 + num,)] for num in (NUM_FEATURES, FORMER_FEATURES)]
+        if shapes[0][1:] != (dim,) or shapes[1:] not in fitting:
             raise ModelError(
                 f"{path} is of another model (shapes {shapes}); make it anew: soundseek calibrate"
             )
@@ -104,14 +107,18 @@ class MatchCalibration:
 def match_features(
     reference: AnyFloatArray, query: AnyFloatArray, scores: AnyFloatArray, num_files: int
 ) -> DoubleArray:
-    """`(hits, NUM_FEATURES)`: the score; the score in standard deviations of the query's scores on the reference; its
-    distance to their highest hundredth; and the logarithm of the library's size.
+    """`(hits, NUM_FEATURES)` of the scores of a query.
+
+    The score; the score in standard deviations of the query's scores on the reference; its distance to their highest
+    hundredth; the logarithm of the library's size; its distance to their highest; and the mean of their five highest,
+    which is low where nothing usual is like the query.
     """
     usual = np.asarray(reference, np.float32) @ np.asarray(query, np.float32)
     wide = np.asarray(scores, np.float64)
     standard = (wide - usual.mean()) / max(float(usual.std()), 1e-6)
-    size = np.full(len(wide), np.log(max(num_files, 1)))
-    return np.stack([wide, standard, wide - np.quantile(usual, 0.99), size], axis=1)
+    highest = np.sort(usual)[-5:].astype(np.float64)
+    size, rare = np.full(len(wide), np.log(max(num_files, 1))), np.full(len(wide), highest.mean())
+    return np.stack([wide, standard, wide - np.quantile(usual, 0.99), size, wide - highest[-1], rare], axis=1)
 
 
 def match_word(match: float) -> str:
