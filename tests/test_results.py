@@ -118,6 +118,22 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
                 }
             },
         },
+        "moments": {
+            "long": {
+                "far": {
+                    **{"questions": 12, "first": 0.75, "first_five": 1.0, "n_among_n": 0.5, "repeats": 0.25},
+                    **{"begins_off_s": 1.25, "ends_off_s": 0.75},
+                }
+            },
+            "among_short": {
+                "all": {"median_rank": 7.0, "files": 1304, "first_ten": 0.5, "first_hundred": 0.875}
+            },
+            "mixes": {"queries": 100, "files": 1401, "first_ten": 0.625, "above_both": 0.375},
+            "sure": {"auc_match": 0.8125},
+            "short": {"mAP10": 0.4375, "R10": 0.25},
+            **{"hours": 10.5, "split": "validation", "model": "toy", "fingerprint": "f00"},
+            **{"commit": "abcdef0", "machine": "abacus"},
+        },
         "query-kinds": {
             "rows": [{"kind": "jargon", "queries": 9, "typed": 0.25, "read": 0.5}],
             **{"model": "toy", "files": 40, "reading_ms": 0.5, "slowest_ms": 7.0, "first_ms": 90.0},
@@ -156,6 +172,8 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
     assert "| labels | 9 | 0.25 | 0.50 | 0.12 |" in page and "| names | 40 | 3 | 40 | 38 |" in page
     assert "| toy | 25.0 | 50.0 | 12.5 |" in page and "Captions of 7 sounds of a, b" in page
     assert "| evaluation | 0.030 | 90.0 | 75.0 |" in page and "| 0.25 | 0.20 |" in page
+    assert "| far | now | 12 | 75.0 | 100.0 | 50.0 | 0.2 | 1.2 / 0.8 |" in page
+    assert "| now | 7 of 1,304 | 50.0 | 87.5 | 62.5 | 37.5 | 81.2 | 43.8 | 25.0 |" in page
     assert page.count("Not measured:") == 9
 
 
