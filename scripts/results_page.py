@@ -53,6 +53,7 @@ def page(results: Path) -> str:
         ),
         section("How sure a hit is", results, ["match.json"], how_sure, MATCH_AGAIN),
         section("Labels", results, ["labels.json"], labelled, LABELS_AGAIN),
+        section("Duplicates", results, ["duplicates.json"], duplicates, DUPLICATES_AGAIN),
         section("Teaching the trunk", results, ["distillation.json"], tried, "no table `distillation.json`"),
         section("Teaching the heads", results, ["alignment.json"], tried, "no table `alignment.json`"),
         section(
@@ -106,6 +107,9 @@ MATCH_AGAIN = "`soundseek calibrate MODEL --data DIR --check evaluation --json`"
 LABELS_AGAIN = "`python scripts/label_accuracy.py soundseek-small --data DIR > docs/results/labels.json`"
 MOMENTS_AGAIN = (
     "`python benchmarks/moments.py SOUNDS --split evaluation --library DIR --json docs/results/moments.json`"
+)
+DUPLICATES_AGAIN = (
+    "`python scripts/duplicates_accuracy.py --data DIR --work DIR > docs/results/duplicates.json`"
 )
 QUERY_KINDS_AGAIN = (
     "`python benchmarks/query_kinds.py SOUNDS --library DIR --json docs/results/query-kinds.json`"
@@ -252,6 +256,39 @@ def which_moment(reports: list[Report]) -> str:
             ],
             others,
         ),
+    )
+
+
+def duplicates(reports: list[Report]) -> str:
+    """How many copies are found, how many takes are taken for copies, and how fast."""
+    (report,) = reports
+    takes = report["takes"]
+    rows = [
+        [
+            f"`{kind}`",
+            str(each["pairs"]),
+            percent(each["proposed"]),
+            f"{each['lowest_tenth']:.2f}",
+            percent(each["recognised"]),
+            percent(each["recall"]),
+        ]
+        for kind, each in report["copies"].items()
+    ]
+    thresholds = [
+        [f"{each['min_score']:.2f}", percent(each["recall"]), percent(each["precision"])]
+        for each in report["thresholds"]
+    ]
+    rate = report["compared_pairs"] / report["compare_cpu_s"]
+    return joined(
+        "`soundseek duplicates`: a hundred validation clips and ten copies of each. Proposed: the vectors name the "
+        f"pair; recognised: the waveforms correlate by {report['min_score']:.2f} or more; found: both. `inside` is the "
+        "clip between three others. Takes are pairs of clips with one label in one set: of "
+        f"{takes['pairs']} pairs {percent(takes['kept'])} % reach the threshold, the highest {takes['highest']:.2f}.",
+        table(["copy", "pairs", "proposed", "lowest tenth", "recognised", "found"], rows),
+        "Thresholds, over all copies and takes, whichever the vectors propose:",
+        table(["least correlation", "recall", "precision"], thresholds),
+        f"One core proposes in {report['propose_cpu_s']:.1f} s for {report['files']} files, and compares {rate:.0f} "
+        f"pairs a second, reading included. Again: {DUPLICATES_AGAIN}. Commit {report['git'][:7]}.",
     )
 
 

@@ -457,6 +457,17 @@ class SqliteStore:
                 means[number] = snapshot.maps.vectors[first : first + num].mean(axis=0, dtype=np.float32)
         return [tables.file_of(row) for row in rows], unit_rows(means)
 
+    def frames_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
+        """The frames of each file, `(frames, dim)` float16, still on the disk; none of one that is not here."""
+        with self._reading() as (connection, snapshot):
+            places = [file_and_place(connection, path) for path in paths]
+            return [
+                snapshot.maps.frames[place[2]]
+                if place is not None
+                else np.empty((0, self._identity.dim), np.float16)
+                for place in places
+            ]
+
     def facets(self) -> Facets:
         """Which values a filter can ask for."""
         formats = self._fetch("SELECT format FROM files GROUP BY format ORDER BY count(*) DESC, format", [])

@@ -1,0 +1,433 @@
+"""Recordings that are there more than once: in another format, rate or level, trimmed, or inside a longer file.
+
+Two stages. Vectors propose: of every file those whose whole is nearest, and the longer files that have a stretch like
+it. Vectors of two takes of one thing are as near as those of a sound and its copy, so sound decides: the two waveforms
+are laid over each other at every offset, and `score` is the highest correlation. A copy, however it was encoded, is the
+same waveform, while two takes never are, even of one drum. It is read at the lower of both rates, at most 16 kHz, and
+differentiated, so that a hum in common counts little. The threshold is measured (scripts/duplicates_accuracy.py).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from soundseek._typing import AnyFloatArray, FloatArray
+from soundseek._vectors import unit_rows
+from soundseek.audio.decode import open_audio
+from soundseek.errors import SoundseekError
+
+if TYPE_CHECKING:
+    from soundseek.library.library import Library
+    from soundseek.library.store.base import SoundFile
+    from soundseek.library.store.sqlite import SqliteStore
+
+MIN_SCORE = 0.45
+"""Least correlation of two waveforms that are one recording."""
+
+_NEAREST, _LONGER = 8, 16  # candidates of a file: by its whole, and by a stretch of a longer file
+_LEAST_COSINE = 0.3
+_MISSES = 4  # candidates in a row that are no copies: those that are farther away are none either
+_WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 31)  # frames; 31 are ten seconds
+_BLOCK_ROWS = 8_192
+_MOST_RATE_HZ = 16_000
+_EXCERPT_S = 6.0
+_AROUND_S = 60.0
+_WHOLE_S = 240.0
+_LEAST_S = 0.05
+_SAME_LENGTH = 0.9
+
+_MOST_KEPT_BYTES = 256 << 20
+
+Kind = Literal["identical", "copy", "part"]
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A file that is there more than once.
+
+    Attributes:
+        path: The file.
+        kind: "identical": the same bytes; "copy": the same recording; "part": it lies inside a longer file.
+        of: The file that it is a copy or a part of; of the first of a group, itself.
+        score: Correlation of the two waveforms, 0 to 1.
+        start_s: Where it begins in `of`.
+        end_s: Where it ends there.
+        duration_s: Its length.
+        format: "WAV", "OGG/VORBIS" ...
+        sample_rate_hz: Its rate.
+        size_bytes: Its size.
+    """
+
+    path: str
+    kind: Kind
+    of: str
+    score: float
+    start_s: float
+    end_s: float
+    duration_s: float
+    format: str
+    sample_rate_hz: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class DuplicateGroup:
+    """Files that hold one recording; the longest comes first, of equally long ones that of the highest rate."""
+
+    files: tuple[Duplicate, ...]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What vectors propose, each content once.
+
+    Attributes:
+        files: The files.
+        whole: Of each, the files of which the whole is nearest, the nearest first.
+        longer: Of each, the longer files that have a stretch like it, and where that begins, in seconds.
+    """
+
+    files: list[SoundFile]
+    whole: list[list[tuple[int, None]]]
+    longer: list[list[tuple[int, float]]]
+
+
+def find_duplicates(
+    library: Library,
+    *,
+    min_score: float = MIN_SCORE,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[DuplicateGroup]:
+    """The groups of a library's files that hold one recording, the largest groups first; nothing is changed.
+
+    A file that is not there now, or cannot be read, is compared by its bytes' hash alone.
+
+    Args:
+        library: The library.
+        min_score: Least correlation of two waveforms.
+        progress: Is told how many files are done, and of how many.
+    """
+    by_content: dict[bytes, list[SoundFile]] = defaultdict(list)
+    for file in library.store.files():
+        by_content[file.content_hash].append(file)
+    found = propose(library.store)
+    compared: dict[tuple[int, int], tuple[float, float]] = {}
+    waveforms = KeptWaveforms()
+    for number in range(len(found.files)):
+        lists: tuple[Sequence[tuple[int, float | None]], ...] = (found.whole[number], found.longer[number])
+        for others in lists:
+            _compare_in_order(found.files, number, others, compared, waveforms, min_score)
+        if progress is not None and (number % 50 == 49 or number == len(found.files) - 1):
+            progress(number + 1, len(found.files))
+    matched = [
+        (score, shorter, longer, start_s)
+        for (shorter, longer), (score, start_s) in compared.items()
+        if score >= min_score
+    ]
+    groups = [
+        _group(numbers, found.files, matched, by_content)
+        for numbers in _connected(len(found.files), [(a, b) for _, a, b, _ in matched])
+    ]
+    return sorted(
+        (group for group in groups if len(group.files) > 1),
+        key=lambda group: (-len(group.files), group.files[0].path),
+    )
+
+
+def _compare_in_order(
+    files: Sequence[SoundFile],
+    number: int,
+    others: Sequence[tuple[int, float | None]],
+    compared: dict[tuple[int, int], tuple[float, float]],
+    waveforms: KeptWaveforms,
+    min_score: float,
+) -> None:
+    """Compare a file with its candidates, the nearest first, until several in a row are no copies."""
+    misses = 0
+    for other, around_s in others:
+        first, second = sorted((number, other), key=lambda each: (files[each].duration_s, each))
+        if (first, second) not in compared:
+            place_s = around_s if first == number else None
+            compared[first, second] = compare_waveforms(
+                files[first], files[second], place_s, waveforms=waveforms
+            )
+        misses = 0 if compared[first, second][0] >= min_score else misses + 1
+        if misses == _MISSES:
+            return
+
+
+def propose(store: SqliteStore) -> Candidates:
+    """Of every file those of which the vectors are near."""
+    files, means = store.file_means()
+    first: dict[bytes, int] = {}
+    for number, file in enumerate(files):
+        first.setdefault(file.content_hash, number)
+    kept = sorted(first.values())
+    files, means = [files[number] for number in kept], means[kept]
+    return Candidates(files, _nearest_files(means), _nearest_stretches(store, files))
+
+
+def _nearest_files(means: FloatArray) -> list[list[tuple[int, None]]]:
+    """Of every file those whose whole is nearest."""
+    found: list[list[tuple[int, None]]] = []
+    k = min(_NEAREST, len(means) - 1)
+    for at in range(0, len(means), 1_024):
+        cosines = means[at : at + 1_024] @ means.T
+        cosines[np.arange(len(cosines)), np.arange(at, at + len(cosines))] = -1.0
+        for row in cosines:
+            best = np.argpartition(-row, k - 1)[:k] if k > 0 else np.empty(0, np.int64)
+            ordered = best[np.argsort(-row[best], kind="stable")]
+            found.append([(int(other), None) for other in ordered if row[other] >= _LEAST_COSINE])
+    return found
+
+
+def _nearest_stretches(store: SqliteStore, files: Sequence[SoundFile]) -> list[list[tuple[int, float]]]:
+    """Of every file the longer ones that have a stretch like it, and where that begins in seconds."""
+    frames = store.frames_of([file.path for file in files])
+    found: list[list[tuple[int, float]]] = [[] for _ in files]
+    probes: dict[int, list[int]] = defaultdict(list)
+    for number, own in enumerate(frames):
+        if len(own):
+            probes[min(_WINDOWS, key=lambda width: abs(width - len(own)))].append(number)
+    for width, numbers in probes.items():
+        vectors = unit_rows(
+            np.array([_middle(frames[number]).mean(axis=0) for number in numbers], np.float32)
+        )
+        lengths = np.array([len(frames[number]) for number in numbers])
+        best: list[list[tuple[float, int, float]]] = [[] for _ in numbers]
+        wide = [number for number, own in enumerate(frames) if len(own) >= max(width, 1.2 * lengths.min())]
+        for block in _blocks(wide, frames, width):
+            cosines = (
+                unit_rows(np.concatenate([rows for _, _, rows in block])) @ vectors.T
+            )  # (windows, probes)
+            ends = np.cumsum([len(rows) for _, _, rows in block])
+            starts = np.concatenate([[0], ends[:-1]])
+            highest = np.maximum.reduceat(cosines, starts, axis=0)  # (files, probes)
+            is_longer = np.array([len(frames[number]) for number, _, _ in block])[:, None] > 1.2 * lengths
+            highest[~is_longer] = -1.0
+            for column in np.flatnonzero((highest >= _LEAST_COSINE).any(axis=0)):
+                for row in np.argsort(-highest[:, column], kind="stable")[:_LONGER]:
+                    if highest[row, column] < _LEAST_COSINE:
+                        break
+                    number, hop, _ = block[row]
+                    window = int(cosines[starts[row] : ends[row], column].argmax())
+                    place_s = window * hop * files[number].frame_s
+                    best[column].append((float(highest[row, column]), number, place_s))
+                best[column] = sorted(best[column], reverse=True)[:_LONGER]
+        for number, each in zip(numbers, best, strict=True):
+            found[number] = [(longer, place_s) for _, longer, place_s in each]
+    return found
+
+
+def _middle(frames: AnyFloatArray) -> FloatArray:
+    """The ten seconds in the middle of a file's frames; all of a shorter one's."""
+    first = max(0, (len(frames) - _WINDOWS[-1]) // 2)
+    return np.asarray(frames[first : first + _WINDOWS[-1]], np.float32)
+
+
+def _blocks(
+    numbers: Sequence[int], frames: Sequence[AnyFloatArray], width: int
+) -> Iterator[list[tuple[int, int, FloatArray]]]:
+    """Sums of the frames of each window of some files: number of the file, frames between windows, `(windows, dim)`."""
+    block: list[tuple[int, int, FloatArray]] = []
+    rows = 0
+    hop = max(1, width // 3)
+    for number in numbers:
+        own = np.asarray(frames[number], np.float32)
+        sums = np.cumsum(np.concatenate([np.zeros_like(own[:1]), own]), axis=0)
+        starts = np.arange(0, len(own) - width + 1, hop)
+        windows = sums[starts + width] - sums[starts]
+        block.append((number, hop, windows))
+        rows += len(windows)
+        if rows >= _BLOCK_ROWS:
+            yield block
+            block, rows = [], 0
+    if block:
+        yield block
+
+
+def compare_waveforms(
+    shorter: SoundFile,
+    longer: SoundFile,
+    around_s: float | None = None,
+    *,
+    waveforms: KeptWaveforms | None = None,
+) -> tuple[float, float]:
+    """The highest correlation of two files over all offsets, and where the shorter one then begins in the longer.
+
+    Of a sound of more than nine seconds the loudest six are looked for.
+
+    Args:
+        shorter: A file.
+        longer: Another one, no shorter.
+        around_s: Where in the longer one it is expected, in seconds; None: anywhere, of a very long one near the same
+            time.
+        waveforms: Where they are read from; files of many pairs are read once.
+    """
+    read = (waveforms or KeptWaveforms()).read
+    rate_hz = min(_MOST_RATE_HZ, shorter.sample_rate_hz, longer.sample_rate_hz)
+    pattern = read(shorter.path, rate_hz, 0.0, math.inf if shorter.duration_s <= _WHOLE_S else _WHOLE_S)
+    pattern, begins_s = _loudest(pattern, rate_hz)
+    start_s, end_s = 0.0, math.inf
+    if longer.duration_s > _WHOLE_S:
+        expected_s = begins_s if around_s is None else around_s + begins_s
+        start_s, end_s = max(0.0, expected_s - _AROUND_S), expected_s + _EXCERPT_S + _AROUND_S
+    text = read(longer.path, rate_hz, start_s, end_s)
+    if len(pattern) < _LEAST_S * rate_hz or len(text) < _LEAST_S * rate_hz:
+        return 0.0, 0.0
+    if len(pattern) > len(text):  # a copy may be some samples shorter, or its length was rounded
+        score, offset = correlate(text, pattern)
+        offset = -offset
+    else:
+        score, offset = correlate(pattern, text)
+    return score, max(0.0, start_s + offset / rate_hz - begins_s)
+
+
+def correlate(pattern: AnyFloatArray, text: AnyFloatArray) -> tuple[float, int]:
+    """The highest absolute correlation of a pattern `(m,)` and a stretch of a text `(n,)`, n >= m; where it begins.
+
+    >>> score, start = correlate(np.array([1.0, -2.0, 1.0]), np.array([0.0, 0.0, 2.0, -4.0, 2.0, 0.0]))
+    >>> round(score, 6), start
+    (1.0, 2)
+    """
+    size = 1 << (len(text) + len(pattern) - 2).bit_length()
+    spectrum = np.fft.rfft(np.asarray(pattern, np.float32)[::-1], size) * np.fft.rfft(text, size)
+    products = np.fft.irfft(spectrum, size)[len(pattern) - 1 : len(text)]
+    sums = np.concatenate([[0.0], np.cumsum(np.asarray(text, np.float64) ** 2)])
+    energy = sums[len(pattern) :] - sums[: -len(pattern)]
+    own = float((np.asarray(pattern, np.float64) ** 2).sum())
+    # Below a millionth of the loudest stretch there is nothing but the rounding of the sums.
+    energy = np.maximum(energy, max(1e-6 * float(energy.max()), 1e-12))
+    correlation = np.abs(products) / np.sqrt(max(own, 1e-12) * energy)
+    best = int(correlation.argmax())
+    return min(1.0, float(correlation[best])), best
+
+
+class KeptWaveforms:
+    """The first differences of files, the last ones that were used kept in memory."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, int, float, float], FloatArray] = {}
+        self._num_bytes = 0
+
+    def read(self, path: str, rate_hz: int, start_s: float, end_s: float) -> FloatArray:
+        """A stretch of a file; empty where it cannot be read (any more)."""
+        key = (path, rate_hz, start_s, end_s)
+        known = self._kept.pop(key, None)
+        if known is None:
+            known = _read_edges(path, rate_hz, start_s, end_s)
+            self._num_bytes += known.nbytes
+        self._kept[key] = known  # the last one used stands last
+        while self._num_bytes > _MOST_KEPT_BYTES and len(self._kept) > 1:
+            self._num_bytes -= self._kept.pop(next(iter(self._kept))).nbytes
+        return known
+
+
+def _read_edges(path: str, rate_hz: int, start_s: float, end_s: float) -> FloatArray:
+    first, last = round(start_s * rate_hz), math.inf if math.isinf(end_s) else round(end_s * rate_hz)
+    blocks: list[FloatArray] = []
+    at = 0
+    try:
+        with open_audio(path, sample_rate_hz=rate_hz, max_duration_s=end_s) as stream:
+            for block in stream:
+                blocks.append(block[max(0, first - at) :])
+                at += len(block)
+                if at >= last:
+                    break
+    except (SoundseekError, OSError):
+        return np.empty(0, np.float32)
+    samples = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
+    return np.diff(samples).astype(np.float32)
+
+
+def _loudest(samples: FloatArray, rate_hz: int) -> tuple[FloatArray, float]:
+    """The six seconds of most energy, and where they begin; all of a shorter sound."""
+    width = round(_EXCERPT_S * rate_hz)
+    if len(samples) <= 1.5 * width:
+        return samples, 0.0
+    sums = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])
+    start = int((sums[width:] - sums[:-width]).argmax())
+    return samples[start : start + width], start / rate_hz
+
+
+def _connected(count: int, pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
+    """The numbers below `count` in groups that pairs connect."""
+    leader = list(range(count))
+
+    def leader_of(number: int) -> int:
+        while leader[number] != number:
+            leader[number] = leader[leader[number]]
+            number = leader[number]
+        return number
+
+    for one, other in pairs:
+        leader[leader_of(other)] = leader_of(one)
+    groups: dict[int, list[int]] = defaultdict(list)
+    for number in range(count):
+        groups[leader_of(number)].append(number)
+    return list(groups.values())
+
+
+def _group(
+    numbers: Sequence[int],
+    files: Sequence[SoundFile],
+    matched: Sequence[tuple[float, int, int, float]],
+    by_content: dict[bytes, list[SoundFile]],
+) -> DuplicateGroup:
+    inside = set(numbers)
+    best: dict[int, tuple[float, int, float]] = {}
+    for score, shorter, longer, start_s in matched:
+        if shorter in inside and (shorter not in best or score > best[shorter][0]):
+            best[shorter] = score, longer, start_s
+    ordered = sorted(inside, key=lambda n: (-files[n].duration_s, -files[n].sample_rate_hz, files[n].path))
+    shown: list[Duplicate] = []
+    for number in ordered:
+        file = files[number]
+        score, of, start_s = best.get(number, (1.0, number, 0.0))
+        is_part = file.duration_s < _SAME_LENGTH * files[of].duration_s
+        kind: Kind = "part" if is_part else "copy"
+        shown.append(_duplicate(file, kind, files[of].path, score, start_s))
+        for same in by_content[file.content_hash]:
+            if same.path != file.path:
+                shown.append(_duplicate(same, "identical", file.path, 1.0, 0.0))
+    return DuplicateGroup(tuple(shown))
+
+
+def _duplicate(file: SoundFile, kind: Kind, of: str, score: float, start_s: float) -> Duplicate:
+    return Duplicate(
+        path=file.path,
+        kind=kind,
+        of=of,
+        score=round(score, 4),
+        start_s=round(start_s, 3),
+        end_s=round(start_s + file.duration_s, 3),
+        duration_s=file.duration_s,
+        format=file.format,
+        sample_rate_hz=file.sample_rate_hz,
+        size_bytes=file.size_bytes,
+    )
+
+
+def duplicates_record(group: DuplicateGroup) -> dict[str, Any]:
+    """A group as JSON sees it."""
+    return {"files": [asdict(file) for file in group.files]}
+
+
+def duplicates_csv(groups: Sequence[DuplicateGroup]) -> str:
+    """Groups as CSV, a row for each file, with the number of its group."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    names = list(Duplicate.__dataclass_fields__)
+    rows.writerow(["group", *names])
+    for number, group in enumerate(groups, 1):
+        for file in group.files:
+            rows.writerow([number, *(getattr(file, name) for name in names)])
+    return text.getvalue()

@@ -1,0 +1,34 @@
+"""`soundseek duplicates`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import soundfile
+from tones import write_tone
+
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+def test_groups_are_shown_and_every_file_stays(soundseek: Run, tmp_path: Path) -> None:
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    write_tone(sounds / "a.wav", frequency_hz=300.0)
+    samples, rate_hz = soundfile.read(sounds / "a.wav")
+    soundfile.write(sounds / "b.flac", 0.3 * samples, rate_hz)
+    write_tone(sounds / "other.wav", frequency_hz=1900.0)
+    library = tmp_path / "library"
+    assert soundseek("index", sounds, "--library", library, "--workers", "0").returncode == 0
+    before = {path.name: path.read_bytes() for path in sounds.iterdir()}
+    run = soundseek("duplicates", "--library", library)
+    assert run.returncode == 0, run.stderr
+    (group,) = map(json.loads, run.stdout.splitlines())
+    assert {Path(file["path"]).name for file in group["files"]} == {"a.wav", "b.flac"}
+    assert b"1 of the library's files are there once more, in 1 groups" in run.stderr
+    table = soundseek("duplicates", "--library", library, "--table").stdout.decode()
+    assert "a.wav" in table and "b.flac" in table and "other.wav" not in table and "copy" in table
+    assert soundseek("duplicates", "--library", library, "--csv").stdout.count(b"\n") == 3
+    assert {path.name: path.read_bytes() for path in sounds.iterdir()} == before

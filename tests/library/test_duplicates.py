@@ -1,0 +1,129 @@
+"""Recordings that are there more than once: copies and parts are found, other takes are not."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from toy_model import make_toy_model
+
+from soundseek.library import Library
+from soundseek.library.duplicates import (
+    compare_waveforms,
+    correlate,
+    duplicates_csv,
+    duplicates_record,
+    find_duplicates,
+    propose,
+)
+from soundseek.model.model import Model
+
+RATE_HZ = 16_000
+
+
+def take(seed: int, seconds: float = 2.0) -> np.ndarray:
+    """One of many takes of a rattle: the same spectrum and the same loudness over time, other grains."""
+    noise = np.random.default_rng(seed).standard_normal(int(seconds * RATE_HZ))
+    low = np.convolve(noise, np.hanning(9) / 4, "same")
+    return 0.1 * low * (1 + np.sin(2 * np.pi * 2.0 * np.arange(len(low)) / RATE_HZ))
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    folder = (tmp_path_factory.mktemp("sounds")).resolve()
+    first, second, silence = take(1), take(2), np.zeros(RATE_HZ)
+    soundfile.write(folder / "first.wav", first, RATE_HZ)
+    soundfile.write(folder / "second.wav", second, RATE_HZ)
+    soundfile.write(folder / "third.wav", take(3), RATE_HZ)
+    soundfile.write(folder / "quiet.flac", 0.05 * first, RATE_HZ)
+    soundfile.write(folder / "vorbis.ogg", first, RATE_HZ)
+    soundfile.write(folder / "telephone.wav", soxr.resample(first, RATE_HZ, 8_000), 8_000)
+    soundfile.write(folder / "trimmed.wav", first[RATE_HZ // 2 : -RATE_HZ // 4], RATE_HZ)
+    soundfile.write(
+        folder / "long.wav", np.concatenate([take(4, 3), silence, second, silence, take(5, 3)]), RATE_HZ
+    )
+    shutil.copy(folder / "third.wav", folder / "the same.wav")
+    with Library.create(folder / "library", model=Model(make_toy_model(folder / "model"))) as made:
+        made.index(*sorted(folder.glob("*.*")))
+        yield made
+
+
+def names(library: Library, **how: float) -> list[dict[str, tuple[str, str]]]:
+    groups = find_duplicates(library, **how)  # type: ignore[arg-type]
+    return [
+        {Path(each.path).name: (each.kind, Path(each.of).name) for each in group.files} for group in groups
+    ]
+
+
+def test_copies_parts_and_identical_files_are_grouped_and_other_takes_are_not(library: Library) -> None:
+    first, *others = names(library)
+    assert set(first) == {"first.wav", "quiet.flac", "vorbis.ogg", "telephone.wav", "trimmed.wav"}
+    assert first["trimmed.wav"][0] == "part"
+    assert {first[name][0] for name in ("first.wav", "quiet.flac", "vorbis.ogg", "telephone.wav")} == {"copy"}
+    assert sorted(sorted(group.items()) for group in others) == [
+        [("long.wav", ("copy", "long.wav")), ("second.wav", ("part", "long.wav"))],
+        [("the same.wav", ("copy", "the same.wav")), ("third.wav", ("identical", "the same.wav"))],
+    ]
+
+
+def test_a_part_says_where_it_lies(library: Library) -> None:
+    groups = {Path(each.path).name: each for group in find_duplicates(library) for each in group.files}
+    second, trimmed = groups["second.wav"], groups["trimmed.wav"]
+    assert (second.start_s, second.end_s) == (pytest.approx(4.0, abs=0.01), pytest.approx(6.0, abs=0.01))
+    assert trimmed.start_s == pytest.approx(0.5, abs=0.01) and trimmed.score > 0.95
+
+
+def test_a_threshold_that_nothing_reaches_leaves_what_is_the_same_to_the_byte(library: Library) -> None:
+    assert [set(group) for group in names(library, min_score=1.1)] == [{"third.wav", "the same.wav"}]
+
+
+def test_scores_do_not_depend_on_level_polarity_and_offset(library: Library) -> None:
+    by_name = {Path(file.path).name: file for file in library.store.files()}
+    first = by_name["first.wav"]
+    assert compare_waveforms(by_name["quiet.flac"], first)[0] > 0.95
+    assert compare_waveforms(by_name["second.wav"], first)[0] < 0.2
+    turned = np.concatenate([np.zeros(50), -3 * take(1)])
+    score, start = correlate(take(1), turned)
+    assert score == pytest.approx(1.0, abs=1e-4) and start == 50
+
+
+def test_a_file_that_is_gone_is_no_copy_of_anything(library: Library, tmp_path: Path) -> None:
+    first = next(file for file in library.store.files() if file.path.endswith("first.wav"))
+    gone = type(first)(**{**vars(first), "path": str(tmp_path / "gone.wav")})
+    assert compare_waveforms(gone, first) == (0.0, 0.0)
+
+
+def test_each_content_is_proposed_once_and_nothing_to_itself(library: Library) -> None:
+    found = propose(library.store)
+    assert len(found.files) == len({file.content_hash for file in found.files}) == 8
+    for number, (whole, longer) in enumerate(zip(found.whole, found.longer, strict=True)):
+        assert number not in [other for other, _ in (*whole, *longer)]
+        for other, around_s in longer:
+            assert found.files[other].duration_s > found.files[number].duration_s and around_s >= 0
+
+
+def test_an_empty_library_has_none(tmp_path: Path) -> None:
+    model = Model(make_toy_model(tmp_path / "model"))
+    with Library.create(tmp_path / "library", model=model) as library:
+        assert find_duplicates(library) == []
+
+
+def test_json_and_csv_have_a_record_for_each_file(library: Library) -> None:
+    groups = find_duplicates(library)
+    rows = list(csv.DictReader(io.StringIO(duplicates_csv(groups))))
+    records = [file for group in groups for file in duplicates_record(group)["files"]]
+    assert [row["path"] for row in rows] == [record["path"] for record in records]
+    assert {row["group"] for row in rows} == {"1", "2", "3"} and set(records[0]) == set(rows[0]) - {"group"}
+
+
+def test_progress_ends_with_all_files(library: Library) -> None:
+    told: list[tuple[int, int]] = []
+    find_duplicates(library, progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (8, 8)
