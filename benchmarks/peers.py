@@ -227,7 +227,7 @@ def export_htsat(checkpoint: Path, out: Path, precision: str) -> dict[str, float
 
     tokenizer = Tokenizer(models.BPE(vocab={chr(number): number for number in range(256)}, merges=[]))
     model = ClapModel.from_pretrained(checkpoint, attn_implementation="eager").eval()
-    towers = Towers(ClapAudio(model), Words().eval(), tokenizer, CLAP_FRONT_END)
+    towers = Towers(ClapAudio(model, CLAP_FRONT_END), Words().eval(), tokenizer, CLAP_FRONT_END)
     return export_towers(towers, out, CardFacts(out.name), audio_precision=precision)  # type: ignore[arg-type]
 
 

@@ -157,6 +157,18 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
             **{"split": "validation", "git": "abcdef0123"},
         },
     }
+    times = {"10.wav": {"median": 0.25, "low": 0.2, "high": 0.3}}
+    row = {"R1": 0.25, "R5": 0.5, "R10": 0.75, "mAP10": 0.4, "difference": difference["difference"]}
+    made = {"commit": "abcdef0", "machine": "abacus"}
+    files["peers"] = {
+        **{"repeats": 3, "contenders": {"htsat-fp32": {"cpu_s": times, "memory_mb": 99.6}}, **made},
+        **{"missing": {"msclap": "No module"}, "ratios": {"htsat-fp32": {"transformers": 2.5}}},
+        **{"bars": {"htsat-fp32": 2.0}, "cosine": {"htsat-fp32": 1.0}, "load_average": [0.5]},
+    }
+    files["two-stages"] = {
+        **{"first": "small", "second": "toy", "rows": {"second among 20": row}, **counts, **made},
+        "cpu_s_a_clip": {"toy": 0.125},
+    }
     for name, content in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     (tmp_path / "table-one").mkdir()
@@ -174,7 +186,16 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
     assert "| evaluation | 0.030 | 90.0 | 75.0 |" in page and "| 0.25 | 0.20 |" in page
     assert "| far | now | 12 | 75.0 | 100.0 | 50.0 | 0.2 | 1.2 / 0.8 |" in page
     assert "| now | 7 of 1,304 | 50.0 | 87.5 | 62.5 | 37.5 | 81.2 | 43.8 | 25.0 |" in page
-    assert page.count("Not measured:") == 9
+    assert (
+        "| htsat-fp32 | 250 (200 to 300) | 100 |" in page
+        and "| htsat-fp32 | transformers | 2.50 | 2 |" in page
+    )
+    assert "Left out, msclap: No module." in page
+    assert (
+        "| second among 20 | 25.0 | 50.0 | 75.0 | 40.0 | -3.4 (-5.6 to -1.1) |" in page
+        and "toy 125 ms" in page
+    )
+    assert page.count("Not measured:") == 7
 
 
 def test_the_successes_and_failures_are_spread_over_all_there_are(heard: ModuleType) -> None:

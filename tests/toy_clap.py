@@ -35,7 +35,7 @@ def make_toy_clap(directory: Path, *, fused: bool = False, seed: int = 0) -> Pat
             "intermediate_size": 37, "max_position_embeddings": 64,
         },
         audio_config={
-            "hidden_size": 32, "patch_embeds_hidden_size": 16, "depths": [1, 1], "num_attention_heads": [2, 2],
+            "hidden_size": 32, "patch_embeds_hidden_size": 16, "depths": [2, 1], "num_attention_heads": [2, 2],
             "num_hidden_layers": 2, "enable_fusion": fused, "fusion_type": None,
         },
         projection_dim=64,

@@ -19,6 +19,7 @@ from transformers import ClapAudioConfig, ClapAudioModel, GPT2Config, GPT2Model
 
 from soundseek.audio.logmel import MSCLAP_FRONT_END, mel_matrix
 from soundseek.errors import ModelError
+from soundseek.learn.export.clap import Stretch
 from soundseek.learn.export.towers import Towers, load_tokenizer
 from soundseek.model.config import TOKENIZER_FILE
 
@@ -96,12 +97,14 @@ class MsClapAudio(nn.Module):
         super().__init__()
         _check_mel_bands(state)
         renamed = _as_transformers(state)
-        self.encoder = ClapAudioModel(_htsat_config(renamed))
+        config = _htsat_config(renamed)
+        self.stretch = Stretch(MSCLAP_FRONT_END, config)
+        self.encoder = ClapAudioModel(config)
         _load(self.encoder, {f"audio_encoder.{name}": tensor for name, tensor in renamed.items()}, "HTS-AT")
         self.projection = _projection(projection)
 
     def forward(self, log_mel: Tensor) -> Tensor:
-        pooled = self.encoder(input_features=log_mel[:, None]).pooler_output
+        pooled = self.encoder(input_features=self.stretch(log_mel)[:, None]).pooler_output
         return functional.normalize(self.projection(pooled), dim=-1)
 
 
