@@ -32,6 +32,8 @@ ROOMS = (
 )
 # Of `model`, the learning half may use what describes and reads a model directory, not the library above it.
 LEARN_USES_OF_MODEL = {"config", "match", "model", "published", "registry", "spelling", "stretches"}
+# Of `query`, the lexicon and what the codes of the Universal Category System mean.
+LEARN_USES_OF_QUERY = {"lexicon", "ucs"}
 
 # The rooms inside `learn`, in the same manner.
 LEARN_ROOMS = (
@@ -47,8 +49,8 @@ LEARN_ROOMS = (
 LEARNING_COMMANDS = {
     f"cli/{name}.py"
     for name in (
-        "data", "recipes", "distill", "train", "tune", "average", "evaluate", "robustness", "calibrate", "export",
-        "score", "reproduce", "get", "push",
+        "adapt", "data", "recipes", "distill", "train", "tune", "average", "evaluate", "robustness", "calibrate",
+        "export", "score", "reproduce", "get", "push",
     )
 }  # fmt: skip
 
@@ -215,6 +217,11 @@ def test_the_learning_half_uses_of_the_searching_half_only_what_a_model_director
     ]
     assert of_model
     wrong = [each for each in of_model if each.name.split(".")[2] not in LEARN_USES_OF_MODEL]
+    of_query = [
+        each for each in IMPORTS if room_of(each.file) == "learn" and each.name.startswith("soundseek.query.")
+    ]
+    assert of_query
+    wrong += [each for each in of_query if each.name.split(".")[2] not in LEARN_USES_OF_QUERY]
     assert not wrong, "\n".join(map(str, wrong))
 
 

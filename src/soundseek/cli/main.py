@@ -24,14 +24,25 @@ PANELS = {
     ),
     "Models": ("models",),
     "Train and measure": (
-        "data", "recipes", "distill", "train", "tune", "average", "evaluate", "robustness", "calibrate", "export",
-        "score", "reproduce",
+        "adapt", "data", "recipes", "distill", "train", "tune", "average", "evaluate", "robustness", "calibrate",
+        "export", "score", "reproduce",
     ),
 }  # fmt: skip
 """The commands in the order of the help page; `soundseek.cli.NAME` has the function `NAME_command`."""
 
 NEEDING_PYTORCH = frozenset(
-    {"distill", "train", "tune", "average", "evaluate", "robustness", "calibrate", "export", "reproduce"}
+    {
+        "adapt",
+        "distill",
+        "train",
+        "tune",
+        "average",
+        "evaluate",
+        "robustness",
+        "calibrate",
+        "export",
+        "reproduce",
+    }
 )
 
 _LEARNING_NEEDS = ("torch", "lightning", "yaml")

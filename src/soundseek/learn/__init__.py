@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from soundseek.learn.evaluation.evaluate import RunEmbedder as RunEmbedder
     from soundseek.learn.evaluation.evaluate import evaluate as evaluate
+    from soundseek.learn.export.adapt import adapt as adapt
     from soundseek.learn.export.export import export_run as export_run
     from soundseek.learn.models.dual_encoder import DualEncoder as DualEncoder
     from soundseek.learn.recipe.load import load_recipe as load_recipe
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "DualEncoder": "soundseek.learn.models.dual_encoder",
     "RunEmbedder": "soundseek.learn.evaluation.evaluate",
+    "adapt": "soundseek.learn.export.adapt",
     "evaluate": "soundseek.learn.evaluation.evaluate",
     "export_run": "soundseek.learn.export.export",
     "load_recipe": "soundseek.learn.recipe.load",
@@ -37,7 +39,16 @@ _HOMES = {
     "train": "soundseek.learn.training.train",
 }
 
-__all__ = ["DualEncoder", "RunEmbedder", "evaluate", "export_run", "load_recipe", "load_run", "train"]
+__all__ = [
+    "DualEncoder",
+    "RunEmbedder",
+    "adapt",
+    "evaluate",
+    "export_run",
+    "load_recipe",
+    "load_run",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -216,7 +216,8 @@ class Library:
         """Embed what is new or changed below some folders, and forget what is gone.
 
         What lies on a drive that is not there, or below a link that leads nowhere, stays. A folder that was renamed is
-        recognised by its sounds. Of several folders those that are not there are passed by; the report names them.
+        recognised by its sounds. Of several folders those that are not there are passed by; the report names them. A
+        model that was given to `open` and hears as the one that filled the library is noted: it searches from now on.
 
         Args:
             folders: Folders, or single files; none scans the folders of earlier runs again.
@@ -244,6 +245,10 @@ class Library:
         from soundseek.audio.decode import AUDIO_EXTENSIONS
         from soundseek.library.index import update
 
+        if self._model is not None:
+            given = identity_of(self._model)
+            if (given.name, given.fingerprint) != (self.store.identity.name, self.store.identity.fingerprint):
+                self.store.use_model(given)
         return update(
             self.store,
             folders,
@@ -786,7 +791,8 @@ def identity_of(model: EmbeddingModel) -> ModelIdentity:
     config: Any = getattr(model, "config", None)
     directory: Path | None = getattr(model, "directory", None)
     name = config.name if config is not None else type(model).__name__
-    return ModelIdentity(name, model.fingerprint, model.dim, _source(name, directory))
+    hears_as = config.hears_as if config is not None else ()
+    return ModelIdentity(name, model.fingerprint, model.dim, _source(name, directory), hears_as)
 
 
 def _source(name: str, directory: Path | None) -> str:

@@ -52,7 +52,12 @@ class TextTowerConfig(BaseModel):
 
 
 class ModelConfig(BaseModel):
-    """The whole of `config.json`."""
+    """The whole of `config.json`.
+
+    Attributes:
+        hears_as: Fingerprints of models with the same `audio.onnx` and front end: what they filled a library with are
+            this model's vectors, too.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -64,6 +69,7 @@ class ModelConfig(BaseModel):
     audio: AudioTowerConfig
     text: TextTowerConfig
     fingerprint: str = ""
+    hears_as: tuple[str, ...] = ()
     license: str = ""
     summary: str = ""
     credits: tuple[str, ...] = ()

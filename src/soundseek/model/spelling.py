@@ -176,7 +176,16 @@ def caption_words(captions: Iterable[str]) -> Counter[str]:
 
 def write_words(directory: Path, captions: Iterable[str]) -> int:
     """Write `words.txt` of a model directory, most frequent words first; returns how many there are."""
-    counts = caption_words(captions)
+    return _write_counts(directory, caption_words(captions))
+
+
+def add_words(directory: Path, captions: Iterable[str]) -> int:
+    """Add the words of captions to `words.txt` of a model directory; returns how many it has then."""
+    known = read_words(directory / WORDS_FILE)
+    return _write_counts(directory, Counter(known) + caption_words(captions))
+
+
+def _write_counts(directory: Path, counts: Counter[str]) -> int:
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     lines = "".join(f"{word}\t{count}\n" for word, count in ordered)
     (directory / WORDS_FILE).write_text(lines, encoding="utf-8", newline="\n")

@@ -141,6 +141,12 @@ class EnglishLexicon:
             yield from ((word.strip(), each.plain) for word in each.synonyms.split(",") if word.strip())
 
     @cached_property
+    def plain_readings(self) -> tuple[str, ...]:
+        """What the terms and the categories mean in the words of captions, each once, sorted."""
+        texts = [*self._readings, *(each.plain for each in self.categories.values())]
+        return tuple(sorted({reading.strip() for text in texts for reading in text.split("|")} - {""}))
+
+    @cached_property
     def longest(self) -> int:
         """How many words the longest term has."""
         return max(len(term.split()) for term in self._terms)
@@ -187,6 +193,12 @@ class Language:
     def single_words(self) -> tuple[str, ...]:
         """Its single words in the form they are looked up by, sorted."""
         return tuple(sorted(term for term in self._loose if " " not in term))
+
+    @cached_property
+    def plain_readings(self) -> tuple[str, ...]:
+        """What the terms and the categories mean in the words of captions, each once, sorted."""
+        texts = [*self._readings, *(each.plain for each in self.categories.values())]
+        return tuple(sorted({reading.strip() for text in texts for reading in text.split("|")} - {""}))
 
     @cached_property
     def longest(self) -> int:

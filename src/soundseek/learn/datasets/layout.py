@@ -119,7 +119,12 @@ def read_split(data: Path, split: str) -> list[Clip]:
 
 def read_table(data: Path, split: str) -> CaptionTable:
     """The captions of a split, with everything wrong collected and none of it raised; sounds are not looked for."""
-    table = inspect_csv(data / f"captions_{split}.csv")
+    return caption_table(data / f"captions_{split}.csv")
+
+
+def caption_table(path: Path) -> CaptionTable:
+    """A table of captions, whatever its name; see `read_table`."""
+    table = inspect_csv(path)
     columns = [name for name in table.columns if _CAPTION_COLUMN.fullmatch(name)]
     faults = list(table.faults)
     if not faults and not ("file_name" in table.columns and columns):

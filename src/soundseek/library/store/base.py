@@ -38,12 +38,14 @@ class ModelIdentity:
         fingerprint: Changes whenever the vectors of the model could.
         dim: Width of its vectors.
         source: Where `load_model` finds it again (a name or a directory); empty when unknown.
+        hears_as: Fingerprints of models that give sounds the same vectors; words may mean other things to them.
     """
 
     name: str
     fingerprint: str
     dim: int
     source: str = ""
+    hears_as: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -321,9 +323,9 @@ def check_identity(location: str, stored: ModelIdentity, asked: ModelIdentity) -
     """Refuse another model's vectors.
 
     Raises:
-        LibraryError: `asked` is not the model that filled the store.
+        LibraryError: `asked` is neither the model that filled the store nor one that hears as it does.
     """
-    if (stored.fingerprint, stored.dim) == (asked.fingerprint, asked.dim):
+    if stored.dim == asked.dim and stored.fingerprint in (asked.fingerprint, *asked.hears_as):
         return
     if stored.name == asked.name:
         raise LibraryError(

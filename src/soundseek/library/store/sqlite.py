@@ -23,6 +23,7 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,17 @@ class SqliteStore:
     def identity(self) -> ModelIdentity:
         """The model that filled it."""
         return self._identity
+
+    def use_model(self, identity: ModelIdentity) -> None:
+        """Note that another model searches here from now on; the vectors stay those of the one that filled it.
+
+        Raises:
+            LibraryError: It would give sounds other vectors, or another process is writing.
+        """
+        check_identity(self.location, self._identity, identity)
+        with self.writing(), explained(self.directory):
+            tables.rename_model(self._connection(), identity)
+        self._identity = replace(self._identity, name=identity.name, source=identity.source)
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -223,6 +223,14 @@ def create_tables(connection: Connection, identity: ModelIdentity) -> None:
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
+def rename_model(connection: Connection, identity: ModelIdentity) -> None:
+    """Note name and source of the model that searches; the fingerprint stays that of the one that filled it."""
+    with transaction(connection):
+        connection.executemany(
+            "UPDATE about SET value = ? WHERE key = ?", [(identity.name, "name"), (identity.source, "source")]
+        )
+
+
 def migrate(connection: Connection) -> None:
     """Bring the tables of a library that an earlier soundseek made up to date: all of it, or nothing."""
     if connection.execute("PRAGMA user_version").fetchone()[0] >= SCHEMA:
