@@ -28,7 +28,7 @@ def test_every_name_is_there_and_an_unknown_one_says_which_there_are() -> None:
     for name in soundseek.learn.__all__:
         assert callable(getattr(soundseek.learn, name))
     with pytest.raises(
-        AttributeError, match="no attribute 'tune'; it has: DualEncoder, RunEmbedder, evaluate"
+        AttributeError, match="no attribute 'tune'; it has: DualEncoder, RunEmbedder, adapt, evaluate"
     ):
         soundseek.learn.tune  # noqa: B018
 

@@ -247,7 +247,7 @@ class Library:
 
         if self._model is not None:
             given = identity_of(self._model)
-            if (given.name, given.fingerprint) != (self.store.identity.name, self.store.identity.fingerprint):
+            if given != self.store.identity:
                 self.store.use_model(given)
         return update(
             self.store,
@@ -791,8 +791,9 @@ def identity_of(model: EmbeddingModel) -> ModelIdentity:
     config: Any = getattr(model, "config", None)
     directory: Path | None = getattr(model, "directory", None)
     name = config.name if config is not None else type(model).__name__
-    hears_as = config.hears_as if config is not None else ()
-    return ModelIdentity(name, model.fingerprint, model.dim, _source(name, directory), hears_as)
+    # An adapted model has words of its own, and gives sounds the vectors of the one that it was adapted from.
+    fingerprint = (config.hears_as if config is not None else "") or model.fingerprint
+    return ModelIdentity(name, fingerprint, model.dim, _source(name, directory))
 
 
 def _source(name: str, directory: Path | None) -> str:

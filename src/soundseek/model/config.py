@@ -55,8 +55,8 @@ class ModelConfig(BaseModel):
     """The whole of `config.json`.
 
     Attributes:
-        hears_as: Fingerprints of models with the same `audio.onnx` and front end: what they filled a library with are
-            this model's vectors, too.
+        hears_as: Fingerprint of the model that this one was adapted from, whose `audio.onnx` and front end it has: what
+            that one filled a library with are this one's vectors, too. Empty: of no other.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -69,7 +69,7 @@ class ModelConfig(BaseModel):
     audio: AudioTowerConfig
     text: TextTowerConfig
     fingerprint: str = ""
-    hears_as: tuple[str, ...] = ()
+    hears_as: str = ""
     license: str = ""
     summary: str = ""
     credits: tuple[str, ...] = ()

@@ -195,12 +195,6 @@ class Language:
         return tuple(sorted(term for term in self._loose if " " not in term))
 
     @cached_property
-    def plain_readings(self) -> tuple[str, ...]:
-        """What the terms and the categories mean in the words of captions, each once, sorted."""
-        texts = [*self._readings, *(each.plain for each in self.categories.values())]
-        return tuple(sorted({reading.strip() for text in texts for reading in text.split("|")} - {""}))
-
-    @cached_property
     def longest(self) -> int:
         """How many words its longest term has."""
         return max(len(term.split()) for term in self._loose)

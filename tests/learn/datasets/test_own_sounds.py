@@ -71,18 +71,18 @@ def test_of_clothos_layout_validation_and_evaluation_are_left_alone(tmp_path: Pa
 
 def test_splits_that_only_measure_are_refused(tmp_path: Path) -> None:
     (tmp_path / "captions_evaluation.csv").write_text("file_name,caption_1\na.wav,a sound\n")
-    with pytest.raises(UsageError, match="kept for measuring; rename one to captions_development.csv"):
+    with pytest.raises(UsageError, match=r"kept for measuring; rename one to captions_development.csv"):
         find_own_sounds(tmp_path)
 
 
 def test_what_cannot_be_learned_from_is_refused_with_the_next_step(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no file or folder .*nowhere; give a CSV"):
+    with pytest.raises(UsageError, match=r"no file or folder .*nowhere; give a CSV"):
         find_own_sounds(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="holds no sound"):
         find_own_sounds(tmp_path)
     touch(tmp_path / "a.wav")
-    with pytest.raises(UsageError, match='says nothing of its 1 sounds.*"DOORWood_Old Cellar Door.wav"'):
+    with pytest.raises(UsageError, match=r'says nothing of its 1 sounds.*"DOORWood_Old Cellar Door.wav"'):
         find_own_sounds(tmp_path)
     (tmp_path / "bad.csv").write_text("file_name,caption_1\na.wav,one,two\n")
-    with pytest.raises(DataError, match="bad.csv, line 2"):
+    with pytest.raises(DataError, match=r"bad\.csv, line 2"):
         find_own_sounds(tmp_path / "bad.csv")

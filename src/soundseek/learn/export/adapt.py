@@ -67,7 +67,7 @@ class AdaptConfig:
     batch_size: int = 128
     items: int = 1024
     temperature: float = 0.07
-    anchor: float = 10.0
+    anchor: float = 30.0
     share: float = 1.0
     seed: int = 0
 
@@ -150,7 +150,7 @@ def adapt(
     *,
     start: str | Path | None = None,
     name: str | None = None,
-    config: AdaptConfig = AdaptConfig(),
+    config: AdaptConfig | None = None,
     report: Report | None = None,
     say: Callable[[str], None] | None = None,
 ) -> AdaptReport:
@@ -161,7 +161,7 @@ def adapt(
         out: The model directory to make.
         start: The model to go on from, by name or directory; None takes the default.
         name: What the new model is called; the name of `out` by default.
-        config: How it is learned.
+        config: How it is learned, if otherwise than by default.
         report: Called as the work goes on, with what is done, how much of it and of how much.
         say: Told of each file that cannot be learned from.
 
@@ -173,7 +173,7 @@ def adapt(
     Example:
         >>> adapt("my sounds", "my-model")  # doctest: +SKIP
     """
-    began = time.process_time()
+    began, config = time.process_time(), config or AdaptConfig()
     out = Path(out).expanduser()
     if out.exists():
         raise UsageError(f"{out} exists; choose another --out, or remove it")
@@ -280,7 +280,7 @@ def fit_text_map(
     for step in range(config.steps):
         rows = generator.permutation(captions)[: config.batch_size]
         items = np.union1d(own.owners[rows], generator.permutation(chosen)[: config.items])
-        fits = torch.from_numpy(np.stack([np.isin(items, own.alike[row]) for row in rows]))
+        fits = torch.from_numpy(_fits(own, rows, items))
         asked = _through(text[torch.from_numpy(rows)], difference)
         loss = _contrastive(asked, audio[torch.from_numpy(items)], sounds, fits, config.temperature)
         kept = sentences[torch.from_numpy(generator.integers(len(sentences), size=config.batch_size))]
@@ -293,6 +293,17 @@ def fit_text_map(
             report("learning", step + 1, config.steps)
     learned: FloatArray = (config.share * difference.detach()).numpy()
     return learned
+
+
+def _fits(own: OwnVectors, captions: IntArray, clips: IntArray) -> BoolArray:
+    """`(captions, clips)`, True where the caption describes the clip."""
+    column = np.full(len(own.audio), -1)
+    column[clips] = np.arange(len(clips))
+    alike = [column[own.alike[caption]] for caption in captions]
+    rows, columns = np.repeat(np.arange(len(captions)), list(map(len, alike))), np.concatenate(alike)
+    fits: BoolArray = np.zeros((len(captions), len(clips)), bool)
+    fits[rows[columns >= 0], columns[columns >= 0]] = True
+    return fits
 
 
 def _through(text: Tensor, difference: Tensor) -> Tensor:
@@ -328,8 +339,7 @@ def _embed(
         try:
             if not clip.path.is_file():
                 raise DecodeError(str(clip.path), "there is no such file")
-            frames = model.embed_file(clip.path, max_duration_s=LONGEST_S).frames
-            vectors.append(frames.mean(axis=0, dtype=np.float32))
+            vectors.append(model.embed_file(clip.path, max_duration_s=LONGEST_S).vectors.mean(axis=0))
             kept.append(clip)
         except DecodeError as error:
             skipped.append((str(clip.path), str(error)))

@@ -35,17 +35,15 @@ class ModelIdentity:
 
     Attributes:
         name: Name of the model, for people.
-        fingerprint: Changes whenever the vectors of the model could.
+        fingerprint: Changes whenever the vectors that the model gives sounds could.
         dim: Width of its vectors.
         source: Where `load_model` finds it again (a name or a directory); empty when unknown.
-        hears_as: Fingerprints of models that give sounds the same vectors; words may mean other things to them.
     """
 
     name: str
     fingerprint: str
     dim: int
     source: str = ""
-    hears_as: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -323,9 +321,9 @@ def check_identity(location: str, stored: ModelIdentity, asked: ModelIdentity) -
     """Refuse another model's vectors.
 
     Raises:
-        LibraryError: `asked` is neither the model that filled the store nor one that hears as it does.
+        LibraryError: `asked` gives sounds other vectors than the model that filled the store.
     """
-    if stored.dim == asked.dim and stored.fingerprint in (asked.fingerprint, *asked.hears_as):
+    if (stored.fingerprint, stored.dim) == (asked.fingerprint, asked.dim):
         return
     if stored.name == asked.name:
         raise LibraryError(

@@ -224,7 +224,7 @@ def create_tables(connection: Connection, identity: ModelIdentity) -> None:
 
 
 def rename_model(connection: Connection, identity: ModelIdentity) -> None:
-    """Note name and source of the model that searches; the fingerprint stays that of the one that filled it."""
+    """Note name and source of the model that searches, whose sounds have the same vectors."""
     with transaction(connection):
         connection.executemany(
             "UPDATE about SET value = ? WHERE key = ?", [(identity.name, "name"), (identity.source, "source")]
