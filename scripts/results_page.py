@@ -398,6 +398,9 @@ def names(reports: list[Report]) -> str:
         "The last row counts the names, typed as they stand, whose file is the first hit. `--keywords auto` is the "
         f"default for what stands here. Again: {NAMES_AGAIN}. Commit {report['commit']}, {report['machine']}.",
         table(["kind", "queries", *ways.values()], rows),
+    )
+
+
 def adapted(reports: list[Report]) -> str:
     """What `soundseek adapt` brings on collections that its start has not met, and what it costs elsewhere."""
     (report,) = reports
@@ -423,8 +426,8 @@ def adapted(reports: list[Report]) -> str:
         "mAP@10 of captions of held-out recordings, looked for among the held-out clips of their collection and the "
         "validation split, before and after `soundseek adapt` has learned from other recordings of the collection: "
         "from their captions, or from their labels alone. The start has met none of these collections. Mean over "
-        f"{report['draws']} draws of the halves, the gain with its 95 % interval over clips; then how the mAP@10 of "
-        "whole splits changes, in points, and seconds of one core for the map. "
+        f"{report['draws']} draws of a quarter that is held out, the gain with its 95 % interval over clips; then how "
+        "the mAP@10 of whole splits changes, in points, and seconds of one core for the map. "
         f"Anchor ({report['anchor']:g}) and share ({report['share']:g}) were chosen on three other collections, by "
         f"gain and change of validation, in points: {grid}. The whole command took {time['cpu_s'] / 60:.1f} minutes "
         f"of one core for {time['clips']:,} clips of {time['audio_s'] / 3600:.1f} hours. Again: {ADAPT_AGAIN}.",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from soundseek.learn.export.adapt import AdaptReport
 
 
-def adapt(
+def adapt_command(
     data: Annotated[
         Path,
         typer.Option(
