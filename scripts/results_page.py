@@ -118,6 +118,7 @@ QUERY_KINDS_AGAIN = (
 NAMES_AGAIN = "`python benchmarks/names.py SOUNDS --library DIR --json docs/results/names.json`"
 HOW_IT_SOUNDS_AGAIN = (
     "`python scripts/how_it_sounds.py MODEL ... --data DIR > docs/results/how-it-sounds.json`"
+)
 ADAPT_AGAIN = (
     "`python scripts/adapt_collections.py MODEL --data DIR --vectors FILE --out docs/results/adapt.json`"
 )
