@@ -22,7 +22,6 @@ def test_a_pipe_gets_one_object_whose_numbers_add_up(soundseek: Run, sounds: Pat
     (line,) = run.stdout.decode().splitlines()
     told = json.loads(line)
     assert list(told)[:5] == ["path", "start_s", "end_s", "score", "moments"]
-    assert sum(told["moments"]) / len(told["moments"]) == pytest.approx(told["score"], abs=2e-6)
     assert [word["word"] for word in told["words"]] == ["a", "high", "tone"]
     for word in told["words"]:
         assert word["without"] + word["contribution"] == pytest.approx(told["score"], abs=3e-6)
