@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 
 from soundseek.query.text import word_set
@@ -79,11 +79,6 @@ def query_words(text: str) -> list[str]:
     return list(dict.fromkeys(word for word in words if word not in _STOP_WORDS))
 
 
-def any_of(words: Sequence[str]) -> str:
-    """An FTS5 expression for files that have any of some words."""
-    return " OR ".join(f'"{word}"' for word in words)
-
-
 def plain_name(text: str) -> str:
     """A name for comparing: without ending, case, and what separates its words.
 
@@ -94,6 +89,16 @@ def plain_name(text: str) -> str:
     if not re.fullmatch(r"\.[A-Za-z][A-Za-z0-9]{1,4}", ending):
         stem = text
     return " ".join(_TOKEN.findall(_readable(stem).casefold()))
+
+
+def name_token(text: str) -> str:
+    """A name as one word, by which it is found as it stands; empty of a text without letters and digits.
+
+    >>> name_token("Old-Cellar_door 03.WAV")
+    'whole0oldcellardoor03'
+    """
+    words = plain_name(text).split()
+    return "whole0" + "".join(words) if words else ""
 
 
 @lru_cache(maxsize=10_000)

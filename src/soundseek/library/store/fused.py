@@ -2,25 +2,24 @@
 
 A row is ranked by its inner product with the query plus the bonus of its file; its score stays the inner product.
 
-    bonus = 0.3 * min(1, bm25 / sum of the words' idf)
+    bonus = 0.3 * sum of the idf of the words that it has / sum of the idf of all words of the query
 
-BM25 is SQLite's. The sum is what a file with every word would have, so that a file with half of them (the rarer ones
-counting more) gets half. Where the name is what was typed, or where a query with a number ("scene 12 take 3",
-"ZOOM0746") has all its words in a file's name or tags, the file comes before all that are not so called.
+The idf is BM25's. SQLite's own bm25() also counts how often a word stands and how long a name is, and takes a
+millisecond for a thousand files; on the library of benchmarks/names.py it found no more. A file with half of the words,
+the rarer ones counting more, gets half. Where the name is what was typed, or where a query with a number ("scene 12
+take 3", "ZOOM0746") has all its words in a file's name or tags, the file comes before all that are not so called.
 """
 
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from soundseek._typing import AnyFloatArray, AnyIntArray, BoolArray
-from soundseek.library.keywords import any_of, phrase, plain_name, query_words
+from soundseek._typing import AnyFloatArray, AnyIntArray, BoolArray, FloatArray, IntArray
+from soundseek.library.keywords import name_token, query_words
 from soundseek.library.store.rows import Rows, expand_ranges
 
 if TYPE_CHECKING:
@@ -35,10 +34,8 @@ Keywords = Literal["auto", "off", "only"]
 NAME_WEIGHT = 0.3
 ALL_WORDS_BONUS = 3.0
 EXACT_BONUS = 6.0
-# Of a word that stands in more names than this, the best by BM25 get the bonus.
-MOST_NAMED = 1_000
-# So many of them answer even where they are not among the best by sound.
-MOST_ADDED = 200
+# So many named files answer even where they are not among the best by sound.
+MOST_ADDED = 60
 _MOST_WORDS = 24
 
 
@@ -57,74 +54,51 @@ class NameQuery:
     is_all: bool = False
 
 
-def name_bonuses(connection: Connection, query: NameQuery) -> dict[int, float]:
-    """File number -> bonus, of files that have words of the query; the largest first."""
-    found: dict[int, float] = {}
-    (num_files,) = connection.execute("SELECT count(*) FROM files").fetchone()
+def name_bonuses(connection: Connection, query: NameQuery) -> FloatArray | None:
+    """`(numbers,)` the bonus of the file of each number, 0 of one that is not so called; None where none is."""
+    num_files, last = connection.execute("SELECT count(*), coalesce(max(id), 0) FROM files").fetchone()
+    bonuses = np.zeros(last + 1, np.float32)
     for text in dict.fromkeys(query.texts):
-        words = query_words(text)[:_MOST_WORDS]
-        if not words:
-            continue
-        ideal = sum(_idf(connection, word, num_files) for word in words)
-        rows = connection.execute(
-            "SELECT rowid, -bm25(keywords, 1.0, 0.5, 1.0) FROM keywords WHERE keywords MATCH ? ORDER BY rank LIMIT ?",
-            (any_of(words), MOST_NAMED),
-        )
-        for file_id, bm25 in rows:
-            found[file_id] = max(found.get(file_id, 0.0), NAME_WEIGHT * min(1.0, bm25 / ideal))
-    for file_id in _with_all_words(connection, query.typed):
-        found[file_id] = ALL_WORDS_BONUS + found.get(file_id, 0.0)
-    for file_id in _so_called(connection, query.typed):
-        found[file_id] = EXACT_BONUS
-    return dict(sorted(found.items(), key=lambda pair: -pair[1]))
+        share, ideal = np.zeros(last + 1, np.float32), 0.0
+        for word in _words_of(text):
+            files = _files_with(connection, f'"{word}"')
+            idf = math.log((num_files - len(files) + 0.5) / (len(files) + 0.5) + 1.0)
+            share[files] += idf
+            ideal += idf
+        if ideal:
+            np.maximum(bonuses, NAME_WEIGHT * share / ideal, out=bonuses)
+    words = _words_of(query.typed)
+    if any(letter.isdigit() for word in words for letter in word):
+        bonuses[_files_with(connection, " AND ".join(f'"{word}"' for word in words))] += ALL_WORDS_BONUS
+    if token := name_token(query.typed):
+        bonuses[_files_with(connection, f'name : "{token}"')] = EXACT_BONUS
+    return bonuses if bonuses.any() else None
 
 
-def _idf(connection: Connection, word: str, num_files: int) -> float:
-    """How much a word tells, as SQLite's bm25() counts it."""
-    (count,) = connection.execute(
-        "SELECT count(*) FROM keywords WHERE keywords MATCH ?", (f'"{word}"',)
-    ).fetchone()
-    return max(math.log((num_files - count + 0.5) / (count + 0.5)), 1e-6)
+def _words_of(text: str) -> list[str]:
+    return query_words(text)[:_MOST_WORDS]
 
 
-def _with_all_words(connection: Connection, typed: str) -> list[int]:
-    """The files that have every word of a query with a number in it."""
-    words = query_words(typed)[:_MOST_WORDS]
-    if not any(letter.isdigit() for word in words for letter in word):
-        return []
-    every = " AND ".join(f'"{word}"' for word in words)
-    sql = "SELECT rowid FROM keywords WHERE keywords MATCH ? ORDER BY rank LIMIT ?"
-    return [file_id for (file_id,) in connection.execute(sql, (every, MOST_ADDED))]
-
-
-def _so_called(connection: Connection, typed: str) -> list[int]:
-    """The files whose names are what was typed, but for case, ending and what separates the words."""
-    name = plain_name(typed)
-    if not name:
-        return []
-    sql = (
-        "SELECT id, path FROM files WHERE id IN (SELECT rowid FROM keywords WHERE keywords MATCH ? "
-        "ORDER BY rank LIMIT ?)"
-    )
-    rows = connection.execute(sql, (f"name : ^ {phrase(name)}", MOST_ADDED))
-    return [file_id for file_id, path in rows if plain_name(os.path.basename(os.fsdecode(path))) == name]  # noqa: PTH119
+def _files_with(connection: Connection, expression: str) -> IntArray:
+    """`(files,)` the numbers of the files that an FTS5 expression finds, in order."""
+    # One text, not a row each: a common word stands in tens of thousands of names.
+    sql = "SELECT group_concat(rowid) FROM keywords WHERE keywords MATCH ?"
+    (numbers,) = connection.execute(sql, (expression,)).fetchone()
+    return np.array(numbers.split(","), np.int64) if numbers else np.empty(0, np.int64)
 
 
 def found_words(connection: Connection, query: NameQuery, file_ids: list[int]) -> dict[int, tuple[str, ...]]:
     """File number -> the words of the query that its name, folder or tags hold, in the order of the query."""
     found: dict[int, list[str]] = {file_id: [] for file_id in file_ids}
-    words = dict.fromkeys(word for text in query.texts for word in query_words(text)[:_MOST_WORDS])
-    marks = ", ".join("?" * len(file_ids))
-    sql = f"SELECT rowid FROM keywords WHERE keywords MATCH ? AND rowid IN ({marks})"
-    for word in words:
-        for (file_id,) in connection.execute(sql, (f'"{word}"', *file_ids)):
+    for word in dict.fromkeys(word for text in query.texts for word in _words_of(text)):
+        for file_id in np.intersect1d(file_ids, _files_with(connection, f'"{word}"')).tolist():
             found[file_id].append(word)
     return {file_id: tuple(words) for file_id, words in found.items()}
 
 
 def rank_with_names(
     connection: Connection,
-    bonuses: Mapping[int, float],
+    bonuses: FloatArray,
     *,
     vectors: AnyFloatArray,
     segments: Rows,
@@ -140,7 +114,7 @@ def rank_with_names(
 
     Args:
         connection: Inside the read transaction of the search.
-        bonuses: File number -> bonus, the largest first.
+        bonuses: `(numbers,)` the bonus of each file, by its number.
         vectors: `(rows, dim)` of the library.
         segments: `(rows,)` records of the library.
         query: `(dim,)` float32.
@@ -154,11 +128,15 @@ def rank_with_names(
     Returns:
         Row numbers, their scores and their bonuses, each `(n,)`, n <= k, best first.
     """
-    added = list(bonuses)[:MOST_ADDED]
-    marks = ", ".join("?" * len(added))
-    ranges = connection.execute(
-        f"SELECT first_row, num_rows FROM files WHERE id IN ({marks})", added
-    ).fetchall()
+    named_files = np.flatnonzero(bonuses)
+    added = named_files[
+        np.argsort(-bonuses[named_files], kind="stable")[: max(MOST_ADDED, k if is_all else 0)]
+    ]
+    ranges = [
+        connection.execute("SELECT first_row, num_rows FROM files WHERE id = ?", (file_id,)).fetchone()
+        or (0, 0)
+        for file_id in added.tolist()
+    ]
     places = np.array(ranges, dtype=np.int64).reshape(-1, 2)
     named = expand_ranges(places[:, 0], places[:, 1])
     if allowed is not None:
@@ -168,7 +146,7 @@ def rank_with_names(
     products = np.clip((vectors[more].astype(np.float32) * query.astype(np.float32)).sum(axis=1), -1.0, 1.0)
     both, scores = np.concatenate([rows, more]), np.concatenate([scores, products])
     owners = segments["file_id"][both]
-    extra = np.array([bonuses.get(int(owner), 0.0) for owner in owners], np.float32)
+    extra = bonuses[owners]
     if is_all:
         kept = extra > 0
         both, scores, owners, extra = both[kept], scores[kept], owners[kept], extra[kept]

@@ -604,8 +604,10 @@ def _named(
 ) -> tuple[AnyIntArray, AnyFloatArray, AnyFloatArray]:
     """Rows, scores and bonuses `(n,)`, n <= k, once names and tags have been asked as well; see `rank_with_names`."""
     if names is not None:
-        bonuses = name_bonuses(connection, names) if has_descriptions(connection) else {}
-        if bonuses or names.is_all:
+        bonuses = name_bonuses(connection, names) if has_descriptions(connection) else None
+        if bonuses is None and names.is_all:
+            return rows[:0], scores[:0], np.zeros(0, np.float32)
+        if bonuses is not None:
             return rank_with_names(
                 connection,
                 bonuses,

@@ -17,7 +17,7 @@ import numpy as np
 from soundseek._typing import BoolArray, IntArray
 from soundseek.audio.files import TAGS_REVISION
 from soundseek.library.filters import Condition, file_name, to_sql
-from soundseek.library.keywords import folder_words, name_words, tag_words
+from soundseek.library.keywords import folder_words, name_token, name_words, tag_words
 from soundseek.library.paths import moved_below
 from soundseek.library.store.base import (
     Changes,
@@ -40,7 +40,7 @@ LOCK_FILE = "write.lock"
 # Written into `about`; a library of a newer format is refused in words.
 FORMAT = "1"
 # SQLite's `user_version` of a library that has all that `migrate` adds.
-SCHEMA = 3
+SCHEMA = 4
 
 # Paths are BLOBs (os.fsencode): a path is bytes, and need not be valid text.
 # `state` has one row; its version grows with every commit, so a reader knows when to map the row files again.
@@ -159,8 +159,12 @@ def _description_of(row: Sequence[Any]) -> Description | None:
     if not row or row[0] is None:
         return None
     _, tags, bit_depth, loudness_dbfs, clock_s, date = row
-    pairs = tuple((str(name), str(text)) for name, text in json.loads(tags))
-    return Description(pairs, bit_depth, loudness_dbfs, clock_s, date)
+    return Description(_pairs(tags), bit_depth, loudness_dbfs, clock_s, date)
+
+
+def _pairs(tags: str) -> tuple[tuple[str, str], ...]:
+    """Tags as they are kept, JSON of pairs."""
+    return tuple((str(name), str(text)) for name, text in json.loads(tags))
 
 
 def state_of(row: Sequence[Any]) -> tuple[str, FileState]:
@@ -250,11 +254,15 @@ def migrate(connection: Connection) -> None:
         )
         for statement in TABLES:
             connection.execute(statement)
+        connection.execute("DELETE FROM keywords")
+        rows = connection.execute(
+            "SELECT id, path, tags FROM files LEFT JOIN descriptions ON file_id = id"
+        ).fetchall()
         connection.executemany(
             INSERT_KEYWORDS,
             [
-                _keywords_of(file_id, os.fsdecode(path), None)
-                for file_id, path in connection.execute("SELECT id, path FROM files").fetchall()
+                _keywords_of(file_id, os.fsdecode(path), Description(_pairs(tags)) if tags else None)
+                for file_id, path, tags in rows
             ],
         )
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
@@ -375,7 +383,8 @@ INSERT_KEYWORDS = "INSERT INTO keywords (rowid, name, folder, tags) VALUES (?, ?
 def _keywords_of(file_id: int, path: str, description: Description | None) -> tuple[object, ...]:
     """The values of `INSERT_KEYWORDS`."""
     tags = tag_words(description.tags) if description is not None else ""
-    return file_id, name_words(os.path.basename(path)), folder_words(path), tags  # noqa: PTH119
+    name = os.path.basename(path)  # noqa: PTH119
+    return file_id, f"{name_words(name)} {name_token(name)}", folder_words(path), tags
 
 
 def describe_file(connection: Connection, file_id: int, path: str, description: Description | None) -> None:
