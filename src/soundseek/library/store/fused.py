@@ -36,6 +36,8 @@ ALL_WORDS_BONUS = 3.0
 EXACT_BONUS = 6.0
 # So many named files answer even where they are not among the best by sound.
 MOST_ADDED = 60
+# From here on, a word that a fourth of all names have is not looked up.
+MANY_FILES = 5_000
 _MOST_WORDS = 24
 
 
@@ -61,6 +63,8 @@ def name_bonuses(connection: Connection, query: NameQuery) -> FloatArray | None:
     for text in dict.fromkeys(query.texts):
         share, ideal = np.zeros(last + 1, np.float32), 0.0
         for word in _words_of(text):
+            if num_files > MANY_FILES and _count_with(connection, word) > num_files // 4:
+                continue  # it tells a file from few others, and costs the most
             files = _files_with(connection, f'"{word}"')
             idf = math.log((num_files - len(files) + 0.5) / (len(files) + 0.5) + 1.0)
             share[files] += idf
@@ -79,12 +83,19 @@ def _words_of(text: str) -> list[str]:
     return query_words(text)[:_MOST_WORDS]
 
 
+def _count_with(connection: Connection, word: str) -> int:
+    (count,) = connection.execute(
+        "SELECT count(*) FROM keywords WHERE keywords MATCH ?", (f'"{word}"',)
+    ).fetchone()
+    return int(count)
+
+
 def _files_with(connection: Connection, expression: str) -> IntArray:
     """`(files,)` the numbers of the files that an FTS5 expression finds, in order."""
     # One text, not a row each: a common word stands in tens of thousands of names.
     sql = "SELECT group_concat(rowid) FROM keywords WHERE keywords MATCH ?"
     (numbers,) = connection.execute(sql, (expression,)).fetchone()
-    return np.array(numbers.split(","), np.int64) if numbers else np.empty(0, np.int64)
+    return np.fromstring(numbers or "", np.int64, sep=",")
 
 
 def found_words(connection: Connection, query: NameQuery, file_ids: list[int]) -> dict[int, tuple[str, ...]]:
