@@ -74,7 +74,7 @@ def test_the_pictures_of_the_page_are_small() -> None:
 
 def test_a_page_of_nothing_says_what_was_not_measured(results_page: ModuleType, tmp_path: Path) -> None:
     page = results_page.page(tmp_path)
-    assert page.count("Not measured:") == page.count("\n## ") == 21
+    assert page.count("Not measured:") == page.count("\n## ") == 22
     assert "|" not in page
 
 
@@ -195,7 +195,7 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
         "| second among 20 | 25.0 | 50.0 | 75.0 | 40.0 | -3.4 (-5.6 to -1.1) |" in page
         and "toy 125 ms" in page
     )
-    assert page.count("Not measured:") == 7
+    assert page.count("Not measured:") == 8
 
 
 def test_the_successes_and_failures_are_spread_over_all_there_are(heard: ModuleType) -> None:
