@@ -39,10 +39,10 @@ def duplicates_command(
     Nothing is changed or deleted. The library's vectors propose pairs, and their waveforms decide.
     """
     output = choose_format(json=json, csv=csv, table=table)
-    from soundseek.library.duplicates import duplicates_csv, duplicates_record, find_duplicates
+    from soundseek.library.duplicates import duplicates_csv, duplicates_record
 
     with open_library(library, None, create=False) as opened:
-        groups = find_duplicates(opened, min_score=min_score, progress=_show if sys.stderr.isatty() else None)
+        groups = opened.duplicates(min_score=min_score, progress=_show if sys.stderr.isatty() else None)
     if output == "json":
         write_json_lines(map(duplicates_record, groups))
     elif output == "csv":

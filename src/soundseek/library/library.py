@@ -39,6 +39,7 @@ from soundseek.query import as_typed as read_as_typed
 from soundseek.query.parts import sentence_parts
 
 if TYPE_CHECKING:
+    from soundseek.library.duplicates import DuplicateGroup
     from soundseek.library.explain import Explanation
     from soundseek.library.index import IndexReport, Progress
     from soundseek.library.labelling import LabelledSound
@@ -548,6 +549,21 @@ class Library:
                 self.embedding_of(file), path=file, k=k, segments=segments, min_match=min_match
             )
         ]
+
+    def duplicates(
+        self, *, min_score: float = 0.45, progress: Callable[[int, int], None] | None = None
+    ) -> list[DuplicateGroup]:
+        """Recordings that are there more than once: in other formats, rates and levels, trimmed, inside longer files.
+
+        Nothing is changed. Vectors propose pairs of files, and their waveforms decide.
+
+        Args:
+            min_score: Least correlation of two waveforms that count as one recording, 0 to 1.
+            progress: Is told how many files are compared, and of how many.
+        """
+        from soundseek.library.duplicates import find_duplicates
+
+        return find_duplicates(self, min_score=min_score, progress=progress)
 
     def embedding_of(self, path: str | os.PathLike[str]) -> AudioEmbedding:
         """All vectors of a file: the library's, where it has the file unchanged; else it is embedded whole.
