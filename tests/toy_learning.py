@@ -77,8 +77,8 @@ def make_toy_trunk(path: Path, seed: int = 0) -> Path:
     return path
 
 
-def make_toy_bert(directory: Path, seed: int = 0) -> Path:
-    """A BERT of two layers, 16 wide, that knows the toy data's words."""
+def make_toy_bert(directory: Path, seed: int = 0, *, num_layers: int = 2, width: int = 16) -> Path:
+    """A small BERT that knows the toy data's words; one layer is enough where it is exported: seconds a layer."""
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     directory.mkdir(parents=True)
@@ -100,10 +100,10 @@ def make_toy_bert(directory: Path, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=len(vocabulary),
-        hidden_size=16,
-        num_hidden_layers=2,
+        hidden_size=width,
+        num_hidden_layers=num_layers,
         num_attention_heads=2,
-        intermediate_size=32,
+        intermediate_size=2 * width,
         max_position_embeddings=32,
     )
     BertModel(config, add_pooling_layer=False).save_pretrained(directory)

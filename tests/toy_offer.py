@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from toy_learning import toy_recipe
+from toy_learning import make_toy_bert, make_toy_trunk, toy_recipe
 
 from soundseek.learn.export.assemble import tensors_digest
 from soundseek.learn.models.build import build_text, build_trunk
@@ -31,6 +31,8 @@ def load_script() -> ModuleType:
 
 def make_toy_run(directory: Path) -> Path:
     """A run folder with a toy trunk, a toy BERT and heads newly drawn."""
+    make_toy_trunk(directory / TRUNK)
+    make_toy_bert(directory / "bert", num_layers=1)
     recipe = toy_recipe(directory)
     run = directory / "run"
     recipe = claim_run(run, recipe, resume=False)

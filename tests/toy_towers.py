@@ -9,14 +9,14 @@ import torch
 from tokenizers import pre_tokenizers
 
 SIZE: dict[str, Any] = {
-    "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
+    "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32,
     "initializer_range": 0.5,  # so that words make a difference
 }  # fmt: skip
 MAX_TOKENS = 32
 _PADDED_POSITIONS = MAX_TOKENS + 2  # both families count positions from the padding's id, 1, plus one
 
 
-def make_toy_mpnet(directory: Path) -> Path:
+def make_toy_mpnet(directory: Path, num_layers: int = 2) -> Path:
     """As all-mpnet-base-v2: word pieces, `<s>` 0, `<pad>` 1, `</s>` 2, attention with relative positions."""
     from transformers import MPNetConfig, MPNetModel, MPNetTokenizerFast
 
@@ -26,12 +26,17 @@ def make_toy_mpnet(directory: Path) -> Path:
     vocabulary = {token: number for number, token in enumerate([*special, *words])}
     MPNetTokenizerFast(vocab=vocabulary).save_pretrained(directory)
     torch.manual_seed(0)
-    config = MPNetConfig(vocab_size=len(vocabulary), max_position_embeddings=_PADDED_POSITIONS, **SIZE)
+    config = MPNetConfig(
+        vocab_size=len(vocabulary),
+        max_position_embeddings=_PADDED_POSITIONS,
+        num_hidden_layers=num_layers,
+        **SIZE,
+    )
     MPNetModel(config).save_pretrained(directory)  # with its pooler, as published
     return directory
 
 
-def make_toy_roberta(directory: Path) -> Path:
+def make_toy_roberta(directory: Path, num_layers: int = 2) -> Path:
     """As roberta-base: pairs of bytes, `<s>` 0, `<pad>` 1, `</s>` 2."""
     from transformers import RobertaConfig, RobertaModel, RobertaTokenizerFast
 
@@ -41,7 +46,11 @@ def make_toy_roberta(directory: Path) -> Path:
     RobertaTokenizerFast(vocab=vocabulary, merges=[("t", "o"), ("Ġ", "l")]).save_pretrained(directory)
     torch.manual_seed(0)
     config = RobertaConfig(
-        vocab_size=len(vocabulary), max_position_embeddings=_PADDED_POSITIONS, type_vocab_size=1, **SIZE
+        vocab_size=len(vocabulary),
+        max_position_embeddings=_PADDED_POSITIONS,
+        num_hidden_layers=num_layers,
+        type_vocab_size=1,
+        **SIZE,
     )
     RobertaModel(config).save_pretrained(directory)
     return directory

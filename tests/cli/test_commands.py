@@ -46,8 +46,10 @@ def test_closed_streams_harm_nothing(
 ) -> None:
     closing = " ".join(f"{each}>&-" for each in closed.split())
     library = tmp_path / "library"
-    index = f"{sys.executable} -m soundseek index {sounds} -q --library {library} --model {model_directory} {closing}"
-    search = f"{sys.executable} -m soundseek search tone --library {library} {closing}"
+    program = f"{sys.executable} -m soundseek"
+    options = f"--workers 1 --library {library} --model {model_directory}"
+    index = f"{program} index {sounds} -q {options} {closing}"
+    search = f"{program} search tone --library {library} {closing}"
     for script in (index, search):
         run = subprocess.run(["bash", "-c", script], capture_output=True, timeout=60)
         assert (run.returncode, run.stderr) == (0, b"")

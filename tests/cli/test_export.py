@@ -12,7 +12,7 @@ import pytest
 import torch
 from tones import write_tone
 from torch import nn
-from toy_learning import make_toy_data, toy_recipe
+from toy_learning import make_toy_bert, make_toy_data, make_toy_trunk, toy_recipe
 
 from soundseek.audio.logmel import PANNS_FRONT_END
 from soundseek.cli.main import group
@@ -57,6 +57,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for log_mel in calibration_log_mels(front_end):
             trunk(torch.from_numpy(log_mel[None]))
     trunk.save(folder / "cnn14.safetensors")
+    make_toy_trunk(folder / "trunk.safetensors")  # so that the text tower is this one
+    make_toy_bert(folder / "bert", num_layers=1)
     settings = ("audio.trunk=cnn14", f"audio.weights={folder / 'cnn14.safetensors'}", "training.epochs=1")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOUNDSEEK_CACHE", str(folder / "cache"))

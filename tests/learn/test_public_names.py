@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy_learning import make_toy_data, toy_recipe
+from toy_learning import make_toy_bert, make_toy_data, make_toy_trunk, toy_recipe
 
 import soundseek
 import soundseek.learn
@@ -39,6 +39,8 @@ def test_the_example_runs(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SOUNDSEEK_CACHE", str(tmp_path / "cache"))
     make_toy_data(tmp_path / "sounds")
+    make_toy_trunk(tmp_path / "trunk.safetensors")
+    make_toy_bert(tmp_path / "bert", num_layers=1)
     save_recipe(toy_recipe(tmp_path), Path("mine.yaml"))
     example = textwrap.dedent((soundseek.learn.__doc__ or "").partition("::\n")[2])
     exec(compile(example, "example", "exec"), {})

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy_learning import WORDS, make_toy_data, make_toy_trunk, toy_recipe
+from toy_learning import WORDS, make_toy_bert, make_toy_data, make_toy_trunk, toy_recipe
 
 from soundseek.errors import ModelError, RecipeError, UsageError
 from soundseek.learn.evaluation.ensemble import Ensemble
@@ -77,6 +77,8 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three finished runs, their data and an average of them."""
     place = tmp_path_factory.mktemp("toy")
     make_toy_data(place / "data")
+    make_toy_trunk(place / "trunk.safetensors")
+    make_toy_bert(place / "bert", num_layers=1)
     for seed in range(3):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SOUNDSEEK_CACHE", str(place / "cache"))

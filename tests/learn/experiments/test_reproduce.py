@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from quick_processes import exit_code, reproduce_and_die
 from toy_learning import make_toy_data, toy_recipe
 
 from soundseek.errors import RecipeError, SoundseekError, UsageError
@@ -27,22 +25,6 @@ from soundseek.learn.training.train import train
 torch.set_num_threads(1)
 
 SPLITS = ("development", "validation", "evaluation")
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import torch
-from soundseek.learn.experiments.plan import Observer
-from soundseek.learn.experiments.reproduce import reproduce
-torch.set_num_threads(1)
-data, out, *names = sys.argv[1:]
-ended = []
-def die(metrics):
-    ended.append(metrics["epoch"])
-    if len(ended) == 5:  # the second epoch of the second run
-        os.kill(os.getpid(), signal.SIGKILL)
-reproduce(names, Path(data), Path(out), num_seeds=1, observer=Observer(epoch=die))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -126,11 +108,7 @@ def test_what_is_done_is_not_done_again_and_the_report_stays_the_same(
 def test_killed_it_goes_on_where_it_was_and_ends_with_the_same_ranks(
     done: Path, place: Path, names: Sequence[str], tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-c", KILLED, str(place / "data"), str(tmp_path / "report"), *names]
-    died = subprocess.run(
-        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, timeout=300
-    )
-    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    assert exit_code(reproduce_and_die, names, place / "data", tmp_path / "report") == -signal.SIGKILL
     assert "1 of 2 runs are finished" in (tmp_path / "report" / "report.md").read_text()
     epochs: list[float] = []
     observer = Observer(epoch=lambda metrics: epochs.append(metrics["epoch"]))

@@ -7,13 +7,12 @@ import os
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from quick_processes import exit_code, tune_and_die
 from toy_learning import make_toy_data, toy_recipe
 
 from soundseek._files import locked
@@ -40,22 +39,6 @@ SPACE = {
         "training.optimizer": {"choices": ["adam", "adamw"]},
     }
 }
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import torch
-from soundseek.learn.experiments.plan import Observer
-from soundseek.learn.experiments.tune import SearchSpace, load_space, tune
-torch.set_num_threads(1)
-recipe, space, data, out = sys.argv[1:]
-ended = []
-def die(metrics):
-    ended.append(metrics["epoch"])
-    if len(ended) == 3:  # the first epoch of the second trial
-        os.kill(os.getpid(), signal.SIGKILL)
-tune(recipe, load_space(Path(space)), Path(data), Path(out), num_trials=3, observer=Observer(epoch=die))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -136,14 +119,8 @@ def test_more_trials_go_on_where_the_study_was(done: TuningResult, place: Path, 
 def test_killed_in_a_trial_it_goes_on_to_the_same_end(
     done: TuningResult, place: Path, tmp_path: Path
 ) -> None:
-    arguments = [place / "toy.yaml", place / "tune" / "toy.yaml", place / "data", tmp_path / "study"]
-    died = subprocess.run(
-        [sys.executable, "-c", KILLED, *map(str, arguments)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        timeout=300,
-    )
-    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    arguments = str(place / "toy.yaml"), place / "tune" / "toy.yaml", place / "data", tmp_path / "study"
+    assert exit_code(tune_and_die, *arguments) == -signal.SIGKILL
     result = study(place, tmp_path / "study", 3)
     assert result.num_trials == 3
     assert trial_values(tmp_path / "study") == trial_values(done.folder)

@@ -63,13 +63,29 @@ def model_directory(model: DualEncoder, directory: Path, precision: str) -> dict
     return parity
 
 
-def test_the_searching_half_hears_in_a_cnn14_what_pytorch_hears(model: DualEncoder, tmp_path: Path) -> None:
-    parity = model_directory(model, tmp_path / "model", "fp32")
+@pytest.fixture(scope="module")
+def exact(model: DualEncoder, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
+    """In fp32: the directory and the parity."""
+    directory = tmp_path_factory.mktemp("models") / "exact"
+    return directory, model_directory(model, directory, "fp32")
+
+
+@pytest.fixture(scope="module")
+def int8(model: DualEncoder, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
+    """With convolutions in int8: the directory and the parity."""
+    directory = tmp_path_factory.mktemp("models") / "int8"
+    return directory, model_directory(model, directory, "int8")
+
+
+def test_the_searching_half_hears_in_a_cnn14_what_pytorch_hears(
+    model: DualEncoder, exact: tuple[Path, dict[str, float]], tmp_path: Path
+) -> None:
+    directory, parity = exact
     assert parity.keys() == {"audio"}
     assert parity["audio"] > PARITY
     sound = tmp_path / "tone.wav"
     write_tone(sound, frequency_hz=440, duration_s=47.3)  # more than one chunk of 41 s, and no whole frames
-    heard = Model(tmp_path / "model").embed_file(sound)
+    heard = Model(directory).embed_file(sound)
     trunk = model.trunk
     assert isinstance(trunk, CNN14Trunk)
     waveform = read_audio(sound, sample_rate_hz=trunk.front_end.sample_rate_hz)
@@ -83,35 +99,37 @@ def test_the_searching_half_hears_in_a_cnn14_what_pytorch_hears(model: DualEncod
     assert heard.vectors[0] @ mean / np.linalg.norm(mean) > PARITY
 
 
-def test_int8_convolutions_are_smaller_and_nearly_the_same(model: DualEncoder, tmp_path: Path) -> None:
-    model_directory(model, tmp_path / "exact", "fp32")
-    parity = model_directory(model, tmp_path / "int8", "int8")
-    assert parity["audio_int8"] > QUANTIZED_PARITY
-    sizes = [(tmp_path / name / AUDIO_FILE).stat().st_size for name in ("exact", "int8")]
+def test_int8_convolutions_are_smaller_and_nearly_the_same(
+    exact: tuple[Path, dict[str, float]], int8: tuple[Path, dict[str, float]], tmp_path: Path
+) -> None:
+    assert int8[1]["audio_int8"] > QUANTIZED_PARITY
+    sizes = [(directory / AUDIO_FILE).stat().st_size for directory, _ in (exact, int8)]
     assert sizes[1] < 0.5 * sizes[0]
-    exact, int8 = Model(tmp_path / "exact"), Model(tmp_path / "int8")
-    assert exact.fingerprint != int8.fingerprint
+    whole, shrunk = Model(exact[0]), Model(int8[0])
+    assert whole.fingerprint != shrunk.fingerprint
     vectors = []
     for hertz in (200, 440, 1300, 5000):
         sound = tmp_path / f"{hertz}.wav"
         write_tone(sound, frequency_hz=hertz)
-        vectors.append((exact.embed_audio([sound])[0], int8.embed_audio([sound])[0]))
+        vectors.append((whole.embed_audio([sound])[0], shrunk.embed_audio([sound])[0]))
     same = min(float(a @ b) for a, b in vectors)
     other = max(float(vectors[i][0] @ vectors[j][0]) for i in range(4) for j in range(i))
     assert same > QUANTIZED_PARITY
     assert 1 - same < 0.2 * (1 - other)  # int8 moves a sound far less than another sound is away
 
 
-def test_all_convolutions_but_the_first_are_int8(model: DualEncoder, tmp_path: Path) -> None:
-    export_audio(model, tmp_path / "audio.onnx", precision="int8")
-    graph = onnx.load(str(tmp_path / "audio.onnx")).graph
+def test_all_convolutions_but_the_first_are_int8(
+    exact: tuple[Path, dict[str, float]], int8: tuple[Path, dict[str, float]]
+) -> None:
+    graph = onnx.load(str(int8[0] / AUDIO_FILE)).graph
     made_by = {output: node for node in graph.node for output in node.output}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     inputs = [made_by[node.input[0]].op_type for node in convolutions]
     assert len(convolutions) == 12
     assert inputs[0] != "DequantizeLinear"
     assert inputs[1:] == ["DequantizeLinear"] * 11
-    assert [path.name for path in tmp_path.iterdir()] == ["audio.onnx"]
+    left = {path.name for path in int8[0].iterdir()}
+    assert left == {path.name for path in exact[0].iterdir()}  # nothing of the quantisation is left behind
 
 
 def test_given_sounds_are_calibrated_with_and_heard_for_ten_seconds(

@@ -17,6 +17,7 @@ import soundfile
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from toy_learning import make_toy_bert
 
 from soundseek.audio.decode import read_audio
 from soundseek.audio.logmel import LogMel
@@ -45,17 +46,25 @@ TINY = CompactConfig(
 )
 
 
+TEXT_WIDTH = 64
+
+
+def small(folder: Path) -> list[str]:
+    """What is small in every recipe here, besides its trunk."""
+    return ["dim=32", f"text.tower={folder / 'bert'}", "text.max_tokens=16"]
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder with a small trunk, newly drawn heads and the real MiniLM."""
+    """A run folder with a small trunk, newly drawn heads and a small BERT, which has weights worth shrinking."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("run")
     CompactTrunk(TINY).save(folder / "compact.safetensors")
-    settings = [f"audio.weights={folder / 'compact.safetensors'}", "dim=32", "card.license=Apache-2.0"]
+    make_toy_bert(folder / "bert", num_layers=1, width=TEXT_WIDTH)
+    settings = [f"audio.weights={folder / 'compact.safetensors'}", *small(folder), "card.license=Apache-2.0"]
     out = folder / "run"
     recipe = claim_run(out, load_recipe("soundseek-small", settings), resume=False)
-    text_width = 384
-    save_model(build_dual_encoder(recipe, TINY.width, text_width, text=None), out)  # type: ignore[arg-type]
+    save_model(build_dual_encoder(recipe, TINY.width, TEXT_WIDTH, text=None), out)  # type: ignore[arg-type]
     data = folder / "sounds"
     data.mkdir()
     (data / "captions_development.csv").write_text("file_name,caption_1\na.wav,A dog barks\nb.wav,a dog\n")
@@ -101,7 +110,7 @@ def test_the_words_that_the_run_learned_go_along(exported: tuple[Path, dict[str,
 def test_a_trunk_that_was_trained_in_part_is_exported_as_trained(run: Path, tmp_path: Path) -> None:
     settings = [
         f"audio.weights={run / 'trunk.safetensors'}",
-        "dim=32",
+        *small(run.parent),
         "audio.trained_blocks=2",
         "data.tag_captions=null",
     ]
@@ -110,7 +119,7 @@ def test_a_trunk_that_was_trained_in_part_is_exported_as_trained(run: Path, tmp_
     published = CompactTrunk.load(run / "trunk.safetensors")
     _, tail = split_trunk(CompactTrunk.load(run / "trunk.safetensors"), 2)
     recipe = load_recipe("soundseek-small", settings)
-    model = build_dual_encoder(recipe, TINY.width, 384, text=None, tail=tail)  # type: ignore[arg-type]
+    model = build_dual_encoder(recipe, TINY.width, TEXT_WIDTH, text=None, tail=tail)  # type: ignore[arg-type]
     with torch.no_grad():
         for parameter in model.tail.parameters():  # type: ignore[union-attr]
             parameter += 0.5
@@ -138,9 +147,11 @@ def test_the_searching_half_gives_the_vectors_of_the_learning_half(
     assert text is not None
     with torch.no_grad():
         audio = trained.encode_log_mel(torch.from_numpy(log_mel)[None])[0].numpy()
-        sentence = trained.encode_text(*text.tokenize(["a dog barks while it rains"]))[0].numpy()
+        sentence = trained.encode_text(*text.tokenize(["a low tone plays while a whistle is heard"]))[
+            0
+        ].numpy()
     assert model.embed_audio([tmp_path / "x.wav"])[0] @ audio > 0.9999
-    assert model.embed_text(["a dog barks while it rains"])[0] @ sentence > 0.995
+    assert model.embed_text(["a low tone plays while a whistle is heard"])[0] @ sentence > 0.995
 
 
 def test_the_card_says_what_is_needed_and_nothing_of_the_machine(
@@ -267,10 +278,10 @@ def test_other_poolings_and_heads_export_the_segments_embedding_at_every_frame(
     run: Path, tmp_path: Path, settings: list[str]
 ) -> None:
     weights = run / "trunk.safetensors"
-    recipe = load_recipe("soundseek-small", [f"audio.weights={weights}", "dim=32", *settings])
+    recipe = load_recipe("soundseek-small", [f"audio.weights={weights}", *small(run.parent), *settings])
     claimed = claim_run(tmp_path / "run", recipe, resume=False)
     torch.manual_seed(0)
-    save_model(build_dual_encoder(claimed, TINY.width, 384, text=None), tmp_path / "run")  # type: ignore[arg-type]
+    save_model(build_dual_encoder(claimed, TINY.width, TEXT_WIDTH, text=None), tmp_path / "run")  # type: ignore[arg-type]
     parity = export_run(tmp_path / "run", tmp_path / "model")
     assert parity["audio"] > 0.9999
     card = ModelConfig.read(tmp_path / "model")

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from quick_processes import exit_code, train_and_die
 from safetensors.torch import load_file
 from toy_learning import make_toy_bert, make_toy_data
 from toy_towers import make_toy_mpnet, make_toy_roberta
@@ -23,7 +21,7 @@ from toy_words import make_toy_vectors
 from soundseek.learn.export.export import export_run
 from soundseek.learn.models.audio.trunk import trunk_config
 from soundseek.learn.models.build import TRUNKS, build_trunk
-from soundseek.learn.recipe.load import Recipe, differences, load_recipe, save_recipe
+from soundseek.learn.recipe.load import Recipe, differences, load_recipe
 from soundseek.learn.recipe.stages import plan_phases
 from soundseek.learn.report.paper_numbers import TABLE_ONE
 from soundseek.learn.training.run_folder import load_run
@@ -89,20 +87,6 @@ SMALL = (
 )  # fmt: skip
 OTHER_DATA = {"atae-np-f": ["freesound-titles"], "smbo": ["audiocaps"], "sjtu": ["audiocaps", "macs"]}
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import torch
-from soundseek.learn.recipe.load import load_recipe
-from soundseek.learn.training.train import train
-torch.set_num_threads(1)
-recipe, data, out = sys.argv[1:]
-def die(metrics):
-    if metrics["epoch"] == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-train(load_recipe(recipe), Path(data), Path(out), on_epoch=die)
-"""
-
 
 class StopError(Exception):
     """Whoever trains had enough."""
@@ -122,9 +106,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 source = directory / "data" / "development" / f"{name}.wav"
                 shutil.copyfile(source, directory / other / "development" / f"{name}.wav")
                 rows.writerow([f"{name}.wav", f"{name.replace('-', ' ')} sounds"])
-    make_toy_bert(directory / "bert-base-uncased")
-    make_toy_mpnet(directory / "all-mpnet-base-v2")
-    make_toy_roberta(directory / "roberta-base")
+    make_toy_bert(directory / "bert-base-uncased", num_layers=1)
+    make_toy_mpnet(directory / "all-mpnet-base-v2", num_layers=1)
+    make_toy_roberta(directory / "roberta-base", num_layers=1)
     make_toy_vectors(directory / "words.txt")
     make_toy_wordnet(directory / "wordnet")
     with pytest.MonkeyPatch.context() as patch:
@@ -221,12 +205,7 @@ def test_killed_it_ends_with_the_same_bits(
     name: str, place: Path, trained: Callable[[str], Path], tmp_path: Path
 ) -> None:
     recipe, out = toy(name, place, trained), tmp_path / "run"
-    save_recipe(recipe, tmp_path / f"{name}.yaml")
-    command = [sys.executable, "-c", KILLED, str(tmp_path / f"{name}.yaml"), str(place / "data"), str(out)]
-    died = subprocess.run(
-        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, timeout=300
-    )
-    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    assert exit_code(train_and_die, recipe, place / "data", out, 2) == -signal.SIGKILL
     train(recipe, place / "data", out, resume=True)
     assert (out / "model.safetensors").read_bytes() == (trained(name) / "model.safetensors").read_bytes()
 

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from quick_processes import exit_code, train_and_die
 from safetensors.torch import load_file
 from toy_learning import make_toy_bert, make_toy_data, make_toy_trunk, toy_recipe
 
@@ -17,7 +15,6 @@ from soundseek.errors import ModelError, RecipeError, UsageError
 from soundseek.learn.models.audio.compact import CompactTrunk
 from soundseek.learn.models.audio.efficientat import EfficientATTrunk
 from soundseek.learn.models.build import split_trunk
-from soundseek.learn.recipe.load import save_recipe
 from soundseek.learn.training.train import load_run, train
 
 torch.set_num_threads(1)
@@ -29,20 +26,6 @@ STATEFUL = (
     "training.optimizer=adamw", "training.schedule=cosine", "loss.temperature_mode=learned", "data.overlays=4",
     "data.degraded_versions=1", "training.warmup_share=0.2",
 )  # fmt: skip
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import torch
-from soundseek.learn.recipe.load import load_recipe
-from soundseek.learn.training.train import train
-torch.set_num_threads(1)
-recipe, data, out, last = sys.argv[1:]
-def die(metrics):
-    if metrics["epoch"] == int(last):
-        os.kill(os.getpid(), signal.SIGKILL)
-train(load_recipe(recipe), Path(data), Path(out), on_epoch=die)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -116,21 +99,8 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(
 ) -> None:
     recipe = toy_recipe(place, *STATEFUL, f"audio.trained_blocks={trained_blocks}")
     whole = train(recipe, place / "data", tmp_path / "whole")
-    save_recipe(recipe, tmp_path / "recipe.yaml")
     stopped = tmp_path / "stopped"
-    command = [
-        sys.executable,
-        "-c",
-        KILLED,
-        str(tmp_path / "recipe.yaml"),
-        str(place / "data"),
-        str(stopped),
-        str(last),
-    ]
-    done = subprocess.run(
-        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, timeout=300
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert exit_code(train_and_die, recipe, place / "data", stopped, last + 1) == -signal.SIGKILL
     assert len(lines(stopped)) == last + 1
     train(recipe, place / "data", stopped, resume=True)
     assert lines(stopped) == lines(whole)

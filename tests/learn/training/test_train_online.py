@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from quick_processes import exit_code, train_and_die
 from safetensors.torch import load_file
 from toy_learning import make_toy_data, toy_online_recipe, toy_recipe
 
 from soundseek.errors import RecipeError
-from soundseek.learn.recipe.load import Recipe, load_recipe, save_recipe
+from soundseek.learn.recipe.load import load_recipe
 from soundseek.learn.training.run_folder import load_run
 from soundseek.learn.training.train import train
 
@@ -29,20 +28,6 @@ DRAWN = (
     "audio.dropout=0.3",
     "text.augment={swap: 0.3, delete: 0.2}", "training.schedule=plateau", "training.plateau_patience=0",
 )  # fmt: skip
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-import torch
-from soundseek.learn.recipe.load import load_recipe
-from soundseek.learn.training.train import train
-torch.set_num_threads(1)
-recipe, data, out, last = sys.argv[1:]
-def die(metrics):
-    if metrics["epoch"] == int(last):
-        os.kill(os.getpid(), signal.SIGKILL)
-train(load_recipe(recipe), Path(data), Path(out), on_epoch=die)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +45,6 @@ def cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def lines(run: Path) -> list[dict[str, Any]]:
     read = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [{name: value for name, value in each.items() if name != "seconds"} for each in read]
-
-
-def killed_after(recipe: Recipe, data: Path, out: Path, epoch: int) -> None:
-    save_recipe(recipe, out.with_suffix(".yaml"))
-    command = [sys.executable, "-c", KILLED, str(out.with_suffix(".yaml")), str(data), str(out), str(epoch)]
-    done = subprocess.run(
-        command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, timeout=300
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
 
 def test_towers_that_are_trained_whole_learn_and_come_back_from_the_run(place: Path, tmp_path: Path) -> None:
@@ -102,7 +78,7 @@ def test_a_live_run_that_was_killed_ends_with_the_same_bits(
 ) -> None:
     recipe = toy_online_recipe(place, *DRAWN, f"training.chunk_size={chunk_size}")
     whole = train(recipe, place / "data", tmp_path / "whole")
-    killed_after(recipe, place / "data", tmp_path / "stopped", 0)
+    assert exit_code(train_and_die, recipe, place / "data", tmp_path / "stopped", 1) == -signal.SIGKILL
     stopped = train(recipe, place / "data", tmp_path / "stopped", resume=True)
     assert lines(stopped) == lines(whole) and len(lines(whole)) == 3
     assert (stopped / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()

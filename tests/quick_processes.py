@@ -1,0 +1,106 @@
+"""Processes that start in a moment, forked from one that has imported PyTorch, Lightning and soundseek once.
+
+A new process that trains needs seven seconds of a processor before its first step, nearly all for imports. What runs in
+them is pickled as for any new process, and each can be killed. Programs that begin as a user's do are started by
+`tests/learn/training/test_run_folder.py` and by the tests of the command line.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Sequence
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext, ForkServerContext, ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from soundseek.learn.experiments.plan import Observer
+from soundseek.learn.experiments.reproduce import reproduce
+from soundseek.learn.experiments.tune import load_space, tune
+from soundseek.learn.recipe.keys import Recipe
+from soundseek.learn.training.train import train
+
+IMPORTED = ["soundseek.learn.training.train", "soundseek.learn.distill.run"]
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+class QuickProcess(ForkServerProcess):
+    """With the environment of whoever makes it; otherwise it would be that of the first test that made one."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._environment = dict(os.environ)
+
+    def run(self) -> None:
+        os.environ.clear()
+        os.environ.update(self._environment)
+        torch.set_num_threads(1)
+        super().run()
+
+
+class QuickContext(ForkServerContext):
+    Process = QuickProcess  # type: ignore[assignment]
+
+
+def quick_context() -> QuickContext:
+    """What `multiprocessing.get_context` gives, for processes that start in a moment."""
+    context = QuickContext()
+    context.set_forkserver_preload(IMPORTED)
+    with pytest.MonkeyPatch.context() as patch:  # the server's: what it imports reads it once
+        for name, value in ONE_THREAD.items():
+            patch.setenv(name, value)
+        forkserver.ensure_running()
+    return context
+
+
+def start_quickly(patch: pytest.MonkeyPatch) -> None:
+    """Let everything that starts new processes ("spawn") start them so."""
+    plain = multiprocessing.get_context
+
+    def get_context(method: str | None = None) -> BaseContext:
+        return quick_context() if method == "spawn" else plain(method)
+
+    for module in (multiprocessing, torch.multiprocessing):
+        patch.setattr(module, "get_context", get_context)
+
+
+def exit_code(work: Callable[..., None], *arguments: object) -> int:
+    """How a process that does `work` ends; minus the signal's number if it is killed."""
+    process = quick_context().Process(target=work, args=arguments)
+    process.start()
+    process.join(300)
+    assert process.exitcode is not None, "it does not end"
+    return process.exitcode
+
+
+def die_at(count: int) -> Callable[[dict[str, float]], None]:
+    """An observer of epochs that kills its process when `count` of them have ended."""
+    ended: list[float] = []
+
+    def die(metrics: dict[str, float]) -> None:
+        ended.append(metrics["epoch"])
+        if len(ended) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return die
+
+
+def train_and_die(recipe: Recipe, data: Path, out: Path, epochs: int) -> None:
+    """Train, and be killed when so many epochs have ended."""
+    train(recipe, data, out, on_epoch=die_at(epochs))
+
+
+def tune_and_die(recipe: str, space: Path, data: Path, out: Path) -> None:
+    """Three trials of two epochs, killed in the second."""
+    observer = Observer(epoch=die_at(3))
+    tune(recipe, load_space(space), data, out, num_trials=3, observer=observer)
+
+
+def reproduce_and_die(names: Sequence[str], data: Path, out: Path) -> None:
+    """Runs of three epochs, killed in the second epoch of the second."""
+    reproduce(names, data, out, num_seeds=1, observer=Observer(epoch=die_at(5)))
