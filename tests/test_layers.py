@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "soundseek"
 # of its own line. Of the searching half `learn` knows what a model directory is, and `query`'s terms of the trade.
 ROOMS = (
     ("errors", "_typing", "_install"),
-    ("_vectors", "_files"),
+    ("_vectors", "_files", "_threads"),
     ("audio",),
     ("model",),
     ("query",),

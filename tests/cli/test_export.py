@@ -15,7 +15,6 @@ from torch import nn
 from toy_learning import make_toy_bert, make_toy_data, make_toy_trunk, toy_recipe
 
 from soundseek.audio.logmel import PANNS_FRONT_END
-from soundseek.cli.main import group
 from soundseek.learn.export.quantize import calibration_log_mels, find_calibration_sounds
 from soundseek.learn.models.audio.cnn14 import CNN14Config, CNN14Trunk
 from soundseek.learn.training.train import train
@@ -23,20 +22,6 @@ from soundseek.model.config import AUDIO_FILE, ModelConfig
 
 torch.set_num_threads(1)
 Say = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
-    """Run a command line; exit code, stdout, stderr."""
-    monkeypatch.setenv("COLUMNS", "300")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            group()(list(arguments), prog_name="soundseek")
-        return int(ended.value.code or 0), *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture(scope="module")

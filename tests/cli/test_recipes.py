@@ -9,23 +9,8 @@ from typing import Any
 import pytest
 
 from soundseek.cli.extras import install_command
-from soundseek.cli.main import group
 
 Say = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
-    """Run a command line; exit code, stdout, stderr."""
-    monkeypatch.setenv("COLUMNS", "300")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            group()(list(arguments), prog_name="soundseek")
-        return int(ended.value.code or 0), *capsys.readouterr()
-
-    return run
 
 
 def records(out: str) -> list[dict[str, Any]]:

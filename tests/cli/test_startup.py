@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import typer
 
+from soundseek._threads import THREAD_VARIABLES
 from soundseek.cli import main as command_line
 from soundseek.cli.extras import install_command
 from soundseek.cli.main import plain_errors
 from soundseek.errors import DecodeError, QueryError, SoundseekError, UsageError
-from soundseek.library.threads import THREAD_VARIABLES
 
 DISTILL = ("--teacher", "x", "--data", "x", "--out", "x")
 ENVIRONMENT = {**os.environ, "COLUMNS": "200", "TERM": "dumb"}

@@ -71,7 +71,7 @@ def cut(
 
     Args:
         path: The file.
-        target: Where the excerpt goes; its ending should be that of the answer (`cut_suffix`).
+        target: Where the excerpt goes; its ending should be the answer's `suffix`.
         start_s: Where to begin; before 0 is 0.
         end_s: Where to end; behind the end is the end.
         format: Which format.
@@ -89,21 +89,6 @@ def cut(
         if exact is not None:
             return exact
     return _cut_to_wav24(name, target, start_s, end_s)
-
-
-def cut_suffix(path: str | os.PathLike[str], *, format: CutFormat = "own") -> str:
-    """The ending of the name of a cut: that of the file's own format where it can be kept, else `.wav`."""
-    name = os.fspath(path)
-    if format == "own" and has_true_header(name):
-        if _wav_chunks(name) is not None:
-            return ".wav"
-        try:
-            info = soundfile.info(os.fsencode(name))
-        except (soundfile.LibsndfileError, OSError):
-            return ".wav"
-        if _keeps(info.format, info.subtype):
-            return _SUFFIXES[info.format]
-    return ".wav"
 
 
 def _keeps(format: str, subtype: str) -> bool:

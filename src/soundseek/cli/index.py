@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from soundseek._threads import compute_on_one_thread
 from soundseek.cli.options import (
     JsonOption,
     LibraryOption,
@@ -27,7 +28,6 @@ from soundseek.cli.output import choose_format, clock, printable, write, write_j
 from soundseek.cli.progress import ProgressReport
 from soundseek.errors import UsageError
 from soundseek.library.paths import absolute, on_disk
-from soundseek.library.threads import compute_on_one_thread
 
 if TYPE_CHECKING:
     from soundseek.library import IndexReport

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from soundseek._threads import compute_on_one_thread
 from soundseek.cli.options import LibraryOption, ModelOption, above, open_library
 from soundseek.cli.output import printable
-from soundseek.library.threads import compute_on_one_thread
 
 
 def watch_command(

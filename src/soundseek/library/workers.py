@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 
+from soundseek._threads import single_threaded_children
 from soundseek._typing import AnyFloatArray
 from soundseek.audio.tags import read_tags
 from soundseek.errors import DecodeError, LibraryError, MissingFileError, ModelError, SoundseekError
 from soundseek.library.store.base import Description, EmbeddedSound, Failure, SoundFile
-from soundseek.library.threads import single_threaded_children
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess

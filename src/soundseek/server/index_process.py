@@ -33,7 +33,7 @@ def run_request() -> None:
 
 
 def _run(request: dict[str, Any], tell: Callable[[str, Any], None]) -> dict[str, Any]:
-    from soundseek.library.threads import compute_on_one_thread
+    from soundseek._threads import compute_on_one_thread
 
     compute_on_one_thread()
     from soundseek.library import Library

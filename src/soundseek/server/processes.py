@@ -159,7 +159,7 @@ class _Process:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(target=_work, args=(theirs,), daemon=True)
-        from soundseek.library.threads import single_threaded_children
+        from soundseek._threads import single_threaded_children
 
         with single_threaded_children():
             self.process.start()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dcase_files import write_predictions, write_truth
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,8 +18,6 @@ from soundseek.learn.evaluation.dcase import (
     read_predictions,
     read_truth,
     score_predictions,
-    write_predictions,
-    write_truth,
 )
 
 CLIPS = [f"clip {number}.wav" for number in range(12)]

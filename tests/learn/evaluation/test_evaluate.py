@@ -109,22 +109,6 @@ def test_a_missing_split_is_an_error(data: Path) -> None:
 Say = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
-    """Run a command line; exit code, stdout, stderr."""
-    from soundseek.cli.main import group
-
-    monkeypatch.setenv("COLUMNS", "100")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            group()(list(arguments), prog_name="soundseek")
-        return int(ended.value.code or 0), *capsys.readouterr()
-
-    return run
-
-
 def test_the_command_line_trains_and_evaluates_a_run_and_a_model(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, say: Say
 ) -> None:

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from soundseek.learn.evaluation.dcase import write_predictions, write_truth
+from dcase_files import write_predictions, write_truth
 
 RUN = """
 import sys, typer

@@ -18,6 +18,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from toy_learning import make_toy_bert
+from toy_words import make_toy_vectors
 
 from soundseek.audio.decode import read_audio
 from soundseek.audio.logmel import LogMel
@@ -46,7 +47,7 @@ TINY = CompactConfig(
 )
 
 
-TEXT_WIDTH = 64
+TEXT_WIDTH = 256
 
 
 def small(folder: Path) -> list[str]:
@@ -146,7 +147,7 @@ def test_the_searching_half_gives_the_vectors_of_the_learning_half(
     text = trained.text
     assert text is not None
     with torch.no_grad():
-        audio = trained.encode_log_mel(torch.from_numpy(log_mel)[None])[0].numpy()
+        audio = trained.encode_audio(*trained.trunk(torch.from_numpy(log_mel)[None]))[0].numpy()
         sentence = trained.encode_text(*text.tokenize(["a low tone plays while a whistle is heard"]))[
             0
         ].numpy()
@@ -277,8 +278,11 @@ def test_vectors_that_are_no_numbers_never_agree() -> None:
 def test_other_poolings_and_heads_export_the_segments_embedding_at_every_frame(
     run: Path, tmp_path: Path, settings: list[str]
 ) -> None:
-    weights = run / "trunk.safetensors"
-    recipe = load_recipe("soundseek-small", [f"audio.weights={weights}", *small(run.parent), *settings])
+    words = [  # the text tower that is traced in no time
+        "text.tower=word2vec", f"text.weights={make_toy_vectors(tmp_path / 'words.txt', width=TEXT_WIDTH)}",
+    ]  # fmt: skip
+    trunk = f"audio.weights={run / 'trunk.safetensors'}"
+    recipe = load_recipe("soundseek-small", [trunk, *small(run.parent), *words, *settings])
     claimed = claim_run(tmp_path / "run", recipe, resume=False)
     torch.manual_seed(0)
     save_model(build_dual_encoder(claimed, TINY.width, TEXT_WIDTH, text=None), tmp_path / "run")  # type: ignore[arg-type]
@@ -292,7 +296,7 @@ def test_other_poolings_and_heads_export_the_segments_embedding_at_every_frame(
     trained, _ = load_run(tmp_path / "run")
     log_mel = LogMel(card.front_end)(sound)
     with torch.no_grad():
-        expected = trained.encode_log_mel(torch.from_numpy(log_mel)[None])[0].numpy()
+        expected = trained.encode_audio(*trained.trunk(torch.from_numpy(log_mel)[None]))[0].numpy()
     soundfile.write(tmp_path / "noise.wav", sound, 32_000, subtype="FLOAT")
     found = Model(tmp_path / "model").embed_audio([tmp_path / "noise.wav"])[0]
     assert float(found @ expected) > 0.999

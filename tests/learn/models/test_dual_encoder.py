@@ -110,14 +110,10 @@ def test_dropout_acts_in_training_only() -> None:
     assert not torch.equal(model.encode_audio(frames, frame_mask), model.encode_audio(frames, frame_mask))
 
 
-def test_with_trunk_and_tower_it_takes_log_mels_and_tokens(tmp_path: Path) -> None:
-    trunk = CompactTrunk.load(make_toy_trunk(tmp_path / "trunk.safetensors"))
+def test_with_a_tower_it_takes_tokens(tmp_path: Path) -> None:
     text = BertText.load(str(make_toy_bert(tmp_path / "bert")), pooling="mean", max_tokens=16)
-    model = DualEncoder(dim=4, audio_width=trunk.width, text_width=text.width, trunk=trunk, text=text).eval()
-    log_mel = torch.randn(2, 40, 16)
+    model = DualEncoder(dim=4, audio_width=8, text_width=text.width, text=text).eval()
     with torch.no_grad():
-        audio = model.encode_log_mel(log_mel)
-        assert torch.allclose(audio, model.encode_audio(*trunk(log_mel)))
         tokens = text.tokenize(["a low tone"])
         assert torch.allclose(model.encode_text(*tokens), model.encode_text_features(text(*tokens)))
 
@@ -129,16 +125,14 @@ def test_the_tail_makes_frames_of_what_is_cached(tmp_path: Path) -> None:
     log_mel = torch.randn(2, 40, 16)
     with torch.no_grad():
         audio = model.encode_audio_features(*body(log_mel))
-        assert torch.equal(audio, model.encode_log_mel(log_mel))
+        assert torch.equal(audio, model.encode_audio(*model.trunk(log_mel)))
     frames, frame_mask = clips()
     assert torch.equal(
         make().encode_audio_features(frames, frame_mask), make().encode_audio(frames, frame_mask)
     )
 
 
-def test_without_towers_it_says_which_method_to_use() -> None:
-    with pytest.raises(ValueError, match="give encode_audio the trunk's frames"):
-        make().encode_log_mel(torch.zeros(1, 4, 16))
+def test_without_a_text_tower_it_says_which_method_to_use() -> None:
     with pytest.raises(ValueError, match="give encode_text_features"):
         make().encode_text(torch.zeros(1, 3, dtype=torch.long), torch.ones(1, 3, dtype=torch.bool))
 

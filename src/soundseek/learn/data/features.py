@@ -21,6 +21,7 @@ from platformdirs import user_cache_path
 from torch.utils.data import DataLoader, Dataset
 
 from soundseek._files import naming_the_disk
+from soundseek._threads import single_threaded_children
 from soundseek._typing import HalfArray, Report
 from soundseek.audio.level import LEVEL_REVISION
 from soundseek.audio.logmel import LogMel
@@ -236,7 +237,11 @@ def extract_frames(
     loader: DataLoader[Any] = DataLoader(
         frames, batch_size=None, num_workers=workers, multiprocessing_context="spawn" if workers else None
     )
-    with store.writer() as writer, one_thread_each(), naming_killed_workers("training.extraction_workers"):
+    with (
+        store.writer() as writer,
+        single_threaded_children(),
+        naming_killed_workers("training.extraction_workers"),
+    ):
         for done, (key, rows) in enumerate(zip(wanted, loader, strict=True), start=1):
             if isinstance(rows, str):
                 raise DataError(f"cannot learn from {rows}; mend or remove it, and its line in the captions")
@@ -244,25 +249,6 @@ def extract_frames(
             if report:
                 report("frames of sounds", done, len(wanted))
     return keys
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Processes started meanwhile use one thread for numpy's products of matrices, as torch gives its workers.
-
-    Several processes whose BLAS threads wait for each other were measured at seven times the CPU time.
-    """
-    names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

@@ -23,11 +23,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from soundseek._threads import single_threaded_children
 from soundseek._typing import FloatArray
 from soundseek.audio.logmel import FrontEndConfig, LogMel
 from soundseek.errors import DataError, RecipeError, UsageError
 from soundseek.learn.data.decoded_cache import ClipWaveforms, clip_log_mel
-from soundseek.learn.data.features import one_thread_each
 from soundseek.learn.data.join_captions import join_captions
 from soundseek.learn.data.mixing import SoundSpec, render
 from soundseek.learn.data.pairs import AugmentCaption, Batch, Corpus, Example, Pairs, pad
@@ -325,7 +325,7 @@ class OnlineBatches:
     def iterate(self, epoch: int) -> Iterator[Batch]:
         """See `for_epoch`."""
         self._order.epoch = epoch
-        with one_thread_each():
+        with single_threaded_children():
             batches = iter(self._loader)
         for batch in batches:
             yield self._with_text(batch)

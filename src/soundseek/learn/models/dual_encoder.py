@@ -172,12 +172,6 @@ class DualEncoder(nn.Module):
         projected: Tensor = self.audio_projector(self.attend(frames, frame_mask))
         return projected
 
-    def encode_log_mel(self, log_mel: Tensor, frame_mask: Tensor | None = None) -> Tensor:
-        """Audio embeddings `(batch, dim)`, unit norm, of log-mels `(batch, time, mel)`; needs the trunk."""
-        if self.trunk is None:
-            raise ValueError("this DualEncoder has no trunk: give encode_audio the trunk's frames")
-        return self.encode_audio(*self.trunk(log_mel, frame_mask))
-
     def encode_text_features(self, features: Tensor) -> Tensor:
         """Text embeddings `(batch, dim)`, unit norm, of the text tower's features `(batch, width)`."""
         return functional.normalize(self.text_projector(self.text_dropout(features)), dim=-1)

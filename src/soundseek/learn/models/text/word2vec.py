@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -176,29 +175,6 @@ _REVISION = 1  # part of `digest`: raise it when the same vectors give other fea
 _METADATA = "word2vec"
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """How much of some sentences a tower knows.
-
-    Attributes:
-        num_words: Words of all sentences.
-        unknown: How often each unknown word occurs, as it is spelt.
-    """
-
-    num_words: int
-    unknown: Counter[str]
-
-    @property
-    def unknown_share(self) -> float:
-        """Share of the words that are skipped."""
-        return self.unknown.total() / max(1, self.num_words)
-
-    def __str__(self) -> str:
-        most = ", ".join(word for word, _ in self.unknown.most_common(8))
-        share = f"{self.unknown.total()} of {self.num_words} words ({self.unknown_share:.1%})"
-        return f"{share} have no vector and are skipped" + (f": {most}" if most else "")
-
-
 class Word2VecText(TextTower):
     """The mean vector of a sentence's known words; others are skipped, and so are punctuation and case.
 
@@ -311,16 +287,6 @@ class Word2VecText(TextTower):
             )
         features: Tensor = self(ids.to(self.device), mask.to(self.device))
         return features
-
-    def coverage(self, texts: Sequence[str]) -> Coverage:
-        """How many words some sentences have, and which of them are unknown."""
-        num_words, unknown = 0, Counter[str]()
-        for text, encoding in zip(texts, self.tokenizer.encode_batch(list(texts)), strict=True):
-            for token, (first, last) in zip(encoding.ids, encoding.offsets, strict=True):
-                num_words += token == UNKNOWN or token >= len(_MARKS)
-                if token == UNKNOWN:
-                    unknown[text[first:last].lower()] += 1
-        return Coverage(num_words, unknown)
 
     def train_last_layers(self, num_layers: int | Literal["all"]) -> list[nn.Parameter]:
         """Unfreeze the table, this tower's only layer, in float32, and return it.
