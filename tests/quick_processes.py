@@ -1,18 +1,16 @@
 """Processes that start in a moment, forked from one that has imported PyTorch, Lightning and soundseek once.
 
-A new process that trains needs seven seconds of a processor before its first step, nearly all for imports. What runs in
-them is pickled as for any new process, and each can be killed. Programs that begin as a user's do are started by
-`tests/learn/training/test_run_folder.py` and by the tests of the command line.
+A new process that trains needs seven seconds of a processor before its first step, nearly all for imports. Tests that
+kill a run start it in one of these; several processes that train together start anew, as a user's do.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Sequence
 from multiprocessing import forkserver
-from multiprocessing.context import BaseContext, ForkServerContext, ForkServerProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from soundseek.learn.experiments.tune import load_space, tune
 from soundseek.learn.recipe.keys import Recipe
 from soundseek.learn.training.train import train
 
-IMPORTED = ["soundseek.learn.training.train", "soundseek.learn.distill.run"]
+IMPORTED = ["soundseek.learn.training.train"]
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
@@ -56,17 +54,6 @@ def quick_context() -> QuickContext:
             patch.setenv(name, value)
         forkserver.ensure_running()
     return context
-
-
-def start_quickly(patch: pytest.MonkeyPatch) -> None:
-    """Let everything that starts new processes ("spawn") start them so."""
-    plain = multiprocessing.get_context
-
-    def get_context(method: str | None = None) -> BaseContext:
-        return quick_context() if method == "spawn" else plain(method)
-
-    for module in (multiprocessing, torch.multiprocessing):
-        patch.setattr(module, "get_context", get_context)
 
 
 def exit_code(work: Callable[..., None], *arguments: object) -> int:

@@ -123,11 +123,11 @@ def test_the_learning_rate_warms_up_holds_and_ends_at_nothing() -> None:
 def test_two_processes_distil_and_an_ended_run_goes_on(
     teacher_file: Path, clips: Path, tmp_path: Path
 ) -> None:
-    short = DistillConfig(hours=1 / 3600, clock="processor", processes=2, batch_s=6.0, trunk=TINY)
+    short = DistillConfig(hours=4 / 3600, processes=2, batch_s=6.0, trunk=TINY)
     trunk = distill(teacher_file, clips, {"left_out": clips}, tmp_path, short)
     first = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     assert first["step"] > 0 and CompactTrunk.load(trunk).config == TINY
-    distill(teacher_file, clips, {"left_out": clips}, tmp_path, short.model_copy(update={"hours": 2 / 3600}))
+    distill(teacher_file, clips, {"left_out": clips}, tmp_path, short.model_copy(update={"hours": 7 / 3600}))
     second = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     assert second["step"] > first["step"]
     torch.testing.assert_close(second["teacher_mean"], first["teacher_mean"])
