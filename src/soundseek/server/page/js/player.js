@@ -200,3 +200,8 @@ function connect() {
 function setGain() {
   graph?.gain.gain.setTargetAtTime(matched, graph.context.currentTime, 0.015);
 }
+
+/** The gain of the preview in decibels, for those who want to see it. */
+export function gainDb() {
+  return 20 * Math.log10(matched);
+}
