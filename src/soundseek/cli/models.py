@@ -150,7 +150,7 @@ def _print_table(records: list[dict[str, Any]]) -> None:
         terminal.print(
             Text(
                 "\nIn percent. R1, R5, R10, mAP10: on captioned sounds kept apart, of collections that soundseek-small "
-                "has heard others of; among foreign ones soundseek-plus finds more. Those of others' models are as "
+                "has heard others of: for foreign sounds try soundseek-plus, too. Those of others' models are as "
                 "published, and were not measured here.",
                 style="dim",
             )
