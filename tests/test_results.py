@@ -169,6 +169,18 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
         **{"first": "small", "second": "toy", "rows": {"second among 20": row}, **counts, **made},
         "cpu_s_a_clip": {"toy": 0.125},
     }
+    gained = {"gain": difference["difference"], "change": {"validation": 0.001, "evaluation": -0.004}}
+    files["adapt"] = {
+        **{"draws": 2, "anchor": 30.0, "share": 1.0},
+        "grid": [{"anchor": 3.0, "share": 0.5, "gain": 0.02, "validation": -0.001}],
+        "thousand": {"clips": 1000, "audio_s": 4500.0, "cpu_s": 90.0},
+        "rows": [
+            {
+                **{"collection": "birds", "words": "labels", "clips": 50, "before": 0.25, "after": 0.5},
+                **{"cpu_s": 1.25, **gained},
+            }
+        ],
+    }
     for name, content in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     (tmp_path / "table-one").mkdir()
@@ -194,6 +206,10 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
     assert (
         "| second among 20 | 25.0 | 50.0 | 75.0 | 40.0 | -3.4 (-5.6 to -1.1) |" in page
         and "toy 125 ms" in page
+    )
+    assert "| birds | labels | 50 | 25.0 | 50.0 | -3.4 (-5.6 to -1.1) | +0.1 | -0.4 | 1.2 |" in page
+    assert (
+        "3 and 0.5: +2.0 and -0.1" in page and "1.5 minutes of one core for 1,000 clips of 1.2 hours" in page
     )
     assert page.count("Not measured:") == 8
 
