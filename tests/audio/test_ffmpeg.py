@@ -13,6 +13,7 @@ from audio.bad_files import RATE_HZ, tone
 
 from soundseek._install import install_command
 from soundseek.audio.decode import open_audio, probe, read_audio
+from soundseek.audio.joined import joined_parts
 from soundseek.errors import DecodeError
 
 av = pytest.importorskip("av", reason='pip install "soundseek[formats]"')
@@ -28,6 +29,11 @@ CODECS = {
     "tone.wv": ("wavpack", "WV/WAVPACK"),
     "tone.tta": ("tta", "TTA"),
 }
+
+
+KINDS = {
+    "x.m4a": "MP4", "x.mov": "MP4", "x.tta": "True Audio", "x.wv": "WavPack", "x.wma": "WMA", "x.flv": "FLV"
+}  # fmt: skip
 
 
 def write(path: Path, wave: npt.NDArray[np.float32], codec: str) -> None:
@@ -194,14 +200,43 @@ def test_a_truncated_file_names_both_lengths(tmp_path: Path) -> None:
         read_audio(tmp_path / "x.mka", sample_rate_hz=8000)
 
 
-@pytest.mark.parametrize("name", ["x.m4a", "x.mov"])
-def test_joined_mp4_files_are_a_failure_and_no_half_of_a_sound(name: str, tmp_path: Path) -> None:
-    write(tmp_path / name, tone(1), "aac")
-    data = (tmp_path / name).read_bytes()
-    assert len(read_audio(tmp_path / name, sample_rate_hz=8000)) == pytest.approx(8000, abs=400)
-    (tmp_path / name).write_bytes(data * 2)
-    with pytest.raises(DecodeError, match="several MP4 files in one"):
-        read_audio(tmp_path / name, sample_rate_hz=8000)
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("x.m4a", "aac"),
+        ("x.mov", "aac"),
+        ("x.tta", "tta"),
+        ("x.wv", "wavpack"),
+        ("x.wma", "wmav2"),
+        ("x.flv", "aac"),
+    ],
+)
+def test_of_joined_files_all_are_decoded_though_ffmpeg_plays_the_first_alone(
+    name: str, codec: str, tmp_path: Path
+) -> None:
+    """A tone, and one of twice the pitch."""
+    write(tmp_path / name, tone(1), codec)
+    first = (tmp_path / name).read_bytes()
+    assert not joined_parts(str(tmp_path / name), KINDS[name])
+    alone = read_audio(tmp_path / name, sample_rate_hz=8000)
+    write(tmp_path / name, tone(2)[::2], codec)
+    between = b"TAG of another program" if codec in ("tta", "wmav2") else b""
+    (tmp_path / name).write_bytes(first + between + (tmp_path / name).read_bytes())
+    both = read_audio(tmp_path / name, sample_rate_hz=8000)
+    assert len(both) == pytest.approx(2 * len(alone), rel=0.02)
+    pitches = [np.abs(np.fft.rfft(half)).argmax() * 8000 / len(half) for half in np.array_split(both, 2)]
+    assert pitches[1] == pytest.approx(2 * pitches[0], rel=0.05)
+
+
+def test_fragments_are_one_mp4_and_letters_are_no_header(tmp_path: Path) -> None:
+    def box(name: bytes, content: bytes = b"") -> bytes:
+        return (8 + len(content)).to_bytes(4, "big") + name + content
+
+    path = tmp_path / "x"
+    path.write_bytes(box(b"ftyp") + box(b"moov") + box(b"moof") + box(b"ftyp") + box(b"moov"))
+    assert joined_parts(str(path), "MP4") == []
+    path.write_bytes(b"TTA1" + bytes(18) + b"TTA1" + b"x" * 40)
+    assert joined_parts(str(path), "True Audio") == []
 
 
 def test_an_m4a_without_its_index_is_damaged(tmp_path: Path) -> None:

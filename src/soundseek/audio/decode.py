@@ -32,8 +32,9 @@ from soundseek._typing import FloatArray
 from soundseek.audio import ffmpeg, files
 from soundseek.audio.downmix import Downmix
 from soundseek.audio.files import AUDIO_EXTENSIONS, FORMATS_EXTENSIONS
+from soundseek.audio.joined import joined_parts
 from soundseek.audio.mp3 import without_decoder_chatter
-from soundseek.audio.parts import Part, PartFile, find_parts, holds_joined_mp4
+from soundseek.audio.parts import Part, PartFile, find_parts
 from soundseek.audio.several import AudioSource, JoinedSource
 from soundseek.errors import DecodeError, UsageError
 
@@ -433,11 +434,12 @@ def _open_with_libsndfile(path: str, shown: str, head: bytes, extension: str) ->
 
 def _open_with_ffmpeg(path: str, shown: str, known: files.Format, head: bytes) -> AudioSource:
     kind = files.name_with_codec(known, head)
-    if known.name == "MP4" and holds_joined_mp4(path):
-        raise DecodeError(
-            shown, "several MP4 files in one, of which only the first can be read; separate them"
-        )
-    return ffmpeg.open_ffmpeg(path, shown, kind, demuxers=known.demuxers, piece_s=_PIECE_S)
+    open_part = partial(ffmpeg.open_ffmpeg, path, shown, kind, demuxers=known.demuxers, piece_s=_PIECE_S)
+    try:
+        parts = joined_parts(path, known.name)
+    except OSError as error:
+        raise DecodeError(shown, f"cannot be read: {error.strerror or error}") from error
+    return JoinedSource([partial(open_part, part=part) for part in parts]) if parts else open_part()
 
 
 def _checked(source: AudioSource, shown: str) -> AudioSource:

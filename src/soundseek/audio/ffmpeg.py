@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from soundseek._install import install_command
 from soundseek._typing import FloatArray
+from soundseek.audio.parts import Part, PartFile
 from soundseek.audio.several import AudioSource, Converter, TracksSource
 from soundseek.errors import DecodeError
 
@@ -26,7 +28,9 @@ def needs_extra(kind: str) -> str:
     return f"{kind} needs one more package: {install_command('formats')}"
 
 
-def open_ffmpeg(path: str, shown: str, kind: str, *, demuxers: str, piece_s: float) -> AudioSource:
+def open_ffmpeg(
+    path: str, shown: str, kind: str, *, demuxers: str, piece_s: float, part: Part | None = None
+) -> AudioSource:
     """A source of all audio tracks of a file that FFmpeg can decode.
 
     Args:
@@ -35,6 +39,7 @@ def open_ffmpeg(path: str, shown: str, kind: str, *, demuxers: str, piece_s: flo
         kind: What the file was taken for, for messages.
         demuxers: Those that FFmpeg may try, by its names; playlists and scripts would make it open further files.
         piece_s: Length of a piece in seconds.
+        part: One of several recordings in the file; None for the whole file.
 
     Raises:
         DecodeError: PyAV is not installed, or FFmpeg cannot read the file.
@@ -42,7 +47,7 @@ def open_ffmpeg(path: str, shown: str, kind: str, *, demuxers: str, piece_s: flo
     av = _import_av(shown, kind)
 
     def open_track(track: int | None) -> FFmpegTrack:
-        return FFmpegTrack(av, path, shown, kind, demuxers=demuxers, piece_s=piece_s, track=track)
+        return FFmpegTrack(av, path, shown, kind, demuxers=demuxers, piece_s=piece_s, part=part, track=track)
 
     first = open_track(None)
     if first.num_tracks == 1:
@@ -74,6 +79,7 @@ class FFmpegTrack:
         kind: See there.
         demuxers: See there.
         piece_s: See there.
+        part: See there.
         track: Number of the track among the audio tracks; None for the first that can be decoded.
 
     Raises:
@@ -89,13 +95,21 @@ class FFmpegTrack:
         *,
         demuxers: str,
         piece_s: float,
+        part: Part | None,
         track: int | None,
     ) -> None:
         self._av, self._shown, self._kind, self._piece_s = av, shown, kind, piece_s
+        self._file: BinaryIO | None = None
+        self._view: PartFile | None = None
         try:
             # "file:" because FFmpeg reads names as URLs: a file may be called "concat:x" or "http:x".
             options = {"format_whitelist": demuxers, "protocol_whitelist": "file"}
-            self._container = av.open(f"file:{path}", metadata_errors="replace", options=options)
+            if part is not None:
+                self._file = Path(path).open("rb")  # noqa: SIM115 (until `close`)
+                self._view = PartFile(self._file, part)
+            self._container = av.open(
+                self._view or f"file:{path}", metadata_errors="replace", options=options
+            )
             self._open_tracks(track)
         except av.FFmpegError as error:
             self.close()
@@ -140,6 +154,8 @@ class FFmpegTrack:
         first = next(self._frames, None)
         if first is None:
             reason = "no part of it can be decoded" if self._num_bad_packets else "no sound in it"
+            if self._num_packets and not self._num_bad_packets:
+                reason = "its sound is shorter than a block of its codec, and FFmpeg gives nothing of it"
             return f"{self.format}: {reason}"
         self.sample_rate_hz, self.channels = first.sample_rate, first.layout.nb_channels
         self._converter = Converter(self.sample_rate_hz, self.channels)
@@ -165,6 +181,8 @@ class FFmpegTrack:
         """Let go of the file."""
         if hasattr(self, "_container"):
             self._container.close()
+        if self._file is not None:
+            self._file.close()
 
     def _stated_length(self, container: str) -> float | None:
         if container not in _STATES_LENGTH:
@@ -194,6 +212,9 @@ class FFmpegTrack:
                 yield from packet.decode()
             except self._av.FFmpegError:  # FFmpeg's player skips it, too; the length check judges the rest
                 self._num_bad_packets += 1
+        if self._view is not None and self._view.error is not None:
+            reason = self._view.error.strerror or str(self._view.error)
+            raise DecodeError(self._shown, f"cannot be read: {reason}") from self._view.error
         if self.sample_rate_hz and self._num_bad_packets > _MAX_BAD_SHARE * self._num_packets:
             bad, all_packets = self._num_bad_packets, self._num_packets
             raise DecodeError(

@@ -94,6 +94,10 @@ class PartFile(io.RawIOBase):
         """True."""
         return True
 
+    def readable(self) -> bool:
+        """True."""
+        return True
+
     def tell(self) -> int:
         """Byte position, the header included."""
         return self._position
@@ -131,7 +135,7 @@ def find_parts(file: BinaryIO, head: bytes, extension: str = "") -> list[Part]:
         head: Its first bytes.
         extension: Of its name, in lower case: MPEG audio may begin behind bytes of anything.
     """
-    data = _Bytes(file)
+    data = FileBytes(file)
     start = mp3.behind_id3(file)
     magic = head[start : start + 16] if start + 16 <= len(head) else data.at(start, 16)
     if magic[:4] in _FORMS:
@@ -165,25 +169,7 @@ def has_true_header(path: str) -> bool:
     return not parts or (len(parts) == 1 and (parts[0].as_it_stands or bool(parts[0].stated_frames)))
 
 
-def holds_joined_mp4(path: str) -> bool:
-    """Whether a second MP4 file follows the first one; FFmpeg plays the first alone, unless they are fragments."""
-    names: list[bytes] = []
-    with Path(path).open("rb") as file:
-        data = _Bytes(file)
-        position = 0
-        while position + 8 <= data.size and len(names) < _MAX_CHUNKS:
-            head = data.at(position, 16)
-            size, name = struct.unpack(">I4s", head[:8])
-            if size == 1 and len(head) == 16:
-                size = struct.unpack(">Q", head[8:])[0]
-            if name == b"moof" or size < 8:  # 0: to the end of the file
-                return False
-            names.append(name)
-            position += size
-    return names.count(b"ftyp") > 1 and names.count(b"moov") > 1
-
-
-class _Bytes:
+class FileBytes:
     """Any bytes of a file."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -229,7 +215,7 @@ class _Layout:
     def header_bytes(self) -> int:
         return self.id_bytes + self.size.size
 
-    def chunk(self, data: _Bytes, position: int) -> _Chunk | None:
+    def chunk(self, data: FileBytes, position: int) -> _Chunk | None:
         """The chunk that begins at a position, or None if none does."""
         head = data.at(position, self.header_bytes)
         if len(head) < self.header_bytes:
@@ -244,14 +230,14 @@ class _Layout:
             size -= self.header_bytes
         return _Chunk(name, position + self.header_bytes, size)
 
-    def behind(self, data: _Bytes, end: int) -> int:
+    def behind(self, data: FileBytes, end: int) -> int:
         """Where the next chunk begins behind one that ends at `end`; some programs forget to pad."""
         padded = -(-end // self.padded_to) * self.padded_to
         if padded != end and self.chunk(data, padded) is None and self.chunk(data, end) is not None:
             return end
         return padded
 
-    def fits(self, data: _Bytes, position: int) -> bool:
+    def fits(self, data: FileBytes, position: int) -> bool:
         """Whether chunks, or nothing, lead from a position to the end of the file."""
         for _ in range(_MAX_CHUNKS):
             if position >= data.size or data.at(position, 12).startswith(_TAGS_BEHIND):
@@ -306,7 +292,7 @@ class _Form:
     as_it_stands: bool = True
 
 
-def _parts_of_chunks(data: _Bytes, start: int) -> Iterator[Part]:
+def _parts_of_chunks(data: FileBytes, start: int) -> Iterator[Part]:
     position = start
     found: list[_Form] = []
     while position < data.size and (magic := data.at(position, 4)) in _FORMS:
@@ -327,7 +313,7 @@ def _parts_of_chunks(data: _Bytes, start: int) -> Iterator[Part]:
         )
 
 
-def _read_form(data: _Bytes, position: int, magic: bytes) -> tuple[_Form | None, int]:
+def _read_form(data: FileBytes, position: int, magic: bytes) -> tuple[_Form | None, int]:
     """The form at a position, and the position behind it; None if it is no sound."""
     layout = _FORMS[magic]
     form_at = position
@@ -361,7 +347,7 @@ def _read_form(data: _Bytes, position: int, magic: bytes) -> tuple[_Form | None,
     return form, position
 
 
-def _take_sound(data: _Bytes, layout: _Layout, form: _Form, chunk: _Chunk, *, is_whole: bool) -> int:
+def _take_sound(data: FileBytes, layout: _Layout, form: _Form, chunk: _Chunk, *, is_whole: bool) -> int:
     """Add the bytes of a sound chunk to a form; the position behind them."""
     stated = chunk.size
     if form.magic in (b"RF64", b"BW64"):
@@ -384,7 +370,7 @@ def _take_sound(data: _Bytes, layout: _Layout, form: _Form, chunk: _Chunk, *, is
 
 
 def _true_end(
-    data: _Bytes,
+    data: FileBytes,
     layout: _Layout | None,
     start: int,
     stated: int | None,
@@ -419,7 +405,7 @@ def _true_end(
     return _before_tail(data, layout, start), 1.0
 
 
-def _before_tail(data: _Bytes, layout: _Layout | None, start: int) -> int:
+def _before_tail(data: FileBytes, layout: _Layout | None, start: int) -> int:
     """The end of the file, or of what lies before the chunks and tags that only describe the sound."""
     tail_at = max(start, data.size - _TAIL_BYTES)
     tail = data.at(tail_at, _TAIL_BYTES)
@@ -436,7 +422,7 @@ def _before_tail(data: _Bytes, layout: _Layout | None, start: int) -> int:
     return min(ends)
 
 
-def _lead_to_end(data: _Bytes, layout: _Layout, position: int) -> bool:
+def _lead_to_end(data: FileBytes, layout: _Layout, position: int) -> bool:
     """Whether whole chunks lead from a position to the very end."""
     for _ in range(_MAX_CHUNKS):
         if position >= data.size:
@@ -590,7 +576,7 @@ def _big_chunk(name: bytes, body: bytes) -> bytes:
 # --- AU, FLAC, Ogg ----------------------------------------------------------------------------------------
 
 
-def _parts_of_au(data: _Bytes, start: int) -> Iterator[Part]:
+def _parts_of_au(data: FileBytes, start: int) -> Iterator[Part]:
     position = start
     while data.at(position, 4) in (b".snd", b"dns."):
         head = data.at(position, 24)
@@ -609,7 +595,7 @@ def _parts_of_au(data: _Bytes, start: int) -> Iterator[Part]:
         position = max(end, first)
 
 
-def _parts_of_flac(data: _Bytes, start: int) -> list[Part]:
+def _parts_of_flac(data: FileBytes, start: int) -> list[Part]:
     """Streams that follow each other; the number of samples is left out, so that no count stops the decoder."""
     # STREAMINFO, of 34 bytes, is the first block of metadata; the highest bit says whether it is the only one.
     found = (at for at in data.find_all(b"fLaC", start + 4) if data.at(at + 4, 4) in _STREAMINFOS)
@@ -628,7 +614,7 @@ def _parts_of_flac(data: _Bytes, start: int) -> list[Part]:
     return parts
 
 
-def _parts_of_ogg(data: _Bytes, start: int) -> list[Part]:
+def _parts_of_ogg(data: FileBytes, start: int) -> list[Part]:
     """The links of a chain. Each begins with the first pages of its streams, one behind the other."""
     starts = [start]
     inside_until = _behind_page(data, start)
@@ -642,7 +628,7 @@ def _parts_of_ogg(data: _Bytes, start: int) -> list[Part]:
     return [Part("", b"", (link,)) for link in zip(starts, [*starts[1:], data.size], strict=True)]
 
 
-def _behind_page(data: _Bytes, position: int) -> int:
+def _behind_page(data: FileBytes, position: int) -> int:
     head = data.at(position, 27 + 255)
     num_segments = head[26] if len(head) > 26 else 0
     return position + 27 + num_segments + sum(head[27 : 27 + num_segments])

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias, TypeGuard, cast
 
@@ -27,6 +28,9 @@ from soundseek.model.match import MatchCalibration
 
 SEGMENT_S, HOP_S = 10.0, 5.0
 WINDOW_S, WINDOW_HOP_S = 2.0, 1.0  # of the windows that stand for frames where a model has no linear ones
+WHOLE_CLIP_S = 180.0
+"""Up to this length `embed_audio` and evaluation embed a clip whole where frames depend on all of it; a longer one, and
+every recording of a library, in windows of `SEGMENT_S`."""
 _UNKNOWN_TOKENS = ("[UNK]", "<unk>")  # of BERT's tokenizers and word vectors; of the others that have one
 _REMEMBERED_WARNINGS = 64  # a process that answers for months must not keep every long text
 _CLICK_S, _SILENCE_S = 0.05, 0.15  # shorter sounds get so much silence before and behind them
@@ -172,6 +176,9 @@ class Model:
     def embed_audio(self, sounds: Sound | Sequence[Sound]) -> FloatArray:
         """Unit vectors of whole sounds: `(n, dim)` of a list, `(dim,)` of one; the mean over all frames, normalised.
 
+        A model whose frames depend on the whole clip embeds up to `WHOLE_CLIP_S` seconds at once, as it was trained and
+        evaluated, and a longer sound in windows.
+
         Args:
             sounds: A path, or `(waveform, sample_rate_hz)` with a waveform `(samples,)` or `(samples, channels)`,
                 floats in [-1, 1] or integers; or a list of these.
@@ -188,7 +195,7 @@ class Model:
                 "embed_audio takes a path, (waveform, sample_rate_hz), or a list of these, "
                 f"not {type(sounds).__name__}"
             )
-        means = [self._mean_of(self._embed(each)) for each in cast("Sequence[Sound]", sounds)]
+        means = [self._clip_mean(each) for each in cast("Sequence[Sound]", sounds)]
         return unit_rows(np.array(means, np.float32).reshape(len(means), self.dim))
 
     def _mean_of(self, embedding: AudioEmbedding) -> FloatArray:
@@ -197,14 +204,30 @@ class Model:
         mean: FloatArray = rows.mean(axis=0, dtype=np.float32)
         return mean
 
-    def _embed(self, sound: Sound) -> AudioEmbedding:
+    def _clip_mean(self, sound: Sound) -> FloatArray:
+        """`(dim,)` the mean of a sound's frames; where these depend on the whole clip, it is embedded at once."""
+        with self._opened(sound) as stream:
+            if self.config.audio.scope != "clip":
+                return self._mean_of(self._embed_stream(stream))
+            most_frames = WHOLE_CLIP_S / self.front_end.hop_s
+            blocks = self._log_mel_blocks(stream, None)
+            beginning: list[FloatArray] = []
+            for block in blocks:
+                beginning.append(block)
+                if sum(map(len, beginning)) - 1 > most_frames:
+                    return self._mean_of(self._embed_stream(stream, blocks=chain(beginning, blocks)))
+            frames = self._finite(_half(self._run_audio(np.concatenate(beginning))), stream)
+            mean: FloatArray = frames.mean(axis=0, dtype=np.float32)
+            return mean
+
+    def _opened(self, sound: Sound) -> AudioStream:
+        rate_hz = self.front_end.sample_rate_hz
         if isinstance(sound, str | os.PathLike):
-            return self.embed_file(sound)
+            return open_audio(sound, sample_rate_hz=rate_hz)
         if not _is_sound(sound):
             raise UsageError(f"a sound is a path or (waveform, sample_rate_hz), not {sound!r:.80}")
-        waveform, rate_hz = cast("tuple[npt.ArrayLike, int]", sound)
-        with open_array(waveform, rate_hz, sample_rate_hz=self.front_end.sample_rate_hz) as stream:
-            return self._embed_stream(stream)
+        waveform, own_rate_hz = cast("tuple[npt.ArrayLike, int]", sound)
+        return open_array(waveform, own_rate_hz, sample_rate_hz=rate_hz)
 
     def embed_file(
         self,
@@ -229,11 +252,16 @@ class Model:
             return self._embed_stream(stream, progress)
 
     def _embed_stream(
-        self, stream: AudioStream, progress: Callable[[float, float | None], None] | None = None
+        self,
+        stream: AudioStream,
+        progress: Callable[[float, float | None], None] | None = None,
+        *,
+        blocks: Iterator[FloatArray] | None = None,
     ) -> AudioEmbedding:
+        """The segments of a stream; `blocks` is its log-mel where some of it has been read already."""
         if self._is_windowed:
             return self._embed_clips(stream, progress)
-        blocks = self._log_mel_blocks(stream, progress)
+        blocks = self._log_mel_blocks(stream, progress) if blocks is None else blocks
         if self.config.audio.scope == "local":
             # float16 as soon as it is computed: three hours are 70 MB then, and not 280.
             half = np.concatenate([_half(part) for part in self._stream_frames(blocks)])
@@ -242,10 +270,15 @@ class Model:
         else:
             segments, frames, spans = self._segment_frames(stream, blocks)
             half = _half(frames)
-        if not np.isfinite(half).all():
-            raise DecodeError(stream.info.path, "the model gives no finite vector for it")
+        half = self._finite(half, stream)
         vectors = unit_rows(_segment_means(half, spans))
         return AudioEmbedding(stream.info, tuple(segments), vectors, half, spans, self.frame_s)
+
+    @staticmethod
+    def _finite(frames: npt.NDArray[np.float16], stream: AudioStream) -> npt.NDArray[np.float16]:
+        if not np.isfinite(frames).all():
+            raise DecodeError(stream.info.path, "the model gives no finite vector for it")
+        return frames
 
     def _embed_clips(
         self, stream: AudioStream, progress: Callable[[float, float | None], None] | None
@@ -272,8 +305,7 @@ class Model:
             start = max(0, min(round(segment.start_s * rate_hz) - first, len(waveform) - length))
             vectors.append(self._embed_clip(waveform[start : start + length]))
         rows = np.stack(vectors[: len(segments)])
-        if not np.isfinite(half := _half(rows)).all():
-            raise DecodeError(stream.info.path, "the model gives no finite vector for it")
+        half = self._finite(_half(rows), stream)
         spans = np.stack([np.arange(len(rows)), np.arange(1, len(rows) + 1)], axis=1)
         return AudioEmbedding(stream.info, tuple(segments), unit_rows(rows), half, spans, self.frame_s)
 

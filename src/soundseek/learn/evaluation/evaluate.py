@@ -11,18 +11,24 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from soundseek._typing import AnyArray, FloatArray, IntArray, Report
+from soundseek.audio.decode import open_audio
+from soundseek.audio.logmel import FrontEndConfig, LogMel
+from soundseek.audio.segments import plan_segments
 from soundseek.learn.data.decoded_cache import OnlineFrames
 from soundseek.learn.data.features import Frames, extract_texts, text_store
-from soundseek.learn.data.mixing import SoundSpec
+from soundseek.learn.data.mixing import SoundSpec, render
 from soundseek.learn.data.pairs import pad
 from soundseek.learn.data.prepare import SplitFeatures, open_features, sound_keys
 from soundseek.learn.datasets.layout import read_split
 from soundseek.learn.evaluation.metrics import DirectionMetrics, retrieval_metrics
+from soundseek.learn.models.build import scope_of
 from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.models.text.tower import TextTower
 from soundseek.learn.recipe.keys import Recipe
+from soundseek.model.model import HOP_S, SEGMENT_S, WHOLE_CLIP_S
 
 _CLIPS_AT_ONCE = 64
 _ONLINE_CLIPS_AT_ONCE = 4  # through a whole trunk: CNN14's first block needs 100 MB for half a minute
@@ -108,7 +114,7 @@ def clips_of_equal_captions(captions: Sequence[str], owners: Sequence[int] | Int
 
 
 class RunEmbedder:
-    """The dual encoder of a run folder as an `Embedder`: each clip alone through the trunk, whole.
+    """The dual encoder of a run folder as an `Embedder`: each clip alone through the trunk, up to `WHOLE_CLIP_S` whole.
 
     Args:
         model: With its text tower.
@@ -117,7 +123,7 @@ class RunEmbedder:
     """
 
     def __init__(self, model: DualEncoder, recipe: Recipe, *, report: Report | None = None) -> None:
-        self._trunk = model.trunk  # embeds on the CPU, as in training
+        self._trunk: Any = model.trunk  # embeds on the CPU, as in training
         if torch.cuda.is_available():
             model.trunk = None
             model = model.to("cuda")
@@ -131,10 +137,53 @@ class RunEmbedder:
         return self.embed_sounds([SoundSpec("clip", (Path(path),)) for path in paths])
 
     def embed_sounds(self, sounds: Sequence[SoundSpec]) -> FloatArray:
-        """`(len(sounds), dim)`, unit norm, of clips, their degraded versions and mixtures."""
-        store = open_features(self._recipe, self._trunk)
-        keys = sound_keys(sounds, store, self._recipe, trunk=self._trunk, report=self._report)
-        return embed_clips(self._model, store, keys).cpu().numpy()
+        """`(len(sounds), dim)`, unit norm, of clips, their degraded versions and mixtures.
+
+        A clip beyond `WHOLE_CLIP_S` is embedded in windows, as by the exported model.
+        """
+        out = np.empty((len(sounds), self._recipe.dim), np.float32)
+        whole = []
+        for row, sound in enumerate(sounds):
+            windows = self._windows_of_long(sound)
+            if windows:
+                out[row] = self._embed_in_windows(windows)
+            else:
+                whole.append(row)
+        if whole:
+            store = open_features(self._recipe, self._trunk)
+            chosen = [sounds[row] for row in whole]
+            keys = sound_keys(chosen, store, self._recipe, trunk=self._trunk, report=self._report)
+            out[whole] = embed_clips(self._model, store, keys).cpu().numpy()
+        return out
+
+    def _windows_of_long(self, sound: SoundSpec) -> list[FloatArray]:
+        """Log-mels of the segments of a clip that is too long to be embedded whole; none of any other sound."""
+        front_end: FrontEndConfig = self._trunk.front_end
+        rate_hz, per_second = front_end.sample_rate_hz, 1 / front_end.hop_s
+        if sound.kind != "clip" or scope_of(self._model, self._recipe.audio.attention) == "local":
+            return []
+        with open_audio(sound.parts[0], sample_rate_hz=rate_hz) as stream:
+            if stream.stated_s is not None and stream.stated_s < 0.9 * WHOLE_CLIP_S:
+                return []
+        waveform = render(sound, rate_hz)
+        log_mel = LogMel(front_end)(waveform)
+        if len(log_mel) - 1 <= WHOLE_CLIP_S * per_second:
+            return []
+        length = round(SEGMENT_S * per_second)
+        segments = plan_segments(len(waveform) / rate_hz, length_s=SEGMENT_S, hop_s=HOP_S)
+        starts = (min(round(each.start_s * per_second), len(log_mel) - length) for each in segments)
+        return [log_mel[start : start + length] for start in starts]
+
+    @torch.no_grad()
+    def _embed_in_windows(self, windows: Sequence[FloatArray]) -> FloatArray:
+        """`(dim,)`: the mean of all windows' frames in the shared space, of unit norm."""
+        device = self._model.audio_mean.device
+        frames = []
+        for window in windows:
+            in_trunk, mask = self._trunk(torch.from_numpy(window)[None])
+            frames.append(self._model.project_frames(in_trunk.to(device), mask.to(device))[0])
+        mean: FloatArray = functional.normalize(torch.cat(frames).mean(dim=0), dim=0).cpu().numpy()
+        return mean
 
     def embed_text(self, texts: Sequence[str]) -> FloatArray:
         """`(len(texts), dim)`, unit norm; what a text tower as published makes of them is cached."""

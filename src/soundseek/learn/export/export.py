@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from soundseek.audio.logmel import LogMel
 from soundseek.errors import DataError, ModelError
 from soundseek.learn.evaluation.match import fit_match
 from soundseek.learn.export.model_card import write_readme
@@ -33,6 +34,7 @@ from soundseek.learn.export.quantize import (
 )
 from soundseek.learn.export.replace import WEIGHTS_FILE, built_beside, refuse_other_folders
 from soundseek.learn.export.vocabulary import write_learned_words
+from soundseek.learn.models.build import scope_of
 from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.models.text.tower import TextTower
 from soundseek.learn.recipe.keys import Recipe
@@ -55,6 +57,8 @@ PARITY = 0.9999
 """Least cosine between PyTorch's and ONNX Runtime's vectors in fp32."""
 QUANTIZED_PARITY = 0.99
 """The same for int8 weights or convolutions; what they cost in retrieval is measured by `soundseek evaluate`."""
+
+_LONG_CLIP_S = 30.0
 
 FLAT_MOMENTS = "Moments are flat: a segment is embedded as a whole, so all of it has the segment's score."
 """On the card of a model whose pooling or head is not linear."""
@@ -91,7 +95,8 @@ def export_run(
         with_words: Write the words of the captions that the run learned from, by which queries are corrected.
 
     Returns:
-        Least cosine between PyTorch and ONNX Runtime: `audio`, `text` (fp32), and `audio_int8` and `text_int8` if
+        Least cosine between PyTorch and ONNX Runtime: `audio`, `text` and `clip` (fp32; the last of a clip of half a
+        minute, from its samples on), and `audio_int8` and `text_int8` if
         asked for.
 
     Raises:
@@ -120,12 +125,11 @@ def _write(
     out.mkdir()
     trunk: Any = model.trunk
     text: Any = model.text
-    # Attention joins all frames of a segment; other poolings and heads give them all the segment's embedding.
-    is_local = trunk.scope == "local" and recipe.audio.attention == "none" and model.has_moments
+    scope = scope_of(model, recipe.audio.attention)
     audio = AudioTowerConfig(
         frame_hop=trunk.frame_hop,
-        scope="local" if is_local else "clip",
-        context_frames=trunk.context_frames if is_local else 0,
+        scope=scope,
+        context_frames=trunk.context_frames if scope == "local" else 0,
         min_frames=trunk.min_frames,
         is_linear=model.has_moments,
     )
@@ -158,11 +162,33 @@ def _write(
         },
     )
     card.write(out)
+    if audio_precision == "fp32":
+        parity["clip"] = _accepted("a clip of half a minute", _clip_parity(model, out), PARITY)
+        card.write(out)
     write_readme(out, card)
     if with_words:
         write_learned_words(run, out)
         _calibrate_match(run, out)
     return parity
+
+
+def _clip_parity(model: DualEncoder, out: Path) -> float:
+    """Cosine between a long clip's vectors from the trained model and from the model directory, each by its own way.
+
+    Half a minute is three segments of a library and longer than most clips that models learn from, and what sounds in
+    it changes: hum, silence, noise.
+    """
+    trunk: Any = model.trunk
+    rate_hz = trunk.front_end.sample_rate_hz
+    random = np.random.default_rng(0)
+    time_s = np.arange(round(_LONG_CLIP_S * rate_hz)) / rate_hz
+    noise = random.standard_normal(len(time_s)) * (time_s > 0.6 * _LONG_CLIP_S)
+    hum = np.sin(2 * np.pi * 220 * time_s) * (time_s < 0.3 * _LONG_CLIP_S)
+    waveform = (0.1 * noise + 0.5 * hum).astype(np.float32)
+    log_mel = torch.from_numpy(LogMel(trunk.front_end)(waveform))[None]
+    with torch.no_grad():
+        expected = model.encode_log_mel(log_mel).numpy()
+    return _least_cosine(expected, Model(out).embed_audio([(waveform, rate_hz)]))
 
 
 def _calibrate_match(run: Path, out: Path) -> None:

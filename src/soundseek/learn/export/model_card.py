@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from soundseek.model.config import ModelConfig
+from soundseek.model.model import SEGMENT_S, WHOLE_CLIP_S
 
 README_FILE = "README.md"
 MAP_FILE = "map.png"
@@ -64,7 +65,18 @@ def _use(card: ModelConfig) -> str:
     return (
         f"A model of soundseek: sounds and sentences become unit vectors of "
         f"{card.dim} dimensions, near where they mean the same. It hears at {card.front_end.sample_rate_hz:,} Hz"
-        f"{level}, a frame every {hop_ms} ms; a frame depends on {hears}. Fingerprint `{card.fingerprint}`."
+        f"{level}, a frame every {hop_ms} ms; a frame depends on {hears}.{_long_clips(card)} Fingerprint "
+        f"`{card.fingerprint}`."
+    )
+
+
+def _long_clips(card: ModelConfig) -> str:
+    """How a clip is embedded that is longer than a segment; nothing where both ways are one."""
+    if card.audio.scope == "local":
+        return ""
+    return (
+        f" A clip of up to {WHOLE_CLIP_S:g} s is embedded whole, as in training (`embed_audio`, `soundseek evaluate`), "
+        f"a longer one in windows of {SEGMENT_S:g} s whose frames are averaged; a library's segments are such windows."
     )
 
 

@@ -22,6 +22,7 @@ from soundseek.learn.recipe.keys import Recipe
 from soundseek.learn.recipe.load import nearest
 
 if TYPE_CHECKING:
+    from soundseek.learn.models.dual_encoder import DualEncoder
     from soundseek.learn.models.text.tower import TextTower
 
 
@@ -430,6 +431,16 @@ def build_recipe_trunk(recipe: Recipe) -> nn.Module:
         spec_augment=audio.spec_augment,
         seed=recipe.seed,
     )
+
+
+def scope_of(model: DualEncoder, attention: str) -> Literal["local", "clip"]:
+    """What a frame in the shared space depends on: its neighbourhood, or the whole clip.
+
+    Attention joins all frames of a clip, and other poolings and heads than mean and linear give them all the clip's
+    embedding.
+    """
+    trunk = cast("Trunk", model.trunk)
+    return "local" if trunk.scope == "local" and attention == "none" and model.has_moments else "clip"
 
 
 def feature_width(trunk: nn.Module, tag_share: float) -> int:
