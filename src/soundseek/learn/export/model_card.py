@@ -27,7 +27,7 @@ def record_scores(directory: Path, report: dict[str, Any]) -> None:
     """
     card = ModelConfig.read(directory)
     found = report["text_to_audio"]
-    scores = {f"{report['split']} {name}": round(float(found[name]["value"]), 4) for name in _METRICS}
+    scores = {f"{report['split']} {name}": round(float(found[name]["value"]), 6) for name in _METRICS}
     card = card.model_copy(update={"scores": scores, "training": {**card.training, "evaluation": report}})
     card.write(directory)
     write_readme(directory, card)
