@@ -163,7 +163,7 @@ def _write(
     )
     card.write(out)
     if audio_precision == "fp32":
-        parity["clip"] = _accepted("a clip of half a minute", _clip_parity(model, out), PARITY)
+        parity["clip"] = accepted_parity("a clip of half a minute", _clip_parity(model, out), PARITY)
         card.write(out)
     write_readme(out, card)
     if with_words:
@@ -188,7 +188,7 @@ def _clip_parity(model: DualEncoder, out: Path) -> float:
     log_mel = torch.from_numpy(LogMel(trunk.front_end)(waveform))[None]
     with torch.no_grad():
         expected = model.encode_log_mel(log_mel).numpy()
-    return _least_cosine(expected, Model(out).embed_audio([(waveform, rate_hz)]))
+    return least_cosine(expected, Model(out).embed_audio([(waveform, rate_hz)]))
 
 
 def _calibrate_match(run: Path, out: Path) -> None:

@@ -71,8 +71,8 @@ def _use(card: ModelConfig) -> str:
 
 
 def _long_clips(card: ModelConfig) -> str:
-    """How a clip is embedded that is longer than a segment; nothing where both ways are one."""
-    if card.audio.scope == "local":
+    """How a clip is embedded that is longer than a segment; nothing where there is one way."""
+    if card.audio.scope != "clip":
         return ""
     return (
         f" A clip of up to {WHOLE_CLIP_S:g} s is embedded whole, as in training (`embed_audio`, `soundseek evaluate`), "
