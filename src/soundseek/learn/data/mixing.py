@@ -47,7 +47,8 @@ class SoundSpec:
     def key(self) -> str:
         """32 hex digits of everything the waveform depends on: the files' contents, not their names."""
         contents = [content_digest(part) for part in self.parts]
-        values = [_REVISION, DECODING_REVISION, self.kind, contents, self.seed, self.degraded, self.part_s]
+        revisions = [_REVISION, DECODING_REVISION]
+        values: list[object] = [*revisions, self.kind, contents, self.seed, self.degraded, self.part_s]
         if self.manner:  # sounds without one keep the keys that they had
             values.append(self.manner)
         return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]

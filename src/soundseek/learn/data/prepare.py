@@ -404,7 +404,8 @@ def balanced(paths: Sequence[Path], config: Sequence[BalanceConfig]) -> npt.NDAr
         own = [groups[path.parent.parent][path.name] for path in paths]
         sizes = Counter(own)
         weights *= np.array([sizes[group] ** -each.power for group in own])
-    return weights / weights.mean()
+    shares: npt.NDArray[np.float64] = weights / weights.mean()
+    return shares
 
 
 def _left_out(path: Path, clips: Sequence[Clip]) -> set[str]:

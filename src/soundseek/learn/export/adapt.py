@@ -232,7 +232,7 @@ def own_vectors(model: Model, clips: Sequence[OwnClip], audio: FloatArray) -> Ow
         for caption in clip.captions:
             of_caption.setdefault(caption.casefold(), []).append(number)
     alike = [
-        np.unique([*of_label[clips[owner].label], *of_caption[caption.casefold()]])
+        np.unique([*of_label[clips[int(owner)].label], *of_caption[caption.casefold()]])
         for caption, owner in zip(captions, owners, strict=True)
     ]
     names = {recording: number for number, recording in enumerate(dict.fromkeys(c.recording for c in clips))}
@@ -286,7 +286,7 @@ def fit_text_map(
         kept = sentences[torch.from_numpy(generator.integers(len(sentences), size=config.batch_size))]
         loss = loss + config.anchor * (kept @ difference).square().sum(dim=1).mean()
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         if report:
@@ -360,7 +360,7 @@ def held_out_precision(
     """
     rows = np.flatnonzero(np.isin(own.owners, clips))
     items = np.concatenate([own.audio[clips], general.sounds])
-    relevant = [np.flatnonzero(np.isin(clips, own.alike[row])).tolist() for row in rows]
+    relevant = [np.flatnonzero(np.isin(clips, own.alike[int(row)])).tolist() for row in rows]
     asked = own.text[rows]
     before, after = (
         ranks(each, items, relevant).average_precision_at(10) for each in (asked, mapped(asked, difference))
