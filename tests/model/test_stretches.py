@@ -9,8 +9,8 @@ from soundseek.model.stretches import (
     PARTS_SOFTNESS,
     STRETCH_COST,
     STRETCH_WEIGHT,
-    joined_parts,
     num_stretches,
+    scores_of_sentences,
     segment_scores,
 )
 
@@ -52,11 +52,11 @@ def test_segments_of_any_length_score_alone_as_among_others() -> None:
 
 
 def test_what_has_both_sounds_comes_before_what_has_more_of_one() -> None:
-    both, one = joined_parts(np.float32([[0.4, 0.35, 0.3], [0.45, 0.6, 0.05]]))
+    both, one = scores_of_sentences(np.float32([[0.4, 0.35, 0.3], [0.45, 0.6, 0.05]]))
     assert both > one
     # About the least of the parts: softly, so a little more than half of the difference to the whole.
     assert both == pytest.approx(0.5 * 0.4 + 0.5 * 0.3, abs=0.5 * PARTS_SOFTNESS)
-    assert joined_parts(np.float32([[0.4]])) == pytest.approx(0.4)
+    assert scores_of_sentences(np.float32([[0.4]])) == pytest.approx(0.4)
 
 
 def test_no_score_is_above_1_through_float_error() -> None:

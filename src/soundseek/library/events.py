@@ -19,8 +19,8 @@ from soundseek.model.stretches import (
     CONTEXT_S,
     STRETCH_S,
     blended,
-    joined_parts,
     num_stretches,
+    scores_of_sentences,
     stretch_frames,
 )
 
@@ -140,7 +140,7 @@ def _scored(
     if by == "moments":
         length = min(max(1, round(CONTEXT_S / frame_s)), len(rows))
         scores = blended(scores, cosines(STRETCH_S), num_stretches(length, frame_s))
-    return joined_parts(scores), cosines(_SMOOTHED_S)[:, 0]
+    return scores_of_sentences(scores), cosines(_SMOOTHED_S)[:, 0]
 
 
 def _reach(above: BoolArray, at: int) -> tuple[int, int]:

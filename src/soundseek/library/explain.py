@@ -17,7 +17,7 @@ from soundseek._typing import FloatArray
 from soundseek.errors import QueryError
 from soundseek.library.paths import absolute
 from soundseek.library.search import Hit, moments_of, strongest_s
-from soundseek.model.stretches import joined_parts, segment_scores
+from soundseek.model.stretches import scores_of_sentences, segment_scores
 from soundseek.query.parts import sentence_parts
 
 if TYPE_CHECKING:
@@ -194,7 +194,10 @@ def explain_sound(model: EmbeddingModel, sound: AudioEmbedding, path: str, query
     at = np.cumsum([len(texts), *(len(own) for own in parts)])
     # (segment, 1 + word)
     scores = np.stack(
-        [joined_parts(each[:, [number, *range(at[number], at[number + 1])]]) for number in range(len(texts))],
+        [
+            scores_of_sentences(each[:, [number, *range(at[number], at[number + 1])]])
+            for number in range(len(texts))
+        ],
         axis=1,
     )
     best = int(scores[:, 0].argmax())

@@ -18,7 +18,7 @@ from soundseek.library.filters import Condition
 from soundseek.library.store.base import Match, Per, ScoredBy, SoundFile
 from soundseek.library.store.fused import NameQuery
 from soundseek.library.store.sqlite import SqliteStore
-from soundseek.model.stretches import joined_parts, segment_scores
+from soundseek.model.stretches import scores_of_sentences, segment_scores
 from soundseek.query import Reading
 
 # How much a negative counts. Below 1, so that a sound which has what was asked for and a little of what was
@@ -343,7 +343,9 @@ def _with_scores(matches: Sequence[Match], queries: AnyFloatArray, by: ScoredBy)
     if by == "mean" or not matches:
         return list(matches)
     frame_s = [match.file.frame_s for match in matches]
-    scores = joined_parts(segment_scores([match.frames for match in matches], queries, frame_s=frame_s))
+    scores = scores_of_sentences(
+        segment_scores([match.frames for match in matches], queries, frame_s=frame_s)
+    )
     order = np.argsort(-scores, kind="stable")
     return [replace(matches[number], score=float(scores[number])) for number in order.tolist()]
 

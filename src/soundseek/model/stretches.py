@@ -42,8 +42,8 @@ def segment_scores(
 
     Example:
         >>> bark = np.repeat([[0.0, 1.0], [3.0, 0.0], [0.0, 1.0]], (4, 2, 4), axis=0)
-        >>> segment_scores([bark], np.eye(2)[:1], frame_s=[1.0]).round(2).tolist()
-        [[0.74]]
+        >>> round(float(segment_scores([bark], np.eye(2)[:1], frame_s=[1.0])[0, 0]), 2)
+        0.77
     """
     scores = np.empty((len(segments), len(queries)), np.float32)
     alike: dict[tuple[int, float], list[int]] = defaultdict(list)
@@ -60,15 +60,15 @@ def segment_scores(
     return scores
 
 
-def joined_parts(scores: FloatArray) -> FloatArray:
+def scores_of_sentences(scores: FloatArray) -> FloatArray:
     """`(n,)` of the scores `(n, 1 + parts)` of a sentence and of the sounds that it names.
 
     Half counts what the sentence scores, half, about, the part that is least to be heard.
 
     Example:
-        >>> joined_parts(np.float32([[0.5], [0.4]])).tolist() == np.float32([0.5, 0.4]).tolist()
+        >>> scores_of_sentences(np.float32([[0.5], [0.4]])).tolist() == np.float32([0.5, 0.4]).tolist()
         True
-        >>> both, one = joined_parts(np.float32([[0.5, 0.4, 0.4], [0.5, 0.6, 0.1]]))
+        >>> both, one = scores_of_sentences(np.float32([[0.5, 0.4, 0.4], [0.5, 0.6, 0.1]]))
         >>> bool(both > one)
         True
     """
