@@ -223,7 +223,7 @@ class Model:
     def _opened(self, sound: Sound) -> AudioStream:
         rate_hz = self.front_end.sample_rate_hz
         if isinstance(sound, str | os.PathLike):
-            return open_audio(sound, sample_rate_hz=rate_hz)
+            return open_audio(sound, sample_rate_hz=rate_hz, max_duration_s=math.inf)
         if not _is_sound(sound):
             raise UsageError(f"a sound is a path or (waveform, sample_rate_hz), not {sound!r:.80}")
         waveform, own_rate_hz = cast("tuple[npt.ArrayLike, int]", sound)
