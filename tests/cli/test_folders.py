@@ -142,7 +142,7 @@ def test_a_format_that_is_not_there_is_answered_with_those_that_are(soundseek: R
         (["index", "a.wav", ""], "FOLDER is empty"),
         (["index", "a.wav", "--library", ""], "--library is empty"),
         (["index", "a.wav", "--exclude", ""], "--exclude is empty"),
-        (["search", "rain", "--library", "a", "--library", "b"], "--library is given 2 times; give it once"),
+        (["index", "a.wav", "--library", "a", "--library", "b"], "--library is given 2 times; give it once"),
         (["search", "rain", "-k", "1", "--count", "2"], "--count is given 2 times"),
         (["search", "rain", "--where", ""], "--where is empty"),
         (["search", "--like", ""], "--like is empty"),

@@ -6,16 +6,28 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 @pytest.mark.parametrize("command", [("search", "a low tone"), ("similar",)])
 def test_every_match_of_one_file_is_a_label_in_the_order_of_time(
-    soundseek: Run, filled: Path, sounds: Path, command: tuple[str, ...]
+    soundseek: Run, tmp_path: Path, sounds: Path, command: tuple[str, ...]
 ) -> None:
-    words = command if len(command) > 1 else (*command, str(sounds / "tone1.wav"))
+    """A file of three tones with silence between them has several events."""
+    rate_hz = 16_000
+    low, high = (0.5 * np.sin(2 * np.pi * hz * np.arange(3 * rate_hz) / rate_hz) for hz in (300, 3000))
+    silence = np.zeros(18 * rate_hz)
+    (tmp_path / "scene").mkdir()
+    soundfile.write(
+        tmp_path / "scene" / "long.wav", np.concatenate([low, silence, low, silence, high]), rate_hz
+    )
+    filled = tmp_path / "library"
+    assert soundseek("index", tmp_path / "scene", "--library", filled).returncode == 0
+    words = command if len(command) > 1 else (*command, str(sounds / "tone0.wav"))
     run = soundseek(
         *words, "--library", filled, "--segments", "--where", "name = long.wav", "--labels", "audacity"
     )

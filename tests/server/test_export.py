@@ -49,7 +49,7 @@ def test_lists_are_those_of_the_command_line(client: Any, filled: Path, sounds: 
         theirs = list(csv.DictReader(io.StringIO(csv_text(library.search("tone", k=3)))))
     mine = list(csv.DictReader(io.StringIO(answer.text)))
     for row in (*mine, *theirs):
-        del row["moments"]
+        del row["moments"], row["keywords"]  # an item of the page does not carry them
     assert mine == theirs
     told = client.post("export", json={"format": "json", "items": items}).json()
     assert [each["path"] for each in told] == [hit["path"] for hit in hits]

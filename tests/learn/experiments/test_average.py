@@ -78,7 +78,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("toy")
     make_toy_data(place / "data")
     make_toy_trunk(place / "trunk.safetensors")
-    make_toy_bert(place / "bert", num_layers=1)
+    make_toy_bert(place / "bert")
     for seed in range(3):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SOUNDSEEK_CACHE", str(place / "cache"))

@@ -114,7 +114,7 @@ def test_a_file_extends_a_recipe_or_a_file_beside_it(tmp_path: Path) -> None:
         ("trainning.epochs=3", "did you mean 'training'"),
         ("training.epoch=3", "did you mean 'epochs'"),
         ("data.listener_captions={path: x, shares: 1}", "did you mean 'share'"),
-        ("training.epochs=0", "training.epochs = 0"),
+        ("training.epochs=-1", "training.epochs = -1"),
         ("loss.name=tripled", "nt-xent"),
         ("training.epochs", "not key=value"),
         ("dim=[", "no YAML"),
@@ -360,8 +360,8 @@ def test_a_changed_recipe_is_checked_as_if_it_had_been_written() -> None:
         base, {"training.epochs": 2, "data.validation_split": None, "training.retrain_on_validation": False}
     )
     assert (other.training.epochs, other.data.validation_split, base.training.epochs) == (2, None, 50)
-    with pytest.raises(RecipeError, match=r"training\.epochs = 0"):
-        changed(base, {"training.epochs": 0})
+    with pytest.raises(RecipeError, match=r"training\.epochs = -1"):
+        changed(base, {"training.epochs": -1})
 
 
 def test_a_resolved_recipe_says_where_its_weights_are(tmp_path: Path) -> None:
