@@ -119,6 +119,24 @@ def test_a_region_is_dragged_looped_and_searched_by(open_page: Any, rows: Any) -
     assert page.locator(".chip.like .chip-region").inner_text() == "0:05.0–0:06.0"
 
 
+def test_a_region_made_before_the_waveform_is_drawn_stays_as_it_is(open_page: Any, rows: Any) -> None:
+    page = open_page("?name=fire-roaring")
+    rows(page)
+    held: list[Any] = []
+    page.route(re.compile("/peaks"), lambda route: held.append(route))
+    with page.expect_request(re.compile("/peaks")):
+        page.locator("#search-text").press("ArrowDown")
+    until(page, "import('/page/js/player.js').then(({ current }) => current.value !== null)")
+    region = {"start_s": 2, "end_s": 3}
+    page.evaluate(
+        "(region) => import('/page/js/player.js').then((player) => { player.region.value = region; })", region
+    )
+    for route in held:
+        route.continue_()
+    page.locator(".deck-wave :is([part^=region], [part^=marker])").first.wait_for(state="attached")
+    assert state(page)["region"] == region
+
+
 def test_a_region_can_be_made_by_keys_alone(open_page: Any, rows: Any) -> None:
     page = open_page("?name=fire-roaring")
     rows(page)

@@ -6,7 +6,7 @@
  */
 
 import { useEffect, useRef, useState } from "../../vendor/preact-hooks.js";
-import { effect } from "../../vendor/signals.js";
+import { effect, signal } from "../../vendor/signals.js";
 import WaveSurfer from "../../vendor/wavesurfer.js";
 import Regions from "../../vendor/wavesurfer-regions.js";
 import waveStyle from "../../vendor/wavesurfer-style.js";
@@ -208,7 +208,11 @@ function draw(container, peaks, hit, shown) {
     const box = container.getBoundingClientRect();
     player.seek(span.start_s + ((event.clientX - box.left) / box.width) * seconds);
   });
+  // A region that wavesurfer draws before it knows the duration ends where it begins, and is reported like that.
+  const isReady = signal(false);
+  surfer.once("ready", () => (isReady.value = true));
   const stopRegion = effect(() => {
+    if (!isReady.value) return;
     const region = player.region.value;
     const drawn = regions.getRegions()[0];
     const start = region && region.start_s - span.start_s;
