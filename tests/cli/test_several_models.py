@@ -50,6 +50,57 @@ def test_a_second_model_fills_a_folder_inside_from_the_folders_of_the_first(
     assert hits(soundseek("info", "--library", library))[0]["further_models"] == ["other"]
 
 
+@pytest.fixture
+def two_models(soundseek: Run, library: Path, other_model: Path) -> Path:
+    """The library with the vectors of a second model."""
+    hits(soundseek("index", "--library", library, "--model", other_model, "--workers", "0", "--json"))
+    return library
+
+
+def in_library(folder: Path) -> set[str]:
+    with Library.open(folder) as opened:
+        return {file.path for file in opened.files()}
+
+
+def test_what_is_forgotten_and_relocated_is_so_for_every_model(
+    soundseek: Run, two_models: Path, sounds: Path, tmp_path: Path
+) -> None:
+    both = [two_models, two_models / "models" / "other"]
+    gone = min(in_library(two_models))
+    assert hits(soundseek("forget", gone, "--library", two_models, "--json")) == [{"forgotten": 1}]
+    left = in_library(two_models)
+    assert gone not in left and [in_library(folder) for folder in both] == [left, left]
+    moved = Path(shutil.copytree(sounds, tmp_path / "moved"))
+    run = soundseek("relocate", sounds, moved, "--library", two_models, "--json")
+    assert hits(run) == [{"relocated": 6}]
+    expected = {str(moved / Path(path).relative_to(sounds)) for path in left}
+    assert [in_library(folder) for folder in both] == [expected, expected]
+    run = soundseek("forget", tmp_path / "never", "--library", two_models)
+    assert run.returncode == 2 and str(tmp_path / "never") in run.stderr.decode()
+
+
+def test_failures_and_damage_of_every_model_are_named(
+    soundseek: Run, two_models: Path, sounds: Path, other_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "more").mkdir()
+    bad = tmp_path / "more" / "bad.wav"
+    bad.write_bytes(b"RIFF no sound")
+    for model in ("", other_model):
+        chosen = ("--model", model) if model else ()
+        soundseek("index", bad.parent, "--library", two_models, *chosen, "--workers", "0")
+    (failure,) = hits(soundseek("failures", "--library", two_models, "--json"))
+    assert failure["path"] == str(bad) and failure["models"] == ["toy", "other"]
+    assert "toy, other" in soundseek("failures", "--library", two_models, "--table").stdout.decode()
+
+    assert soundseek("library", "check", "--library", two_models).returncode == 0
+    (rows,) = (two_models / "models" / "other").glob("vectors*")
+    rows.write_bytes(rows.read_bytes()[:-8])
+    run = soundseek("library", "check", "--library", two_models, "--json")
+    assert run.returncode == 1 and run.stdout
+    assert soundseek("library", "check", "--library", two_models, "--repair").returncode == 0
+    assert soundseek("library", "check", "--library", two_models).returncode == 0
+
+
 def test_a_model_without_vectors_in_a_library_says_how_to_make_them(
     soundseek: Run, library: Path, other_model: Path
 ) -> None:

@@ -9,7 +9,7 @@ from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_l
 from soundseek.cli.output import choose_format, clock, console, printable, short_path, write, write_json_lines
 
 if TYPE_CHECKING:
-    from soundseek.library import Failure
+    from soundseek.library import Failure, Library
 
 
 def failures_command(
@@ -18,26 +18,21 @@ def failures_command(
     """List the files that could not be embedded, with the reasons.
 
     Files that --max-duration cut are listed as well. A file leaves the list when it has been embedded at last, or is
-    gone, at the next soundseek index.
+    gone, at the next soundseek index. Where a library has the vectors of several models, each file says for which of
+    them it failed.
     """
     output = choose_format(json=json, table=table)
-    from soundseek.library import Failure
+    from soundseek.library.several_models import every_model_of
 
-    with open_library(library, None, create=False) as opened:
-        found = opened.failures()
-        # Of the same shape, so that a program reads one list; their sounds are in the library up to there.
-        found += [
-            Failure(
-                file.path,
-                f"only its first {clock(round(file.duration_s))} is in the library (--max-duration)",
-                "",
-                file.size_bytes,
-                file.mtime_ns,
-            )
-            for file in opened.cut_files()
-        ]
+    found: dict[tuple[str, str], tuple[Failure, list[str]]] = {}
+    with open_library(library, None, create=False) as opened, every_model_of(opened) as models:
+        for each in models:
+            for failure in _not_embedded(each):
+                _, names = found.setdefault((failure.path, failure.reason), (failure, []))
+                names.append(each.store.identity.name)
+        is_of_several = len(models) > 1
     if output == "json":
-        write_json_lines(_record(failure) for failure in found)
+        write_json_lines(_record(failure, names) for failure, names in found.values())
     elif not found:
         write("every file was embedded\n")
     else:
@@ -49,13 +44,32 @@ def failures_command(
         rows = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold")
         rows.add_column("file", overflow="fold")
         rows.add_column("reason", style="red", overflow="fold")
-        for failure in found:
-            rows.add_row(Text(short_path(failure.path, terminal.width // 2)), Text(printable(failure.reason)))
+        if is_of_several:
+            rows.add_column("models", overflow="fold")
+        for failure, names in found.values():
+            cells = [short_path(failure.path, terminal.width // 2), printable(failure.reason)]
+            rows.add_row(*map(Text, [*cells, ", ".join(names)] if is_of_several else cells))
         terminal.print(rows)
 
 
-def _record(failure: Failure) -> dict[str, Any]:
+def _not_embedded(library: Library) -> list[Failure]:
+    """The failures of a library, and as such the files that were cut: their sounds are in it up to there."""
+    from soundseek.library import Failure
+
+    return library.failures() + [
+        Failure(
+            file.path,
+            f"only its first {clock(round(file.duration_s))} is in the library (--max-duration)",
+            "",
+            file.size_bytes,
+            file.mtime_ns,
+        )
+        for file in library.cut_files()
+    ]
+
+
+def _record(failure: Failure, models: list[str]) -> dict[str, Any]:
     """What JSON says of a failure; its content's hash is for the next run alone."""
     record = asdict(failure)
     del record["content_hash"]
-    return record
+    return {**record, "models": models}

@@ -28,13 +28,15 @@ def forget_command(
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:
-    """Drop folders or files from the library; no sound file is touched.
+    """Drop folders or files from the library, for every model; no sound file is touched.
 
     A folder below one that is indexed comes back at the next run, unless --exclude keeps it out.
     """
     output = choose_format(json=json, table=table)
+    from soundseek.library.several_models import in_every_model
+
     with open_library(library, None, create=False) as opened:
-        number = opened.forget(*folders, missing_only=missing)
+        number = in_every_model(opened, lambda each: each.forget(*folders, missing_only=missing))
     if output == "json":
         write_json_lines([{"forgotten": number}])
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,10 @@ from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_l
 from soundseek.cli.output import choose_format, printable, write, write_json_lines
 from soundseek.cli.progress import CountProgress
 from soundseek.errors import UsageError
+
+if TYPE_CHECKING:
+    from soundseek.library.store.check import Damage
+    from soundseek.library.store.sqlite import SqliteStore
 
 library_command = typer.Typer(
     name="library",
@@ -46,16 +50,18 @@ def library_check(
     Exits with 1 if anything is damaged and not repaired.
     """
     output = choose_format(json=json, table=table)
-    with open_library(library, None, create=False) as opened:
-        store = opened.store
-        damages = store.check()
-        if repair and damages:
-            with store.writing():
-                store.repair(damages)
-            left = store.check()
-        else:
-            left = damages
-        files, segments = store.count()
+    from soundseek.library.several_models import every_model_of
+
+    damages: list[Damage] = []
+    left: list[Damage] = []
+    segments = 0
+    with open_library(library, None, create=False) as opened, every_model_of(opened) as models:
+        for model in models:
+            found = model.store.check()
+            damages += found
+            left += _repaired(model.store, found) if repair and found else found
+            segments += model.store.count()[1]
+        files, _ = opened.store.count()
     if output == "json":
         write_json_lines([asdict(each) for each in damages])
     else:
@@ -66,6 +72,13 @@ def library_check(
         )
     if left:
         raise typer.Exit(1)
+
+
+def _repaired(store: SqliteStore, damages: list[Damage]) -> list[Damage]:
+    """Repair them; what is damaged afterwards."""
+    with store.writing():
+        store.repair(damages)
+    return store.check()
 
 
 def _verdict(found: int, left: int) -> str:
@@ -86,11 +99,16 @@ def library_compact(
     soundseek index does so by itself once three tenths of a library are such.
     """
     output = choose_format(json=json, table=table)
-    with open_library(library, None, create=False) as opened:
-        before = opened.store.stats().bytes_on_disk
-        with opened.store.writing():
-            done = opened.store.compact(dead_share=0.0)
-        after = opened.store.stats().bytes_on_disk
+    from soundseek.library.several_models import every_model_of
+
+    before = after = 0
+    done = False
+    with open_library(library, None, create=False) as opened, every_model_of(opened) as models:
+        for each in models:
+            before += each.store.stats().bytes_on_disk
+            with each.store.writing():
+                done |= each.store.compact(dead_share=0.0)
+            after += each.store.stats().bytes_on_disk
     if output == "json":
         write_json_lines([{"compacted": done, "bytes_before": before, "bytes_after": after}])
     elif done:

@@ -28,8 +28,10 @@ def relocate_command(
     soundseek index NEW finds that out by itself, but reads every file once.
     """
     output = choose_format(json=json, table=table)
+    from soundseek.library.several_models import in_every_model
+
     with open_library(library, None, create=False) as opened:
-        number = opened.relocate(old, new)
+        number = in_every_model(opened, lambda each: each.relocate(old, new))
     if output == "json":
         write_json_lines([{"relocated": number}])
     else:

@@ -1,15 +1,17 @@
 """One library, several models: the vectors of each in a folder of its own, inside the folder of the first.
 
 `soundseek index --model laion-clap` beside a library that soundseek-small filled makes `LIBRARY/models/laion-clap`. The
-folders that are scanned are those of the first.
+folders that are scanned are those of the first. What is said of folders (`forget`, `relocate`) holds for all of them.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from soundseek.errors import LibraryError
+from soundseek.errors import LibraryError, UsageError
 from soundseek.library.library import Library, default_library_path, holds_library, identity_of
 from soundseek.library.store import open_store
 from soundseek.library.store.base import ModelIdentity, NoLibraryError
@@ -44,6 +46,42 @@ def models_beside(location: str | Path) -> dict[str, Path]:
         if identity is not None:
             found[identity.name] = folder
     return found
+
+
+@contextmanager
+def every_model_of(library: Library) -> Iterator[list[Library]]:
+    """The library itself, and those inside it that hold the vectors of further models.
+
+    Raises:
+        LibraryError: One of them cannot be read.
+    """
+    with ExitStack() as opened:
+        beside = models_beside(library.store.location).values()
+        yield [library, *(opened.enter_context(Library.open(folder)) for folder in beside)]
+
+
+def in_every_model(library: Library, change: Callable[[Library], int]) -> int:
+    """Change the vectors of every model of a library; of how many sounds, in the model that has most of them.
+
+    Args:
+        library: The library; its further models are found in its folder.
+        change: What to do; it raises UsageError where the vectors that it is given know nothing of what it is about.
+
+    Raises:
+        UsageError: No model's vectors know anything of it.
+        LibraryError: One of them cannot be changed.
+    """
+    numbers = []
+    refusals = []
+    with every_model_of(library) as models:
+        for each in models:
+            try:
+                numbers.append(change(each))
+            except UsageError as error:
+                refusals.append(error)
+    if not numbers:
+        raise refusals[0]
+    return max(numbers)
 
 
 def open_beside(location: str | Path | None, model: EmbeddingModel, *, create: bool) -> Library:
