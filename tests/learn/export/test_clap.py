@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 from dataclasses import replace
@@ -20,6 +21,7 @@ from hub_server import COMMIT, Hub, serving_hub
 from onnx import numpy_helper
 from safetensors.torch import load_file
 from toy_clap import make_toy_clap
+from toy_learning import make_toy_data
 from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
 from soundseek.audio.logmel import CLAP_FRONT_END, LogMel
@@ -364,3 +366,28 @@ def test_short_windows_are_clips_of_their_own(made: Path, tmp_path: Path) -> Non
     np.testing.assert_allclose(vectors, np.stack(alone), atol=1e-6)
     with pytest.raises(DecodeError, match=r"it ends before 20\.00 s"):
         model.embed_windows(tmp_path / "noise.wav", [(20.0, 22.0)])
+
+
+def test_the_commands_that_embed_and_measure_run_with_it(made: Path, say: Any, tmp_path: Path) -> None:
+    data = make_toy_data(tmp_path / "clotho", ("evaluation",))
+    library, model = str(tmp_path / "library"), str(made)
+    folder = data / "evaluation"
+    sound = str(min(folder.glob("*.wav")))
+
+    def records(*arguments: str) -> list[dict[str, Any]]:
+        code, shown, complaint = say(*arguments, "--json")
+        assert code == 0, complaint
+        return [json.loads(line) for line in shown.splitlines()]
+
+    (report,) = records("index", str(folder), "--library", library, "--model", model, "--workers", "0")
+    assert report["added"] == 6
+    assert len(records("search", "a tone", "--library", library, "--windows")) == 6
+    assert [hit["path"] for hit in records("similar", sound, "--library", library)].count(sound) == 0
+    (said,) = records("label", sound, "--model", model, "-k", "2")
+    assert len(said["labels"]) == 2
+    (explained,) = records("explain", sound, "a tone", "--library", library)
+    assert explained["path"] == sound
+    (scores,) = records("evaluate", model, "--data", str(data))
+    assert scores["num_clips"] == 6
+    (robust,) = records("robustness", model, "--data", str(data))
+    assert robust["rows"][0]["name"] == "as is"
