@@ -1,6 +1,6 @@
 """What a loud bang does to the search for quiet moments in the same long recording.
 
-    python benchmarks/level_over_time.py [--minutes 40] [--json FILE]
+    python benchmarks/level_over_time.py [--minutes 120] [--json FILE]
 
 Sounds from samples/ with a peak of -60 dBFS lie in noise, one every few minutes; a clap at 0 dBFS comes before or
 behind them all, or not at all. Each sound is asked for in words; its rank is the number of moments (segments that do
@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--minutes", type=float, default=40.0, help="length of each recording")
+    parser.add_argument("--minutes", type=float, default=120.0, help="length of each recording")
     parser.add_argument("--json", type=Path, help="where the result is written")
     options = parser.parse_args()
     model = load_model()

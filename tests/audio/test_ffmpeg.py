@@ -150,6 +150,22 @@ def test_short_opus_files_are_decoded(milliseconds: int, tmp_path: Path) -> None
     assert 0.01 < len(read_audio(tmp_path / "x.opus", sample_rate_hz=48_000)) / 48_000 < 0.25
 
 
+@pytest.mark.parametrize("milliseconds", [10, 20, 50])
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("x.wma", "wmav2"), ("x.wma", "wmav1"), ("x.aac", "aac"), ("x.mp2", "mp2"), ("x.ac3", "ac3")],
+)
+def test_clicks_shorter_than_a_block_of_their_codec_are_decoded(
+    name: str, codec: str, milliseconds: int, tmp_path: Path
+) -> None:
+    """A click at a third of the file. Decoders drop the first blocks of a WMA, and take a lone block for no stream."""
+    wave = np.zeros((round(milliseconds / 1000 * RATE_HZ), 1), np.float32)
+    third = len(wave) // 3
+    wave[third : third + 200] = np.random.default_rng(0).normal(0, 0.3, (len(wave[third : third + 200]), 1))
+    write(tmp_path / name, wave, codec)
+    assert np.abs(read_audio(tmp_path / name, sample_rate_hz=RATE_HZ)).max() > 0.2
+
+
 def test_joined_aac_of_two_rates_is_decoded_to_its_end(tmp_path: Path) -> None:
     write(tmp_path / "x.aac", tone(2), "aac")
     one = (tmp_path / "x.aac").read_bytes()

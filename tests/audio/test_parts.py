@@ -191,6 +191,26 @@ def test_sizes_that_are_wrong_lose_no_sound(form: str, subtype: str, sizes: str,
     assert seconds_of(tmp_path, data) == pytest.approx(times * SECONDS, abs=1e-3)
 
 
+@pytest.mark.parametrize("magic", [b"RF64", b"BW64"])
+def test_an_rf64_without_its_table_of_sizes_is_decoded_to_its_end(magic: bytes, tmp_path: Path) -> None:
+    data = encoded("RF64")
+    assert seconds_of(tmp_path, magic + data[4:].replace(b"ds64", b"JUNK", 1)) == pytest.approx(SECONDS)
+
+
+def test_the_chunk_behind_one_that_was_not_padded_is_found(tmp_path: Path) -> None:
+    """Of "data" without its first letter, "ata0", a chunk could be made as well."""
+    pcm = PCM[:0x4030]  # in little endian "0@"
+    unpadded = wav(len(pcm), before=chunk(b"LIST", b"INFOabc")[:-1], pcm=pcm)
+    assert seconds_of(tmp_path, unpadded) == pytest.approx(len(pcm) / 2 / RATE_HZ)
+
+
+@pytest.mark.parametrize("blocks", [1, 3, 8])
+def test_of_gsm_in_wav_no_block_is_made_of_the_byte_that_pads_it(blocks: int, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "x.wav", tone(blocks * 0.04)[: blocks * 320, 0], 8000, subtype="GSM610")
+    data = (tmp_path / "x.wav").read_bytes()
+    assert seconds_of(tmp_path, data) == pytest.approx(blocks * 0.04)
+
+
 @pytest.mark.parametrize("form", ["AIFF", "AU", "CAF", "W64", "RF64", "SVX"])
 def test_two_files_of_one_format_become_one_sound(form: str, tmp_path: Path) -> None:
     assert seconds_of(tmp_path, encoded(form) * 2) == pytest.approx(2 * SECONDS, abs=1e-3)
@@ -233,6 +253,10 @@ FLACS = {
     "a tag behind": (FLAC + ID3_BEHIND, 1),
     "no count and a tag behind": (flac_claiming(FLAC, 0) + ID3_BEHIND, 1),
     "anything behind": (FLAC + b"anything" * 99, 1),
+    "the head of a tag alone": (
+        FLAC + b"APETAGEX" + struct.pack("<4I", 2000, 32, 0, 0xA0000000) + bytes(8),
+        1,
+    ),
 }
 
 

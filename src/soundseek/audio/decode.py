@@ -283,8 +283,9 @@ class SoundfileSource:
             self._sound = _Sound(self._handle(), closefd=False)
         self.sample_rate_hz, self.channels = self._sound.samplerate, self._sound.channels
         self.format = (part.format if part is not None and self._view else "") or _format_name(self._sound)
-        self.declared_s = self._stated_length(1.0 if part is None else part.stated_share)
         self._num_frames = 0
+        self._most_frames = part.most_frames if part is not None else None
+        self.declared_s = self._stated_length(1.0 if part is None else part.stated_share)
         self._is_mpeg = self._sound.format == "MP3"
         num_frames = max(1, int(min(_PIECE_S * self.sample_rate_hz, _MAX_PIECE_VALUES / self.channels)))
         self._piece = np.empty((num_frames, self.channels), np.float32)
@@ -297,6 +298,8 @@ class SoundfileSource:
         """
         # Up to the last sample that the header counts and no further: an error behind it would take these with it.
         left = max(0, (self._stated_frames or 0) - self._num_frames) or len(self._piece)
+        if self._most_frames is not None:
+            left = min(left, self._most_frames - self._num_frames)
         try:
             with without_decoder_chatter() if self._is_mpeg else nullcontext():
                 piece: FloatArray = self._sound.read(out=self._piece[:left])
@@ -347,7 +350,8 @@ class SoundfileSource:
             return self._stated_frames / self.sample_rate_hz or None
         if self._sound.frames >= 1 << 62:  # "not known"
             return None
-        return float(self._sound.frames / self.sample_rate_hz * stated_share)
+        num_frames = min(self._sound.frames, self._most_frames or self._sound.frames)
+        return float(num_frames / self.sample_rate_hz * stated_share)
 
 
 class _Sound(soundfile.SoundFile):  # type: ignore[misc]

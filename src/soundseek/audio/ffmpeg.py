@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
@@ -20,6 +21,11 @@ from soundseek.errors import DecodeError
 _STATES_LENGTH = frozenset({"mov", "matroska", "asf", "wv", "ape", "tta", "mpc", "mpc8", "tak", "dsf"})
 _LEAST_STATED_S = 1.0  # the durations of shorter WMA and MP4 files count what the encoder put in front
 _MAX_BAD_SHARE = 0.1
+# Bare streams: of so few bytes FFmpeg does not believe that they are what they are, unless it is told.
+_BARE = frozenset({"aac", "loas", "ac3", "eac3", "dts", "truehd", "mlp"})
+_FEW_BYTES = 1 << 16
+# FFmpeg drops what these decode first, 93 ms at 44.1 kHz. Of a shorter sound that is everything.
+_DROPS_FIRST = frozenset({"wmav1", "wmav2"})
 _NAMES = {"mov": "MP4", "matroska": "MATROSKA"}
 
 
@@ -102,14 +108,10 @@ class FFmpegTrack:
         self._file: BinaryIO | None = None
         self._view: PartFile | None = None
         try:
-            # "file:" because FFmpeg reads names as URLs: a file may be called "concat:x" or "http:x".
-            options = {"format_whitelist": demuxers, "protocol_whitelist": "file"}
             if part is not None:
                 self._file = Path(path).open("rb")  # noqa: SIM115 (until `close`)
                 self._view = PartFile(self._file, part)
-            self._container = av.open(
-                self._view or f"file:{path}", metadata_errors="replace", options=options
-            )
+            self._container = self._open_container(path, demuxers)
             self._open_tracks(track)
         except av.FFmpegError as error:
             self.close()
@@ -117,6 +119,18 @@ class FFmpegTrack:
         except BaseException:
             self.close()
             raise
+
+    def _open_container(self, path: str, demuxers: str) -> Any:
+        # "file:" because FFmpeg reads names as URLs: a file may be called "concat:x" or "http:x".
+        options = {"format_whitelist": demuxers, "protocol_whitelist": "file"}
+        open_as = partial(self._av.open, metadata_errors="replace", options=options)
+        try:
+            return open_as(self._view or f"file:{path}")
+        except self._av.FFmpegError:
+            demuxer = demuxers.split(",")[0]
+            if demuxer not in _BARE or self._view is not None or Path(path).stat().st_size > _FEW_BYTES:
+                raise
+            return open_as(f"file:{path}", format=demuxer)
 
     def _open_tracks(self, track: int | None) -> None:
         tracks = self._container.streams.audio
@@ -141,6 +155,8 @@ class FFmpegTrack:
             return f"damaged {self._kind}, or in a codec that FFmpeg does not know"
         container = self._container.format.name.split(",")[0]
         codec = self._stream.codec_context.name.upper()
+        if self._stream.codec_context.name in _DROPS_FIRST and not self._duration_s() >= _LEAST_STATED_S:
+            self._stream.codec_context.options = {"flags2": "+skip_manual"}
         name = _NAMES.get(container, container.upper())
         self.format = name if name == codec else f"{name}/{codec}"
         self.sample_rate_hz = self.channels = 0
@@ -187,11 +203,14 @@ class FFmpegTrack:
     def _stated_length(self, container: str) -> float | None:
         if container not in _STATES_LENGTH:
             return None
-        if self._stream.duration is not None:
-            stated_s = float(self._stream.duration * self._stream.time_base)
-        else:
-            stated_s = (self._container.duration or 0) / 1e6
+        stated_s = self._duration_s()
         return stated_s if stated_s >= _LEAST_STATED_S else None
+
+    def _duration_s(self) -> float:
+        """The length that the container states or FFmpeg guesses; 0 if neither."""
+        if self._stream.duration is not None:
+            return float(self._stream.duration * self._stream.time_base)
+        return float((self._container.duration or 0) / 1e6)
 
     def _decode(self) -> Iterator[Any]:
         """The track's frames.

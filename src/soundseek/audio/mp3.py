@@ -67,10 +67,12 @@ def find_mp3_parts(file: BinaryIO, start: int = 0) -> list[Mp3Part]:
     """The recordings in an open file of MPEG audio, in order; none if it has no two frames that follow each other.
 
     A new part begins where the sample rate or the number of channels changes, and where a second file with a header
-    that counts its frames was joined to the first.
+    that counts its frames was joined to the first. A click may be a single frame, if nothing but it is in the file.
     """
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         runs = [run for run in _runs(data, start) if run.num_frames > 1 or run.mark]
+        if not runs and (alone := _only_frame(data, start)) is not None:
+            runs = [alone]
         joined: list[_Run] = []
         for run in runs:
             if joined and run.kind == joined[-1].kind and not run.mark:
@@ -115,8 +117,9 @@ def before_tags(at: Callable[[int, int], bytes], start: int, end: int) -> int:
     if end - start > 128 and at(end - 128, 3) == b"TAG":
         end -= 128
     if end - start > 32 and (footer := at(end - 32, 32)).startswith(b"APETAGEX"):
-        has_header = footer[23] & 0x80
-        end -= int.from_bytes(footer[12:16], "little") + (32 if has_header else 0)
+        begin = end - int.from_bytes(footer[12:16], "little") - (32 if footer[23] & 0x80 else 0)
+        is_header = footer[23] & 0x20
+        end = end - 32 if is_header or begin < start else begin
     if end - start > 10 and (footer := at(end - 10, 10)).startswith(b"3DI"):
         end -= _synchsafe(footer[6:10]) + 20
     return max(start, end)
@@ -190,6 +193,16 @@ def _runs(data: mmap.mmap, start: int) -> Iterator[_Run]:
         while position < end and (length := _tag_bytes(data[position : position + 32])):
             position += length
         position = _next_frame(data, max(position, first + 1), _SEARCH_BYTES)
+
+
+def _only_frame(data: mmap.mmap, start: int) -> _Run | None:
+    """The frame from a position to the end of the file, tags left out; None if there is something else."""
+    frame = _read_header(data[start : start + 4])
+    if frame is None or start + frame[0] != before_tags(
+        lambda at, length: data[at : at + length], start, len(data)
+    ):
+        return None
+    return _Run(frame[1], b"", [(start, start + frame[0])], 1)
 
 
 def _next_frame(data: mmap.mmap, start: int, search_bytes: int) -> int | None:
@@ -275,7 +288,11 @@ def _part(data: mmap.mmap, run: _Run) -> Mp3Part:
     frame = _read_header(data[first : first + 4])
     assert frame is not None
     if run.kind[1] != _LAYER_3:
-        return Mp3Part(b"", tuple(run.extents), run.num_frames)
+        # libsndfile looks for two frames; one without any bits for its bands is silence.
+        silence = (
+            _without_checksum(data[first : first + 4]).ljust(frame[0], b"\0") if run.num_frames == 1 else b""
+        )
+        return Mp3Part(silence, tuple(run.extents), run.num_frames)
     if not run.mark:
         return Mp3Part(
             _xing_frame(data[first : first + 4], run.num_frames), tuple(run.extents), run.num_frames
@@ -300,10 +317,14 @@ def _part(data: mmap.mmap, run: _Run) -> Mp3Part:
 
 def _xing_frame(header: bytes, num_frames: int) -> bytes:
     """An empty layer III frame of the same kind as `header`'s, with a Xing header in it."""
-    # No CRC, no padding, bitrate index 8 (112 or 64 kbit/s): long enough for the Xing fields at every rate.
-    own = bytes([header[0], header[1] | 1, 0x80 | (header[2] & 0x0D), header[3]])
+    # No padding, bitrate index 8 (112 or 64 kbit/s): long enough for the Xing fields at every rate.
+    own = _without_checksum(bytes([header[0], header[1], 0x80 | (header[2] & 0x0D), header[3]]))
     xing = b"Xing" + (1).to_bytes(4, "big") + num_frames.to_bytes(4, "big")
     return (own + bytes(_side_info_bytes(header)) + xing).ljust(frame_bytes(own), b"\0")
+
+
+def _without_checksum(header: bytes) -> bytes:
+    return bytes([header[0], header[1] | 1, *header[2:4]])
 
 
 # --- the decoder's chatter --------------------------------------------------------------------------------

@@ -59,6 +59,7 @@ class Part:
         stated_share: The length that the file's own header states, as a multiple of the length that is there: 2 for a
             file of which half is missing, never less than 1.
         stated_frames: The length that the file's own header states, in samples a channel, where `header` states none.
+        most_frames: The samples a channel that the bytes hold, where libsndfile makes up more; None where it does not.
     """
 
     format: str
@@ -67,6 +68,7 @@ class Part:
     as_it_stands: bool = False
     stated_share: float = 1.0
     stated_frames: int | None = None
+    most_frames: int | None = None
 
 
 class PartFile(io.RawIOBase):
@@ -233,7 +235,10 @@ class _Layout:
     def behind(self, data: FileBytes, end: int) -> int:
         """Where the next chunk begins behind one that ends at `end`; some programs forget to pad."""
         padded = -(-end // self.padded_to) * self.padded_to
-        if padded != end and self.chunk(data, padded) is None and self.chunk(data, end) is not None:
+        if padded == end:
+            return end
+        unpadded_chunk, padded_chunk = self.chunk(data, end), self.chunk(data, padded)
+        if unpadded_chunk is not None and (padded_chunk is None or unpadded_chunk.name in _KNOWN_CHUNKS):
             return end
         return padded
 
@@ -278,6 +283,8 @@ _NAMES = {
 }  # fmt: skip
 _DESCRIPTIONS = (b"fmt ", b"ds64", b"COMM", b"VHDR", b"desc", b"kuki", b"pakt")
 _SOUND_CHUNKS = (b"data", b"SSND", b"BODY")
+_KNOWN_CHUNKS = _CHUNKS_BEHIND.union(_DESCRIPTIONS, _SOUND_CHUNKS)
+_GSM_BLOCK_BYTES, _GSM_BLOCK_FRAMES = 65, 320
 
 
 @dataclass
@@ -301,7 +308,8 @@ def _parts_of_chunks(data: FileBytes, start: int) -> Iterator[Part]:
             break
         found.append(form)
     for form in found:
-        header = _header_of(form, sum(end - start for start, end in form.extents))
+        num_bytes = sum(end - start for start, end in form.extents)
+        header = _header_of(form, num_bytes)
         if header is None:
             continue
         yield Part(
@@ -310,7 +318,15 @@ def _parts_of_chunks(data: FileBytes, start: int) -> Iterator[Part]:
             tuple(form.extents),
             as_it_stands=form.as_it_stands and len(found) == 1 and not start,
             stated_share=form.stated_share,
+            most_frames=_frames_of_gsm(form, num_bytes),
         )
+
+
+def _frames_of_gsm(form: _Form, num_bytes: int) -> int | None:
+    """The samples of a WAV in GSM 6.10, where libsndfile takes the byte that pads it for one more block; else None."""
+    if form.kind != b"WAVE" or form.described[b"fmt "][:2] != b"\x31\0":
+        return None
+    return num_bytes // _GSM_BLOCK_BYTES * _GSM_BLOCK_FRAMES or None
 
 
 def _read_form(data: FileBytes, position: int, magic: bytes) -> tuple[_Form | None, int]:
@@ -352,8 +368,8 @@ def _take_sound(data: FileBytes, layout: _Layout, form: _Form, chunk: _Chunk, *,
     stated = chunk.size
     if form.magic in (b"RF64", b"BW64"):
         sizes = form.described.get(b"ds64", b"")
-        if chunk.size == _WRAP - 1 and len(sizes) >= 16:
-            stated = struct.unpack_from("<Q", sizes, 8)[0]
+        if chunk.size == _WRAP - 1:  # without a ds64 nothing says how long it is
+            stated = struct.unpack_from("<Q", sizes, 8)[0] if len(sizes) >= 16 else _UNKNOWN_64
     before = {b"SSND": 8, b"data": 4 if form.magic == b"caff" else 0}.get(chunk.name, 0)
     if chunk.name == b"SSND":
         before += min(int.from_bytes(data.at(chunk.start, 4), "big"), 1 << 16)
