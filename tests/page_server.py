@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 SAMPLES = Path(__file__).parents[1] / "samples"
-WAIT_MS = 30_000  # generous: a busy machine is no failure
+WAIT_MS = 60_000  # generous: a busy machine is no failure
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -50,7 +50,7 @@ class Server:
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(WAIT_MS / 1000)
 
     def start_again(self) -> None:
         """At the same address."""
@@ -65,3 +65,34 @@ def until(page: Any, condition: str, value: Any = None) -> None:
         if time.monotonic() > end:
             raise AssertionError(f"never true: {condition}, at {page.url}")
         page.wait_for_timeout(20)
+
+
+def until_effects_ran(page: Any) -> None:
+    """Wait for what components do after they are drawn: listen to the window, draw on a canvas, open a dialog.
+
+    Preact runs effects in a task of their own behind the next frame.
+    """
+    page.evaluate(
+        "() => new Promise((done) => requestAnimationFrame(() => setTimeout(() => setTimeout(done))))"
+    )
+
+
+def keep_playing(page: Any) -> None:
+    """Begin every sound anew at its end, and note where it is heard from: a slow test must not miss it."""
+    page.evaluate(
+        """async () => {
+            const { audio } = await import('/page/js/player.js');
+            audio.loop = true;
+            audio.addEventListener('playing', () => (window.heardFrom ??= audio.currentTime));
+        }"""
+    )
+
+
+def until_it_plays(page: Any) -> float:
+    """Wait for the player to play; the seconds of the file where the first sound after `keep_playing` began."""
+    until(
+        page,
+        "window.heardFrom !== undefined && "
+        "import('/page/js/player.js').then(({ audio, isPlaying }) => isPlaying.value && !audio.paused)",
+    )
+    return float(page.evaluate("window.heardFrom"))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_server import CHROMIUM, SAMPLES, WAIT_MS, Server, need_a_browser
+from page_server import CHROMIUM, SAMPLES, WAIT_MS, Server, need_a_browser, until_effects_ran
 
 # Software WebGL, a microphone that hums, no calls home.
 FLAGS = [
@@ -101,6 +101,7 @@ def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
         watch(page)
         page.goto(f"{server.address}/{address}")
         page.wait_for_selector(".library-facts, .state", state="attached")
+        until_effects_ran(page)
         return page
 
     yield opened

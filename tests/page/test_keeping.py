@@ -20,6 +20,7 @@ def export(page: Any, choose: str, *steps: Any) -> Path:
         step()
     with page.expect_download() as coming:
         page.locator("dialog button[type=submit]").click()
+    page.locator("dialog").wait_for(state="detached")
     path = Path(coming.value.path())
     return path.rename(path.with_name(coming.value.suggested_filename))
 
@@ -169,10 +170,11 @@ def test_rows_are_selected_with_the_mouse_and_all_at_once(open_page: Any, rows: 
     count = len(rows(page))
     page.locator("[data-row='1'] .cell-length").click()
     page.locator("[data-row='4'] .cell-length").click(modifiers=["Shift"])
-    assert page.locator(".hit[aria-selected=true]").count() == 4
+    selected = "document.querySelectorAll('.hit[aria-selected=true]').length"
+    until(page, f"{selected} === 4")
     page.locator("[data-row='2'] .cell-length").click(modifiers=["Control"])
-    assert page.locator(".results-bar.selecting .results-count").inner_text() == "3 selected"
+    until(page, "document.querySelector('.results-bar.selecting .results-count')?.innerText === '3 selected'")
     page.keyboard.press("Control+a")
-    assert page.locator(".hit[aria-selected=true]").count() >= count
+    until(page, f"(count) => {selected} >= count", count)
     page.keyboard.press("Escape")
-    assert page.locator(".hit[aria-selected=true]").count() == 0
+    until(page, f"{selected} === 0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from page_server import until
+from page_server import keep_playing, until, until_effects_ran, until_it_plays
 
 
 @pytest.fixture
@@ -13,6 +13,7 @@ def mapped(open_page: Any) -> Any:
     page = open_page("?view=map", color_scheme="dark")
     page.locator(".map-points").wait_for(timeout=60_000)
     until(page, "document.querySelectorAll('.legend li').length > 3")
+    until_effects_ran(page)  # colours and states are set, and asked to be drawn
     return page
 
 
@@ -47,8 +48,9 @@ def test_a_click_on_a_point_plays_it(mapped: Any) -> None:
     label = mapped.locator(".map-label")
     label.wait_for()
     named = label.inner_text()
+    keep_playing(mapped)
     mapped.mouse.click(place["x"], place["y"])
-    until(mapped, "import('/page/js/player.js').then(({ audio }) => !audio.paused && audio.currentTime > 0)")
+    until_it_plays(mapped)
     assert mapped.locator(".deck-name").inner_text() == named
 
 
@@ -65,8 +67,9 @@ def test_a_lasso_becomes_a_list_that_can_be_heard(mapped: Any, rows: Any) -> Non
     names = rows(mapped)
     assert 10 < len(names) <= 104
     assert mapped.locator(".results-count").inner_text().startswith(f"{len(names)} sounds in the lasso")
+    keep_playing(mapped)
     mapped.locator("[data-row='0']").click()
-    until(mapped, "import('/page/js/player.js').then(({ audio }) => !audio.paused)")
+    until_it_plays(mapped)
     mapped.get_by_role("button", name="Leave the lasso").click()
     until(mapped, "document.querySelectorAll('.hit').length === 0")
 

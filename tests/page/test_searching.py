@@ -58,10 +58,11 @@ def test_back_and_forward_bring_back_whole_queries(open_page: Any, rows: Any) ->
     until(page, "document.querySelector('.hit-name')?.textContent.startsWith('bird')")
     page.go_back()
     until(page, "(name) => document.querySelector('.hit-name')?.textContent === name", thunder[0])
-    assert page.locator("#search-text").input_value() == "thunder"
+    typed = "(text) => document.querySelector('#search-text').value === text"
+    until(page, typed, "thunder")
     page.go_forward()
     until(page, "document.querySelector('.hit-name')?.textContent.startsWith('bird')")
-    assert page.locator("#search-text").input_value() == "birds singing"
+    until(page, typed, "birds singing")
 
 
 def test_a_link_holds_the_whole_query(open_page: Any, rows: Any, server: Server) -> None:
@@ -117,6 +118,7 @@ def test_a_query_that_nothing_answers_says_so_before_it_lists_the_nearest(open_p
     assert "Nothing here sounds like that" in page.locator(".verdict").inner_text()
     page.locator("#search-text").fill("a dog barks")
     page.locator(".verdict").wait_for(state="detached")
+    assert rows(page)
     assert "fits with a probability of" in (
         page.locator("[data-row='0'] .cell-score").get_attribute("title") or ""
     )

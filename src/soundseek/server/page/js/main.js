@@ -1,6 +1,7 @@
 /** Starts the page: draws it, listens to the keys, asks the server what it holds, and notices when it is gone. */
 
 import { render } from "../vendor/preact.js";
+import { effect } from "../vendor/signals.js";
 import * as api from "./api.js";
 import { refreshCollections } from "./collections.js";
 import { App } from "./components/app.js";
@@ -31,11 +32,25 @@ async function greet() {
   }
 }
 
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let coming;
+
+/** @param {number} milliseconds */
+function askIn(milliseconds) {
+  clearTimeout(coming);
+  coming = setTimeout(watch, milliseconds);
+}
+
 /** Ask at once, then often while there is no answer, seldom while there is. */
 async function watch() {
   const isThere = document.hidden || (await greet());
-  setTimeout(watch, isThere ? LOOK_MS : ASK_AGAIN_MS);
+  askIn(isThere ? LOOK_MS : ASK_AGAIN_MS);
 }
+
+// A search may be the first to find no server; the next look would be up to twenty seconds away.
+effect(() => {
+  if (isOffline.value) askIn(ASK_AGAIN_MS);
+});
 
 start();
 render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById("app")));
