@@ -216,10 +216,11 @@ def release_lock(handle: IO[bytes]) -> None:
 
 
 def _write_holder(handle: IO[bytes], text: str) -> None:
-    handle.seek(_HOLDER_AT)
-    handle.truncate(_HOLDER_AT)
-    handle.write(text.encode("ascii"))
-    handle.flush()
+    """Say whose the lock is; on a full disk it is held without that."""
+    with suppress(OSError):
+        os.ftruncate(handle.fileno(), _HOLDER_AT)
+        os.lseek(handle.fileno(), _HOLDER_AT, os.SEEK_SET)
+        os.write(handle.fileno(), text.encode("ascii"))
 
 
 if sys.platform == "win32":

@@ -56,6 +56,9 @@ MIN_DECODED_SHARE = 0.9
 # +60 dBFS: recorders that write 32-bit floats go far above full scale. Beyond it, only whole numbers written as floats
 # are sound.
 MAX_PEAK = 1000.0
+# Digital silence in FLAC at 8 kHz still takes 29 bytes a second. A file with half of that, for more than an hour, was
+# made to keep a machine busy: a megabyte of it can be a month of sound.
+MIN_BYTES_PER_S, ALWAYS_ALLOWED_S = 15.0, 3600.0
 _INTEGER_SCALE = 2.0**15
 SILENT_PEAK = 2.0**-15  # one step of a 16-bit file, -90 dBFS: dither and nothing else
 
@@ -121,7 +124,8 @@ def open_audio(
             f"sample_rate_hz ({sample_rate_hz}) and max_duration_s ({max_duration_s}) must be above 0"
         )
     name = os.fspath(path)
-    return AudioStream(name, open_source(name), sample_rate_hz, max_duration_s)
+    source = open_source(name)
+    return AudioStream(name, source, sample_rate_hz, max_duration_s, num_bytes=Path(name).stat().st_size)
 
 
 def read_audio(
@@ -144,7 +148,16 @@ class AudioStream:
         stated_s: Seconds to expect, by the file's header; None if it does not say.
     """
 
-    def __init__(self, path: str, source: AudioSource, sample_rate_hz: int, max_duration_s: float) -> None:
+    def __init__(
+        self,
+        path: str,
+        source: AudioSource,
+        sample_rate_hz: int,
+        max_duration_s: float,
+        *,
+        num_bytes: float = math.inf,
+    ) -> None:
+        self._num_bytes = num_bytes
         self.info = AudioInfo(path, source.format, source.sample_rate_hz, source.channels)
         declared_s = source.declared_s
         self.stated_s = None if declared_s is None else min(declared_s, max_duration_s)
@@ -185,6 +198,7 @@ class AudioStream:
             resampler = soxr.ResampleStream(rate_hz, self._sample_rate_hz, 1, dtype="float32", quality="HQ")
         try:
             while len(mono := self._mono_block()):
+                self._need_bytes_for_it()
                 if resampler is not None:
                     mono = resampler.resample_chunk(mono)
                 if len(mono):
@@ -207,6 +221,15 @@ class AudioStream:
             if left:
                 parts.append(self._mono(raw[:left]))
         return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+    def _need_bytes_for_it(self) -> None:
+        """Raise where so much sound has come out of so few bytes that only a file made for it can have no end."""
+        decoded_s = self._num_frames / self.info.sample_rate_hz
+        if decoded_s > max(ALWAYS_ALLOWED_S, self._num_bytes / MIN_BYTES_PER_S):
+            raise self._error(
+                f"more sound than {self._num_bytes:,} bytes should hold: {decoded_s / 3600:,.1f} h could be decoded "
+                f"and there is no end of it; --max-duration embeds the beginning"
+            )
 
     def _mono(self, raw: FloatArray) -> FloatArray:
         """Check `raw` `(frames, channels)` and mix its channels."""

@@ -49,26 +49,27 @@ class FrontEndConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sample_rate_hz: int = Field(default=32_000, gt=0)
+    # The bounds lie far beyond any model; beyond them a resampler or an FFT takes the process with it.
+    sample_rate_hz: int = Field(default=32_000, gt=0, le=1_536_000)
     peak_dbfs: float | None = Field(default=None, le=0)
-    n_fft: int = Field(default=1024, gt=1)
+    n_fft: int = Field(default=1024, gt=1, le=1 << 16)
     win_length: int = Field(default=800, gt=1)
     hop_length: int = Field(default=320, gt=0)
     window: Literal["hann", "hamming"] = "hann"
     window_periodic: bool = False
     pre_emphasis: float = Field(default=0.97, ge=0, lt=1)
-    num_mels: int = Field(default=128, gt=0)
+    num_mels: int = Field(default=128, gt=0, le=2048)
     f_min_hz: float = Field(default=0.0, ge=0)
-    f_max_hz: float = Field(default=15_000.0, gt=0)
+    f_max_hz: float = Field(default=15_000.0, gt=0, allow_inf_nan=False)
     mel_scale: Literal["slaney", "kaldi"] = "kaldi"
     log: Literal["db", "ln"] = "ln"
-    floor: float = Field(default=1e-5, gt=0)
-    offset: float = 4.5
-    scale: float = 5.0
+    floor: float = Field(default=1e-5, gt=0, allow_inf_nan=False)
+    offset: float = Field(default=4.5, allow_inf_nan=False)
+    scale: float = Field(default=5.0, allow_inf_nan=False)
     # None in every model of before: a fingerprint is made of the values that are not.
-    window_s: float | None = Field(default=None, gt=0)
+    window_s: float | None = Field(default=None, gt=0, le=3600)
     fill: Literal["repeat-pad", "repeat"] | None = None
-    mel_rate_hz: int | None = Field(default=None, gt=0)
+    mel_rate_hz: int | None = Field(default=None, gt=0, le=1_536_000)
     precision: Literal["float64"] | None = None
 
     @model_validator(mode="after")

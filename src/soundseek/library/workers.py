@@ -266,14 +266,20 @@ class _Worker:
 
     def __init__(self, load: LoadModel) -> None:
         context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
         self.jobs: deque[EmbedJob] = deque()
         self.is_ready = False
         self.heard_at = monotonic()
         self.cpu_s_then = 0.0
-        self.process: SpawnProcess = context.Process(target=_work, args=(theirs, load), daemon=True)
-        with single_threaded_children():
-            self.process.start()
+        try:
+            self.connection, theirs = context.Pipe()
+            self.process: SpawnProcess = context.Process(target=_work, args=(theirs, load), daemon=True)
+            with single_threaded_children():
+                self.process.start()
+        except OSError as error:  # out of processes, memory or open files
+            raise LibraryError(
+                f"an index worker cannot be started ({error.strerror or error}). Use fewer, --workers 1, or none, "
+                "--workers 0; or raise the limit, for open files with: ulimit -n 4096"
+            ) from error
         theirs.close()  # so that a dead worker is the end of the pipe
 
     def heard(self) -> None:
@@ -316,10 +322,13 @@ class _Pool:
         self.tell = tell
         self.again: deque[EmbedJob] = deque()
         self.load = load
-        self.workers = [_Worker(load) for _ in range(workers)]
+        self.num_workers = workers
+        self.workers: list[_Worker] = []
         self.most_bytes = max(LEAST_MEMORY_BYTES, MEMORY_SHARE * _physical_bytes() / workers)
 
     def run(self) -> Iterator[tuple[EmbedJob, Outcome]]:
+        while len(self.workers) < self.num_workers:
+            self.workers.append(_Worker(self.load))
         for worker in self.workers:
             self._feed(worker)
         while busy := [worker for worker in self.workers if worker.jobs]:

@@ -35,10 +35,10 @@ class AudioTowerConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    frame_hop: int = Field(gt=0)
+    frame_hop: int = Field(gt=0, le=1 << 16)
     scope: Literal["local", "clip", "window"]
-    context_frames: int = Field(ge=0)
-    min_frames: int = Field(gt=0)
+    context_frames: int = Field(ge=0, le=1 << 16)
+    min_frames: int = Field(gt=0, le=1 << 16)
     is_linear: bool = True
 
 
@@ -48,7 +48,7 @@ class TextTowerConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["bert", "word2vec", "roberta", "gpt2"] = "bert"
-    max_tokens: int = Field(gt=2)
+    max_tokens: int = Field(gt=2, le=1 << 20)
 
 
 class ModelConfig(BaseModel):
@@ -64,7 +64,7 @@ class ModelConfig(BaseModel):
     name: str
     version: str
     format: Literal[1] = 1
-    dim: int = Field(gt=0)
+    dim: int = Field(gt=0, le=1 << 16)
     front_end: FrontEndConfig
     audio: AudioTowerConfig
     text: TextTowerConfig

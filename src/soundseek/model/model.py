@@ -25,6 +25,7 @@ from soundseek.audio.segments import Segment, plan_segments
 from soundseek.errors import DecodeError, ModelError, UsageError
 from soundseek.model.config import AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, ModelConfig
 from soundseek.model.match import MatchCalibration
+from soundseek.model.onnx_files import need_own_numbers
 
 SEGMENT_S, HOP_S = 10.0, 5.0
 WINDOW_S, WINDOW_HOP_S = 2.0, 1.0  # of the windows that stand for frames where a model has no linear ones
@@ -34,6 +35,11 @@ every recording of a library, in windows of `SEGMENT_S`."""
 _UNKNOWN_TOKENS = ("[UNK]", "<unk>")  # of BERT's tokenizers and word vectors; of the others that have one
 _REMEMBERED_WARNINGS = 64  # a process that answers for months must not keep every long text
 _CLICK_S, _SILENCE_S = 0.05, 0.15  # shorter sounds get so much silence before and behind them
+_NO_MEMORY = (
+    "bad_alloc",
+    "bad allocation",
+    "Failed to allocate memory",
+)  # ONNX Runtime says it in words alone
 _CHUNK_FRAMES = 4096  # log-mel frames in one pass of a "local" trunk: 41 s, some 30 MB of activations
 
 
@@ -160,7 +166,7 @@ class Model:
         for rows in by_length.values():
             ids = np.array([encoded[row] for row in rows], np.int64)
             feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
-            out[rows] = self._text.run(["text_embedding"], feeds)[0]
+            out[rows] = self._run(self._text, TEXT_FILE, "text_embedding", feeds, (len(rows), self.dim))
         if not np.isfinite(out).all():
             raise ModelError(
                 f"the model {self.config.name} gives vectors that are not finite: its training diverged; use another"
@@ -452,8 +458,33 @@ class Model:
     def _run_audio(self, log_mel: FloatArray) -> FloatArray:
         if not self._is_windowed:
             log_mel = self.front_end.continued(log_mel, self.config.audio.min_frames)
-        frames: FloatArray = self._audio.run(["frames"], {"log_mel": log_mel[None]})[0][0]
+        feeds = {"log_mel": log_mel[None]}
+        frames: FloatArray = self._run(self._audio, AUDIO_FILE, "frames", feeds, (1, None, self.dim))[0]
         return frames
+
+    def _run(
+        self, session: Any, name: str, output: str, feeds: dict[str, Any], shape: tuple[int | None, ...]
+    ) -> FloatArray:
+        """One output of a network; a None in `shape` may be any number.
+
+        Raises:
+            ModelError: The network cannot be run, or gives another shape: its files do not belong together.
+            MemoryError: There is not enough for it.
+        """
+        try:
+            found: FloatArray = session.run([output], feeds)[0]
+        except Exception as error:  # ONNX Runtime's exceptions share no public base
+            if any(sign in str(error) for sign in _NO_MEMORY):
+                raise MemoryError(str(error)) from error
+            raise ModelError(f"{self.directory / name} cannot be run: {error}") from error
+        if len(found.shape) != len(shape) or any(
+            want not in (None, has) for has, want in zip(found.shape, shape, strict=True)
+        ):
+            raise ModelError(
+                f"{self.directory / name} gives {output} of shape {found.shape}, and config.json says dim {self.dim}: "
+                "the files of the directory do not belong together; export or fetch the model again"
+            )
+        return found
 
     @cached_property
     def _audio(self) -> Any:
@@ -513,6 +544,7 @@ class Model:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        need_own_numbers(self.directory / name)
         with self._lock:
             try:
                 return onnxruntime.InferenceSession(

@@ -250,7 +250,7 @@ def cached_nearest(
     digest.update(np.ascontiguousarray(sentences).tobytes())
     path = directory / f"{digest.hexdigest()[:32]}.npy"
     if path.is_file():
-        table = np.load(path)
+        table = np.load(path, allow_pickle=False)
     else:
         found = nearest_sentences(queries, sentences, neighbours=neighbours, min_cosine=min_cosine)
         table = np.full((len(queries), neighbours), -1, np.int32)

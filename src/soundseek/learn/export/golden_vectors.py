@@ -83,7 +83,7 @@ def agreement(directory: Path, path: Path) -> float:
         ModelError: The directory cannot be used, or the file holds vectors of other probes or of another width.
     """
     worst = 1.0
-    with np.load(path) as stored:
+    with np.load(path, allow_pickle=False) as stored:
         for name, found in golden_vectors_of(Model(directory)).items():
             expected = stored[name].astype(np.float32)
             if expected.shape != found.shape:

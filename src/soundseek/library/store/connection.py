@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from soundseek._files import release_lock, take_lock
@@ -13,6 +15,8 @@ from soundseek.library.filters import IS_BELOW, PATH_HAS, is_below, path_has
 from soundseek.library.store.tables import DATABASE_FILE
 
 BUSY_TIMEOUT_S = 30.0
+# The database, its log, the log's index, the folder.
+HANDLES = 4
 NO_LOCKS = "put the library on a local disk with --library DIR (or SOUNDSEEK_LIBRARY)"
 
 
@@ -23,7 +27,15 @@ def connect(directory: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError as error:
         if not any(sign in str(error) for sign in ("readonly", "unable to open")):
             raise
+        _need_handles()
         return _connect_to_read(directory)
+
+
+def _need_handles() -> None:
+    """Raise OSError where SQLite fails because it may not open as many files as it needs, which it does not say."""
+    with ExitStack() as opened:
+        for _ in range(HANDLES):
+            opened.enter_context(Path(os.devnull).open("rb"))
 
 
 def _connect_to_write(directory: Path) -> sqlite3.Connection:
@@ -69,7 +81,9 @@ def explained(directory: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, OSError) as error:
         advice = "check the disk's space and permissions"
-        if "not a database" in str(error) or "malformed" in str(error):
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            advice = "close other programs, or allow more open files and try again: ulimit -n 4096"
+        elif "not a database" in str(error) or "malformed" in str(error):
             advice = "it is damaged: remove the folder and index the sounds again"
         elif any(sign in str(error) for sign in ("locking protocol", "disk I/O error", "database is locked")):
             advice = f"if it lies on a network drive or a full disk, {NO_LOCKS}"

@@ -130,6 +130,14 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(directory: Path) -> None:
+    """Make a folder, and those above it, so that they survive a power cut; one that is there stays as it is."""
+    missing = [each for each in (directory, *directory.parents) if not each.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        sync_directory(made.parent)
+
+
 # Rows copied at a time: 32 MB of 512-wide vectors.
 ROWS_AT_A_TIME = 32_768
 

@@ -54,7 +54,7 @@ from soundseek.library.store.check import Damage, find_damage, lengthen
 from soundseek.library.store.connection import connect, explained, write_lock
 from soundseek.library.store.exact import best_rows, shortlisted_rows
 from soundseek.library.store.fused import NameQuery, found_words, name_bonuses, rank_with_names
-from soundseek.library.store.rows import Generation, Snapshot, rows_without
+from soundseek.library.store.rows import Generation, Snapshot, make_folder, rows_without
 from soundseek.library.store.tables import (
     allowed_rows,
     apply_changes,
@@ -173,7 +173,7 @@ class SqliteStore:
             self._writer = threading.get_ident()
             try:
                 with explained(self.directory):
-                    migrate(self._connection())
+                    migrate(self._connection(), self.location)
                     self._generation(read_state(self._connection()).generation).remove_others()
                 yield
             finally:
@@ -653,7 +653,7 @@ def _matches(
 
 
 def _read_or_create(directory: Path, identity: ModelIdentity | None) -> dict[str, str]:
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     connection = connect(directory)
     try:
         if identity is not None and not read_about(connection):

@@ -16,6 +16,7 @@ import numpy as np
 
 from soundseek._typing import BoolArray, IntArray
 from soundseek.audio.files import TAGS_REVISION
+from soundseek.errors import LibraryError
 from soundseek.library.filters import Condition, file_name, to_sql
 from soundseek.library.keywords import folder_words, name_token, name_words, tag_words
 from soundseek.library.paths import moved_below
@@ -235,9 +236,19 @@ def rename_model(connection: Connection, identity: ModelIdentity) -> None:
         )
 
 
-def migrate(connection: Connection) -> None:
-    """Bring the tables of a library that an earlier soundseek made up to date: all of it, or nothing."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] >= SCHEMA:
+def migrate(connection: Connection, location: str) -> None:
+    """Bring the tables of a library that an earlier soundseek made up to date: all of it, or nothing.
+
+    Raises:
+        LibraryError: A later soundseek has written to it, whose tables this one does not know.
+    """
+    schema = connection.execute("PRAGMA user_version").fetchone()[0]
+    if schema > SCHEMA:
+        raise LibraryError(
+            f"{location} was written by a later soundseek (schema {schema}; this one writes {SCHEMA}): update "
+            "soundseek to index here, or index the sounds into another folder with --library DIR. Searching still works"
+        )
+    if schema == SCHEMA:
         return
     with transaction(connection):
         if not _has_column(connection, "volume"):
