@@ -136,10 +136,10 @@ def test_a_run_that_cannot_be_followed_refuses_no_later_one(
 
 
 def test_what_a_run_tells_the_server_has_no_list_of_paths(copy_of: Path, root: Path) -> None:
-    from soundseek.server.index_process import _run
+    from soundseek.server.index_process import index_folders
 
     request = {"library": str(copy_of), "model": None, "folders": [str(root / "a")], "workers": 0}
-    report = _run({**request, "max_duration_s": 0.5}, lambda kind, value: None)
+    report = index_folders({**request, "max_duration_s": 0.5}, lambda kind, value: None)
     assert report["added"] == 1 and not report["interrupted"]
     assert all(isinstance(value, int | float) for value in report.values())
 
@@ -153,7 +153,7 @@ def test_the_server_ends_the_run_that_it_began(copy_of: Path, root: Path) -> Non
         process = jobs._runs[job.id].process
         await jobs.close()
         assert process is not None
-        return process.returncode
+        return process.exit_code
 
     assert asyncio.run(begin_and_close()) is not None
 

@@ -52,7 +52,7 @@ async def refused(client: Client, tool: str, **arguments: Any) -> str:
 def test_every_tool_and_parameter_says_what_it_is_for(filled: Path) -> None:
     async def question(client: Client) -> None:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-        assert set(tools) == {"search", "similar", "describe", "label", "export"}
+        assert set(tools) == {"search", "similar", "describe", "label", "duplicates", "export"}
         for tool in tools.values():
             assert tool.description and tool.output_schema
             for name, schema in tool.input_schema["properties"].items():

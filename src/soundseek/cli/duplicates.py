@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from soundseek.cli.index import counted
 from soundseek.cli.options import CsvOption, JsonOption, LibraryOption, TableOption, open_library, share
 from soundseek.cli.output import choose_format, clock, console, short_path, write, write_json_lines
 
@@ -50,7 +51,13 @@ def duplicates_command(
     elif groups:
         console().print(_table(groups))
     more = sum(len(group.files) - 1 for group in groups)
-    print(f"{more} of the library's files are there once more, in {len(groups)} groups", file=sys.stderr)
+    print(_verdict(more, len(groups)), file=sys.stderr)
+
+
+def _verdict(more: int, groups: int) -> str:
+    if not groups:
+        return "no recording is there more than once"
+    return f"{counted(groups, 'recording')} more than once: {counted(more, 'file')} beside the first of each group"
 
 
 def _show(done: int, total: int) -> None:

@@ -138,6 +138,7 @@ def library_copy(
     from soundseek.library.copy import copy_library
     from soundseek.library.library import Library
     from soundseek.library.store import open_store
+    from soundseek.library.taught import TaughtSounds
 
     output = choose_format(json=json, table=table)
     if source.resolve() == target.resolve():
@@ -147,6 +148,7 @@ def library_copy(
         try:
             report = copy_library(opened.store, into, progress=partial(progress, "copied sounds"))
             Collections(into).copy_from(Collections(opened.store))
+            TaughtSounds(into).copy_from(TaughtSounds(opened.store))
         finally:
             into.close()
     if output == "json":

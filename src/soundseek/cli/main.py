@@ -19,8 +19,8 @@ from soundseek.errors import SoundseekError, Terminated, UsageError
 
 PANELS = {
     "Search": (
-        "index", "watch", "search", "similar", "explain", "label", "duplicates", "info", "failures", "forget",
-        "relocate", "library", "serve", "mcp",
+        "index", "watch", "search", "similar", "explain", "label", "mark", "duplicates", "info", "failures",
+        "forget", "relocate", "library", "serve", "mcp",
     ),
     "Models": ("models",),
     "Train and measure": (

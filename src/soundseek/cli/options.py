@@ -322,6 +322,15 @@ KeywordsOption = Annotated[
         help="Whether words in names, folders and tags count beside the sound, not at all, or alone.",
     ),
 ]
+TaughtOption = Annotated[
+    str | None,
+    typer.Option(
+        "--taught",
+        metavar="NAME",
+        help="What the library was taught by marks (soundseek mark): it turns the words, or is all that is asked for.",
+        show_default=False,
+    ),
+]
 WindowsOption = Annotated[
     bool,
     typer.Option(

@@ -27,6 +27,7 @@ from soundseek.cli.options import (
     RerankOption,
     SegmentsOption,
     TableOption,
+    TaughtOption,
     WhereOption,
     WhyOption,
     WindowsOption,
@@ -52,6 +53,7 @@ def search_command(
     count: CountOrAllOption = None,
     like: LikeOption = None,
     without: NotOption = None,
+    taught: TaughtOption = None,
     where: WhereOption = None,
     segments: SegmentsOption = False,
     duplicates: DuplicatesOption = "hide",
@@ -74,13 +76,15 @@ def search_command(
     """
     output = choose_format(json=json, csv=csv, m3u=m3u, table=table, labels=labels)
     text = " ".join(words or []).strip()
-    if not text and not like and (without or not where):
+    if not text and not like and taught is None and (without or not where):
         raise UsageError(
-            'nothing to look for; say it in words, soundseek search "rain on a tent", or by --like FILE; --where alone '
-            "lists files"
+            'nothing to look for; say it in words, soundseek search "rain on a tent", by --like FILE or by --taught '
+            "NAME; --where alone lists files"
         )
     if len(library or ()) > 1 and (rerank or windows):
         raise UsageError("--rerank and --windows take one library; give --library once")
+    if rerank and taught is not None:
+        raise UsageError("--taught goes without --rerank: marks teach the library's own model")
     with open_libraries(library, model) as opened:
         from soundseek.library.hit_formats import searched_for
         from soundseek.query import as_typed as read_as_typed
@@ -93,7 +97,7 @@ def search_command(
                 say_reading(each)
         asked: dict[str, Any] = {
             "text": reading, "like": like or (), "without": negatives, "where": where, "segments": segments,
-            "duplicates": duplicates, "missing": missing, "keywords": keywords,
+            "duplicates": duplicates, "missing": missing, "keywords": keywords, "taught": taught,
         }  # fmt: skip
         with _ranking_library(opened, library[0] if library else None, rerank) as ranking:
             if ranking is opened:
@@ -103,7 +107,7 @@ def search_command(
             say_if_nothing(hits, opened, where, min_match, keywords=keywords)
             if windows:
                 hits = cast("Library", ranking).score_windows(
-                    hits, reading, like=like or (), without=negatives
+                    hits, reading, like=like or (), without=negatives, taught=taught
                 )
                 _say_windows(hits)
             wanted = why or output == "table"

@@ -141,7 +141,7 @@ class Collections:
         """
         with self._writing() as connection:
             _check_name(connection, name)
-            at = _now()
+            at = utc_now()
             made = connection.execute(
                 "INSERT INTO collections VALUES (NULL, ?, ?, ?)", (name.strip(), at, at)
             )
@@ -161,7 +161,7 @@ class Collections:
             _check_name(connection, name, collection)
             connection.execute(
                 "UPDATE collections SET name = ?, modified_at = ? WHERE id = ?",
-                (name.strip(), _now(), collection),
+                (name.strip(), utc_now(), collection),
             )
             return _get(connection, collection)
 
@@ -197,7 +197,7 @@ class Collections:
                     "INSERT INTO collection_entries (collection, content_hash, path, start_s, end_s, note, added_at) "
                     "SELECT ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM collection_entries "
                     "WHERE collection = ? AND content_hash = ? AND path = ? AND start_s IS ? AND end_s IS ?)",
-                    (*values, entry.note, _now(), *values),
+                    (*values, entry.note, utc_now(), *values),
                 )
             _touch(connection, collection)
             return _get(connection, collection)
@@ -235,7 +235,9 @@ class Collections:
                 (collection, k, offset),
             ).fetchall()
         entries = [Entry(row[0], os.fsdecode(row[1]), *row[2:]) for row in rows]
-        found = [replace(entry, file=self._file_of(entry)) for entry in entries]
+        found = [
+            replace(entry, file=file_now(self._store, entry.content_hash, entry.path)) for entry in entries
+        ]
         self._remember_where(found)
         return [replace(each, path=each.file.path) if each.file is not None else each for each in found]
 
@@ -291,13 +293,6 @@ class Collections:
                         values,
                     )
 
-    def _file_of(self, entry: Entry) -> SoundFile | None:
-        same = self._store.same_content(entry.content_hash)
-        for file in same:
-            if file.path == entry.path:
-                return file
-        return same[0] if same else self._store.file(entry.path)
-
     def _remember_where(self, entries: Sequence[Entry]) -> None:
         """Note where moved and edited files are now, so that they are found after the next change as well."""
         moved = [
@@ -324,23 +319,46 @@ class Collections:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with explained(self._directory):
-            connection = self._store.connection()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                for statement in _TABLES:
-                    connection.execute(statement)
-                at = _now()
-                connection.execute(
-                    "INSERT OR IGNORE INTO collections VALUES (?, ?, ?, ?)",
-                    (FAVOURITES, FAVOURITES_NAME, at, at),
-                )
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+        with transaction_on(self._store, _TABLES) as connection:
+            at = utc_now()
+            connection.execute(
+                "INSERT OR IGNORE INTO collections VALUES (?, ?, ?, ?)", (FAVOURITES, FAVOURITES_NAME, at, at)
+            )
+            yield connection
+
+
+@contextmanager
+def transaction_on(store: SqliteStore, tables: Sequence[str]) -> Iterator[Connection]:
+    """A write transaction on tables that stand beside the store's own.
+
+    Args:
+        store: The library's store.
+        tables: Statements that make them where they are not there yet.
+
+    Raises:
+        LibraryError: The library cannot be written to.
+    """
+    with explained(store.directory):
+        connection = store.connection()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in tables:
+                connection.execute(statement)
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def file_now(store: SqliteStore, content_hash: bytes, path: str) -> SoundFile | None:
+    """The file that had a content and a path: the one at that path, one that has moved, or one that was edited."""
+    same = store.same_content(content_hash)
+    for file in same:
+        if file.path == path:
+            return file
+    return same[0] if same else store.file(path)
 
 
 def _get(connection: Connection | None, collection: int) -> Collection:
@@ -353,7 +371,7 @@ def _get(connection: Connection | None, collection: int) -> Collection:
 
 
 def _touch(connection: Connection, collection: int) -> None:
-    connection.execute("UPDATE collections SET modified_at = ? WHERE id = ?", (_now(), collection))
+    connection.execute("UPDATE collections SET modified_at = ? WHERE id = ?", (utc_now(), collection))
 
 
 def _check_name(connection: Connection, name: str, own: int | None = None) -> None:
@@ -365,9 +383,10 @@ def _check_name(connection: Connection, name: str, own: int | None = None) -> No
 
 
 def _empty_favourites() -> Collection:
-    at = _now()
+    at = utc_now()
     return Collection(FAVOURITES, FAVOURITES_NAME, 0, at, at)
 
 
-def _now() -> str:
+def utc_now() -> str:
+    """This second, ISO 8601 in UTC."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
@@ -43,10 +43,15 @@ if TYPE_CHECKING:
     from soundseek.library.explain import Explanation
     from soundseek.library.index import IndexReport, Progress
     from soundseek.library.labelling import LabelledSound
+    from soundseek.library.taught import TaughtSound
     from soundseek.library.windows import WindowModel
     from soundseek.library.workers import EmbeddingModel, LoadModel
     from soundseek.model.match import MatchCalibration
     from soundseek.model.model import AudioEmbedding
+
+
+MarkedPlace: TypeAlias = str | os.PathLike[str] | tuple[str | os.PathLike[str], float | None, float | None]
+"""A file, or a part of one: its path, where the part begins and where it ends, in seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -303,6 +308,7 @@ class Library:
         min_match: float = 0.0,
         keywords: Keywords = "auto",
         only: Collection[str] | None = None,
+        taught: str | None = None,
     ) -> Hits:
         """The sounds that fit best, best first; with a `where` and nothing else, all that fulfil it, by path.
 
@@ -324,8 +330,10 @@ class Library:
             keywords: "auto" lets words in names, folders and tags count beside the sound (the hit says which,
                 `Hit.keywords`); "off" lets the sound alone decide, and "only" gives files that have such words alone.
             only: Paths that may answer, as the library knows them; None lets all.
+            taught: The name of what was taught by marks (`mark`): it turns the query, or is all of it.
 
         Raises:
+            UnknownTaughtError: Nothing was taught under that name.
             QueryError: There is nothing to look for, `where` cannot be understood, or `min_match` is asked for where
                 hits have no `match`.
             DecodeError: An example cannot be decoded.
@@ -343,7 +351,7 @@ class Library:
                 raise QueryError(f"{name} is {value!r}; it takes 'show' or 'hide'")
         condition = parse_where(where) if where is not None else None
         is_said = isinstance(text, Reading) or bool(text and text.strip())
-        if condition is not None and not (is_said or like or without):
+        if condition is not None and not (is_said or like or without or taught):
             asked = self.asked_of_files(condition, missing=missing)
             return Hits(listed(self._there(self.store.files(asked), missing))[:k])
         reading = self._read_aloud(text, as_typed)
@@ -358,7 +366,7 @@ class Library:
         asked = self.asked_of_files(condition, missing=missing)
         hits = find_any(
             self.store,
-            self._queries(reading, examples, negatives),
+            self._queries(reading, examples, negatives, taught),
             k=10 if k is None else k,
             per="segment" if segments else "file",
             by="mean" if examples else "moments",
@@ -367,7 +375,7 @@ class Library:
             only=only,
             duplicates=duplicates,
             is_there=None if missing == "show" else lru_cache(maxsize=None)(os.path.exists),
-            certainty=None if examples else self.certainty(self.store.count(asked)[0]),
+            certainty=None if examples or taught else self.certainty(self.store.count(asked)[0]),
             names=name_query(reading, keywords),
         )
         if min_match:
@@ -380,6 +388,47 @@ class Library:
                 )
             hits = [hit for hit in hits if hit.match is not None and hit.match >= min_match]
         return Hits(hits, reading=reading, negatives=negatives)
+
+    def mark(
+        self, name: str, *, right: Sequence[MarkedPlace] = (), wrong: Sequence[MarkedPlace] = ()
+    ) -> TaughtSound:
+        """Teach the library a sound by hits that are right or wrong; `search(taught=name)` then finds more of it.
+
+        Kept by name in the library's own database; a sound that is marked again changes its mind.
+
+        Args:
+            name: What it is called; the first marks make it.
+            right: Files of the library that are it; or `(path, start_s, end_s)` for a part of one.
+            wrong: The same of what is not.
+
+        Raises:
+            UsageError: A file is not in the library, or nothing is marked.
+
+        Example: `library.mark("my knocks", right=[hits[0].path], wrong=[(hits[1].path, 2.0, 3.5)])`
+        """
+        from soundseek.library.taught import NewMark, TaughtSounds, UnknownTaughtError
+
+        if isinstance(right, str) or isinstance(wrong, str):
+            raise UsageError("right and wrong take lists: right=['knock.wav']")
+        marks = [
+            NewMark(self._file_of_mark(path), is_right, start_s, end_s)
+            for places, is_right in ((right, True), (wrong, False))
+            for path, start_s, end_s in map(_place, places)
+        ]
+        if not marks:
+            raise UsageError("nothing is marked; give files that are right or wrong")
+        taught = TaughtSounds(self.store)
+        try:
+            number = taught.named(name).id
+        except UnknownTaughtError:
+            number = taught.create(name).id
+        return taught.mark(number, marks)
+
+    def taught(self) -> list[TaughtSound]:
+        """What the library was taught by marks, by name; see `mark`."""
+        from soundseek.library.taught import TaughtSounds
+
+        return TaughtSounds(self.store).all()
 
     def files(self, where: str | None = None) -> list[SoundFile]:
         """What the library knows of its files, ordered by path: facts, tags, level. No vector is read.
@@ -415,6 +464,7 @@ class Library:
         *,
         like: Sequence[str | os.PathLike[str]] = (),
         without: Sequence[str | Reading] = (),
+        taught: str | None = None,
     ) -> Hits:
         """The same hits; where the model has no moments, theirs are the scores of windows of two seconds, one a second.
 
@@ -426,12 +476,13 @@ class Library:
             text: What was searched for; as `like` and `without`, the same as in the search.
             like: See there.
             without: See there.
+            taught: See there.
         """
         if not hits or getattr(self.model, "has_moments", True):
             return hits
         reading = self._read_aloud(text, as_typed=False)
         negatives = [each for each in (self._read_aloud(each, False) for each in without) if each is not None]
-        queries = self._queries(reading, [self._example(path) for path in like], negatives)
+        queries = self._queries(reading, [self._example(path) for path in like], negatives, taught)
         wholes = np.stack(
             [np.atleast_2d(query)[0] for query in queries]
         )  # the first row; parts stand below it
@@ -642,11 +693,29 @@ class Library:
         return reading
 
     def _queries(
-        self, reading: Reading | None, examples: Sequence[_Example], negatives: Sequence[Reading]
+        self,
+        reading: Reading | None,
+        examples: Sequence[_Example],
+        negatives: Sequence[Reading],
+        taught: str | None = None,
     ) -> list[AnyFloatArray]:
         """Each alternative of a reading as a unit vector, with examples and negatives, and below it the vectors of the
-        sounds that a sentence names, `(1 + parts, dim)`; one batch of texts.
+        sounds that a sentence names, `(1 + parts, dim)`; one batch of texts. Of what was taught, the vector alone.
         """
+        if taught is None:
+            return self._untaught_queries(reading, examples, negatives)
+        from soundseek.library.taught import taught_query
+
+        if examples or (reading is not None and (reading.alternatives or reading.negatives)):
+            queries = self._untaught_queries(reading, examples, negatives)
+            return [taught_query(self.store, taught, np.atleast_2d(query)[0]) for query in queries]
+        query = taught_query(self.store, taught, None)
+        unwanted = [text for each in negatives for text in each.texts]
+        return [combine(query[None], self.model.embed_text(unwanted))] if unwanted else [query]
+
+    def _untaught_queries(
+        self, reading: Reading | None, examples: Sequence[_Example], negatives: Sequence[Reading]
+    ) -> list[AnyFloatArray]:
         alternatives = reading.alternatives if reading else ()
         unwanted = [
             *(reading.negatives if reading else ()),
@@ -696,6 +765,14 @@ class Library:
             return _Example(name, None, own_paths)
         itself = [twin.path for twin in twins if _is_same_file(twin.path, name)]
         return _Example(name, twins[0] if twins else None, (*own_paths, *itself))
+
+    def _file_of_mark(self, path: str | os.PathLike[str]) -> SoundFile:
+        name = on_disk(absolute(path, "the path of a sound"))
+        for each in dict.fromkeys([name, known_as(name, self.store.roots()) or name, os.path.realpath(name)]):
+            file = self.store.file(each)
+            if file is not None:
+                return file
+        raise UsageError(f"{name} is not in the library {self.store.location}; index it first")
 
     def _whole_vector(self, example: _Example) -> AnyFloatArray:
         """`(dim,)` the mean of a file's frames, of unit norm."""
@@ -757,6 +834,17 @@ class Library:
         if not parts:
             return condition
         return And((*parts, *([condition] if condition is not None else [])))
+
+
+def _place(place: MarkedPlace) -> tuple[str | os.PathLike[str], float | None, float | None]:
+    if isinstance(place, (str, os.PathLike)):
+        return place, None, None
+    path, start_s, end_s = place
+    if end_s is not None and not (start_s or 0.0) < end_s:
+        raise UsageError(
+            f"a mark of {os.fspath(path)} ends at {end_s:g} s, before it begins at {start_s:g} s"
+        )
+    return path, start_s, end_s
 
 
 def _stacked(

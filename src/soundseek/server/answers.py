@@ -24,6 +24,13 @@ def answer(model: BaseModel, status: int = 200, headers: dict[str, str] | None =
     return Response(content, status, headers=headers, media_type="application/json")
 
 
+def event(name: str, model: BaseModel | None) -> bytes:
+    """A server-sent event; without a model a comment, which only says that the server is still there."""
+    if model is None:
+        return b": still there\n\n"
+    return f"event: {name}\ndata: ".encode() + json_bytes(model.model_dump(by_alias=True)) + b"\n\n"
+
+
 def no_content() -> Response:
     """204: it is done."""
     return Response(status_code=204)

@@ -24,7 +24,17 @@ from soundseek.server.guard import Guard, content_security_policy
 from soundseek.server.metrics import Counting
 from soundseek.server.openapi import describe_api
 from soundseek.server.problems import install_handlers
-from soundseek.server.routes import collections, export, indexing, items, labels, library, search
+from soundseek.server.routes import (
+    collections,
+    duplicates,
+    export,
+    indexing,
+    items,
+    labels,
+    library,
+    search,
+    taught,
+)
 from soundseek.server.routes import map as map_
 from soundseek.server.state import State
 
@@ -83,7 +93,7 @@ def create_api(config: ServerConfig) -> FastAPI:
     app.state.soundseek = state
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
     install_handlers(app)
-    for routes in (search, items, labels, collections, export, indexing, map_, library):
+    for routes in (search, items, labels, duplicates, collections, taught, export, indexing, map_, library):
         app.include_router(routes.router, prefix=API)
     _add_pages(app)
     if tools is not None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from soundseek.errors import DecodeError
+from soundseek.library.regions import Embedded
 from soundseek.server.problems import ProblemError
-from soundseek.server.searching import Embedded
 
 if TYPE_CHECKING:
     from soundseek.audio.decode import AudioInfo

@@ -1,38 +1,15 @@
-"""One index run in a process of its own: `python -m soundseek.server.index_process`.
-
-It reads its request as a line of JSON from stdin, and tells how far it is in lines of JSON on stdout. When stdin ends,
-because the server wants it to stop or is gone itself, it stops as after Ctrl-C: what is committed stays.
-"""
+"""One index run in a process of its own, `python -m soundseek.server.index_process`; a stop keeps what is committed."""
 
 from __future__ import annotations
 
-import _thread
-import json
-import sys
-import threading
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from soundseek.errors import SoundseekError
+from soundseek.server.child_process import TellServer, answer_request
 
 
-def run_request() -> None:
-    """Run the request that stands on stdin."""
-    request = json.loads(sys.stdin.readline())
-    out = sys.stdout
-    sys.stdout = sys.stderr  # whatever a decoder prints is no message
-    tell = _teller(out)
-    threading.Thread(target=_stop_at_the_end_of_input, daemon=True).start()
-    try:
-        tell("report", _run(request, tell))
-    except SoundseekError as error:
-        tell("error", str(error))
-    except KeyboardInterrupt:
-        tell("report", None)
-
-
-def _run(request: dict[str, Any], tell: Callable[[str, Any], None]) -> dict[str, Any]:
+def index_folders(request: dict[str, Any], tell: TellServer) -> dict[str, Any]:
+    """Index what a request names; the numbers of the run's report."""
     from soundseek._threads import compute_on_one_thread
 
     compute_on_one_thread()
@@ -52,18 +29,5 @@ def _run(request: dict[str, Any], tell: Callable[[str, Any], None]) -> dict[str,
     return {name: getattr(report, name) for name in (*JobReport.model_fields, "interrupted")}
 
 
-def _teller(out: Any) -> Callable[[str, Any], None]:
-    def tell(kind: str, value: Any) -> None:
-        out.write(json.dumps({kind: value}) + "\n")
-        out.flush()
-
-    return tell
-
-
-def _stop_at_the_end_of_input() -> None:
-    sys.stdin.read()
-    _thread.interrupt_main()
-
-
 if __name__ == "__main__":
-    run_request()
+    answer_request(index_folders)

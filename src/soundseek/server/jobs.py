@@ -3,43 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from soundseek.server.child_process import ChildProcess
 from soundseek.server.items import when
+from soundseek.server.news import News
 from soundseek.server.problems import ProblemError
 from soundseek.server.schemas import Job, JobProgress, JobReport
 
 MAX_REMEMBERED = 100
 PATIENCE_S = 10.0
-HEARTBEAT_S = 15.0
 
 
 class _Run:
     """A job, its process, and whoever waits for news of it."""
 
     def __init__(self, job: Job, max_duration_s: float | None) -> None:
-        self.job = job
+        self.news = News(job)
         self.max_duration_s = max_duration_s
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: ChildProcess | None = None
         self.task: asyncio.Task[None] | None = None
-        self.changed = asyncio.Condition()
-        self.version = 0
+
+    @property
+    def job(self) -> Job:
+        return self.news.value
 
     async def update(self, **fields: Any) -> None:
-        self.job = self.job.model_copy(update=fields)
-        async with self.changed:
-            self.version += 1
-            self.changed.notify_all()
+        await self.news.put(self.job.model_copy(update=fields))
 
     @property
     def is_running(self) -> bool:
-        return self.job.state in ("running", "stopping")
+        return _is_running(self.job)
+
+
+def _is_running(job: Job) -> bool:
+    return job.state in ("running", "stopping")
 
 
 class Jobs:
@@ -93,8 +94,8 @@ class Jobs:
         run = self._run(id)
         if run.job.state == "running":
             await run.update(state="stopping")
-            if run.process is not None and run.process.stdin is not None:
-                run.process.stdin.close()
+            if run.process is not None:
+                run.process.ask_to_stop()
         return run.job
 
     async def resume(self, id: str) -> Job:
@@ -116,23 +117,9 @@ class Jobs:
         await self._begin(run)
         return run.job
 
-    async def events(self, id: str) -> AsyncIterator[Job | None]:
+    def events(self, id: str) -> AsyncIterator[Job | None]:
         """The job now and after each change, at last when it has ended; None where nothing was new for a while."""
-        run = self._run(id)
-        seen = -1
-        while True:
-            if run.version != seen:
-                seen = run.version
-                yield run.job
-                if not run.is_running:
-                    return
-            async with run.changed:
-                if run.version != seen:
-                    continue
-                try:
-                    await asyncio.wait_for(run.changed.wait(), HEARTBEAT_S)
-                except asyncio.TimeoutError:
-                    yield None
+        return self._run(id).news.follow(lambda job: not _is_running(job))
 
     async def close(self) -> None:
         """Stop what runs, and wait for it a little."""
@@ -143,9 +130,8 @@ class Jobs:
         if tasks:
             await asyncio.wait(tasks, timeout=PATIENCE_S)
         for run in running:
-            if run.process is not None and run.process.returncode is None:
-                run.process.kill()
-                await run.process.wait()
+            if run.process is not None:
+                await run.process.kill()
 
     def _run(self, id: str) -> _Run:
         if id not in self._runs:
@@ -160,17 +146,6 @@ class Jobs:
             )
 
     async def _begin(self, run: _Run) -> None:
-        run.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "soundseek.server.index_process",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the server, which then stops the run
-            limit=1 << 20,
-        )
-        assert run.process.stdin is not None
         request = {
             "library": str(self._library),
             "model": self._model,
@@ -178,9 +153,7 @@ class Jobs:
             "workers": self._workers,
             "max_duration_s": run.max_duration_s,
         }
-        run.process.stdin.write(json.dumps(request).encode() + b"\n")
-        with suppress(ConnectionError):  # it died at once: its exit says so
-            await run.process.stdin.drain()
+        run.process = await ChildProcess.start("soundseek.server.index_process", request)
         run.task = asyncio.create_task(self._watch(run))
 
     async def _watch(self, run: _Run) -> None:
@@ -194,15 +167,13 @@ class Jobs:
 
     async def _follow(self, run: _Run) -> None:
         process = run.process
-        assert process is not None and process.stdout is not None
+        assert process is not None
         outcome: dict[str, Any] = {}
-        while line := await process.stdout.readline():
-            with suppress(ValueError):
-                message = json.loads(line)
-                if "progress" in message:
-                    await run.update(progress=JobProgress(**message["progress"]))
-                else:
-                    outcome |= message
+        async for kind, value in process.messages():
+            if kind == "progress":
+                await run.update(progress=JobProgress(**value))
+            else:
+                outcome[kind] = value
         code = await process.wait()
         ended = {"ended_at": when(self._clock())}
         if outcome.get("error"):

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from soundseek.library.labelling import Labeller, SoundLabel
+from soundseek.library.labelling import LabelledSound, Labeller, SoundLabel, labels_csv
+from soundseek.library.regions import Embedded
 from soundseek.server.items import find_file, item_id
 from soundseek.server.lru import Recent
 from soundseek.server.problems import ProblemError
 from soundseek.server.schemas import LabelAnswer, LabelledAnswer, LabelsAnswer, LabelsRequest
-from soundseek.server.searching import embedded_sound
 from soundseek.server.warned import collected_warnings
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Labelling:
         else:
             end_s = file.duration_s if item.end_s is None else min(item.end_s, file.duration_s)
             times = [(item.start_s or 0.0, end_s)]
-            vectors = embedded_sound(sound).vector(item.start_s, item.end_s)[None]
+            vectors = Embedded.of(sound).vector(item.start_s, item.end_s)[None]
         return [
             LabelledAnswer(
                 id=item_id(file),
@@ -79,6 +79,30 @@ class Labelling:
             known = labeller, tuple(dict.fromkeys([*warnings, *told]))
             self._labellers.put(key, known)
         return known
+
+
+def csv_of(answer: LabelsAnswer) -> bytes:
+    """The labels as `soundseek label --csv` writes them; a cell that a spreadsheet would take for a formula is text."""
+    fields = SoundLabel.__dataclass_fields__
+    sounds = [
+        LabelledSound(
+            sound.path,
+            sound.start_s,
+            sound.end_s,
+            tuple(
+                SoundLabel(
+                    **{**{name: getattr(each, name) for name in fields}, "label": _as_text(each.label)}
+                )
+                for each in sound.labels
+            ),
+        )
+        for sound in answer.sounds
+    ]
+    return labels_csv(sounds).encode("utf-8", "backslashreplace")
+
+
+def _as_text(label: str) -> str:
+    return f"'{label}" if label.startswith(("=", "+", "-", "@")) else label
 
 
 def _answered(label: SoundLabel) -> LabelAnswer:

@@ -1,10 +1,11 @@
-"""The library as tools of the Model Context Protocol: search, similar, describe, label, export."""
+"""The library as tools of the Model Context Protocol: search, similar, describe, label, duplicates, export."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -17,6 +18,8 @@ from starlette.applications import Starlette
 
 import soundseek
 from soundseek.errors import QueryError, SoundseekError
+from soundseek.library.duplicates import MIN_SCORE
+from soundseek.server.duplicates import DuplicateSearch, duplicates_answer
 from soundseek.server.exporting import Exporter, as_list, choose, into_folder, label_files
 from soundseek.server.items import find_file
 from soundseek.server.problems import ProblemError
@@ -26,6 +29,7 @@ from soundseek.server.schemas import (
     MAX_OWN_LABELS,
     MAX_TEXT,
     Cut,
+    DuplicatesAnswer,
     ExportedFile,
     ExportSkipped,
     Item,
@@ -46,6 +50,8 @@ R = TypeVar("R")
 
 MCP_PATH = "/mcp"
 MAX_TOOL_HITS = 100
+# A tool that takes longer may be given up by an assistant.
+PATIENCE_S = 20.0
 INSTRUCTIONS = """A library of recorded sounds, searched by describing them in words.
 
 Say what is to be heard ("a dog barks while it rains"), not what the file may be called. A hit is the best ten seconds
@@ -188,6 +194,35 @@ class _Tools:
 
         return _printable(await self._ask(lambda: self.state.with_library(read)))
 
+    async def duplicates(
+        self,
+        min_score: Annotated[
+            float,
+            Field(ge=0.05, le=1.0, description="Least correlation of two waveforms that are one recording."),
+        ] = MIN_SCORE,
+        k: Annotated[int, Field(ge=1, le=MAX_TOOL_HITS, description="How many groups.")] = 20,
+        offset: Annotated[int, Field(ge=0, description="How many groups to leave out: the next page.")] = 0,
+    ) -> DuplicatesAnswer:
+        """Find recordings that are there more than once, also inside longer files; nothing is changed.
+
+        In a large library it takes minutes: while `state` is "running", ask again later.
+        """
+
+        async def run() -> DuplicatesAnswer:
+            search = self.state.duplicates
+            version = await self.state.with_library(lambda library: library.store.version())
+            now = search.state(version)
+            is_known = now.state == "ready" and not now.is_stale and now.min_score == min_score
+            if now.state != "running" and not is_known:
+                await search.start(min_score)
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(_ended(search), PATIENCE_S)
+            return await self.state.with_library(
+                lambda library: duplicates_answer(library, search, k=k, offset=offset)
+            )
+
+        return _printable(await self._ask(run))
+
     async def export(
         self,
         sounds: Annotated[
@@ -263,7 +298,7 @@ def build_mcp(state: State) -> MCPServer[Any]:
         log_level="WARNING",
     )
     tools = _Tools(state)
-    for tool in (tools.search, tools.similar, tools.describe, tools.label, tools.export):
+    for tool in (tools.search, tools.similar, tools.describe, tools.label, tools.duplicates, tools.export):
         server.add_tool(tool)
     return server
 
@@ -291,6 +326,11 @@ async def closing_state(state: State) -> AsyncIterator[State]:
         yield state
     finally:
         await state.close()
+
+
+async def _ended(search: DuplicateSearch) -> None:
+    async for _ in search.events():
+        pass
 
 
 def _named(sound: str) -> dict[str, str]:

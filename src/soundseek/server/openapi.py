@@ -21,10 +21,12 @@ TAGS = [
     {"name": "search", "description": "Words, example sounds and filters to hits; scores over time."},
     {"name": "items", "description": "The files of the library: facts, sound, waveforms."},
     {"name": "labels", "description": "Words for sounds, out of a list."},
+    {"name": "duplicates", "description": "Recordings that are there more than once."},
     {
         "name": "collections",
         "description": "Favourites and named collections, kept in the library's own database.",
     },
+    {"name": "taught", "description": "Sounds that were taught by marks, right or wrong, kept by name."},
     {"name": "export", "description": "Hits as lists, files, cuts and labels."},
     {"name": "indexing", "description": "Folders into the library, while searches go on."},
     {"name": "map", "description": "The library in two dimensions."},
@@ -43,6 +45,26 @@ Responses = dict[int | str, dict[str, Any]]
 def problems(*statuses: int) -> Responses:
     """The errors that a route may answer with, beside those of every route."""
     return {status: {"description": _title(status)} for status in statuses}
+
+
+def event_stream(description: str, name: str, schema: str) -> Responses:
+    """The answer of a route that sends server-sent events.
+
+    Args:
+        description: What they are, and when they end.
+        name: Of the events.
+        schema: What their data is.
+    """
+    fields = {
+        "event": {"const": name},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": f"#/components/schemas/{schema}"},
+        },
+    }
+    sent = {"type": "object", "required": ["event", "data"], "properties": fields}
+    return {200: {"description": description, "content": {"text/event-stream": {"schema": sent}}}}
 
 
 def describe_api(app: FastAPI) -> dict[str, Any]:

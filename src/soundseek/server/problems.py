@@ -23,6 +23,7 @@ from soundseek.errors import (
 )
 from soundseek.library.collections import NameTakenError, UnknownCollectionError
 from soundseek.library.store.base import NoLibraryError
+from soundseek.library.taught import UnknownTaughtError
 from soundseek.server.answers import json_bytes
 from soundseek.server.schemas import FieldError, Problem
 
@@ -83,6 +84,7 @@ def problem_of(error: SoundseekError) -> ProblemError:
     """The problem that one of soundseek's own errors is."""
     kinds: tuple[tuple[type[SoundseekError], str], ...] = (
         (UnknownCollectionError, "not-found"),
+        (UnknownTaughtError, "not-found"),
         (NameTakenError, "conflict"),
         (NoLibraryError, "no-library"),
         (QueryError, "query"),

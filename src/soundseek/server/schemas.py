@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from soundseek.library.duplicates import MIN_SCORE
 from soundseek.library.search import Shown
 from soundseek.library.store.base import Per
 
@@ -30,6 +31,7 @@ MAX_EXPORTED = 10_000
 MAX_PEAKS = 20_000
 MAX_LABELLED = 200
 MAX_OWN_LABELS = 1_000
+MAX_MARKED = 500
 
 
 def _any_text(value: Any) -> str:
@@ -234,6 +236,15 @@ class SearchRequest(_Request):
         default=None,
         max_length=MAX_WITHIN,
         description="Only these items may answer: a search inside results.",
+    )
+    taught: str | None = Field(
+        default=None,
+        max_length=200,
+        description="What was taught by marks, by its name (`GET /taught`): it turns the query, or is all of it.",
+        examples=["my knocks"],
+    )
+    taught_weight: Weight = Field(
+        default=1.0, description="How much its marks count beside the words and examples."
     )
     per: Per = Field(
         default="file",
@@ -482,6 +493,9 @@ class LabelsRequest(_Request):
         default=False,
         description="Take labels of your own exactly as they are; otherwise they are read as queries.",
     )
+    format: Literal["json", "csv"] = Field(
+        default="json", description="`csv`: a row for each label, as the command line writes them."
+    )
 
     @field_validator("labels", mode="after")
     @classmethod
@@ -519,6 +533,74 @@ class LabelsAnswer(_Answer):
 
     sounds: list[LabelledAnswer]
     warnings: list[str] = Field(default=[], description="What to know of labels of your own.")
+
+
+# --- Duplicates ---------------------------------------------------------------------------------------------------
+
+
+class DuplicatesRequest(_Request):
+    """Look for recordings that are there more than once."""
+
+    min_score: float = Field(
+        default=MIN_SCORE,
+        ge=0.05,
+        le=1.0,
+        allow_inf_nan=False,
+        description="Least correlation of two waveforms that count as one recording.",
+    )
+
+
+class DuplicatesProgress(_Answer):
+    """How far a search is."""
+
+    files_done: int = Field(description="Files that are compared.")
+    files_total: int
+    elapsed_s: float
+    eta_s: float | None = Field(description="Seconds that are probably left; null at the beginning.")
+
+
+class DuplicatesState(_Answer):
+    """A search for duplicates, and what the last one that came to its end has found."""
+
+    state: Literal["none", "running", "stopping", "stopped", "failed", "ready"]
+    min_score: float | None = Field(
+        default=None, description="Of the search that is under way, else of the one that found the groups."
+    )
+    total: int = Field(default=0, description="Groups that were found.")
+    more_files: int = Field(default=0, description="Files that are in them beside the first of each.")
+    is_stale: bool = Field(default=False, description="The library has changed since they were found.")
+    progress: DuplicatesProgress | None = Field(
+        default=None, description="While one is under way; null as long as the vectors alone are compared."
+    )
+    error: str | None = Field(default=None, description="Why it failed, and what to do.")
+
+
+class DuplicateFile(_Answer):
+    """A file of a group."""
+
+    path: FileName
+    kind: Literal["identical", "copy", "part"] = Field(
+        description="`identical`: the same bytes; `copy`: the same recording; `part`: it lies inside a longer file."
+    )
+    of: FileName = Field(description="The file that it is a copy or a part of; of the first one, itself.")
+    score: float = Field(description="Correlation of the two waveforms, 0 to 1.")
+    start_s: float = Field(description="Where it begins in `of`.")
+    end_s: float = Field(description="Where it ends there.")
+    item: FileFacts | None = Field(description="The file; null where it is not in the library any more.")
+
+
+class DuplicateFiles(_Answer):
+    """Files that hold one recording: the longest first, of equally long ones that of the highest rate."""
+
+    group: int = Field(description="Its number, from 1.")
+    files: list[DuplicateFile]
+
+
+class DuplicatesAnswer(DuplicatesState):
+    """The same, with the groups."""
+
+    groups: list[DuplicateFiles]
+    next_offset: int | None = None
 
 
 # --- Collections --------------------------------------------------------------------------------------------------
@@ -575,6 +657,71 @@ class CollectionContents(CollectionAnswer):
 
     items: list[CollectionEntry]
     next_offset: int | None = None
+
+
+# --- Taught sounds ------------------------------------------------------------------------------------------------
+
+
+class TaughtName(_Request):
+    """A name for what is taught."""
+
+    name: str = Field(min_length=1, max_length=200, pattern=r"\S", examples=["my knocks"])
+
+
+class TaughtAnswer(_Answer):
+    """What the library was taught under one name; `taught` of a search is its name."""
+
+    id: str = Field(examples=["3"])
+    name: str
+    right: int = Field(description="Marks of sounds that are it.")
+    wrong: int = Field(description="Marks of sounds that are not.")
+    created_at: str
+    modified_at: str
+
+
+class TaughtList(_Answer):
+    """Everything that was taught, by name."""
+
+    taught: list[TaughtAnswer]
+
+
+class AddedMark(_Request):
+    """A sound, or a region of one, that is right or wrong."""
+
+    id: ItemId
+    start_s: Seconds | None = None
+    end_s: Seconds | None = None
+    is_right: bool = Field(description="Whether it is what the name says.")
+
+    @model_validator(mode="after")
+    def _ends_behind_its_start(self) -> AddedMark:
+        if self.start_s is not None and self.end_s is not None and self.end_s <= self.start_s:
+            raise ValueError(f"end_s ({self.end_s:g}) must lie behind start_s ({self.start_s:g})")
+        return self
+
+
+class AddedMarks(_Request):
+    """Sounds to mark; one that is marked already changes its mind."""
+
+    marks: list[AddedMark] = Field(min_length=1, max_length=MAX_MARKED)
+
+
+class MarkAnswer(_Answer):
+    """A mark. It is found again after a move and after a change of its content."""
+
+    mark: int = Field(description="Its number, by which it is removed.")
+    path: FileName = Field(description="Where the file is now, or was seen last.")
+    start_s: float | None = None
+    end_s: float | None = None
+    is_right: bool
+    added_at: str
+    item: FileFacts | None = Field(description="The file; null while it is not in the library.")
+
+
+class TaughtContents(TaughtAnswer):
+    """What was taught, with its marks in the order in which they were made."""
+
+    marks: list[MarkAnswer]
 
 
 # --- Indexing -----------------------------------------------------------------------------------------------------

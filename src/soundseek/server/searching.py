@@ -10,15 +10,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from soundseek._typing import AnyFloatArray, AnyIntArray, FloatArray
+from soundseek._typing import FloatArray
 from soundseek.errors import QueryError
 from soundseek.library.collections import Collections
 from soundseek.library.filters import And, Condition, parse_where
 from soundseek.library.library import name_query
+from soundseek.library.regions import Embedded
 from soundseek.library.search import (
     NEGATIVE_WEIGHT,
     Hit,
@@ -30,6 +31,7 @@ from soundseek.library.search import (
     listed,
     moments_of,
 )
+from soundseek.library.taught import taught_query
 from soundseek.model.stretches import segment_scores
 from soundseek.query import Reading
 from soundseek.query import as_typed as read_as_typed
@@ -60,46 +62,6 @@ if TYPE_CHECKING:
 REMEMBERED_QUERIES = 2_000
 REMEMBERED_TEXTS = 2_000
 REMEMBERED_COUNTS = 100
-
-
-@dataclass(frozen=True, eq=False)
-class Embedded:
-    """All that a model made of one sound: of a file of the library, or of an upload.
-
-    Attributes:
-        times_s: `(segments, 2)`.
-        frames: `(frames, dim)`, not normalised.
-        spans: `(segments, 2)` the frames of each segment.
-        frame_s: Seconds from one frame to the next.
-        duration_s: Length of the sound.
-    """
-
-    times_s: AnyFloatArray
-    frames: AnyFloatArray
-    spans: AnyIntArray
-    frame_s: float
-    duration_s: float
-
-    def vector(self, start_s: float | None, end_s: float | None) -> FloatArray:
-        """The unit vector `(dim,)` of a region: the mean of the frames that lie in it for the most part."""
-        if start_s is None and end_s is None:
-            return _unit(self.frames.mean(axis=0, dtype=np.float32))
-        low, high = start_s or 0.0, self.duration_s if end_s is None else end_s
-        if low >= self.duration_s:
-            raise QueryError(
-                f"a region that begins at {low:g} s lies behind the end of the sound ({self.duration_s:.3f} s)"
-            )
-        chosen: list[AnyIntArray] = []
-        for (segment_start_s, _), (first, last) in zip(self.times_s, self.spans, strict=True):
-            middles_s = segment_start_s + (np.arange(first, last) - first + 0.5) * self.frame_s
-            inside = np.flatnonzero((middles_s >= low) & (middles_s < high)) + first
-            if not len(inside) and segment_start_s <= low < segment_start_s + (last - first) * self.frame_s:
-                inside = np.array([first + int((low - segment_start_s) / self.frame_s)])
-            chosen.append(inside)
-        rows = np.unique(np.concatenate(chosen))
-        if not len(rows):
-            rows = np.array([len(self.frames) - 1])
-        return _unit(self.frames[rows].mean(axis=0, dtype=np.float32))
 
 
 @dataclass(frozen=True)
@@ -173,7 +135,7 @@ class Searching:
         has_more = len(found) > request.offset + request.k
         page = [match for match, _ in pairs]
         counted = self._count(library, condition, only)
-        certainty = None if request.like else library.certainty(counted[0])
+        certainty = None if request.like or request.taught is not None else library.certainty(counted[0])
         hits = [
             hit_of(
                 match,
@@ -259,7 +221,7 @@ class Searching:
         vector = vectors[int((sound.vectors.astype(np.float32) @ vectors.T).max(axis=0).argmax())]
         segments = [sound.frames[first:last] for first, last in sound.spans]
         scores = segment_scores(segments, vector[None], frame_s=[file.frame_s] * len(segments))[:, 0]
-        over_time, frame_s = _over_time(embedded_sound(sound), vector, n)
+        over_time, frame_s = _over_time(Embedded.of(sound), vector, n)
         best = int(np.argmax(over_time))
         return Moments(
             id=id,
@@ -304,7 +266,8 @@ class Searching:
                         path for path in library.store.copies(file.content_hash) if path != file.path
                     ]
         only_excludes = bool(negatives) and not any(alternatives) and not examples
-        if not only_excludes and not any(np.any(row) for row in [*alternatives[0], *examples]):
+        asks = any(np.any(row) for row in [*alternatives[0], *examples])
+        if not only_excludes and not asks and request.taught is None:
             raise QueryError(
                 "nothing to look for; say it in words (`text`) or give an example sound (`like`)"
             )
@@ -320,9 +283,13 @@ class Searching:
             weights.append(negative.weight)
         dim = library.store.identity.dim
         unwanted = np.array(negatives, np.float32).reshape(-1, dim)
+        weight = NEGATIVE_WEIGHT * max(weights)
+        if request.taught is not None and not asks:
+            query = taught_query(library.store, request.taught, None)
+            combined = combine(query[None], unwanted, negative_weight=weight)
+            return [np.asarray(combined, np.float32)[None]], leave_out, texts
         if only_excludes:
             return [away_from(unwanted).astype(np.float32)[None]], leave_out, texts
-        weight = NEGATIVE_WEIGHT * max(weights)
         queries = [
             np.array(
                 [
@@ -333,6 +300,11 @@ class Searching:
             )
             for wanted, own in zip(alternatives, itertools.cycle(parts), strict=False)
         ]
+        if request.taught is not None:
+            queries = [
+                taught_query(library.store, request.taught, query[0], weight=request.taught_weight)[None]
+                for query in queries
+            ]
         return queries, leave_out, texts
 
     def _read(self, library: Library, text: str, *, as_typed: bool) -> _Text:
@@ -384,7 +356,7 @@ class Searching:
                 "not-found",
                 f"the library has no file {named.path or named.id}; send another one with POST /uploads",
             )
-        return embedded_sound(sound).vector(named.start_s, named.end_s), file
+        return Embedded.of(sound).vector(named.start_s, named.end_s), file
 
     def _why(
         self, library: Library, request: SearchRequest, texts: dict[str, _Text], hits: Sequence[Hit]
@@ -475,7 +447,8 @@ def _quoted(value: str) -> str:
 
 def _ranks(request: SearchRequest) -> bool:
     """Whether a request says what hits are ranked by, or what they should not be like."""
-    return bool((request.text and request.text.strip()) or request.like or request.negatives)
+    has_words = bool(request.text and request.text.strip())
+    return bool(has_words or request.like or request.negatives or request.taught is not None)
 
 
 def _described(file: SoundFile, hit: Hit, why: list[str] | None, favourites: set[str]) -> HitAnswer:
@@ -525,10 +498,6 @@ def _best_of_each(
     return list(best.values())
 
 
-def embedded_sound(sound: Any) -> Embedded:
-    return Embedded(sound.times_s, sound.frames, sound.spans, sound.file.frame_s, sound.file.duration_s)
-
-
 def _over_time(sound: Embedded, query: FloatArray, n: int) -> tuple[FloatArray, float]:
     """Frame scores `(points,)` on one grid of time, the mean where segments overlap, and seconds from one to the next.
 
@@ -548,7 +517,3 @@ def _over_time(sound: Embedded, query: FloatArray, n: int) -> tuple[FloatArray, 
     piece = -(-num // n)
     padded = np.pad(over_time, (0, -num % piece), mode="edge").reshape(-1, piece)
     return padded.max(axis=1).astype(np.float32), sound.frame_s * piece
-
-
-def _unit(vector: FloatArray) -> FloatArray:
-    return (vector / max(float(np.linalg.norm(vector)), 1e-12)).astype(np.float32)

@@ -19,6 +19,7 @@ from fastapi import Depends, Request
 from soundseek.errors import SoundseekError
 from soundseek.library.collections import Collections
 from soundseek.server.config import ServerConfig
+from soundseek.server.duplicates import DuplicateSearch
 from soundseek.server.items import find_file, servable_path
 from soundseek.server.jobs import Jobs
 from soundseek.server.labelling import Labelling
@@ -56,6 +57,7 @@ class State:
         map_processes: Compute the map.
         map: The library in two dimensions.
         jobs: Index runs.
+        duplicates: The search for recordings that are there more than once.
         metrics: Counters.
         temporary: A folder that goes with the server.
     """
@@ -74,6 +76,7 @@ class State:
         self.map_processes = Processes("map", num=1, num_waiting=0, timeout_s=config.map_timeout_s)
         self.map = SoundMap(config.library, self.map_processes)
         self.jobs = Jobs(config.library, config.model, config.index_workers, time.time)
+        self.duplicates = DuplicateSearch(config.library)
         self.metrics = Metrics()
         self.temporary = Path(tempfile.mkdtemp(prefix="soundseek-"))
         # Threads of its own, which never end: each has its connection to the database.
@@ -126,6 +129,7 @@ class State:
     async def close(self) -> None:
         """End processes and threads, and let go of the library."""
         await self.jobs.close()
+        await self.duplicates.close()
         loop = asyncio.get_running_loop()
         for processes in (self.upload_processes, self.media_processes, self.map_processes):
             await loop.run_in_executor(None, processes.close)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from soundseek.server.problems import ProblemError
 
 if TYPE_CHECKING:
-    from soundseek.server.searching import Embedded
+    from soundseek.library.regions import Embedded
 
 KEPT_S = 3600.0
 MAX_KEPT = 200

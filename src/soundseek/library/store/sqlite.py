@@ -469,6 +469,14 @@ class SqliteStore:
                 means[number] = snapshot.maps.vectors[first : first + num].mean(axis=0, dtype=np.float32)
         return [tables.file_of(row) for row in rows], unit_rows(means)
 
+    def spread_vectors(self, count: int) -> AnyFloatArray:
+        """Vectors of at most `count` segments, evenly spread over the library, `(n, dim)` float32; always the same."""
+        with self._reading() as (_, snapshot):
+            num_rows = len(snapshot.maps.vectors)
+            live = np.arange(num_rows) if snapshot.live is None else np.flatnonzero(snapshot.live)
+            places = np.unique(np.linspace(0, len(live) - 1, min(count, len(live))).astype(np.int64))
+            return unit_rows(snapshot.maps.vectors[live[places]].astype(np.float32))
+
     def frames_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
         """The frames of each file, `(frames, dim)` float16, still on the disk; none of one that is not here."""
         with self._reading() as (connection, snapshot):

@@ -13,7 +13,7 @@ from soundseek.server.exporting import Chosen, Exporter, as_list, as_zip, choose
 from soundseek.server.openapi import problems
 from soundseek.server.problems import ProblemError
 from soundseek.server.routes.indexing import allowed_folder
-from soundseek.server.routes.items import disposition
+from soundseek.server.routes.items import disposition, download
 from soundseek.server.schemas import ExportRequest
 from soundseek.server.state import StateOf
 
@@ -58,13 +58,13 @@ async def export(body: ExportRequest, state: StateOf) -> Response:
     chosen, roots = await state.with_library(read)
     if body.format in ("csv", "json", "m3u"):
         text, kind = as_list(chosen, body.format)
-        return _download(text.encode("utf-8", "backslashreplace"), kind, f"soundseek.{body.format}")
+        return download(text.encode("utf-8", "backslashreplace"), kind, f"soundseek.{body.format}")
     if body.format in ("audacity", "reaper", "raven"):
         files = label_files(chosen, body.format)
         if len(files) == 1:
             ((name, text),) = files.items()
             kind = "text/csv" if body.format == "reaper" else "text/plain"
-            return _download(text.encode(), f"{kind}; charset=utf-8", name)
+            return download(text.encode(), f"{kind}; charset=utf-8", name)
         return _zip_response(as_zip(state, Exporter(state, [], None, roots), files))
     texts: dict[str, str] = {}
     for format in body.labels:
@@ -82,10 +82,6 @@ def _check(body: ExportRequest) -> None:
         )
     if body.format not in ("zip", "folder") and (body.cut is not None or body.labels):
         raise ProblemError("request", f"`cut` and `labels` are for zip and folder, not for {body.format}")
-
-
-def _download(content: bytes, kind: str, name: str) -> Response:
-    return Response(content, headers={"Content-Type": kind, "Content-Disposition": disposition(name)})
 
 
 def _zip_response(chunks: object) -> Response:

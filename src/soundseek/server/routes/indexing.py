@@ -12,8 +12,8 @@ from fastapi import Path as PathParameter
 from starlette.responses import StreamingResponse
 
 from soundseek.errors import LibraryError
-from soundseek.server.answers import answer, json_bytes
-from soundseek.server.openapi import problems
+from soundseek.server.answers import answer, event
+from soundseek.server.openapi import event_stream, problems
 from soundseek.server.problems import ProblemError
 from soundseek.server.routes.parameters import KQuery, OffsetQuery
 from soundseek.server.schemas import FailureAnswer, FailureList, Folder, FolderList, Job, JobList, JobRequest
@@ -23,18 +23,6 @@ router = APIRouter(tags=["indexing"])
 
 JobPath = Annotated[str, PathParameter(pattern=r"^[1-9][0-9]{0,9}$", description="A job.")]
 MAX_FOLDERS = 2_000
-EVENT = {
-    "type": "object",
-    "required": ["event", "data"],
-    "properties": {
-        "event": {"const": "job"},
-        "data": {
-            "type": "string",
-            "contentMediaType": "application/json",
-            "contentSchema": {"$ref": "#/components/schemas/Job"},
-        },
-    },
-}
 
 
 @router.get("/folders", response_model=FolderList, responses=problems(403, 404))
@@ -111,10 +99,7 @@ async def resume_job(job: JobPath, state: StateOf) -> Response:
     "/jobs/{job}/events",
     response_class=StreamingResponse,
     responses={
-        200: {
-            "description": "Events named `job`, each with a `Job`, until it has ended.",
-            "content": {"text/event-stream": {"schema": EVENT}},
-        },
+        **event_stream("Events named `job`, each with a `Job`, until it has ended.", "job", "Job"),
         **problems(404),
     },
 )
@@ -124,11 +109,7 @@ async def job_events(job: JobPath, state: StateOf) -> Response:
 
     async def events() -> AsyncIterator[bytes]:
         async for news in state.jobs.events(job):
-            yield (
-                b": still there\n\n"
-                if news is None
-                else b"event: job\ndata: " + json_bytes(news.model_dump()) + b"\n\n"
-            )
+            yield event("job", news)
 
     return StreamingResponse(events(), media_type="text/event-stream")
 

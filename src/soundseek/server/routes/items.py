@@ -225,6 +225,11 @@ def disposition(name: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
+def download(content: bytes, kind: str, name: str) -> Response:
+    """Something to save under a name."""
+    return Response(content, headers={"Content-Type": kind, "Content-Disposition": disposition(name)})
+
+
 def _file_response(request: Request, path: Path, kind: str, headers: dict[str, str]) -> Response:
     try:
         status = path.stat()

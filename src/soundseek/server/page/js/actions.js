@@ -39,6 +39,11 @@ export function collectHits(hits) {
 }
 
 /** @param {Hit[]} hits */
+export function labelHits(hits) {
+  if (hits.length) dialog.value = { name: "labels", hits };
+}
+
+/** @param {Hit[]} hits */
 export function notLike(hits) {
   addNot(hits.slice(0, 8).map((hit) => partOf(hit, segmentOf(hit))));
 }
@@ -65,7 +70,7 @@ export function regionAsHit() {
 /** Search inside the results of the present query. */
 export function searchInside() {
   const { view, ...now } = query.peek();
-  change({ text: "", textWeight: 1, like: [], not: [], filters: NO_FILTERS, all: false, collection: "", asTyped: false,
+  change({ text: "", textWeight: 1, like: [], not: [], taught: "", taughtWeight: 1, filters: NO_FILTERS, all: false, collection: "", asTyped: false,
     within: toAddress({ ...now, view: "list" }) });
   document.getElementById("search-text")?.focus();
 }

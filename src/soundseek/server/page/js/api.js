@@ -70,6 +70,16 @@ async function json(path, options) {
   return response.status === 204 ? null : response.json();
 }
 
+/** Server-sent events, until one says that it is the last. @template T
+ *  @param {string} path @param {string} name Of the events. @param {(news: T) => boolean} onNews Whether more will come. @returns {() => void} Stops following. */
+function follow(path, name, onNews) {
+  const events = new EventSource(addressOf(path));
+  events.addEventListener(name, (event) => {
+    if (!onNews(JSON.parse(/** @type {MessageEvent} */ (event).data))) events.close();
+  });
+  return () => events.close();
+}
+
 /** Whether an error only says that a newer request took this one's place. @param {unknown} error */
 export function isAborted(error) {
   return error instanceof Error && error.name === "AbortError";
@@ -120,6 +130,30 @@ export const fileAddress = (id) => addressOf(`audio/${id}`);
 export const audioPart = async (id, start_s, end_s, signal) =>
   (await request(`audio/${id}`, { query: { preview: "wav", start_s, end_s }, signal })).arrayBuffer();
 
+// --- Labels
+
+/** @param {import("./types.js").LabelsRequest} body @param {AbortSignal} [signal]
+ *  @returns {Promise<{sounds: import("./types.js").LabelledSound[], warnings: string[]}>} */
+export const labels = (body, signal) => json("labels", { method: "POST", json: body, signal });
+
+/** The same as CSV. @param {import("./types.js").LabelsRequest} body @returns {Promise<Blob>} */
+export const labelsCsv = async (body) => (await request("labels", { method: "POST", json: { ...body, format: "csv" } })).blob();
+
+// --- Duplicates
+
+/** @param {{k: number, offset?: number}} page @returns {Promise<import("./types.js").Duplicates>} */
+export const duplicates = (page) => json("duplicates", { query: page });
+
+/** @param {number} min_score @returns {Promise<import("./types.js").DuplicatesState>} */
+export const findDuplicates = (min_score) => json("duplicates", { method: "POST", json: { min_score } });
+
+/** @returns {Promise<import("./types.js").DuplicatesState>} */
+export const stopDuplicates = () => json("duplicates/stop", { method: "POST" });
+
+/** Follow the search. @param {(state: import("./types.js").DuplicatesState) => void} onState @returns {() => void} Stops following. */
+export const followDuplicates = (onState) =>
+  follow("duplicates/events", "duplicates", (/** @type {import("./types.js").DuplicatesState} */ state) => (onState(state), state.state === "running" || state.state === "stopping"));
+
 // --- Collections
 
 /** @returns {Promise<{collections: import("./types.js").Collection[]}>} */
@@ -143,6 +177,29 @@ export const addToCollection = (id, items) => json(`collections/${id}/items`, { 
 
 /** @param {string} id @param {number} entry */
 export const removeFromCollection = (id, entry) => json(`collections/${id}/items/${entry}`, { method: "DELETE" });
+
+// --- Taught sounds
+
+/** @returns {Promise<{taught: import("./types.js").Taught[]}>} */
+export const taught = () => json("taught");
+
+/** @param {string} name @returns {Promise<import("./types.js").Taught>} */
+export const createTaught = (name) => json("taught", { method: "POST", json: { name } });
+
+/** @param {string} id @returns {Promise<import("./types.js").TaughtContents>} */
+export const taughtContents = (id) => json(`taught/${id}`);
+
+/** @param {string} id @param {string} name */
+export const renameTaught = (id, name) => json(`taught/${id}`, { method: "PATCH", json: { name } });
+
+/** @param {string} id */
+export const deleteTaught = (id) => json(`taught/${id}`, { method: "DELETE" });
+
+/** @param {string} id @param {import("./types.js").NewMark[]} marks @returns {Promise<import("./types.js").Taught>} */
+export const addMarks = (id, marks) => json(`taught/${id}/marks`, { method: "POST", json: { marks } });
+
+/** @param {string} id @param {number} mark */
+export const removeMark = (id, mark) => json(`taught/${id}/marks/${mark}`, { method: "DELETE" });
 
 // --- The library and its indexing
 
@@ -172,13 +229,7 @@ export const failures = () => json("failures", { query: { k: 200 } });
 
 /** Follow a job. @param {string} id @param {(job: import("./types.js").Job) => void} onJob @returns {() => void} Stops following. */
 export function followJob(id, onJob) {
-  const events = new EventSource(addressOf(`jobs/${id}/events`));
-  events.addEventListener("job", (event) => {
-    const job = JSON.parse(/** @type {MessageEvent} */ (event).data);
-    if (job.state !== "running" && job.state !== "stopping") events.close();
-    onJob(job);
-  });
-  return () => events.close();
+  return follow(`jobs/${id}/events`, "job", (/** @type {import("./types.js").Job} */ job) => (onJob(job), job.state === "running" || job.state === "stopping"));
 }
 
 // --- The map

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { change, startOver } from "./navigation.js";
-import { collections, query, results } from "./state.js";
+import { changeHits, collections, query } from "./state.js";
 import { complain, say } from "./toast.js";
 
 /** @typedef {import("./types.js").Hit} Hit */
@@ -45,8 +45,7 @@ export async function toggleFavourite(hit) {
 
 /** @param {string} id @param {boolean} isFavourite */
 function mark(id, isFavourite) {
-  const hits = results.peek().hits.map((hit) => (hit.id === id ? { ...hit, is_favourite: isFavourite } : hit));
-  results.value = { ...results.peek(), hits };
+  changeHits((hit) => (hit.id === id ? { ...hit, is_favourite: isFavourite } : hit));
 }
 
 /** @param {string} id @param {string} name @param {import("./types.js").Region[]} items */

@@ -11,6 +11,7 @@ import "./navigation.js";
 import { retry, start } from "./search.js";
 import { onKey } from "./shortcuts.js";
 import { isOffline, libraryError, results } from "./state.js";
+import { refreshTaught } from "./taught.js";
 import "./theme.js";
 
 const ASK_AGAIN_MS = 2000;
@@ -58,5 +59,6 @@ addEventListener("keydown", onKey);
 addEventListener("offline", greet);
 watch();
 refreshCollections();
+refreshTaught();
 pickUp();
 document.getElementById("search-text")?.focus();

@@ -17,6 +17,8 @@ let pause;
 /** Change parts of the query. @param {Partial<import("./query.js").Query>} change @param {{typing?: boolean}} [how] */
 export function change(change, { typing = false } = {}) {
   const next = { ...query.peek(), ...change };
+  // The duplicates are no search: whatever is asked for leaves them.
+  if (next.view === "duplicates" && !change.view) next.view = "list";
   const address = `${location.pathname}${suffix(toAddress(next))}`;
   if (address !== location.pathname + location.search) {
     if (typing && isTyping) history.replaceState(null, "", address);
@@ -30,7 +32,7 @@ export function change(change, { typing = false } = {}) {
 
 /** A new query in place of the old one; the view stays. @param {Partial<import("./query.js").Query>} [start] */
 export function startOver(start = {}) {
-  change({ ...EMPTY, view: query.peek().view, ...start });
+  change({ ...EMPTY, view: query.peek().view === "map" ? "map" : "list", ...start });
 }
 
 /** What follows is a new entry of the history. */
@@ -48,8 +50,9 @@ function suffix(address) {
 function set(next) {
   if (toAddress(next) === toAddress(query.peek())) return;
   const viewOnly = toAddress({ ...next, view: query.peek().view }) === toAddress(query.peek());
+  const before = query.peek().view;
   query.value = next;
-  if (viewOnly) return;
+  if (viewOnly && next.view !== "duplicates" && before !== "duplicates") return;
   cursor.value = -1;
   selection.value = new Set();
   lassoed.value = null;

@@ -33,13 +33,15 @@
  * @property {number} textWeight
  * @property {Part[]} like
  * @property {Part[]} not
+ * @property {string} taught      Name of what was taught by marks, or "".
+ * @property {number} taughtWeight
  * @property {FilterValues} filters
  * @property {import("./types.js").Per} per
  * @property {boolean} asTyped
  * @property {string} within      The address of the query whose results are searched, or "".
  * @property {string} collection  Id of the collection that is listed or searched, or "".
  * @property {boolean} all        List everything that passes the filters.
- * @property {"list" | "map"} view
+ * @property {"list" | "map" | "duplicates"} view
  */
 
 /** @type {FilterValues} */
@@ -47,13 +49,13 @@ export const NO_FILTERS = Object.freeze({ formats: [], folders: [], after: "", b
 
 /** @type {Query} */
 export const EMPTY = Object.freeze({
-  text: "", textWeight: 1, like: [], not: [], filters: NO_FILTERS, per: "file", asTyped: false, within: "",
+  text: "", textWeight: 1, like: [], not: [], taught: "", taughtWeight: 1, filters: NO_FILTERS, per: "file", asTyped: false, within: "",
   collection: "", all: false, view: "list",
 });
 
 /** Whether there is something to rank by. @param {Query} query */
 export function ranks(query) {
-  return query.text.trim() !== "" || query.like.length > 0;
+  return query.text.trim() !== "" || query.like.length > 0 || query.taught !== "";
 }
 
 /** Whether there is anything to show: a ranking, or a list. @param {Query} query */
@@ -68,7 +70,7 @@ export function hasFilters(filters) {
 
 /** The parts whose weights can be set against each other. @param {Query} query */
 export function parts(query) {
-  return (query.text.trim() ? 1 : 0) + query.like.length + query.not.length;
+  return (query.text.trim() ? 1 : 0) + (query.taught ? 1 : 0) + query.like.length + query.not.length;
 }
 
 /**
@@ -85,6 +87,7 @@ export function toRequest(query, { k, offset, within }) {
     ...(text && { text, text_weight: query.textWeight }),
     ...(query.like.length && { like: query.like.map(toSound) }),
     ...(query.not.length && { not: query.not.map(toSound) }),
+    ...(query.taught && { taught: query.taught, taught_weight: query.taughtWeight }),
     ...(Object.keys(filters).length && { filters }),
     ...(where && { where }),
     ...(within && { within }),
@@ -153,6 +156,8 @@ export function toAddress(query) {
   add("q", query.text);
   if (query.textWeight !== 1) add("weight", query.textWeight);
   query.like.forEach((part) => add("like", soundToText(part)));
+  add("taught", query.taught);
+  if (query.taughtWeight !== 1) address.append("taught_weight", String(query.taughtWeight));
   query.not.forEach((part) => (part.text ? add("not", textToText(part)) : add("unlike", soundToText(part))));
   const { filters } = query;
   add("duration", rangeToText(filters.minDuration, filters.maxDuration));
@@ -168,7 +173,7 @@ export function toAddress(query) {
   add("within", query.within);
   add("collection", query.collection);
   if (query.all) add("all", 1);
-  if (query.view === "map") add("view", "map");
+  if (query.view !== "list") add("view", query.view);
   return address.toString();
 }
 
@@ -186,6 +191,8 @@ export function fromAddress(search) {
       ...address.getAll("not").map(textFromText),
       ...address.getAll("unlike").map(soundFromText).filter((part) => part !== null),
     ],
+    taught: one("taught"),
+    taughtWeight: weightFrom(one("taught_weight")),
     filters: {
       minDuration, maxDuration, minRate, maxRate,
       formats: address.getAll("format"),
@@ -197,7 +204,7 @@ export function fromAddress(search) {
     within: one("within"),
     collection: one("collection"),
     all: one("all") !== "",
-    view: one("view") === "map" ? "map" : "list",
+    view: one("view") === "map" ? "map" : one("view") === "duplicates" ? "duplicates" : "list",
   };
 }
 

@@ -76,7 +76,7 @@ let loadingMore = false;
 export async function more() {
   const { nextOffset, state } = results.peek();
   const controller = running;
-  if (nextOffset === null || state !== "ready" || loadingMore || !controller) return;
+  if (nextOffset === null || state !== "ready" || loadingMore || !controller || query.peek().view === "duplicates") return;
   loadingMore = true;
   try {
     const answer = await page(fromAddress(asked.peek()), nextOffset, controller.signal);

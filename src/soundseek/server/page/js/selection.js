@@ -82,6 +82,11 @@ export function selectAll() {
   selection.value = new Set(shownHits.peek().map(keyOf));
 }
 
+/** @param {Hit[]} hits */
+export function selectSome(hits) {
+  selection.value = new Set(hits.map(keyOf));
+}
+
 export function selectNone() {
   selection.value = new Set();
 }

@@ -33,6 +33,9 @@ export const showsSpectrogram = remembered("spectrogram", false);
 export const singleKeys = remembered("singleKeys", true);
 /** The last texts searched for, the latest first. @type {import("../vendor/signals.js").Signal<string[]>} */
 export const recent = remembered("recent", []);
+/** Which words sounds are labelled with: "audioset", "ucs" or "own". */
+export const labelList = remembered("labelList", "audioset");
+export const ownLabels = remembered("ownLabels", "");
 export const colourMapBy = remembered("colourMapBy", "folder");
 
 /** @param {string} text */

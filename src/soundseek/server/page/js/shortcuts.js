@@ -1,12 +1,13 @@
 /** Every key of the page in one table, which the help dialog shows as it stands. */
 
-import { collectHits, copyPaths, exportHits, moreLikeHits, notLike, regionAsHit, showInFolder, toggleFavourite } from "./actions.js";
+import { collectHits, copyPaths, exportHits, labelHits, moreLikeHits, notLike, regionAsHit, showInFolder, toggleFavourite } from "./actions.js";
 import { moreLike } from "./examples.js";
 import { change } from "./navigation.js";
 import * as player from "./player.js";
 import { chosen, currentHit, goTo, move, selectAll, selectNone, toggleSelected } from "./selection.js";
 import { matchesGain, showsSpectrogram, singleKeys } from "./settings.js";
 import { can, cursor, detailsOpen, dialog, query, selection, shownHits, sidebarOpen } from "./state.js";
+import { markHits, searchWithMarks } from "./taught.js";
 import { nextTheme } from "./theme.js";
 
 /**
@@ -27,6 +28,9 @@ export const SHORTCUTS = [
   { group: "Searching", keys: ["Escape"], does: "Back to the list; clear region or selection", run: back, everywhere: true },
   { group: "Searching", keys: ["m"], does: "More like this, or like the region", run: moreLikeThis },
   { group: "Searching", keys: ["n"], does: "Not like this", run: () => notLike(regionSound() ? [/** @type {any} */ (regionSound())] : chosen()) },
+  { group: "Searching", keys: ["y"], does: "Right: teach it", run: () => markHits(withRegion(), true) },
+  { group: "Searching", keys: ["u"], does: "Wrong: not what is taught", run: () => markHits(withRegion(), false) },
+  { group: "Searching", keys: ["r"], does: "Search again with the new marks", run: searchWithMarks },
   { group: "Searching", keys: ["v"], does: "List or map", run: () => change({ view: query.peek().view === "map" ? "list" : "map" }) },
   { group: "Listening", keys: ["ArrowDown", "j"], does: "Next sound, played", run: () => move(1) },
   { group: "Listening", keys: ["ArrowUp", "k"], does: "Sound before, played", run: () => move(-1) },
@@ -51,6 +55,7 @@ export const SHORTCUTS = [
   { group: "Doing", keys: ["f"], does: "Favourite", run: () => chosen().forEach(toggleFavourite) },
   { group: "Doing", keys: ["a"], does: "Add to a collection", run: () => collectHits(withRegion()) },
   { group: "Doing", keys: ["e"], does: "Export", run: () => exportHits(withRegion()) },
+  { group: "Doing", keys: ["w"], does: "Words for it", run: () => labelHits(withRegion()) },
   { group: "Doing", keys: ["c"], does: "Copy the path", run: () => chosen().length && copyPaths(chosen()) },
   { group: "Doing", keys: ["b"], does: "Show in its folder", run: () => can.peek().show_in_folder && currentHit() && showInFolder(/** @type {any} */ (currentHit())) },
   { group: "Doing", keys: ["t"], does: "Dark, light, or the system's theme", run: nextTheme },

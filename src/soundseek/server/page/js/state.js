@@ -55,11 +55,21 @@ export const cursor = signal(-1);
 /** Keys of the selected hits. @type {import("../vendor/signals.js").Signal<ReadonlySet<string>>} */
 export const selection = signal(new Set());
 
+/** The files of the duplicates view, group after group. @type {import("../vendor/signals.js").Signal<Hit[]>} */
+export const duplicateHits = signal([]);
+
 /** Hits chosen with the map's lasso, which stand in for the results. @type {import("../vendor/signals.js").Signal<Hit[] | null>} */
 export const lassoed = signal(null);
 
 /** The list on the screen. */
-export const shownHits = computed(() => lassoed.value ?? results.value.hits);
+export const shownHits = computed(() => (query.value.view === "duplicates" ? duplicateHits.value : lassoed.value ?? results.value.hits));
+
+/** Every list of hits anew, where one of them has changed. @param {(hit: Hit) => Hit} change */
+export function changeHits(change) {
+  results.value = { ...results.peek(), hits: results.peek().hits.map(change) };
+  duplicateHits.value = duplicateHits.peek().map(change);
+  lassoed.value = lassoed.peek()?.map(change) ?? null;
+}
 
 /** @type {import("../vendor/signals.js").Signal<import("./types.js").Library | null>} */
 export const library = signal(null);
@@ -86,8 +96,8 @@ export const sidebarOpen = signal(false);
 
 /**
  * The dialog on the screen.
- * @type {import("../vendor/signals.js").Signal<null | {name: "help" | "index"} | {name: "export", hits: Hit[]}
- *        | {name: "collect", hits: Hit[]}>}
+ * @type {import("../vendor/signals.js").Signal<null | {name: "help" | "index"} | {name: "export" | "collect" | "labels", hits: Hit[]}
+ *        | {name: "teach", hits: Hit[], isRight: boolean}>}
  */
 export const dialog = signal(null);
 

@@ -32,6 +32,8 @@
  * @property {string[] | null} why    The words that carried the hit.
  * @property {string[]} [keywords]    Words of the query that the name, the folder or the tags hold.
  * @property {string | null} [clock]  When `moment_s` was recorded, ISO 8601, where the file knows.
+ * @property {string} [note]          What the page says of it beside its folder.
+ * @property {number} [group]         Number of its group of duplicates.
  *
  * @typedef {FileFacts & Found} Hit
  *
@@ -63,6 +65,8 @@
  * @property {number} [k]
  * @property {number} [offset]
  * @property {boolean} [as_typed]
+ * @property {string} [taught]        Name of what was taught.
+ * @property {number} [taught_weight]
  *
  * @typedef {Object} Filters
  * @property {{min?: number, max?: number}} [duration_s]
@@ -111,6 +115,39 @@
  * @property {number | null} end_s
  * @property {Item | null} item       Null while the file is not in the library.
  * @typedef {Collection & {items: CollectionEntry[], next_offset: number | null}} CollectionContents
+ *
+ * @typedef {{id: string, name: string, right: number, wrong: number}} Taught  What was taught by marks.
+ * @typedef {{mark: number, path: string, start_s: number | null, end_s: number | null, is_right: boolean, item: FileFacts | null}} Mark
+ * @typedef {Taught & {marks: Mark[]}} TaughtContents
+ * @typedef {{id: string, start_s?: number, end_s?: number, is_right: boolean}} NewMark
+ *
+ * @typedef {Object} DuplicatesState  A search for duplicates, and what the last one has found.
+ * @property {"none" | "running" | "stopping" | "stopped" | "failed" | "ready"} state
+ * @property {number | null} min_score
+ * @property {number} total           Groups.
+ * @property {number} more_files      Files in them beside the first of each.
+ * @property {boolean} is_stale
+ * @property {{files_done: number, files_total: number, elapsed_s: number, eta_s: number | null} | null} progress
+ * @property {string | null} error
+ *
+ * @typedef {Object} DuplicateFile
+ * @property {string} path
+ * @property {"identical" | "copy" | "part"} kind
+ * @property {string} of
+ * @property {number} score           Correlation of the waveforms, 0 to 1.
+ * @property {number} start_s
+ * @property {number} end_s
+ * @property {FileFacts | null} item
+ * @typedef {DuplicatesState & {groups: {group: number, files: DuplicateFile[]}[], next_offset: number | null}} Duplicates
+ *
+ * @typedef {Object} SoundLabel
+ * @property {string} label
+ * @property {number} score           Cosine.
+ * @property {number | null} match    Probability.
+ * @property {string | null} cat_id   Of UCS.
+ * @property {string | null} category
+ * @typedef {{id: string, path: string, start_s: number, end_s: number, labels: SoundLabel[]}} LabelledSound
+ * @typedef {{items: Region[], labels: "audioset" | "ucs" | string[], k: number}} LabelsRequest
  *
  * @typedef {Object} Job              A run that indexes folders.
  * @property {string} id

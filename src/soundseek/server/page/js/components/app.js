@@ -9,15 +9,18 @@ import { nextTheme } from "../theme.js";
 import { CollectDialog } from "./collect_dialog.js";
 import { Deck } from "./deck.js";
 import { Details } from "./details.js";
+import { Duplicates } from "./duplicates.js";
 import { ExportDialog } from "./export_dialog.js";
 import { Filters } from "./filters.js";
 import { HelpDialog } from "./help_dialog.js";
 import { IndexDialog } from "./index_dialog.js";
+import { LabelsDialog } from "./labels.js";
 import { MapView } from "./map_view.js";
 import { Mix } from "./mix.js";
 import { Notices, Results, ResultsBar, ViewSwitch } from "./results.js";
 import { DropTarget, SearchBar } from "./search_bar.js";
 import { Sidebar } from "./sidebar.js";
+import { TeachDialog } from "./teach_dialog.js";
 import { Start } from "./start.js";
 import { Toasts } from "./toasts.js";
 
@@ -28,7 +31,7 @@ export function App() {
     ${isOffline.value && html`<p class="offline" role="alert"><${Icon} name="unplug" size=${16} />The server does not answer. What is on the screen stays; trying again …</p>`}
     <div class="body">
       <${Sidebar} />
-      <main class="main"><${Filters} /><${Mix} /><${Content} /></main>
+      <main class="main">${query.value.view !== "duplicates" && html`<${Filters} /><${Mix} />`}<${Content} /></main>
       <${Details} />
     </div>
     <${Deck} />
@@ -53,6 +56,7 @@ function Top() {
 
 function Content() {
   const now = query.value;
+  if (now.view === "duplicates") return html`<${Duplicates} />`;
   if (now.view === "map") {
     const hasList = lassoed.value !== null || results.value.hits.length > 0;
     return html`<${ResultsBar} /><${Notices} /><div class=${hasList ? "split" : "split alone"}><${MapView} />${hasList && html`<${Results} />`}</div>`;
@@ -67,6 +71,8 @@ function CurrentDialog() {
   if (now?.name === "help") return html`<${HelpDialog} />`;
   if (now?.name === "index") return html`<${IndexDialog} />`;
   if (now?.name === "export") return html`<${ExportDialog} hits=${now.hits} />`;
+  if (now?.name === "teach") return html`<${TeachDialog} hits=${now.hits} isRight=${now.isRight} />`;
+  if (now?.name === "labels") return html`<${LabelsDialog} hits=${now.hits} />`;
   if (now?.name === "collect") return html`<${CollectDialog} hits=${now.hits} />`;
   return null;
 }

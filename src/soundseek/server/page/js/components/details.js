@@ -10,6 +10,7 @@ import { startOver } from "../navigation.js";
 import * as player from "../player.js";
 import { currentHit } from "../selection.js";
 import { can, collections, detailsOpen, results, shownHits } from "../state.js";
+import { LabelsOf } from "./labels.js";
 
 /** @typedef {import("../types.js").Hit} Hit */
 
@@ -56,6 +57,7 @@ function Facts({ hit }) {
     ${item && item.collections.length > 0 && html`<section><h4>In collections</h4><div class="ideas">${item.collections.map((id) => html`<button type="button" class="idea small"
       onClick=${() => startOver({ collection: id })}>${collections.value.find((one) => one.id === id)?.name ?? id}</button>`)}</div></section>`}
     ${item?.tags && item.tags.length > 0 && html`<section><h4>Tags</h4><dl class="facts">${item.tags.map(({ name, text }) => html`<div><dt>${shown(name)}</dt><dd>${shown(text)}</dd></div>`)}</dl></section>`}
+    <${LabelsOf} hit=${hit} />
     <${Places} hit=${hit} />
     ${item && item.copies.length > 0 && html`<section><h4>Same content</h4><ul class="plain">${item.copies.map((path) => html`<li>${shown(path)}</li>`)}</ul></section>`}
   </div>`;

@@ -3,6 +3,7 @@
 import { useState } from "../../vendor/preact-hooks.js";
 import { regionOf } from "../actions.js";
 import * as api from "../api.js";
+import { save } from "../downloads.js";
 import { counted } from "../format.js";
 import { html, Icon } from "../html.js";
 import { can, library } from "../state.js";
@@ -86,13 +87,4 @@ export function ExportDialog({ hits }) {
         <button type="submit" class="button primary" disabled=${state.busy}>${state.busy ? "Writing …" : "Export"}</button></div>
     </form>
   <//>`;
-}
-
-/** @param {Blob} blob @param {string} name */
-function save(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }

@@ -1,12 +1,13 @@
 /** One row of the list. */
 
-import { collectHits, copyPaths, exportHits, moreLikeHits, notLike, onlyFolder, segmentOf, showInFolder, takeOut, toggleFavourite } from "../actions.js";
+import { collectHits, copyPaths, exportHits, labelHits, moreLikeHits, notLike, onlyFolder, segmentOf, showInFolder, takeOut, toggleFavourite } from "../actions.js";
 import { addLike, dragOut, partOf } from "../examples.js";
 import { clock, container, length, rate, shortFolder, shown, timeOfDay } from "../format.js";
 import { classes, html, Icon, IconButton } from "../html.js";
 import * as player from "../player.js";
 import { goTo, selectedHits, toggleSelected } from "../selection.js";
 import { can, cursor, detailsOpen, keyOf, query, selection } from "../state.js";
+import { markHits, markOn } from "../taught.js";
 import { Popover } from "./popover.js";
 import { RowWave } from "./row_wave.js";
 
@@ -42,7 +43,7 @@ export function HitRow({ hit, row, best, isRanked }) {
     </div>
     <div role="gridcell" class="cell-name">
       <span class="hit-name" title=${shown(hit.path)}>${shown(hit.name)}</span>
-      <span class="hit-folder">${shown(shortFolder(hit.folder))}${named(hit) && html` <span class="hit-named">${named(hit)}</span>`}</span>
+      <span class="hit-folder">${shown(shortFolder(hit.folder))}${noteOn(hit) && html` <span class="hit-named">${noteOn(hit)}</span>`}</span>
     </div>
     <div role="gridcell" class="cell-wave"><${RowWave} hit=${hit} onPlay=${playFrom} /></div>
     <div role="gridcell" class="cell-moment number" title=${hit.clock ? `recorded at ${timeOfDay(hit.clock)}` : undefined}>${isRanked ? clock(hit.moment_s) : hit.start_s > 0 ? clock(hit.start_s) : ""}</div>
@@ -51,13 +52,24 @@ export function HitRow({ hit, row, best, isRanked }) {
     <div role="gridcell" class="cell-score number" title=${isRanked && typeof hit.match === "number" ? `fits with a probability of ${Math.round(100 * hit.match)} %` : undefined}>${isRanked && html`<span class="score-bar" style=${{ "--part": scorePart(hit.score, best) }}></span>
       <span>${hit.score.toFixed(2)}</span>`}</div>
     <div role="gridcell" class="cell-actions">
-      <${IconButton} icon="heart" label=${hit.is_favourite ? "No longer a favourite" : "Favourite"} keys="F" pressed=${hit.is_favourite} filled=${hit.is_favourite}
+      ${query.value.taught ? html`<${MarkButtons} hit=${hit} tab=${tab} />` : html`<${IconButton} icon="heart" label=${hit.is_favourite ? "No longer a favourite" : "Favourite"} keys="F" pressed=${hit.is_favourite} filled=${hit.is_favourite}
         tabIndex=${tab} className="heart" size=${16} onClick=${(/** @type {Event} */ event) => { event.stopPropagation(); toggleFavourite(hit); }} />
       <${IconButton} icon="radar" label="More like this" keys="M" tabIndex=${tab} size=${16}
-        onClick=${(/** @type {Event} */ event) => { event.stopPropagation(); moreLikeHits([hit]); }} />
+        onClick=${(/** @type {Event} */ event) => { event.stopPropagation(); moreLikeHits([hit]); }} />`}
       <${RowMenu} hit=${hit} tab=${tab} />
     </div>
   </div>`;
+}
+
+/** Whether a hit is what the query's name says. @param {{hit: Hit, tab: number}} props */
+function MarkButtons({ hit, tab }) {
+  const marked = markOn(hit);
+  const mark = (/** @type {boolean} */ isRight) => (/** @type {Event} */ event) => {
+    event.stopPropagation();
+    markHits([hit], isRight);
+  };
+  return html`<${IconButton} icon="check" label=${`Right for ${query.value.taught}`} keys="Y" pressed=${marked === true} tabIndex=${tab} className="mark right" size=${16} onClick=${mark(true)} />
+    <${IconButton} icon="x" label=${`Wrong for ${query.value.taught}`} keys="U" pressed=${marked === false} tabIndex=${tab} className="mark wrong" size=${16} onClick=${mark(false)} />`;
 }
 
 /** What a screen reader says of a row. @param {Hit} hit @param {number} row @param {boolean} isRanked */
@@ -65,13 +77,15 @@ function spoken(hit, row, isRanked) {
   const facts = [`${row + 1}, ${shown(hit.name)}`, length(hit.duration_s)];
   if (isRanked) facts.push(`best moment at ${clock(hit.moment_s)}`, `score ${hit.score.toFixed(2)}`);
   if (isRanked && typeof hit.match === "number") facts.push(`fits with a probability of ${Math.round(100 * hit.match)} %`);
-  if (named(hit)) facts.push(named(hit));
+  if (noteOn(hit)) facts.push(noteOn(hit));
+  if (query.value.taught && markOn(hit) !== null) facts.push(markOn(hit) ? "marked right" : "marked wrong");
   if (hit.clock) facts.push(`recorded at ${timeOfDay(hit.clock)}`);
   return facts.join(", ");
 }
 
-/** That its name, folder or tags hold words of the query, so that it ranks higher than by its sound alone. @param {Hit} hit */
-function named(hit) {
+/** What belongs to it in this list; or that its name, folder or tags hold words of the query, so that it ranks higher. @param {Hit} hit */
+function noteOn(hit) {
+  if (hit.note) return hit.note;
   return hit.keywords?.length ? `name or tags: ${hit.keywords.join(" ")}` : "";
 }
 
@@ -87,11 +101,15 @@ function RowMenu({ hit, tab }) {
     ["radar", "More like this", () => moreLikeHits([hit]), "M"],
     ["plus", "Add to the search as an example", () => addLike([partOf(hit, segmentOf(hit))])],
     ["circle-minus", "Keep sounds like this out", () => notLike([hit]), "N"],
+    ["check", "Right: teach it", () => markHits([hit], true), "Y"],
+    ["x", "Wrong: not this", () => markHits([hit], false), "U"],
     ["folder", "Only this folder", () => onlyFolder(hit.folder)],
     ["list-plus", "Add to a collection …", () => collectHits([hit]), "A"],
     ["download", "Export …", () => exportHits([hit]), "E"],
+    ["tag", "Words for it …", () => labelHits([hit]), "W"],
     ["copy", "Copy the path", () => copyPaths([hit]), "C"],
     can.value.show_in_folder && ["folder-open", "Show in its folder", () => showInFolder(hit), "B"],
+    query.value.taught !== "" && ["heart", hit.is_favourite ? "No longer a favourite" : "Favourite", () => toggleFavourite(hit), "F"],
     query.value.collection !== "" && ["trash-2", "Take out of the collection", () => takeOut([hit])],
   ];
   return html`<${Popover} label=${`Actions for ${hit.name}`} title="More" buttonClass="icon-button" align="end" menu tabIndex=${tab}

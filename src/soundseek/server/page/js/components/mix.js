@@ -7,12 +7,14 @@ import { parts } from "../query.js";
 import { query } from "../state.js";
 
 export function Mix() {
-  const { text, textWeight, like, not } = query.value;
+  const { text, textWeight, like, not, taught, taughtWeight } = query.value;
   if (parts(query.value) < 2) return null;
   return html`<div class="mix" role="group" aria-label="How much each part counts">
     <span class="mix-title"><${Icon} name="sliders-horizontal" size=${16} />Weights</span>
     ${text.trim() && html`<${Weight} kind="words" label=${`“${text.trim()}”`} value=${textWeight}
       onInput=${(/** @type {number} */ weight) => change({ textWeight: weight }, { typing: true })} />`}
+    ${taught && html`<${Weight} kind="like" label=${`taught ${taught}`} value=${taughtWeight}
+      onInput=${(/** @type {number} */ weight) => change({ taughtWeight: weight }, { typing: true })} />`}
     ${like.map((part, index) => html`<${Weight} key=${`like${index}`} kind="like" label=${part.name} value=${part.weight}
       onInput=${(/** @type {number} */ weight) => setWeight("like", index, weight)} />`)}
     ${not.map((part, index) => html`<${Weight} key=${`not${index}`} kind="not" label=${`not ${part.name}`} value=${part.weight}

@@ -1,14 +1,15 @@
 /** The list of hits with what stands above it, and what stands in its place when there is none. */
 
 import { useEffect, useRef } from "../../vendor/preact-hooks.js";
-import { collectHits, copyPaths, exportHits, moreLikeHits, searchInside, takeOut } from "../actions.js";
+import { collectHits, copyPaths, exportHits, labelHits, moreLikeHits, searchInside, takeOut } from "../actions.js";
 import { counted } from "../format.js";
 import { classes, html, Icon } from "../html.js";
 import { change, startOver } from "../navigation.js";
 import { asks, hasFilters, NO_FILTERS, ranks } from "../query.js";
 import { more, retry, WITHIN_BEST } from "../search.js";
 import { selectAll, selectedHits, selectNone } from "../selection.js";
-import { keyOf, lassoed, query, results, selection, shownHits } from "../state.js";
+import { dialog, keyOf, lassoed, query, results, selection, shownHits } from "../state.js";
+import { freshMarks, markHits, searchWithMarks } from "../taught.js";
 import { PerSwitch } from "./filters.js";
 import { HitRow } from "./hit_row.js";
 
@@ -23,6 +24,10 @@ export function ResultsBar() {
       ${state === "ready" && isRanked && !chosen && html`<span class="results-order">best first</span><span class="results-time">${Math.max(1, Math.round(elapsedMs))} ms</span>`}</p>
     ${chosen && html`<button type="button" class="link-button" onClick=${() => (lassoed.value = null)}>Leave the lasso</button>`}
     <div class="results-actions">
+      ${query.value.taught && freshMarks.value > 0 && html`<button type="button" class="button primary" title="Search again with the marks (R)" onClick=${searchWithMarks}>
+        <${Icon} name="refresh-cw" size=${16} /><span>Use ${counted(freshMarks.value, "mark")}</span></button>`}
+      ${hits.length > 0 && ranks(query.value) && !query.value.taught && html`<button type="button" class="button quiet" title="Mark hits right or wrong, and find more of what you mean (Y: right, U: wrong)" onClick=${() => (dialog.value = { name: "teach", hits: [], isRight: true })}>
+        <${Icon} name="check" size=${16} /><span>Teach</span></button>`}
       ${hits.length > 1 && ranks(query.value) && html`<button type="button" class="button quiet" title=${`Another search, inside the ${WITHIN_BEST} best of this one`} onClick=${searchInside}>
         <${Icon} name="text-search" size=${16} /><span>Search inside</span></button>`}
       ${shownHits.value.length > 0 && html`<button type="button" class="button quiet" title="Export the list (E: what is selected)" onClick=${() => exportHits(shownHits.value)}>
@@ -42,7 +47,7 @@ export function ViewSwitch() {
   </div>`;
 }
 
-function SelectionBar() {
+export function SelectionBar() {
   const hits = selectedHits();
   return html`<div class="results-bar selecting">
     <p class="results-count" role="status">${hits.length} selected</p>
@@ -50,6 +55,9 @@ function SelectionBar() {
       <button type="button" class="button quiet" onClick=${() => exportHits(hits)}><${Icon} name="download" size=${16} /><span>Export</span></button>
       <button type="button" class="button quiet" onClick=${() => collectHits(hits)}><${Icon} name="list-plus" size=${16} /><span>Collect</span></button>
       <button type="button" class="button quiet" onClick=${() => moreLikeHits(hits)}><${Icon} name="radar" size=${16} /><span>More like these</span></button>
+      ${query.value.taught && html`<button type="button" class="button quiet" onClick=${() => markHits(hits, true)}><${Icon} name="check" size=${16} /><span>Right</span></button>
+        <button type="button" class="button quiet" onClick=${() => markHits(hits, false)}><${Icon} name="x" size=${16} /><span>Wrong</span></button>`}
+      <button type="button" class="button quiet" onClick=${() => labelHits(hits)}><${Icon} name="tag" size=${16} /><span>Words</span></button>
       <button type="button" class="button quiet" onClick=${() => copyPaths(hits)}><${Icon} name="copy" size=${16} /><span>Copy paths</span></button>
       ${query.value.collection && html`<button type="button" class="button quiet" onClick=${() => takeOut(hits)}><${Icon} name="trash-2" size=${16} /><span>Take out</span></button>`}
       <button type="button" class="button quiet" onClick=${selectAll}>All</button>

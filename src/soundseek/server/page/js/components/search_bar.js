@@ -13,7 +13,7 @@ import { collections, query, results, shownHits } from "../state.js";
 import { Popover } from "./popover.js";
 
 export function SearchBar() {
-  const { like, not, text, within, collection } = query.value;
+  const { like, not, text, within, collection, taught } = query.value;
   const picker = useRef(/** @type {HTMLInputElement | null} */ (null));
   const isEmpty = toAddress({ ...query.value, view: "list" }) === "";
   return html`<search class="search">
@@ -22,9 +22,10 @@ export function SearchBar() {
       <div class="search-parts">
         ${collection && html`<${ScopeChip} icon="bookmark" label=${collectionName(collection)} kind="In" onRemove=${() => change({ collection: "" })} />`}
         ${within && html`<${ScopeChip} icon="text-search" label=${describe(within)} kind="Inside" onRemove=${() => change({ within: "" })} />`}
+        ${taught && html`<${ScopeChip} icon="check" label=${taught} kind="Taught" onRemove=${() => change({ taught: "" })} />`}
         ${like.map((part, index) => html`<${Chip} key=${`like${index}`} part=${part} side="like" index=${index} />`)}
         ${not.map((part, index) => html`<${Chip} key=${`not${index}`} part=${part} side="not" index=${index} />`)}
-        <${Field} text=${text} hasParts=${like.length + not.length > 0} />
+        <${Field} text=${text} hasParts=${like.length + not.length > 0 || taught !== ""} />
       </div>
       ${!isEmpty && html`<${IconButton} icon="x" label="Clear the search" onClick=${() => { startOver(); focusSearch(); }} />`}
       <${NotButton} />
@@ -78,9 +79,10 @@ function Field({ text, hasParts }) {
       settle();
       if (shownHits.peek().length && results.peek().state === "ready") goTo(0);
     } else if (event.key === "Backspace" && /** @type {HTMLInputElement} */ (event.target).value === "") {
-      const { like, not, within, collection } = query.peek();
+      const { like, not, within, collection, taught } = query.peek();
       if (not.length) removePart("not", not.length - 1);
       else if (like.length) removePart("like", like.length - 1);
+      else if (taught) change({ taught: "" });
       else if (within) change({ within: "" });
       else if (collection) change({ collection: "" });
     }
@@ -124,7 +126,7 @@ export function describe(address) {
   const values = new URLSearchParams(address);
   const like = values.getAll("like").map((part) => `like ${part.split("~").pop()}`);
   const not = values.getAll("not").map((part) => `not ${part.split("*")[0]}`);
-  return [values.get("q"), ...like, ...not].filter(Boolean).join(", ") || "the filtered list";
+  return [values.get("q"), values.get("taught"), ...like, ...not].filter(Boolean).join(", ") || "the filtered list";
 }
 
 function NotButton() {

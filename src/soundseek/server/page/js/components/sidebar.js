@@ -8,6 +8,7 @@ import { baseName, count, counted, wait } from "../format.js";
 import { classes, html, Icon, IconButton } from "../html.js";
 import { startOver } from "../navigation.js";
 import { can, collections, dialog, job, library, query, sidebarOpen } from "../state.js";
+import { forgetTaught, renameTaught, taughtSounds } from "../taught.js";
 import { Popover } from "./popover.js";
 
 export function Sidebar() {
@@ -22,6 +23,8 @@ export function Sidebar() {
     <ul class="nav-list">
       <li><button type="button" class="nav-item" aria-current=${now.all && !now.collection ? "page" : undefined} onClick=${go({ all: true })}>
         <${Icon} name="library" size=${16} /><span>All sounds</span><span class="nav-count">${library.value ? count(library.value.files) : ""}</span></button></li>
+      <li><button type="button" class="nav-item" aria-current=${now.view === "duplicates" ? "page" : undefined} onClick=${go({ view: "duplicates" })}>
+        <${Icon} name="copy" size=${16} /><span>Duplicates</span></button></li>
       <${Entry} collection=${favourites ?? { id: FAVOURITES, name: "Favourites", count: 0 }} icon="heart" label="Favourites" onOpen=${go({ collection: FAVOURITES })} />
     </ul>
     <div class="nav-head"><h2>Collections</h2><${NewCollection} /></div>
@@ -29,6 +32,8 @@ export function Sidebar() {
       ${named.map((one) => html`<${Entry} key=${one.id} collection=${one} icon="bookmark" label=${one.name} onOpen=${go({ collection: one.id })} editable />`)}
       ${!named.length && html`<li class="nav-hint">Drag sounds here to keep them together.</li>`}
     </ul>
+    ${taughtSounds.value.length > 0 && html`<div class="nav-head"><h2>Taught</h2></div>
+    <ul class="nav-list">${taughtSounds.value.map((one) => html`<${TaughtEntry} key=${one.id} taught=${one} onOpen=${go({ taught: one.name })} />`)}</ul>`}
     <${LibraryChooser} />
     <${LibraryPanel} />
   </nav>
@@ -60,6 +65,24 @@ function Entry({ collection, icon, label, onOpen, editable }) {
         <button type="button" role="menuitem" class="menu-item" onClick=${() => { close(); setNaming(true); }}><${Icon} name="pencil" size=${16} /><span>Rename</span></button>
         <button type="button" role="menuitem" class="menu-item" onClick=${() => { close(); remove(collection); }}><${Icon} name="trash-2" size=${16} /><span>Delete</span></button>`}
     <//>`}
+  </li>`;
+}
+
+/** @param {{taught: import("../types.js").Taught, onOpen: () => void}} props */
+function TaughtEntry({ taught, onOpen }) {
+  const [naming, setNaming] = useState(false);
+  if (naming) return html`<li><${NameForm} initial=${taught.name} label="Name of what is taught" onDone=${(/** @type {string} */ name) => {
+    setNaming(false);
+    if (name && name !== taught.name) renameTaught(taught, name);
+  }} /></li>`;
+  return html`<li class="nav-row">
+    <button type="button" class="nav-item" title=${`${taught.right} marked right, ${taught.wrong} wrong`} aria-current=${query.value.taught === taught.name ? "page" : undefined} onClick=${onOpen}>
+      <${Icon} name="check" size=${16} /><span class="nav-name">${taught.name}</span><span class="nav-count">${count(taught.right + taught.wrong)}<span class="visually-hidden"> marks</span></span></button>
+    <${Popover} label=${`Actions for ${taught.name}`} buttonClass="icon-button small" className="nav-menu" align="end" menu button=${() => html`<${Icon} name="ellipsis" size=${14} />`}>
+      ${(/** @type {() => void} */ close) => html`
+        <button type="button" role="menuitem" class="menu-item" onClick=${() => { close(); setNaming(true); }}><${Icon} name="pencil" size=${16} /><span>Rename</span></button>
+        <button type="button" role="menuitem" class="menu-item" onClick=${() => { close(); forgetTaught(taught); }}><${Icon} name="trash-2" size=${16} /><span>Forget</span></button>`}
+    <//>
   </li>`;
 }
 

@@ -1,0 +1,138 @@
+"""`soundseek mark`: hits that are right or wrong teach a library a sound, kept by name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from soundseek.cli.index import counted
+from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library
+from soundseek.cli.output import choose_format, clock, printable, write, write_json_lines
+from soundseek.errors import UsageError
+
+if TYPE_CHECKING:
+    from soundseek.library.library import MarkedPlace
+    from soundseek.library.taught import Mark, TaughtSound, TaughtSounds
+
+_REGION = re.compile(r"^(.+)@(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)$", re.DOTALL)
+
+
+def mark_command(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="What the sound is called, as 'my knocks'.", show_default=False),
+    ] = None,
+    right: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--right",
+            metavar="FILE",
+            help="A sound of the library that is it; FILE@1.5-3 marks the part from 1.5 s to 3 s. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    wrong: Annotated[
+        list[str] | None,
+        typer.Option("--wrong", metavar="FILE", help="One that is not. Repeatable.", show_default=False),
+    ] = None,
+    unmark: Annotated[
+        list[str] | None,
+        typer.Option("--unmark", metavar="FILE", help="Take the marks of a file away.", show_default=False),
+    ] = None,
+    rename: Annotated[
+        str | None, typer.Option("--rename", metavar="NEW", help="Another name.", show_default=False)
+    ] = None,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Forget the name and its marks.", show_default=False)
+    ] = False,
+    library: LibraryOption = None,
+    json: JsonOption = False,
+    table: TableOption = False,
+) -> None:
+    """Teach a library a sound by hits that are right or wrong; without NAME, list what it was taught.
+
+    Search with it: soundseek search "knock" --taught "my knocks"
+    """
+    output = choose_format(json=json, table=table)
+    if name is None and (right or wrong or unmark or rename or forget):
+        raise UsageError("NAME is missing: what the sound is called, as 'my knocks'")
+    if forget and (right or wrong or unmark or rename):
+        raise UsageError("--forget forgets the name and all its marks; leave the other options out")
+    from soundseek.library.taught import TaughtSounds
+
+    with open_library(library, None, create=False) as opened:
+        sounds = TaughtSounds(opened.store)
+        if name is None:
+            _show_all(sounds.all(), output)
+            return
+        if right or wrong:
+            is_it, is_not = ([_place(each) for each in places or ()] for places in (right, wrong))
+            opened.mark(name, right=is_it, wrong=is_not)
+        taught = sounds.named(name)
+        if forget:
+            sounds.remove(taught.id)
+            return
+        for path in unmark or ():
+            _unmark(sounds, taught, path)
+        if rename is not None:
+            sounds.rename(taught.id, rename)
+        _show_marks(sounds.get(taught.id), sounds.marks(taught.id), output)
+
+
+def _place(text: str) -> MarkedPlace:
+    """`FILE` or `FILE@START-END`, as a place to mark; a file that is called so is itself."""
+    match = _REGION.match(text)
+    if match is None or Path(text).exists():
+        return text
+    return match[1], float(match[2]), float(match[3])
+
+
+def _unmark(sounds: TaughtSounds, taught: TaughtSound, path: str) -> None:
+    from soundseek.library.paths import absolute, on_disk
+
+    names = {path, on_disk(absolute(path, "the file of a mark"))}
+    marks = [mark for mark in sounds.marks(taught.id) if mark.path in names]
+    if not marks:
+        raise UsageError(
+            f"{path} is not marked in {taught.name!r}; its marks: soundseek mark {taught.name!r}"
+        )
+    for mark in marks:
+        sounds.unmark(taught.id, mark.id)
+
+
+def _show_all(found: list[TaughtSound], output: str) -> None:
+    if output == "json":
+        write_json_lines(_fields(each) for each in found)
+        return
+    for each in found:
+        write(f"{printable(each.name)}: {each.right} right, {each.wrong} wrong\n")
+    if not found:
+        write("nothing was taught so far; soundseek mark NAME --right FILE teaches\n")
+
+
+def _show_marks(taught: TaughtSound, marks: list[Mark], output: str) -> None:
+    if output == "json":
+        shown = [
+            {name: getattr(mark, name) for name in ("path", "start_s", "end_s", "is_right", "added_at")}
+            for mark in marks
+        ]
+        write_json_lines([{**_fields(taught), "marks": shown}])
+        return
+    write(f"{printable(taught.name)}: {counted(taught.right + taught.wrong, 'mark')}\n")
+    for mark in marks:
+        part = "" if mark.start_s is None and mark.end_s is None else f" from {clock(mark.start_s or 0.0)}"
+        gone = "" if mark.file is not None else " (not in the library now)"
+        write(f"  {'right' if mark.is_right else 'wrong'}  {printable(mark.path)}{part}{gone}\n")
+
+
+def _fields(taught: TaughtSound) -> dict[str, Any]:
+    return {
+        "name": taught.name,
+        "right": taught.right,
+        "wrong": taught.wrong,
+        "created_at": taught.created_at,
+        "modified_at": taught.modified_at,
+    }

@@ -1,0 +1,360 @@
+"""Sounds that a library was taught by marks, kept by name in its own database: "my knocks".
+
+A mark knows its sound as a collection's entry does, by content and by path, so it outlives a move, an edit and a new
+index run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from soundseek._typing import FloatArray
+from soundseek.errors import UsageError
+from soundseek.library.collections import NameTakenError, file_now, transaction_on, utc_now
+from soundseek.library.regions import Embedded
+from soundseek.library.store.connection import explained
+from soundseek.library.teaching import NUM_BACKGROUND, taught_direction
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from soundseek._typing import AnyFloatArray
+    from soundseek.library.store.base import SoundFile
+    from soundseek.library.store.sqlite import SqliteStore
+
+MOST_MARKS = 2_000
+"""Marks of one name: the classifier looks at all of them at each search."""
+
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS taught (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_at TEXT NOT NULL, modified_at TEXT NOT NULL)""",
+    # AUTOINCREMENT: a number is never given twice, so that count and highest number tell whether marks have changed.
+    """CREATE TABLE IF NOT EXISTS marks (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, taught INTEGER NOT NULL, content_hash BLOB NOT NULL, path BLOB NOT NULL,
+        start_s REAL, end_s REAL, is_right INTEGER NOT NULL, added_at TEXT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS marks_by_taught ON marks (taught, content_hash)",
+)
+_SUMMARY = (
+    "SELECT t.id, t.name, coalesce(sum(m.is_right), 0), count(m.id) - coalesce(sum(m.is_right), 0), t.created_at, "
+    "t.modified_at FROM taught t LEFT JOIN marks m ON m.taught = t.id"
+)
+
+
+class UnknownTaughtError(UsageError):
+    """Nothing of that name or number was taught."""
+
+
+@dataclass(frozen=True)
+class TaughtSound:
+    """What a library was taught under one name.
+
+    Attributes:
+        id: Its number.
+        name: What people call it.
+        right: Marks of sounds that are it.
+        wrong: Marks of sounds that are not.
+        created_at: ISO 8601 in UTC.
+        modified_at: When its name or its marks changed last.
+    """
+
+    id: int
+    name: str
+    right: int
+    wrong: int
+    created_at: str
+    modified_at: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A sound, or a region of one, that is right or wrong.
+
+    Attributes:
+        id: Its number.
+        path: Where the file is, or was seen last.
+        content_hash: Of the file's bytes.
+        start_s: Where the region begins; None from the beginning.
+        end_s: Where it ends; None to the end.
+        is_right: Whether the sound is what the name says.
+        added_at: ISO 8601 in UTC.
+        file: What the library knows of it; None while it is not in the library.
+    """
+
+    id: int
+    path: str
+    content_hash: bytes
+    start_s: float | None
+    end_s: float | None
+    is_right: bool
+    added_at: str
+    file: SoundFile | None = None
+
+
+@dataclass(frozen=True)
+class NewMark:
+    """A sound to mark."""
+
+    file: SoundFile
+    is_right: bool
+    start_s: float | None = None
+    end_s: float | None = None
+
+
+class TaughtSounds:
+    """All that a library was taught. Threads may share one.
+
+    Args:
+        store: The library's store.
+    """
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    def all(self) -> list[TaughtSound]:
+        """Everything that was taught, by name."""
+        with self._reading() as connection:
+            if connection is None:
+                return []
+            rows = connection.execute(f"{_SUMMARY} GROUP BY t.id ORDER BY t.name COLLATE NOCASE").fetchall()
+        return [TaughtSound(*row) for row in rows]
+
+    def get(self, taught: int) -> TaughtSound:
+        """What has a number.
+
+        Raises:
+            UnknownTaughtError: Nothing has it.
+        """
+        with self._reading() as connection:
+            return _get(connection, taught)
+
+    def named(self, name: str) -> TaughtSound:
+        """What has a name.
+
+        Raises:
+            UnknownTaughtError: Nothing has it; the message lists the names that there are.
+        """
+        found = self.all()
+        for each in found:
+            if each.name == name.strip():
+                return each
+        names = ", ".join(repr(each.name) for each in found) or "nothing so far"
+        raise UnknownTaughtError(f"this library was not taught {name!r}, but {names}")
+
+    def create(self, name: str) -> TaughtSound:
+        """A new name, without marks.
+
+        Raises:
+            NameTakenError: There is one like it.
+        """
+        with self._writing() as connection:
+            _check_name(connection, name)
+            at = utc_now()
+            made = connection.execute("INSERT INTO taught VALUES (NULL, ?, ?, ?)", (name.strip(), at, at))
+            return _get(connection, int(made.lastrowid or 0))
+
+    def rename(self, taught: int, name: str) -> TaughtSound:
+        """Give it another name.
+
+        Raises:
+            UnknownTaughtError: There is none of that number.
+            NameTakenError: There is one like it.
+        """
+        with self._writing() as connection:
+            _get(connection, taught)
+            _check_name(connection, name, own=taught)
+            connection.execute("UPDATE taught SET name = ? WHERE id = ?", (name.strip(), taught))
+            _touch(connection, taught)
+            return _get(connection, taught)
+
+    def remove(self, taught: int) -> None:
+        """Forget a name and its marks; the sounds stay.
+
+        Raises:
+            UnknownTaughtError: There is none of that number.
+        """
+        with self._writing() as connection:
+            _get(connection, taught)
+            connection.execute("DELETE FROM marks WHERE taught = ?", (taught,))
+            connection.execute("DELETE FROM taught WHERE id = ?", (taught,))
+
+    def mark(self, taught: int, marks: Sequence[NewMark]) -> TaughtSound:
+        """Mark sounds; a sound, or region of one, that is marked already changes its mind.
+
+        Raises:
+            UnknownTaughtError: There is none of that number.
+            UsageError: It would have more than `MOST_MARKS` marks.
+        """
+        with self._writing() as connection:
+            _get(connection, taught)
+            for each in marks:
+                place = (taught, each.file.content_hash, each.start_s, each.end_s)
+                connection.execute(
+                    "DELETE FROM marks WHERE taught = ? AND content_hash = ? AND start_s IS ? AND end_s IS ?",
+                    place,
+                )
+                values = (*place[:2], os.fsencode(each.file.path), *place[2:], each.is_right, utc_now())
+                connection.execute(
+                    "INSERT INTO marks (taught, content_hash, path, start_s, end_s, is_right, added_at) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    values,
+                )
+            _touch(connection, taught)
+            changed = _get(connection, taught)
+            if changed.right + changed.wrong > MOST_MARKS:
+                raise UsageError(
+                    f"{changed.name!r} would have {changed.right + changed.wrong} marks, more than {MOST_MARKS}; "
+                    "teach another name, or train with: soundseek adapt"
+                )
+            return changed
+
+    def unmark(self, taught: int, mark: int) -> None:
+        """Take a mark away.
+
+        Raises:
+            UnknownTaughtError: There is no such mark.
+        """
+        with self._writing() as connection:
+            gone = connection.execute("DELETE FROM marks WHERE id = ? AND taught = ?", (mark, taught))
+            if not gone.rowcount:
+                raise UnknownTaughtError(
+                    f"what has the number {taught} has no mark {mark}; list its marks again"
+                )
+            _touch(connection, taught)
+
+    def marks(self, taught: int) -> list[Mark]:
+        """The marks in the order in which they were made, each with its file where that is now.
+
+        Raises:
+            UnknownTaughtError: There is none of that number.
+        """
+        with self._reading() as connection:
+            _get(connection, taught)
+            assert connection is not None
+            rows = connection.execute(
+                "SELECT id, path, content_hash, start_s, end_s, is_right, added_at FROM marks "
+                "WHERE taught = ? ORDER BY id",
+                (taught,),
+            ).fetchall()
+        marks = [
+            Mark(id, os.fsdecode(path), content_hash, start_s, end_s, bool(is_right), added_at)
+            for id, path, content_hash, start_s, end_s, is_right, added_at in rows
+        ]
+        found = [replace(mark, file=file_now(self._store, mark.content_hash, mark.path)) for mark in marks]
+        return [replace(mark, path=mark.file.path) if mark.file is not None else mark for mark in found]
+
+    def copy_from(self, other: TaughtSounds) -> None:
+        """Take over what another library was taught, those names that are not there yet."""
+        with other._reading() as theirs:
+            if theirs is None:
+                return
+            named = theirs.execute("SELECT id, name, created_at, modified_at FROM taught").fetchall()
+            marks = theirs.execute(
+                "SELECT taught, content_hash, path, start_s, end_s, is_right, added_at FROM marks ORDER BY id"
+            ).fetchall()
+        with self._writing() as connection:
+            known = {name for (name,) in connection.execute("SELECT name FROM taught")}
+            for number, *about in named:
+                if about[0] in known:
+                    continue
+                made = connection.execute("INSERT INTO taught VALUES (NULL, ?, ?, ?)", about).lastrowid
+                connection.executemany(
+                    "INSERT INTO marks (taught, content_hash, path, start_s, end_s, is_right, added_at) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    [(made, *mark[1:]) for mark in marks if mark[0] == number],
+                )
+
+    def vectors(self, taught: int) -> tuple[FloatArray, FloatArray]:
+        """Unit vectors of what is marked right, `(n, dim)`, and of what is marked wrong, `(m, dim)`.
+
+        Marks of sounds that are not in the library now do not count.
+
+        Raises:
+            UnknownTaughtError: There is none of that number.
+        """
+        with self._reading() as connection:
+            _get(connection, taught)
+            assert connection is not None
+            (revision,) = connection.execute(
+                "SELECT count(*) || ' ' || coalesce(max(id), 0) FROM marks WHERE taught = ?", (taught,)
+            ).fetchone()
+        return _vectors_of(self._store, taught, self._store.version(), revision)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection | None]:
+        """A connection, or None where nothing was taught yet."""
+        with explained(self._store.directory):
+            connection = self._store.connection()
+            made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'taught'").fetchone()
+            yield connection if made else None
+
+    def _writing(self) -> Any:
+        return transaction_on(self._store, _TABLES)
+
+
+def taught_query(
+    store: SqliteStore, name: str, query: AnyFloatArray | None, *, weight: float = 1.0
+) -> FloatArray:
+    """The direction `(dim,)` in which a query looks once what was taught under a name counts; see `taught_direction`.
+
+    Args:
+        store: The library's store.
+        name: What was taught.
+        query: `(dim,)` unit norm; None where nothing else is asked for.
+        weight: How much the marks count.
+
+    Raises:
+        UnknownTaughtError: The library was not taught that.
+        QueryError: There is neither a query nor a right mark.
+    """
+    sounds = TaughtSounds(store)
+    right, wrong = sounds.vectors(sounds.named(name).id)
+    background = _background(store, store.version())
+    return taught_direction(query, right, wrong, background, weight=weight)
+
+
+@lru_cache(maxsize=64)
+def _vectors_of(
+    store: SqliteStore, taught: int, version: int, revision: str
+) -> tuple[FloatArray, FloatArray]:
+    found: dict[bool, list[FloatArray]] = {True: [], False: []}
+    for mark in TaughtSounds(store).marks(taught):
+        sound = store.read(mark.file.path) if mark.file is not None else None
+        if sound is None or (mark.start_s or 0.0) >= sound.file.duration_s:
+            continue
+        found[mark.is_right].append(Embedded.of(sound).vector(mark.start_s, mark.end_s))
+    dim = store.identity.dim
+    right, wrong = (np.array(found[each], np.float32).reshape(-1, dim) for each in (True, False))
+    return right, wrong
+
+
+@lru_cache(maxsize=8)
+def _background(store: SqliteStore, version: int) -> FloatArray:
+    return store.spread_vectors(NUM_BACKGROUND)
+
+
+def _get(connection: Connection | None, taught: int) -> TaughtSound:
+    row: tuple[Any, ...] | None = None
+    if connection is not None and abs(taught) < 1 << 62:
+        row = connection.execute(f"{_SUMMARY} WHERE t.id = ? GROUP BY t.id", (taught,)).fetchone()
+    if row is None:
+        raise UnknownTaughtError(f"nothing with the number {taught} was taught; list what was")
+    return TaughtSound(*row)
+
+
+def _touch(connection: Connection, taught: int) -> None:
+    connection.execute("UPDATE taught SET modified_at = ? WHERE id = ?", (utc_now(), taught))
+
+
+def _check_name(connection: Connection, name: str, own: int | None = None) -> None:
+    if not name.strip():
+        raise UsageError("what is taught needs a name")
+    row = connection.execute("SELECT id FROM taught WHERE name = ?", (name.strip(),)).fetchone()
+    if row is not None and row[0] != own:
+        raise NameTakenError(f"something was taught as {name.strip()!r} already; choose another name")

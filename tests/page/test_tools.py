@@ -1,0 +1,121 @@
+"""Duplicates, words for sounds, and a sound that is taught: each walked through as a user does."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+from page.test_looks import findings
+from page_server import SAMPLES, WAIT_MS, Server, need_a_browser, until
+
+from soundseek.library import Library
+
+
+@pytest.fixture(scope="module")
+def server(indexed: Path, sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of samples/ with a quieter copy of one sound and a part of another."""
+    need_a_browser()
+    library = Path(shutil.copytree(indexed, tmp_path_factory.mktemp("copy") / "library"))
+    more = sounds / "more"
+    more.mkdir()
+    for name, source, first_s, last_s in (
+        ("wolf.flac", "wolf-howling-1.ogg", 0.0, 9.0), ("owl.wav", "owl-hooting-1.ogg", 0.4, 1.1),
+    ):  # fmt: skip
+        samples, rate_hz = soundfile.read(SAMPLES / "animals" / source)
+        soundfile.write(more / name, 0.4 * samples[int(first_s * rate_hz) : int(last_s * rate_hz)], rate_hz)
+    with Library.open(library, create=False) as opened:
+        opened.index(more)
+    running = Server(library, sounds)
+    yield running
+    running.stop()
+    shutil.rmtree(more)
+
+
+def test_duplicates_are_found_heard_chosen_and_never_deleted(open_page: Any, sounds: Path) -> None:
+    page = open_page("?view=duplicates")
+    page.get_by_text("What is there more than once?").wait_for()
+    page.get_by_role("button", name="Find duplicates").click()
+    page.locator(".group-head").first.wait_for(timeout=4 * WAIT_MS)  # a process that lets all others go first
+    until(page, "document.querySelectorAll('.group-head').length === 2")
+    assert page.locator(".results-count").inner_text() == "2 recordings more than once, 2 further files"
+    told = dict(zip(
+        page.locator(".hit-name").all_text_contents(), page.locator(".hit-named").all_text_contents(), strict=True
+    ))  # fmt: skip
+    others = sorted(name for name, note in told.items() if note != "the longest")
+    assert len(others) == 2 and others[0] == "owl.wav"
+    assert told[others[1]].startswith("the same recording as wolf")
+    assert told["owl.wav"].startswith("inside owl-hooting-1.ogg, 0:00.4 to 0:01.1")
+    assert findings(page) == []
+    page.get_by_role("button", name="Select the others", exact=True).click()
+    assert page.locator(".results-count").inner_text() == "2 selected"
+    chosen = page.locator(".hit[aria-selected=true] .hit-name").all_text_contents()
+    assert sorted(chosen) == others
+    page.keyboard.press("c")
+    page.get_by_text("2 paths copied").wait_for()
+    page.keyboard.press("Escape")
+    page.locator(".hit", has_text="wolf.flac").locator(".play-button").click()
+    heard = "import('/page/js/player.js').then(({ audio, current }) => !audio.paused && current.value.name)"
+    until(page, f"{heard}.then((name) => name === 'wolf.flac')")
+    page.set_viewport_size({"width": 375, "height": 812})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.locator("#search-text").fill("rain")
+    page.locator(".score-bar").first.wait_for()  # a search leaves the duplicates
+    page.go_back()
+    page.locator(".group-head").first.wait_for()
+    assert (sounds / "more" / "wolf.flac").is_file()
+
+
+def test_a_sound_is_said_in_words_which_are_searched_for_and_written_down(open_page: Any, rows: Any) -> None:
+    page = open_page("?name=wolf")
+    rows(page)
+    page.locator("#search-text").press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.locator(".details .label-words button").first.wait_for()
+    page.keyboard.press("w")
+    page.locator(".label-row button").first.wait_for()
+    assert findings(page) == []
+    page.locator("dialog select").select_option("own")
+    page.get_by_label("My words, one a line").last.fill("a wolf howls\nrain on a window")
+    until(page, "document.querySelector('.label-row button')?.textContent.includes('wolf')")
+    with page.expect_download() as coming:
+        page.locator("dialog").get_by_role("button", name="CSV").click()
+    table = list(csv.DictReader(io.StringIO(Path(coming.value.path()).read_text())))
+    assert [row["label"] for row in table] == ["a wolf howls", "rain on a window"]
+    page.locator(".label-row button").first.click()
+    until(page, "document.getElementById('search-text').value === 'a wolf howls'")
+
+
+def test_marks_teach_a_sound_that_is_a_part_of_the_query(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=an+animal")
+    names = rows(page)
+    page.locator("#search-text").press("ArrowDown")
+    until(page, "document.activeElement.dataset.row === '0'")
+    page.keyboard.press("y")
+    page.get_by_label("What it is called").fill("my beasts")
+    page.keyboard.press("Enter")
+    page.locator("[data-row='0'] .mark.right[aria-pressed=true]").wait_for()
+    page.locator("[data-row='1'] .mark.wrong").click()
+    page.locator("[data-row='1'] .mark.wrong[aria-pressed=true]").wait_for()
+    assert findings(page) == []
+    before = page.evaluate(SCORES)
+    page.get_by_role("button", name="Use").click()
+    until(page, f"async (before) => JSON.stringify(await ({SCORES})()) !== JSON.stringify(before)", before)
+    assert "taught=my+beasts" in page.url and names[0] in rows(page)
+    page.reload()
+    page.locator(".nav-name", has_text="my beasts").wait_for()
+    page.locator("#search-text").fill("")
+    until(page, "document.querySelectorAll('.hit').length > 3")
+    assert rows(page)[0] == names[0]  # by the marks alone
+    page.get_by_label("Actions for my beasts").click()
+    page.get_by_role("menuitem", name="Forget").click()
+    page.locator(".nav-name", has_text="my beasts").wait_for(state="detached")
+
+
+SCORES = "async () => (await import('/page/js/state.js')).results.value.hits.map((hit) => hit.score)"
