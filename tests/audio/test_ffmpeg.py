@@ -166,6 +166,92 @@ def test_clicks_shorter_than_a_block_of_their_codec_are_decoded(
     assert np.abs(read_audio(tmp_path / name, sample_rate_hz=RATE_HZ)).max() > 0.2
 
 
+ID3 = b"ID3\x03\0\0\0\x02\0\0" + bytes(32_768)
+APE = b"APETAGEX" + (2000).to_bytes(4, "little") + (32).to_bytes(4, "little") + bytes(16)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("x.aac", "aac"),
+        ("x.tta", "tta"),
+        ("x.wv", "wavpack"),
+        ("x.mka", "flac"),
+        ("x.wma", "wmav2"),
+        ("x.ac3", "ac3"),
+    ],
+)
+@pytest.mark.parametrize(("front", "behind"), [(ID3, b""), (b"", bytes(100_000)), (b"", APE), (ID3, APE)])
+def test_tags_and_unused_blocks_around_the_sound_take_nothing_of_it(
+    name: str, codec: str, front: bytes, behind: bytes, tmp_path: Path
+) -> None:
+    write(tmp_path / name, tone(2), codec)
+    alone = read_audio(tmp_path / name, sample_rate_hz=8000)
+    (tmp_path / name).write_bytes(front + (tmp_path / name).read_bytes() + behind)
+    around = read_audio(tmp_path / name, sample_rate_hz=8000)
+    assert len(around) == pytest.approx(len(alone), rel=0.02)
+
+
+def test_a_wma_that_is_cut_off_names_both_lengths(tmp_path: Path) -> None:
+    write(tmp_path / "x.wma", tone(6), "wmav2")
+    data = (tmp_path / "x.wma").read_bytes()
+    (tmp_path / "x.wma").write_bytes(data[: len(data) // 2])
+    with pytest.raises(
+        DecodeError, match=r"truncated: its header says 6\.\d s, (2\.9|3\.\d) s could be decoded"
+    ):
+        read_audio(tmp_path / "x.wma", sample_rate_hz=8000)
+
+
+def test_all_tracks_of_an_ogg_are_decoded(tmp_path: Path) -> None:
+    """The second one is the longer one, and the first one silent."""
+    write_tracks(tmp_path / "x.ogg", [tone(1) * 0, tone(2)], [48_000] * 2, "libopus")
+    with open_audio(tmp_path / "x.ogg", sample_rate_hz=8000) as stream:
+        waveform = np.concatenate(list(stream))
+    assert stream.info.channels == 2
+    assert stream.info.duration_s == pytest.approx(2 * RATE_HZ / 48_000, abs=0.1)
+    assert np.abs(waveform).max() > 0.1
+
+
+def test_a_track_of_a_matroska_begins_where_its_first_packet_says(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "x.mka"), "w") as container:
+        streams = [container.add_stream("pcm_s16le", rate=RATE_HZ, layout="mono") for _ in range(2)]
+        for number, stream in enumerate(streams):
+            frame = av.AudioFrame.from_ndarray(
+                (tone(1).T * 32_767).astype(np.int16), format="s16", layout="mono"
+            )
+            frame.sample_rate, frame.pts = RATE_HZ, number * 5 * RATE_HZ
+            for packet in [*stream.encode(frame), *stream.encode(None)]:
+                container.mux(packet)
+    assert len(read_audio(tmp_path / "x.mka", sample_rate_hz=8000)) / 8000 == pytest.approx(6, abs=0.05)
+
+
+def test_a_video_longer_than_its_sound_is_no_truncated_sound(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "x.mkv"), "w") as container:
+        video, sound = (
+            container.add_stream("mpeg4", rate=10),
+            container.add_stream("aac", rate=RATE_HZ, layout="mono"),
+        )
+        video.width = video.height = 64
+        video.pix_fmt = "yuv420p"
+        for number in range(40):
+            picture = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))
+            picture.pts = number
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(tone(1).T), format="fltp", layout="mono")
+        frame.sample_rate = RATE_HZ
+        for piece in [*av.AudioResampler(format="fltp", frame_size=1024).resample(frame), None]:
+            container.mux(sound.encode(piece))
+    assert len(read_audio(tmp_path / "x.mkv", sample_rate_hz=8000)) / 8000 == pytest.approx(1, abs=0.1)
+
+
+def test_joined_files_in_a_codec_that_libsndfile_does_not_know_are_decoded_to_the_end(tmp_path: Path) -> None:
+    write(tmp_path / "x.wav", tone(1), "g722")
+    alone = read_audio(tmp_path / "x.wav", sample_rate_hz=8000)
+    (tmp_path / "x.wav").write_bytes((tmp_path / "x.wav").read_bytes() * 2)
+    assert len(read_audio(tmp_path / "x.wav", sample_rate_hz=8000)) == pytest.approx(2 * len(alone), rel=0.01)
+
+
 def test_joined_aac_of_two_rates_is_decoded_to_its_end(tmp_path: Path) -> None:
     write(tmp_path / "x.aac", tone(2), "aac")
     one = (tmp_path / "x.aac").read_bytes()

@@ -53,6 +53,15 @@ def test_a_single_slip_is_corrected(typed: str, meant: str) -> None:
     assert SPELLING.corrected(f"a {typed} outside") == f"a {meant} outside"
 
 
+def test_another_spelling_of_a_word_becomes_that_of_the_captions() -> None:
+    learned = Spelling(
+        caption_words(["A zombie growls", "hyenas and one hyena", "a raccoon and a racoon", "a time"])
+    )
+    assert learned.corrected("Zombi and hyaena at night") == "Zombie and hyena at night"
+    assert learned.corrected("a racoon") == "a racoon"  # stands in a caption
+    assert learned.corrected("timbre") == "timbre"  # a word of its own
+
+
 @pytest.mark.parametrize(
     "text",
     [

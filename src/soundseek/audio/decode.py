@@ -33,7 +33,7 @@ from soundseek.audio import ffmpeg, files
 from soundseek.audio.downmix import Downmix
 from soundseek.audio.files import AUDIO_EXTENSIONS, FORMATS_EXTENSIONS
 from soundseek.audio.joined import joined_parts
-from soundseek.audio.mp3 import without_decoder_chatter
+from soundseek.audio.mp3 import behind_id3, without_decoder_chatter
 from soundseek.audio.parts import Part, PartFile, find_parts
 from soundseek.audio.several import AudioSource, JoinedSource
 from soundseek.errors import DecodeError, UsageError
@@ -420,24 +420,42 @@ def open_source(path: str) -> AudioSource:
     shown = files.printable_path(path)
     head = files.read_head(path)
     extension = Path(path).suffix.lower()
-    known = files.recognise(head, extension)
+    start, behind = _behind_id3(path, shown, head)
+    known = files.recognise(behind, extension)
     if known is not None and known.only_ffmpeg:
-        return _checked(_open_with_ffmpeg(path, shown, known, head), shown)
+        return _checked(_open_with_ffmpeg(path, shown, known, behind, start), shown)
     try:
         return _checked(_open_with_libsndfile(path, shown, head, extension), shown)
     except soundfile.LibsndfileError as error:
-        reason = _why_not(error, head)
+        reason = _why_not(error, behind)
         if known is None or error.code in _HEADER_CLAIMS:
             raise DecodeError(shown, reason) from error
         try:
-            return _checked(_open_with_ffmpeg(path, shown, known, head), shown)
+            return _checked(_open_with_ffmpeg(path, shown, known, behind, start), shown)
         except DecodeError as second:
             is_missing = "needs one more package" in second.reason
-            if is_missing and files.name_with_codec(known, head) in _READ_BY_LIBSNDFILE:
+            if is_missing and files.name_with_codec(known, behind) in _READ_BY_LIBSNDFILE:
                 reason = f"{reason}; FFmpeg may read more of it: {install_command('formats')}"
             elif is_missing:
                 reason = second.reason
             raise DecodeError(shown, reason) from error
+
+
+def _behind_id3(path: str, shown: str, head: bytes) -> tuple[int, bytes]:
+    """Where the ID3 tags in front of a file end, and the first bytes behind them."""
+    if not head.startswith(b"ID3"):
+        return 0, head
+    try:
+        with Path(path).open("rb") as file:
+            start = behind_id3(file)
+            file.seek(start)
+            return start, file.read(len(head))
+    except OSError as error:
+        raise _unreadable(shown, error) from error
+
+
+def _unreadable(shown: str, error: OSError) -> DecodeError:
+    return DecodeError(shown, f"cannot be read: {error.strerror or error}")
 
 
 def _open_with_libsndfile(path: str, shown: str, head: bytes, extension: str) -> AudioSource:
@@ -445,9 +463,13 @@ def _open_with_libsndfile(path: str, shown: str, head: bytes, extension: str) ->
         with Path(path).open("rb") as file:
             parts = find_parts(file, head, extension)
     except OSError as error:
-        raise DecodeError(shown, f"cannot be read: {error.strerror or error}") from error
+        raise _unreadable(shown, error) from error
     if not parts:
         return SoundfileSource(path, shown)
+    if any(part.num_tracks > 1 for part in parts):
+        kind = "several tracks in Ogg"
+        open_part = partial(ffmpeg.open_ffmpeg, path, shown, kind, demuxers="ogg", piece_s=_PIECE_S)
+        return JoinedSource([partial(open_part, part=part) for part in parts])
     if len(parts) > 1:
         return JoinedSource([partial(SoundfileSource, path, shown, part) for part in parts])
     try:
@@ -459,14 +481,26 @@ def _open_with_libsndfile(path: str, shown: str, head: bytes, extension: str) ->
         return SoundfileSource(path, shown, replace(parts[0], as_it_stands=False))
 
 
-def _open_with_ffmpeg(path: str, shown: str, known: files.Format, head: bytes) -> AudioSource:
+def _open_with_ffmpeg(path: str, shown: str, known: files.Format, head: bytes, start: int) -> AudioSource:
     kind = files.name_with_codec(known, head)
     open_part = partial(ffmpeg.open_ffmpeg, path, shown, kind, demuxers=known.demuxers, piece_s=_PIECE_S)
     try:
-        parts = joined_parts(path, known.name)
+        parts = joined_parts(path, known.name) if known.only_ffmpeg else _parts_for_ffmpeg(path, known, head)
+        whole = Part("", b"", ((start, Path(path).stat().st_size),)) if start else None
     except OSError as error:
-        raise DecodeError(shown, f"cannot be read: {error.strerror or error}") from error
-    return JoinedSource([partial(open_part, part=part) for part in parts]) if parts else open_part()
+        raise _unreadable(shown, error) from error
+    if parts:
+        return JoinedSource([partial(open_part, part=part) for part in parts])
+    return open_part(part=whole)
+
+
+def _parts_for_ffmpeg(path: str, known: files.Format, head: bytes) -> list[Part]:
+    """The recordings of a joined file in a codec that libsndfile does not know; none of one that was not joined."""
+    if known.name == "Ogg":  # FFmpeg plays every link
+        return []
+    with Path(path).open("rb") as file:
+        parts = find_parts(file, head)
+    return parts if len(parts) > 1 else []
 
 
 def _checked(source: AudioSource, shown: str) -> AudioSource:

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from soundseek._install import install_command
 from soundseek._typing import FloatArray
-from soundseek.audio.parts import Part, PartFile
+from soundseek.audio.mp3 import before_tags
+from soundseek.audio.parts import FileBytes, Part, PartFile
 from soundseek.audio.several import AudioSource, Converter, TracksSource
 from soundseek.errors import DecodeError
 
 # Their length is written down; that of a bare stream (aac, ac3, amr) is FFmpeg's guess from the bitrate.
-_STATES_LENGTH = frozenset({"mov", "matroska", "asf", "wv", "ape", "tta", "mpc", "mpc8", "tak", "dsf"})
+_STATES_LENGTH = frozenset({
+    "mov", "matroska", "asf", "wv", "ape", "tta", "mpc", "mpc8", "tak", "dsf", "avi", "flv", "rm"
+})  # fmt: skip
 _LEAST_STATED_S = 1.0  # the durations of shorter WMA and MP4 files count what the encoder put in front
 _MAX_BAD_SHARE = 0.1
 # Bare streams: of so few bytes FFmpeg does not believe that they are what they are, unless it is told.
 _BARE = frozenset({"aac", "loas", "ac3", "eac3", "dts", "truehd", "mlp"})
 _FEW_BYTES = 1 << 16
+_WHOLE_SHARE = 0.98
+_FILLER_BYTES = 512  # zeros that a recorder set aside and did not use, or a download that was not finished
+_BEHIND_PACKET_BYTES = 4096  # the ends of pages and packets that packets are cut into
+_OGG_PAGE_BYTES = 1 << 16
+_TIME = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
+_ASF_HEADER_BYTES = 1 << 16
+_ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 # FFmpeg drops what these decode first, 93 ms at 44.1 kHz. Of a shorter sound that is everything.
 _DROPS_FIRST = frozenset({"wmav1", "wmav2"})
 _NAMES = {"mov": "MP4", "matroska": "MATROSKA"}
@@ -111,7 +124,8 @@ class FFmpegTrack:
             if part is not None:
                 self._file = Path(path).open("rb")  # noqa: SIM115 (until `close`)
                 self._view = PartFile(self._file, part)
-            self._container = self._open_container(path, demuxers)
+            self._path, self._part = path, part
+            self._container = self._open_container(demuxers)
             self._open_tracks(track)
         except av.FFmpegError as error:
             self.close()
@@ -120,17 +134,27 @@ class FFmpegTrack:
             self.close()
             raise
 
-    def _open_container(self, path: str, demuxers: str) -> Any:
+    def _open_container(self, demuxers: str) -> Any:
         # "file:" because FFmpeg reads names as URLs: a file may be called "concat:x" or "http:x".
+        name = self._view or f"file:{self._path}"
         options = {"format_whitelist": demuxers, "protocol_whitelist": "file"}
-        open_as = partial(self._av.open, metadata_errors="replace", options=options)
+        open_as = partial(self._av.open, name, metadata_errors="replace", options=options)
         try:
-            return open_as(self._view or f"file:{path}")
+            return open_as()
         except self._av.FFmpegError:
             demuxer = demuxers.split(",")[0]
-            if demuxer not in _BARE or self._view is not None or Path(path).stat().st_size > _FEW_BYTES:
-                raise
-            return open_as(f"file:{path}", format=demuxer)
+            with self._opened() as file:
+                if demuxer not in _BARE or FileBytes(file).size > _FEW_BYTES:
+                    raise
+            if self._view is not None:
+                self._view.seek(0)
+            return open_as(format=demuxer)
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        """The bytes that FFmpeg reads, as a file of its own."""
+        with Path(self._path).open("rb") as file:
+            yield file if self._part is None else cast("BinaryIO", PartFile(file, self._part))
 
     def _open_tracks(self, track: int | None) -> None:
         tracks = self._container.streams.audio
@@ -161,11 +185,9 @@ class FFmpegTrack:
         self.format = name if name == codec else f"{name}/{codec}"
         self.sample_rate_hz = self.channels = 0
         self._next: FloatArray | None = None
-        self.declared_s = self._stated_length(container)
-        time_base = float(self._stream.time_base or 0)
-        self.start_s = max(0.0, (self._stream.start_time or 0) * time_base)
         self._frames = self._decode()
-        self._num_packets = self._num_bad_packets = 0
+        self._num_packets = self._num_bad_packets = self._end_byte = 0
+        self._decoded_s = 0.0
         # The decoder knows rate and channels better than the container (HE-AAC doubles the rate).
         first = next(self._frames, None)
         if first is None:
@@ -174,6 +196,9 @@ class FFmpegTrack:
                 reason = "its sound is shorter than a block of its codec, and FFmpeg gives nothing of it"
             return f"{self.format}: {reason}"
         self.sample_rate_hz, self.channels = first.sample_rate, first.layout.nb_channels
+        # Matroska says of no track when it begins, and of some when they end.
+        self.start_s = max(0.0, first.time or 0.0)
+        self.declared_s = self._stated_length(container)
         self._converter = Converter(self.sample_rate_hz, self.channels)
         self._next = _samples(first)
         return None
@@ -193,6 +218,21 @@ class FFmpegTrack:
             total += len(parts[-1])
         return np.concatenate(parts)
 
+    def _is_behind_the_sound(self) -> bool:
+        """Whether what cannot be read is no sound: all that is stated came, or nothing but filler is left."""
+        if (
+            self.sample_rate_hz
+            and self.declared_s is not None
+            and self._decoded_s >= _WHOLE_SHARE * self.declared_s
+        ):
+            return True
+        with self._opened() as file:
+            data = FileBytes(file)
+            end = _before_filler(data)
+            is_page = self._container.format.name == "ogg"  # which begins where its first packet does
+            behind = self._end_byte + (_OGG_PAGE_BYTES if is_page else _BEHIND_PACKET_BYTES)
+            return self._num_packets > 0 and end < data.size and end <= behind
+
     def close(self) -> None:
         """Let go of the file."""
         if hasattr(self, "_container"):
@@ -203,14 +243,29 @@ class FFmpegTrack:
     def _stated_length(self, container: str) -> float | None:
         if container not in _STATES_LENGTH:
             return None
-        stated_s = self._duration_s()
+        if container == "asf":
+            stated_s = _length_of_asf(self._first_bytes())
+        elif container == "matroska":  # says when a track ends, or when the last one does
+            stated_s = self._duration_s() - self.start_s
+        else:
+            stated_s = self._duration_s()
         return stated_s if stated_s >= _LEAST_STATED_S else None
 
     def _duration_s(self) -> float:
-        """The length that the container states or FFmpeg guesses; 0 if neither."""
+        """The length of the track that the container states or FFmpeg guesses; 0 if neither."""
         if self._stream.duration is not None:
             return float(self._stream.duration * self._stream.time_base)
-        return float((self._container.duration or 0) / 1e6)
+        tag = _TIME.fullmatch(self._stream.metadata.get("DURATION", ""))
+        if tag is not None:
+            return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+        is_alone = (
+            len(self._container.streams) == 1
+        )  # else it is the length of the longest, which may be a video
+        return float((self._container.duration or 0) / 1e6) if is_alone else 0.0
+
+    def _first_bytes(self) -> bytes:
+        with self._opened() as file:
+            return file.read(_ASF_HEADER_BYTES)
 
     def _decode(self) -> Iterator[Any]:
         """The track's frames.
@@ -223,12 +278,17 @@ class FFmpegTrack:
             try:
                 packet = next(packets, None)
             except self._av.FFmpegError as error:
+                if self._is_behind_the_sound():
+                    break
                 raise DecodeError(self._shown, f"damaged or cut off: {_words(error)}") from error
             if packet is None:
                 break
             self._num_packets += 1
+            self._end_byte = max(self._end_byte, (packet.pos or 0) + packet.size)
             try:
-                yield from packet.decode()
+                for frame in packet.decode():
+                    self._decoded_s += frame.samples / frame.sample_rate
+                    yield frame
             except self._av.FFmpegError:  # FFmpeg's player skips it, too; the length check judges the rest
                 self._num_bad_packets += 1
         if self._view is not None and self._view.error is not None:
@@ -239,6 +299,28 @@ class FFmpegTrack:
             raise DecodeError(
                 self._shown, f"damaged {self.format}: {bad:,} of {all_packets:,} packets cannot be decoded"
             )
+
+
+def _before_filler(data: FileBytes) -> int:
+    """The end of a file without the tags, and the zeros of a disk block or more, that it ends with."""
+    end = before_tags(data.at, 0, data.size)
+    start = end
+    while start > 0:
+        block = data.at(max(0, start - (1 << 16)), min(start, 1 << 16))
+        rest = len(block.rstrip(b"\0"))
+        start += rest - len(block)
+        if rest:
+            break
+    return start if end - start >= _FILLER_BYTES else end
+
+
+def _length_of_asf(head: bytes) -> float:
+    """The seconds that the header of a WMA states; 0 if none. FFmpeg guesses them where the file is cut off."""
+    at = head.find(_ASF_FILE_PROPERTIES)
+    if at < 0 or len(head) < at + 92:
+        return 0.0
+    length, preroll_ms, flags = struct.unpack_from("<Q8xQI", head, at + 64)
+    return 0.0 if flags & 1 else float(length / 1e7 - preroll_ms / 1e3)
 
 
 def _samples(frame: Any) -> FloatArray:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from soundseek.errors import DecodeError, MissingFileError
 
-DECODING_REVISION = 3
+DECODING_REVISION = 4
 """Whoever makes more files readable gives this the next number: a library then tries again what failed."""
 
 TAGS_REVISION = 1

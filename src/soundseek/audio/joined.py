@@ -26,6 +26,7 @@ def joined_parts(path: str, kind: str) -> list[Part]:
         "WMA": _asf_starts,
         "Monkey's Audio": _ape_starts,
         "WavPack": _wavpack_starts,
+        "RealAudio": _real_starts,
     }.get(kind)
     if find is None:
         return []
@@ -74,6 +75,10 @@ def _flv_starts(data: FileBytes) -> Iterator[int]:
 
 def _asf_starts(data: FileBytes) -> Iterator[int]:
     yield from data.find_all(_ASF, 0)
+
+
+def _real_starts(data: FileBytes) -> Iterator[int]:
+    yield from data.find_all(b".RMF\0\0\0\x12", 0)
 
 
 def _ape_starts(data: FileBytes) -> Iterator[int]:

@@ -42,6 +42,7 @@ _CHUNKS_BEHIND = frozenset({
 })  # fmt: skip
 _TAGS_BEHIND = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"<?xpacket", b"<?xml", b"\0\0\0\0free")
 
+_OGG_AUDIO = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"fLaC", b"Speex   ")
 _STREAMINFOS = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")
 _W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 _W64_TAIL = b"\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a"
@@ -59,6 +60,7 @@ class Part:
         stated_share: The length that the file's own header states, as a multiple of the length that is there: 2 for a
             file of which half is missing, never less than 1.
         stated_frames: The length that the file's own header states, in samples a channel, where `header` states none.
+        num_tracks: Recordings in it that sound at once; libsndfile reads the first of them.
         most_frames: The samples a channel that the bytes hold, where libsndfile makes up more; None where it does not.
     """
 
@@ -69,6 +71,7 @@ class Part:
     stated_share: float = 1.0
     stated_frames: int | None = None
     most_frames: int | None = None
+    num_tracks: int = 1
 
 
 class PartFile(io.RawIOBase):
@@ -379,6 +382,8 @@ def _take_sound(data: FileBytes, layout: _Layout, form: _Form, chunk: _Chunk, *,
     end, share = _true_end(data, layout, start, known, _bytes_a_second(form), is_whole=is_whole)
     if known is None or end != start + known or form.extents:
         form.as_it_stands = False
+    if layout is _W64 and not layout.fits(data, layout.behind(data, end)):
+        form.as_it_stands = False  # libsndfile reads a W64 to the end of the file
     if end > start:
         form.extents.append((start, end))
         form.stated_share = max(form.stated_share, share)
@@ -639,9 +644,18 @@ def _parts_of_ogg(data: FileBytes, start: int) -> list[Part]:
             starts.append(page)
         if page >= inside_until:
             inside_until = _behind_page(data, page)
-    if len(starts) == 1:
-        return [Part("", b"", ((start, data.size),), as_it_stands=not start)]
-    return [Part("", b"", (link,)) for link in zip(starts, [*starts[1:], data.size], strict=True)]
+    links = zip(starts, [*starts[1:], data.size], strict=True)
+    is_alone = len(starts) == 1 and not start
+    return [Part("", b"", (link,), is_alone, num_tracks=_num_ogg_tracks(data, link[0])) for link in links]
+
+
+def _num_ogg_tracks(data: FileBytes, position: int) -> int:
+    """The audio streams among the first pages of a link, each of which is the first of one stream."""
+    num_tracks = 0
+    while (head := data.at(position, 27 + 255 + 8))[:6] == b"OggS\0\x02":
+        num_tracks += head[27 + head[26] :].startswith(_OGG_AUDIO)
+        position = _behind_page(data, position)
+    return max(1, num_tracks)
 
 
 def _behind_page(data: FileBytes, position: int) -> int:
