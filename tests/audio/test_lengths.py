@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import tracemalloc
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from audio.bad_files import (
 )
 
 from soundseek.audio.decode import probe, read_audio
+from soundseek.audio.files import stated_share
 from soundseek.errors import DecodeError
 
 
@@ -122,3 +124,22 @@ def test_a_few_flipped_bits_in_an_mp3_are_passed_over(tmp_path: Path) -> None:
     data = encoded(tmp_path, ".mp3")
     (tmp_path / "x.mp3").write_bytes(with_flipped_bits(data, range(5000, 5100, 10)))
     assert len(read_audio(tmp_path / "x.mp3", sample_rate_hz=RATE_HZ)) > 3.8 * RATE_HZ
+
+
+def test_the_bytes_that_a_header_states_are_compared_with_those_that_are_there() -> None:
+    riff = b"RIFF" + struct.pack("<I", 992) + b"AVI "
+    assert (stated_share(riff, 1000), stated_share(riff, 500), stated_share(riff, 4000)) == (1, 2, 1)
+    assert stated_share(b"RIFF\xff\xff\xff\xffAVI ", 500) == 1  # nobody knew
+    assert stated_share(b"DSD " + struct.pack("<QQ", 28, 1000), 250) == 4
+    assert stated_share(b"", 0) == 1
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [(".avr", "AVR"), (".sph", "NIST"), (".voc", "VOC")])
+def test_a_cut_off_file_of_a_rare_kind_is_named_and_a_whole_one_read(
+    suffix: str, kind: str, tmp_path: Path
+) -> None:
+    soundfile.write(tmp_path / f"whole{suffix}", tone(4), RATE_HZ, format=kind, subtype="PCM_16")
+    data = (tmp_path / f"whole{suffix}").read_bytes()
+    (tmp_path / f"cut{suffix}").write_bytes(data[: len(data) // 2])
+    assert len(read_audio(tmp_path / f"whole{suffix}", sample_rate_hz=RATE_HZ)) == 4 * RATE_HZ
+    assert reason_of(tmp_path / f"cut{suffix}") == "truncated: its header says 4.0 s, 2.0 s could be decoded"

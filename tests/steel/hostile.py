@@ -171,7 +171,7 @@ FFMPEG_KINDS = (
 RATES_HZ = {"libopencore_amrnb": 8000, "opus": 48_000, "libopus": 48_000, "g726": 8000, "adpcm_swf": 44_100}
 # They state no length, so a cut one is a shorter sound; nor does libsndfile's mp3 in a WAV count its samples.
 STATES_NO_LENGTH = frozenset({
-    "ogg", "opus", "oga", "aac", "ac3", "eac3", "mp2", "amr", "m2ts", "mpg", "flv", "rm", "avi", "webm", "mxf",
+    "ogg", "opus", "oga", "aac", "ac3", "eac3", "mp2", "amr", "m2ts", "mpg", "flv", "rm", "webm", "mxf",
 })  # fmt: skip
 # A shorter one may go by: of these the index at the end is what counts, or the first blocks hold everything.
 CUTS = (0.1, 0.5, 0.8)
@@ -235,7 +235,7 @@ def originals(folder: Path) -> Iterator[tuple[str, str, bytes]]:
         made = with_ffmpeg(folder / f".encoded.{extension}", container, codec, wave())
         if made is not None:
             yield f"{container}-{codec}", extension, made
-    yield "dsf-dsd", "dsf", dsf_file(wave(0.5))
+    yield "dsf-dsd", "dsf", dsf_file(wave())
 
 
 def dsf_file(samples: npt.NDArray[np.float32]) -> bytes:
@@ -605,7 +605,7 @@ def _names(folder: Path, chance: random.Random) -> Made:
         "gpj\u202e.wav", "zero\u200bwidth.wav", "e\u0301.wav", "\u00e9.wav", "\ufb01ne.wav", "\u0130stanbul.wav",
         "a" * 251 + ".wav", "\u00e9" * 125 + ".wav", " leading.wav", "trailing .wav", "-dash.wav", "--json.wav",
         "quote'.wav", 'double".wav', "percent%s.wav", "semi;colon.wav", "star*.wav", "question?.wav", "back\\slash.wav",
-        "dollar$(id).wav", "back`id`tick.wav", "pipe|.wav", "con.wav", "nul.wav", "..wav.wav", "dots....wav",
+        "dollar$(id).wav", "back`id`tick.wav", "pipe|.wav", "con.wav", "nul.wav", "two..dots.wav", "dots....wav",
         "concat:x.wav", "http:x.wav", "%00.wav", "UPPER.WAV", "{json}.wav", "<b>.wav", "&amp;.wav",
         os.fsdecode(b"caf\xe9.wav"), os.fsdecode(b"\xff\xfe.wav"), os.fsdecode(b"\xed\xa0\x80.wav"),
     ]  # fmt: skip

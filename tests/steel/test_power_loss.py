@@ -20,7 +20,7 @@ def test_a_power_cut_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None
 
 @recorded
 def test_writes_that_are_never_synced_are_lost_and_it_is_noticed(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="lost|rows are missing|holds .* of its"):
+    with pytest.raises(AssertionError, match=r"lost|rows are missing|holds .* of its"):
         replay(
             tmp_path, tmp_path / "left", cuts=200, seed=0, is_left_out=lambda call: call.startswith("fsync")
         )

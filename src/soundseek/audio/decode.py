@@ -31,6 +31,7 @@ from soundseek._install import install_command
 from soundseek._typing import FloatArray
 from soundseek.audio import ffmpeg, files
 from soundseek.audio.downmix import Downmix
+from soundseek.audio.ffmpeg import MIN_DECODED_SHARE
 from soundseek.audio.files import AUDIO_EXTENSIONS, FORMATS_EXTENSIONS
 from soundseek.audio.joined import joined_parts
 from soundseek.audio.mp3 import behind_id3, without_decoder_chatter
@@ -52,7 +53,6 @@ __all__ = [
 
 BLOCK_S = 10.0
 MIN_DURATION_S = 0.01
-MIN_DECODED_SHARE = 0.9
 # +60 dBFS: recorders that write 32-bit floats go far above full scale. Beyond it, only whole numbers written as floats
 # are sound.
 MAX_PEAK = 1000.0
@@ -486,12 +486,13 @@ def _open_with_ffmpeg(path: str, shown: str, known: files.Format, head: bytes, s
     open_part = partial(ffmpeg.open_ffmpeg, path, shown, kind, demuxers=known.demuxers, piece_s=_PIECE_S)
     try:
         parts = joined_parts(path, known.name) if known.only_ffmpeg else _parts_for_ffmpeg(path, known, head)
-        whole = Part("", b"", ((start, Path(path).stat().st_size),)) if start else None
+        end = Path(path).stat().st_size
+        whole = Part("", b"", ((start, end),)) if start else None
     except OSError as error:
         raise _unreadable(shown, error) from error
     if parts:
         return JoinedSource([partial(open_part, part=part) for part in parts])
-    return open_part(part=whole)
+    return open_part(part=whole, stated_share=files.stated_share(head, end - start))
 
 
 def _parts_for_ffmpeg(path: str, known: files.Format, head: bytes) -> list[Part]:

@@ -25,6 +25,10 @@ from soundseek.errors import DecodeError
 _STATES_LENGTH = frozenset({
     "mov", "matroska", "asf", "wv", "ape", "tta", "mpc", "mpc8", "tak", "dsf", "avi", "flv", "rm"
 })  # fmt: skip
+_BELIEVES_BYTES = frozenset({"avi", "dsf"})  # FFmpeg shortens their length to the bytes that are there
+_GUESSES = frozenset({"wav"})  # its length is an encoder's guess, good enough where bytes are missing
+MIN_DECODED_SHARE = 0.9
+"""Less than so much of what a file states is a part of it."""
 _LEAST_STATED_S = 1.0  # the durations of shorter WMA and MP4 files count what the encoder put in front
 _MAX_BAD_SHARE = 0.1
 # Bare streams: of so few bytes FFmpeg does not believe that they are what they are, unless it is told.
@@ -48,7 +52,14 @@ def needs_extra(kind: str) -> str:
 
 
 def open_ffmpeg(
-    path: str, shown: str, kind: str, *, demuxers: str, piece_s: float, part: Part | None = None
+    path: str,
+    shown: str,
+    kind: str,
+    *,
+    demuxers: str,
+    piece_s: float,
+    part: Part | None = None,
+    stated_share: float = 1.0,
 ) -> AudioSource:
     """A source of all audio tracks of a file that FFmpeg can decode.
 
@@ -59,6 +70,7 @@ def open_ffmpeg(
         demuxers: Those that FFmpeg may try, by its names; playlists and scripts would make it open further files.
         piece_s: Length of a piece in seconds.
         part: One of several recordings in the file; None for the whole file.
+        stated_share: See `files.stated_share`.
 
     Raises:
         DecodeError: PyAV is not installed, or FFmpeg cannot read the file.
@@ -66,7 +78,17 @@ def open_ffmpeg(
     av = _import_av(shown, kind)
 
     def open_track(track: int | None) -> FFmpegTrack:
-        return FFmpegTrack(av, path, shown, kind, demuxers=demuxers, piece_s=piece_s, part=part, track=track)
+        return FFmpegTrack(
+            av,
+            path,
+            shown,
+            kind,
+            demuxers=demuxers,
+            piece_s=piece_s,
+            part=part,
+            track=track,
+            stated_share=stated_share,
+        )
 
     first = open_track(None)
     if first.num_tracks == 1:
@@ -100,6 +122,7 @@ class FFmpegTrack:
         piece_s: See there.
         part: See there.
         track: Number of the track among the audio tracks; None for the first that can be decoded.
+        stated_share: See `open_ffmpeg`.
 
     Raises:
         DecodeError: FFmpeg cannot read the file, or not this track.
@@ -116,7 +139,9 @@ class FFmpegTrack:
         piece_s: float,
         part: Part | None,
         track: int | None,
+        stated_share: float = 1.0,
     ) -> None:
+        self._stated_share = stated_share
         self._av, self._shown, self._kind, self._piece_s = av, shown, kind, piece_s
         self._file: BinaryIO | None = None
         self._view: PartFile | None = None
@@ -241,14 +266,15 @@ class FFmpegTrack:
             self._file.close()
 
     def _stated_length(self, container: str) -> float | None:
-        if container not in _STATES_LENGTH:
+        is_cut = self._stated_share > 1 / MIN_DECODED_SHARE
+        if container not in _STATES_LENGTH and not (is_cut and container in _GUESSES):
             return None
         if container == "asf":
             stated_s = _length_of_asf(self._first_bytes())
         elif container == "matroska":  # says when a track ends, or when the last one does
             stated_s = self._duration_s() - self.start_s
         else:
-            stated_s = self._duration_s()
+            stated_s = self._duration_s() * (self._stated_share if container in _BELIEVES_BYTES else 1.0)
         return stated_s if stated_s >= _LEAST_STATED_S else None
 
     def _duration_s(self) -> float:

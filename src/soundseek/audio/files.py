@@ -213,6 +213,27 @@ def read_head(path: str) -> bytes:
     return head
 
 
+_SIZE_UNKNOWN = 0x7FFFF000  # programs that stream write the largest size they can
+
+
+def stated_share(head: bytes, num_bytes: int) -> float:
+    """The bytes that a WAV, AVI or DSF states, as a multiple of those that are there; 1 where none are missing.
+
+    FFmpeg takes the length of a file that was cut off for all that there ever was.
+
+    Args:
+        head: The first bytes of the file.
+        num_bytes: Its size.
+    """
+    stated = 0
+    if head[:4] == b"RIFF" and len(head) >= 12:
+        (stated,) = struct.unpack_from("<I", head, 4)
+        stated = 0 if stated >= _SIZE_UNKNOWN else stated + 8
+    elif head[:4] == b"DSD " and len(head) >= 20:
+        (stated,) = struct.unpack_from("<Q", head, 12)
+    return max(1.0, stated / num_bytes) if num_bytes else 1.0
+
+
 def broken_link(path: str) -> str | None:
     """What a path is that is a symbolic link to nowhere; None if it is no such link.
 

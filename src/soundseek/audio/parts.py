@@ -9,6 +9,7 @@ the bytes that are there. What does not fit is read through a `PartFile`: a new 
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -151,6 +152,8 @@ def find_parts(file: BinaryIO, head: bytes, extension: str = "") -> list[Part]:
         return _parts_of_flac(data, start)
     if magic[:4] == b"OggS":
         return _parts_of_ogg(data, start)
+    if magic[:4] == b"2BIT" or magic[:7] == b"NIST_1A" or magic.startswith(b"Creative Voice"):
+        return _part_that_states_a_length(data, start)
     if extension in mp3.EXTENSIONS or mp3.is_frame(magic[:4]) or (start and not files.is_text(magic)):
         found = mp3.find_mp3_parts(file, start)
         return [
@@ -614,6 +617,39 @@ def _parts_of_au(data: FileBytes, start: int) -> Iterator[Part]:
         is_alone = start == position == 0 and end == data.size and size == end - first
         yield Part("AU", header, ((first, end),) if end > first else (), is_alone, share)
         position = max(end, first)
+
+
+# --- AVR, NIST Sphere, VOC ------------------------------------------------------------------------------------------
+
+
+def _part_that_states_a_length(data: FileBytes, start: int) -> list[Part]:
+    """The file as it stands, with the length that its header states; libsndfile says how many samples are there."""
+    head = data.at(start, 1024)
+    frames, share = None, 1.0
+    if head[:4] == b"2BIT":
+        frames = int.from_bytes(head[26:30], "big")
+    elif found := re.search(rb"\nsample_count -i (\d+)\n", head):
+        frames = int(found[1])
+    elif head.startswith(b"Creative Voice"):
+        share = _stated_share_of_voc(data, start)
+    return [
+        Part("", b"", ((start, data.size),), True, share, frames if frames and frames < _UNKNOWN_32 else None)
+    ]
+
+
+def _stated_share_of_voc(data: FileBytes, start: int) -> float:
+    """`Part.stated_share` by the blocks of a Creative Voice file: a kind, 24 bits of length, the content."""
+    at = start + int.from_bytes(data.at(start + 20, 2), "little")
+    for _ in range(_MAX_CHUNKS):
+        block = data.at(at, 4)
+        if len(block) < 4 or block[0] == 0:
+            break
+        size = int.from_bytes(block[1:], "little")
+        there = data.size - at - 4
+        if size > there > 0:
+            return size / there
+        at += 4 + size
+    return 1.0
 
 
 def _parts_of_flac(data: FileBytes, start: int) -> list[Part]:
