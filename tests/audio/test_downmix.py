@@ -10,7 +10,7 @@ import soundfile
 from audio.bad_files import RATE_HZ, tone
 
 from soundseek.audio.decode import open_audio, read_audio
-from soundseek.audio.downmix import Downmix
+from soundseek.audio.downmix import HIDING_SHARE, Downmix
 
 NOISE = np.random.default_rng(0).standard_normal((RATE_HZ, 4)).astype(np.float32) * 0.1
 
@@ -35,11 +35,36 @@ def test_two_pairs_that_cancel_keep_both_sounds() -> None:
         assert abs(np.corrcoef(mono, sound[RATE_HZ // 100 :])[0, 1]) > 0.6
 
 
-@pytest.mark.parametrize("correlation", [1.0, 0.5, 0.0, -0.3])
+@pytest.mark.parametrize("correlation", [1.0, 0.8, 0.6])
 def test_ordinary_stereo_is_the_mean_to_the_bit(correlation: float) -> None:
     other = correlation * NOISE[:, 0] + np.sqrt(1 - correlation**2) * NOISE[:, 1]
     piece = np.stack([NOISE[:, 0], other], axis=1).astype(np.float32)
     np.testing.assert_array_equal(Downmix(RATE_HZ)(piece), (piece[:, 0] + piece[:, 1]) * np.float32(0.5))
+
+
+def test_a_sound_in_antiphase_is_heard_beside_one_as_loud_in_phase() -> None:
+    """In the mean of the channels nothing is left of it; added 90 degrees apart, one is as loud as the other."""
+    time_s = np.arange(RATE_HZ) / RATE_HZ
+    inside, across = (0.3 * np.sin(2 * np.pi * hertz * time_s) for hertz in (440, 1000))
+    wave = np.stack([inside + across, inside - across], axis=1).astype(np.float32)
+    downmix = Downmix(RATE_HZ)
+    mono = np.concatenate([downmix(piece) for piece in np.array_split(wave, 7)])
+    amplitudes = np.abs(np.fft.rfft(mono))[[440, 1000]] * 2 / RATE_HZ
+    assert amplitudes == pytest.approx([0.3 * np.sqrt(HIDING_SHARE / 2)] * 2, rel=0.02)
+
+
+def test_channels_that_are_added_apart_do_not_depend_on_where_pieces_end() -> None:
+    wave = NOISE[:, :2] * np.float32([1, 0.7])
+    whole = Downmix(RATE_HZ)(wave)
+    downmix = Downmix(RATE_HZ)
+    pieces = [downmix(piece) for piece in np.split(wave, [9_000, 10_000, 12_000, 30_000])]
+    np.testing.assert_allclose(np.concatenate(pieces), whole, atol=2e-4)
+    assert np.sqrt(np.mean(whole**2)) == pytest.approx(np.sqrt(np.mean(wave**2) * HIDING_SHARE / 2), rel=0.02)
+
+
+def test_a_click_of_opposite_channels_is_heard_from_its_first_sample() -> None:
+    click = NOISE[:880, :1] * np.float32([1, -1])
+    np.testing.assert_allclose(Downmix(RATE_HZ)(click), click[:, 0], atol=1e-6)
 
 
 def test_a_channel_is_turned_only_where_it_cancels_and_without_a_step() -> None:

@@ -2,66 +2,130 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Literal
+
 import numpy as np
+import numpy.typing as npt
 
 from soundseek._typing import FloatArray
 
-# The power of the mean, as a share of what channels without anything in common would give: below the first, channels
-# cancel; two of them are turned where their correlation is beyond the second. See docs/sound.md.
+# The power of the mean, as a share of what channels without anything in common would give. Below it, channels cancel
+# and are turned where their correlation is beyond the one below. See docs/sound.md.
 CANCELLING_SHARE = 0.5
 TURNED_CORRELATION = 0.8
+# Of two channels a share below this one (a correlation below .5) may hide a sound in antiphase behind one in phase.
+HIDING_SHARE = 1.5
+# Of the sum in quadrature, such that at HIDING_SHARE it is as loud as the mean.
+_QUADRATURE_GAIN = float(np.sqrt(HIDING_SHARE / 4))
 _FADE_S = 0.01
+
+# Two chains of all-pass filters, 90 degrees apart from a thousandth of the rate on: Olli Niemitalo, "Hilbert transform"
+# (2001). The first one has a delay of a sample.
+_CHAINS = (
+    (0.6923878, 0.9360654322959, 0.9882295226860, 0.9987488452737),
+    (0.4021921162426, 0.8561710882420, 0.9722909545651, 0.9952884791278),
+)
+_NUM_TAPS = 4096  # they have decayed to 0.6 %
+
+# How a piece is mixed: plainly, with a sign for each channel, or 90 degrees apart.
+_Way = FloatArray | Literal["apart"] | None
 
 
 class Downmix:
     """The mean of the channels of pieces `(frames, channels)`, as `(frames,)`.
 
     Of channels that are each other's opposite the mean is silence: a microphone's cable with two wires exchanged, a
-    sound made "wide". In pieces where that happens, such channels are turned before the mean is taken; in all others
-    the mean is the plain one.
+    sound made "wide". In pieces where that happens, such channels are turned before the mean is taken. Where two
+    channels have so little in common that a sound in antiphase may hide behind one in phase, they are added 90 degrees
+    apart, in which neither is lost. In all other pieces the mean is the plain one.
 
     Args:
-        sample_rate_hz: Of the pieces; the sign of a channel changes within a hundredth of a second.
+        sample_rate_hz: Of the pieces; from one way to the other it goes within a hundredth of a second.
     """
 
     def __init__(self, sample_rate_hz: int) -> None:
         self._fade_frames = max(1, round(_FADE_S * sample_rate_hz))
-        self._signs: FloatArray | None = None  # of the last piece's channels; None: all are 1
+        self._way: _Way = None  # of the last piece
+        self._last: FloatArray | None = None  # what came before, as far as the filters reach
 
     def __call__(self, piece: FloatArray) -> FloatArray:
         """One piece; decoders' own downmixes disagree by up to √2."""
-        num_channels = piece.shape[1]
-        if num_channels == 1:
+        if piece.shape[1] == 1:
             only: FloatArray = piece[:, 0].copy()
             return only
-        mono = _mean(piece)
-        if self._signs is None and not self._cancels(piece, mono):
-            return mono
-        signs = self._signs_of(piece, mono)
-        before, self._signs = self._signs, signs
-        plain = np.ones(num_channels, np.float32)
-        return self._turned(piece, plain if before is None else before, plain if signs is None else signs)
-
-    def _signs_of(self, piece: FloatArray, mono: FloatArray) -> FloatArray | None:
-        if not piece.any():
-            return self._signs
-        return _signs(piece) if self._cancels(piece, mono) else None
-
-    @staticmethod
-    def _cancels(piece: FloatArray, mono: FloatArray) -> bool:
-        flat = piece.ravel(order="K")
-        apart = float(np.dot(flat, flat)) / piece.shape[1] ** 2
-        return bool(float(np.dot(mono, mono)) < CANCELLING_SHARE * apart)
-
-    def _turned(self, piece: FloatArray, before: FloatArray, signs: FloatArray) -> FloatArray:
-        num_channels = np.float32(len(signs))
-        mono: FloatArray = piece @ (signs / num_channels)
-        if (before != signs).any():
+        plain = _mean(piece)
+        before, self._way = self._way, self._way_of(piece, plain)
+        mono = self._mixed(piece, plain, self._way)
+        if self._last is not None and not _are_equal(before, self._way):
             fade = min(self._fade_frames, len(piece))
-            share = (np.arange(1, fade + 1, dtype=np.float32) / np.float32(fade))[:, None]
-            weights = before + share * (signs - before)
-            mono[:fade] = (piece[:fade] * weights).sum(axis=1) / num_channels
+            old = self._mixed(piece[:fade], plain[:fade], before)
+            share = np.arange(1, fade + 1, dtype=np.float32) / np.float32(fade)
+            mono[:fade] = old + share * (mono[:fade] - old)
+        self._remember(piece)
         return mono
+
+    def _way_of(self, piece: FloatArray, plain: FloatArray) -> _Way:
+        flat = piece.ravel(order="K")
+        apart = float(np.dot(flat, flat)) / piece.shape[1] ** 2  # the power that the mean would have
+        if not apart:
+            return self._way
+        share = float(np.dot(plain, plain)) / apart
+        signs = _signs(piece) if share < CANCELLING_SHARE else None
+        return "apart" if signs is None and share < HIDING_SHARE and piece.shape[1] == 2 else signs
+
+    def _mixed(self, piece: FloatArray, plain: FloatArray, way: _Way) -> FloatArray:
+        if way is None:
+            return plain
+        if isinstance(way, str):
+            return _in_quadrature(piece, self._last)
+        mixed: FloatArray = piece @ (way / np.float32(len(way)))
+        return mixed
+
+    def _remember(self, piece: FloatArray) -> None:
+        if piece.shape[1] != 2 or self._last is None or len(piece) >= _NUM_TAPS:
+            self._last = piece[-_NUM_TAPS:].copy()
+        else:
+            self._last = np.concatenate([self._last, piece])[-_NUM_TAPS:]
+
+
+def _are_equal(way: _Way, other: _Way) -> bool:
+    both_signs = isinstance(way, np.ndarray) and isinstance(other, np.ndarray)
+    return np.array_equal(np.asarray(way), np.asarray(other)) if both_signs else way is other
+
+
+def _in_quadrature(piece: FloatArray, last: FloatArray | None) -> FloatArray:
+    """Two channels, filtered to be 90 degrees apart, and added; `last` is what was before the piece."""
+    known = piece if last is None else np.concatenate([last, piece])
+    size = _fft_size(len(known) + _NUM_TAPS)
+    filters = _all_passes(size)
+    spectrum = np.fft.rfft(known[:, 0], size) * filters[0] + np.fft.rfft(known[:, 1], size) * filters[1]
+    added = np.fft.irfft(spectrum, size)[len(known) - len(piece) : len(known)]
+    mono: FloatArray = (added * _QUADRATURE_GAIN).astype(np.float32)
+    return mono
+
+
+def _fft_size(least: int) -> int:
+    """A multiple of a power of two that has few others: no slow transforms, and few filters to keep."""
+    step = 1 << max(6, least.bit_length() - 3)
+    return -(-least // step) * step
+
+
+@cache
+def _all_passes(size: int) -> npt.NDArray[np.complex64]:
+    """The spectra of both chains, cut to `_NUM_TAPS` samples, for transforms of `size`."""
+    grid = 1 << 16
+    delayed_2 = np.exp(-4j * np.pi * np.arange(grid // 2 + 1) / grid)
+    responses = []
+    for number, chain in enumerate(_CHAINS):
+        spectrum = (
+            np.exp(-2j * np.pi * np.arange(grid // 2 + 1) / grid) if number == 0 else np.ones(grid // 2 + 1)
+        )
+        for coefficient in chain:
+            square = coefficient**2
+            spectrum = spectrum * (square - delayed_2) / (1 - square * delayed_2)
+        responses.append(np.fft.irfft(spectrum, grid)[:_NUM_TAPS])
+    return np.fft.rfft(np.array(responses), size).astype(np.complex64)
 
 
 def _mean(piece: FloatArray) -> FloatArray:
