@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,23 @@ def calibrate_command(
         str | None,
         typer.Option(metavar="NAME", help="A split that the result is tested on.", show_default=False),
     ] = None,
+    unmet: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A model trained alike without the sounds of --unmet-files: MODEL is fitted on these, too, so that it "
+            "is not too sure of sounds unlike those that it has learned from.",
+            show_default=False,
+        ),
+    ] = None,
+    unmet_files: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The list that data.leave_out of the --unmet model named: one file name a line.",
+            show_default=False,
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Fit how sure a model's hits are, and write it into the model directory."""
@@ -34,18 +52,27 @@ def calibrate_command(
         need_captions(data, each)
     if check == split:
         raise UsageError(f"--check {check}: a split that it was fitted on shows nothing; take another")
-    from soundseek.learn.evaluation.match import ask, check_match, fit_match
+    if (unmet is None) != (unmet_files is None):
+        raise UsageError("--unmet MODEL and --unmet-files FILE belong together; give both or neither")
+    from soundseek.learn.datasets.tables import read_lines
+    from soundseek.learn.evaluation.match import Unmet, ask, check_match, fit_match
     from soundseek.model.match import MATCH_FILE
     from soundseek.model.registry import load_model
 
     loaded = load_model(model)
-    calibration = fit_match(loaded, data, reference_split=reference, split=split)
+    others = None
+    if unmet is not None and unmet_files is not None:
+        need_model(unmet)
+        others = Unmet(load_model(unmet), frozenset(read_lines(unmet_files)))
+    calibration = fit_match(loaded, data, reference_split=reference, split=split, unmet=others)
     calibration.write(loaded.directory)
     record: dict[str, Any] = {
         "model": loaded.config.name,
         "file": str(loaded.directory / MATCH_FILE),
         "split": split,
     }
+    if others is not None:
+        record |= {"unmet": str(unmet), "unmet_files": len(others.files)}
     if check:
         report = check_match(calibration, ask(loaded, data, check))
         record |= {

@@ -13,7 +13,7 @@ import pytest
 from soundseek.audio.decode import AudioInfo
 from soundseek.audio.segments import Segment
 from soundseek.errors import DataError
-from soundseek.learn.evaluation.match import MatchQueries, ask, check_match, fit_match
+from soundseek.learn.evaluation.match import MatchQueries, Unmet, ask, check_match, fit_match
 from soundseek.model.match import MatchCalibration
 from soundseek.model.model import AudioEmbedding
 
@@ -79,6 +79,28 @@ def test_a_model_that_hears_nothing_is_never_sure(data: Path) -> None:
     fitted = fit_match(model, data, reference_split="development")
     report = check_match(fitted, ask(model, data, "evaluation", seed=1))
     assert report.bins[-1][0] < 0.35 and 0.35 < report.auc_hits < 0.65
+
+
+def test_sounds_that_were_not_met_make_it_less_sure(data: Path) -> None:
+    # The split of the fit is much easier than what the other model has not met; the truth is in between.
+    easy, hard = Toy(noise=0.2), Toy(noise=0.6)
+    unmet = Unmet(hard, {path.name for path in (data / "development").iterdir() if path.stem[-1] != "0"})
+    alone = fit_match(easy, data, reference_split="development")
+    both = fit_match(easy, data, reference_split="development", unmet=unmet)
+    asked = ask(hard, data, "evaluation", seed=1)
+    errors = [check_match(fitted, asked).calibration_error for fitted in (alone, both)]
+    assert errors[1] < 0.06 < errors[0]
+    np.testing.assert_array_equal(both.reference, alone.reference)
+
+
+def test_only_the_named_files_are_asked(data: Path) -> None:
+    names = {f"{kind}-development{number}.wav" for kind in range(12) for number in range(PER_KIND)}
+    asked = ask(Toy(noise=0.1), data, "development", files=names)
+    assert max(asked.num_files) == len(names)
+    with pytest.raises(
+        DataError, match="split development has 2 clips of the 2 files to take; 40 are needed"
+    ):
+        ask(Toy(noise=0.1), data, "development", files=set(sorted(names)[:2]))
 
 
 def test_without_its_kind_no_hit_is_right(data: Path) -> None:

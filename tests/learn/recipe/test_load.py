@@ -125,6 +125,14 @@ def test_a_wrong_setting_says_what_would_be_right(setting: str, message: str) ->
         load_recipe("base", [setting])
 
 
+def test_an_order_of_copies_needs_copies() -> None:
+    assert load_recipe("frozen-mn04", ["data.altered.copies=5", "loss.copy_order=0.5"]).loss.copy_order == 0.5
+    with pytest.raises(
+        RecipeError, match=r"copy_order = 0.5 orders altered copies, .* set data.altered.share"
+    ):
+        load_recipe("frozen-mn04", ["loss.copy_order=0.5"])
+
+
 def test_altered_clips_need_cached_frames() -> None:
     load_recipe("frozen-mn04", ["data.altered.copies=5"])
     with pytest.raises(

@@ -8,14 +8,14 @@ kind: of its clip's label in `metadata.csv` beside the data, or else of the clip
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from soundseek._typing import AnyFloatArray, BoolArray, DoubleArray, FloatArray, StrArray
+from soundseek._typing import AnyFloatArray, BoolArray, DoubleArray, FloatArray, HalfArray, StrArray
 from soundseek._vectors import unit_rows
 from soundseek.errors import DataError
 from soundseek.learn.datasets.layout import Clip, read_split
@@ -63,6 +63,19 @@ class MatchQueries:
 
 
 @dataclass(frozen=True)
+class Unmet:
+    """Sounds that a model has not met.
+
+    Attributes:
+        model: Trained as the model that is calibrated, but without these files (`data.leave_out`).
+        files: Names of captioned files of the reference split.
+    """
+
+    model: FrameEmbedder
+    files: Set[str]
+
+
+@dataclass(frozen=True)
 class MatchReport:
     """How far `match` can be trusted.
 
@@ -80,7 +93,13 @@ class MatchReport:
 
 
 def fit_match(
-    model: FrameEmbedder, data: Path, *, reference_split: str, split: str = "validation", seed: int = 0
+    model: FrameEmbedder,
+    data: Path,
+    *,
+    reference_split: str,
+    split: str = "validation",
+    unmet: Unmet | None = None,
+    seed: int = 0,
 ) -> MatchCalibration:
     """A calibration of a model.
 
@@ -89,22 +108,28 @@ def fit_match(
         data: A directory in Clotho's layout.
         reference_split: The split whose sounds are the reference.
         split: The split whose captions are asked.
+        unmet: Sounds of collections that a model trained alike has not met, to be fitted on, too: a split that
+            resembles what the model has learned from makes it too sure of others.
         seed: Of the draws.
 
     Raises:
-        DataError: Fewer than 40 clips in the split.
+        DataError: Fewer than 40 clips in the split, or of `unmet`.
     """
-    generator = np.random.default_rng(seed)
     clips = read_split(data, reference_split)
-    chosen = generator.choice(len(clips), min(NUM_REFERENCE, len(clips)), replace=False)
-    sounds = [model.embed_file(clips[number].path) for number in sorted(chosen)]
-    means = np.stack([sound.frames.mean(axis=0, dtype=np.float32) for sound in sounds])
-    reference = unit_rows(means).astype(np.float16)
+    reference = _reference(model, clips, seed)
     asked = ask(model, data, split, seed=seed)
-    features = _features(reference, asked)
-    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-9
-    weights = _logistic_regression((features - mean) / scale, asked.right.ravel())
-    return MatchCalibration(reference, mean, scale, weights, max(asked.num_files))
+    features, right = [_features(reference, asked)], [asked.right.ravel()]
+    num_files = list(asked.num_files)
+    if unmet is not None:
+        others = [clip for clip in clips if clip.path.name not in unmet.files]
+        asked = ask(unmet.model, data, reference_split, files=unmet.files, seed=seed)
+        features.append(_features(_reference(unmet.model, others, seed), asked))
+        right.append(asked.right.ravel())
+        num_files += asked.num_files
+    rows = np.concatenate(features)
+    mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-9
+    weights = _logistic_regression((rows - mean) / scale, np.concatenate(right))
+    return MatchCalibration(reference, mean, scale, weights, max(num_files))
 
 
 def check_match(calibration: MatchCalibration, asked: MatchQueries) -> MatchReport:
@@ -127,16 +152,26 @@ def check_match(calibration: MatchCalibration, asked: MatchQueries) -> MatchRepo
     )
 
 
-def ask(model: FrameEmbedder, data: Path, split: str, *, seed: int = 0) -> MatchQueries:
+def ask(
+    model: FrameEmbedder, data: Path, split: str, *, files: Set[str] | None = None, seed: int = 0
+) -> MatchQueries:
     """Ask captions of a split of libraries drawn from its clips.
+
+    Args:
+        model: A model directory's `Model`.
+        data: A directory in Clotho's layout.
+        split: Of the data.
+        files: Names of the clips that are taken; None takes all.
+        seed: Of the draws.
 
     Raises:
         DataError: Fewer than 40 clips.
     """
-    clips = read_split(data, split)
+    clips = [clip for clip in read_split(data, split) if files is None or clip.path.name in files]
     if len(clips) < _SIZES[0]:
+        named = "" if files is None else f" of the {len(files)} files to take"
         raise DataError(
-            f"{data}: the split {split} has {len(clips)} clips; {_SIZES[0]} are needed to fit match"
+            f"{data}: the split {split} has {len(clips)} clips{named}; {_SIZES[0]} are needed to fit match"
         )
     kinds = _kinds(data, clips)
     captions = [caption for clip in clips for caption in clip.captions]
@@ -170,6 +205,14 @@ def search_scores(sounds: Sequence[AudioEmbedding], queries: FloatArray) -> Floa
     borders = np.cumsum([0, *(len(sound.spans) for sound in sounds[:-1])])
     best: FloatArray = np.maximum.reduceat(segment_scores(segments, queries, frame_s=frame_s), borders)
     return best
+
+
+def _reference(model: FrameEmbedder, clips: Sequence[Clip], seed: int) -> HalfArray:
+    """`(sounds, dim)` unit vectors of some of the clips."""
+    chosen = np.random.default_rng(seed).choice(len(clips), min(NUM_REFERENCE, len(clips)), replace=False)
+    sounds = [model.embed_file(clips[number].path) for number in sorted(chosen)]
+    means = np.stack([sound.frames.mean(axis=0, dtype=np.float32) for sound in sounds])
+    return unit_rows(means).astype(np.float16)
 
 
 def _kinds(data: Path, clips: Sequence[Clip]) -> StrArray:

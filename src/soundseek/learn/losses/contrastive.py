@@ -117,6 +117,34 @@ def with_origins(positives: Tensor, origin_ids: Tensor, says_how: Tensor) -> Ten
     return positives | (same_origin & ~says_how.unsqueeze(1))
 
 
+def copy_order(
+    scores: Tensor,
+    clip_ids: Tensor,
+    origin_ids: Tensor,
+    says_how: Tensor,
+    *,
+    temperature: float | Tensor = TEMPERATURE,
+) -> Tensor:
+    """How far captions that say how a sound sounds leave their copy behind the clip that it was made of, a scalar.
+
+    The mean of log(1 + exp((wrong - own) / temperature)) over such captions and the other sounds of their origin; 0
+    where the batch has none. Among hundreds of negatives of the contrastive losses that one is lost.
+
+    Args:
+        scores: See the module.
+        clip_ids: `(batch,)` integers, equal where the sounds are one example's.
+        origin_ids: See `with_origins`.
+        says_how: See `with_origins`.
+        temperature: Divides the differences of cosines.
+    """
+    same_origin = origin_ids.unsqueeze(1) == origin_ids.unsqueeze(0)
+    same_sound = clip_ids.unsqueeze(1) == clip_ids.unsqueeze(0)
+    captions, sounds = (same_origin & ~same_sound & says_how.unsqueeze(1)).nonzero(as_tuple=True)
+    if not len(captions):
+        return scores.new_zeros(())
+    return functional.softplus((scores[captions, sounds] - scores[captions, captions]) / temperature).mean()
+
+
 class RetrievalLoss(nn.Module):
     """What every loss is: `forward(scores, positives, similarity=None) -> scalar`; see the module."""
 

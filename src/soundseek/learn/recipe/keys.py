@@ -274,6 +274,7 @@ class LossConfig(Section):
     margin: float = Field(default=1.0, gt=0)
     impostors: Literal["random", "hardest"] = "random"
     caption_similarity: float = Field(default=0.0, ge=0, le=1)
+    copy_order: float = Field(default=0.0, ge=0)
     soft_targets: SoftTargets | None = None
 
     @model_validator(mode="after")
@@ -627,6 +628,11 @@ class Recipe(Section):
             raise ValueError(
                 "data.altered sets each clip beside a copy in cached frames, and audio.trained_blocks = all has none; "
                 "set altered = null, or trained_blocks to a number"
+            )
+        if self.loss.copy_order and self.data.altered is None:
+            raise ValueError(
+                f"loss.copy_order = {self.loss.copy_order} orders altered copies, and data.altered is null; set "
+                "data.altered.share, or copy_order = 0"
             )
         if self.data.tag_captions and self.audio.trained_blocks != 0:
             raise ValueError(

@@ -16,7 +16,7 @@ from soundseek._typing import Report
 from soundseek.errors import RecipeError
 from soundseek.learn.data.pairs import Batch, Corpus
 from soundseek.learn.evaluation.evaluate import RunEmbedder
-from soundseek.learn.losses import loss_of, match_matrix, with_origins
+from soundseek.learn.losses import copy_order, loss_of, match_matrix, with_origins
 from soundseek.learn.losses.cider import CiderD
 from soundseek.learn.parallel import gather_rows
 from soundseek.learn.recipe.keys import LossConfig, SoftTargets
@@ -92,6 +92,7 @@ class Objective(nn.Module):
         super().__init__()
         soft = config.soft_targets
         self.loss = loss_of(config)
+        self._copy_order = config.copy_order
         self._similarity = _similarity(config, corpus)
         self._teachers = Teachers.load(_named(soft), corpus, report=report) if soft else None
 
@@ -112,12 +113,19 @@ class Objective(nn.Module):
         clip_ids, caption_ids = gather_rows(batch.clip_ids), gather_rows(batch.caption_ids)
         meanings = gather_rows(batch.meanings)
         positives = match_matrix(clip_ids, caption_ids)
+        scores = text @ audio.T  # both of unit norm: eq. 5
+        ordered: Tensor | None = None
         if batch.origin_ids is not None and batch.says_how is not None:
-            positives = with_origins(positives, gather_rows(batch.origin_ids), gather_rows(batch.says_how))
+            origin_ids, says_how = gather_rows(batch.origin_ids), gather_rows(batch.says_how)
+            positives = with_origins(positives, origin_ids, says_how)
+            if self._copy_order:
+                ordered = copy_order(
+                    scores, clip_ids, origin_ids, says_how, temperature=self.loss.temperature
+                )
         similarity = self._similarity(caption_ids, meanings) if self._similarity else None
         taught = {"teacher_scores": self._teachers.scores(clip_ids, caption_ids)} if self._teachers else {}
-        loss: Tensor = self.loss(text @ audio.T, positives, similarity, **taught)  # both of unit norm: eq. 5
-        return loss
+        loss: Tensor = self.loss(scores, positives, similarity, **taught)
+        return loss if ordered is None else loss + self._copy_order * ordered
 
 
 def _named(soft: SoftTargets) -> tuple[Path, ...]:
