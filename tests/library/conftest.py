@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from library.engines import ENGINES, place_in
 from library.shelves import Shelf
 from library.stores import IDENTITY
 
+from soundseek.library.store import open_store
+from soundseek.library.store.base import Store
 from soundseek.library.store.sqlite import SqliteStore
 
 
@@ -18,4 +21,19 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
     folder.mkdir()
     store = SqliteStore.open(tmp_path / "library", identity=IDENTITY)
     yield Shelf(folder, store)
+    store.close()
+
+
+@pytest.fixture(params=ENGINES)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Where a library may be made, in each of the engines."""
+    with place_in(request.param, tmp_path) as location:
+        yield location
+
+
+@pytest.fixture
+def any_store(place: str) -> Iterator[Store]:
+    """An empty store, of each of the engines."""
+    store = open_store(place, identity=IDENTITY, create=True)
+    yield store
     store.close()

@@ -1,4 +1,4 @@
-"""What a store keeps and answers; kills, readers beside writers and damage are in test_sqlite.py."""
+"""What a store of any engine keeps and answers; kills, readers beside writers and damage are in test_sqlite.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from library.stores import DIM, IDENTITY, sound_file, sound_from_frames, sound_o
 
 from soundseek.errors import LibraryError
 from soundseek.library.filters import parse_where
-from soundseek.library.store.base import Changes, EmbeddedSound, Failure, FileState, Move
+from soundseek.library.store.base import Changes, EmbeddedSound, Failure, FileState, Move, Store
 from soundseek.library.store.connection import connect
 from soundseek.library.store.exact import best_rows
 from soundseek.library.store.sqlite import SqliteStore
@@ -26,23 +26,28 @@ EAST, NORTH, WEST = np.eye(DIM, dtype=np.float32)[0], np.eye(DIM, dtype=np.float
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
+def store(any_store: Store) -> Store:
+    return any_store
+
+
+@pytest.fixture
+def folder_store(tmp_path: Path) -> Iterator[SqliteStore]:
     opened = SqliteStore.open(tmp_path / "library", identity=IDENTITY)
     yield opened
     opened.close()
 
 
-def commit(store: SqliteStore, *sounds: EmbeddedSound, **changes: object) -> None:
+def commit(store: Store, *sounds: EmbeddedSound, **changes: object) -> None:
     with store.writing():
         store.commit(Changes(sounds=list(sounds), **changes))  # type: ignore[arg-type]
 
 
-def paths(store: SqliteStore, query: np.ndarray, **options: object) -> list[str]:
+def paths(store: Store, query: np.ndarray, **options: object) -> list[str]:
     found = store.search(query, k=100, **options)  # type: ignore[arg-type]
     return [match.file.path for match in found]
 
 
-def test_the_nearest_segment_comes_first_with_its_time_and_score(store: SqliteStore) -> None:
+def test_the_nearest_segment_comes_first_with_its_time_and_score(store: Store) -> None:
     east_then_north = sound_of_vectors("/a.wav", np.stack([EAST, NORTH]))
     commit(store, east_then_north, sound_of_vectors("/b.wav", np.stack([WEST])))
     best, second = store.search(NORTH, k=2)
@@ -50,13 +55,13 @@ def test_the_nearest_segment_comes_first_with_its_time_and_score(store: SqliteSt
     assert (second.file.path, second.score) == ("/b.wav", 0.0)
 
 
-def test_a_file_answers_once_and_its_segments_one_by_one(store: SqliteStore) -> None:
+def test_a_file_answers_once_and_its_segments_one_by_one(store: Store) -> None:
     commit(store, sound_of_vectors("/a.wav", np.stack([EAST, NORTH, EAST])))
     assert paths(store, EAST) == ["/a.wav"]
     assert [match.score for match in store.search(EAST, k=9, per="segment")] == [1.0, 1.0, 0.0]
 
 
-def test_no_score_is_above_1_though_a_half_precision_row_may_be_longer(store: SqliteStore) -> None:
+def test_no_score_is_above_1_though_a_half_precision_row_may_be_longer(store: Store) -> None:
     rows = unit_rows(np.random.default_rng(0), 50)
     products = (rows.astype(np.float16).astype(np.float32) * rows).sum(axis=1)
     assert products.max() > 1.00001  # without the limit, this one would be seen
@@ -67,13 +72,13 @@ def test_no_score_is_above_1_though_a_half_precision_row_may_be_longer(store: Sq
         assert scores[f"/{longest}.wav"] == score
 
 
-def test_an_empty_store_answers_nothing(store: SqliteStore) -> None:
+def test_an_empty_store_answers_nothing(store: Store) -> None:
     assert store.search(EAST, k=10) == []
     assert store.stats().segments == 0
 
 
 @pytest.mark.parametrize("per", ["file", "segment"])
-def test_search_is_exact(store: SqliteStore, per: str) -> None:
+def test_search_is_exact(store: Store, per: str) -> None:
     generator = np.random.default_rng(1)
     vectors = unit_rows(generator, 6000)
     files = np.sort(generator.integers(0, 900, len(vectors)))
@@ -88,7 +93,7 @@ def test_search_is_exact(store: SqliteStore, per: str) -> None:
         np.testing.assert_allclose([match.score for match in found], np.sort(scores)[::-1][:25], atol=2e-6)
 
 
-def test_a_filter_that_keeps_two_in_a_thousand_loses_no_neighbour(store: SqliteStore) -> None:
+def test_a_filter_that_keeps_two_in_a_thousand_loses_no_neighbour(store: Store) -> None:
     generator = np.random.default_rng(2)
     vectors = unit_rows(generator, 5000)
     stored = vectors.astype(np.float16).astype(np.float32)
@@ -106,7 +111,7 @@ def test_a_filter_that_keeps_two_in_a_thousand_loses_no_neighbour(store: SqliteS
         assert paths(store, query, where=where) == [f"/{n}.wav" for n in expected]
 
 
-def test_a_broad_filter_is_as_exact_as_a_narrow_one(store: SqliteStore) -> None:
+def test_a_broad_filter_is_as_exact_as_a_narrow_one(store: Store) -> None:
     generator = np.random.default_rng(3)
     vectors = unit_rows(generator, 2000)
     stored = vectors.astype(np.float16).astype(np.float32)
@@ -119,7 +124,7 @@ def test_a_broad_filter_is_as_exact_as_a_narrow_one(store: SqliteStore) -> None:
     assert paths(store, query, where=parse_where("duration < 7")) == [f"/{n}.wav" for n in expected[:100]]
 
 
-def test_files_that_own_the_first_thousands_of_segments_hide_nobody(store: SqliteStore) -> None:
+def test_files_that_own_the_first_thousands_of_segments_hide_nobody(store: Store) -> None:
     generator = np.random.default_rng(4)
     near = EAST + 0.01 * generator.standard_normal((3000, DIM)).astype(np.float32)
     others = [sound_of_vectors(f"/other{n}.wav", (EAST + n * NORTH)[None]) for n in range(1, 9)]
@@ -129,26 +134,26 @@ def test_files_that_own_the_first_thousands_of_segments_hide_nobody(store: Sqlit
     assert found[2:] == [f"/other{n}.wav" for n in range(1, 9)]
 
 
-def test_more_than_there_is_may_be_asked_for(store: SqliteStore) -> None:
+def test_more_than_there_is_may_be_asked_for(store: Store) -> None:
     commit(store, *(sound_of_vectors(f"/{n}.wav", np.stack([EAST])) for n in range(3)))
     assert len(store.search(EAST, k=1000)) == 3
     assert store.search(EAST, k=0) == []
 
 
-def test_a_replaced_file_answers_with_its_new_vectors_only(store: SqliteStore) -> None:
+def test_a_replaced_file_answers_with_its_new_vectors_only(store: Store) -> None:
     commit(store, sound_of_vectors("/a.wav", np.stack([EAST, EAST])))
     commit(store, sound_of_vectors("/a.wav", np.stack([NORTH])))
     assert [match.score for match in store.search(EAST, k=9, per="segment")] == [0.0]
     assert store.stats().segments == 1
 
 
-def test_a_removed_file_answers_no_more(store: SqliteStore) -> None:
+def test_a_removed_file_answers_no_more(store: Store) -> None:
     commit(store, sound_of_vectors("/a.wav", np.stack([EAST])), sound_of_vectors("/b.wav", np.stack([NORTH])))
     commit(store, removed=["/a.wav", "/never-known.wav"])
     assert paths(store, EAST) == ["/b.wav"]
 
 
-def test_a_moved_file_keeps_its_vectors_and_replaces_what_was_there(store: SqliteStore) -> None:
+def test_a_moved_file_keeps_its_vectors_and_replaces_what_was_there(store: Store) -> None:
     commit(store, sound_of_vectors("/a.wav", np.stack([EAST])), sound_of_vectors("/b.wav", np.stack([WEST])))
     commit(store, moves=[Move("/a.wav", "/b.wav", mtime_ns=7)])
     (match,) = store.search(EAST, k=9)
@@ -156,20 +161,20 @@ def test_a_moved_file_keeps_its_vectors_and_replaces_what_was_there(store: Sqlit
     assert paths(store, EAST, where=parse_where("name = b.wav")) == ["/b.wav"]
 
 
-def test_a_touched_file_only_changes_its_time(store: SqliteStore) -> None:
+def test_a_touched_file_only_changes_its_time(store: Store) -> None:
     commit(store, sound_of_vectors("/a.wav", np.stack([EAST])))
     commit(store, touches={"/a.wav": 42})
     assert store.states("/") == {"/a.wav": FileState(100, 42)}
 
 
-def test_one_path_may_be_left_out(store: SqliteStore) -> None:
+def test_one_path_may_be_left_out(store: Store) -> None:
     commit(store, sound_of_vectors("/a.wav", np.stack([EAST])), sound_of_vectors("/b.wav", np.stack([EAST])))
     assert paths(store, EAST, leave_out=["/a.wav"]) == ["/b.wav"]
     assert set(paths(store, EAST, leave_out=["/unknown.wav"])) == {"/a.wav", "/b.wav"}
     assert paths(store, EAST, leave_out=["/a.wav"], where=parse_where("name = a.wav")) == []
 
 
-def test_a_search_may_be_kept_to_some_paths(store: SqliteStore) -> None:
+def test_a_search_may_be_kept_to_some_paths(store: Store) -> None:
     commit(store, *(sound_of_vectors(f"/{name}.wav", np.stack([EAST])) for name in "abcd"))
     assert set(paths(store, EAST, only=["/b.wav", "/d.wav", "/none.wav"])) == {"/b.wav", "/d.wav"}
     assert paths(store, EAST, only=["/b.wav", "/d.wav"], leave_out=["/b.wav"]) == ["/d.wav"]
@@ -177,7 +182,7 @@ def test_a_search_may_be_kept_to_some_paths(store: SqliteStore) -> None:
     assert paths(store, EAST, only=[]) == []
 
 
-def test_files_are_listed_counted_and_summed_up(store: SqliteStore) -> None:
+def test_files_are_listed_counted_and_summed_up(store: Store) -> None:
     for name, facts in {
         "/b.wav": {"duration_s": 3.0, "mtime_ns": 1, "sample_rate_hz": 48_000, "format": "WAV"},
         "/a.flac": {"duration_s": 9.0, "mtime_ns": 3, "sample_rate_hz": 44_100, "format": "FLAC"},
@@ -202,13 +207,13 @@ def test_files_are_listed_counted_and_summed_up(store: SqliteStore) -> None:
     )
 
 
-def test_the_version_grows_with_every_commit(store: SqliteStore) -> None:
+def test_the_version_grows_with_every_commit(store: Store) -> None:
     before = store.version()
     commit(store, sound_of_vectors("/a.wav", np.stack([EAST])))
     assert store.version() > before
 
 
-def test_the_mean_of_a_file_is_that_of_its_segments_at_unit_norm(store: SqliteStore) -> None:
+def test_the_mean_of_a_file_is_that_of_its_segments_at_unit_norm(store: Store) -> None:
     commit(
         store,
         sound_of_vectors("/b.wav", np.stack([EAST, NORTH])),
@@ -222,7 +227,7 @@ def test_the_mean_of_a_file_is_that_of_its_segments_at_unit_norm(store: SqliteSt
     assert store.file_means()[0] == [] and store.file_means()[1].shape == (0, DIM)
 
 
-def test_the_frames_of_a_match_average_to_its_score(store: SqliteStore) -> None:
+def test_the_frames_of_a_match_average_to_its_score(store: Store) -> None:
     generator = np.random.default_rng(5)
     frames = generator.standard_normal((9, DIM)).astype(np.float32)
     commit(store, sound_of_vectors("/before.wav", unit_rows(generator, 3)))
@@ -235,7 +240,7 @@ def test_the_frames_of_a_match_average_to_its_score(store: SqliteStore) -> None:
         assert math.isclose(float((heard @ EAST).mean()) / norm, match.score, abs_tol=1e-3)
 
 
-def test_a_sound_is_read_back_as_it_went_in(store: SqliteStore) -> None:
+def test_a_sound_is_read_back_as_it_went_in(store: Store) -> None:
     generator = np.random.default_rng(6)
     frames = generator.standard_normal((6, DIM)).astype(np.float32)
     commit(store, sound_of_vectors("/before.wav", unit_rows(generator, 2)))
@@ -252,7 +257,7 @@ def test_a_sound_is_read_back_as_it_went_in(store: SqliteStore) -> None:
     assert store.read("/unknown.wav") is None and store.file("/unknown.wav") is None
 
 
-def test_states_are_those_at_or_below_a_path_and_say_where_hearing_was_cut(store: SqliteStore) -> None:
+def test_states_are_those_at_or_below_a_path_and_say_where_hearing_was_cut(store: Store) -> None:
     names = ["/s/a.wav", "/s/b/c.wav", "/s-other/d.wav", "/s.wav", "/t.wav"]
     commit(store, *(sound_of_vectors(name, np.stack([EAST])) for name in names))
     assert set(store.states("/s")) == {"/s/a.wav", "/s/b/c.wav"}
@@ -262,7 +267,7 @@ def test_states_are_those_at_or_below_a_path_and_say_where_hearing_was_cut(store
     assert store.states("/t.wav") == {"/t.wav": FileState(100, 1_700_000_000_000_000_000, 60.0)}
 
 
-def test_a_failure_is_kept_until_its_file_is_heard_or_gone(store: SqliteStore) -> None:
+def test_a_failure_is_kept_until_its_file_is_heard_or_gone(store: Store) -> None:
     one = Failure("/s/a.wav", "no sound in it", "2024-05-01T00:00:00Z", 5, 6, "decoder 1", b"content")
     two = replace(one, path="/t.wav")
     commit(store, failures=[two, one])
@@ -272,14 +277,14 @@ def test_a_failure_is_kept_until_its_file_is_heard_or_gone(store: SqliteStore) -
     assert store.failures() == []
 
 
-def test_a_failed_change_takes_the_old_vectors_away(store: SqliteStore) -> None:
+def test_a_failed_change_takes_the_old_vectors_away(store: Store) -> None:
     commit(store, sound_of_vectors("/a.wav", np.stack([EAST])))
     commit(store, failures=[Failure("/a.wav", "now it is text", "2024-05-01T00:00:00Z")])
     assert store.search(EAST, k=9) == []
     assert store.stats().failures == 1
 
 
-def test_a_name_that_is_not_utf8_comes_back_unharmed(store: SqliteStore) -> None:
+def test_a_name_that_is_not_utf8_comes_back_unharmed(store: Store) -> None:
     odd = b"/sounds/\xff\xferain.wav".decode("utf-8", "surrogateescape")
     commit(store, sound_of_vectors(odd, np.stack([EAST])), failures=[Failure(odd + "x", "bad", "2024")])
     assert paths(store, EAST, where=parse_where("name ~ rain")) == [odd]
@@ -287,7 +292,7 @@ def test_a_name_that_is_not_utf8_comes_back_unharmed(store: SqliteStore) -> None
     assert [failure.path for failure in store.failures()] == [odd + "x"]
 
 
-def test_equal_contents_are_found_under_every_path(store: SqliteStore) -> None:
+def test_equal_contents_are_found_under_every_path(store: Store) -> None:
     commit(
         store,
         *(sound_of_vectors(f"/{n}.wav", np.stack([EAST]), content_hash=b"h" * 16) for n in "ba"),
@@ -298,7 +303,7 @@ def test_equal_contents_are_found_under_every_path(store: SqliteStore) -> None:
     assert store.sizes() == {7, 100}
 
 
-def test_totals_and_roots_are_kept(store: SqliteStore) -> None:
+def test_totals_and_roots_are_kept(store: Store) -> None:
     commit(store, sound_of_vectors("/a.wav", np.stack([EAST, WEST])), roots={"/sounds": 2**63 + 1})
     with store.writing():
         store.finish_run("2024-05-01T00:00:00Z")
@@ -308,7 +313,7 @@ def test_totals_and_roots_are_kept(store: SqliteStore) -> None:
     assert store.roots() == {"/sounds": 2**63 + 1}
 
 
-def test_writing_needs_the_lock_and_only_one_holds_it(store: SqliteStore) -> None:
+def test_writing_needs_the_lock_and_only_one_holds_it(store: Store) -> None:
     with pytest.raises(LibraryError, match="needs the lock"):
         store.commit(Changes())
     with store.writing(), pytest.raises(LibraryError, match=r"being written by this process \(\d+\)"):
@@ -330,7 +335,7 @@ def test_writing_needs_the_lock_and_only_one_holds_it(store: SqliteStore) -> Non
     ],
 )
 def test_arrays_that_do_not_fit_are_refused_and_change_nothing(
-    store: SqliteStore, spoil: dict[str, np.ndarray], message: str
+    store: Store, spoil: dict[str, np.ndarray], message: str
 ) -> None:
     good = sound_of_vectors("/a.wav", np.stack([EAST, WEST]))
     with pytest.raises(LibraryError, match=message):
@@ -338,7 +343,7 @@ def test_arrays_that_do_not_fit_are_refused_and_change_nothing(
     assert store.stats().files == 0
 
 
-def test_compaction_changes_no_answer(store: SqliteStore) -> None:
+def test_compaction_changes_no_answer(store: Store) -> None:
     generator = np.random.default_rng(7)
     for n in range(12):
         frames = generator.standard_normal((7, DIM)).astype(np.float32)
@@ -355,14 +360,14 @@ def test_compaction_changes_no_answer(store: SqliteStore) -> None:
     assert paths(store, EAST)[0] == "/new.wav"
 
 
-def test_a_search_that_leaves_something_out_does_not_spoil_the_next_one(store: SqliteStore) -> None:
+def test_a_search_that_leaves_something_out_does_not_spoil_the_next_one(store: Store) -> None:
     commit(store, *(sound_of_vectors(f"/{n}.wav", np.stack([EAST])) for n in range(3)))
     commit(store, removed=["/0.wav"])  # from now on there is a mask of rows that count
     assert paths(store, EAST, leave_out=["/1.wav"]) == ["/2.wav"]
     assert sorted(paths(store, EAST)) == ["/1.wav", "/2.wav"]
 
 
-def test_only_the_thread_that_holds_the_lock_writes(store: SqliteStore) -> None:
+def test_only_the_thread_that_holds_the_lock_writes(store: Store) -> None:
     met: list[str] = []
 
     def write() -> None:
@@ -386,9 +391,9 @@ def test_the_best_of_near_ties_is_found_though_the_quick_scan_puts_it_second() -
     assert rows.tolist() == [1]
 
 
-def test_a_transaction_keeps_other_writers_out_from_its_beginning(store: SqliteStore) -> None:
-    other = sqlite3.connect(store.directory / "library.sqlite", timeout=0, isolation_level=None)
-    connection = connect(store.directory)
+def test_a_transaction_keeps_other_writers_out_from_its_beginning(folder_store: SqliteStore) -> None:
+    other = sqlite3.connect(folder_store.directory / "library.sqlite", timeout=0, isolation_level=None)
+    connection = connect(folder_store.directory)
     with transaction(connection), pytest.raises(sqlite3.OperationalError, match="locked"):
         other.execute("BEGIN IMMEDIATE")
     other.close()
@@ -396,9 +401,9 @@ def test_a_transaction_keeps_other_writers_out_from_its_beginning(store: SqliteS
 
 
 def test_everything_is_on_the_disk_before_it_counts(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    folder_store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connection = connect(store.directory)
+    connection = connect(folder_store.directory)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
     connection.close()
     synced: list[str] = []
@@ -411,5 +416,5 @@ def test_everything_is_on_the_disk_before_it_counts(
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("names of descriptors are asked of Linux")
     monkeypatch.setattr(os, "fsync", note)
-    commit(store, sound_of_vectors("/a.wav", np.stack([EAST])))
-    assert {"vectors.1.f16", "frames.1.f16", "segments.1.rows", store.directory.name} <= set(synced)
+    commit(folder_store, sound_of_vectors("/a.wav", np.stack([EAST])))
+    assert {"vectors.1.f16", "frames.1.f16", "segments.1.rows", folder_store.directory.name} <= set(synced)

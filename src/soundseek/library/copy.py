@@ -14,7 +14,7 @@ from soundseek.errors import LibraryError
 from soundseek.library.store.base import Changes, EmbeddedSound
 
 if TYPE_CHECKING:
-    from soundseek.library.store.sqlite import SqliteStore
+    from soundseek.library.store.base import Store
 
 BATCH_BYTES = 64_000_000
 """Of vectors and frames in one transaction; a copy that was stopped goes on behind the last one."""
@@ -41,7 +41,7 @@ class CopyReport:
 
 
 def copy_library(
-    source: SqliteStore, target: SqliteStore, *, progress: Callable[[int, int], None] | None = None
+    source: Store, target: Store, *, progress: Callable[[int, int], None] | None = None
 ) -> CopyReport:
     """Bring everything of a library into another, and compare the two.
 
@@ -88,7 +88,7 @@ def copy_library(
     return _compared(source, target, copied)
 
 
-def _compared(source: SqliteStore, target: SqliteStore, copied: int) -> CopyReport:
+def _compared(source: Store, target: Store, copied: int) -> CopyReport:
     whole, segments, files = hashlib.blake2b(digest_size=16), 0, source.files()
     for file in files:
         ours, theirs = source.read(file.path), target.read(file.path)

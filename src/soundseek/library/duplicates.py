@@ -26,8 +26,7 @@ from soundseek.errors import SoundseekError
 
 if TYPE_CHECKING:
     from soundseek.library.library import Library
-    from soundseek.library.store.base import SoundFile
-    from soundseek.library.store.sqlite import SqliteStore
+    from soundseek.library.store.base import SoundFile, Store
 
 MIN_SCORE = 0.45
 """Least correlation of two waveforms that are one recording."""
@@ -164,7 +163,7 @@ def _compare_in_order(
             return
 
 
-def propose(store: SqliteStore) -> Candidates:
+def propose(store: Store) -> Candidates:
     """Of every file those of which the vectors are near."""
     files, means = store.file_means()
     first: dict[bytes, int] = {}
@@ -189,7 +188,7 @@ def _nearest_files(means: FloatArray) -> list[list[tuple[int, None]]]:
     return found
 
 
-def _nearest_stretches(store: SqliteStore, files: Sequence[SoundFile]) -> list[list[tuple[int, float]]]:
+def _nearest_stretches(store: Store, files: Sequence[SoundFile]) -> list[list[tuple[int, float]]]:
     """Of every file the longer ones that have a stretch like it, and where that begins in seconds."""
     frames = store.frames_of([file.path for file in files])
     found: list[list[tuple[int, float]]] = [[] for _ in files]

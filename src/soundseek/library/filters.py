@@ -14,6 +14,7 @@ import math
 import os
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
@@ -37,6 +38,7 @@ FieldName: TypeAlias = Literal[
     "loudness",
 ]
 Operator: TypeAlias = Literal["=", "!=", "<", "<=", ">", ">=", "~"]
+Sign: TypeAlias = Literal["<", ">=", ">", "<="]
 
 FIELDS: dict[FieldName, str] = {
     "duration": "seconds, or 250ms, 1.5min, 1h, 1:30",
@@ -367,11 +369,11 @@ _READERS = {
     "loudness": _loudness,
 }  # fmt: skip
 # Where the numbers of a field stand: in the table `files`, or in `descriptions`, which not every file has.
-_COLUMNS = {
+NUMBER_COLUMNS = {
     "duration": "duration_s", "rate": "sample_rate_hz", "modified": "mtime_ns", "channels": "channels",
     "size": "size_bytes",
 }  # fmt: skip
-_DESCRIBED = {"bits": "bit_depth", "loudness": "loudness_dbfs"}
+DESCRIBED_COLUMNS = {"bits": "bit_depth", "loudness": "loudness_dbfs"}
 
 
 def to_sql(condition: Condition) -> tuple[str, list[object]]:
@@ -393,8 +395,8 @@ def to_sql(condition: Condition) -> tuple[str, list[object]]:
 def _comparison_sql(comparison: Comparison) -> tuple[str, list[object]]:
     field, operator, value = comparison.field, comparison.operator, comparison.value
     if isinstance(value, Span):
-        sql, values = _span_sql(_COLUMNS.get(field) or _DESCRIBED[field], operator, value)
-        if field in _DESCRIBED:
+        sql, values = _span_sql(NUMBER_COLUMNS.get(field) or DESCRIBED_COLUMNS[field], operator, value)
+        if field in DESCRIBED_COLUMNS:
             return f"id IN (SELECT file_id FROM descriptions WHERE {sql})", values
         return sql, values
     sql, values = _text_sql(field, operator, value)
@@ -403,13 +405,35 @@ def _comparison_sql(comparison: Comparison) -> tuple[str, list[object]]:
 
 def _span_sql(column: str, operator: Operator, value: Span) -> tuple[str, list[object]]:
     """The SQL of "the number is, is not, or lies before or behind what the value stands for"."""
-    low, high = value.low, value.high
+    glue, tests = span_tests(operator, value)
+    return join_tests(glue, [f"{column} {sign} ?" for sign, _ in tests]), [bound for _, bound in tests]
+
+
+def span_tests(operator: Operator, span: Span) -> tuple[Literal["AND", "OR"], list[tuple[Sign, float]]]:
+    """What a number is compared with, so that every engine asks the same; all of it holds, or any.
+
+    >>> span_tests("!=", Span(1.0, 2.0))
+    ('OR', [('<', 1.0), ('>=', 2.0)])
+    """
     if operator == "=":
-        return f"({column} >= ? AND {column} < ?)", [low, high]
+        return "AND", [(">=", span.low), ("<", span.high)]
     if operator == "!=":
-        return f"({column} < ? OR {column} >= ?)", [low, high]
-    sign, bound = _bound(operator, value)
-    return f"{column} {sign} ?", [bound]
+        return "OR", [("<", span.low), (">=", span.high)]
+    return "AND", [_bound(operator, span)]
+
+
+def join_tests(glue: str, tests: Sequence[str]) -> str:
+    """Tests as one, in parentheses where there are several."""
+    return f"({f' {glue} '.join(tests)})" if len(tests) > 1 else tests[0]
+
+
+def whole_bound(sign: Sign, bound: float) -> int:
+    """The whole number that says the same of whole numbers, which an engine would else compare as rounded ones.
+
+    >>> whole_bound(">=", 2.5), whole_bound("<", 2.5), whole_bound(">", 2.5), whole_bound("<=", 2.5)
+    (3, 3, 2, 2)
+    """
+    return math.ceil(bound) if sign in (">=", "<") else math.floor(bound)
 
 
 def _text_sql(field: FieldName, operator: Operator, value: str) -> tuple[str, list[object]]:
@@ -420,7 +444,7 @@ def _text_sql(field: FieldName, operator: Operator, value: str) -> tuple[str, li
             # All paths below "/a/b/" sort before "/a/b0" ("0" follows "/"): the index serves.
             return "(path >= ? AND path < ?)", [inside, inside[:-1] + bytes([inside[-1] + 1])]
         return f"{IS_BELOW}(path, ?)", [inside]
-    value = _storable(value)
+    value = storable(value)
     if field == "tag":
         return "id IN (SELECT rowid FROM keywords WHERE keywords MATCH ?)", [f"tags : {phrase(value)}"]
     if field == "path":
@@ -437,7 +461,7 @@ def _text_sql(field: FieldName, operator: Operator, value: str) -> tuple[str, li
     return f"({named} OR name GLOB ?)", [*parts, f"*.{ending}"]
 
 
-def _bound(operator: Operator, span: Span) -> tuple[Literal["<", ">=", ">", "<="], float]:
+def _bound(operator: Operator, span: Span) -> tuple[Sign, float]:
     """`>` a day means after its end, `>=` from its start; of a point, both ends are the same."""
     point = span.high == span.low
     if operator == ">":
@@ -458,24 +482,26 @@ def caseless(text: str) -> str:
 
 def file_name(path: str) -> str:
     """The name that `name = ...` is compared with: without its folder, `caseless`, always valid text."""
-    return _storable(caseless(os.path.basename(path)))  # noqa: PTH119 (300,000 times, on plain strings)
+    return storable(caseless(os.path.basename(path)))  # noqa: PTH119 (300,000 times, on plain strings)
 
 
 def is_below(path: bytes, folder: bytes) -> bool:
     """Whether a path lies below a folder (with its last separator), both in composed letters."""
-    return _composed(os.fsdecode(path)).startswith(_composed(os.fsdecode(folder)))
+    return composed(os.fsdecode(path)).startswith(composed(os.fsdecode(folder)))
 
 
 def path_has(path: bytes, part: str) -> bool:
     """Whether a path has a part, which is `caseless`."""
     if path.isascii():
         return part.isascii() and part.encode() in path.lower()
-    return part in _storable(caseless(os.fsdecode(path)))
+    return part in storable(caseless(os.fsdecode(path)))
 
 
-def _composed(path: str) -> str:
+def composed(path: str) -> str:
+    """A path in composed letters (NFC), by which folders are compared."""
     return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """A text without bytes that are no UTF-8."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 
 from soundseek.errors import UsageError
 from soundseek.library.paths import absolute, is_at_or_below, known_as, moved_below, on_disk
-from soundseek.library.store.base import Changes
-from soundseek.library.store.sqlite import SqliteStore
+from soundseek.library.store.base import Changes, Store
 
 # ruff: noqa: PTH110, PTH116 (paths stay strings: one need not be text)
 
 
 def forget_folders(
-    store: SqliteStore, folders: Sequence[str | os.PathLike[str]], *, missing_only: bool = False
+    store: Store, folders: Sequence[str | os.PathLike[str]], *, missing_only: bool = False
 ) -> int:
     """Drop the vectors, failures and roots at or below some paths; how many sounds that were.
 
@@ -43,7 +42,7 @@ def forget_folders(
     return len(sounds)
 
 
-def relocate_folder(store: SqliteStore, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> int:
+def relocate_folder(store: Store, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> int:
     """Give everything at or below `old` its place at or below `new`; how many sounds that were.
 
     Raises:
@@ -74,7 +73,7 @@ def relocate_folder(store: SqliteStore, old: str | os.PathLike[str], new: str | 
     return moved
 
 
-def _known_name(store: SqliteStore, path: str | os.PathLike[str]) -> str:
+def _known_name(store: Store, path: str | os.PathLike[str]) -> str:
     """The name under which a store knows something at or below a path.
 
     Raises:

@@ -27,8 +27,7 @@ from soundseek.errors import ModelError, UsageError
 from soundseek.library.ignore import spec_of
 from soundseek.library.paths import is_at_or_below, nearest_folder
 from soundseek.library.scan import FolderDifference, Found, compare
-from soundseek.library.store.base import Changes, EmbeddedSound, Failure, Move
-from soundseek.library.store.sqlite import SqliteStore
+from soundseek.library.store.base import Changes, EmbeddedSound, Failure, Move, Store
 from soundseek.library.workers import (
     EmbedJob,
     LoadModel,
@@ -130,7 +129,7 @@ class Limits:
     exclude: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, store: SqliteStore) -> Limits:
+    def of(cls, store: Store) -> Limits:
         """What a store remembers."""
         settings = store.settings()
         exclude = json.loads(settings.get(EXCLUDE, "[]"))
@@ -146,7 +145,7 @@ class Limits:
 
 
 def update(
-    store: SqliteStore,
+    store: Store,
     folders: Sequence[str | PathLike[str]],
     load: LoadModel,
     *,
@@ -207,7 +206,7 @@ class _Run:
 
     def __init__(
         self,
-        store: SqliteStore,
+        store: Store,
         ctrl_c: _CtrlC,
         limits: Limits,
         throughput: Throughput,

@@ -29,10 +29,10 @@ from soundseek.library.store.base import (
     ModelIdentity,
     NoLibraryError,
     SoundFile,
+    Store,
     check_identity,
 )
 from soundseek.library.store.fused import Keywords, NameQuery
-from soundseek.library.store.sqlite import SqliteStore
 from soundseek.library.store.tables import DATABASE_FILE
 from soundseek.query import QueryReader, Reading
 from soundseek.query import as_typed as read_as_typed
@@ -127,7 +127,7 @@ class Library:
     time; searching goes on meanwhile.
     """
 
-    def __init__(self, store: SqliteStore, model: EmbeddingModel | None = None) -> None:
+    def __init__(self, store: Store, model: EmbeddingModel | None = None) -> None:
         self.store = store
         self._model = model
         self._told_missing: set[str] = set()

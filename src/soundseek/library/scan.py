@@ -19,8 +19,7 @@ from soundseek.audio.files import broken_link
 from soundseek.errors import UsageError
 from soundseek.library.ignore import IGNORE_FILE, SYSTEM_FOLDERS, Ignored, excluded
 from soundseek.library.paths import absolute, is_at_or_below, known_as, nearest_folder, on_disk
-from soundseek.library.store.base import Failure, FileState
-from soundseek.library.store.sqlite import SqliteStore
+from soundseek.library.store.base import Failure, FileState, Store
 from soundseek.library.volumes import Volumes
 
 # Paths stay strings and os.path functions in this file: a Path object per file would halve its speed.
@@ -96,7 +95,7 @@ class FolderDifference:
 
 
 def compare(
-    store: SqliteStore,
+    store: Store,
     folders: Sequence[str | os.PathLike[str]],
     *,
     extensions: Iterable[str],
@@ -233,7 +232,7 @@ def _place(
 
 
 def _find_roots(
-    store: SqliteStore,
+    store: Store,
     folders: Sequence[str | os.PathLike[str]],
     earlier: Mapping[str, int],
     difference: FolderDifference,
@@ -507,9 +506,7 @@ class _OutOfReach:
         return self._empty[folder]
 
 
-def _find_lost(
-    store: SqliteStore, difference: FolderDifference, earlier: Mapping[str, int], walk: _Walk
-) -> None:
+def _find_lost(store: Store, difference: FolderDifference, earlier: Mapping[str, int], walk: _Walk) -> None:
     """Note what lay in folders of earlier runs that are not there: kept, but to be found again in another place."""
     volumes = Volumes()
     there = set(walk.volumes.values())

@@ -15,9 +15,8 @@ from soundseek._typing import AnyFloatArray
 from soundseek.errors import QueryError
 from soundseek.library.events import events_of
 from soundseek.library.filters import Condition
-from soundseek.library.store.base import Match, Per, ScoredBy, SoundFile
+from soundseek.library.store.base import Match, Per, ScoredBy, SoundFile, Store
 from soundseek.library.store.fused import NameQuery
-from soundseek.library.store.sqlite import SqliteStore
 from soundseek.model.stretches import scores_of_sentences, segment_scores
 from soundseek.query import Reading
 
@@ -185,7 +184,7 @@ class Hits(list[Hit]):
 
 
 def find_any(
-    store: SqliteStore,
+    store: Store,
     queries: Sequence[AnyFloatArray],
     *,
     k: int,
@@ -231,7 +230,7 @@ def find_any(
 
 
 def find(
-    store: SqliteStore,
+    store: Store,
     query: AnyFloatArray,
     *,
     k: int,
@@ -290,7 +289,7 @@ def find(
 
 
 def find_matches(
-    store: SqliteStore,
+    store: Store,
     query: AnyFloatArray,
     *,
     k: int,
@@ -367,7 +366,7 @@ def _with_bonuses(scored: Sequence[Match], shortlist: Sequence[Match], per: Per)
 
 
 def copies_of(
-    store: SqliteStore, match: Match, *, duplicates: Shown, is_there: Callable[[str], bool] | None = None
+    store: Store, match: Match, *, duplicates: Shown, is_there: Callable[[str], bool] | None = None
 ) -> list[str]:
     """Paths of the other files with a match's content, where these are no matches of their own."""
     copies = store.copies(match.file.content_hash) if duplicates == "hide" else []

@@ -14,8 +14,7 @@ from soundseek.library.store.base import Description
 from soundseek.server.problems import ProblemError
 
 if TYPE_CHECKING:
-    from soundseek.library.store.base import SoundFile
-    from soundseek.library.store.sqlite import SqliteStore
+    from soundseek.library.store.base import SoundFile, Store
 
 # What Chromium, Firefox and Safari all play, up to PLAIN_RATE_HZ and two channels.
 _MEDIA_TYPES = {
@@ -43,7 +42,7 @@ def item_id(file: SoundFile) -> str:
     return f"{file.content_hash.hex()}-{_path_digits(file.path)}"
 
 
-def find_file(store: SqliteStore, id: str) -> SoundFile:
+def find_file(store: Store, id: str) -> SoundFile:
     """The file of an id: that of its path, or one with the same content where it has moved.
 
     Raises:
@@ -58,7 +57,7 @@ def find_file(store: SqliteStore, id: str) -> SoundFile:
     return next((file for file in same if _path_digits(file.path) == path_digits), same[0])
 
 
-def find_files(store: SqliteStore, ids: Sequence[str]) -> list[SoundFile]:
+def find_files(store: Store, ids: Sequence[str]) -> list[SoundFile]:
     """The files of some ids that are still in the library."""
     found = []
     for id in ids:

@@ -35,8 +35,7 @@ from soundseek.server.waveforms import Waveforms
 
 if TYPE_CHECKING:
     from soundseek.library import Library
-    from soundseek.library.store.base import SoundFile
-    from soundseek.library.store.sqlite import SqliteStore
+    from soundseek.library.store.base import SoundFile, Store
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -117,7 +116,7 @@ class State:
 
         return await self.with_library(find)
 
-    def serving_roots(self, store: SqliteStore) -> list[str]:
+    def serving_roots(self, store: Store) -> list[str]:
         """Real paths of the folders that files may be served from: those of the library, and the allowed roots."""
         folders = [Path(folder) for folder in store.roots()]
         return [str(folder.resolve()) for folder in folders] + [str(root) for root in self.config.roots]

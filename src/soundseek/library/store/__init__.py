@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 from soundseek.errors import UsageError
 from soundseek.library.paths import absolute
 from soundseek.library.store.base import ModelIdentity, NoLibraryError
+from soundseek.library.store.location import engine_of
 
 if TYPE_CHECKING:
-    from soundseek.library.store.sqlite import SqliteStore
+    from soundseek.library.store.base import Store
 
 
-def open_store(location: str, *, identity: ModelIdentity | None, create: bool) -> SqliteStore:
+def open_store(location: str, *, identity: ModelIdentity | None, create: bool) -> Store:
     """The store at a location.
 
     Args:
-        location: A folder, or "memory://" for a new one that is gone when it is closed.
+        location: A folder; a URI, as postgresql://host/database; or "memory://" for a new folder that is gone when it
+            is closed.
         identity: The model to be used with it; None takes whichever filled it.
         create: Make one where there is none (needs `identity`).
 
@@ -31,9 +33,15 @@ def open_store(location: str, *, identity: ModelIdentity | None, create: bool) -
         if identity is None or not create:
             raise NoLibraryError(f"{MEMORY} holds nothing yet; make it with Library.create({MEMORY!r})")
         return SqliteStore.temporary(identity)
+    if engine_of(location) == "postgres":
+        from soundseek.library.store.postgres import PostgresStore
+
+        return PostgresStore.open(location, identity=identity, create=create)
     if "://" in location:
         kind = location.split("://")[0]
-        raise UsageError(f"no kind of library {kind!r} in {location!r}; give a folder, or {MEMORY}")
+        raise UsageError(
+            f"no kind of library {kind!r}; give a folder, postgresql://user@host/database, or {MEMORY}"
+        )
     return SqliteStore.open(
         Path(absolute(location, "the library's folder")), identity=identity, create=create
     )

@@ -6,9 +6,11 @@ Paths are `str` as `os.fsdecode` makes them, so that a name that is not valid UT
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -17,6 +19,8 @@ from soundseek._vectors import unit_rows
 from soundseek.errors import LibraryError, UsageError
 
 if TYPE_CHECKING:
+    from soundseek.library.filters import Condition
+    from soundseek.library.store.fused import NameQuery
     from soundseek.model.model import AudioEmbedding
 
 Per = Literal["file", "segment"]
@@ -315,6 +319,219 @@ class Facets:
     formats: tuple[str, ...]
     sample_rates_hz: tuple[int, ...]
     longest_s: float
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Something in a library that is not as it was written.
+
+    Attributes:
+        path: The sound whose vectors are damaged, or a file (a table) of the library itself.
+        what: What is wrong with it.
+        is_sound: Whether `path` is a sound: embedding it again mends it.
+    """
+
+    path: str
+    what: str
+    is_sound: bool
+
+
+class SqlCursor(Protocol):
+    """What a statement gives back."""
+
+    @property
+    def rowcount(self) -> int:
+        """Rows that it changed."""
+
+    def fetchone(self) -> Any:
+        """The next row; None behind the last one."""
+
+    def fetchall(self) -> list[Any]:
+        """The rows that are left."""
+
+
+class SqlConnection(Protocol):
+    """A database inside a transaction, whose statements have `?` for every value."""
+
+    def execute(self, sql: str, values: Sequence[object] = (), /) -> SqlCursor:
+        """Carry out one statement."""
+
+    def executemany(self, sql: str, values: Iterable[Sequence[object]], /) -> object:
+        """Carry out a statement once for each row of values."""
+
+
+class Store(Protocol):
+    """Where the vectors and facts of a library are kept: one writer at a time, any number of readers.
+
+    Threads may share one. Every method raises a `LibraryError` that names the library and the next step where the disk,
+    or the server, does not do its part.
+    """
+
+    @property
+    def location(self) -> str:
+        """Where it is, for people and for `open_store`: a folder, "memory://", a server's URI without its password."""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """The model that filled it."""
+
+    @property
+    def compacts_by(self) -> str:
+        """What `compact` does here, in words for people: a sentence without its full stop."""
+
+    def use_model(self, identity: ModelIdentity) -> None:
+        """Note that another model searches here from now on; the vectors stay those of the one that filled it.
+
+        Raises:
+            LibraryError: It would give sounds other vectors, or another process is writing.
+        """
+
+    def writing(self) -> AbstractContextManager[None]:
+        """Hold the right to write; `commit`, `finish_run`, `relocate`, `repair` and `compact` need it.
+
+        Raises:
+            LibraryError: Another process (or thread) is writing, and is named; or nobody can write here.
+        """
+
+    def commit(self, changes: Changes) -> None:
+        """Apply all of `changes` durably, or none of it."""
+
+    def finish_run(self, seen_at: str) -> None:
+        """Note when a run ended."""
+
+    def relocate(self, old: str, new: str) -> int:
+        """Let everything at or below a path be at another one, without touching a vector; how many files moved."""
+
+    def compact(self, *, dead_share: float = 0.3) -> bool:
+        """Give back the room of removed sounds, when it is more than `dead_share` of all; True if there was any."""
+
+    def check(self) -> list[Damage]:
+        """Everything in the library that is not as it was written; every vector and frame is read."""
+
+    def repair(self, damages: Sequence[Damage]) -> int:
+        """Drop damaged sounds and their rows, so that the next run embeds them anew; how many were dropped."""
+
+    def states(self, under: str) -> dict[str, FileState]:
+        """Path -> state of the files at or below a path."""
+
+    def failures(self, under: str | None = None) -> list[Failure]:
+        """Failures at or below a path, or all, ordered by path."""
+
+    def settings(self) -> dict[str, str]:
+        """What the library remembers of its runs, by name."""
+
+    def roots(self) -> Mapping[str, int]:
+        """Scanned folders -> the device number that each had."""
+
+    def sizes(self) -> set[int]:
+        """Every file size: a new file of another size cannot be known content."""
+
+    def has_size(self, size_bytes: int) -> bool:
+        """Whether a file has this size."""
+
+    def same_content(self, content_hash: bytes) -> list[SoundFile]:
+        """Files with this content, ordered by path."""
+
+    def twin(self, content_hash: bytes, limit_s: float) -> SoundFile | None:
+        """One file with this content, embedded whole or at least up to `limit_s`."""
+
+    def copies(self, content_hash: bytes) -> list[str]:
+        """Paths of the files with this content, in order."""
+
+    def contents(self, paths: Iterable[str], limit_s: float) -> dict[str, bytes]:
+        """Path -> hash of the content, of those files that are embedded whole or at least up to `limit_s`."""
+
+    def cut_files(self) -> list[SoundFile]:
+        """Files of which only the beginning was embedded, ordered by path."""
+
+    def file(self, path: str) -> SoundFile | None:
+        """What is known of one file."""
+
+    def files(
+        self, where: Condition | None = None, *, order: FileOrder = "path", k: int = -1, offset: int = 0
+    ) -> list[SoundFile]:
+        """At most `k` files (all if negative) that fulfil a condition, the latest or longest first, or by path."""
+
+    def count(
+        self, where: Condition | None = None, *, only: Collection[str] | None = None
+    ) -> tuple[int, int]:
+        """Files that fulfil a condition (of some paths, or of all), and their segments."""
+
+    def read(self, path: str) -> EmbeddedSound | None:
+        """All of one file; None of one that is not here."""
+
+    def vectors(self, path: str) -> tuple[AnyFloatArray, AnyFloatArray] | None:
+        """Times `(segments, 2)` and vectors `(segments, dim)` of one file."""
+
+    def search(
+        self,
+        query: AnyFloatArray,
+        *,
+        k: int,
+        per: Per = "file",
+        where: Condition | None = None,
+        leave_out: Collection[str] = (),
+        only: Collection[str] | None = None,
+        names: NameQuery | None = None,
+    ) -> list[Match]:
+        """The best `k` by inner product, best first.
+
+        Args:
+            query: `(dim,)` float32.
+            k: How many.
+            per: "file" keeps the best segment of each file; "segment" ranks every segment.
+            where: Only files that fulfil it.
+            leave_out: Paths that do not answer (the examples of the query).
+            only: Paths that may answer; None lets all.
+            names: What names and tags add; None lets the sound alone decide.
+        """
+
+    def shortlist(
+        self,
+        query: AnyFloatArray,
+        *,
+        segments: int,
+        files: int,
+        where: Condition | None = None,
+        leave_out: Collection[str] = (),
+        only: Collection[str] | None = None,
+        names: NameQuery | None = None,
+    ) -> list[Match]:
+        """The segments that are worth a closer look at their frames, best first by their means.
+
+        Args:
+            query: `(dim,)` float32.
+            segments: How many of the best segments of all.
+            files: Of how many of the best files the best segment.
+            where: Only files that fulfil it.
+            leave_out: Paths that do not answer.
+            only: Paths that may answer; None lets all.
+            names: What names and tags add; the best segment of a file that is so called is listed, with its bonus.
+        """
+
+    def file_means(self) -> tuple[list[SoundFile], AnyFloatArray]:
+        """Every file, and the mean of its segments' vectors at unit norm, `(files, dim)` float32."""
+
+    def frames_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
+        """The frames of each file, `(frames, dim)` float16; none of one that is not here."""
+
+    def facets(self) -> Facets:
+        """Which values a filter can ask for."""
+
+    def version(self) -> int:
+        """Grows with every commit."""
+
+    def stats(self) -> StoreStats:
+        """Totals."""
+
+    def reading_collections(self) -> AbstractContextManager[SqlConnection | None]:
+        """A connection to read the tables of `collections.py` with; None where there are none yet."""
+
+    def writing_collections(self) -> AbstractContextManager[SqlConnection]:
+        """A transaction on the tables of `collections.py`, which are made where they are missing."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
 
 
 def check_identity(location: str, stored: ModelIdentity, asked: ModelIdentity) -> None:

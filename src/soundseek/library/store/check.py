@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from soundseek._typing import AnyFloatArray
 from soundseek._vectors import unit_rows
+from soundseek.library.store.base import Damage
 from soundseek.library.store.rows import Generation, RowFile, Rows
 from soundseek.library.store.tables import DATABASE_FILE, PLACE_COLUMNS, StoreState
 
@@ -26,21 +26,6 @@ LEAST_COSINE = 0.98
 
 FARTHEST_NORM = 0.01
 """From one, of a vector in 16 bits."""
-
-
-@dataclass(frozen=True)
-class Damage:
-    """Something in a library that is not as it was written.
-
-    Attributes:
-        path: The sound whose vectors are damaged, or a file of the library itself.
-        what: What is wrong with it.
-        is_sound: Whether `path` is a sound: embedding it again mends it.
-    """
-
-    path: str
-    what: str
-    is_sound: bool
 
 
 def find_damage(connection: Connection, rows: Generation, state: StoreState) -> Iterator[Damage]:

@@ -62,16 +62,16 @@ def name_bonuses(connection: Connection, query: NameQuery) -> FloatArray | None:
     bonuses = np.zeros(last + 1, np.float32)
     for text in dict.fromkeys(query.texts):
         share, ideal = np.zeros(last + 1, np.float32), 0.0
-        for word in _words_of(text):
+        for word in name_query_words(text):
             if num_files > MANY_FILES and _count_with(connection, word) > num_files // 4:
                 continue  # it tells a file from few others, and costs the most
             files = _files_with(connection, f'"{word}"')
-            idf = math.log((num_files - len(files) + 0.5) / (len(files) + 0.5) + 1.0)
+            idf = word_weight(num_files, len(files))
             share[files] += idf
             ideal += idf
         if ideal:
             np.maximum(bonuses, NAME_WEIGHT * share / ideal, out=bonuses)
-    words = _words_of(query.typed)
+    words = name_query_words(query.typed)
     if any(letter.isdigit() for word in words for letter in word):
         bonuses[_files_with(connection, " AND ".join(f'"{word}"' for word in words))] += ALL_WORDS_BONUS
     if token := name_token(query.typed):
@@ -79,7 +79,8 @@ def name_bonuses(connection: Connection, query: NameQuery) -> FloatArray | None:
     return bonuses if bonuses.any() else None
 
 
-def _words_of(text: str) -> list[str]:
+def name_query_words(text: str) -> list[str]:
+    """The words of a text that are looked up."""
     return query_words(text)[:_MOST_WORDS]
 
 
@@ -101,7 +102,7 @@ def _files_with(connection: Connection, expression: str) -> IntArray:
 def found_words(connection: Connection, query: NameQuery, file_ids: list[int]) -> dict[int, tuple[str, ...]]:
     """File number -> the words of the query that its name, folder or tags hold, in the order of the query."""
     found: dict[int, list[str]] = {file_id: [] for file_id in file_ids}
-    for word in dict.fromkeys(word for text in query.texts for word in _words_of(text)):
+    for word in dict.fromkeys(word for text in query.texts for word in name_query_words(text)):
         for file_id in np.intersect1d(file_ids, _files_with(connection, f'"{word}"')).tolist():
             found[file_id].append(word)
     return {file_id: tuple(words) for file_id, words in found.items()}
@@ -161,7 +162,39 @@ def rank_with_names(
     if is_all:
         kept = extra > 0
         both, scores, owners, extra = both[kept], scores[kept], owners[kept], extra[kept]
-    order = np.lexsort((both, -(scores + extra)))
+    order, extra = order_with_bonuses(
+        both, scores, owners, extra, np.isin(both, rows), k=k, per=per, is_all=is_all
+    )
+    return both[order], scores[order], extra
+
+
+def order_with_bonuses(
+    rows: AnyIntArray,
+    scores: AnyFloatArray,
+    owners: AnyIntArray,
+    bonuses: AnyFloatArray,
+    is_listed: BoolArray,
+    *,
+    k: int,
+    per: Per,
+    is_all: bool,
+) -> tuple[AnyIntArray, AnyFloatArray]:
+    """The order of rows by score and bonus.
+
+    Args:
+        rows: `(n,)` their numbers, which settle ties.
+        scores: `(n,)`.
+        owners: `(n,)` the file of each.
+        bonuses: `(n,)` that of its file.
+        is_listed: `(n,)` False of a row that only the name of its file brought.
+        k: How many.
+        per: "file" keeps the best row of each file.
+        is_all: Every row of a file with a bonus counts.
+
+    Returns:
+        Places in `rows`, best first, and the bonus that each place has, both `(m,)`, m <= k.
+    """
+    order = np.lexsort((rows, -(scores + bonuses)))
     if per == "file":
         _, first = np.unique(owners[order], return_index=True)
         order = order[np.sort(first)]
@@ -170,10 +203,14 @@ def rank_with_names(
         _, best = np.unique(owners[order], return_index=True)
         is_best = np.zeros(len(order), np.bool_)
         is_best[order[best]] = True
-        extra = np.where(is_best, extra, 0.0).astype(np.float32)
-        order = np.lexsort((both, -(scores + extra)))
+        bonuses = np.where(is_best, bonuses, 0.0).astype(np.float32)
+        order = np.lexsort((rows, -(scores + bonuses)))
         if not is_all:
-            listed = np.isin(both, rows) | (extra > 0)
-            order = order[listed[order]]
+            order = order[(is_listed | (bonuses > 0))[order]]
     order = order[:k]
-    return both[order], scores[order], extra[order]
+    return order, bonuses[order]
+
+
+def word_weight(num_files: int, num_with: int) -> float:
+    """The idf of a word that so many of all files have, as BM25 weighs it."""
+    return math.log((num_files - num_with + 0.5) / (num_with + 0.5) + 1.0)

@@ -36,6 +36,7 @@ from soundseek.library.filters import Condition, to_sql
 from soundseek.library.store import tables
 from soundseek.library.store.base import (
     Changes,
+    Damage,
     EmbeddedSound,
     Facets,
     Failure,
@@ -50,7 +51,7 @@ from soundseek.library.store.base import (
     check_identity,
     check_sound,
 )
-from soundseek.library.store.check import Damage, find_damage, lengthen
+from soundseek.library.store.check import find_damage, lengthen
 from soundseek.library.store.connection import connect, explained, write_lock
 from soundseek.library.store.exact import best_rows, shortlisted_rows
 from soundseek.library.store.fused import NameQuery, found_words, name_bonuses, rank_with_names
@@ -150,6 +151,11 @@ class SqliteStore:
     def identity(self) -> ModelIdentity:
         """The model that filled it."""
         return self._identity
+
+    @property
+    def compacts_by(self) -> str:
+        """What `compact` does here."""
+        return "the row files were written anew without the rows of removed sounds"
 
     def use_model(self, identity: ModelIdentity) -> None:
         """Note that another model searches here from now on; the vectors stay those of the one that filled it.
@@ -510,9 +516,21 @@ class SqliteStore:
         with self._reading() as (connection, _):
             return read_stats(connection, num_bytes)
 
-    def connection(self) -> sqlite3.Connection:
-        """This thread's connection to the database, for tables that stand beside the store's own."""
-        return self._connection()
+    @contextmanager
+    def reading_collections(self) -> Iterator[sqlite3.Connection | None]:
+        """A connection to read the tables of `collections.py` with; None where there are none yet."""
+        with explained(self.directory):
+            connection = self._connection()
+            made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'collections'").fetchone()
+            yield connection if made else None
+
+    @contextmanager
+    def writing_collections(self) -> Iterator[sqlite3.Connection]:
+        """A transaction on the tables of `collections.py`, which are made where they are missing."""
+        with explained(self.directory), transaction(self._connection()):
+            for statement in tables.COLLECTION_TABLES:
+                self._connection().execute(statement)
+            yield self._connection()
 
     def close(self) -> None:
         """Close every thread's connection and let go of the maps."""

@@ -43,6 +43,9 @@ FORMAT = "1"
 # SQLite's `user_version` of a library that has all that `migrate` adds.
 SCHEMA = 4
 
+# How full-text search cuts texts into words and stems them.
+TOKENIZER = "porter unicode61 remove_diacritics 2"
+
 # Paths are BLOBs (os.fsencode): a path is bytes, and need not be valid text.
 # `state` has one row; its version grows with every commit, so a reader knows when to map the row files again.
 # `descriptions` and the full-text table `keywords` have a row a file (`files.id`); a library of an earlier soundseek
@@ -71,8 +74,16 @@ TABLES = (
     """CREATE TABLE IF NOT EXISTS descriptions (
         file_id INTEGER PRIMARY KEY, revision INTEGER NOT NULL, bit_depth INTEGER, loudness_dbfs REAL, clock_s REAL,
         recorded_on TEXT, tags TEXT NOT NULL)""",
-    """CREATE VIRTUAL TABLE IF NOT EXISTS keywords USING fts5 (
-        name, folder, tags, tokenize = 'porter unicode61 remove_diacritics 2')""",
+    f"CREATE VIRTUAL TABLE IF NOT EXISTS keywords USING fts5 (name, folder, tags, tokenize = '{TOKENIZER}')",
+)
+# Made when they are first written to; see `collections.py`.
+COLLECTION_TABLES = (
+    """CREATE TABLE IF NOT EXISTS collections (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_at TEXT NOT NULL, modified_at TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS collection_entries (
+        id INTEGER PRIMARY KEY, collection INTEGER NOT NULL, content_hash BLOB NOT NULL, path BLOB NOT NULL,
+        start_s REAL, end_s REAL, note TEXT NOT NULL, added_at TEXT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS entries_by_collection ON collection_entries (collection, content_hash)",
 )
 # With which schema these came.
 _DESCRIBED_SCHEMA = 3
