@@ -64,7 +64,8 @@ HOMES = {
         "model/model.py", "learn/export/export.py", "learn/export/quantize.py", "library/store/sqlite.py",
     },
     "spellchecker": {"model/spelling.py"},
-    "sqlite3": {"library/store/connection.py", "library/store/sqlite.py"},
+    "sqlite3": {"library/store/connection.py", "library/store/sqlite.py", "library/store/terms.py"},
+    "psycopg": {"library/store/postgres.py"},
     "usearch": {"library/store/sqlite.py"},
     "uvicorn": {"cli/serve.py"},
     "openTSNE": {"server/sound_map.py"},
@@ -106,6 +107,7 @@ BROUGHT_BY_AN_EXTRA = {
     "openTSNE": "serve",
     "mcp": "mcp",
     "pandas": "notebook",
+    "psycopg": "postgres",
 }  # fmt: skip
 ONLY_SERVER = {"fastapi", "starlette", "prometheus_client"}
 

@@ -30,8 +30,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def library(tmp_path: Path, folder: Path) -> Library:
-    library = Library.create(tmp_path / "library", model=load_model(make_toy_model(tmp_path / "toy")))
+def library(tmp_path: Path, folder: Path, place: str) -> Library:
+    library = Library.create(place, model=load_model(make_toy_model(tmp_path / "toy")))
     library.index(folder)
     yield library
     library.close()
@@ -125,7 +125,11 @@ def test_a_library_that_cannot_be_written_to_tells_where_its_entries_are(
     collections.add(FAVOURITES, [entry(library, folder / "tone0.wav")])
     (folder / "tone0.wav").rename(folder / "moved.wav")
     library.index()
-    library.store.connection().execute("PRAGMA query_only = 1")
+
+    def refuse() -> None:
+        raise LibraryError("the library is readonly")
+
+    monkeypatch.setattr(library.store, "writing_collections", refuse)
     (found,) = collections.entries(FAVOURITES)
     assert found.path == str(folder / "moved.wav")
     with pytest.raises(LibraryError, match="readonly"):

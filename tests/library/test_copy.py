@@ -7,18 +7,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from library.engines import ENGINES, place_in
 from library.stores import IDENTITY, sound_file, sound_number, sound_of_vectors, unit_rows
 
 from soundseek.errors import LibraryError
 from soundseek.library import copy
 from soundseek.library.collections import FAVOURITES, Collections, NewEntry
-from soundseek.library.store.base import Changes, Failure
-from soundseek.library.store.sqlite import SqliteStore
+from soundseek.library.store import open_store
+from soundseek.library.store.base import Changes, Failure, Store
+
+
+# From a folder to each engine, and from each engine to a folder.
+@pytest.fixture(
+    params=[*((engine, "sqlite") for engine in ENGINES), *(("sqlite", engine) for engine in ENGINES[1:])]
+)
+def places(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    ours, theirs = request.param
+    with place_in(ours, tmp_path / "ours") as source, place_in(theirs, tmp_path / "theirs") as target:
+        yield source, target
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore.open(tmp_path / "source", identity=IDENTITY)
+def source(places: tuple[str, str]) -> Iterator[Store]:
+    store = open_store(places[0], identity=IDENTITY, create=True)
     with store.writing():
         store.commit(
             Changes(
@@ -37,13 +48,13 @@ def source(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore.open(tmp_path / "target", identity=IDENTITY)
+def target(places: tuple[str, str]) -> Iterator[Store]:
+    store = open_store(places[1], identity=IDENTITY, create=True)
     yield store
     store.close()
 
 
-def test_everything_arrives(source: SqliteStore, target: SqliteStore) -> None:
+def test_everything_arrives(source: Store, target: Store) -> None:
     report = copy.copy_library(source, target)
 
     assert (report.files, report.copied, report.segments) == (6, 6, source.stats().segments)
@@ -60,7 +71,7 @@ def test_everything_arrives(source: SqliteStore, target: SqliteStore) -> None:
 
 
 def test_a_copy_that_was_stopped_goes_on(
-    source: SqliteStore, target: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    source: Store, target: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copy, "BATCH_BYTES", 1)
 
@@ -76,7 +87,7 @@ def test_a_copy_that_was_stopped_goes_on(
     assert target.files() == source.files()
 
 
-def test_a_sound_that_changed_since_is_copied_again(source: SqliteStore, target: SqliteStore) -> None:
+def test_a_sound_that_changed_since_is_copied_again(source: Store, target: Store) -> None:
     first = copy.copy_library(source, target)
     generator = np.random.default_rng(99)
     with source.writing():
@@ -89,7 +100,7 @@ def test_a_sound_that_changed_since_is_copied_again(source: SqliteStore, target:
     assert second.copied == 1 and second.digest != first.digest
 
 
-def test_a_difference_in_a_vector_is_an_error(source: SqliteStore, target: SqliteStore) -> None:
+def test_a_difference_in_a_vector_is_an_error(source: Store, target: Store) -> None:
     copy.copy_library(source, target)
     file = sound_file("/sounds/000002.wav")
     other = sound_of_vectors(file.path, unit_rows(np.random.default_rng(5), 3))
@@ -100,7 +111,7 @@ def test_a_difference_in_a_vector_is_an_error(source: SqliteStore, target: Sqlit
         copy.copy_library(source, target)
 
 
-def test_collections_come_along_once(source: SqliteStore, target: SqliteStore) -> None:
+def test_collections_come_along_once(source: Store, target: Store) -> None:
     ours = Collections(source)
     knocks = ours.create("knocks")
     files = source.files()

@@ -133,7 +133,7 @@ def index_command(
         raise typer.Exit(1)
 
 
-def _folders_of_first(library: Path | None, model: str | None) -> list[str]:
+def _folders_of_first(library: str | None, model: str | None) -> list[str]:
     """The folders of a library that another model filled, where this one has no vectors in it yet; it is said."""
     if model is None:
         return []
@@ -147,7 +147,7 @@ def _folders_of_first(library: Path | None, model: str | None) -> list[str]:
     return folders
 
 
-def _say_what_is_out_of_reach(report: IndexReport, library: Path | None) -> None:
+def _say_what_is_out_of_reach(report: IndexReport, library: str | None) -> None:
     """Name what is not there, and what became of its sounds."""
     for asked, name in report.same_folders.items():
         print(printable(f"{asked} is the same as {name}, and scanned under that name"), file=sys.stderr)
@@ -174,7 +174,7 @@ def _say_what_was_cut(report: IndexReport) -> None:
         print(f"and {len(report.cut_files) - len(shown)} more; see: soundseek info", file=sys.stderr)
 
 
-def _say_what_failed(report: IndexReport, library: Path | None) -> None:
+def _say_what_failed(report: IndexReport, library: str | None) -> None:
     """How many files failed, and how many of them for the first time."""
     if not report.failed:
         return

@@ -1,4 +1,4 @@
-"""`soundseek library`: care for a library on disk."""
+"""`soundseek library`: care for a library."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_l
 from soundseek.cli.output import choose_format, printable, write, write_json_lines
 from soundseek.cli.progress import CountProgress
 from soundseek.errors import UsageError
+from soundseek.library.store.location import engine_of, shown_location
 
 if TYPE_CHECKING:
-    from soundseek.library.store.check import Damage
-    from soundseek.library.store.sqlite import SqliteStore
+    from soundseek.library.store.base import Damage, Store
 
 library_command = typer.Typer(
     name="library",
@@ -74,7 +74,7 @@ def library_check(
         raise typer.Exit(1)
 
 
-def _repaired(store: SqliteStore, damages: list[Damage]) -> list[Damage]:
+def _repaired(store: Store, damages: list[Damage]) -> list[Damage]:
     """Repair them; what is damaged afterwards."""
     with store.writing():
         store.repair(damages)
@@ -109,30 +109,49 @@ def library_compact(
             with each.store.writing():
                 done |= each.store.compact(dead_share=0.0)
             after += each.store.stats().bytes_on_disk
+        compacts_by = opened.store.compacts_by
     if output == "json":
-        write_json_lines([{"compacted": done, "bytes_before": before, "bytes_after": after}])
+        write_json_lines(
+            [{"compacted": done, "by": compacts_by, "bytes_before": before, "bytes_after": after}]
+        )
     elif done:
-        write(f"{before / 1e6:.1f} MB before, {after / 1e6:.1f} MB now\n")
+        write(f"{compacts_by}: {before / 1e6:.1f} MB before, {after / 1e6:.1f} MB now\n")
     else:
         write("nothing to give back\n")
+
+
+def _same_place(source: str, target: str) -> bool:
+    if engine_of(source) is not None or engine_of(target) is not None:
+        return source == target
+    return Path(source).resolve() == Path(target).resolve()
 
 
 @library_command.command("copy")
 @plain_errors
 def library_copy(
     source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="The library to copy.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="The library to copy: a folder, or postgresql://host/database.",
+            show_default=False,
+        ),
     ],
     target: Annotated[
-        Path,
-        typer.Argument(metavar="TARGET", help="Where the copy goes; made if missing.", show_default=False),
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="Where the copy goes, in the same manner; made if missing.",
+            show_default=False,
+        ),
     ],
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:
     """Copy a library, and compare the two afterwards; a copy that was stopped goes on.
 
-    Unlike a copy of the folder, it can be made while others search, and holds no room of removed sounds.
+    It moves a library between a folder and an engine as well. Unlike a copy of the folder, it can be made while others
+    search, and holds no room of removed sounds.
     """
     from soundseek.library.collections import Collections
     from soundseek.library.copy import copy_library
@@ -141,8 +160,10 @@ def library_copy(
     from soundseek.library.taught import TaughtSounds
 
     output = choose_format(json=json, table=table)
-    if source.resolve() == target.resolve():
-        raise UsageError(f"SOURCE and TARGET are both {source}; name another folder for the copy")
+    if _same_place(source, target):
+        raise UsageError(
+            f"SOURCE and TARGET are both {shown_location(source)}; name another place for the copy"
+        )
     with Library.open(source) as opened, CountProgress() as progress:
         into = open_store(str(target), identity=opened.store.identity, create=True)
         try:

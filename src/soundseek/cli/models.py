@@ -130,7 +130,7 @@ def describe_model(name: str, directory: Path, used: str | None = None) -> dict[
     }
 
 
-def fingerprint_of_library(directory: Path | None) -> str | None:
+def fingerprint_of_library(directory: str | Path | None) -> str | None:
     """Fingerprint of the model that filled a library; None if there is no library yet."""
     try:
         with open_library(directory, None, create=False) as opened:

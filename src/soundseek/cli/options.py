@@ -17,6 +17,7 @@ import typer
 
 from soundseek.audio.files import broken_link
 from soundseek.errors import LibraryError, UsageError
+from soundseek.library.store.location import engine_of, shown_location
 
 if TYPE_CHECKING:
     from soundseek.library import Library, LibrarySet
@@ -193,17 +194,18 @@ SetOption = Annotated[
     ),
 ]
 LibraryOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--library",
         envvar="SOUNDSEEK_LIBRARY",
         metavar="DIR",
-        help="The library; default: the one in your data folder (see: soundseek info).",
+        help="The library, a folder or postgresql://host/database; default: the one in your data folder (see: "
+        "soundseek info).",
         show_default=False,
     ),
 ]
 LibrariesOption = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Option(
         "--library",
         envvar="SOUNDSEEK_LIBRARY",
@@ -358,25 +360,41 @@ WhyOption = Annotated[
 ]
 
 
-def see(command: str, directory: Path | None) -> str:
+def see(command: str, directory: str | Path | None) -> str:
     """The command to run next, on the same library.
 
     Example:
         >>> see("failures", None), see("failures", Path("my sounds"))
         ('soundseek failures', "soundseek failures --library 'my sounds'")
     """
-    library = "" if directory is None else f" --library {shlex.quote(str(directory))}"
+    library = "" if directory is None else f" --library {shlex.quote(shown_location(directory))}"
     return f"soundseek {command}{library}"
 
 
-def open_libraries(directories: Sequence[Path] | None, model: str | None) -> Library | LibrarySet:
+def need_library_folder(location: str | Path, *, is_new: bool = True) -> None:
+    """Nothing if a library may be there: it names an engine, or a folder.
+
+    Args:
+        location: As it was typed.
+        is_new: It need not be there yet.
+
+    Raises:
+        UsageError: There is a file, or nothing where something must be.
+    """
+    if engine_of(location) is None and not (is_new and not Path(location).exists()):
+        need_folder(
+            Path(location),
+            "--library",
+            "a library is a folder, made by: soundseek index FOLDER --library DIR",
+        )
+
+
+def open_libraries(directories: Sequence[str] | None, model: str | None) -> Library | LibrarySet:
     """One library, or several that are searched as one; see `open_library`."""
     if not directories or len(directories) == 1:
         return open_library(directories[0] if directories else None, model, create=False)
     for directory in directories:
-        need_folder(
-            directory, "--library", "a library is a folder, made by: soundseek index FOLDER --library DIR"
-        )
+        need_library_folder(directory, is_new=False)
     need_model(model)
     from soundseek.library import LibrarySet
     from soundseek.model.registry import load_model
@@ -384,15 +402,13 @@ def open_libraries(directories: Sequence[Path] | None, model: str | None) -> Lib
     return LibrarySet.open(directories, model=load_model(model) if model else None)
 
 
-def open_library(directory: Path | None, model: str | None, *, create: bool) -> Library:
-    """The library at `directory` (None: the user's) with the model of that name or directory.
+def open_library(directory: str | Path | None, model: str | None, *, create: bool) -> Library:
+    """The library at `directory`, a folder or an engine's URI (None: the user's), with the model of that name.
 
     A model that did not fill it has its vectors in a folder inside; see `library/several_models.py`.
     """
-    if directory is not None and directory.exists():
-        need_folder(
-            directory, "--library", "a library is a folder, made by: soundseek index FOLDER --library DIR"
-        )
+    if directory is not None:
+        need_library_folder(directory)
     need_model(model)
     from soundseek.library import Library
     from soundseek.model.registry import load_model
@@ -405,7 +421,7 @@ def open_library(directory: Path | None, model: str | None, *, create: bool) -> 
 
 
 @contextmanager
-def library_if_there(directory: Path | None, model: str | None) -> Iterator[Library | None]:
+def library_if_there(directory: str | Path | None, model: str | None) -> Iterator[Library | None]:
     """The library whose vectors may be used; None where there is none, or it belongs to another model.
 
     Raises:

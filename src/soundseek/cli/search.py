@@ -124,7 +124,7 @@ def search_command(
 
 @contextmanager
 def _ranking_library(
-    opened: Library | LibrarySet, directory: Path | None, model: str | None
+    opened: Library | LibrarySet, directory: str | Path | None, model: str | None
 ) -> Iterator[Library | LibrarySet]:
     """The library whose model ranks the hits: the one that is searched, or for --rerank that of another model."""
     if model is None:

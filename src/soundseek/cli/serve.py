@@ -14,6 +14,7 @@ import typer
 from soundseek.cli.options import LibrariesOption, ModelOption, whole_number
 from soundseek.cli.output import printable
 from soundseek.errors import UsageError
+from soundseek.library.store.location import engine_of, shown_location
 
 if TYPE_CHECKING:
     from soundseek.server.config import ServerConfig
@@ -91,7 +92,7 @@ def serve_command(
 
 
 def server_config(
-    library: Path | None,
+    library: str | Path | None,
     model: str | None,
     host: str,
     token: Path | None,
@@ -104,7 +105,7 @@ def server_config(
         UsageError: A folder, a model or a token file is not what it should be.
     """
     from soundseek.cli.index import default_workers
-    from soundseek.cli.options import need_folder, need_model
+    from soundseek.cli.options import need_folder, need_library_folder, need_model
     from soundseek.library import default_library_path
     from soundseek.model.registry import load_model
     from soundseek.server.config import ServerConfig
@@ -113,10 +114,8 @@ def server_config(
     need_model(model)
     if model is not None:
         load_model(model)  # what is wrong with it is told now, and not to the first who searches
-    if library is not None and library.exists():
-        need_folder(
-            library, "--library", "a library is a folder, made by: soundseek index FOLDER --library DIR"
-        )
+    if library is not None:
+        need_library_folder(library)
     for each in roots:
         need_folder(each, "--root", "it takes a folder of sounds")
     is_local = is_loopback(host)
@@ -127,9 +126,8 @@ def server_config(
     own_names = {"localhost", *(each.lower() for each in names)}
     if not is_local:
         own_names |= {host.lower(), socket.gethostname().lower()}
-    directory = (library or default_library_path()).expanduser().absolute()
     return ServerConfig(
-        library=directory,
+        library=_whole_location(library or default_library_path()),
         model=model,
         roots=tuple(each.expanduser().resolve() for each in allowed),
         access=Access(token=secret, names=frozenset(own_names), any_address=not is_local),
@@ -138,7 +136,12 @@ def server_config(
     )
 
 
-def with_libraries(config: ServerConfig, folders: Sequence[Path]) -> ServerConfig:
+def _whole_location(location: str | Path) -> str | Path:
+    """A location that is the same in every process: a folder's path from the root, or a URI."""
+    return location if engine_of(location) is not None else Path(location).expanduser().absolute()
+
+
+def with_libraries(config: ServerConfig, folders: Sequence[str | Path]) -> ServerConfig:
     """The same with several libraries, each at an address of its own.
 
     Raises:
@@ -146,17 +149,15 @@ def with_libraries(config: ServerConfig, folders: Sequence[Path]) -> ServerConfi
     """
     from dataclasses import replace
 
-    from soundseek.cli.options import need_folder
+    from soundseek.cli.options import need_library_folder
     from soundseek.server.config import served_libraries
 
     for folder in folders:
-        need_folder(
-            folder, "--library", "a library is a folder, made by: soundseek index FOLDER --library DIR"
-        )
-    absolute = [folder.expanduser().absolute() for folder in folders]
+        need_library_folder(folder, is_new=False)
+    absolute = [_whole_location(folder) for folder in folders]
     if len(set(absolute)) < len(absolute):
         raise UsageError(
-            f"--library is given twice for one folder; give each of {', '.join(map(str, folders))} once"
+            f"--library is given twice for one folder; give each of {', '.join(map(shown_location, folders))} once"
         )
     return replace(config, library=absolute[0], served=served_libraries(absolute))
 
@@ -235,7 +236,7 @@ def _say(config: ServerConfig, addresses: list[str], token: Path | None) -> None
     here, *elsewhere = addresses
     others = f", for other machines on {elsewhere[0]}" if elsewhere else ""
     print(
-        f"soundseek answers on {here}{others} (library {printable(str(config.library))}); Ctrl-C ends it",
+        f"soundseek answers on {here}{others} (library {printable(shown_location(config.library))}); Ctrl-C ends it",
         file=sys.stderr,
     )
     if config.access.token is not None:

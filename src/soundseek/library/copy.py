@@ -83,6 +83,7 @@ def copy_library(
         target.commit(changes)
         if last := source.stats().last_indexed:
             target.finish_run(last)
+        target.compact()
     if progress:
         progress(len(files), len(files))
     return _compared(source, target, copied)

@@ -1,4 +1,4 @@
-"""`Library`: a folder of vectors that is filled from folders of sounds and asked in words."""
+"""`Library`: vectors in a folder or an engine, filled from folders of sounds and asked in words."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from soundseek.library.store.base import (
     check_identity,
 )
 from soundseek.library.store.fused import Keywords, NameQuery
+from soundseek.library.store.location import engine_of, shown_location
 from soundseek.library.store.tables import DATABASE_FILE
 from soundseek.query import QueryReader, Reading
 from soundseek.query import as_typed as read_as_typed
@@ -136,10 +137,10 @@ class Library:
     def open(
         cls, path: str | Path | None = None, *, model: EmbeddingModel | None = None, create: bool = False
     ) -> Library:
-        """The library in a folder.
+        """The library in a folder, or in an engine.
 
         Args:
-            path: The folder; None is the user's own.
+            path: The folder, or a URI as postgresql://host/database; None is the user's own.
             model: The model to use; None takes the one that filled the library, or for a new one the default.
             create: Make an empty library where there is none, instead of an error.
 
@@ -166,7 +167,8 @@ class Library:
         """A new, empty library in a folder.
 
         Args:
-            path: The folder, or "memory://" for one that is gone when it is closed; None is the user's own.
+            path: The folder, a URI as postgresql://host/database, or "memory://" for one that is gone when it is
+                closed; None is the user's own.
             model: The model that will fill it; None takes the default.
 
         Raises:
@@ -175,7 +177,9 @@ class Library:
         """
         location = str(default_library_path()) if path is None else os.fspath(path)
         if holds_library(location):
-            raise LibraryError(f"{location} holds a library already; open it with Library.open")
+            raise LibraryError(
+                f"{shown_location(location)} holds a library already; open it with Library.open"
+            )
         model = model if model is not None else _load_model(None)
         return cls(open_store(location, identity=identity_of(model), create=True), model)
 
@@ -886,7 +890,17 @@ def _is_same_file(one: str, other: str) -> bool:
 
 
 def holds_library(location: str) -> bool:
-    """Whether a folder holds a library, or what is left of the making of one."""
+    """Whether a folder holds a library, or what is left of the making of one; or an engine's URI names one.
+
+    Raises:
+        LibraryError: The engine's server does not answer.
+    """
+    if engine_of(location) is not None:
+        try:
+            open_store(location, identity=None, create=False).close()
+        except NoLibraryError:
+            return False
+        return True
     return (Path(location).expanduser() / DATABASE_FILE).is_file()
 
 

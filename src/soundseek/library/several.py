@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from soundseek.errors import LibraryError, UsageError
 from soundseek.library.library import Library, LibraryInfo
 from soundseek.library.paths import absolute
 from soundseek.library.search import Hit, Hits, of_library
+from soundseek.library.store.location import engine_of
 
 if TYPE_CHECKING:
     from soundseek.library.workers import EmbeddingModel
@@ -38,14 +38,17 @@ class LibrarySet:
         """The libraries in some folders.
 
         Args:
-            paths: The folders; one that is named twice counts once.
+            paths: The folders, or engines' URIs; one that is named twice counts once.
             model: The model to use; None takes the one that filled them.
 
         Raises:
             UsageError: There is no path.
             LibraryError: One holds no library, or different models filled them: their scores cannot be compared.
         """
-        folders = dict.fromkeys(Path(absolute(path, "the library's folder")) for path in paths)
+        locations = [os.fspath(path) for path in paths]
+        folders = dict.fromkeys(
+            each if engine_of(each) else absolute(each, "the library's folder") for each in locations
+        )
         if not folders:
             raise UsageError("no library to search; give the folders of one or more")
         with ExitStack() as opened:

@@ -10,26 +10,31 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeGuard
 
 from soundseek.errors import LibraryError, UsageError
 from soundseek.library.library import Library, default_library_path, holds_library, identity_of
 from soundseek.library.store import open_store
 from soundseek.library.store.base import ModelIdentity, NoLibraryError
+from soundseek.library.store.location import engine_of
 from soundseek.library.workers import EmbeddingModel
 
 MODELS_FOLDER = "models"
 
 
-def folder_of_model(location: str | Path | None, model: EmbeddingModel) -> Path:
+def folder_of_model(location: str | Path | None, model: EmbeddingModel) -> str | Path:
     """Where a model's vectors are in a library: the folder itself, or one in its `models`.
 
     It is the folder itself where there is no library yet, where this model filled it, or where another version of it
-    did, which is an error when it is opened.
+    did, which is an error when it is opened. An engine keeps the vectors of one model: a further one has a library of
+    its own there, with a name of its own.
 
     Args:
-        location: The library's folder; None is the user's own.
+        location: The library's folder or URI; None is the user's own.
         model: The model.
     """
+    if location is not None and engine_of(location) is not None:
+        return str(location)
     folder = default_library_path() if location is None else Path(location).expanduser()
     identity = identity_of(model)
     first = _identity_at(folder)
@@ -40,7 +45,9 @@ def folder_of_model(location: str | Path | None, model: EmbeddingModel) -> Path:
 
 def models_beside(location: str | Path) -> dict[str, Path]:
     """Names and folders of the further models whose vectors a library has."""
-    found = {}
+    found: dict[str, Path] = {}
+    if engine_of(location) is not None:
+        return found
     for folder in sorted((Path(location) / MODELS_FOLDER).glob("*")):
         identity = _identity_at(folder)
         if identity is not None:
@@ -100,7 +107,7 @@ def open_beside(location: str | Path | None, model: EmbeddingModel, *, create: b
     try:
         return Library.open(folder, model=model, create=create)
     except NoLibraryError:
-        if folder.parent.name != MODELS_FOLDER or not holds_library(str(folder.parent.parent)):
+        if not _is_beside(folder) or not holds_library(str(folder.parent.parent)):
             raise
         raise NoLibraryError(
             f"{folder.parent.parent} has no vectors of the model {name} yet; make them, of the same folders, with: "
@@ -111,10 +118,15 @@ def open_beside(location: str | Path | None, model: EmbeddingModel, *, create: b
 def folders_of_first(location: str | Path | None, model: EmbeddingModel) -> tuple[str, ...]:
     """The folders that the first model of a library scans, where `model` is a further one that has none yet."""
     folder = folder_of_model(location, model)
-    if folder.parent.name != MODELS_FOLDER or holds_library(str(folder)):
+    if not _is_beside(folder) or holds_library(str(folder)):
         return ()
     with Library.open(folder.parent.parent, create=False) as first:
         return tuple(sorted(first.store.roots()))
+
+
+def _is_beside(folder: str | Path) -> TypeGuard[Path]:
+    """Whether it is the folder of a further model."""
+    return isinstance(folder, Path) and folder.parent.name == MODELS_FOLDER
 
 
 def _identity_at(folder: Path) -> ModelIdentity | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from soundseek.library.store.location import EngineLocation
 from soundseek.server.guard import Access
 
 
@@ -16,16 +17,16 @@ class ServedLibrary:
 
     Attributes:
         name: What people call it.
-        path: Its folder.
+        path: Its folder, or an engine's URI.
         address: Where its page is, and below it its API.
     """
 
     name: str
-    path: Path
+    path: Path | str
     address: str
 
 
-def served_libraries(folders: Sequence[Path]) -> tuple[ServedLibrary, ...]:
+def served_libraries(folders: Sequence[Path | str]) -> tuple[ServedLibrary, ...]:
     """Names and addresses of some libraries: the first one is at `/`, another at `/libraries/NAME/`.
 
     >>> [each.address for each in served_libraries([Path("/a/Foley"), Path("/b/My Birds"), Path("/c/foley")])]
@@ -34,13 +35,14 @@ def served_libraries(folders: Sequence[Path]) -> tuple[ServedLibrary, ...]:
     served: list[ServedLibrary] = []
     taken: set[str] = set()
     for folder in folders:
-        plain = re.sub(r"[^a-z0-9]+", "-", folder.name.lower()).strip("-") or "library"
+        title = folder.name if isinstance(folder, Path) else EngineLocation.parse(folder).name
+        plain = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "library"
         name, number = plain, 1
         while name in taken:
             number += 1
             name = f"{plain}-{number}"
         taken.add(name)
-        shown = folder.name if number == 1 else f"{folder.name} ({number})"
+        shown = title if number == 1 else f"{title} ({number})"
         served.append(ServedLibrary(shown, folder, f"/libraries/{name}/" if served else "/"))
     return tuple(served)
 
@@ -50,7 +52,7 @@ class ServerConfig:
     """What a server is started with.
 
     Attributes:
-        library: The library's folder.
+        library: The library's folder, or an engine's URI.
         model: Name or directory of the model; None takes the one that filled the library.
         roots: Folders that may be indexed and exported into, and that links may lead to; absolute, without links.
         access: Who may ask.
@@ -66,7 +68,7 @@ class ServerConfig:
         served: All libraries of a server that has several; `library` is the first of them.
     """
 
-    library: Path
+    library: Path | str
     model: str | None = None
     roots: tuple[Path, ...] = ()
     access: Access = field(default_factory=Access)

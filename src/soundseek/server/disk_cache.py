@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import threading
@@ -9,9 +10,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from soundseek.library.store.location import engine_of, shown_location
+
+CACHE_FOLDER = "cache"
 # What a process that was killed has left half written is removed after this long.
 _ABANDONED_S = 3600.0
 _PARTIAL = ".partial"
+
+
+def cache_of(library: Path | str) -> Path:
+    """Where files that belong to a library are kept: in its folder, or of an engine's in the user's cache."""
+    if engine_of(library) is None:
+        return Path(library) / CACHE_FOLDER
+    import platformdirs
+
+    name = hashlib.blake2b(shown_location(library).encode(), digest_size=8).hexdigest()
+    folder = Path(platformdirs.user_cache_dir("soundseek")) / name
+    with suppress(OSError):  # a temporary folder takes its place
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder / CACHE_FOLDER
 
 
 class DiskCache:

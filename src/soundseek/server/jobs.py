@@ -47,13 +47,13 @@ class Jobs:
     """The index runs since the server started; used from the event loop alone.
 
     Args:
-        library: The library's folder; made by the first run.
+        library: The library's folder, or an engine's URI; made by the first run.
         model: Name or directory of the model; None takes the one that filled the library.
         workers: Processes that decode and embed.
         clock: Seconds since 1970.
     """
 
-    def __init__(self, library: Path, model: str | None, workers: int, clock: Any) -> None:
+    def __init__(self, library: Path | str, model: str | None, workers: int, clock: Any) -> None:
         self._library = library
         self._model = model
         self._workers = workers

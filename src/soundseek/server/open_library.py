@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from soundseek.errors import LibraryError
 from soundseek.library import Library
 from soundseek.library.store.base import NoLibraryError
+from soundseek.library.store.location import engine_of
 from soundseek.library.store.tables import DATABASE_FILE
 
 if TYPE_CHECKING:
@@ -27,14 +28,14 @@ class _Opened:
 
 
 class OpenLibrary:
-    """The library in a folder, opened when it is first asked for, and again when another one stands there.
+    """A library, opened when it is first asked for, and again when another one stands in its folder.
 
     Args:
-        directory: The folder.
+        directory: The folder, or an engine's URI.
         model: Name or directory of the model; None takes the one that filled the library.
     """
 
-    def __init__(self, directory: Path, model: str | None = None) -> None:
+    def __init__(self, directory: Path | str, model: str | None = None) -> None:
         self.directory = directory
         self._model_name = model
         self._model: EmbeddingModel | None = None
@@ -81,9 +82,11 @@ class OpenLibrary:
             return opened
 
     def _key(self) -> tuple[int, int]:
-        """What tells this library from another one in its place."""
+        """What tells this library from another one in its place; an engine's is always the same."""
+        if engine_of(self.directory) is not None:
+            return 0, 0
         try:
-            status = (self.directory / DATABASE_FILE).stat()
+            status = (Path(self.directory) / DATABASE_FILE).stat()
         except OSError:
             with self._mutex:
                 self._retire()

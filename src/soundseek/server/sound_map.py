@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from soundseek._typing import FloatArray
 from soundseek.errors import SoundseekError
+from soundseek.server.disk_cache import cache_of
 from soundseek.server.items import item_id
 from soundseek.server.problems import ProblemError
 from soundseek.server.schemas import MapAnswer
-from soundseek.server.waveforms import CACHE_FOLDER
 
 if TYPE_CHECKING:
     from soundseek.library import Library
@@ -75,12 +75,12 @@ class SoundMap:
     """The map of a library, made anew when the library has changed; used from the event loop alone.
 
     Args:
-        library: The library's folder.
+        library: The library's folder, or an engine's URI.
         processes: What computes.
     """
 
-    def __init__(self, library: Path, processes: Processes) -> None:
-        self._folder = library
+    def __init__(self, library: Path | str, processes: Processes) -> None:
+        self._library = library
         self._processes = processes
         self._made: MadeMap | None = None
         self._read_at: tuple[int, int] | None = None
@@ -131,12 +131,12 @@ class SoundMap:
 
     async def _make(self, version: int) -> None:
         try:
-            await self._processes.run(make_map, str(self._folder))
+            await self._processes.run(make_map, str(self._library))
         except (ProblemError, RuntimeError) as error:
             self._failed = version, f"the map could not be computed: {getattr(error, 'detail', error)}"
 
     def _read(self) -> MadeMap | None:
-        path = self._folder / CACHE_FOLDER / MAP_FILE
+        path = cache_of(self._library) / MAP_FILE
         try:
             status = path.stat()
             key = (status.st_mtime_ns, status.st_ino)
@@ -148,12 +148,12 @@ class SoundMap:
 
     def _progress(self) -> float:
         try:
-            return min(1.0, float((self._folder / CACHE_FOLDER / PROGRESS_FILE).read_text()))
+            return min(1.0, float((cache_of(self._library) / PROGRESS_FILE).read_text()))
         except (OSError, ValueError):
             return 0.0
 
 
-def make_map(library_folder: str) -> None:
+def make_map(location: str) -> None:
     """Compute the map of a library and put it beside it, in a process of its own.
 
     Raises:
@@ -163,8 +163,8 @@ def make_map(library_folder: str) -> None:
 
     with suppress(OSError, AttributeError):
         os.nice(10)  # searches go first
-    with Library.open(library_folder, create=False) as library:
-        cache = Path(library_folder) / CACHE_FOLDER
+    with Library.open(location, create=False) as library:
+        cache = cache_of(location)
         try:
             cache.mkdir(exist_ok=True)
             _write_map(library, cache)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from soundseek._typing import FloatArray
 from soundseek.audio.excerpt import PEAK_HOP_S, peaks, write_preview
 from soundseek.audio.files import DECODING_REVISION
-from soundseek.server.disk_cache import DiskCache
+from soundseek.server.disk_cache import DiskCache, cache_of
 from soundseek.server.lru import Recent
 from soundseek.server.problems import ProblemError
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from soundseek.server.processes import Processes
 
 MAX_PREVIEW_S = 600.0
-CACHE_FOLDER = "cache"
 _PEAKS_BYTES, _PREVIEW_BYTES = 128 << 20, 1 << 30
 # Pieces of 10 ms, but no fewer than fill a wide screen, and no more than a quarter of a megabyte of them.
 _FEWEST_PIECES, _MOST_PIECES = 4_000, 250_000
@@ -33,14 +32,14 @@ class Waveforms:
     """Peaks and previews of the library's files.
 
     Args:
-        library: The library's folder.
+        library: The library's folder, or an engine's URI.
         processes: What decodes.
     """
 
-    def __init__(self, library: Path, processes: Processes) -> None:
+    def __init__(self, library: Path | str, processes: Processes) -> None:
         self._processes = processes
-        self._peaks = DiskCache(library / CACHE_FOLDER / "peaks", _PEAKS_BYTES)
-        self._previews = DiskCache(library / CACHE_FOLDER / "previews", _PREVIEW_BYTES)
+        self._peaks = DiskCache(cache_of(library) / "peaks", _PEAKS_BYTES)
+        self._previews = DiskCache(cache_of(library) / "previews", _PREVIEW_BYTES)
         self._recent: Recent[str, npt.NDArray[np.int8]] = Recent(_IN_MEMORY)
         self._under_way: dict[str, asyncio.Lock] = {}
 

@@ -17,6 +17,7 @@ import numpy as np
 from soundseek._typing import AnyFloatArray, AnyIntArray
 from soundseek._vectors import unit_rows
 from soundseek.errors import LibraryError, UsageError
+from soundseek.library.store.location import engine_of
 
 if TYPE_CHECKING:
     from soundseek.library.filters import Condition
@@ -542,16 +543,20 @@ def check_identity(location: str, stored: ModelIdentity, asked: ModelIdentity) -
     """
     if (stored.fingerprint, stored.dim) == (asked.fingerprint, asked.dim):
         return
+    is_folder = engine_of(location) is None
+    another = (
+        "another folder with --library DIR" if is_folder else "another library of the engine: ?library=NAME"
+    )
     if stored.name == asked.name:
         raise LibraryError(
             f"{location} was filled by {stored.name} as it was before ({stored.fingerprint}; it is {asked.fingerprint} "
-            "now), and vectors of two models cannot be compared. Remove that folder and index the sounds again, or "
-            "index them into another one with --library DIR"
+            f"now), and vectors of two models cannot be compared. Index the sounds again into {another}"
+            + (", or remove that folder first" if is_folder else "")
         )
     raise LibraryError(
         f"{location} was filled by the model {stored.name} ({stored.fingerprint}, {stored.dim} dimensions), "
         f"not by {asked.name} ({asked.fingerprint}, {asked.dim} dimensions); vectors of two models cannot be "
-        "compared. Use the model that filled it, or index the sounds into another folder with --library DIR"
+        f"compared. Use the model that filled it, or index the sounds into {another}"
     )
 
 

@@ -26,6 +26,15 @@ def engine_of(location: str | Path) -> Engine | None:
     return SCHEMES.get(scheme.lower()) if separator else None
 
 
+def shown_location(location: str | Path) -> str:
+    """A location for people: a URI without its password.
+
+    >>> shown_location("postgresql://ada:secret@db.local/sounds")
+    'postgresql://ada@db.local/sounds'
+    """
+    return EngineLocation.parse(str(location)).shown if engine_of(location) else str(location)
+
+
 @dataclass(frozen=True)
 class EngineLocation:
     """The URI of a library in an engine, in its parts.

@@ -12,6 +12,7 @@ Threads: each gets a connection of its own. Do not carry a store over a fork.
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -48,7 +49,13 @@ from soundseek.library.store.base import (
 )
 from soundseek.library.store.check import wrong_with
 from soundseek.library.store.exact import LONG_FILE, LONG_FILE_ROWS, OF_A_LONG_FILE, SPARE_GROUPS
-from soundseek.library.store.fused import MANY_FILES, MOST_ADDED, NameQuery, order_with_bonuses
+from soundseek.library.store.fused import (
+    MANY_FILES,
+    MOST_ADDED,
+    NameQuery,
+    name_query_words,
+    order_with_bonuses,
+)
 from soundseek.library.store.location import EngineLocation
 from soundseek.library.store.rows import SEGMENT_DTYPE
 from soundseek.library.store.tables import at_or_below, read_failure, state_of
@@ -110,7 +117,8 @@ class PostgresStore:
             connection.close()
         if about is None:
             raise NoLibraryError(
-                f"{place.shown} holds no library yet; make one with: soundseek index FOLDER --library {place.shown}"
+                f"{place.shown} holds no library yet; make one with: soundseek index FOLDER --library "
+                f"{shlex.quote(place.shown)}"
             )
         if about["format"] != tables.FORMAT:
             raise LibraryError(
@@ -136,8 +144,8 @@ class PostgresStore:
     def compacts_by(self) -> str:
         """What `compact` does here."""
         return (
-            "PostgreSQL vacuumed its tables: new sounds take the room of removed ones, and what is free at a table's end "
-            "went back to the disk (VACUUM FULL gives all of it back, and lets nobody search meanwhile)"
+            "PostgreSQL vacuumed its tables: new sounds take the room of removed ones, and what is free at a "
+            "table's end went back to the disk (VACUUM FULL gives all of it back, and lets nobody search meanwhile)"
         )
 
     def use_model(self, identity: ModelIdentity) -> None:
@@ -153,7 +161,7 @@ class PostgresStore:
         """Hold the right to write; see `Store`."""
         with _explained(self._place):
             connection = self._alive()
-            key = connection.execute("SELECT hashtext(current_schema()::text)").fetchone()[0]  # type: ignore[index]
+            key = _fetch_one(connection, "SELECT hashtext(current_schema()::text)")
             lock = (_ADVISORY_CLASS, key)
             # The server counts a connection's own locks, so the same thread asks here.
             is_ours = self._writer is None and _fetch_one(
@@ -507,7 +515,7 @@ class PostgresStore:
 
     def _fetch(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with _explained(self._place):
-            return self._alive().execute(sql, values).fetchall()  # type: ignore[call-overload,no-any-return]
+            return self._alive().execute(sql, values).fetchall()
 
     def _files(
         self, sql: str, values: Sequence[object] = (), more: str = "", by: str = "path"
@@ -588,7 +596,7 @@ class PostgresStore:
         """The segments that a search ranks: all that pass the filter, or the best by the index."""
         sql, values = _allowed(where, leave_out, only)
         counted = f"SELECT count(*), coalesce(sum(num_rows), 0)::bigint FROM files WHERE {sql}"
-        num_files, num_rows = connection.execute(counted, values).fetchone()  # type: ignore[call-overload]
+        num_files, num_rows = _fetch_row(connection, counted, values)
         text = "[" + ",".join(map(repr, query.astype(np.float32).tolist())) + "]"
         pool = _Pool(connection, query, text, sql, values)
         if num_rows <= EXACT_SEGMENTS or not _has_index(connection):
@@ -742,7 +750,7 @@ class _Pool:
         return int(_fetch_one(self._connection, f"SELECT {counted} FROM ({self._sql}) AS pool", self._values))
 
     def chosen(self, sql: str, values: Sequence[object]) -> list[tuple[int, int]]:
-        """`(file, number)` of the segments that fulfil a condition over `place`, `of_file`, `file_place`, `num_rows`."""
+        """`(file, number)` of the segments that fulfil a condition over their places and those of their files."""
         return self._connection.execute(
             f"WITH pool AS MATERIALIZED ({self._sql}), ranked AS (SELECT file_id, number, distance, "
             " row_number() OVER (ORDER BY distance, file_id, number) AS place, "
@@ -752,7 +760,7 @@ class _Pool:
             "SELECT file_id, number FROM ranked JOIN best USING (file_id) JOIN files ON files.id = file_id "
             f"WHERE {sql}",
             [*self._values, *values],
-        ).fetchall()  # type: ignore[call-overload,no-any-return]
+        ).fetchall()
 
     def named(
         self, bonus: tables.BonusSql, file_ids: set[int], most: int, is_all: bool
@@ -766,11 +774,12 @@ class _Pool:
             is_all: Every segment of the added files, not the best one alone.
         """
         found = self._connection.execute(
-            f"WITH named AS (SELECT id, {bonus.sql} AS bonus FROM files WHERE terms && %s::text[] AND ({self._allowed})) "
+            f"WITH named AS (SELECT id, {bonus.sql} AS bonus FROM files "
+            f" WHERE terms && %s::text[] AND ({self._allowed})) "
             "(SELECT id, bonus, true FROM named WHERE bonus > 0 ORDER BY bonus DESC, id LIMIT %s) UNION ALL "
             "(SELECT id, bonus, false FROM named WHERE bonus > 0 AND id = ANY(%s))",
             [*bonus.values, bonus.terms, *self._allowed_values, most, list(file_ids)],
-        ).fetchall()  # type: ignore[call-overload]
+        ).fetchall()
         added = [file_id for file_id, _, is_added in found if is_added]
         first = "" if is_all else "DISTINCT ON (file_id)"
         rows = self._connection.execute(
@@ -788,11 +797,11 @@ class _QuestionMarks:
         self._connection = connection
 
     def execute(self, sql: str, values: Sequence[object] = (), /) -> Any:
-        return self._connection.execute(sql.replace("?", "%s"), values)  # type: ignore[call-overload]
+        return self._connection.execute(sql.replace("?", "%s"), values)
 
     def executemany(self, sql: str, values: Iterable[Sequence[object]], /) -> object:
         with self._connection.cursor() as cursor:
-            cursor.executemany(sql.replace("?", "%s"), list(values))  # type: ignore[arg-type]
+            cursor.executemany(sql.replace("?", "%s"), list(values))
         return None
 
 
@@ -909,10 +918,12 @@ def _read_about(connection: Connection[Any], place: EngineLocation) -> dict[str,
         return None
     about: dict[str, str] = {}
     if {"about", "state", "files", "segments", "frames"} <= names:
-        import psycopg
+        from psycopg import errors, sql
 
-        with suppress(psycopg.errors.UndefinedColumn):
-            about = dict(connection.execute("SELECT key, value FROM about").fetchall())
+        # By its whole name: of a schema that this user may not use, the server says so.
+        select = sql.SQL("SELECT key, value FROM {}.about").format(sql.Identifier(place.name))
+        with suppress(errors.UndefinedColumn):
+            about = dict(connection.execute(select).fetchall())
     if not {"format", "name", "fingerprint", "dim", "source"} <= set(about):
         few = ", ".join(sorted(names)[:3])
         raise LibraryError(
@@ -958,7 +969,7 @@ def _create(connection: Connection[Any], place: EngineLocation, identity: ModelI
         connection.execute("SELECT set_config('search_path', %s, false)", (f'"{place.name}", "{home}"',))
         if _read_about(connection, place) is not None:
             return
-        connection.execute(tables.TABLES.format(dim=identity.dim))  # type: ignore[call-overload]
+        connection.execute(tables.TABLES.format(dim=identity.dim))
         about = {
             "format": tables.FORMAT,
             "name": identity.name,
@@ -975,8 +986,8 @@ def _check_version(place: EngineLocation, version: str) -> None:
     if numbers < LEAST_PGVECTOR:
         least = ".".join(map(str, LEAST_PGVECTOR))
         raise LibraryError(
-            f"{place.shown} has pgvector {version}, and soundseek needs {least} or later; install it on the server, and "
-            "run in this database: ALTER EXTENSION vector UPDATE"
+            f"{place.shown} has pgvector {version}, and soundseek needs {least} or later; install it on the server, "
+            "and run in this database: ALTER EXTENSION vector UPDATE"
         )
 
 
@@ -996,10 +1007,14 @@ def _holder(connection: Connection[Any], lock: tuple[int, int]) -> str:
     return f"process {number} on {host}" + (f" ({address})" if address else "")
 
 
+def _fetch_row(connection: Connection[Any], sql: str, values: Sequence[object] = ()) -> tuple[Any, ...]:
+    """The first row; nothing of a statement that has none."""
+    return connection.execute(sql, values).fetchone() or ()
+
+
 def _fetch_one(connection: Connection[Any], sql: str, values: Sequence[object] = ()) -> Any:
-    """The first value of the first row."""
-    row = connection.execute(sql, values).fetchone()  # type: ignore[call-overload]
-    return row[0] if row is not None else None
+    """The first value of the first row; None where there is none."""
+    return next(iter(_fetch_row(connection, sql, values)), None)
 
 
 def _has_index(connection: Connection[Any]) -> bool:
@@ -1048,10 +1063,8 @@ def _bonus(connection: Connection[Any], names: NameQuery) -> tables.BonusSql | N
     counts = ["(SELECT count(*) FROM files)"] + [
         "(SELECT count(*) FROM files WHERE terms @> %s::text[])"
     ] * len(words)
-    row = connection.execute(
-        f"SELECT {', '.join(counts)}", [list(terms_of_word(word)) for word in words]
-    ).fetchone()  # type: ignore[call-overload]
-    num_files, *num_with = row
+    sql = f"SELECT {', '.join(counts)}"
+    num_files, *num_with = _fetch_row(connection, sql, [list(terms_of_word(word)) for word in words])
     return tables.bonus_sql(
         names, num_files, dict(zip(words, num_with, strict=True)), is_large=num_files > MANY_FILES
     )
@@ -1059,7 +1072,7 @@ def _bonus(connection: Connection[Any], names: NameQuery) -> tables.BonusSql | N
 
 def _words_found(names: NameQuery, terms: frozenset[str]) -> tuple[str, ...]:
     """Words of the query that are among the terms of a file, in the order of the query."""
-    words = dict.fromkeys(word for text in names.texts for word in tables.name_query_words(text))
+    words = dict.fromkeys(word for text in names.texts for word in name_query_words(text))
     return tuple(word for word in words if terms.issuperset(terms_of_word(word)))
 
 
@@ -1085,7 +1098,9 @@ def _apply(connection: Connection[Any], changes: Changes) -> None:
         _insert_sounds(connection, changes.sounds)
         described = list(changes.descriptions.items())
         for (path, description), names in zip(described, tables.named(described), strict=True):
-            cursor.execute(tables.DESCRIBE_FILE, (*tables.described(description), *names[3:], encode(path)))
+            cursor.execute(
+                tables.DESCRIBE_FILE, (*tables.description_values(description), *names[3:], encode(path))
+            )
         cursor.executemany(
             tables.INSERT_FAILURE,
             [
@@ -1130,7 +1145,8 @@ def _insert_sounds(connection: Connection[Any], sounds: Sequence[EmbeddedSound])
             ],
         )
         with cursor.copy(
-            "COPY segments (file_id, number, start_s, end_s, first_frame, last_frame, vector) FROM STDIN (FORMAT BINARY)"
+            "COPY segments (file_id, number, start_s, end_s, first_frame, last_frame, vector) "
+            "FROM STDIN (FORMAT BINARY)"
         ) as copy:
             # The bytes of a vector are as its type receives them.
             copy.set_types(["int8", "int4", "float8", "float8", "int8", "int8", "bytea"])
@@ -1183,7 +1199,7 @@ def _move_below(connection: Connection[Any], old: str, new: str) -> int:
     def renamed(path: bytes) -> bytes:
         return os.fsencode(moved_below(os.fsdecode(path), old, new))
 
-    moved = [path for (path,) in connection.execute(f"SELECT path FROM files WHERE {sql}", values)]  # type: ignore[call-overload]
+    moved = [path for (path,) in connection.execute(f"SELECT path FROM files WHERE {sql}", values)]
     staying = {renamed(path) for path in moved}.difference(moved)
     connection.execute("DELETE FROM failures WHERE path = ANY(%s)", (list(staying),))
     connection.execute("DELETE FROM files WHERE path = ANY(%s)", (list(staying),))
@@ -1199,14 +1215,14 @@ def _move_below(connection: Connection[Any], old: str, new: str) -> int:
     ):
         rows = connection.execute(
             f"DELETE FROM {table} WHERE {sql} RETURNING path, {more}", values
-        ).fetchall()  # type: ignore[call-overload]
+        ).fetchall()
         marks = ", ".join(["%s"] * len(rows[0])) if rows else ""
         with connection.cursor() as cursor:
             cursor.executemany(
                 "DELETE FROM " + table + " WHERE path = %s", [(renamed(row[0]),) for row in rows]
-            )  # type: ignore[arg-type]
+            )
             cursor.executemany(
-                f"INSERT INTO {table} (path, {more}) VALUES ({marks})",  # type: ignore[arg-type]
+                f"INSERT INTO {table} (path, {more}) VALUES ({marks})",
                 [(renamed(row[0]), *row[1:]) for row in rows],
             )
     return len(moved)

@@ -47,7 +47,7 @@ from soundseek.library.store.terms import tag_part, terms_of_files, terms_of_wor
 
 FORMAT = "1"
 FRAMES_A_ROW = 256
-"""A row of `frames` holds so many, a quarter of a megabyte of 512 numbers: a segment reads two, however long its file."""
+"""A row of `frames` holds so many (of 512 numbers a quarter of a megabyte): a segment reads a part of one or two."""
 
 # `only` has one row. Paths are bytea, as os.fsencode gives them.
 TABLES = """
@@ -122,7 +122,7 @@ INSERT_FAILURE = (
 )
 
 
-def described(description: Description | None) -> tuple[object, ...]:
+def description_values(description: Description | None) -> tuple[object, ...]:
     """The values of `revision` and the columns behind it."""
     if description is None:
         return (None,) * 6
@@ -164,7 +164,7 @@ def row_of_file(file: SoundFile) -> tuple[object, ...]:
         bool(file.truncated),
         float(file.frame_s),
         float(file.limit_s),
-        *described(file.description),
+        *description_values(file.description),
     )
 
 
@@ -175,7 +175,8 @@ def file_of_row(row: Sequence[Any]) -> SoundFile:
     if revision is not None:
         pairs = tuple((str(name), str(text)) for name, text in json.loads(tags))
         description = Description(pairs, bit_depth, loudness_dbfs, clock_s, recorded_on)
-    return SoundFile(os.fsdecode(row[0]), *row[1:11], description=description)
+    values: list[Any] = [os.fsdecode(row[0]), *row[1:11], description]
+    return SoundFile(*values)
 
 
 def half_vectors(rows: Sequence[bytes], dim: int) -> AnyFloatArray:

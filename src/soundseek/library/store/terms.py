@@ -1,4 +1,4 @@
-"""Words as SQLite's full-text search cuts and stems them, for engines that have none: names and tags are found alike."""
+"""Words as SQLite's full-text search cuts and stems them, so that every engine finds names and tags alike."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 
 import soundseek
 from soundseek.errors import SoundseekError
+from soundseek.library.store.location import shown_location
 from soundseek.server.answers import answer
 from soundseek.server.metrics import CONTENT_TYPE
 from soundseek.server.schemas import Capabilities, Health, LibraryAnswer, LibraryLink
@@ -93,7 +94,7 @@ def capabilities(state: State) -> Capabilities:
         libraries=[
             LibraryLink(
                 name=each.name,
-                path=str(each.path),
+                path=shown_location(each.path),
                 address=each.address,
                 is_this=each.path == state.config.library,
             )
