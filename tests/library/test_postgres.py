@@ -23,10 +23,10 @@ from library.stores import (
 
 from soundseek.errors import LibraryError, UsageError
 from soundseek.library.filters import parse_where
+from soundseek.library.location import EngineLocation
 from soundseek.library.store import open_store, postgres
 from soundseek.library.store.base import Changes, NoLibraryError
 from soundseek.library.store.fused import NameQuery
-from soundseek.library.store.location import EngineLocation
 from soundseek.library.store.postgres import PostgresStore
 from soundseek.library.store.sqlite import SqliteStore
 

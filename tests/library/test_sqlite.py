@@ -434,8 +434,8 @@ def test_a_location_chooses_its_store(folder: Path) -> None:
     on_disk.close()
     with pytest.raises(NoLibraryError, match=r"make it with Library\.create"):
         open_store("memory://", identity=None, create=True)
-    with pytest.raises(UsageError, match="no kind of library 'postgres'"):
-        open_store("postgres://host", identity=IDENTITY, create=True)
+    with pytest.raises(UsageError, match="no kind of library 'mysql'"):
+        open_store("mysql://host", identity=IDENTITY, create=True)
 
 
 def test_two_thousand_files_are_found_by_one_filter_each(store: SqliteStore) -> None:

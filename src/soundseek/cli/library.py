@@ -15,7 +15,7 @@ from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_l
 from soundseek.cli.output import choose_format, printable, write, write_json_lines
 from soundseek.cli.progress import CountProgress
 from soundseek.errors import UsageError
-from soundseek.library.store.location import engine_of, shown_location
+from soundseek.library.location import engine_of, shown_location
 
 if TYPE_CHECKING:
     from soundseek.library.store.base import Damage, Store

@@ -17,7 +17,7 @@ import typer
 
 from soundseek.audio.files import broken_link
 from soundseek.errors import LibraryError, UsageError
-from soundseek.library.store.location import engine_of, shown_location
+from soundseek.library.location import engine_of, shown_location
 
 if TYPE_CHECKING:
     from soundseek.library import Library, LibrarySet

@@ -14,7 +14,7 @@ import typer
 from soundseek.cli.options import LibrariesOption, ModelOption, whole_number
 from soundseek.cli.output import printable
 from soundseek.errors import UsageError
-from soundseek.library.store.location import engine_of, shown_location
+from soundseek.library.location import engine_of, shown_location
 
 if TYPE_CHECKING:
     from soundseek.server.config import ServerConfig

@@ -21,6 +21,7 @@ from soundseek._vectors import unit_rows
 from soundseek.errors import LibraryError, ModelError, QueryError, UsageError
 from soundseek.library.explain import explain_file, explain_sound, strongest_words, word_contributions
 from soundseek.library.filters import And, Comparison, Condition, Not, Or, parse_where
+from soundseek.library.location import engine_of, shown_location
 from soundseek.library.paths import absolute, known_as, on_disk
 from soundseek.library.search import Certainty, Hit, Hits, Shown, away_from, combine, find_any, listed
 from soundseek.library.store import open_store
@@ -33,7 +34,6 @@ from soundseek.library.store.base import (
     check_identity,
 )
 from soundseek.library.store.fused import Keywords, NameQuery
-from soundseek.library.store.location import engine_of, shown_location
 from soundseek.library.store.tables import DATABASE_FILE
 from soundseek.query import QueryReader, Reading
 from soundseek.query import as_typed as read_as_typed

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from soundseek.errors import LibraryError, UsageError
 from soundseek.library.library import Library, LibraryInfo
+from soundseek.library.location import engine_of
 from soundseek.library.paths import absolute
 from soundseek.library.search import Hit, Hits, of_library
-from soundseek.library.store.location import engine_of
 
 if TYPE_CHECKING:
     from soundseek.library.workers import EmbeddingModel
@@ -28,7 +28,7 @@ class LibrarySet:
     """
 
     def __init__(self, libraries: Sequence[Library]) -> None:
-        self.libraries = {library.store.location: library for library in libraries}
+        self.libraries = {library.location: library for library in libraries}
         self._first = next(iter(self.libraries.values()))
 
     @classmethod
@@ -59,7 +59,7 @@ class LibrarySet:
                 if (ours.fingerprint, ours.dim) != (theirs.fingerprint, theirs.dim):
                     raise LibraryError(
                         f"{first.location} was filled by the model {ours.name} ({ours.fingerprint}) and "
-                        f"{library.store.location} by {theirs.name} ({theirs.fingerprint}): scores of two models "
+                        f"{library.location} by {theirs.name} ({theirs.fingerprint}): scores of two models "
                         "cannot be compared. Search them one by one, or index the sounds of one again with the "
                         "other's model"
                     )

@@ -14,9 +14,9 @@ from typing import TypeGuard
 
 from soundseek.errors import LibraryError, UsageError
 from soundseek.library.library import Library, default_library_path, holds_library, identity_of
+from soundseek.library.location import engine_of
 from soundseek.library.store import open_store
 from soundseek.library.store.base import ModelIdentity, NoLibraryError
-from soundseek.library.store.location import engine_of
 from soundseek.library.workers import EmbeddingModel
 
 MODELS_FOLDER = "models"
@@ -63,7 +63,7 @@ def every_model_of(library: Library) -> Iterator[list[Library]]:
         LibraryError: One of them cannot be read.
     """
     with ExitStack() as opened:
-        beside = models_beside(library.store.location).values()
+        beside = models_beside(library.location).values()
         yield [library, *(opened.enter_context(Library.open(folder)) for folder in beside)]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from soundseek.library.store.location import EngineLocation
+from soundseek.library.location import EngineLocation
 from soundseek.server.guard import Access
 
 

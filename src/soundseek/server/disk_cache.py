@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from soundseek.library.store.location import engine_of, shown_location
+from soundseek.library.location import engine_of, shown_location
 
 CACHE_FOLDER = "cache"
 # What a process that was killed has left half written is removed after this long.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from soundseek.errors import LibraryError
 from soundseek.library import Library
+from soundseek.library.location import engine_of
 from soundseek.library.store.base import NoLibraryError
-from soundseek.library.store.location import engine_of
 from soundseek.library.store.tables import DATABASE_FILE
 
 if TYPE_CHECKING:

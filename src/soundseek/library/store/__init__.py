@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundseek.errors import UsageError
+from soundseek.library.location import engine_of
 from soundseek.library.paths import absolute
 from soundseek.library.store.base import ModelIdentity, NoLibraryError
-from soundseek.library.store.location import engine_of
 
 if TYPE_CHECKING:
     from soundseek.library.store.base import Store

@@ -17,7 +17,7 @@ import numpy as np
 from soundseek._typing import AnyFloatArray, AnyIntArray
 from soundseek._vectors import unit_rows
 from soundseek.errors import LibraryError, UsageError
-from soundseek.library.store.location import engine_of
+from soundseek.library.location import engine_of
 
 if TYPE_CHECKING:
     from soundseek.library.filters import Condition
@@ -548,10 +548,14 @@ def check_identity(location: str, stored: ModelIdentity, asked: ModelIdentity) -
         "another folder with --library DIR" if is_folder else "another library of the engine: ?library=NAME"
     )
     if stored.name == asked.name:
+        again = (
+            "Remove that folder and index the sounds again, or index them into another one with --library DIR"
+            if is_folder
+            else f"Index the sounds again into {another}"
+        )
         raise LibraryError(
             f"{location} was filled by {stored.name} as it was before ({stored.fingerprint}; it is {asked.fingerprint} "
-            f"now), and vectors of two models cannot be compared. Index the sounds again into {another}"
-            + (", or remove that folder first" if is_folder else "")
+            f"now), and vectors of two models cannot be compared. {again}"
         )
     raise LibraryError(
         f"{location} was filled by the model {stored.name} ({stored.fingerprint}, {stored.dim} dimensions), "

@@ -27,6 +27,7 @@ from soundseek._typing import AnyFloatArray, AnyIntArray
 from soundseek._vectors import unit_rows
 from soundseek.errors import LibraryError, UsageError
 from soundseek.library.filters import Condition
+from soundseek.library.location import EngineLocation
 from soundseek.library.paths import moved_below
 from soundseek.library.store import postgres_tables as tables
 from soundseek.library.store.base import (
@@ -56,7 +57,6 @@ from soundseek.library.store.fused import (
     name_query_words,
     order_with_bonuses,
 )
-from soundseek.library.store.location import EngineLocation
 from soundseek.library.store.rows import SEGMENT_DTYPE
 from soundseek.library.store.tables import at_or_below, read_failure, state_of
 from soundseek.library.store.terms import terms_of_word

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 
 import soundseek
 from soundseek.errors import SoundseekError
-from soundseek.library.store.location import shown_location
+from soundseek.library.location import shown_location
 from soundseek.server.answers import answer
 from soundseek.server.metrics import CONTENT_TYPE
 from soundseek.server.schemas import Capabilities, Health, LibraryAnswer, LibraryLink
