@@ -28,7 +28,7 @@ class LibrarySet:
     """
 
     def __init__(self, libraries: Sequence[Library]) -> None:
-        self.libraries = {library.location: library for library in libraries}
+        self.libraries = {library.store.location: library for library in libraries}
         self._first = next(iter(self.libraries.values()))
 
     @classmethod
@@ -59,7 +59,7 @@ class LibrarySet:
                 if (ours.fingerprint, ours.dim) != (theirs.fingerprint, theirs.dim):
                     raise LibraryError(
                         f"{first.location} was filled by the model {ours.name} ({ours.fingerprint}) and "
-                        f"{library.location} by {theirs.name} ({theirs.fingerprint}): scores of two models "
+                        f"{library.store.location} by {theirs.name} ({theirs.fingerprint}): scores of two models "
                         "cannot be compared. Search them one by one, or index the sounds of one again with the "
                         "other's model"
                     )

@@ -63,7 +63,7 @@ def every_model_of(library: Library) -> Iterator[list[Library]]:
         LibraryError: One of them cannot be read.
     """
     with ExitStack() as opened:
-        beside = models_beside(library.location).values()
+        beside = models_beside(library.store.location).values()
         yield [library, *(opened.enter_context(Library.open(folder)) for folder in beside)]
 
 
