@@ -64,7 +64,7 @@ HOMES = {
         "model/model.py", "learn/export/export.py", "learn/export/quantize.py", "library/store/sqlite.py",
     },
     "spellchecker": {"model/spelling.py"},
-    "sqlite3": {"library/store/connection.py", "library/store/sqlite.py", "library/store/terms.py"},
+    "sqlite3": {f"library/store/{name}.py" for name in ("beside", "connection", "sqlite", "terms")},
     "psycopg": {"library/store/postgres.py"},
     "usearch": {"library/store/sqlite.py"},
     "uvicorn": {"cli/serve.py"},

@@ -129,7 +129,7 @@ def test_a_library_that_cannot_be_written_to_tells_where_its_entries_are(
     def refuse() -> None:
         raise LibraryError("the library is readonly")
 
-    monkeypatch.setattr(library.store, "writing_collections", refuse)
+    monkeypatch.setattr(library.store, "writing_beside", refuse)
     (found,) = collections.entries(FAVOURITES)
     assert found.path == str(folder / "moved.wav")
     with pytest.raises(LibraryError, match="readonly"):

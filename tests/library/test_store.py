@@ -227,6 +227,27 @@ def test_the_mean_of_a_file_is_that_of_its_segments_at_unit_norm(store: Store) -
     assert store.file_means()[0] == [] and store.file_means()[1].shape == (0, DIM)
 
 
+def test_vectors_are_spread_over_the_whole_library(store: Store) -> None:
+    rows = unit_rows(np.random.default_rng(8), 40)
+    commit(store, *(sound_of_vectors(f"/{n:02}.wav", rows[4 * n : 4 * n + 4]) for n in range(10)))
+    spread = store.spread_vectors(10)
+    assert spread.shape == (10, DIM) and store.spread_vectors(99).shape == (40, DIM)
+    places = [int(np.argmax(rows @ each)) for each in spread]
+    assert sorted(places) == places and np.diff(places).max() <= 5
+    np.testing.assert_allclose(spread, rows[places], atol=1e-3)
+
+
+def test_tables_beside_the_store_are_written_whole_or_not_at_all(store: Store) -> None:
+    with store.writing_beside() as connection:
+        connection.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT, bytes BLOB)")
+        connection.execute("INSERT INTO notes (text, bytes) VALUES (?, ?)", ("it's %s", b"\0\xff"))
+    with pytest.raises(KeyboardInterrupt), store.writing_beside() as connection:
+        connection.execute("DELETE FROM notes")
+        raise KeyboardInterrupt
+    with store.reading_beside() as connection:
+        assert connection.execute("SELECT * FROM notes").fetchall() == [(1, "it's %s", b"\0\xff")]
+
+
 def test_the_frames_of_a_match_average_to_its_score(store: Store) -> None:
     generator = np.random.default_rng(5)
     frames = generator.standard_normal((9, DIM)).astype(np.float32)

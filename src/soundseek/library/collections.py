@@ -14,13 +14,11 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from soundseek.errors import LibraryError, UsageError
-from soundseek.library.store.connection import explained
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-    from soundseek.library.store.base import SoundFile
-    from soundseek.library.store.sqlite import SqliteStore
+    from soundseek.library.store.base import SoundFile, Store
 
 FAVOURITES = 1
 FAVOURITES_NAME = "favourites"
@@ -108,9 +106,8 @@ class Collections:
         store: The library's store.
     """
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._directory = store.directory
 
     def all(self) -> list[Collection]:
         """Every collection, the favourites first, the others by name."""
@@ -312,8 +309,7 @@ class Collections:
     @contextmanager
     def _reading(self) -> Iterator[Connection | None]:
         """A connection, or None where the library has no collections yet."""
-        with explained(self._directory):
-            connection = self._store.connection()
+        with self._store.reading_beside() as connection:
             made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'collections'").fetchone()
             yield connection if made else None
 
@@ -328,7 +324,7 @@ class Collections:
 
 
 @contextmanager
-def transaction_on(store: SqliteStore, tables: Sequence[str]) -> Iterator[Connection]:
+def transaction_on(store: Store, tables: Sequence[str]) -> Iterator[Connection]:
     """A write transaction on tables that stand beside the store's own.
 
     Args:
@@ -338,21 +334,13 @@ def transaction_on(store: SqliteStore, tables: Sequence[str]) -> Iterator[Connec
     Raises:
         LibraryError: The library cannot be written to.
     """
-    with explained(store.directory):
-        connection = store.connection()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            for statement in tables:
-                connection.execute(statement)
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+    with store.writing_beside() as connection:
+        for statement in tables:
+            connection.execute(statement)
+        yield connection
 
 
-def file_now(store: SqliteStore, content_hash: bytes, path: str) -> SoundFile | None:
+def file_now(store: Store, content_hash: bytes, path: str) -> SoundFile | None:
     """The file that had a content and a path: the one at that path, one that has moved, or one that was edited."""
     same = store.same_content(content_hash)
     for file in same:

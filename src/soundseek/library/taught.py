@@ -19,15 +19,13 @@ from soundseek._typing import FloatArray
 from soundseek.errors import UsageError
 from soundseek.library.collections import NameTakenError, file_now, transaction_on, utc_now
 from soundseek.library.regions import Embedded
-from soundseek.library.store.connection import explained
 from soundseek.library.teaching import NUM_BACKGROUND, taught_direction
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from soundseek._typing import AnyFloatArray
-    from soundseek.library.store.base import SoundFile
-    from soundseek.library.store.sqlite import SqliteStore
+    from soundseek.library.store.base import SoundFile, Store
 
 MOST_MARKS = 2_000
 """Marks of one name: the classifier looks at all of them at each search."""
@@ -114,7 +112,7 @@ class TaughtSounds:
         store: The library's store.
     """
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
 
     def all(self) -> list[TaughtSound]:
@@ -289,8 +287,7 @@ class TaughtSounds:
     @contextmanager
     def _reading(self) -> Iterator[Connection | None]:
         """A connection, or None where nothing was taught yet."""
-        with explained(self._store.directory):
-            connection = self._store.connection()
+        with self._store.reading_beside() as connection:
             made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'taught'").fetchone()
             yield connection if made else None
 
@@ -298,9 +295,7 @@ class TaughtSounds:
         return transaction_on(self._store, _TABLES)
 
 
-def taught_query(
-    store: SqliteStore, name: str, query: AnyFloatArray | None, *, weight: float = 1.0
-) -> FloatArray:
+def taught_query(store: Store, name: str, query: AnyFloatArray | None, *, weight: float = 1.0) -> FloatArray:
     """The direction `(dim,)` in which a query looks once what was taught under a name counts; see `taught_direction`.
 
     Args:
@@ -320,9 +315,7 @@ def taught_query(
 
 
 @lru_cache(maxsize=64)
-def _vectors_of(
-    store: SqliteStore, taught: int, version: int, revision: str
-) -> tuple[FloatArray, FloatArray]:
+def _vectors_of(store: Store, taught: int, version: int, revision: str) -> tuple[FloatArray, FloatArray]:
     found: dict[bool, list[FloatArray]] = {True: [], False: []}
     for mark in TaughtSounds(store).marks(taught):
         sound = store.read(mark.file.path) if mark.file is not None else None
@@ -335,7 +328,7 @@ def _vectors_of(
 
 
 @lru_cache(maxsize=8)
-def _background(store: SqliteStore, version: int) -> FloatArray:
+def _background(store: Store, version: int) -> FloatArray:
     return store.spread_vectors(NUM_BACKGROUND)
 
 

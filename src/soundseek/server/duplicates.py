@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from soundseek.library.collections import Collections
 from soundseek.server.child_process import ChildProcess, TellServer, answer_request
+from soundseek.server.disk_cache import cache_of
 from soundseek.server.items import file_facts
 from soundseek.server.news import News
 from soundseek.server.problems import ProblemError
@@ -24,7 +25,6 @@ from soundseek.server.schemas import (
     DuplicatesState,
     FileFacts,
 )
-from soundseek.server.waveforms import CACHE_FOLDER
 
 if TYPE_CHECKING:
     from soundseek.library import Library
@@ -40,11 +40,11 @@ class DuplicateSearch:
     """Finds the duplicates of a library; used from the event loop alone.
 
     Args:
-        library: The library's folder.
+        library: The library's folder, or an engine's URI.
     """
 
-    def __init__(self, library: Path) -> None:
-        self._folder = library
+    def __init__(self, library: Path | str) -> None:
+        self._library = library
         self._news = News(DuplicatesState(state="none"))
         self._process: ChildProcess | None = None
         self._task: asyncio.Task[None] | None = None
@@ -87,7 +87,7 @@ class DuplicateSearch:
             )
         await self._news.put(DuplicatesState(state="running", min_score=min_score))
         try:
-            request = {"library": str(self._folder), "min_score": min_score}
+            request = {"library": str(self._library), "min_score": min_score}
             self._process = await ChildProcess.start("soundseek.server.duplicates", request)
         except BaseException:
             await self._news.put(DuplicatesState(state="none"))
@@ -145,7 +145,7 @@ class DuplicateSearch:
         }
 
     def _read(self) -> dict[str, Any] | None:
-        path = self._folder / CACHE_FOLDER / DUPLICATES_FILE
+        path = cache_of(self._library) / DUPLICATES_FILE
         try:
             status = path.stat()
             key = (status.st_mtime_ns, status.st_ino)
@@ -221,7 +221,7 @@ def search_and_keep(request: dict[str, Any], tell: TellServer) -> dict[str, int]
         "min_score": request["min_score"],
         "groups": [asdict(group) for group in groups],
     }
-    cache = Path(request["library"]) / CACHE_FOLDER
+    cache = cache_of(request["library"])
     partial = cache / f"{DUPLICATES_FILE}.{os.getpid()}"
     try:
         cache.mkdir(exist_ok=True)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from soundseek.errors import LibraryError, UsageError
 from soundseek.library.location import engine_of
 
 if TYPE_CHECKING:
+    from sqlite3 import Connection
+
     from soundseek.library.filters import Condition
     from soundseek.library.store.fused import NameQuery
     from soundseek.model.model import AudioEmbedding
@@ -337,36 +339,15 @@ class Damage:
     is_sound: bool
 
 
-class SqlCursor(Protocol):
-    """What a statement gives back."""
-
-    @property
-    def rowcount(self) -> int:
-        """Rows that it changed."""
-
-    def fetchone(self) -> Any:
-        """The next row; None behind the last one."""
-
-    def fetchall(self) -> list[Any]:
-        """The rows that are left."""
-
-
-class SqlConnection(Protocol):
-    """A database inside a transaction, whose statements have `?` for every value."""
-
-    def execute(self, sql: str, values: Sequence[object] = (), /) -> SqlCursor:
-        """Carry out one statement."""
-
-    def executemany(self, sql: str, values: Iterable[Sequence[object]], /) -> object:
-        """Carry out a statement once for each row of values."""
-
-
 class Store(Protocol):
     """Where the vectors and facts of a library are kept: one writer at a time, any number of readers.
 
-    Threads may share one. Every method raises a `LibraryError` that names the library and the next step where the disk,
-    or the server, does not do its part.
+    Threads may share one; it is equal to itself alone. Every method raises a `LibraryError` that names the library and the
+    next step where the disk, or the server, does not do its part.
     """
+
+    def __hash__(self) -> int:
+        """What is kept of a search is kept by its store."""
 
     @property
     def location(self) -> str:
@@ -510,6 +491,9 @@ class Store(Protocol):
             names: What names and tags add; the best segment of a file that is so called is listed, with its bonus.
         """
 
+    def spread_vectors(self, count: int) -> AnyFloatArray:
+        """Vectors of at most `count` segments, evenly spread over the library, `(n, dim)` float32; always the same."""
+
     def file_means(self) -> tuple[list[SoundFile], AnyFloatArray]:
         """Every file, and the mean of its segments' vectors at unit norm, `(files, dim)` float32."""
 
@@ -525,11 +509,14 @@ class Store(Protocol):
     def stats(self) -> StoreStats:
         """Totals."""
 
-    def reading_collections(self) -> AbstractContextManager[SqlConnection | None]:
-        """A connection to read the tables of `collections.py` with; None where there are none yet."""
+    def reading_beside(self) -> AbstractContextManager[Connection]:
+        """An SQLite connection to read the tables with that stand beside the store's own: collections, what was taught.
 
-    def writing_collections(self) -> AbstractContextManager[SqlConnection]:
-        """A transaction on the tables of `collections.py`, which are made where they are missing."""
+        An engine that is no SQLite keeps these few rows as one, and gives a copy in memory.
+        """
+
+    def writing_beside(self) -> AbstractContextManager[Connection]:
+        """A transaction on these tables; other writers wait."""
 
     def close(self) -> None:
         """Let go of files and connections."""

@@ -43,11 +43,11 @@ from soundseek.library.store.base import (
     NoLibraryError,
     Per,
     SoundFile,
-    SqlConnection,
     StoreStats,
     check_identity,
     check_sound,
 )
+from soundseek.library.store.beside import script_to_make, tables_beside
 from soundseek.library.store.check import wrong_with
 from soundseek.library.store.exact import LONG_FILE, LONG_FILE_ROWS, OF_A_LONG_FILE, SPARE_GROUPS
 from soundseek.library.store.fused import (
@@ -62,12 +62,18 @@ from soundseek.library.store.tables import at_or_below, read_failure, state_of
 from soundseek.library.store.terms import terms_of_word
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from psycopg import Connection
 
 EXACT_SEGMENTS = 50_000
 """Up to so many segments that pass the filter, every one is compared."""
 LEAST_PGVECTOR = (0, 8, 0)
 """The first version whose index scan goes on until enough rows pass a filter."""
+_LISTED_SEGMENTS = (
+    "unnest(%s::bigint[], %s::integer[]) AS w (file_id, number) "
+    "JOIN segments s ON s.file_id = w.file_id AND s.number = w.number"
+)
 _EF_SEARCH = 400
 _MAX_SCAN_TUPLES = 200_000
 _CONNECT_TIMEOUT_S = 10
@@ -209,9 +215,7 @@ class PostgresStore:
         if dead_share > 0:
             return False
         with _explained(self._place):
-            self._connection().execute(
-                "VACUUM (ANALYZE) files, segments, frames, failures, collection_entries"
-            )
+            self._connection().execute("VACUUM (ANALYZE) files, segments, frames, failures, beside")
         return True
 
     def check(self) -> list[Damage]:
@@ -386,6 +390,25 @@ class PostgresStore:
             )
             return self._matches(connection, pool, rows, names, k=None, per="segment")
 
+    def spread_vectors(self, count: int) -> AnyFloatArray:
+        """Vectors of at most `count` segments, evenly spread over the library; always the same."""
+        with self._reading() as connection:
+            files = np.array(
+                connection.execute("SELECT id, num_rows FROM files ORDER BY id").fetchall(), np.int64
+            ).reshape(-1, 2)
+            ends = np.cumsum(files[:, 1])
+            num_rows = int(ends[-1]) if len(ends) else 0
+            places = np.unique(np.linspace(0, num_rows - 1, min(count, num_rows)).astype(np.int64))
+            owners = np.searchsorted(ends, places, side="right")
+            numbers = places - (ends - files[:, 1])[owners]
+            rows = connection.execute(
+                f"SELECT halfvec_send(vector) FROM {_LISTED_SEGMENTS} ORDER BY s.file_id, s.number",
+                (files[owners, 0].tolist(), numbers.tolist()),
+                binary=True,
+            ).fetchall()
+        vectors = tables.half_vectors([row[0] for row in rows], self._identity.dim)
+        return unit_rows(vectors.astype(np.float32))
+
     def file_means(self) -> tuple[list[SoundFile], AnyFloatArray]:
         """Every file, and the mean of its segments' vectors at unit norm."""
         with self._reading() as connection:
@@ -433,18 +456,19 @@ class PostgresStore:
         return StoreStats(*row)
 
     @contextmanager
-    def reading_collections(self) -> Iterator[SqlConnection | None]:
-        """A connection to read the tables of `collections.py` with; None where there are none yet."""
-        with self._reading() as connection:
-            is_made = connection.execute("SELECT 1 FROM collections LIMIT 1").fetchone()
-            yield _QuestionMarks(connection) if is_made else None
+    def reading_beside(self) -> Iterator[sqlite3.Connection]:
+        """A copy of the tables of `collections.py` and `taught.py`, in memory."""
+        with tables_beside(self._fetch("SELECT script FROM beside")[0][0]) as connection:
+            yield connection
 
     @contextmanager
-    def writing_collections(self) -> Iterator[SqlConnection]:
-        """A transaction on the tables of `collections.py`."""
+    def writing_beside(self) -> Iterator[sqlite3.Connection]:
+        """A transaction on these tables: the copy is written back when the block ends well."""
         with self._transaction() as connection:
-            connection.execute("LOCK TABLE collections IN SHARE ROW EXCLUSIVE MODE")
-            yield _QuestionMarks(connection)
+            script = _fetch_one(connection, "SELECT script FROM beside FOR UPDATE")
+            with tables_beside(script) as beside:
+                yield beside
+                connection.execute("UPDATE beside SET script = %s", (script_to_make(beside),))
 
     def close(self) -> None:
         """Close every thread's connection."""
@@ -640,8 +664,7 @@ class PostgresStore:
             return []
         found = connection.execute(
             "SELECT s.file_id, s.number, start_s, end_s, first_frame, last_frame, halfvec_send(vector) "
-            "FROM unnest(%s::bigint[], %s::integer[]) AS w (file_id, number) "
-            "JOIN segments s ON s.file_id = w.file_id AND s.number = w.number ORDER BY s.file_id, s.number",
+            f"FROM {_LISTED_SEGMENTS} ORDER BY s.file_id, s.number",
             ([row[0] for row in rows], [row[1] for row in rows]),
             binary=True,
         ).fetchall()
@@ -788,21 +811,6 @@ class _Pool:
             (added, self._text),
         ).fetchall()
         return {file_id: float(value) for file_id, value, _ in found}, set(rows)
-
-
-class _QuestionMarks:
-    """A connection whose statements have `?` for every value, as SQLite's."""
-
-    def __init__(self, connection: Connection[Any]) -> None:
-        self._connection = connection
-
-    def execute(self, sql: str, values: Sequence[object] = (), /) -> Any:
-        return self._connection.execute(sql.replace("?", "%s"), values)
-
-    def executemany(self, sql: str, values: Iterable[Sequence[object]], /) -> object:
-        with self._connection.cursor() as cursor:
-            cursor.executemany(sql.replace("?", "%s"), list(values))
-        return None
 
 
 def _connect(place: EngineLocation) -> Connection[Any]:

@@ -517,19 +517,15 @@ class SqliteStore:
             return read_stats(connection, num_bytes)
 
     @contextmanager
-    def reading_collections(self) -> Iterator[sqlite3.Connection | None]:
-        """A connection to read the tables of `collections.py` with; None where there are none yet."""
+    def reading_beside(self) -> Iterator[sqlite3.Connection]:
+        """This thread's connection, to read tables with that stand beside the store's own."""
         with explained(self.directory):
-            connection = self._connection()
-            made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'collections'").fetchone()
-            yield connection if made else None
+            yield self._connection()
 
     @contextmanager
-    def writing_collections(self) -> Iterator[sqlite3.Connection]:
-        """A transaction on the tables of `collections.py`, which are made where they are missing."""
+    def writing_beside(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction on these tables."""
         with explained(self.directory), transaction(self._connection()):
-            for statement in tables.COLLECTION_TABLES:
-                self._connection().execute(statement)
             yield self._connection()
 
     def close(self) -> None:

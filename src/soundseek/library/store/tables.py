@@ -76,15 +76,6 @@ TABLES = (
         recorded_on TEXT, tags TEXT NOT NULL)""",
     f"CREATE VIRTUAL TABLE IF NOT EXISTS keywords USING fts5 (name, folder, tags, tokenize = '{TOKENIZER}')",
 )
-# Made when they are first written to; see `collections.py`.
-COLLECTION_TABLES = (
-    """CREATE TABLE IF NOT EXISTS collections (
-        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_at TEXT NOT NULL, modified_at TEXT NOT NULL)""",
-    """CREATE TABLE IF NOT EXISTS collection_entries (
-        id INTEGER PRIMARY KEY, collection INTEGER NOT NULL, content_hash BLOB NOT NULL, path BLOB NOT NULL,
-        start_s REAL, end_s REAL, note TEXT NOT NULL, added_at TEXT NOT NULL)""",
-    "CREATE INDEX IF NOT EXISTS entries_by_collection ON collection_entries (collection, content_hash)",
-)
 # With which schema these came.
 _DESCRIBED_SCHEMA = 3
 
