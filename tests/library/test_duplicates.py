@@ -73,6 +73,15 @@ def test_copies_parts_and_identical_files_are_grouped_and_other_takes_are_not(li
     ]
 
 
+def test_the_first_of_a_group_is_a_copy_of_none_and_equals_are_copies_of_it(library: Library) -> None:
+    groups = find_duplicates(library)
+    assert all(group.files[0].of == group.files[0].path for group in groups)
+    assert not any(each.of == each.path for group in groups for each in group.files[1:])
+    assert {
+        Path(each.of).name for each in groups[0].files if each.path.endswith(("quiet.flac", "vorbis.ogg"))
+    } == {"first.wav"}
+
+
 def test_a_part_says_where_it_lies(library: Library) -> None:
     groups = {Path(each.path).name: each for group in find_duplicates(library) for each in group.files}
     second, trimmed = groups["second.wav"], groups["trimmed.wav"]

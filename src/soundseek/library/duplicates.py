@@ -152,7 +152,7 @@ def _compare_in_order(
     """Compare a file with its candidates, the nearest first, until several in a row are no copies."""
     misses = 0
     for other, around_s in others:
-        first, second = sorted((number, other), key=lambda each: (files[each].duration_s, each))
+        second, first = sorted((number, other), key=lambda each: _place_in_group(files[each]))
         if (first, second) not in compared:
             place_s = around_s if first == number else None
             compared[first, second] = compare_waveforms(
@@ -382,11 +382,15 @@ def _group(
     by_content: dict[bytes, list[SoundFile]],
 ) -> DuplicateGroup:
     inside = set(numbers)
+    ordered = sorted(inside, key=lambda number: _place_in_group(files[number]))
+    places = {number: place for place, number in enumerate(ordered)}
     best: dict[int, tuple[float, int, float]] = {}
-    for score, shorter, longer, start_s in matched:
-        if shorter in inside and (shorter not in best or score > best[shorter][0]):
-            best[shorter] = score, longer, start_s
-    ordered = sorted(inside, key=lambda n: (-files[n].duration_s, -files[n].sample_rate_hz, files[n].path))
+    # Of files that are alike as much, the first of the group is the one that others are copies of.
+    for score, shorter, longer, start_s in sorted(
+        (match for match in matched if match[1] in inside),
+        key=lambda match: (-round(match[0], 3), places[match[2]]),
+    ):
+        best.setdefault(shorter, (score, longer, start_s))
     shown: list[Duplicate] = []
     for number in ordered:
         file = files[number]
@@ -398,6 +402,11 @@ def _group(
             if same.path != file.path:
                 shown.append(_duplicate(same, "identical", file.path, 1.0, 0.0))
     return DuplicateGroup(tuple(shown))
+
+
+def _place_in_group(file: SoundFile) -> tuple[float, int, str]:
+    """What a group is sorted by: the longest, of equally long ones that of the highest rate, then by path."""
+    return -file.duration_s, -file.sample_rate_hz, file.path
 
 
 def _duplicate(file: SoundFile, kind: Kind, of: str, score: float, start_s: float) -> Duplicate:
