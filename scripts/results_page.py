@@ -54,6 +54,7 @@ def page(results: Path) -> str:
         section("How sure a hit is", results, ["match.json"], how_sure, MATCH_AGAIN),
         section("Labels", results, ["labels.json"], labelled, LABELS_AGAIN),
         section("Duplicates", results, ["duplicates.json"], duplicates, DUPLICATES_AGAIN),
+        section("Marks", results, ["marks.json"], marks, MARKS_AGAIN),
         section("Teaching the trunk", results, ["distillation.json"], tried, "no table `distillation.json`"),
         section("Teaching the heads", results, ["alignment.json"], tried, "no table `alignment.json`"),
         section(
@@ -111,6 +112,9 @@ MOMENTS_AGAIN = (
 )
 DUPLICATES_AGAIN = (
     "`python scripts/duplicates_accuracy.py --data DIR --work DIR > docs/results/duplicates.json`"
+)
+MARKS_AGAIN = (
+    "`python benchmarks/marks.py --library DIR --metadata SOUNDS/metadata.csv --json docs/results/marks.json`"
 )
 QUERY_KINDS_AGAIN = (
     "`python benchmarks/query_kinds.py SOUNDS --library DIR --json docs/results/query-kinds.json`"
@@ -261,6 +265,26 @@ def which_moment(reports: list[Report]) -> str:
             ],
             others,
         ),
+    )
+
+
+def marks(reports: list[Report]) -> str:
+    """Precision of the first ten hits before and after marks."""
+    (report,) = reports
+    rows = []
+    for asked, shown in (("label", "the label"), ("category", "its category alone")):
+        own = [row for row in report["rows"] if row["asked"] == asked]
+        means = [percent(sum(row[num] for row in own) / len(own)) for num in ("0", "3", "5", "10")]
+        rows.append([shown, str(len(own)), *means])
+    seeds = ", ".join(map(str, report["seeds"]))
+    return joined(
+        "Hits marked right or wrong turn a query (`soundseek mark`, `--taught`). Precision of the first ten hits in "
+        f"percent, `{report['model']}`, {report['files']:,} development clips, {report['labels']} labels; seeds {seeds} "
+        "cut the recordings into two halves: the best hits of one half are marked by their labels (and the first right "
+        "one, where there is none among them), the other half is searched. The model has learned from these clips' "
+        "captions, so labels find more than among strangers; a category does not say the label, only the marks do.",
+        table(["asked for", "searches", "no marks", "3 marks", "5 marks", "10 marks"], rows),
+        f"Again: {MARKS_AGAIN}. Commit {report['commit']}.",
     )
 
 

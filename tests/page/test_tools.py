@@ -38,7 +38,7 @@ def server(indexed: Path, sounds: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_duplicates_are_found_heard_chosen_and_never_deleted(open_page: Any, sounds: Path) -> None:
-    page = open_page("?view=duplicates")
+    page = open_page("?view=duplicates", color_scheme="dark")
     page.get_by_text("What is there more than once?").wait_for()
     page.get_by_role("button", name="Find duplicates").click()
     page.locator(".group-head").first.wait_for(timeout=4 * WAIT_MS)  # a process that lets all others go first
@@ -51,7 +51,7 @@ def test_duplicates_are_found_heard_chosen_and_never_deleted(open_page: Any, sou
     assert len(others) == 2 and others[0] == "owl.wav"
     assert told[others[1]].startswith("the same recording as wolf")
     assert told["owl.wav"].startswith("inside owl-hooting-1.ogg, 0:00.4 to 0:01.1")
-    assert findings(page) == []
+    assert findings(page, "dark") == []
     page.get_by_role("button", name="Select the others", exact=True).click()
     assert page.locator(".results-count").inner_text() == "2 selected"
     chosen = page.locator(".hit[aria-selected=true] .hit-name").all_text_contents()
@@ -73,14 +73,14 @@ def test_duplicates_are_found_heard_chosen_and_never_deleted(open_page: Any, sou
 
 
 def test_a_sound_is_said_in_words_which_are_searched_for_and_written_down(open_page: Any, rows: Any) -> None:
-    page = open_page("?name=wolf")
+    page = open_page("?name=wolf", color_scheme="dark")
     rows(page)
     page.locator("#search-text").press("ArrowDown")
     page.keyboard.press("Enter")
     page.locator(".details .label-words button").first.wait_for()
     page.keyboard.press("w")
     page.locator(".label-row button").first.wait_for()
-    assert findings(page) == []
+    assert findings(page, "dark") == []
     page.locator("dialog select").select_option("own")
     page.get_by_label("My words, one a line").last.fill("a wolf howls\nrain on a window")
     until(page, "document.querySelector('.label-row button')?.textContent.includes('wolf')")
@@ -93,7 +93,7 @@ def test_a_sound_is_said_in_words_which_are_searched_for_and_written_down(open_p
 
 
 def test_marks_teach_a_sound_that_is_a_part_of_the_query(open_page: Any, rows: Any) -> None:
-    page = open_page("?q=an+animal")
+    page = open_page("?q=an+animal", color_scheme="dark")
     names = rows(page)
     page.locator("#search-text").press("ArrowDown")
     until(page, "document.activeElement.dataset.row === '0'")
@@ -103,7 +103,7 @@ def test_marks_teach_a_sound_that_is_a_part_of_the_query(open_page: Any, rows: A
     page.locator("[data-row='0'] .mark.right[aria-pressed=true]").wait_for()
     page.locator("[data-row='1'] .mark.wrong").click()
     page.locator("[data-row='1'] .mark.wrong[aria-pressed=true]").wait_for()
-    assert findings(page) == []
+    assert findings(page, "dark") == []
     before = page.evaluate(SCORES)
     page.get_by_role("button", name="Use").click()
     until(page, f"async (before) => JSON.stringify(await ({SCORES})()) !== JSON.stringify(before)", before)

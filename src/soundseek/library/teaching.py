@@ -1,7 +1,7 @@
 """A query and some marks, right or wrong -> a better query: a small linear classifier that begins at the query.
 
 Logistic regression on the marked sounds' unit vectors, whose weights are drawn to the query instead of to zero: without
-a mark it is the query, and each mark turns it a little further, so that two marks do little harm and fifty replace it.
+a mark it is the query, and marks turn it as far as the words fail to tell right from wrong.
 Some sounds of the library count a little as wrong, so that marks which are all right do not merely find what is common.
 Only a direction is learned: a score stays the mean of its frames' scores, and moments stay exact. The numbers below
 are measured (benchmarks/marks.py).
@@ -15,9 +15,9 @@ from soundseek._typing import AnyFloatArray, FloatArray
 from soundseek.errors import QueryError
 
 # How far a cosine reaches on the scale of the classifier: vectors of sounds differ by some tenths.
-SCALE = 12.0
-# How strongly the weights are drawn to the query.
-PULL = 0.02
+SCALE = 16.0
+# How strongly the weights are drawn to the query, for each mark: ten marks should not forget the words.
+PULL = 0.01
 # What all sounds of the background weigh together, in marks.
 BACKGROUND_WEIGHT = 2.0
 NUM_BACKGROUND = 128
@@ -35,8 +35,9 @@ def taught_direction(
 ) -> FloatArray:
     """The direction `(dim,)`, of unit norm, that a query takes after some marks.
 
-    It minimises `PULL / 2 |w - SCALE q|^2 + sum_i c_i log(1 + exp(-y_i (w·x_i + b)))` over `w` and `b`, where `y_i` is
-    1 of a right mark and -1 of a wrong one.
+    Of n marks it minimises `n PULL / 2 |w - SCALE q|^2 + sum_i c_i log(1 + exp(-y_i (w·x_i + b)))` over `w` and `b`,
+    where `y_i` is 1 of a right mark and -1 of a wrong one. All right marks together weigh as much as all wrong ones, so
+    that one right hit among nine wrong ones is heard.
 
     Args:
         query: `(dim,)` unit norm; None where there is none, so that the marks alone decide.
@@ -51,7 +52,7 @@ def taught_direction(
     Example:
         >>> axes = np.eye(3)
         >>> [f"{x:.2f}" for x in taught_direction(axes[0], axes[1:2], axes[2:], axes[:0])]
-        ['0.95', '0.22', '-0.22']
+        ['0.97', '0.17', '-0.17']
     """
     if query is None and not len(right):
         raise QueryError(
@@ -63,16 +64,25 @@ def taught_direction(
         [np.asarray(each, np.float64).reshape(-1, dim) for each in (right, wrong, background)]
     )
     signs = np.concatenate([np.ones(len(right)), -np.ones(len(wrong) + len(background))])
-    costs = np.full(len(sounds), weight, np.float64)
-    if len(background):
-        costs[len(right) + len(wrong) :] *= BACKGROUND_WEIGHT / len(background)
-    if not weight or len(np.unique(signs)) < 2:  # nothing to tell apart
+    num = len(right) + len(wrong)
+    costs = np.repeat(
+        weight
+        * np.array(
+            [
+                num / 2 / max(len(right), 1),
+                num / 2 / max(len(wrong), 1),
+                BACKGROUND_WEIGHT / max(len(background), 1),
+            ]
+        ),
+        [len(right), len(wrong), len(background)],
+    )
+    if not weight or not num or len(np.unique(signs)) < 2:  # nothing to tell apart
         return _unit_direction(start if query is not None else right.sum(axis=0))
-    return _unit_direction(start + sounds.T @ _coefficients(sounds, signs, costs, sounds @ start))
+    return _unit_direction(start + sounds.T @ _coefficients(sounds, signs, costs, sounds @ start, num * PULL))
 
 
 def _coefficients(
-    sounds: AnyFloatArray, signs: AnyFloatArray, costs: AnyFloatArray, begun: AnyFloatArray
+    sounds: AnyFloatArray, signs: AnyFloatArray, costs: AnyFloatArray, begun: AnyFloatArray, pull: float
 ) -> AnyFloatArray:
     """`(n,)` how much of each sound the best weights have beside their start, by Newton's method.
 
@@ -86,12 +96,12 @@ def _coefficients(
         doubt = 1.0 / (1.0 + np.exp(np.clip(margins, -30.0, 30.0)))
         pushes = costs * signs * doubt  # minus the gradient with respect to each score
         curvature = np.maximum(costs * doubt * (1.0 - doubt), 1e-9)
-        # Newton's step of PULL a = pushes, sum(pushes) = 0, of which the unknowns are a and b.
+        # Newton's step of pull a = pushes, sum(pushes) = 0, of which the unknowns are a and b.
         system = np.zeros((num + 1, num + 1))
-        system[:num, :num] = kernel + PULL * np.diag(1.0 / curvature)
+        system[:num, :num] = kernel + pull * np.diag(1.0 / curvature)
         system[:num, num] = system[num, :num] = 1.0
-        target = np.concatenate([(pushes - PULL * coefficients) / curvature, [0.0]])
-        # sum over sounds of PULL * coefficients = sum(pushes) = 0 at the optimum.
+        target = np.concatenate([(pushes - pull * coefficients) / curvature, [0.0]])
+        # The sum of pull a is that of the pushes, which is 0 at the optimum, for b is free.
         target[num] = -float(coefficients.sum())
         change = np.linalg.solve(system, target)
         # Both parts of the step, at most a length at which the logistic is still nearly what Newton takes it for.

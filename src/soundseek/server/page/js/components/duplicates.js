@@ -84,8 +84,8 @@ function GroupHead({ hits, group, size }) {
     <div role="rowheader" class="group-name">${counted(size, "file")}${gone ? html`<span class="faint">, ${counted(gone, "file")} no longer in the library</span>` : ""}</div>
     <div role="gridcell" class="group-actions">
       <button type="button" class="button quiet small" aria-label=${`Collect group ${group}`} onClick=${() => collectHits(own)}><${Icon} name="list-plus" size=${14} /><span>Collect</span></button>
-      <button type="button" class="button quiet small" aria-label=${`Copy the paths of group ${group}`} onClick=${() => copyPaths(own)}><${Icon} name="copy" size=${14} /><span>Copy paths</span></button>
-      <button type="button" class="button quiet small" aria-label=${`Keep the first of group ${group}, select the others`} onClick=${() => { selectNone(); selectSome(own.slice(1)); }}><${Icon} name="check" size=${14} /><span>Select the others</span></button>
+      <button type="button" class="button quiet small" aria-label=${`Copy paths of group ${group}`} onClick=${() => copyPaths(own)}><${Icon} name="copy" size=${14} /><span>Copy paths</span></button>
+      <button type="button" class="button quiet small" aria-label=${`Select the others of group ${group}, all but the first`} onClick=${() => { selectNone(); selectSome(own.slice(1)); }}><${Icon} name="check" size=${14} /><span>Select the others</span></button>
     </div>
   </div>`;
 }
