@@ -279,10 +279,11 @@ def marks(reports: list[Report]) -> str:
     seeds = ", ".join(map(str, report["seeds"]))
     return joined(
         "Hits marked right or wrong turn a query (`soundseek mark`, `--taught`). Precision of the first ten hits in "
-        f"percent, `{report['model']}`, {report['files']:,} development clips, {report['labels']} labels; seeds {seeds} "
-        "cut the recordings into two halves: the best hits of one half are marked by their labels (and the first right "
-        "one, where there is none among them), the other half is searched. The model has learned from these clips' "
-        "captions, so labels find more than among strangers; a category does not say the label, only the marks do.",
+        f"percent, `{report['model']}`, {report['files']:,} development clips, {report['labels']} labels. Seeds "
+        f"{seeds} cut the recordings into two halves: the best hits of one half are marked by their labels (and the "
+        "first right one, where there is none among them), the other half is searched. The model has learned from "
+        "these clips' captions, so labels find more than among strangers; a category does not say the label, only the "
+        "marks do.",
         table(["asked for", "searches", "no marks", "3 marks", "5 marks", "10 marks"], rows),
         f"Again: {MARKS_AGAIN}. Commit {report['commit']}.",
     )

@@ -150,6 +150,7 @@ def test_failures_are_listed(library: Library, sounds: Path) -> None:
 
 def test_info_says_what_there_is(library: Library, sounds: Path, model: Model) -> None:
     info = library.info()
+    assert info.unmeasured == 0
     assert (info.files, info.failures, info.cut) == (6, 1, 0)
     assert info.folders == (str(sounds),)
     assert info.audio_hours == pytest.approx((5 * 2 + LONG_S) / 3600, rel=0.01)

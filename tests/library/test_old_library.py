@@ -113,3 +113,8 @@ def test_its_failures_are_listed_and_get_contents_with_the_next_run(old: Shelf) 
     old.put("bad.wav", SOUNDS["bad.wav"])
     old.index()
     assert [len(each.content_hash) for each in old.store.failures(str(old.folder))] == [16]
+
+
+def test_its_files_are_counted_as_without_loudness(old: Shelf) -> None:
+    stats = old.store.stats()
+    assert stats.unmeasured == stats.files == 3

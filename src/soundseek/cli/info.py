@@ -42,6 +42,8 @@ def _is_plain(value: Any) -> bool:
 def _shown(name: str, value: Any) -> str:
     if name == "max_duration_s" and value is None:
         return "none: whole files"
+    if name == "unmeasured" and value:
+        return f"{value:,} without loudness: soundseek forget, then index, their folders to have it measured"
     if isinstance(value, float):
         return f"{value:,.1f}" if value >= 10 else f"{value:.2g}"
     if isinstance(value, int):

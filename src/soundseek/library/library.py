@@ -93,6 +93,8 @@ class LibraryInfo:
         cut_files: Paths of the files of `cut`.
         exclude: Patterns of files and folders that are passed by.
         missing_folders: Those of `folders` that are not there now.
+        unmeasured: Files that an earlier soundseek embedded without measuring their loudness: `loudness` filters pass
+            them by until they are embedded anew.
     """
 
     path: str
@@ -112,6 +114,7 @@ class LibraryInfo:
     cut_files: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     missing_folders: tuple[str, ...] = ()
+    unmeasured: int = 0
 
 
 def default_library_path() -> Path:
@@ -653,6 +656,7 @@ class Library:
             cut_files=tuple(file.path for file in self.store.cut_files()),
             exclude=limits.exclude,
             missing_folders=tuple(sorted(self._missing_roots())),
+            unmeasured=stats.unmeasured,
         )
 
     def failures(self) -> list[Failure]:

@@ -123,6 +123,7 @@ class LibrarySet:
             cut=sum(info.cut for info in each),
             formats=tuple(dict.fromkeys(name for info in each for name in info.formats)),
             cut_files=tuple(path for info in each for path in info.cut_files),
+            unmeasured=sum(info.unmeasured for info in each),
             missing_folders=tuple(sorted({folder for info in each for folder in info.missing_folders})),
         )
 

@@ -23,7 +23,7 @@ from soundseek.library.label_tracks import LABEL_SUFFIXES, Label, LabelFormat, l
 from soundseek.library.search import Hit
 from soundseek.server.items import find_file, item_id, servable_path
 from soundseek.server.problems import ProblemError
-from soundseek.server.schemas import Cut, ExportAnswer, ExportedFile, ExportSkipped, Region
+from soundseek.server.schemas import Cut, ExportAnswer, ExportedFile, ExportedRegion, ExportSkipped, Region
 
 if TYPE_CHECKING:
     from soundseek.library import Library
@@ -47,6 +47,8 @@ class Chosen:
         end_s: Where it ends, at most the file's end.
         score: Of the search that found it.
         moment_s: Its best moment.
+        match: How probable it was.
+        keywords: Words of the query that its name, folder or tags hold.
     """
 
     file: SoundFile
@@ -54,6 +56,8 @@ class Chosen:
     end_s: float
     score: float | None
     moment_s: float | None
+    match: float | None = None
+    keywords: tuple[str, ...] = ()
 
 
 def choose(library: Library, regions: Sequence[Region]) -> list[Chosen]:
@@ -72,7 +76,10 @@ def choose(library: Library, regions: Sequence[Region]) -> list[Chosen]:
                 "request",
                 f"{printable_path(file.path)} has nothing from {start_s:g} s on: it is {file.duration_s:.3f} s long",
             )
-        chosen.append(Chosen(file, start_s, end_s, region.score, region.moment_s))
+        match, keywords = (
+            (region.match, tuple(region.keywords)) if isinstance(region, ExportedRegion) else (None, ())
+        )
+        chosen.append(Chosen(file, start_s, end_s, region.score, region.moment_s, match, keywords))
     return chosen
 
 
@@ -294,6 +301,8 @@ def _hit(chosen: Chosen) -> Hit:
         moment_s=middle_s if chosen.moment_s is None else chosen.moment_s,
         sample_rate_hz=file.sample_rate_hz,
         format=file.format,
+        match=chosen.match,
+        keywords=chosen.keywords,
     )
 
 

@@ -932,6 +932,15 @@ class Cut(_Request):
     )
 
 
+class ExportedRegion(Region):
+    """A hit to write down, copy or cut."""
+
+    match: float | None = Field(default=None, ge=0.0, le=1.0, allow_inf_nan=False, description="Of the hit.")
+    keywords: list[Annotated[str, Field(max_length=200, pattern=r"^\w")]] = Field(
+        default=[], max_length=100, description="Of the hit: words that its name, folder or tags hold."
+    )
+
+
 ExportFormat = Literal["csv", "json", "m3u", "zip", "folder", "audacity", "reaper", "raven"]
 
 
@@ -942,7 +951,7 @@ class ExportRequest(_Request):
         description="`csv`, `json`, `m3u`: a list. `zip`, `folder`: the files, or cuts of them. `audacity`, `reaper`, "
         "`raven`: labels; of several files a ZIP with labels for each."
     )
-    items: list[Region] = Field(min_length=1, max_length=MAX_EXPORTED)
+    items: list[ExportedRegion] = Field(min_length=1, max_length=MAX_EXPORTED)
     folder: str | None = Field(
         default=None, max_length=4096, description="For `folder`: where to; below an allowed root."
     )
@@ -964,6 +973,8 @@ class ExportedHit(_Answer):
     moment_s: float = Field(description="The middle of the region where the request gave none.")
     sample_rate_hz: int
     format: str
+    match: float | None = Field(default=None, description="Left out where the request gave none.")
+    keywords: list[str] = Field(default=[], description="Left out where the request gave none.")
 
 
 class ExportedFile(_Answer):

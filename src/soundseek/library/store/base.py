@@ -306,6 +306,7 @@ class StoreStats:
     bytes_on_disk: int
     failures: int
     truncated: int
+    unmeasured: int
     last_indexed: str | None
 
 

@@ -520,6 +520,10 @@ def read_stats(connection: Connection, num_bytes: int) -> StoreStats:
         "coalesce(sum(truncated), 0) FROM files"
     ).fetchone()
     (failures,) = connection.execute("SELECT count(*) FROM failures").fetchone()
+    measured = 0
+    if has_descriptions(connection):
+        sql = "SELECT count(*) FROM descriptions WHERE loudness_dbfs IS NOT NULL"
+        (measured,) = connection.execute(sql).fetchone()
     return StoreStats(
         files=files,
         segments=segments,
@@ -527,6 +531,7 @@ def read_stats(connection: Connection, num_bytes: int) -> StoreStats:
         bytes_on_disk=num_bytes,
         failures=failures,
         truncated=truncated,
+        unmeasured=files - measured,
         last_indexed=read_state(connection).last_indexed,
     )
 

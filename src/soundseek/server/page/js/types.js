@@ -201,12 +201,13 @@
  * @property {number} progress
  * @property {string | null} error
  *
- * @typedef {{id: string, start_s?: number, end_s?: number, score?: number}} Region
+ * @typedef {{id: string, start_s?: number, end_s?: number, score?: number, moment_s?: number}} Region
+ * @typedef {Region & {match?: number, keywords?: string[]}} ExportedRegion
  *
  * @typedef {"csv" | "json" | "m3u" | "zip" | "folder" | "audacity" | "reaper" | "raven"} ExportFormat
  * @typedef {Object} ExportRequest
  * @property {ExportFormat} format
- * @property {Region[]} items
+ * @property {ExportedRegion[]} items
  * @property {string} [folder]
  * @property {{before_s: number, after_s: number, format: "own" | "wav24"}} [cut]
  * @property {("audacity" | "reaper" | "raven")[]} [labels]

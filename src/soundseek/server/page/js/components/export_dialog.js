@@ -27,6 +27,29 @@ const FORMATS = [
 /** @type {["audacity" | "reaper" | "raven", string][]} */
 const LABELS = [["audacity", "Audacity"], ["reaper", "REAPER"], ["raven", "Raven"]];
 
+/** @typedef {import("../types.js").Hit} Hit */
+
+/** What a list has a line of: the place, and what a search said of it. @param {Hit} hit @returns {import("../types.js").ExportedRegion} */
+function lineOf(hit) {
+  return {
+    ...regionOf(hit),
+    ...(hit.moments.length > 0 && { moment_s: hit.moment_s }),
+    ...(typeof hit.match === "number" && { match: hit.match }),
+    ...(hit.keywords?.length && { keywords: hit.keywords }),
+  };
+}
+
+/** The whole file. @param {Hit} hit @returns {import("../types.js").ExportedRegion} */
+function fileOf(hit) {
+  const { id, score } = regionOf(hit);
+  return { id, ...(score !== undefined && { score }) };
+}
+
+/** What is cut out. @param {Hit} hit @returns {import("../types.js").ExportedRegion} */
+function stretchOf(hit) {
+  return { ...regionOf(hit), start_s: hit.start_s, end_s: hit.end_s };
+}
+
 /** @param {{hits: import("../types.js").Hit[]}} props */
 export function ExportDialog({ hits }) {
   const [format, setFormat] = useState(/** @type {ExportFormat} */ ("zip"));
@@ -47,7 +70,7 @@ export function ExportDialog({ hits }) {
     /** @type {import("../types.js").ExportRequest} */
     const request = {
       format,
-      items: hits.map((hit) => (isCopy && !cuts ? { id: hit.id, ...(regionOf(hit).score !== undefined && { score: regionOf(hit).score }) } : { ...regionOf(hit), ...(isCopy && cuts && { start_s: hit.start_s, end_s: hit.end_s }) })),
+      items: hits.map(isCopy ? (cuts ? stretchOf : fileOf) : lineOf),
       ...(format === "folder" && { folder: folder.trim() }),
       ...(isCopy && cuts && { cut: { before_s: before, after_s: after, format: audio } }),
       ...(isCopy && labels.length && { labels }),
