@@ -74,7 +74,7 @@ def test_the_pictures_of_the_page_are_small() -> None:
 
 def test_a_page_of_nothing_says_what_was_not_measured(results_page: ModuleType, tmp_path: Path) -> None:
     page = results_page.page(tmp_path)
-    assert page.count("Not measured:") == page.count("\n## ") == 22
+    assert page.count("Not measured:") == page.count("\n## ") == 23
     assert "|" not in page
 
 
@@ -102,6 +102,14 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
     files: dict[str, Any] = {
         "soundseek-plus": {**counts, "text_to_audio": direction, "audio_to_text": direction},
         "distillation": {**tried, "chosen": 1},
+        "marks": {
+            **{"model": "toy", "files": 1234, "seeds": [0, 1], "labels": 1, "commit": "abcdef0"},
+            "rows": [
+                {"seed": seed, "label": "dog", "asked": asked, "0": low, "3": 0.25, "5": 0.5, "10": 1.0}
+                for seed in (0, 1)
+                for asked, low in (("label", 0.125), ("category", 0.0))
+            ],
+        },
         "alignment": tried,
         "robustness-toy": {**measured, "seed": 7, "rows": [plain, noisy]},
         "left-out": {
@@ -187,6 +195,10 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
     (tmp_path / "table-one" / "claims.md").write_text("Attention helps.\n")
     page = results_page.page(tmp_path)
     assert "## Table I\n\nAttention helps.\n" in page
+    assert (
+        "| the label | 2 | 12.5 | 25.0 | 50.0 | 100.0 |" in page
+        and "1,234 development clips, 1 labels" in page
+    )
     assert "| soundseek-plus | text to sound | 50.0 (25.0 to 75.0) |" in page
     assert "| muffled | no treble | muffled X, X far away | 50.0 / 25.0 / 100.0 |" in page
     assert "| **c** |  |" in page and "| a\\|b | 0.25 |" in page

@@ -103,3 +103,15 @@ def test_hits_of_a_search_glow(mapped: Any) -> None:
     mapped.locator("#search-text").fill("dog")
     mapped.locator(".map-state", has_text="glow").wait_for()
     until(mapped, f"({count})() > 50")
+
+
+def test_colours_stand_for_folders_or_for_what_sounds_are(mapped: Any) -> None:
+    folders = mapped.locator(".legend li").all_text_contents()
+    mapped.locator(".legend .segment", has_text="Sound").click()
+    mapped.get_by_role("list", name="Sounds by colour").wait_for(timeout=60_000)
+    sounds = mapped.locator(".legend li").all_text_contents()
+    assert sounds != folders and any(name.startswith("Animals") for name in sounds)
+    mapped.locator(".legend-entry", has_text="Animals").click()
+    until(mapped, "document.querySelectorAll('.legend-entry[aria-pressed=true]').length === 1")
+    mapped.reload()  # the choice is remembered
+    mapped.get_by_role("list", name="Sounds by colour").wait_for(timeout=60_000)

@@ -87,6 +87,13 @@ def test_the_map_is_computed_in_the_background_and_kept(serve: Any, copy_of: Pat
     wanted = [asked[1]["id"], "0" * 32 + "-" + "0" * 8, asked[0]["id"]]
     found = client.post("map/find", json={"version": state["version"], "ids": wanted}).json()
     assert found == {"points": [0, None, 6]}
+    labels = client.get("map/labels", params={"version": state["version"]}).json()
+    with Library.open(copy_of, create=False) as library:
+        best = library.label(sounds / "tone5.wav", labels="ucs", k=1)[0].labels[0].category
+    assert labels["labels"][labels["label_of"][6]] == best and len(labels["label_of"]) == 7
+    counts = [labels["label_of"].count(number) for number in range(len(labels["labels"]))]
+    assert counts == sorted(counts, reverse=True) and min(counts) > 0
+    assert client.get("map/labels", params={"version": state["version"] + 1}).status_code == 410
     assert serve(copy_of).get("map").json()["state"] == "ready"  # another server finds it
     kept = read_map(copy_of / "cache" / "map.npz")
     assert kept is not None and kept.packed() == content

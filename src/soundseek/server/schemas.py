@@ -900,6 +900,15 @@ class MapItems(_Answer):
     items: list[FileFacts | None]
 
 
+class MapLabels(_Answer):
+    """What the points of a map sound like: the category of UCS whose subcategory fits each one best."""
+
+    labels: list[str] = Field(description="The categories that occur.", examples=[["ANIMALS", "DOORS"]])
+    label_of: list[int | None] = Field(
+        description="For each point the place of its category in `labels`; null where its file is gone."
+    )
+
+
 class MapFindRequest(_Request):
     """Items to find on the map."""
 

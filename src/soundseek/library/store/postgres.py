@@ -451,6 +451,7 @@ class PostgresStore:
             "(SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class WHERE relkind = 'r' "
             " AND relnamespace = current_schema()::regnamespace), "
             "(SELECT count(*) FROM failures), count(*) FILTER (WHERE truncated), "
+            "count(*) FILTER (WHERE loudness_dbfs IS NULL), "
             "(SELECT last_indexed FROM state) FROM files"
         )[0]
         return StoreStats(*row)

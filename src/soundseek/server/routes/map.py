@@ -11,7 +11,15 @@ from soundseek.server.answers import answer
 from soundseek.server.items import file_facts, find_file
 from soundseek.server.openapi import problems
 from soundseek.server.problems import ProblemError
-from soundseek.server.schemas import FileFacts, MapAnswer, MapFindRequest, MapFound, MapItems, MapItemsRequest
+from soundseek.server.schemas import (
+    FileFacts,
+    MapAnswer,
+    MapFindRequest,
+    MapFound,
+    MapItems,
+    MapItemsRequest,
+    MapLabels,
+)
 from soundseek.server.state import StateOf
 
 if TYPE_CHECKING:
@@ -48,6 +56,18 @@ async def points(
     made = await state.in_thread(state.map.current, version)
     headers = {"Cache-Control": "private, max-age=3600"}
     return Response(made.packed(), media_type="application/octet-stream", headers=headers)
+
+
+@router.get("/map/labels", response_model=MapLabels, responses=problems(410))
+async def labels_of_points(
+    state: StateOf, version: Annotated[int, Query(ge=0, le=2**53, description="Of GET /map.")]
+) -> Response:
+    """What each point sounds like, for colours: categories of the Universal Category System."""
+
+    def read(library: Library) -> MapLabels:
+        return state.labelling.of_map(library, state.map.current(version))
+
+    return answer(await state.with_library(read))
 
 
 @router.post("/map/items", response_model=MapItems, responses=problems(410))

@@ -240,6 +240,9 @@ export const map = (signal) => json("map", { signal });
 /** @param {number} version @param {AbortSignal} [signal] @returns {Promise<ArrayBuffer>} */
 export const mapPoints = async (version, signal) => (await request("map/points", { query: { version }, signal })).arrayBuffer();
 
+/** What each point sounds like. @param {number} version @param {AbortSignal} [signal] @returns {Promise<{labels: string[], label_of: (number | null)[]}>} */
+export const mapLabels = (version, signal) => json("map/labels", { query: { version }, signal });
+
 /** @param {number} version @param {number[]} points @param {AbortSignal} [signal]
  *  @returns {Promise<{items: (import("./types.js").Item | null)[]}>} */
 export const mapItems = (version, points, signal) => json("map/items", { method: "POST", json: { version, points }, signal });

@@ -72,6 +72,12 @@ export class MapRenderer {
     this.setStates(new Uint8Array(this.count));
   }
 
+  /** @param {Uint8Array} colours The number of a colour, one a point. */
+  setColourNumbers(colours) {
+    this.fill(this.colourNumbers, colours);
+    this.draw();
+  }
+
   /** @param {Uint8Array} states Of `STATE`, one a point. */
   setStates(states) {
     this.fill(this.states, states);

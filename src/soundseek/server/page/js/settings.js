@@ -36,6 +36,7 @@ export const recent = remembered("recent", []);
 /** Which words sounds are labelled with: "audioset", "ucs" or "own". */
 export const labelList = remembered("labelList", "audioset");
 export const ownLabels = remembered("ownLabels", "");
+/** What the colours of the map stand for: "folder" or "label". */
 export const colourMapBy = remembered("colourMapBy", "folder");
 
 /** @param {string} text */

@@ -1,12 +1,13 @@
 /** The map: sounds that are alike lie together. A click plays, a lasso selects; hits of the search glow. */
 
-import { useEffect, useRef, useState } from "../../vendor/preact-hooks.js";
+import { useEffect, useMemo, useRef, useState } from "../../vendor/preact-hooks.js";
 import * as api from "../api.js";
 import { baseName, count, shown } from "../format.js";
 import { classes, html, Icon, IconButton } from "../html.js";
 import { MapRenderer, STATE } from "../map_renderer.js";
 import * as player from "../player.js";
 import { whole } from "../search.js";
+import { colourMapBy } from "../settings.js";
 import { lassoed, library, results, selection } from "../state.js";
 import { palette, rgb } from "../theme.js";
 import { complain } from "../toast.js";
@@ -51,7 +52,8 @@ function Points({ map }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   const overlay = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   const renderer = useRef(/** @type {MapRenderer | null} */ (null));
-  const folders = useRef(new Uint32Array(0));
+  const [folders, setFolders] = useState(new Uint32Array(0));
+  const labels = useLabels(map.version);
   const [isLoaded, setLoaded] = useState(false);
   const [error, setError] = useState("");
   const [usesLasso, setUsesLasso] = useState(false);
@@ -75,13 +77,14 @@ function Points({ map }) {
       const points = Math.floor(buffer.byteLength / 12);
       const numbers = new DataView(buffer);
       const xy = new Float32Array(2 * points);
-      folders.current = new Uint32Array(points);
+      const numbersOfFolders = new Uint32Array(points);
       for (let point = 0; point < points; point++) {
         xy[2 * point] = numbers.getFloat32(12 * point, true);
         xy[2 * point + 1] = numbers.getFloat32(12 * point + 4, true);
-        folders.current[point] = numbers.getUint32(12 * point + 8, true);
+        numbersOfFolders[point] = numbers.getUint32(12 * point + 8, true);
       }
-      made?.setPoints(xy, Uint8Array.from(folders.current, (folder) => folder % COLOURS));
+      made?.setPoints(xy, new Uint8Array(points));
+      setFolders(numbersOfFolders);
       setLoaded(true);
     }, (problem) => !api.isAborted(problem) && setError(problem.message));
     return () => {
@@ -95,18 +98,30 @@ function Points({ map }) {
     renderer.current?.setColours([...colours.folders, colours.hot, colours.cursor].map(rgb));
   }, [colours, isLoaded]);
 
+  /** What the colours stand for: a number a point, a name and a colour a number. */
+  const kinds = useMemo(() => {
+    if (colourMapBy.value === "label" && labels) {
+      // The most frequent ones have a colour of their own, the others share the last.
+      return { title: "Sounds by colour", names: labels.labels.map(sentenceCase), numbers: Uint32Array.from(labels.label_of, (one) => one ?? labels.labels.length), colourOf: (/** @type {number} */ one) => Math.min(one, COLOURS - 1) };
+    }
+    return { title: "Folders by colour", names: map.folders, numbers: folders, colourOf: (/** @type {number} */ one) => one % COLOURS };
+  }, [colourMapBy.value, labels, folders]);
+  useEffect(() => {
+    if (isLoaded) renderer.current?.setColourNumbers(Uint8Array.from(kinds.numbers, kinds.colourOf));
+  }, [kinds, isLoaded]);
+
   const found = useFound(map.version);
   useEffect(() => {
     if (!isLoaded) return;
-    const states = new Uint8Array(folders.current.length);
-    if (only >= 0) folders.current.forEach((folder, point) => (states[point] = folder === only ? STATE.plain : STATE.dim));
+    const states = new Uint8Array(folders.length);
+    if (only >= 0) kinds.numbers.forEach((kind, point) => (states[point] = kind === only ? STATE.plain : STATE.dim));
     if (found.length) {
       states.fill(STATE.dim);
       found.forEach((point) => (states[point] = STATE.hit));
     }
     chosen.forEach((point) => (states[point] = STATE.selected));
     renderer.current?.setStates(states);
-  }, [isLoaded, only, chosen, found]);
+  }, [isLoaded, only, chosen, found, kinds]);
 
   const playPoint = async (/** @type {number} */ point) => {
     try {
@@ -146,7 +161,7 @@ function Points({ map }) {
       <${IconButton} icon="zoom-out" label="Further away" onClick=${() => renderer.current?.zoomAt(1 / 1.6)} />
       <${IconButton} icon="maximize-2" label="The whole map" onClick=${() => renderer.current?.reset()} />
     </div>
-    <${Legend} folders=${map.folders} numbers=${folders.current} only=${only} onOnly=${setOnly} />
+    <${Legend} kinds=${kinds} only=${only} onOnly=${setOnly} isWaiting=${colourMapBy.value === "label" && !labels} />
     <p class="map-state" role="status">${map.is_stale ? "The library has changed; the next map is on its way." : `${count(map.count)} sounds`}${found.length ? `, the ${count(found.length)} best of the search glow` : ""}</p>
   </div>`;
 }
@@ -301,11 +316,38 @@ function drawLasso(canvas, line) {
   context.fill();
 }
 
-/** The colours of the folders; a press shows one alone. @param {{folders: string[], numbers: Uint32Array, only: number, onOnly: (folder: number) => void}} props */
-function Legend({ folders, numbers, only, onOnly }) {
-  const sizes = new Uint32Array(folders.length);
-  numbers.forEach((folder) => { sizes[folder] += 1; });
+/** The colours of folders or of what sounds are; a press shows one alone.
+ *  @param {{kinds: {title: string, names: string[], numbers: Uint32Array, colourOf: (kind: number) => number}, only: number, onOnly: (kind: number) => void, isWaiting: boolean}} props */
+function Legend({ kinds, only, onOnly, isWaiting }) {
+  const { names, numbers } = kinds;
+  const sizes = new Uint32Array(names.length);
+  numbers.forEach((kind) => { sizes[kind] += 1; });
   const largest = [...sizes.keys()].sort((a, b) => sizes[b] - sizes[a]).slice(0, 14);
-  return html`<ul class="legend" aria-label="Folders by colour">${largest.map((folder) => html`<li><button type="button" class="legend-entry" aria-pressed=${String(only === folder)}
-    title=${folders[folder]} onClick=${() => onOnly(only === folder ? -1 : folder)}><i class=${`folder-${folder % COLOURS}`}></i><span>${shown(baseName(folders[folder]))}</span><span class="number faint">${count(sizes[folder])}</span></button></li>`)}</ul>`;
+  const pick = (/** @type {string} */ by) => () => {
+    colourMapBy.value = by;
+    onOnly(-1);
+  };
+  return html`<div class="legend"><div class="segmented" role="radiogroup" aria-label="Colours by">
+      <label class="segment"><input type="radio" name="map-colours" checked=${colourMapBy.value !== "label"} onChange=${pick("folder")} /><span>Folder</span></label>
+      <label class="segment"><input type="radio" name="map-colours" checked=${colourMapBy.value === "label"} onChange=${pick("label")} /><span>Sound</span></label></div>
+    <ul aria-label=${kinds.title} aria-busy=${String(isWaiting)}>${largest.map((kind) => html`<li><button type="button" class="legend-entry" aria-pressed=${String(only === kind)}
+    title=${names[kind]} onClick=${() => onOnly(only === kind ? -1 : kind)}><i class=${`folder-${kinds.colourOf(kind)}`}></i><span>${shown(baseName(names[kind]))}</span><span class="number faint">${count(sizes[kind])}</span></button></li>`)}</ul></div>`;
+}
+
+/** What the points sound like, once colours are asked for by it. @param {number} version @returns {{labels: string[], label_of: (number | null)[]} | null} */
+function useLabels(version) {
+  const [labels, setLabels] = useState(/** @type {{labels: string[], label_of: (number | null)[]} | null} */ (null));
+  const isAsked = colourMapBy.value === "label";
+  useEffect(() => {
+    if (!isAsked || labels) return undefined;
+    const controller = new AbortController();
+    api.mapLabels(version, controller.signal).then(setLabels, complain);
+    return () => controller.abort();
+  }, [isAsked, version]);
+  return labels;
+}
+
+/** "DOORS" as "Doors". @param {string} name */
+function sentenceCase(name) {
+  return name.charAt(0) + name.slice(1).toLowerCase();
 }
