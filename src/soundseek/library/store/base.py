@@ -343,8 +343,8 @@ class Damage:
 class Store(Protocol):
     """Where the vectors and facts of a library are kept: one writer at a time, any number of readers.
 
-    Threads may share one; it is equal to itself alone. Every method raises a `LibraryError` that names the library and the
-    next step where the disk, or the server, does not do its part.
+    Threads may share one; it is equal to itself alone. Every method raises a `LibraryError` that names the library and
+    the next step where the disk, or the server, does not do its part.
     """
 
     def __hash__(self) -> int:
