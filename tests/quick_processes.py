@@ -1,7 +1,8 @@
 """Processes that start in a moment, forked from one that has imported PyTorch, Lightning and soundseek once.
 
 A new process that trains needs seven seconds of a processor before its first step, nearly all for imports. Tests that
-kill a run start it in one of these; several processes that train together start anew, as a user's do.
+kill a run start it in one of these, and so do those of several processes; that these start anew, as a user's do, is
+seen in one test of `train` (a run that SIGTERM ends) and in one of `distill`.
 """
 
 from __future__ import annotations
@@ -63,6 +64,16 @@ def exit_code(work: Callable[..., None], *arguments: object) -> int:
     process.join(300)
     assert process.exitcode is not None, "it does not end"
     return process.exitcode
+
+
+def start_together(work: Callable[..., None], *, args: tuple[object, ...], nprocs: int) -> None:
+    """As `torch.multiprocessing.spawn`: so many processes call `work(rank, *args)`, and all end well."""
+    others = [quick_context().Process(target=work, args=(rank, *args)) for rank in range(nprocs)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join(300)
+    assert [other.exitcode for other in others] == [0] * nprocs
 
 
 def die_at(count: int) -> Callable[[dict[str, float]], None]:

@@ -9,10 +9,12 @@ from typing import Any
 
 import onnx
 import pytest
+import quick_exports  # noqa: F401
 import torch
 from tones import write_tone
 from torch import nn
-from toy_learning import make_toy_bert, make_toy_data, make_toy_trunk, toy_recipe
+from toy_learning import make_toy_data, make_toy_trunk, toy_recipe
+from toy_words import make_toy_vectors
 
 from soundseek.audio.logmel import PANNS_FRONT_END
 from soundseek.learn.export.quantize import calibration_log_mels, find_calibration_sounds
@@ -42,9 +44,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for log_mel in calibration_log_mels(front_end):
             trunk(torch.from_numpy(log_mel[None]))
     trunk.save(folder / "cnn14.safetensors")
-    make_toy_trunk(folder / "trunk.safetensors")  # so that the text tower is this one
-    make_toy_bert(folder / "bert", num_layers=1)
-    settings = ("audio.trunk=cnn14", f"audio.weights={folder / 'cnn14.safetensors'}", "training.epochs=1")
+    make_toy_trunk(folder / "trunk.safetensors")  # so that the trunk of the recipe is found
+    settings = (
+        "audio.trunk=cnn14", f"audio.weights={folder / 'cnn14.safetensors'}", "training.epochs=1",
+        "text.tower=word2vec", f"text.weights={make_toy_vectors(folder / 'words.txt')}",
+    )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOUNDSEEK_CACHE", str(folder / "cache"))
         return train(toy_recipe(folder, *settings), make_toy_data(folder / "data"), folder / "run")

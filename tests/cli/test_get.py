@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import quick_exports  # noqa: F401
 import torch
 from safetensors.torch import load_file
 from toy_offer import published_at

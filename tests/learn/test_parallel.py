@@ -7,7 +7,7 @@ import os
 import socket
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -85,7 +85,7 @@ CASES = [
 
 
 def train_a_share(rank: int, folder: Path) -> None:
-    """Every case in turn; one start of the processes serves them all."""
+    """Every case in turn."""
     for number, (lengths, loss, chunked) in enumerate(CASES):
         system, sounds, words = made(loss)
         wrapped = DistributedDataParallel(system)
@@ -95,54 +95,6 @@ def train_a_share(rank: int, folder: Path) -> None:
         torch.save((value, system.gradients()), folder / f"{number}-{rank}.pt")
 
 
-def take_part(rank: int, function: Callable[[int, Path], None], folder: Path) -> None:
-    torch.set_num_threads(1)
-    os.environ["GLOO_SOCKET_IFNAME"] = LOOPBACK
-    processes.init_process_group(
-        "gloo",
-        init_method=f"file://{folder / 'meeting'}",
-        rank=rank,
-        world_size=PROCESSES,
-        timeout=timedelta(seconds=60),
-    )
-    function(rank, folder)
-    leave_group()
-
-
-def in_two_processes(function: Callable[[int, Path], None], folder: Path) -> None:
-    """Fresh processes: a fork of one that has threads, as every test process has, may wait for ever."""
-    context = multiprocessing.start_processes(
-        take_part, args=(function, folder), nprocs=PROCESSES, join=False, start_method="spawn"
-    )
-    deadline = time.monotonic() + 120
-    while not context.join(timeout=1):
-        if time.monotonic() > deadline:
-            for process in context.processes:
-                process.kill()
-            pytest.fail(f"{function.__name__} did not end within 120 s")
-
-
-@pytest.fixture(scope="module")
-def shares(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("shares")
-    in_two_processes(train_a_share, folder)
-    return folder
-
-
-@pytest.mark.parametrize(
-    "number", range(len(CASES)), ids=[f"{a}-{b}-{'chunked' if c else 'whole'}" for a, b, c in CASES]
-)
-def test_two_processes_get_the_loss_and_the_gradients_of_one(number: int, shares: Path) -> None:
-    system, sounds, words = made(CASES[number][1])
-    expected = step(system, system, sounds, words, CLIP_IDS, chunked=False)
-    gradients = system.gradients()
-    assert len(gradients) == 7, "every parameter must have one, the temperature included"
-    for rank in range(PROCESSES):
-        value, found = torch.load(shares / f"{number}-{rank}.pt")
-        torch.testing.assert_close(value, expected)
-        torch.testing.assert_close(found, gradients)
-
-
 def train_a_share_against_impostors(rank: int, folder: Path) -> None:
     """A step of the triplet loss, in each process with other random numbers, as dropout needs them."""
     system, sounds, words = made("triplet")
@@ -150,17 +102,6 @@ def train_a_share_against_impostors(rank: int, folder: Path) -> None:
     torch.manual_seed(rank)
     value = step(system, wrapped, sounds[mine], words[mine], CLIP_IDS[mine], chunked=False)
     torch.save((value, system.gradients()), folder / f"{rank}.pt")
-
-
-def test_two_processes_meet_the_same_random_impostors_as_one(tmp_path: Path) -> None:
-    in_two_processes(train_a_share_against_impostors, tmp_path)
-    system, sounds, words = made("triplet")
-    torch.manual_seed(0)  # as the first process
-    expected = step(system, system, sounds, words, CLIP_IDS, chunked=False)
-    for rank in range(PROCESSES):
-        value, found = torch.load(tmp_path / f"{rank}.pt")
-        torch.testing.assert_close(value, expected)
-        torch.testing.assert_close(found, system.gradients())
 
 
 def gather_and_average(rank: int, folder: Path) -> None:
@@ -181,10 +122,73 @@ def gather_and_average(rank: int, folder: Path) -> None:
     torch.save(facts, folder / f"{rank}.pt")
 
 
-def test_rows_of_any_number_are_joined_in_order_and_gradients_averaged_by_hand(tmp_path: Path) -> None:
-    in_two_processes(gather_and_average, tmp_path)
+def take_part(rank: int, functions: Sequence[Callable[[int, Path], None]], folder: Path) -> None:
+    """One start of a process serves all: it costs seconds."""
+    torch.set_num_threads(1)
+    os.environ["GLOO_SOCKET_IFNAME"] = LOOPBACK
+    processes.init_process_group(
+        "gloo",
+        init_method=f"file://{folder / 'meeting'}",
+        rank=rank,
+        world_size=PROCESSES,
+        timeout=timedelta(seconds=240),
+    )
+    for function in functions:
+        (folder / function.__name__).mkdir(exist_ok=True)
+        function(rank, folder / function.__name__)
+    leave_group()
+
+
+def in_two_processes(functions: Sequence[Callable[[int, Path], None]], folder: Path) -> None:
+    """Fresh processes: a fork of one that has threads, as every test process has, may wait for ever."""
+    context = multiprocessing.start_processes(
+        take_part, args=(functions, folder), nprocs=PROCESSES, join=False, start_method="spawn"
+    )
+    deadline = time.monotonic() + 240
+    while not context.join(timeout=1):
+        if time.monotonic() > deadline:
+            for process in context.processes:
+                process.kill()
+            pytest.fail("two processes did not end within 240 s")
+
+
+@pytest.fixture(scope="module")
+def shares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes computed: a folder for each function."""
+    folder = tmp_path_factory.mktemp("shares")
+    in_two_processes([train_a_share, train_a_share_against_impostors, gather_and_average], folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "number", range(len(CASES)), ids=[f"{a}-{b}-{'chunked' if c else 'whole'}" for a, b, c in CASES]
+)
+def test_two_processes_get_the_loss_and_the_gradients_of_one(number: int, shares: Path) -> None:
+    system, sounds, words = made(CASES[number][1])
+    expected = step(system, system, sounds, words, CLIP_IDS, chunked=False)
+    gradients = system.gradients()
+    assert len(gradients) == 7, "every parameter must have one, the temperature included"
     for rank in range(PROCESSES):
-        count, number, gathered, ids, gradient, averaged = torch.load(tmp_path / f"{rank}.pt")
+        value, found = torch.load(shares / train_a_share.__name__ / f"{number}-{rank}.pt")
+        torch.testing.assert_close(value, expected)
+        torch.testing.assert_close(found, gradients)
+
+
+def test_two_processes_meet_the_same_random_impostors_as_one(shares: Path) -> None:
+    system, sounds, words = made("triplet")
+    torch.manual_seed(0)  # as the first process
+    expected = step(system, system, sounds, words, CLIP_IDS, chunked=False)
+    for rank in range(PROCESSES):
+        value, found = torch.load(shares / train_a_share_against_impostors.__name__ / f"{rank}.pt")
+        torch.testing.assert_close(value, expected)
+        torch.testing.assert_close(found, system.gradients())
+
+
+def test_rows_of_any_number_are_joined_in_order_and_gradients_averaged_by_hand(shares: Path) -> None:
+    for rank in range(PROCESSES):
+        count, number, gathered, ids, gradient, averaged = torch.load(
+            shares / gather_and_average.__name__ / f"{rank}.pt"
+        )
         assert (count, number) == (2, rank)
         assert gathered.tolist() == [[1.0], [2.0], [3.0]]
         assert ids.tolist() == [0, 1, 7]

@@ -279,7 +279,7 @@ def test_a_sound_is_read_back_as_it_went_in(store: Store) -> None:
 
 
 def test_states_are_those_at_or_below_a_path_and_say_where_hearing_was_cut(store: Store) -> None:
-    names = ["/s/a.wav", "/s/b/c.wav", "/s-other/d.wav", "/s.wav", "/t.wav"]
+    names = ["/s/a.wav", "/s/b/c.wav", "/s-other/d.wav", "/s0/e.wav", "/s.wav", "/t.wav"]
     commit(store, *(sound_of_vectors(name, np.stack([EAST])) for name in names))
     assert set(store.states("/s")) == {"/s/a.wav", "/s/b/c.wav"}
     assert set(store.states("/")) == set(names)

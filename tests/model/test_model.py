@@ -125,7 +125,7 @@ def test_a_model_that_hears_clips_gives_every_segment_frames_of_its_own(
     assert ((alone.vectors * streamed.vectors).sum(axis=1) > 0.999).all()
 
 
-@pytest.mark.parametrize("seconds", [12.0, 15.0, 16.0, 17.4, 17.6, 22.4])
+@pytest.mark.parametrize("seconds", [12.0, 15.0, 16.0, 17.4, 17.5, 17.6, 22.4])
 def test_a_model_of_clips_embeds_each_segment_where_it_lies(
     seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from quick_processes import start_together
 from safetensors.torch import save_file
 
 from soundseek.audio.logmel import LogMel
@@ -40,6 +41,7 @@ from soundseek.learn.models.audio.compact_layers import TagsConfig
 from soundseek.learn.models.audio.efficientat import EfficientATTrunk
 
 ROOT = Path(__file__).parents[3]
+ONE_STEP = 1e-9  # hours: a run ends with the step in which they are spent
 TINY = CompactConfig(
     stem_width=4,
     width=16,
@@ -121,15 +123,17 @@ def test_the_learning_rate_warms_up_holds_and_ends_at_nothing() -> None:
 
 
 def test_two_processes_distil_and_an_ended_run_goes_on(
-    teacher_file: Path, clips: Path, tmp_path: Path
+    teacher_file: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = DistillConfig(hours=4 / 3600, processes=2, batch_s=6.0, trunk=TINY)
+    short = DistillConfig(hours=ONE_STEP, processes=2, batch_s=6.0, trunk=TINY)
     trunk = distill(teacher_file, clips, {"left_out": clips}, tmp_path, short)
     first = torch.load(tmp_path / CHECKPOINT, weights_only=True)
-    assert first["step"] > 0 and CompactTrunk.load(trunk).config == TINY
-    distill(teacher_file, clips, {"left_out": clips}, tmp_path, short.model_copy(update={"hours": 7 / 3600}))
+    assert first["step"] == 1 and CompactTrunk.load(trunk).config == TINY
+    longer = short.model_copy(update={"hours": (first["elapsed_s"] + 1e-3) / 3600})
+    monkeypatch.setattr("soundseek.learn.distill.run.spawn", start_together)
+    distill(teacher_file, clips, {"left_out": clips}, tmp_path, longer)
     second = torch.load(tmp_path / CHECKPOINT, weights_only=True)
-    assert second["step"] > first["step"]
+    assert second["step"] == 2
     torch.testing.assert_close(second["teacher_mean"], first["teacher_mean"])
     rows = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
     assert [row["step"] for row in rows] == [first["step"], second["step"]]
@@ -203,11 +207,11 @@ def test_a_student_that_ranks_sentences_as_its_teacher_does_has_no_error() -> No
 
 
 def test_a_run_grows_from_a_smaller_one(teacher_file: Path, clips: Path, tmp_path: Path) -> None:
-    small = DistillConfig(hours=1 / 3600, processes=1, batch_s=6.0, trunk=TINY)
+    small = DistillConfig(hours=ONE_STEP, processes=1, batch_s=6.0, trunk=TINY)
     distill(teacher_file, clips, {}, tmp_path / "small", small)
     heads = heads_run(tmp_path / "heads", torch.randn(4, 384))
     larger = DistillConfig(
-        hours=1 / 3600,
+        hours=ONE_STEP,
         processes=1,
         batch_s=6.0,
         learning_rate=1e-9,
@@ -275,7 +279,7 @@ def test_a_student_with_its_teachers_answers_agrees_with_it(teacher_file: Path) 
 def test_norms_keep_their_statistics_when_they_are_told_to(
     teacher_file: Path, clips: Path, tmp_path: Path
 ) -> None:
-    config = DistillConfig(hours=1 / 3600, processes=1, batch_s=6.0, trunk=TINY, norms_frozen_at=0.0, ema=0.0)
+    config = DistillConfig(hours=ONE_STEP, processes=1, batch_s=6.0, trunk=TINY, norms_frozen_at=0.0, ema=0.0)
     trunk = CompactTrunk.load(distill(teacher_file, clips, {}, tmp_path, config))
     assert torch.equal(trunk.layers[0].norm.running_mean, torch.zeros(4))
     assert not torch.equal(trunk.layers[0].norm.weight, torch.ones(4))
@@ -287,7 +291,7 @@ def test_mixtures_on_the_device_teach_and_a_trunk_file_is_grown_from(
     trunk = CompactTrunk(TINY)
     trunk.save(tmp_path / "small.safetensors")
     config = DistillConfig(
-        hours=1 / 3600, processes=1, batch_s=4.0, mixing="torch", trunk=TINY, learning_rate=1e-9,
+        hours=ONE_STEP, processes=1, batch_s=4.0, mixing="torch", trunk=TINY, learning_rate=1e-9,
         start=tmp_path / "small.safetensors",
     )  # fmt: skip
     grown = CompactTrunk.load(distill(teacher_file, clips, {}, tmp_path / "run", config))
@@ -361,10 +365,10 @@ def test_a_processors_hour_does_not_pass_while_it_waits() -> None:
 def test_a_run_by_the_processors_clock_ends_when_its_hours_are_spent(
     teacher_file: Path, clips: Path, tmp_path: Path
 ) -> None:
-    config = DistillConfig(hours=2 / 3600, clock="processor", processes=1, batch_s=6.0, trunk=TINY)
+    config = DistillConfig(hours=0.5 / 3600, clock="processor", processes=1, batch_s=6.0, trunk=TINY)
     distill(teacher_file, clips, {}, tmp_path, config)
     row = json.loads((tmp_path / METRICS).read_text())
-    assert row["step"] > 0 and 2 <= row["elapsed_s"] < 6
+    assert row["step"] > 0 and 0.5 <= row["elapsed_s"] < 4.5
 
 
 def test_heads_of_another_trunk_are_refused(tmp_path: Path) -> None:

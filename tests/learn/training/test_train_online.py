@@ -6,11 +6,12 @@ import json
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from quick_processes import exit_code, train_and_die
+from quick_processes import exit_code, quick_context, train_and_die
 from safetensors.torch import load_file
 from toy_learning import make_toy_data, toy_online_recipe, toy_recipe
 
@@ -114,7 +115,14 @@ def test_chunks_and_batch_norms_that_learn_do_not_go_together(place: Path, tmp_p
         train(recipe, place / "data", tmp_path / "run")
 
 
-def test_two_processes_learn_what_one_learns(place: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def quick_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other processes of a run start in a moment."""
+    quick = SimpleNamespace(get_context=lambda method: quick_context())
+    monkeypatch.setattr("soundseek.learn.parallel.multiprocessing", quick)
+
+
+def test_two_processes_learn_what_one_learns(place: Path, tmp_path: Path, quick_others: None) -> None:
     settings = ("training.epochs=2", "audio.attention=graph", "loss.temperature_mode=learned")
     alone = train(toy_recipe(place, *settings), place / "data", tmp_path / "alone")
     recipe = toy_recipe(place, *settings, "training.devices=2", "training.chunk_size=1")
@@ -128,7 +136,7 @@ def test_two_processes_learn_what_one_learns(place: Path, tmp_path: Path) -> Non
     assert "LOCAL_RANK" not in os.environ
 
 
-def test_two_processes_train_a_live_trunk(place: Path, tmp_path: Path) -> None:
+def test_two_processes_train_a_live_trunk(place: Path, tmp_path: Path, quick_others: None) -> None:
     recipe = toy_online_recipe(place, *DRAWN, "training.epochs=1", "training.devices=2", "training.workers=1")
     run = train(recipe, place / "data", tmp_path / "run")
     assert len(lines(run)) == 1
