@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from soundseek.library.search import find_matches
+from soundseek.library.search import SearchOptions, find_matches
 from soundseek.library.store.base import Changes, EmbeddedSound, Match, ModelIdentity, SoundFile
 from soundseek.library.store.sqlite import SqliteStore
 
@@ -30,7 +30,7 @@ def filled_store(directory: Path, rows: int, dim: int) -> Iterator[Callable[[np.
             last = min(first + 1000, rows // SEGMENTS_PER_FILE)
             store.commit(Changes(sounds=[_sound(number, dim, generator) for number in range(first, last)]))
     try:
-        yield lambda query: find_matches(store, query, k=10)
+        yield lambda query: find_matches(store, query, SearchOptions(k=10))
     finally:
         store.close()
 

@@ -7,7 +7,7 @@ import pytest
 from library.stores import DIM, IDENTITY, sound_file, sound_from_frames
 
 from soundseek.audio.segments import plan_segments
-from soundseek.library.search import find
+from soundseek.library.search import SearchOptions, find
 from soundseek.library.store.base import Changes
 from soundseek.library.store.exact import LONG_FILE, OF_A_LONG_FILE
 from soundseek.library.store.sqlite import SqliteStore
@@ -35,7 +35,7 @@ def store() -> SqliteStore:
 
 def test_an_event_in_two_windows_is_one_hit_with_its_begin_and_end(store: SqliteStore) -> None:
     recording(store, "/a.wav", 60.0, (26.0, 29.0, 1.0))
-    (hit,) = find(store, EAST, k=5, per="segment")
+    (hit,) = find(store, EAST, SearchOptions(k=5, per="segment"))
     assert hit.start_s == pytest.approx(26, abs=FRAME_S) and hit.end_s == pytest.approx(29, abs=FRAME_S)
     assert hit.start_s <= hit.moment_s <= hit.end_s
     assert len(hit.moments) == round((hit.end_s - hit.start_s) / FRAME_S)
@@ -43,28 +43,31 @@ def test_an_event_in_two_windows_is_one_hit_with_its_begin_and_end(store: Sqlite
 
 def test_each_event_is_a_hit_of_its_own_the_clearest_first(store: SqliteStore) -> None:
     recording(store, "/a.wav", 60.0, (4.0, 6.0, 0.7), (26.0, 29.0, 1.0), (33.0, 35.0, 0.8))
-    hits = find(store, EAST, k=9, per="segment")
+    hits = find(store, EAST, SearchOptions(k=9, per="segment"))
     assert [round(hit.start_s) for hit in hits] == [26, 33, 4]
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
 
 def test_a_sound_that_lasts_is_one_event(store: SqliteStore) -> None:
     recording(store, "/a.wav", 40.0)
-    (hit,) = find(store, UP, k=5, per="segment")
+    (hit,) = find(store, UP, SearchOptions(k=5, per="segment"))
     assert (hit.start_s, hit.end_s) == (0, 40)
 
 
 def test_the_rest_of_a_clip_that_has_answered_is_no_event(store: SqliteStore) -> None:
     recording(store, "/a.wav", 9.0, (2.0, 3.0, 1.0), (6.0, 7.0, 0.1))
-    assert len(find(store, EAST, k=5, per="segment")) == 1
+    assert len(find(store, EAST, SearchOptions(k=5, per="segment"))) == 1
 
 
 def test_a_file_is_found_by_its_best_moment(store: SqliteStore) -> None:
     # By their means, the faint sound that lasts would come first.
     recording(store, "/short event.wav", 10.0, (4.0, 6.0, 1.0))
     recording(store, "/faint.wav", 10.0, (0.0, 10.0, 0.25))
-    assert [hit.path for hit in find(store, EAST, k=2, by="mean")] == ["/faint.wav", "/short event.wav"]
-    assert [hit.path for hit in find(store, EAST, k=2)] == ["/short event.wav", "/faint.wav"]
+    assert [hit.path for hit in find(store, EAST, SearchOptions(k=2, by="mean"))] == [
+        "/faint.wav",
+        "/short event.wav",
+    ]
+    assert [hit.path for hit in find(store, EAST, SearchOptions(k=2))] == ["/short event.wav", "/faint.wav"]
 
 
 def test_what_has_both_sounds_of_a_sentence_comes_first(store: SqliteStore) -> None:
@@ -74,8 +77,8 @@ def test_what_has_both_sounds_of_a_sentence_comes_first(store: SqliteStore) -> N
         for path, frames in (("/both.wav", both), ("/one.wav", np.tile(EAST + 0.4 * NORTH, (20, 1)))):
             store.commit(Changes([sound_from_frames(sound_file(path), frames, [(0, 20)])]))
     sentence = (1.2 * EAST + 0.6 * NORTH) / np.hypot(1.2, 0.6)
-    assert find(store, sentence, k=1)[0].path == "/one.wav"
-    assert find(store, np.stack([sentence, EAST, NORTH]), k=1)[0].path == "/both.wav"
+    assert find(store, sentence, SearchOptions(k=1))[0].path == "/one.wav"
+    assert find(store, np.stack([sentence, EAST, NORTH]), SearchOptions(k=1))[0].path == "/both.wav"
 
 
 def test_a_long_file_is_looked_at_however_many_short_ones_come_first_by_their_means(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from library.stores import DIM, IDENTITY, sound_file, sound_from_frames, unit_rows
 
 from soundseek.errors import QueryError
-from soundseek.library.search import NEGATIVE_WEIGHT, combine, find, moments_of, strongest_s
+from soundseek.library.search import NEGATIVE_WEIGHT, SearchOptions, combine, find, moments_of, strongest_s
 from soundseek.library.store.base import Changes
 from soundseek.library.store.sqlite import SqliteStore
 
@@ -79,7 +79,7 @@ def test_the_mean_of_the_moments_is_the_cosine_with_negatives_as_well(seed: int,
         spans = [(0, num_frames), (num_frames // 2, num_frames)]
         store.commit(Changes([sound_from_frames(sound_file("/a.wav"), frames, spans)]))
     query = combine(unit_rows(generator, 2), unit_rows(generator, 1))
-    (hit,) = find(store, query, k=5, by="mean")
+    (hit,) = find(store, query, SearchOptions(k=5, by="mean"))
     assert len(hit.moments) == round((hit.end_s - hit.start_s) / 0.5)
     # Nothing but float16 is between them: the frames' own scores average to the vector's.
     assert sum(hit.moments) / len(hit.moments) == pytest.approx(hit.score, abs=3e-3)
@@ -92,7 +92,7 @@ def test_a_hit_says_when_and_what() -> None:
     store = SqliteStore.temporary(IDENTITY)
     with store.writing():
         store.commit(Changes([sound_from_frames(file, frames, [(0, 2), (1, 4)])]))
-    (hit,) = find(store, np.eye(DIM, dtype=np.float32)[1], k=1)
+    (hit,) = find(store, np.eye(DIM, dtype=np.float32)[1], SearchOptions(k=1))
     assert (hit.path, hit.start_s, hit.end_s) == ("/a.ogg", 0.5, 2.0)
     assert hit.moment_s == 1.25  # the middle of the third half-second
     assert (hit.duration_s, hit.sample_rate_hz, hit.format) == (77.0, 48000, "OGG/VORBIS")
@@ -115,9 +115,9 @@ def test_a_hit_says_how_probable_it_is_where_it_is_asked_to() -> None:
         np.testing.assert_array_equal(asked, query)
         return scores / 2
 
-    hits = find(store, query, k=3, certainty=certainty)
+    hits = find(store, query, SearchOptions(k=3, certainty=certainty))
     assert [hit.match for hit in hits] == [
         pytest.approx(0.5, abs=1e-3),
         pytest.approx(0.5**0.5 / 2, abs=1e-3),
     ]
-    assert all(hit.match is None for hit in find(store, query, k=3))
+    assert all(hit.match is None for hit in find(store, query, SearchOptions(k=3)))

@@ -23,7 +23,17 @@ from soundseek.library.explain import explain_file, explain_sound, strongest_wor
 from soundseek.library.filters import And, Comparison, Condition, Not, Or, parse_where
 from soundseek.library.location import engine_of, shown_location
 from soundseek.library.paths import absolute, known_as, on_disk
-from soundseek.library.search import Certainty, Hit, Hits, Shown, away_from, combine, find_any, listed
+from soundseek.library.search import (
+    Certainty,
+    Hit,
+    Hits,
+    SearchOptions,
+    Shown,
+    away_from,
+    combine,
+    find_any,
+    listed,
+)
 from soundseek.library.store import open_store
 from soundseek.library.store.base import (
     Failure,
@@ -371,9 +381,7 @@ class Library:
             own = [example.file for example in examples if example.own_paths and example.file is not None]
             leave_out += [path for file in own for path in self.store.copies(file.content_hash)]
         asked = self.asked_of_files(condition, missing=missing)
-        hits = find_any(
-            self.store,
-            self._queries(reading, examples, negatives, taught),
+        options = SearchOptions(
             k=10 if k is None else k,
             per="segment" if segments else "file",
             by="mean" if examples else "moments",
@@ -385,6 +393,7 @@ class Library:
             certainty=None if examples or taught else self.certainty(self.store.count(asked)[0]),
             names=name_query(reading, keywords),
         )
+        hits = find_any(self.store, self._queries(reading, examples, negatives, taught), options)
         if min_match:
             if not 0 <= min_match <= 1:
                 raise QueryError(f"min_match is {min_match}: it is a probability, 0 to 1")

@@ -183,72 +183,11 @@ class Hits(list[Hit]):
         return hits_html(self)
 
 
-def find_any(
-    store: Store,
-    queries: Sequence[AnyFloatArray],
-    *,
-    k: int,
-    per: Per = "file",
-    by: ScoredBy = "moments",
-    where: Condition | None = None,
-    leave_out: Collection[str] = (),
-    only: Collection[str] | None = None,
-    duplicates: Shown = "show",
-    is_there: Callable[[str], bool] | None = None,
-    certainty: Certainty | None = None,
-    names: NameQuery | None = None,
-) -> list[Hit]:
-    """The best `k` hits of several queries, best first; a place that answers more than one counts by its best score.
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """How a store is searched, and which of its files may answer.
 
-    The arguments are those of `find`; there is at least one query.
-    """
-    hits = [
-        hit
-        for query in queries
-        for hit in find(
-            store,
-            query,
-            k=k,
-            per=per,
-            by=by,
-            where=where,
-            leave_out=leave_out,
-            only=only,
-            duplicates=duplicates,
-            is_there=is_there,
-            certainty=certainty,
-            names=names,
-        )
-    ]
-    if len(queries) > 1:
-        hits.sort(key=lambda hit: -hit.rank_score)
-        best: dict[tuple[str, float], Hit] = {}
-        for hit in hits:
-            best.setdefault((hit.path, hit.start_s if per == "segment" else 0.0), hit)
-        hits = list(best.values())
-    return hits[:k]
-
-
-def find(
-    store: Store,
-    query: AnyFloatArray,
-    *,
-    k: int,
-    per: Per = "file",
-    by: ScoredBy = "moments",
-    where: Condition | None = None,
-    leave_out: Collection[str] = (),
-    only: Collection[str] | None = None,
-    duplicates: Shown = "show",
-    is_there: Callable[[str], bool] | None = None,
-    certainty: Certainty | None = None,
-    names: NameQuery | None = None,
-) -> list[Hit]:
-    """The best `k` hits, best first.
-
-    Args:
-        store: What is searched.
-        query: `(dim,)` unit norm; or `(1 + parts, dim)`, a sentence that names several sounds, and its parts.
+    Attributes:
         k: How many hits.
         per: "file" gives each file's best segment, "segment" the events in all segments, see `events_of`.
         by: How segments are scored.
@@ -260,52 +199,59 @@ def find(
         certainty: Gives each hit its `match`.
         names: What names and tags add; None lets the sound alone decide.
     """
-    matches = find_matches(
-        store,
-        query,
-        k=k,
-        per=per,
-        by=by,
-        where=where,
-        leave_out=leave_out,
-        only=only,
-        duplicates=duplicates,
-        is_there=is_there,
-        names=names,
-    )
+
+    k: int
+    per: Per = "file"
+    by: ScoredBy = "moments"
+    where: Condition | None = None
+    leave_out: Collection[str] = ()
+    only: Collection[str] | None = None
+    duplicates: Shown = "show"
+    is_there: Callable[[str], bool] | None = None
+    certainty: Certainty | None = None
+    names: NameQuery | None = None
+
+
+def find_any(store: Store, queries: Sequence[AnyFloatArray], options: SearchOptions) -> list[Hit]:
+    """The best hits of several queries, best first; a place that answers more than one counts by its best score.
+
+    There is at least one query; each is one of `find`.
+    """
+    hits = [hit for query in queries for hit in find(store, query, options)]
+    if len(queries) > 1:
+        hits.sort(key=lambda hit: -hit.rank_score)
+        best: dict[tuple[str, float], Hit] = {}
+        for hit in hits:
+            best.setdefault((hit.path, hit.start_s if options.per == "segment" else 0.0), hit)
+        hits = list(best.values())
+    return hits[: options.k]
+
+
+def find(store: Store, query: AnyFloatArray, options: SearchOptions) -> list[Hit]:
+    """The best hits of a query, best first.
+
+    Args:
+        store: What is searched.
+        query: `(dim,)` unit norm; or `(1 + parts, dim)`, a sentence that names several sounds, and its parts.
+        options: How, and which files may answer.
+    """
+    matches = find_matches(store, query, options)
     whole = np.atleast_2d(query)[0]
     sure: Sequence[float | None] = [None] * len(matches)
-    if certainty is not None and matches:
-        sure = certainty(whole, np.array([match.score for match in matches], np.float32)).tolist()
+    if options.certainty is not None and matches:
+        sure = options.certainty(whole, np.array([match.score for match in matches], np.float32)).tolist()
     return [
-        hit_of(
-            match,
-            whole,
-            also_at=copies_of(store, match, duplicates=duplicates, is_there=is_there),
-            probability=probability,
-        )
+        hit_of(match, whole, also_at=copies_of(store, match, options), probability=probability)
         for match, probability in zip(matches, sure, strict=True)
     ]
 
 
-def find_matches(
-    store: Store,
-    query: AnyFloatArray,
-    *,
-    k: int,
-    per: Per = "file",
-    by: ScoredBy = "moments",
-    where: Condition | None = None,
-    leave_out: Collection[str] = (),
-    only: Collection[str] | None = None,
-    duplicates: Shown = "show",
-    is_there: Callable[[str], bool] | None = None,
-    names: NameQuery | None = None,
-) -> list[Match]:
-    """The same before any moment is worked out; the arguments are those of `find`.
+def find_matches(store: Store, query: AnyFloatArray, options: SearchOptions) -> list[Match]:
+    """What `find` gives, before any moment is worked out.
 
     The store's shortlist goes by means; its order is that of the scores, for which its frames are read.
     """
+    k, per = options.k, options.per
     queries = np.atleast_2d(query)
     looked_at = max(SHORTLIST[per], 2 * k)
     while True:
@@ -313,24 +259,24 @@ def find_matches(
             queries[0],
             segments=looked_at,
             files=looked_at,
-            where=where,
-            leave_out=leave_out,
-            only=only,
-            names=names,
+            where=options.where,
+            leave_out=options.leave_out,
+            only=options.only,
+            names=options.names,
         )
-        scored = _with_scores(matches, queries, by)
+        scored = _with_scores(matches, queries, options.by)
         if per == "segment":
-            scored = events_of(scored, queries, enough=2 * k, by=by)
+            scored = events_of(scored, queries, enough=2 * k, by=options.by)
         scored = _with_bonuses(scored, matches, per)
         first: dict[bytes, str] = {}
         kept: list[Match] = []
         found: set[str] = set()
         for match in scored:
             file = match.file
-            if (per == "file" and file.path in found) or (is_there is not None and not is_there(file.path)):
+            if (per == "file" and file.path in found) or not _answers(file.path, options):
                 continue
             found.add(file.path)
-            if duplicates == "show" or first.setdefault(file.content_hash, file.path) == file.path:
+            if options.duplicates == "show" or first.setdefault(file.content_hash, file.path) == file.path:
                 kept.append(match)
         if len(kept) >= k or len(matches) < looked_at:
             return kept[:k]
@@ -365,12 +311,14 @@ def _with_bonuses(scored: Sequence[Match], shortlist: Sequence[Match], per: Per)
     return sorted(with_bonus, key=lambda match: -(match.score + match.bonus))
 
 
-def copies_of(
-    store: Store, match: Match, *, duplicates: Shown, is_there: Callable[[str], bool] | None = None
-) -> list[str]:
+def copies_of(store: Store, match: Match, options: SearchOptions) -> list[str]:
     """Paths of the other files with a match's content, where these are no matches of their own."""
-    copies = store.copies(match.file.content_hash) if duplicates == "hide" else []
-    return [path for path in copies if path != match.file.path and (is_there is None or is_there(path))]
+    copies = store.copies(match.file.content_hash) if options.duplicates == "hide" else []
+    return [path for path in copies if path != match.file.path and _answers(path, options)]
+
+
+def _answers(path: str, options: SearchOptions) -> bool:
+    return options.is_there is None or options.is_there(path)
 
 
 def hit_of(

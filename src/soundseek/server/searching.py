@@ -23,6 +23,7 @@ from soundseek.library.regions import Embedded
 from soundseek.library.search import (
     NEGATIVE_WEIGHT,
     Hit,
+    SearchOptions,
     away_from,
     combine,
     copies_of,
@@ -112,23 +113,18 @@ class Searching:
         only = None
         if request.within is not None:
             only = [file.path for file in find_files(store, request.within)]
-        found = [
-            (match, query[0])
-            for query in queries
-            for match in find_matches(
-                store,
-                query,
-                k=request.offset + request.k + 1,
-                per=request.per,
-                by="mean" if request.like else "moments",
-                where=condition,
-                leave_out=leave_out,
-                only=only,
-                duplicates=request.duplicates,
-                is_there=is_there,
-                names=names,
-            )
-        ]
+        options = SearchOptions(
+            k=request.offset + request.k + 1,
+            per=request.per,
+            by="mean" if request.like else "moments",
+            where=condition,
+            leave_out=leave_out,
+            only=only,
+            duplicates=request.duplicates,
+            is_there=is_there,
+            names=names,
+        )
+        found = [(match, query[0]) for query in queries for match in find_matches(store, query, options)]
         if len(queries) > 1:
             found = _best_of_each(found, per_segment=request.per == "segment")
         pairs = found[request.offset : request.offset + request.k]
@@ -140,7 +136,7 @@ class Searching:
             hit_of(
                 match,
                 query,
-                also_at=copies_of(store, match, duplicates=request.duplicates, is_there=is_there),
+                also_at=copies_of(store, match, options),
                 probability=None
                 if certainty is None
                 else float(certainty(query, np.array([match.score], np.float32))[0]),
