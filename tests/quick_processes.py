@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 
+from soundseek.errors import Terminated
 from soundseek.learn.experiments.plan import Observer
 from soundseek.learn.experiments.reproduce import reproduce
 from soundseek.learn.experiments.tune import load_space, tune
@@ -91,6 +92,22 @@ def die_at(count: int) -> Callable[[dict[str, float]], None]:
 def train_and_die(recipe: Recipe, data: Path, out: Path, epochs: int) -> None:
     """Train, and be killed when so many epochs have ended."""
     train(recipe, data, out, on_epoch=die_at(epochs))
+
+
+def train_and_be_terminated(recipe: Recipe, data: Path, out: Path, told: Path) -> None:
+    """Train, get SIGTERM in the second epoch, and print how that ends; `told` is the folder of what is printed."""
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        with (told / name).open("w") as file:
+            os.dup2(file.fileno(), descriptor)
+
+    def at_once(metrics: dict[str, float]) -> None:
+        if metrics["epoch"] == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    try:
+        train(recipe, data, out, on_epoch=at_once)
+    except Terminated:
+        print("terminated", flush=True)
 
 
 def tune_and_die(recipe: str, space: Path, data: Path, out: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from quick_processes import exit_code, train_and_be_terminated
 from toy_learning import make_toy_bert, make_toy_data, make_toy_trunk, toy_recipe
 
 from soundseek._files import LOCK_FILE, locked
@@ -291,12 +292,21 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("devices", [1, 2])
-def test_sigterm_ends_a_run_at_once_which_goes_on_to_the_same_result(
-    place: Path, tmp_path: Path, devices: int
-) -> None:
-    recipe = toy_recipe(place, f"training.devices={devices}")
-    save_recipe(recipe, tmp_path / "recipe.yaml")
+def test_sigterm_ends_a_run_at_once_which_goes_on_to_the_same_result(place: Path, tmp_path: Path) -> None:
+    recipe, told = toy_recipe(place), tmp_path / "told"
+    told.mkdir()
+    assert exit_code(train_and_be_terminated, recipe, place / "data", tmp_path / "run", told) == 0
+    assert (told / "stdout").read_text() == "terminated\n"
+    assert "Traceback" not in (told / "stderr").read_text()
+    assert epochs(tmp_path / "run") == [0, 1]
+    train(recipe, place / "data", tmp_path / "run", resume=True)
+    train(recipe, place / "data", tmp_path / "whole")
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "whole")]
+    assert weights[0] == weights[1]
+
+
+def test_sigterm_ends_a_run_of_two_processes_at_once(place: Path, tmp_path: Path) -> None:
+    save_recipe(toy_recipe(place, "training.devices=2"), tmp_path / "recipe.yaml")
     (tmp_path / "script.py").write_text(SIGNALLED)
     command = [sys.executable, "script.py", "recipe.yaml", str(place / "data"), "run"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -304,9 +314,3 @@ def test_sigterm_ends_a_run_at_once_which_goes_on_to_the_same_result(
     assert (done.stdout, done.returncode) == ("terminated\n", 0), done.stderr
     assert "Traceback" not in done.stderr
     assert epochs(tmp_path / "run") == [0, 1]
-    if devices > 1:
-        return  # two processes in the test's own would only take longer
-    train(recipe, place / "data", tmp_path / "run", resume=True)
-    train(recipe, place / "data", tmp_path / "whole")
-    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("run", "whole")]
-    assert weights[0] == weights[1]
