@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from soundseek.errors import UsageError
+from soundseek.errors import QueryError, UsageError
 from soundseek.learn.models.audio.tags import read_class_names
 from soundseek.query import Reading
 from soundseek.query.label_lists import as_read, audioset, label_list, ucs_categories
@@ -35,16 +35,35 @@ def test_a_file_has_a_label_on_each_line_once(tmp_path: Path) -> None:
 
 def test_own_labels_are_read_as_queries_and_shown_as_they_were_written() -> None:
     def read(text: str) -> Reading:
-        return Reading(text, (("a crowd", "many people"),)) if text == "walla" else Reading(text, (), ("x",))
+        return (
+            Reading(text, (("a crowd", "many people"),))
+            if text in ("walla", "👥")
+            else Reading(text, (), ("x",))
+        )
 
-    walla, nothing, signs = label_list(["walla", "no music", "???"], read).candidates
+    walla, nothing, signs = label_list(["walla", "no music", "👥"], read).candidates
     assert walla.label == "walla" and walla.texts == ("a crowd", "many people")
-    assert nothing.texts == ("no music",) and signs.texts == ("???",)
+    assert nothing.texts == ("no music",) and signs.texts == walla.texts
+
+
+def test_a_label_that_cannot_be_read_is_named() -> None:
+    def read(text: str) -> Reading:
+        raise QueryError("nothing to look for")
+
+    with pytest.raises(UsageError, match=r"the label '!!!' cannot be read: nothing to look for"):
+        label_list(["!!!"], read)
+    with pytest.raises(UsageError, match="more than 1,000 letters"):
+        label_list(["x" * 1_001], as_read)
 
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"\n \n", "holds no label"), (b"\xff\xfe\x00", "no UTF-8"), (b"a\n" * 600_000, "megabyte")],
+    [
+        (b"\n \n", "holds no label"),
+        (b"dog\nc\0at\n", "zero byte"),
+        (b"\xff\xfe\x00", "no UTF-8"),
+        (b"a\n" * 600_000, "megabyte"),
+    ],
 )
 def test_what_is_no_list_is_refused_by_name(tmp_path: Path, content: bytes, told: str) -> None:
     path = tmp_path / "list"

@@ -7,6 +7,7 @@ import pytest
 from soundseek.model.registry import BUNDLED, DEFAULT_MODEL
 from soundseek.model.spelling import WORDS_FILE, Spelling, read_words
 from soundseek.query.languages import Piece, compose, script_of, translator
+from soundseek.query.lexicon import Language
 from soundseek.query.reading import QueryReader
 
 COUNTS = read_words(BUNDLED / DEFAULT_MODEL / WORDS_FILE)
@@ -60,6 +61,23 @@ def test_english_wins_ties(reader: QueryReader, query: str) -> None:
 def test_words_that_are_english_too_are_read_where_the_rest_is_foreign(reader: QueryReader) -> None:
     reading = reader.read("le chat miaule")
     assert reading.language == "French" and reading.text == "cat meowing"
+
+
+@pytest.mark.parametrize("word", ["x" * 20_000, "é" * 20_000, "a-" * 10_000])
+def test_what_is_too_long_for_a_word_is_not_taken_apart(
+    reader: QueryReader, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compound is looked for at each of its letters: a minute for 16,000 of them, in one language after the other."""
+    looked_up: list[str] = []
+    reading = Language.reading
+
+    def noted(self: Language, text: str) -> str | None:
+        looked_up.append(text)
+        return reading(self, text)
+
+    monkeypatch.setattr(Language, "reading", noted)
+    reader.read(word)
+    assert len(looked_up) < 500
 
 
 def test_what_stays_unread_is_said(reader: QueryReader) -> None:

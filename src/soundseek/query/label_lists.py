@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from soundseek.errors import UsageError
+from soundseek.errors import QueryError, UsageError
 from soundseek.query.lexicon import english
 from soundseek.query.reading import Reading
 
@@ -17,6 +17,7 @@ AUDIOSET_FILE = Path(__file__).with_name("audioset.txt")
 """The display names of AudioSet's 527 classes (Gemmeke et al., ICASSP 2017; CC BY 4.0), one a line."""
 
 MOST_LABELS = 10_000
+MOST_LETTERS = 1_000
 _MOST_BYTES = 1 << 20
 _IN_BRACKETS = re.compile(r"\s*\([^)]*\)")
 _OPEN_END = re.compile(r",?\s*\betc\.?$")
@@ -119,23 +120,31 @@ def _own(labels: Sequence[str], read: Callable[[str], Reading], where: str) -> t
         raise UsageError(f"{where} holds no label; write one on each line, such as: dog barking")
     if len(distinct) > MOST_LABELS:
         raise UsageError(f"{where} holds {len(distinct):,} labels; {MOST_LABELS:,} are the most")
-    # A label that only excludes, or has no letter, is compared as it stands.
+    if any(len(label) > MOST_LETTERS for label in distinct):
+        raise UsageError(
+            f"{where} holds a label of more than {MOST_LETTERS:,} letters; write one on each line"
+        )
+    # A label that only excludes is compared as it stands.
     return tuple(Candidate(label, _texts(label, read)) for label in distinct)
 
 
 def _texts(label: str, read: Callable[[str], Reading]) -> tuple[str, ...]:
-    if not any(letter.isalnum() for letter in label):
-        return (label,)
-    return read(label).texts or (label,)
+    try:
+        return read(label).texts or (label,)
+    except QueryError as error:
+        raise UsageError(f"the label {label!r} cannot be read: {error}") from error
 
 
 def _lines(path: Path) -> list[str]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise UsageError(f"{path} is no list of labels: it is larger than a megabyte")
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
+        if "\0" in text:
+            raise UsageError(f"{path} is no list of labels: it holds a zero byte; save it as UTF-8")
+        return text.splitlines()
     except UnicodeDecodeError:
-        raise UsageError(f"{path} is no list of labels: it is no UTF-8 text") from None
+        raise UsageError(f"{path} is no list of labels: it is no UTF-8 text; save it as UTF-8") from None
     except OSError as error:
         raise UsageError(
             f"no list of labels {str(path)!r} ({error.strerror}); name {AUDIOSET}, {UCS}, or a text file with a label "

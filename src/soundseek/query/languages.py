@@ -81,6 +81,7 @@ _HANGUL, _HANGUL_SYLLABLES, _FINAL_N = (
 _LINKS = ("", "s", "es", "n", "en", "er", "e", "ns")
 _SHORTEST_STEM = 3
 _SHORTEST_PART = 3  # of a compound
+_LONGEST_WORD = 80  # letters; a longer one is no word, and how often it could be cut grows with the square
 _SURE_PART = 6  # alone, with the rest unread: Feuerwehr is no fire
 _SOUND_PARTS = word_set(
     """gerausch gerausche geraeusch geraeusche ton tone klang klange laut laute sound sounds effekt effekte atmo
@@ -245,6 +246,8 @@ class Translator:
 
     def _taken_apart(self, word: str) -> list[Piece]:
         """A word by its stem, or a compound by its parts."""
+        if len(word) > _LONGEST_WORD:
+            return []
         form = loosen(word)
         if self.name == "Turkish":
             return self._turkish(word, form)

@@ -212,6 +212,8 @@ def _syntax_fault(error: str, line: int) -> str:
             f"a double quote opens a cell, and the next one, on line {line}, does not end it; close the cell, and "
             "write a quote inside a cell as two"
         )
-    if "end of data" in error or "field larger" in error:
+    if "field larger" in error:
+        return f"a cell of more than {csv.field_size_limit():,} letters: a double quote opens one and is never closed"
+    if "end of data" in error:
         return "a double quote opens a cell and is never closed"
     return error
