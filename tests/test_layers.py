@@ -66,6 +66,7 @@ HOMES = {
     "spellchecker": {"model/spelling.py"},
     "sqlite3": {f"library/store/{name}.py" for name in ("beside", "connection", "sqlite", "terms")},
     "psycopg": {"library/store/postgres.py"},
+    "pymilvus": {"library/store/milvus.py"},
     "usearch": {"library/store/sqlite.py"},
     "uvicorn": {"cli/serve.py"},
     "openTSNE": {"server/sound_map.py"},
@@ -108,6 +109,7 @@ BROUGHT_BY_AN_EXTRA = {
     "mcp": "mcp",
     "pandas": "notebook",
     "psycopg": "postgres",
+    "pymilvus": "milvus", "milvus_lite": "milvus",
 }  # fmt: skip
 ONLY_SERVER = {"fastapi", "starlette", "prometheus_client"}
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from library.engines import ENGINES, place_in
+from library.engines import ENGINES, empty_store, place_in
 from library.shelves import Shelf
 from library.stores import IDENTITY
 
-from soundseek.library.store import open_store
 from soundseek.library.store.base import Store
 from soundseek.library.store.sqlite import SqliteStore
 
@@ -31,9 +30,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield location
 
 
-@pytest.fixture
-def any_store(place: str) -> Iterator[Store]:
+@pytest.fixture(params=ENGINES)
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An empty store, of each of the engines."""
-    store = open_store(place, identity=IDENTITY, create=True)
-    yield store
-    store.close()
+    with empty_store(request.param, tmp_path) as store:
+        yield store

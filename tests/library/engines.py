@@ -10,10 +10,18 @@ from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
+from library.stores import IDENTITY
 
-ENGINES = ("sqlite", "postgres")
+from soundseek.library.store import open_store
+from soundseek.library.store.base import Store
+from soundseek.library.store.milvus import _EVERYTHING
+
+ENGINES = ("sqlite", "postgres", "milvus")
+EXACT_ENGINES = ("sqlite", "postgres")
+"""Whose recall is 1 at the sizes of tests."""
 _numbers = itertools.count()
 
 
@@ -31,11 +39,23 @@ def postgres_uri() -> str:
     return str(server.get_uri())
 
 
+@lru_cache(maxsize=1)
+def milvus_file() -> str:
+    """The file of Milvus Lite of this test process."""
+    for needed in ("pymilvus", "milvus_lite"):
+        if find_spec(needed) is None:
+            pytest.skip(f"{needed} is not installed")
+    return f"{tempfile.mkdtemp(prefix='soundseek-milvus-')}/tests.db"
+
+
 @contextmanager
 def place_in(engine: str, folder: Path) -> Iterator[str]:
     """Where a test may make a library; it is gone afterwards."""
     if engine == "sqlite":
         yield str(folder / "library")
+        return
+    if engine == "milvus":
+        yield f"milvus://{milvus_file()}?library=test_{next(_numbers)}"
         return
     import psycopg
 
@@ -43,3 +63,28 @@ def place_in(engine: str, folder: Path) -> Iterator[str]:
     yield f"{uri}&library={name}"
     with psycopg.connect(uri, autocommit=True) as connection:
         connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
+
+
+@contextmanager
+def empty_store(engine: str, folder: Path) -> Iterator[Store]:
+    """An empty store of the toy model. In Milvus one is emptied again and again: to make one takes two seconds."""
+    if engine == "milvus":
+        store = _milvus_store()
+        _empty(store)
+        yield store
+        return
+    with place_in(engine, folder) as location:
+        store = open_store(location, identity=IDENTITY, create=True)
+        yield store
+        store.close()
+
+
+@lru_cache(maxsize=1)
+def _milvus_store() -> Store:
+    return open_store(f"milvus://{milvus_file()}?library=shared", identity=IDENTITY, create=True)
+
+
+def _empty(store: Any) -> None:
+    for kind in ("segments", "frames", "files"):
+        store._delete(kind, _EVERYTHING[kind])
+    store._delete("notes", 'not (id like "setting/%")')

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from library.engines import EXACT_ENGINES, empty_store
 from library.stores import DIM, IDENTITY, sound_file, sound_from_frames, sound_of_vectors, unit_rows
 
 from soundseek.errors import LibraryError
@@ -28,6 +29,12 @@ EAST, NORTH, WEST = np.eye(DIM, dtype=np.float32)[0], np.eye(DIM, dtype=np.float
 @pytest.fixture
 def store(any_store: Store) -> Store:
     return any_store
+
+
+@pytest.fixture(params=EXACT_ENGINES)
+def exact_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with empty_store(request.param, tmp_path) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -78,28 +85,28 @@ def test_an_empty_store_answers_nothing(store: Store) -> None:
 
 
 @pytest.mark.parametrize("per", ["file", "segment"])
-def test_search_is_exact(store: Store, per: str) -> None:
+def test_search_is_exact(exact_store: Store, per: str) -> None:
     generator = np.random.default_rng(1)
     vectors = unit_rows(generator, 6000)
     files = np.sort(generator.integers(0, 900, len(vectors)))
-    commit(store, *(sound_of_vectors(f"/{n}.wav", vectors[files == n]) for n in np.unique(files)))
+    commit(exact_store, *(sound_of_vectors(f"/{n}.wav", vectors[files == n]) for n in np.unique(files)))
     stored = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     stored = stored.astype(np.float16).astype(np.float32)
     for query in unit_rows(generator, 20):
         scores = stored @ query
         if per == "file":
             scores = np.array([scores[files == n].max() for n in np.unique(files)])
-        found = store.search(query, k=25, per=per)  # type: ignore[arg-type]
+        found = exact_store.search(query, k=25, per=per)  # type: ignore[arg-type]
         np.testing.assert_allclose([match.score for match in found], np.sort(scores)[::-1][:25], atol=2e-6)
 
 
-def test_a_filter_that_keeps_two_in_a_thousand_loses_no_neighbour(store: Store) -> None:
+def test_a_filter_that_keeps_two_in_a_thousand_loses_no_neighbour(exact_store: Store) -> None:
     generator = np.random.default_rng(2)
     vectors = unit_rows(generator, 5000)
     stored = vectors.astype(np.float16).astype(np.float32)
     rare = set(generator.choice(5000, 10, replace=False).tolist())
     commit(
-        store,
+        exact_store,
         *(
             sound_of_vectors(f"/{n}.wav", vectors[n : n + 1], format="FLAC" if n in rare else "WAV")
             for n in range(5000)
@@ -108,28 +115,32 @@ def test_a_filter_that_keeps_two_in_a_thousand_loses_no_neighbour(store: Store) 
     where = parse_where("format = flac")
     for query in unit_rows(generator, 10):
         expected = sorted(rare, key=lambda n: -float(stored[n] @ query))
-        assert paths(store, query, where=where) == [f"/{n}.wav" for n in expected]
+        assert paths(exact_store, query, where=where) == [f"/{n}.wav" for n in expected]
 
 
-def test_a_broad_filter_is_as_exact_as_a_narrow_one(store: Store) -> None:
+def test_a_broad_filter_is_as_exact_as_a_narrow_one(exact_store: Store) -> None:
     generator = np.random.default_rng(3)
     vectors = unit_rows(generator, 2000)
     stored = vectors.astype(np.float16).astype(np.float32)
     commit(
-        store,
+        exact_store,
         *(sound_of_vectors(f"/{n}.wav", vectors[n : n + 1], duration_s=float(n % 10)) for n in range(2000)),
     )
     query = EAST
     expected = sorted((n for n in range(2000) if n % 10 < 7), key=lambda n: -float(stored[n] @ query))
-    assert paths(store, query, where=parse_where("duration < 7")) == [f"/{n}.wav" for n in expected[:100]]
+    assert paths(exact_store, query, where=parse_where("duration < 7")) == [
+        f"/{n}.wav" for n in expected[:100]
+    ]
 
 
-def test_files_that_own_the_first_thousands_of_segments_hide_nobody(store: Store) -> None:
+def test_files_that_own_the_first_thousands_of_segments_hide_nobody(exact_store: Store) -> None:
     generator = np.random.default_rng(4)
     near = EAST + 0.01 * generator.standard_normal((3000, DIM)).astype(np.float32)
     others = [sound_of_vectors(f"/other{n}.wav", (EAST + n * NORTH)[None]) for n in range(1, 9)]
-    commit(store, sound_of_vectors("/long.wav", near), sound_of_vectors("/longer.wav", near * 2), *others)
-    found = [match.file.path for match in store.search(EAST, k=10)]
+    commit(
+        exact_store, sound_of_vectors("/long.wav", near), sound_of_vectors("/longer.wav", near * 2), *others
+    )
+    found = [match.file.path for match in exact_store.search(EAST, k=10)]
     assert set(found[:2]) == {"/long.wav", "/longer.wav"}
     assert found[2:] == [f"/other{n}.wav" for n in range(1, 9)]
 

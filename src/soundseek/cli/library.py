@@ -133,7 +133,7 @@ def library_copy(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="The library to copy: a folder, or postgresql://host/database.",
+            help="The library to copy: a folder, postgresql://host/database or milvus://host.",
             show_default=False,
         ),
     ],

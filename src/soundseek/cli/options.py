@@ -199,8 +199,8 @@ LibraryOption = Annotated[
         "--library",
         envvar="SOUNDSEEK_LIBRARY",
         metavar="DIR",
-        help="The library, a folder or postgresql://host/database; default: the one in your data folder (see: "
-        "soundseek info).",
+        help="The library: a folder, postgresql://host/database or milvus://host; default: the one in your data "
+        "folder (see: soundseek info).",
         show_default=False,
     ),
 ]

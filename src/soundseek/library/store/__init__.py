@@ -37,10 +37,14 @@ def open_store(location: str, *, identity: ModelIdentity | None, create: bool) -
         from soundseek.library.store.postgres import PostgresStore
 
         return PostgresStore.open(location, identity=identity, create=create)
+    if engine_of(location) == "milvus":
+        from soundseek.library.store.milvus import MilvusStore
+
+        return MilvusStore.open(location, identity=identity, create=create)
     if "://" in location:
         kind = location.split("://")[0]
         raise UsageError(
-            f"no kind of library {kind!r}; give a folder, postgresql://user@host/database, or {MEMORY}"
+            f"no kind of library {kind!r}; give a folder, postgresql://…, milvus://…, or {MEMORY}"
         )
     return SqliteStore.open(
         Path(absolute(location, "the library's folder")), identity=identity, create=create
