@@ -544,7 +544,7 @@ class MilvusStore:
             self._delete(kind, f"file_id in {list(file_ids[at : at + _ROWS_A_CALL])}")
 
     def _notes(self, prefix: str) -> dict[str, Any]:
-        found = self._all("notes", f"id like {rows.quoted(prefix + '%')}", ["id", "value"])
+        found = self._all("notes", f"id like {rows.in_quotes(prefix + '%')}", ["id", "value"])
         return {row["id"]: json.loads(row["value"]) for row in found}
 
     def _put_notes(self, notes: Mapping[str, object]) -> None:

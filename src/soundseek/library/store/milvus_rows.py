@@ -189,10 +189,10 @@ def frames_of_text(text: str, dim: int) -> AnyFloatArray:
     return np.frombuffer(base64.b64decode(text, validate=True), dtype="<f2").reshape(-1, dim)
 
 
-def quoted(text: str) -> str:
+def in_quotes(text: str) -> str:
     r"""A text in a Milvus expression.
 
-    >>> print(quoted('say "no" \\ yes'))
+    >>> print(in_quotes('say "no" \\ yes'))
     "say \"no\" \\ yes"
     """
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
@@ -201,7 +201,7 @@ def quoted(text: str) -> str:
 
 def contains(field: str, part: str) -> str:
     """The expression "the field has this part"."""
-    return f"{field} like {quoted('%' + _plain(part) + '%')}"
+    return f"{field} like {in_quotes('%' + _plain(part) + '%')}"
 
 
 def _plain(text: str) -> str:
@@ -255,9 +255,9 @@ def _text(field: str, operator: str, value: str) -> str:
     if field == "name":
         if operator == "~":
             return contains("name", value)
-        return f"name like {quoted(_plain(value).replace('*', '%').replace('?', '_'))}"
+        return f"name like {in_quotes(_plain(value).replace('*', '%').replace('?', '_'))}"
     if operator == "~":
         return f"({contains('kind', value)} or {contains('name', f'.{value}')})"
     kinds = [contains("kind", f"/{part}/") for part in FORMAT_ALIASES.get(value, (value,))]
-    ending = quoted("%" + _plain(f".{value}"))
+    ending = in_quotes("%" + _plain(f".{value}"))
     return f"({' or '.join([*kinds, f'name like {ending}'])})"
