@@ -278,8 +278,29 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_MOST_VALUES = 20_000  # the largest recipe has some hundred
+
+
 def _parsed(text: str) -> Any:
-    return yaml.load(text, Loader=_StrictLoader)  # a safe loader of ours
+    """What a YAML text says.
+
+    Raises:
+        YAMLError: It is none, or is built to fill a memory: nested without end, or with names for names for names.
+    """
+    try:
+        value = yaml.load(text, Loader=_StrictLoader)  # a safe loader of ours
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
+    except ValueError as error:  # a date that is none
+        raise yaml.YAMLError(str(error)) from None
+    left, seen = [value], 0
+    while left:
+        seen += 1
+        if seen > _MOST_VALUES:
+            raise yaml.YAMLError(f"it has more than {_MOST_VALUES:,} values")
+        each = left.pop()
+        left += each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
+    return value
 
 
 def _in_a_line(error: Exception) -> str:
