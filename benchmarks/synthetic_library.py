@@ -13,6 +13,7 @@ from soundseek.library.search import SearchOptions, find_matches
 from soundseek.library.store.base import Changes, EmbeddedSound, Match, ModelIdentity, SoundFile
 from soundseek.library.store.sqlite import SqliteStore
 
+IDENTITY_OF_RANDOM = ModelIdentity("random", "0" * 12, 512)
 SEGMENTS_PER_FILE = 4
 FRAME_S = 0.32
 
@@ -62,6 +63,47 @@ def filled_library(directory: Path, rows: int, sounds: Path, first: Path) -> Non
                     replace(sound, file=replace(sound.file, **facts, sample_rate_hz=8000, channels=1))
                 )
             library.store.commit(Changes(sounds=made))
+
+
+def fill_library(directory: Path, sounds: Path, num_files: int) -> None:
+    """A library of the bundled model that knows `num_files` files as unchanged: empty ones, in folders of a thousand.
+
+    Args:
+        directory: Where the library comes to be.
+        sounds: Where the files do.
+        num_files: How many, with four random segments each.
+    """
+    from soundseek import Library, load_model
+    from soundseek.library.store.base import Description
+    from soundseek.library.volumes import Volumes
+
+    model = load_model()
+    generator = np.random.default_rng(0)
+    Library.create(directory, model=model).close()
+    with Library.open(directory, model=model) as library, library.store.writing():
+        for start in range(0, num_files, 1000):
+            folder = sounds / f"{start // 1000:04}"
+            folder.mkdir(parents=True)
+            made, volumes = [], {}
+            for number in range(start, min(start + 1000, num_files)):
+                path = folder / f"sound {number:07}.wav"
+                path.touch()
+                facts = {"path": str(path), "size_bytes": 0, "mtime_ns": path.stat().st_mtime_ns}
+                sound = lean_sound(number, model.dim, generator)
+                made.append(replace(sound, file=replace(sound.file, **facts, description=Description())))
+                volumes[str(path)] = (
+                    Volumes().name(str(folder)) if not volumes else next(iter(volumes.values()))
+                )
+            library.store.commit(
+                Changes(sounds=made, volumes=volumes, roots={str(sounds): sounds.stat().st_dev})
+            )
+
+
+def lean_sound(number: int, dim: int, generator: np.random.Generator) -> EmbeddedSound:
+    """A sound of four random segments with a frame each, so that a million of them fit on a disk."""
+    sound = _sound(number, dim, generator)
+    spans = np.stack([np.arange(SEGMENTS_PER_FILE), np.arange(1, SEGMENTS_PER_FILE + 1)], axis=1)
+    return replace(sound, frames=sound.vectors.astype(np.float16), spans=spans)
 
 
 def _sound(number: int, dim: int, generator: np.random.Generator) -> EmbeddedSound:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import signal
@@ -36,7 +37,8 @@ def embed(path: str, *, max_duration_s: float, progress: Callable[..., None] | N
     "LASTS 25 ..." is 25 s long, "BAD ..." no sound, "CRASH" ends the process, "KILL" kills it, "BUG" raises,
     "REWRITE ..." changes the file meanwhile,
     "BROKEN MODEL" is the model's fault, "SLOW" takes a tenth of a second, "CTRL-C" presses it, "VANISH" removes the
-    file, "HANG" computes for ever and "WAIT" waits, "HOARD" holds 600 MB, "UNREADABLE" has an input error of the disk.
+    file, "HANG" computes for ever and "WAIT" waits, "STUCK" waits in C with the interpreter locked, "HOARD" holds
+    600 MB and "HOARD-IN-C" does so from C, "UNREADABLE" has an input error of the disk.
     """
     text = Path(path).read_text()
     order, _, rest = text.partition(" ")
@@ -99,6 +101,18 @@ def _hang(path: str, rest: str) -> None:
         pass
 
 
+def _stuck(path: str, rest: str) -> None:
+    ctypes.PyDLL(None).sleep(3600)  # as a decoder in C that keeps the interpreter's lock
+
+
+def _hoard_in_c(path: str, rest: str) -> None:
+    libc = ctypes.PyDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+    libc.memset(libc.malloc(ctypes.c_size_t(600_000_000)), 1, 600_000_000)
+    libc.sleep(3600)
+
+
 def _hoard(path: str, rest: str) -> None:
     held = np.ones(75_000_000)  # 600 MB
     while held.size:
@@ -118,7 +132,9 @@ ORDERS: dict[str, Callable[[str, str], object]] = {
     "MEMORY": _out_of_memory,
     "HANG": _hang,
     "WAIT": lambda path, rest: time.sleep(3600),
+    "STUCK": _stuck,
     "HOARD": _hoard,
+    "HOARD-IN-C": _hoard_in_c,
     "CTRL-C": lambda path, rest: os.kill(os.getpid(), signal.SIGINT),
 }
 

@@ -375,12 +375,14 @@ def test_a_decoder_that_hangs_takes_one_file_and_is_named(
     monkeypatch.setattr(workers_module, "LOOK_EVERY_S", 0.05)
     shelf.put("computes.wav", "HANG")
     shelf.put("waits.wav", "WAIT")
+    shelf.put("stuck.wav", "STUCK")  # in C, with the interpreter locked: no signal and no thread would end it
 
-    assert counts(shelf.report(load=fakes.load, workers=2)) == {"failed": 2}
+    assert counts(shelf.report(load=fakes.load, workers=3)) == {"failed": 3}
 
     reasons = shelf.failures()
     assert reasons["computes.wav"].startswith("decoding it made no progress for ")
     assert reasons["waits.wav"].startswith("nothing could be read of it for ")
+    assert reasons["stuck.wav"].startswith("nothing could be read of it for ")
     # What only waited is tried again; what hung would do so again.
     remembered = {Path(each.path).name: each.size_bytes for each in shelf.store.failures()}
     assert remembered["waits.wav"] == 0 < remembered["computes.wav"]
@@ -393,11 +395,12 @@ def test_a_decoder_that_hoards_memory_takes_one_file_and_is_named(
     monkeypatch.setattr(workers_module, "LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(workers_module, "MEMORY_SHARE", 0.0)
     monkeypatch.setattr(workers_module, "LEAST_MEMORY_BYTES", 500_000_000)
-    for number in range(3):
-        shelf.put(f"{number}.wav", "HOARD" if number == 1 else f"sound {number}")
+    for number in range(5):
+        shelf.put(f"{number}.wav", {1: "HOARD", 3: "HOARD-IN-C"}.get(number, f"sound {number}"))
 
-    assert counts(shelf.report(load=fakes.load, workers=1)) == {"added": 2, "failed": 1}
-    assert shelf.failures() == {"1.wav": "decoding it took more than 0.5 GB of memory"}
+    assert counts(shelf.report(load=fakes.load, workers=1)) == {"added": 3, "failed": 2}
+    reason = "decoding it took more than 0.5 GB of memory"
+    assert shelf.failures() == {"1.wav": reason, "3.wav": reason}
 
 
 def test_files_that_all_crash_are_all_named(shelf: Shelf) -> None:

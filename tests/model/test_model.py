@@ -81,7 +81,7 @@ def test_a_file_is_embedded_to_its_end_however_long(
         limits_s.append(max_duration_s)
         return open_audio(path, sample_rate_hz=sample_rate_hz, max_duration_s=max_duration_s)
 
-    monkeypatch.setattr("soundseek.model.model.open_audio", note_and_open)
+    monkeypatch.setattr("soundseek.audio.decode.open_audio", note_and_open)
     model.embed_file(tmp_path / "x.wav")
     model.embed_audio([tmp_path / "x.wav"])
     assert limits_s == [float("inf")] * 2

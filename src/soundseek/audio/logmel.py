@@ -12,6 +12,8 @@ from soundseek._typing import AnyFloatArray, DoubleArray, FloatArray
 from soundseek.audio.level import PeakNormaliser
 from soundseek.errors import UsageError
 
+_ONE_THREAD = 1 << 18  # multiplications in a matrix product that OpenBLAS does not share among threads
+_TILE_ROWS = 64
 _BLOCK_FRAMES = 256  # 256 x 1024 float32 = 1 MB: a block and its spectrum stay in the L2 cache
 
 
@@ -182,7 +184,7 @@ class LogMel:
     def __init__(self, config: FrontEndConfig) -> None:
         self.config = config
         self._window: Any = _padded_window(config).astype(config.dtype)
-        self._mel: Any = _mel_bands(config).astype(config.dtype)
+        self._mel = _grouped(_mel_bands(config).astype(config.dtype))
 
     def __call__(self, waveform: FloatArray) -> FloatArray:
         """The features of a whole waveform.
@@ -218,11 +220,41 @@ class LogMel:
         framed = np.lib.stride_tricks.sliding_window_view(signal, config.n_fft)[:: config.hop_length]
         for start in range(0, num_frames, _BLOCK_FRAMES):
             spectrum = np.fft.rfft(framed[start : start + _BLOCK_FRAMES] * self._window, axis=1)
+            rows = len(spectrum)
+            # Whole tiles of rows: a product sums up the rows of the last, partial tile in another order.
             power = spectrum.real**2
             power += spectrum.imag**2
-            np.matmul(power, self._mel, out=out[start : start + _BLOCK_FRAMES])
+            if rows % _TILE_ROWS:
+                power = np.pad(power, ((0, -rows % _TILE_ROWS), (0, 0)))
+            for bands, bins, weights in self._mel:
+                out[start : start + rows, bands] = (power[:, bins] @ weights)[:rows]
         config.compress(out)
         return out.astype(np.float32, copy=False)
+
+
+def _grouped(mel: npt.NDArray[Any]) -> list[tuple[slice, slice, npt.NDArray[Any]]]:
+    """The bands and bins of a mel matrix `(bins, mel)` that belong together, `(bands, bins, weights)`.
+
+    A band has weights in few bins, so most of a product with the whole matrix would be additions of zero. And each of
+    these products is so small that OpenBLAS computes it on one thread, whatever their number: sums in another order
+    would be other vectors.
+    """
+    groups, num_mels = [], mel.shape[1]
+    used = mel != 0
+    first = np.where(used.any(axis=0), used.argmax(axis=0), 0)
+    behind = np.where(used.any(axis=0), len(mel) - used[::-1].argmax(axis=0), 1)
+    at = 0
+    while at < num_mels:
+        end = min(at + 2, num_mels)  # of one band, a product is a matrix times a vector, which is slower
+        while end < num_mels and (
+            _BLOCK_FRAMES * (end + 1 - at) * (behind[at : end + 1].max() - first[at : end + 1].min())
+            <= _ONE_THREAD
+        ):
+            end += 1
+        bins = slice(int(first[at:end].min()), int(behind[at:end].max()))
+        groups.append((slice(at, end), bins, np.ascontiguousarray(mel[bins, at:end])))
+        at = end
+    return groups
 
 
 class LogMelStream:

@@ -11,21 +11,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeAlias, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from soundseek._typing import FloatArray
 from soundseek._vectors import unit_rows
-from soundseek.audio.arrays import open_array
-from soundseek.audio.decode import AudioInfo, AudioStream, open_audio
 from soundseek.audio.logmel import FrontEndConfig, LogMel
 from soundseek.audio.segments import Segment, plan_segments
 from soundseek.errors import DecodeError, ModelError, UsageError
 from soundseek.model.config import AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, ModelConfig
 from soundseek.model.match import MatchCalibration
 from soundseek.model.onnx_files import need_own_numbers
+
+if TYPE_CHECKING:
+    from soundseek.audio.decode import AudioInfo, AudioStream
 
 SEGMENT_S, HOP_S = 10.0, 5.0
 WINDOW_S, WINDOW_HOP_S = 2.0, 1.0  # of the windows that stand for frames where a model has no linear ones
@@ -227,6 +228,10 @@ class Model:
             return mean
 
     def _opened(self, sound: Sound) -> AudioStream:
+        # Decoders are imported where sound is read: a search by words needs none.
+        from soundseek.audio.arrays import open_array
+        from soundseek.audio.decode import open_audio
+
         rate_hz = self.front_end.sample_rate_hz
         if isinstance(sound, str | os.PathLike):
             return open_audio(sound, sample_rate_hz=rate_hz, max_duration_s=math.inf)
@@ -252,6 +257,8 @@ class Model:
         Raises:
             DecodeError: The file cannot be turned into sound.
         """
+        from soundseek.audio.decode import open_audio
+
         with open_audio(
             path, sample_rate_hz=self.front_end.sample_rate_hz, max_duration_s=max_duration_s
         ) as stream:
@@ -348,6 +355,8 @@ class Model:
             DecodeError: The file cannot be decoded, or ends before a part begins.
             UsageError: Lengths that make no sense; see `plan_segments`.
         """
+        from soundseek.audio.decode import open_audio
+
         rate_hz = self.front_end.sample_rate_hz
         last_s = max((end_s for _, end_s in spans), default=0.0)
         with open_audio(path, sample_rate_hz=rate_hz, max_duration_s=last_s + 1) as stream:

@@ -127,7 +127,9 @@ def shortlisted_rows(
         elif room >= end - start:
             room -= end - start
             chosen.append(start + scan(vectors[start:end], query, OF_A_LONG_FILE))
-    return np.unique(np.concatenate(chosen))
+    # Not np.unique, which imports numpy.ma: a tenth of what is imported for a search.
+    rows = np.sort(np.concatenate(chosen))
+    return rows[np.diff(rows, prepend=-1) != 0]
 
 
 def _candidates(
