@@ -41,7 +41,7 @@ picture: $(VENV)/.development ## make the pictures of the demo and of the page a
 	@$(BIN)/python scripts/terminal_picture.py
 	@$(BIN)/python scripts/page_pictures.py
 
-package: $(VENV)/.development ## build wheel and sdist, install the wheel into a clean environment and search with it
+package: $(VENV)/.development ## build wheel and sdist, install each into a clean environment and search with it
 	@rm -rf dist
 	@$(BIN)/python -m build --outdir dist . >/dev/null
 	@$(BIN)/python scripts/try_wheel.py dist

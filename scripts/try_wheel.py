@@ -1,9 +1,8 @@
-"""Install a wheel of soundseek into an environment of its own and search samples/ with it, as a new user would.
+"""Install wheel and sdist of soundseek into an environment of their own and search samples/, as a new user would.
 
     python -m build && python scripts/try_wheel.py dist
 
-The sdist beside it has to hold what the wheel was built from, and the wheel everything that is carried: the model, the
-page, the recipes.
+Both have to hold everything that is carried: the model, the page, the recipes; and both have to find the same.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import tempfile
 import venv
 import zipfile
 from pathlib import Path
+from typing import Any
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 QUERY, ANSWER = "a dog barks", "dog"
@@ -49,20 +49,34 @@ def main(folder: Path) -> None:
             "--disable-pip-version-check",
             "--no-compile",
         ]
+        soundseek = binaries / "soundseek"
         subprocess.run([*pip, wheel.resolve()], check=True)
-        soundseek, library = binaries / "soundseek", Path(directory) / "library"
-        subprocess.run([soundseek, "index", SAMPLES, "--library", library], check=True, cwd=directory)
-        found = subprocess.run(
-            [soundseek, "search", QUERY, "--library", library, "--json"],
-            check=True, cwd=directory, capture_output=True, text=True,
-        )  # fmt: skip
-        first = json.loads(found.stdout.splitlines()[0])
-        if ANSWER not in Path(first["path"]).name:
-            raise SystemExit(f"{QUERY!r} found {first['path']} first")
+        first = search_samples(soundseek, Path(directory) / "library")
+        # The sdist builds the same again, from nothing but what it holds.
+        subprocess.run([*pip, "--force-reinstall", "--no-deps", sdist.resolve()], check=True)
+        again = search_samples(soundseek, Path(directory) / "library-of-sdist")
+        if again != first:
+            raise SystemExit(f"the wheel finds {first}, and what the sdist builds {again}")
         torch = subprocess.run([binaries / "python", "-c", "import torch"], capture_output=True, check=False)
         if torch.returncode == 0:
             raise SystemExit("the searching half brought PyTorch along")
-    print(f"{wheel.name}: installed, and {QUERY!r} finds {Path(first['path']).name} ({first['score']:.2f})")
+    print(
+        f"{wheel.name} and {sdist.name}: installed, and {QUERY!r} finds {Path(first['path']).name} "
+        f"({first['score']:.2f}) with both"
+    )
+
+
+def search_samples(soundseek: Path, library: Path) -> dict[str, Any]:
+    """Path and score of what an installed soundseek finds first in the samples, as a new user would."""
+    subprocess.run([soundseek, "index", SAMPLES, "--library", library], check=True, cwd=library.parent)
+    found = subprocess.run(
+        [soundseek, "search", QUERY, "--library", library, "--json"],
+        check=True, cwd=library.parent, capture_output=True, text=True,
+    )  # fmt: skip
+    first = json.loads(found.stdout.splitlines()[0])
+    if ANSWER not in Path(first["path"]).name:
+        raise SystemExit(f"{QUERY!r} found {first['path']} first")
+    return {"path": first["path"], "score": first["score"]}
 
 
 if __name__ == "__main__":

@@ -128,8 +128,9 @@ def shortlisted_rows(
             room -= end - start
             chosen.append(start + scan(vectors[start:end], query, OF_A_LONG_FILE))
     # Not np.unique, which imports numpy.ma: a tenth of what is imported for a search.
-    rows = np.sort(np.concatenate(chosen))
-    return rows[np.diff(rows, prepend=-1) != 0]
+    ordered: AnyIntArray = np.sort(np.concatenate(chosen))
+    distinct: AnyIntArray = ordered[np.diff(ordered, prepend=-1) != 0]
+    return distinct
 
 
 def _candidates(
