@@ -74,7 +74,7 @@ def serving_hub(hub: Hub) -> Iterator[Hub]:
                 return
             siblings = []
             for name, content in self.files(repo):
-                entry = {"rfilename": name, "size": len(content), "blobId": "b" * 40}
+                entry = {"rfilename": name, "size": len(content), "blobId": git_sha1(content)}
                 if name.endswith(hub.lfs):
                     entry["lfs"] = {"sha256": sha256(content), "size": len(content), "pointerSize": 134}
                 siblings.append(entry)
@@ -215,3 +215,8 @@ def serving_hub(hub: Hub) -> Iterator[Hub]:
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def git_sha1(content: bytes) -> str:
+    """The name that git gives a content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()

@@ -23,12 +23,14 @@ class HubFile:
         sha256: Of its content; empty where only the hub tells.
         size_bytes: Its length; 0 where only the hub tells.
         is_optional: Whether it is taken only where it is there.
+        git_sha1: Of its content as git names it, which is what the hub tells of a file that is not large.
     """
 
     name: str
     sha256: str = ""
     size_bytes: int = 0
     is_optional: bool = False
+    git_sha1: str = ""
 
 
 @dataclass(frozen=True)

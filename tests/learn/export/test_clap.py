@@ -200,6 +200,20 @@ def test_damaged_weights_are_loaded_once_more_and_then_named(
     assert not (tmp_path / "never").exists() and not (tmp_path / "b" / "tiny" / WEIGHTS).exists()
 
 
+def test_a_small_file_is_checked_by_the_digest_that_git_gives_it(
+    hub: Hub, tmp_path: Path, quick_export: None
+) -> None:
+    good = hub.repos[REPO]["config.json"]
+    bad = good.replace(b"1", b"7", 1)
+    assert len(bad) == len(good) and bad != good
+    hub.send_instead["config.json"] = [bad, bad]
+    with pytest.raises(
+        DataError, match=rf"{REPO}'s config.json has git's digest \w{{40}}, published is \w{{40}}"
+    ):
+        get_published(tiny(), tmp_path / "never", downloads=tmp_path / "d")
+    assert not (tmp_path / "d" / "tiny" / "config.json").exists()
+
+
 def test_another_size_than_the_published_one_is_named(hub: Hub, tmp_path: Path) -> None:
     size = len(hub.repos[REPO][WEIGHTS])
     with pytest.raises(DataError, match=rf"has {size:,} bytes, published are {size + 1:,}"):

@@ -7,6 +7,7 @@ login. What it raises becomes one line that says what to do.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
@@ -93,7 +94,9 @@ def fetch_sources(sources: Sequence[HubSource], folder: Path, *, report: Report 
             lfs = known[name].lfs
             expected = file.sha256 or (lfs.sha256 if lfs else "")
             size_bytes = file.size_bytes or known[name].size or 0
-            _fetch(source.repo, commit, HubFile(name, expected, size_bytes), folder, report)
+            git_sha1 = "" if expected else known[name].blob_id or ""
+            wanted_file = HubFile(name, expected, size_bytes, git_sha1=git_sha1)
+            _fetch(source.repo, commit, wanted_file, folder, report)
             if expected:
                 digests[name] = expected
         commits[source.repo] = commit
@@ -237,6 +240,16 @@ def _verify(path: Path, file: HubFile, what: str) -> None:
         raise DataError(
             f"{what} has the sha256 {found}, published is {file.sha256}: it is damaged or another version; try again"
         )
+    if file.git_sha1 and (found := _git_sha1(path)) != file.git_sha1:
+        raise DataError(
+            f"{what} has git's digest {found}, published is {file.git_sha1}: it is damaged or another version; try again"
+        )
+
+
+def _git_sha1(path: Path) -> str:
+    """The name that git gives a file's content: a sha1 over its length and itself."""
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 @contextmanager
