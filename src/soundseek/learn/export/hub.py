@@ -242,7 +242,8 @@ def _verify(path: Path, file: HubFile, what: str) -> None:
         )
     if file.git_sha1 and (found := _git_sha1(path)) != file.git_sha1:
         raise DataError(
-            f"{what} has git's digest {found}, published is {file.git_sha1}: it is damaged or another version; try again"
+            f"{what} has git's digest {found}, published is {file.git_sha1}: it is damaged or another version; try "
+            "again"
         )
 
 
