@@ -75,13 +75,13 @@ def naming_the_disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if is_full_disk(error) or (error.errno is None and _is_full(path)):
+        if is_full_disk(error) or (error.errno is None and has_full_disk(path)):
             raise _full(path) from error
         raise StorageError(
             f"{path} cannot be written: {error.strerror or error}; choose another folder, or mend this one"
         ) from error
     except Exception as error:
-        if "No space left" in str(error) or (_is_foreign(error) and _is_full(path)):
+        if "No space left" in str(error) or (_is_foreign(error) and has_full_disk(path)):
             raise _full(path) from error
         raise
 
@@ -102,7 +102,8 @@ def _is_foreign(error: Exception) -> bool:
     return type(error).__module__.partition(".")[0] != "soundseek"
 
 
-def _is_full(path: Path) -> bool:
+def has_full_disk(path: Path) -> bool:
+    """Whether there is no space left where a path leads to."""
     return _free_bytes(path) < 1 << 16
 
 

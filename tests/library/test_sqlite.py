@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -401,6 +402,36 @@ def _commit_and_die(folder: Path) -> None:
     store = SqliteStore.open(folder, identity=IDENTITY)
     commit(store, 1, 2, 3)
     os._exit(9)
+
+
+def test_a_library_on_a_full_disk_is_searched_and_says_why_it_cannot_be_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite wants a file beside the database even to read, and has no space for it."""
+
+    class OnFullDisk(sqlite3.Connection):
+        def execute(self, sql: str, *parameters: object) -> sqlite3.Cursor:
+            if sql == "PRAGMA journal_mode = WAL":
+                raise sqlite3.OperationalError("disk I/O error")
+            return super().execute(sql, *parameters)  # type: ignore[arg-type]
+
+    connect = sqlite3.connect
+
+    def on_full_disk(database: object, *, uri: bool = False, **options: object) -> sqlite3.Connection:
+        made: type[sqlite3.Connection] = sqlite3.Connection if uri else OnFullDisk
+        return connect(database, uri=uri, factory=made, **options)  # type: ignore[arg-type]
+
+    with open_closing(folder) as store:
+        commit(store, 1)
+    (folder / "library.sqlite-wal").touch()  # what SQLite leaves when it gives up
+    monkeypatch.setattr(sqlite3, "connect", on_full_disk)
+    with pytest.raises(LibraryError, match="disk I/O error"):
+        SqliteStore.open(folder, identity=IDENTITY)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with open_closing(folder) as store:
+        assert [Path(file.path).name for file in store.files()]
+        with pytest.raises(LibraryError, match="its disk is full: free some space"):
+            commit(store, 2)
 
 
 def test_a_library_whose_making_was_killed_can_be_made_again(folder: Path) -> None:

@@ -15,6 +15,7 @@ import typer
 import typer.main
 
 import soundseek
+from soundseek._files import is_full_disk
 from soundseek.errors import SoundseekError, Terminated, UsageError
 
 PANELS = {
@@ -196,7 +197,8 @@ def plain_errors(run: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:
             _leave_the_pipe()
         except OSError as error:
-            _fail(f"{error.filename or 'the system'}: {error.strerror or error}", code=1)
+            what = error.filename or ("the output" if is_full_disk(error) else "the system")
+            _fail(f"{what}: {error.strerror or error}", code=1)
         except KeyboardInterrupt as stop:
             _fail("stopped", code=143 if isinstance(stop, Terminated) else 130)
 

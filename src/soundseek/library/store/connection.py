@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from soundseek._files import release_lock, take_lock
+from soundseek._files import has_full_disk, release_lock, take_lock
 from soundseek.errors import LibraryError
 from soundseek.library.filters import IS_BELOW, PATH_HAS, is_below, path_has
 from soundseek.library.store.tables import DATABASE_FILE
@@ -21,11 +21,12 @@ NO_LOCKS = "put the library on a local disk with --library DIR (or SOUNDSEEK_LIB
 
 
 def connect(directory: Path) -> sqlite3.Connection:
-    """A connection that any thread may close; one to read with where the folder cannot be written to."""
+    """A connection that any thread may close; one to read with where nothing can be written: no right, or no space."""
     try:
         return _connect_to_write(directory)
     except sqlite3.OperationalError as error:
-        if not any(sign in str(error) for sign in ("readonly", "unable to open")):
+        is_full = "disk" in str(error) and has_full_disk(directory / DATABASE_FILE)
+        if not is_full and not any(sign in str(error) for sign in ("readonly", "unable to open")):
             raise
         _need_handles()
         return _connect_to_read(directory)
@@ -56,10 +57,15 @@ def _connect_to_read(directory: Path) -> sqlite3.Connection:
     writes later is seen when the library is opened again. Without the log that is there, old rows would be read.
     """
     path = directory.absolute() / DATABASE_FILE
-    if path.with_name(f"{path.name}-wal").exists():
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        next_step = (
+            "the disk is full; free some space there"
+            if has_full_disk(path)
+            else "you may not write there; open it once as a user who may: soundseek info --library DIR"
+        )
         raise LibraryError(
-            f"the library {directory} cannot be read: a run that was stopped left a part of it in a log, and you may "
-            "not write there; open it once as a user who may: soundseek info --library DIR"
+            f"the library {directory} cannot be read: a run that was stopped left a part of it in a log, and {next_step}"
         )
     return _opened(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
 
@@ -92,6 +98,8 @@ def explained(directory: Path) -> Iterator[None]:
                 "an earlier soundseek filled it, without tags, bits and loudness; bring it up to date, which embeds "
                 f"nothing again: soundseek index --library {directory}"
             )
+        elif has_full_disk(directory / DATABASE_FILE):
+            advice = "its disk is full: free some space there and give the same command again. Searching still works"
         elif isinstance(error, sqlite3.ProgrammingError):
             advice = "it may have been closed meanwhile: open it again"
         raise LibraryError(f"the library {directory} cannot be used ({error}); {advice}") from error
