@@ -342,6 +342,7 @@ def test_totals_and_roots_are_kept(store: Store) -> None:
     stats = store.stats()
     assert (stats.files, stats.segments, stats.audio_s) == (1, 2, 10.0)
     assert (stats.failures, stats.truncated, stats.last_indexed) == (0, 0, "2024-05-01T00:00:00Z")
+    assert stats.unmeasured == 1
     assert store.roots() == {"/sounds": 2**63 + 1}
 
 

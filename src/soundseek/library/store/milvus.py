@@ -432,7 +432,7 @@ class MilvusStore:
 
     def stats(self) -> StoreStats:
         """Totals; the bytes are those of Milvus Lite's file, and 0 of a server, which does not tell them."""
-        found = self._all("files", "", ["num_rows", "duration_s", "truncated"])
+        found = self._all("files", "", ["num_rows", "duration_s", "truncated", "loudness_dbfs"])
         lite = _lite_file(self._place)
         num_bytes = (
             sum(each.stat().st_size for each in Path(lite).rglob("*") if each.is_file()) if lite else 0
@@ -445,6 +445,7 @@ class MilvusStore:
             failures=len(self._notes("failure/")),
             truncated=sum(bool(row["truncated"]) for row in found),
             last_indexed=self._notes("last_indexed").get("last_indexed"),
+            unmeasured=sum(row["loudness_dbfs"] is None for row in found),
         )
 
     @contextmanager
