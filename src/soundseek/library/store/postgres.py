@@ -452,7 +452,7 @@ class PostgresStore:
             " AND relnamespace = current_schema()::regnamespace), "
             "(SELECT count(*) FROM failures), count(*) FILTER (WHERE truncated), "
             "count(*) FILTER (WHERE loudness_dbfs IS NULL), "
-            "(SELECT last_indexed FROM state), count(*) FILTER (WHERE loudness_dbfs IS NULL) FROM files"
+            "(SELECT last_indexed FROM state) FROM files"
         )[0]
         return StoreStats(*row)
 
