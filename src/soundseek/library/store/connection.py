@@ -65,7 +65,8 @@ def _connect_to_read(directory: Path) -> sqlite3.Connection:
             else "you may not write there; open it once as a user who may: soundseek info --library DIR"
         )
         raise LibraryError(
-            f"the library {directory} cannot be read: a run that was stopped left a part of it in a log, and {next_step}"
+            f"the library {directory} cannot be read: a run that was stopped left a part of it in a log, and "
+            f"{next_step}"
         )
     return _opened(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)
 
