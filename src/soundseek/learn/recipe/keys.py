@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,6 +33,17 @@ def _expanded(path: Path) -> Path:
 
 UserPath = Annotated[Path, AfterValidator(_expanded)]
 """A path as people write it: `~` is the home folder."""
+
+
+def _none_or_more(count: int | str) -> int | str:
+    if isinstance(count, int) and count < 0:
+        raise ValueError('must be 0 or more, or "all"')
+    return count
+
+
+_CountOrAll = Annotated[int | Literal["all"], AfterValidator(_none_or_more)]
+_NULL_IS_EMPTY = BeforeValidator(lambda value: {} if value is None else value)
+"""So that an overlay can take a table away: `trunk_options: null`."""
 
 
 class Section(BaseModel):
@@ -81,11 +100,11 @@ class AudioConfig(Section):
 
     trunk: str = "efficientat"
     weights: UserPath | None = None
-    trunk_options: dict[str, Any] = Field(default_factory=dict)
-    trained_blocks: int | Literal["all"] = 0
+    trunk_options: Annotated[dict[str, Any], _NULL_IS_EMPTY] = Field(default_factory=dict)
+    trained_blocks: _CountOrAll = 0
     learning_rate: float = Field(default=1e-4, gt=0)
     attention: Literal["none", "graph", "self"] = "none"
-    attention_options: dict[str, Any] = Field(default_factory=dict)
+    attention_options: Annotated[dict[str, Any], _NULL_IS_EMPTY] = Field(default_factory=dict)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     pooling: Literal["mean", "max-mean", "length-aware-max-mean"] = "mean"
     head: Literal["linear", "mlp", "norm-linear"] = "linear"
@@ -105,17 +124,6 @@ class AudioConfig(Section):
     def has_moments(self) -> bool:
         """True where a clip's score is the mean of its frames' scores: every part behind them is linear."""
         return self.pooling == "mean" and self.head == "linear" and not self.tag_share
-
-    @field_validator("trunk_options", "attention_options", mode="before")
-    @classmethod
-    def _null_is_none_of_them(cls, value: Any) -> Any:
-        """So that an overlay can take options away: `trunk_options: null`."""
-        return {} if value is None else value
-
-    @field_validator("trained_blocks")
-    @classmethod
-    def _counted(cls, value: int | str) -> int | str:
-        return _count_or_all(value)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -182,12 +190,12 @@ class TextConfig(Section):
     weights: UserPath | None = None
     pooling: Literal["cls", "mean"] = "cls"
     max_tokens: int = Field(default=64, gt=2)
-    trained_layers: int | Literal["all"] = 0
+    trained_layers: _CountOrAll = 0
     learning_rate: float = Field(default=2e-5, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     head: Literal["linear", "mlp", "identity"] = "linear"
     head_width: int | None = Field(default=None, gt=0)
-    augment: TextAugmentConfig = TextAugmentConfig()
+    augment: Annotated[TextAugmentConfig, _NULL_IS_EMPTY] = TextAugmentConfig()
 
     @property
     def is_online(self) -> bool:
@@ -199,28 +207,12 @@ class TextConfig(Section):
     def _expanded_tower(cls, value: str) -> str:
         return str(_expanded(Path(value))) if value.startswith("~") else value
 
-    @field_validator("augment", mode="before")
-    @classmethod
-    def _null_is_none(cls, value: Any) -> Any:
-        return {} if value is None else value
-
-    @field_validator("trained_layers")
-    @classmethod
-    def _counted(cls, value: int | str) -> int | str:
-        return _count_or_all(value)
-
     @model_validator(mode="after")
     def _fits(self) -> Self:
         _head_width_fits(self.head, self.head_width)
         if self.weights and self.tower != "word2vec":
             raise ValueError(f"weights are word vectors of tower = word2vec; {self.tower!r} brings its own")
         return self
-
-
-def _count_or_all(value: int | str) -> int | str:
-    if isinstance(value, int) and value < 0:
-        raise ValueError('must be 0 or more, or "all"')
-    return value
 
 
 def _head_width_fits(head: str, head_width: int | None) -> None:
@@ -589,14 +581,8 @@ class Recipe(Section):
     loss: LossConfig = LossConfig()
     data: DataConfig = DataConfig()
     training: TrainingConfig = TrainingConfig()
-    stages: dict[str, StageConfig] = Field(default_factory=dict)
+    stages: Annotated[dict[str, StageConfig], _NULL_IS_EMPTY] = Field(default_factory=dict)
     card: CardConfig = CardConfig()
-
-    @field_validator("stages", mode="before")
-    @classmethod
-    def _null_is_none(cls, value: Any) -> Any:
-        """So that an overlay can take the stages away: `stages: null`."""
-        return {} if value is None else value
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
