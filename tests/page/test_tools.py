@@ -59,7 +59,7 @@ def test_duplicates_are_found_heard_chosen_and_never_deleted(open_page: Any, sou
     page.keyboard.press("c")
     page.get_by_text("2 paths copied").wait_for()
     page.keyboard.press("Escape")
-    page.locator(".hit", has_text="wolf.flac").locator(".play-button").click()
+    page.get_by_role("button", name="Play wolf.flac").click()
     heard = "import('/page/js/player.js').then(({ audio, current }) => !audio.paused && current.value.name)"
     until(page, f"{heard}.then((name) => name === 'wolf.flac')")
     page.set_viewport_size({"width": 375, "height": 812})
