@@ -58,6 +58,13 @@ def page(results: Path) -> str:
         section("Teaching the trunk", results, ["distillation.json"], tried, "no table `distillation.json`"),
         section("Teaching the heads", results, ["alignment.json"], tried, "no table `alignment.json`"),
         section(
+            "Other words to learn from",
+            results,
+            ["training-text.json"],
+            tried,
+            "no table `training-text.json`",
+        ),
+        section(
             "Other recordings, other words", results, ["robustness-*.json"], robustness, ROBUSTNESS_AGAIN
         ),
         section("People's words", results, ["query-kinds*.json"], query_kinds, QUERY_KINDS_AGAIN),
@@ -105,7 +112,10 @@ ROBUSTNESS_AGAIN = "`soundseek robustness MODEL --data DIR --json > docs/results
 LEFT_OUT_AGAIN = (
     "`python scripts/left_out.py MODEL ... --data DIR --collections A,B > docs/results/left-out.json`"
 )
-MATCH_AGAIN = "`soundseek calibrate MODEL --data DIR --check evaluation --json`"
+MATCH_AGAIN = (
+    "`soundseek calibrate MODEL --data DIR --unmet MODEL --unmet-files FILES --check evaluation --json`"
+)
+MATCH_LEFT_OUT_AGAIN = "`python scripts/match_left_out.py MODEL --data DIR --leave-out FILES`"
 LABELS_AGAIN = "`python scripts/label_accuracy.py soundseek-small --data DIR > docs/results/labels.json`"
 MOMENTS_AGAIN = (
     "`python benchmarks/moments.py SOUNDS --split evaluation --library DIR --json docs/results/moments.json`"
@@ -160,9 +170,9 @@ def left_out(reports: list[Report]) -> str:
     return joined(
         f"Captions of {report['num_clips']} sounds of {', '.join(report['collections'])}, collections that "
         "neither trunk nor heads of these models have met; labels: the share of right ones among the first "
-        "ten hits. The former soundseek-small is the average of eight seeds, the new trunk stands here with "
-        "the heads of one seed, trained without these collections; the model that is bundled has learned from "
-        "them since. soundseek-plus has the heads that it is carried with. "
+        "ten hits. The former soundseek-small is the average of eight seeds; those of one seed were trained without "
+        "these collections, and the model that is bundled, of the last of them, has learned from them since. "
+        "soundseek-plus has the heads that it is carried with. "
         f"Again: {LEFT_OUT_AGAIN}. Commit {report['git'][:7]}.",
         table(["model", "mAP@10", "R@10", "labels"], rows),
     )
@@ -330,16 +340,31 @@ def how_sure(reports: list[Report]) -> str:
         [name, f"{each['calibration_error']:.3f}", percent(each["auc_hits"]), percent(each["auc_present"])]
         for name, each in checked.items()
     ]
+    crossed = report.get("crossed", {"rows": {}, "collections": []})
+    left_out = [
+        [name, f"{each['calibration_error']:.3f}", percent(each["auc_hits"]), percent(each["auc_present"])]
+        for name, each in crossed["rows"].items()
+    ]
+    unmet = ""
+    if "unmet_files" in report:
+        unmet = (
+            f" and, by a model that was trained alike without them, on {report['unmet_files']} sounds of collections "
+            "that it had not met"
+        )
     (first, *_) = checked.values()
     bins = [[f"{probability:.2f}", f"{share:.2f}"] for probability, share in first["bins"]]
     return joined(
-        f"`match` of {report['model']} ({report['fingerprint']}), fitted on `{report['fitted_on']}`, seed "
+        f"`match` of {report['model']} ({report['fingerprint']}), fitted on `{report['fitted_on']}`{unmet}, seed "
         f"{report['seed']}. *Error*: expected calibration error. *Hits*: how often a right hit has a higher "
         "`match` than a wrong one. *Present*: how often the best hit of a query whose sound is in the library "
         "has a higher one than where all sounds of its label were taken out and its near neighbours stay: "
         f"where such neighbours are, it is often wrong. Again: {MATCH_AGAIN}. Measured: "
         f"{report['machine']}, commit {report['git']}.",
         table(["checked on", "error", "hits", "present"], rows),
+        f"On {len(crossed['collections'])} collections that trunk and heads have not met, by heads of one seed: "
+        "fitted without these, and with half of them for the other half (means of both ways). Again: "
+        f"{MATCH_LEFT_OUT_AGAIN}.",
+        table(["fitted on", "error", "hits", "present"], left_out),
         f"On `{next(iter(checked))}`, fifteenths of all hits: what was said, and the share that was right.",
         table(["match", "right"], bins),
     )

@@ -74,7 +74,7 @@ def test_the_pictures_of_the_page_are_small() -> None:
 
 def test_a_page_of_nothing_says_what_was_not_measured(results_page: ModuleType, tmp_path: Path) -> None:
     page = results_page.page(tmp_path)
-    assert page.count("Not measured:") == page.count("\n## ") == 23
+    assert page.count("Not measured:") == page.count("\n## ") == 24
     assert "|" not in page
 
 
@@ -223,7 +223,7 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
     assert (
         "3 and 0.5: +2.0 and -0.1" in page and "1.5 minutes of one core for 1,000 clips of 1.2 hours" in page
     )
-    assert page.count("Not measured:") == 8
+    assert page.count("Not measured:") == 9
 
 
 def test_the_successes_and_failures_are_spread_over_all_there_are(heard: ModuleType) -> None:
