@@ -74,6 +74,7 @@ _LISTED_SEGMENTS = (
     "unnest(%s::bigint[], %s::integer[]) AS w (file_id, number) "
     "JOIN segments s ON s.file_id = w.file_id AND s.number = w.number"
 )
+_INDEX_MEMORY = "1GB"
 _EF_SEARCH = 400
 _MAX_SCAN_TUPLES = 200_000
 _CONNECT_TIMEOUT_S = 10
@@ -558,10 +559,13 @@ class PostgresStore:
             if num <= EXACT_SEGMENTS or _has_index(connection):
                 return
             connection.execute(f"DROP INDEX IF EXISTS {tables.VECTOR_INDEX}")
+            # A graph that does not fit is built many times slower; the server's default is 64 MB.
+            connection.execute(f"SET maintenance_work_mem = '{_INDEX_MEMORY}'")
             # Not CONCURRENTLY: the lock of this writer keeps others out, and searches go on in both cases.
             connection.execute(
                 f"CREATE INDEX {tables.VECTOR_INDEX} ON segments USING hnsw (vector halfvec_ip_ops)"
             )
+            connection.execute("RESET maintenance_work_mem")
             connection.execute("ANALYZE files, segments")
 
     def _segments_of(
