@@ -23,7 +23,7 @@ Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 def test_a_terminal_gets_a_table_without_asking(filled: Path, model_directory: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "soundseek", "search", "tone", "--library", str(filled)]
-    run = subprocess.run(command, stdout=theirs, env={**os.environ, "TERM": "xterm"}, timeout=60)
+    run = subprocess.run(command, stdout=theirs, env={**os.environ, "TERM": "xterm"}, timeout=240)
     os.close(theirs)
     shown = os.read(ours, 65536).decode()
     os.close(ours)
@@ -34,7 +34,7 @@ def test_a_terminal_gets_a_table_without_asking(filled: Path, model_directory: P
 def test_a_locale_of_plain_letters_gets_a_table_all_the_same(filled: Path) -> None:
     command = [sys.executable, "-m", "soundseek", "search", "tone", "--table", "--library", str(filled)]
     run = subprocess.run(
-        command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, timeout=60
+        command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, timeout=240
     )
     assert (run.returncode, run.stderr) == (0, b"")
     assert "▁" in run.stdout.decode()
@@ -51,7 +51,7 @@ def test_closed_streams_harm_nothing(
     index = f"{program} index {sounds} -q {options} {closing}"
     search = f"{program} search tone --library {library} {closing}"
     for script in (index, search):
-        run = subprocess.run(["bash", "-c", script], capture_output=True, timeout=60)
+        run = subprocess.run(["bash", "-c", script], capture_output=True, timeout=240)
         assert (run.returncode, run.stderr) == (0, b"")
     assert embedded_in(library) == 7
     with Library.open(library) as ours, Library.open(filled) as expected:
@@ -61,7 +61,7 @@ def test_closed_streams_harm_nothing(
 def test_a_reader_that_leaves_early_hears_no_complaint(filled: Path) -> None:
     program = f"{sys.executable} -m soundseek"
     script = f"set -o pipefail; {program} search tone --segments --library {filled} | head -c 1"
-    run = subprocess.run(["bash", "-c", script], capture_output=True, timeout=60)
+    run = subprocess.run(["bash", "-c", script], capture_output=True, timeout=240)
     assert (run.returncode, run.stdout, run.stderr) == (0, b"{", b"")
 
 

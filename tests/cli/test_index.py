@@ -167,7 +167,7 @@ def test_ctrl_c_keeps_what_was_heard_and_says_how_to_go_on(tmp_path: Path, model
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=240)
     assert process.returncode == 130, errors.decode()
     assert errors.decode().splitlines()[-1] == "stopped; run the same command again to go on"
     (report,) = records(output)

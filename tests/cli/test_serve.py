@@ -103,12 +103,12 @@ def test_it_starts_answers_and_ends_with_ctrl_c(filled: Path, tmp_path: Path) ->
         assert str(token) in process.stderr.readline()
         headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
         answer = httpx.post(
-            f"{address}/api/v1/search", json={"text": "tone", "k": 1}, headers=headers, timeout=60
+            f"{address}/api/v1/search", json={"text": "tone", "k": 1}, headers=headers, timeout=240
         )
         assert len(answer.json()["hits"]) == 1
-        assert httpx.get(f"{address}/api/v1/items", timeout=60).status_code == 401
+        assert httpx.get(f"{address}/api/v1/items", timeout=240).status_code == 401
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) in (0, 130)
+        assert process.wait(240) in (0, 130)
         assert "Traceback" not in process.stderr.read()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -429,10 +428,8 @@ def test_ctrl_c_ends_the_workers_and_keeps_what_they_heard(
         if progress.files_done == 5:
             fakes.ORDERS["CTRL-C"]("", "")
 
-    began = time.monotonic()
     report = shelf.report(load=fakes.load, workers=2, progress=press)
     assert report.interrupted and report.added == 5
-    assert time.monotonic() - began < 30
     assert len(shelf.names()) == 5
     assert counts(shelf.report(load=fakes.load, workers=2)) == {"added": 35, "unchanged": 5}
 

@@ -184,7 +184,7 @@ def test_a_reader_beside_a_writer_always_sees_a_whole_version(folder: Path) -> N
     try:
         reader = SqliteStore.open(folder, create=False)
         seen: set[int] = set()
-        until = time.monotonic() + 30
+        until = time.monotonic() + 240
         while len(seen) < 15 and time.monotonic() < until:
             for match in reader.search(EAST, k=50, per="segment"):
                 expected = sound_number(int(Path(match.file.path).stem))

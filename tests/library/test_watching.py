@@ -197,7 +197,7 @@ def test_a_real_folder_is_followed_until_ctrl_c(tmp_path: Path) -> None:
         assert process.stdout.readline() == f"gone     {sounds / 'first.wav'}\n"
     finally:
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=240)
     assert process.returncode == 0 and told.splitlines()[-1] == "stopped watching"
     with Library.open(tmp_path / "library") as library:
         assert library.store.count()[0] == 1

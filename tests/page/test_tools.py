@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import soundfile
 from page.test_looks import findings
-from page_server import SAMPLES, WAIT_MS, Server, need_a_browser, until
+from page_server import SAMPLES, WAIT_MS, Server, keep_playing, need_a_browser, until
 
 from soundseek.library import Library
 
@@ -59,6 +59,7 @@ def test_duplicates_are_found_heard_chosen_and_never_deleted(open_page: Any, sou
     page.keyboard.press("c")
     page.get_by_text("2 paths copied").wait_for()
     page.keyboard.press("Escape")
+    keep_playing(page)
     page.get_by_role("button", name="Play wolf.flac").click()
     heard = "import('/page/js/player.js').then(({ audio, current }) => !audio.paused && current.value.name)"
     until(page, f"{heard}.then((name) => name === 'wolf.flac')")

@@ -33,7 +33,7 @@ class Client:
         self._thread.start()
         self._lifespan = self._run(self._start())
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        self._client = httpx.AsyncClient(transport=transport, base_url=HOST, timeout=60)
+        self._client = httpx.AsyncClient(transport=transport, base_url=HOST, timeout=240)
 
     def __call__(self, method: str, path: str, **how: Any) -> httpx.Response:
         """Ask; paths are below `/api/v1` unless they begin with a slash."""
@@ -66,7 +66,7 @@ class Client:
         self._loop.close()
 
     def _run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(120)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(240)
 
     async def _start(self) -> None:
         self._messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()

@@ -54,7 +54,7 @@ def run(command: list[str], code: str, address: str, folder: Path) -> str:
     script.write_text(code.replace(ADDRESS, address), encoding="utf-8")
     environment = {**os.environ, "no_proxy": "127.0.0.1"}
     done = subprocess.run(
-        [*command, str(script)], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        [*command, str(script)], cwd=folder, env=environment, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

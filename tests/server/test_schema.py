@@ -93,7 +93,7 @@ def test_every_answer_is_a_described_one(address: str, item_ids: list[str], meth
     )
     def ask(case: Any) -> None:
         _use_real_ids(case, real)
-        response = case.call(base_url=address, timeout=60)
+        response = case.call(base_url=address, timeout=240)
         case.validate_response(response, checks=CHECKS)
 
     ask()

@@ -121,7 +121,7 @@ def _bug() -> None:
 
 def test_a_crash_or_a_slow_call_costs_one_process_and_the_next_call_has_another() -> None:
     async def calls() -> None:
-        pool = Processes("tests", num=1, num_waiting=0, timeout_s=30)
+        pool = Processes("tests", num=1, num_waiting=0, timeout_s=240)
         try:
             assert await pool.run(_double, 4) == 8
             with pytest.raises(ProblemError, match="died") as died:
@@ -142,7 +142,7 @@ def test_a_crash_or_a_slow_call_costs_one_process_and_the_next_call_has_another(
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA is Linux's")
 def test_a_file_that_takes_too_much_memory_does_not_take_the_machine() -> None:
     async def call() -> None:
-        pool = Processes("tests", num=1, num_waiting=0, timeout_s=60)
+        pool = Processes("tests", num=1, num_waiting=0, timeout_s=240)
         try:
             with pytest.raises(ProblemError, match="more memory"):
                 await pool.run(_fill_memory)

@@ -94,7 +94,7 @@ def test_threads_change_no_vector_of_the_bundled_model(sounds: Path, tmp_path: P
         environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
         environment["PYTHONPATH"] = os.pathsep.join(sys.path)
         subprocess.run(
-            [sys.executable, "-c", VECTORS, few, out, str(threads)], check=True, env=environment, timeout=200
+            [sys.executable, "-c", VECTORS, few, out, str(threads)], check=True, env=environment, timeout=240
         )
         made.append(np.load(out, allow_pickle=False))
     np.testing.assert_array_equal(made[0][:-2], made[1][:-2])  # of sounds: what a library keeps

@@ -36,7 +36,7 @@ def in_a_process(script: str, *arguments: object) -> str:
     path = os.pathsep.join([str(TESTS), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
-        capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, timeout=120, check=False,
+        capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -25,7 +25,7 @@ from soundseek.learn.datasets.audiocaps_macs_wavcaps import (
 from soundseek.learn.datasets.download import Patience
 from soundseek.learn.datasets.layout import read_split
 
-QUICK = Patience(attempts=1, wait_s=0.0, timeout_s=5.0)
+QUICK = Patience(attempts=1, wait_s=0.0, timeout_s=60.0)
 NOWHERE = "http://127.0.0.1:9"
 
 

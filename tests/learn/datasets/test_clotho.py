@@ -16,7 +16,7 @@ from soundseek.learn.datasets.clotho import DOWNLOADS, ClothoBuilder
 from soundseek.learn.datasets.download import Patience
 from soundseek.learn.datasets.layout import read_split
 
-QUICK = Patience(attempts=2, wait_s=0.0, timeout_s=5.0)
+QUICK = Patience(attempts=2, wait_s=0.0, timeout_s=60.0)
 
 
 @pytest.fixture(scope="module")

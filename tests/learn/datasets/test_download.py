@@ -22,7 +22,7 @@ from soundseek.learn.datasets.download import CannotFetchError, Patience, fetch,
 from soundseek.learn.datasets.sources import RemoteFile
 
 CONTENT = bytes(range(256)) * 40  # 10,240 bytes
-QUICK = Patience(attempts=3, wait_s=0.0, timeout_s=5.0)
+QUICK = Patience(attempts=3, wait_s=0.0, timeout_s=60.0)
 
 
 def remote(site: Site, content: bytes = CONTENT, *, md5: bool = True) -> RemoteFile:

@@ -139,7 +139,7 @@ def test_the_command_writes_the_machine_the_seed_and_the_commit(data: Path, mode
         "--split",
         "validation",
     ]
-    run = subprocess.run([*command, "--seed", "5", "--json"], capture_output=True, text=True, timeout=120)
+    run = subprocess.run([*command, "--seed", "5", "--json"], capture_output=True, text=True, timeout=240)
     assert run.returncode == 0, run.stderr
     written = json.loads(run.stdout)
     assert (written["model"], written["seed"], written["data"]) == ("toy", 5, data.name)

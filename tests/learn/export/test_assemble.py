@@ -34,7 +34,7 @@ from soundseek.model.model import Model
 from soundseek.model.registry import AVAILABLE, GOLDEN_FILE, HEADS_FILE, HEADS_RECIPE_FILE, AvailableModel
 from soundseek.model.spelling import WORDS_FILE, Spelling, write_words
 
-QUICK = Patience(attempts=3, wait_s=0.0, timeout_s=5.0)
+QUICK = Patience(attempts=3, wait_s=0.0, timeout_s=60.0)
 
 
 @pytest.fixture(scope="module")

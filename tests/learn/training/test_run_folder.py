@@ -310,7 +310,7 @@ def test_sigterm_ends_a_run_of_two_processes_at_once(place: Path, tmp_path: Path
     (tmp_path / "script.py").write_text(SIGNALLED)
     command = [sys.executable, "script.py", "recipe.yaml", str(place / "data"), "run"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
     assert (done.stdout, done.returncode) == ("terminated\n", 0), done.stderr
     assert "Traceback" not in done.stderr
     assert epochs(tmp_path / "run") == [0, 1]
