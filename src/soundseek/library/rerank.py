@@ -8,6 +8,7 @@ from pathlib import Path
 
 from soundseek.errors import LibraryError
 from soundseek.library.library import Library, holds_library
+from soundseek.library.location import engine_of
 from soundseek.library.search import Hit, Hits
 from soundseek.library.several_models import folder_of_model
 from soundseek.library.store.sqlite import MEMORY
@@ -35,7 +36,8 @@ def second_library(location: str | Path | None, model: EmbeddingModel) -> Iterat
                 f"{first.store.location} was filled by this very model, which cannot rank its own hits anew; "
                 "choose another one for --rerank"
             )
-    stored = holds_library(str(folder))
+    # An engine's library has no vectors of a second model inside.
+    stored = engine_of(folder) is None and holds_library(str(folder))
     with Library.open(folder, model=model) if stored else Library.create(MEMORY, model=model) as second:
         yield second
 
