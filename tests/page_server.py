@@ -31,8 +31,10 @@ def need_a_browser() -> None:
 class Server:
     """`soundseek serve` in a process of its own."""
 
-    def __init__(self, library: Path, root: Path) -> None:
-        self._command = [sys.executable, "-m", "soundseek", "serve", "--library", library, "--port"]
+    def __init__(self, library: Path, root: Path, *others: Path) -> None:
+        """Serve a library, and others beside it."""
+        libraries = [part for each in (library, *others) for part in ("--library", each)]
+        self._command = [sys.executable, "-m", "soundseek", "serve", *libraries, "--port"]
         self._root = root
         self._process, self.address = self._start("0")
 

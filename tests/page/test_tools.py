@@ -1,4 +1,4 @@
-"""Duplicates, words for sounds, and a sound that is taught: each walked through as a user does."""
+"""Duplicates, words for sounds, a sound that is taught, several libraries: each walked through as a user does."""
 
 from __future__ import annotations
 
@@ -31,7 +31,12 @@ def server(indexed: Path, sounds: Path, tmp_path_factory: pytest.TempPathFactory
         soundfile.write(more / name, 0.4 * samples[int(first_s * rate_hz) : int(last_s * rate_hz)], rate_hz)
     with Library.open(library, create=False) as opened:
         opened.index(more)
-    running = Server(library, sounds)
+    birds = tmp_path_factory.mktemp("birds") / "Birds"
+    samples, rate_hz = soundfile.read(SAMPLES / "animals" / "owl-hooting-1.ogg")
+    soundfile.write(birds.parent / "barn owl.wav", samples[::-1], rate_hz)
+    with Library.create(birds) as opened:
+        opened.index(birds.parent / "barn owl.wav")
+    running = Server(library, sounds, birds)
     yield running
     running.stop()
     shutil.rmtree(more)
@@ -60,7 +65,7 @@ def test_duplicates_are_found_heard_chosen_and_never_deleted(open_page: Any, sou
     page.get_by_text("2 paths copied").wait_for()
     page.keyboard.press("Escape")
     keep_playing(page)
-    page.get_by_role("button", name="Play wolf.flac").click()
+    page.get_by_role("button", name="Play wolf.flac", exact=True).click()
     heard = "import('/page/js/player.js').then(({ audio, current }) => !audio.paused && current.value.name)"
     until(page, f"{heard}.then((name) => name === 'wolf.flac')")
     page.set_viewport_size({"width": 375, "height": 812})
@@ -120,3 +125,26 @@ def test_marks_teach_a_sound_that_is_a_part_of_the_query(open_page: Any, rows: A
 
 
 SCORES = "async () => (await import('/page/js/state.js')).results.value.hits.map((hit) => hit.score)"
+
+
+def test_several_libraries_are_searched_as_one_list_and_kept_as_a_set(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=an+owl+hoots", color_scheme="dark")
+    rows(page)
+    page.get_by_label("Birds", exact=True).check()
+    found = page.locator(".hit", has=page.locator(".hit-library", has_text="Birds"))
+    found.first.wait_for()
+    page.get_by_label("Keep this choice as a set").click()
+    page.get_by_label("Name of the set").fill("everything")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="everything").wait_for()
+    assert findings(page, "dark") == []
+    keep_playing(page)
+    found.first.locator(".play-button").click()
+    until(page, "import('/page/js/player.js').then(({ audio }) => audio.src.includes('/libraries/birds/'))")
+    until(page, "import('/page/js/player.js').then(({ audio }) => audio.currentTime > 0)")
+    page.keyboard.press("f")
+    page.get_by_text("is a favourite").first.wait_for()
+    page.get_by_label("Birds", exact=True).uncheck()
+    page.locator(".hit-library").first.wait_for(state="detached")
+    page.get_by_role("button", name="everything").click()
+    found.first.wait_for()

@@ -64,3 +64,61 @@ def test_libraries_of_the_command_line_are_folders_named_once(copy_of: Path, bir
         with_libraries(config, [copy_of, copy_of])
     with pytest.raises(UsageError, match="no such folder"):
         with_libraries(config, [copy_of, birds / "none"])
+
+
+def test_several_libraries_are_one_list(serve: Any, copy_of: Path, birds: Path, sounds: Path) -> None:
+    client = serve(copy_of, served=served_libraries([copy_of, birds]))
+    both = ["/", "/libraries/birds/"]
+    one = {"text": "a tone", "k": 20, "keywords": "off"}
+    alone = {address: client.post(f"{address}api/v1/search", json=one).json() for address in both}
+    asked = {**one, "libraries": both}
+    answer = client.post("search", json=asked).json()
+    assert answer == {
+        **client.post("/libraries/birds/api/v1/search", json=asked).json(),
+        "elapsed_ms": answer["elapsed_ms"],
+    }
+    expected = sorted((hit["score"] for each in alone.values() for hit in each["hits"]), reverse=True)
+    assert [hit["score"] for hit in answer["hits"]] == expected and answer["total"] == 8
+    homes = {hit["name"]: hit["library"] for hit in answer["hits"]}
+    assert homes["blackbird.wav"] == "/libraries/birds/" and homes["long.wav"] == "/"
+    for hit in answer["hits"]:
+        assert client.get(f"{hit['library']}api/v1/audio/{hit['id']}").status_code == 200
+    pages = [client.post("search", json={**asked, "k": 3, "offset": offset}).json() for offset in (0, 3, 6)]
+    assert [hit["id"] for page in pages for hit in page["hits"]] == [hit["id"] for hit in answer["hits"]]
+    assert [page["next_offset"] for page in pages] == [3, 6, None]
+    (bird,) = [hit for hit in answer["hits"] if hit["name"] == "blackbird.wav"]
+    like = client.post("search", json={"like": [{"id": bird["id"]}], "libraries": both}).json()["hits"]
+    assert len(like) == 7 and bird["id"] not in [hit["id"] for hit in like]
+    listed = client.post("search", json={"where": "duration < 9", "libraries": both}).json()["hits"]
+    assert [hit["path"] for hit in listed] == sorted(hit["path"] for hit in listed) and len(listed) == 7
+
+
+def test_a_file_that_two_libraries_hold_is_a_hit_once(
+    serve: Any, copy_of: Path, sounds: Path, tmp_path: Path, model_directory: Path
+) -> None:
+    copy = tmp_path / "copy.wav"
+    copy.write_bytes((sounds / "tone1.wav").read_bytes())
+    with Library.create(tmp_path / "More", model=load_model(model_directory)) as library:
+        library.index(sounds / "tone2.wav", copy)
+    client = serve(copy_of, served=served_libraries([copy_of, tmp_path / "More"]))
+    asked = {"text": "a tone", "libraries": ["/", "/libraries/more/"]}
+    hits = client.post("search", json=asked).json()["hits"]
+    assert sorted(hit["name"] for hit in hits if "tone2" in hit["name"]) == ["tone2.wav"] and len(hits) == 7
+    (first,) = [hit for hit in hits if hit["path"].endswith(("tone1.wav", "copy.wav"))]
+    assert len(first["also_at"]) == 1
+    assert len(client.post("search", json={**asked, "duplicates": "show"}).json()["hits"]) == 8
+
+
+def test_libraries_of_other_models_and_unknown_ones_are_refused(
+    serve: Any, copy_of: Path, birds: Path, tmp_path: Path
+) -> None:
+    from toy_model import make_toy_model
+
+    other = load_model(make_toy_model(tmp_path / "other", seed=7, name="other"))
+    with Library.create(tmp_path / "Other", model=other) as library:
+        library.index(tmp_path / "blackbird.wav")
+    client = serve(copy_of, served=served_libraries([copy_of, birds, tmp_path / "Other"]))
+    refused = client.post("search", json={"text": "a", "libraries": ["/", "/libraries/other/"]})
+    assert refused.status_code == 422 and "different models" in refused.json()["detail"]
+    unknown = client.post("search", json={"text": "a", "libraries": ["/libraries/fish/"]})
+    assert unknown.status_code == 404 and "/libraries/birds/" in unknown.json()["detail"]

@@ -50,6 +50,9 @@ def create_app(config: ServerConfig) -> ASGIApp:
         return Guard(Counting(api, api.state.soundseek.metrics), config.access)
     # Each library has a page, an API and processes of its own below its address; the guard stands before all.
     apis = [create_api(replace(config, library=each.path)) for each in config.served]
+    states = {each.address: api.state.soundseek for each, api in zip(config.served, apis, strict=True)}
+    for state in states.values():
+        state.stand_beside(states)
     mounts = [
         Mount(each.address.rstrip("/"), Counting(api, api.state.soundseek.metrics))
         for each, api in zip(config.served, apis, strict=True)

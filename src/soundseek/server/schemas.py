@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    PrivateAttr,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -269,6 +270,13 @@ class SearchRequest(_Request):
         "`only`: files that have none of the words are no hits.",
     )
     why: bool = Field(default=False, description="Say which words carried each hit.")
+    libraries: list[Annotated[str, Field(max_length=300)]] = Field(
+        default=[],
+        max_length=64,
+        description="Of a server that has several libraries, the addresses of those that are searched together "
+        "(`GET /capabilities`); none searches the one that is asked.",
+        examples=[["/", "/libraries/birds/"]],
+    )
 
 
 class FileFacts(_Answer):
@@ -328,6 +336,23 @@ class HitAnswer(FileFacts):
         "not known.",
         examples=["2023-06-14T10:22:03.250"],
     )
+    library: str | None = Field(
+        default=None,
+        description="Address of the library that the hit is of, where several were searched: below it, "
+        "`api/v1/` answers for its `id`.",
+        examples=["/libraries/birds/"],
+    )
+    _rank_score: float = PrivateAttr(default=0.0)
+
+    @property
+    def rank_score(self) -> float:
+        """What hits are ranked by: the score, and what the file's name adds."""
+        return self._rank_score
+
+    def ranked(self, rank_score: float) -> HitAnswer:
+        """The same hit, which knows what it is ranked by."""
+        self._rank_score = rank_score
+        return self
 
 
 class SearchedFor(_Answer):

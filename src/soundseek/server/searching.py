@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -59,6 +60,7 @@ from soundseek.server.warned import collected_warnings
 if TYPE_CHECKING:
     from soundseek.library import Library
     from soundseek.library.store.base import Match, SoundFile
+    from soundseek.server.open_library import OpenLibrary
 
 REMEMBERED_QUERIES = 2_000
 REMEMBERED_TEXTS = 2_000
@@ -85,10 +87,16 @@ class _Text:
 
 
 class Searching:
-    """Answers searches over whatever library it is given. Threads may share one."""
+    """Answers searches over whatever library it is given. Threads may share one.
+
+    Attributes:
+        uploads: Example sounds that clients have sent.
+        elsewhere: Further libraries of the server: an example sound may be of one of them.
+    """
 
     def __init__(self, uploads: Uploads) -> None:
-        self._uploads = uploads
+        self.uploads = uploads
+        self.elsewhere: Sequence[OpenLibrary] = ()
         self._queries: Recent[tuple[str, str], FloatArray] = Recent(REMEMBERED_QUERIES)
         self._texts: Recent[tuple[str, bool, str], _Text] = Recent(REMEMBERED_TEXTS)
         self._counts: Recent[tuple[int, int, Condition | None], tuple[int, int]] = Recent(REMEMBERED_COUNTS)
@@ -335,24 +343,25 @@ class Searching:
     def _sound(self, library: Library, named: ExampleSound | Negative) -> tuple[FloatArray, SoundFile | None]:
         """The unit vector of an example or a negative, and its file where it is one of the library's."""
         if named.upload is not None:
-            upload = self._uploads.get(named.upload)
+            upload = self.uploads.get(named.upload)
             if upload.fingerprint != library.store.identity.fingerprint:
                 raise ProblemError(
                     "gone", f"upload {named.upload} was made for another library; send it again"
                 )
             return upload.embedded.vector(named.start_s, named.end_s), None
-        if named.id is not None:
-            file: SoundFile | None = find_file(library.store, named.id)
-        else:
-            assert named.path is not None
-            file = library.store.file(named.path)
-        sound = library.store.read(file.path) if file is not None else None
-        if file is None or sound is None:
-            raise ProblemError(
-                "not-found",
-                f"the library has no file {named.path or named.id}; send another one with POST /uploads",
-            )
-        return Embedded.of(sound).vector(named.start_s, named.end_s), file
+        places: list[AbstractContextManager[Library]] = [nullcontext(library)]
+        for place in [*places, *(each.use() for each in self.elsewhere)]:
+            with place as opened:
+                if opened.store.identity.fingerprint != library.store.identity.fingerprint:
+                    continue
+                file = _named_file(opened, named)
+                sound = opened.store.read(file.path) if file is not None else None
+                if file is not None and sound is not None:
+                    return Embedded.of(sound).vector(named.start_s, named.end_s), file
+        raise ProblemError(
+            "not-found",
+            f"the library has no file {named.path or named.id}; search again, or send the file with POST /uploads",
+        )
 
     def _why(
         self, library: Library, request: SearchRequest, texts: dict[str, _Text], hits: Sequence[Hit]
@@ -380,6 +389,15 @@ class Searching:
         name = hashlib.blake2b(query.tobytes(), key=fingerprint.encode()[:64], digest_size=16).hexdigest()
         self._queries.put((fingerprint, name), query)
         return name
+
+
+def _named_file(library: Library, named: ExampleSound | Negative) -> SoundFile | None:
+    if named.id is None:
+        assert named.path is not None
+        return library.store.file(named.path)
+    with suppress(ProblemError):
+        return find_file(library.store, named.id)
+    return None
 
 
 def condition_of(request: SearchRequest) -> Condition | None:
@@ -462,7 +480,7 @@ def _described(file: SoundFile, hit: Hit, why: list[str] | None, favourites: set
         why=why,
         keywords=list(hit.keywords),
         clock=hit.clock,
-    )
+    ).ranked(hit.rank_score)
 
 
 def _searched_for(request: SearchRequest, texts: dict[str, _Text]) -> SearchedFor | None:

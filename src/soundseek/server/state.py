@@ -7,7 +7,7 @@ import contextvars
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -47,6 +47,7 @@ class State:
     Attributes:
         config: What it was started with.
         library: The library.
+        together: Address -> state, of all libraries that the server has.
         uploads: Example sounds that clients have sent.
         searching: What answers searches.
         labelling: What says in words what sounds are.
@@ -64,6 +65,7 @@ class State:
     def __init__(self, config: ServerConfig) -> None:
         self.config = config
         self.library = OpenLibrary(config.library, config.model)
+        self.together: Mapping[str, State] = {"/": self}
         self.uploads = Uploads()
         self.searching = Searching(self.uploads)
         self.labelling = Labelling()
@@ -80,6 +82,16 @@ class State:
         self.temporary = Path(tempfile.mkdtemp(prefix="soundseek-"))
         # Threads of its own, which never end: each has its connection to the database.
         self._threads = ThreadPoolExecutor(config.search_threads, thread_name_prefix="soundseek-search")
+
+    def stand_beside(self, states: Mapping[str, State]) -> None:
+        """Let one search go over several libraries of one server.
+
+        Args:
+            states: Address -> state, of all of them, this one as well.
+        """
+        self.together = states
+        self.uploads = self.searching.uploads = next(iter(states.values())).uploads
+        self.searching.elsewhere = [each.library for each in states.values() if each is not self]
 
     async def in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What a function returns that would hold up the event loop."""

@@ -37,6 +37,7 @@ from soundseek.server.schemas import (
     UploadAnswer,
 )
 from soundseek.server.state import StateOf
+from soundseek.server.together import search_together
 from soundseek.server.uploads import receive_file
 
 router = APIRouter(tags=["search"])
@@ -45,6 +46,8 @@ router = APIRouter(tags=["search"])
 @router.post("/search", response_model=SearchAnswer, responses=problems(404, 410))
 async def search(request: SearchRequest, state: StateOf) -> Response:
     """Find sounds by words, by example sounds, or by both; each hit says at which moments."""
+    if request.libraries:
+        return answer(await search_together(state.together, request))
     return answer(await state.with_library(lambda library: state.searching.search(library, request)))
 
 

@@ -6,6 +6,32 @@
 
 const BASE = new URL("../../api/v1/", import.meta.url);
 
+/** Items of the server's other libraries: which API answers for each. @type {Map<string, URL>} */
+const homes = new Map();
+
+/** Which API answers for an item. @param {string} [id] */
+const homeOf = (id) => (id && homes.get(id)) || BASE;
+
+/** Remember where hits of several libraries are at home. @param {{id: string, library?: string | null}[]} hits */
+function remember(hits) {
+  hits.forEach(({ id, library }) => library && homes.set(id, new URL(`${library}api/v1/`, location.origin)));
+}
+
+/** Places by the API that answers for them. @template {{id: string}} T @param {T[]} places @returns {[URL, T[]][]} */
+function byHome(places) {
+  /** @type {Map<string, [URL, T[]]>} */
+  const found = new Map();
+  places.forEach((place) => {
+    const home = homeOf(place.id);
+    if (!found.has(home.href)) found.set(home.href, [home, []]);
+    found.get(home.href)?.[1].push(place);
+  });
+  return [...found.values()];
+}
+
+/** Ids of items, those of one library together. @param {string[]} ids */
+export const byLibrary = (ids) => byHome(ids.map((id) => ({ id }))).map(([, places]) => places.map(({ id }) => id));
+
 /** What the server said was wrong, in words that can be shown. */
 export class Problem extends Error {
   /** @param {{title?: string, detail?: string, status?: number, type?: string}} problem @param {number} status */
@@ -30,11 +56,11 @@ export class Offline extends Error {
 /**
  * @param {string} path Below `/api/v1/`.
  * @param {{method?: string, query?: Record<string, unknown>, json?: unknown, body?: BodyInit, headers?: Record<string, string>,
- *          signal?: AbortSignal}} [options]
+ *          signal?: AbortSignal, home?: URL}} [options]  `home` is the API that is asked, where it is another library's.
  * @returns {Promise<Response>}
  */
-async function request(path, { method = "GET", query, json, body, headers = {}, signal } = {}) {
-  const address = addressOf(path, query);
+async function request(path, { method = "GET", query, json, body, headers = {}, signal, home } = {}) {
+  const address = addressOf(path, query, home);
   /** @type {Response} */
   let response;
   try {
@@ -53,9 +79,9 @@ async function request(path, { method = "GET", query, json, body, headers = {}, 
   throw new Problem(await response.json().catch(() => ({})), response.status);
 }
 
-/** @param {string} path @param {Record<string, unknown>} [query] */
-function addressOf(path, query = {}) {
-  const address = new URL(path, BASE);
+/** @param {string} path @param {Record<string, unknown>} [query] @param {URL} [home] */
+function addressOf(path, query = {}, home = BASE) {
+  const address = new URL(path, home);
   for (const [name, value] of Object.entries(query)) {
     for (const one of Array.isArray(value) ? value : [value]) {
       if (one !== undefined && one !== null && one !== "") address.searchParams.append(name, String(one));
@@ -89,7 +115,11 @@ export function isAborted(error) {
 
 /** @param {import("./types.js").SearchRequest} body @param {AbortSignal} [signal]
  *  @returns {Promise<import("./types.js").SearchAnswer>} */
-export const search = (body, signal) => json("search", { method: "POST", json: body, signal });
+export async function search(body, signal) {
+  const answer = await json("search", { method: "POST", json: body, signal });
+  remember(answer.hits);
+  return answer;
+}
 
 /** @param {Blob} sound @param {string} name @param {AbortSignal} [signal]
  *  @returns {Promise<import("./types.js").Upload>} */
@@ -103,41 +133,50 @@ export const upload = (sound, name, signal) =>
 export const items = (page, signal) => json("items", { query: page, signal });
 
 /** @param {string} id @param {AbortSignal} [signal] @returns {Promise<import("./types.js").Item>} */
-export const item = (id, signal) => json(`items/${id}`, { signal });
+export const item = (id, signal) => json(`items/${id}`, { signal, home: homeOf(id) });
 
 /** Open the folder of a file on the user's own machine. @param {string} id */
-export const show = (id) => json(`items/${id}/show`, { method: "POST" });
+export const show = (id) => json(`items/${id}/show`, { method: "POST", home: homeOf(id) });
 
 /** @param {string} id @param {{start_s?: number, end_s?: number, n: number}} part @param {AbortSignal} [signal]
  *  @returns {Promise<import("./types.js").Peaks>} */
-export const peaks = (id, part, signal) => json(`peaks/${id}`, { query: part, signal });
+export const peaks = (id, part, signal) => json(`peaks/${id}`, { query: part, signal, home: homeOf(id) });
 
 /** @param {string} id @param {string} query Of a search's answer. @param {AbortSignal} [signal]
  *  @returns {Promise<import("./types.js").Moments>} */
-export const moments = (id, query, signal) => json(`moments/${id}`, { query: { query }, signal });
+export const moments = (id, query, signal) => json(`moments/${id}`, { query: { query }, signal, home: homeOf(id) });
 
 /**
  * Where an audio element finds a file, or a part of it where the server has to make the WAV.
  * @param {{id: string, needs_preview: boolean}} item @param {{start_s?: number, end_s?: number}} [part]
  */
 export const audioAddress = (item, part = {}) =>
-  addressOf(`audio/${item.id}`, item.needs_preview ? { preview: "wav", ...part } : {});
+  addressOf(`audio/${item.id}`, item.needs_preview ? { preview: "wav", ...part } : {}, homeOf(item.id));
 
 /** Where the file itself is found, byte for byte. @param {string} id */
-export const fileAddress = (id) => addressOf(`audio/${id}`);
+export const fileAddress = (id) => addressOf(`audio/${id}`, {}, homeOf(id));
 
 /** A part of a file as WAV. @param {string} id @param {number} start_s @param {number} end_s @param {AbortSignal} [signal] */
 export const audioPart = async (id, start_s, end_s, signal) =>
-  (await request(`audio/${id}`, { query: { preview: "wav", start_s, end_s }, signal })).arrayBuffer();
+  (await request(`audio/${id}`, { query: { preview: "wav", start_s, end_s }, signal, home: homeOf(id) })).arrayBuffer();
 
 // --- Labels
 
 /** @param {import("./types.js").LabelsRequest} body @param {AbortSignal} [signal]
  *  @returns {Promise<{sounds: import("./types.js").LabelledSound[], warnings: string[]}>} */
-export const labels = (body, signal) => json("labels", { method: "POST", json: body, signal });
+export async function labels(body, signal) {
+  const answers = await Promise.all(byHome(body.items).map(([home, items]) => json("labels", { method: "POST", json: { ...body, items }, signal, home })));
+  return { sounds: answers.flatMap(({ sounds }) => sounds), warnings: answers[0]?.warnings ?? [] };
+}
 
 /** The same as CSV. @param {import("./types.js").LabelsRequest} body @returns {Promise<Blob>} */
-export const labelsCsv = async (body) => (await request("labels", { method: "POST", json: { ...body, format: "csv" } })).blob();
+export async function labelsCsv(body) {
+  const tables = await Promise.all(byHome(body.items).map(async ([home, items]) =>
+    (await request("labels", { method: "POST", json: { ...body, items, format: "csv" }, home })).text()));
+  // One heading for all.
+  const lines = tables.map((table, at) => (at ? table.slice(table.indexOf("\n") + 1) : table));
+  return new Blob(lines, { type: "text/csv" });
+}
 
 // --- Duplicates
 
@@ -168,15 +207,21 @@ export const renameCollection = (id, name) => json(`collections/${id}`, { method
 /** @param {string} id */
 export const deleteCollection = (id) => json(`collections/${id}`, { method: "DELETE" });
 
-/** @param {string} id @param {{k?: number, offset?: number}} [page] @param {AbortSignal} [signal]
+/** @param {string} id @param {{k?: number, offset?: number}} [page] @param {AbortSignal} [signal] @param {string} [item]  Of the library of this item.
  *  @returns {Promise<import("./types.js").CollectionContents>} */
-export const collection = (id, page, signal) => json(`collections/${id}`, { query: page, signal });
+export const collection = (id, page, signal, item) => json(`collections/${id}`, { query: page, signal, home: homeOf(item) });
 
 /** @param {string} id @param {import("./types.js").Region[]} items */
-export const addToCollection = (id, items) => json(`collections/${id}/items`, { method: "POST", json: { items } });
+export async function addToCollection(id, items) {
+  for (const [home, own] of byHome(items)) {
+    // Favourites are in every library; another collection is of the page's own.
+    if (home !== BASE && id !== "favourites") throw new Error("A sound of another library goes into a collection on that library's own page.");
+    await json(`collections/${id}/items`, { method: "POST", json: { items: own }, home });
+  }
+}
 
-/** @param {string} id @param {number} entry */
-export const removeFromCollection = (id, entry) => json(`collections/${id}/items/${entry}`, { method: "DELETE" });
+/** @param {string} id @param {number} entry @param {string} [item]  Of the library of this item. */
+export const removeFromCollection = (id, entry, item) => json(`collections/${id}/items/${entry}`, { method: "DELETE", home: homeOf(item) });
 
 // --- Taught sounds
 
@@ -253,12 +298,20 @@ export const mapFind = (version, ids, signal) => json("map/find", { method: "POS
 
 // --- Export
 
-/** @param {import("./types.js").ExportRequest} body @param {AbortSignal} [signal] @returns {Promise<{blob: Blob, name: string}>} */
-export async function exportFile(body, signal) {
-  const response = await request("export", { method: "POST", json: body, signal });
-  const stated = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") || "");
-  return { blob: await response.blob(), name: stated ? stated[1] : `soundseek.${body.format}` };
+/** @param {import("./types.js").ExportRequest} body @param {AbortSignal} [signal] @returns {Promise<{blob: Blob, name: string}[]>} One for each library that the sounds are of. */
+export async function exportFiles(body, signal) {
+  const files = [];
+  for (const [home, items] of byHome(body.items)) {
+    const response = await request("export", { method: "POST", json: { ...body, items }, signal, home });
+    const stated = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") || "");
+    files.push({ blob: await response.blob(), name: stated ? stated[1] : `soundseek.${body.format}` });
+  }
+  return files;
 }
 
 /** @param {import("./types.js").ExportRequest} body @returns {Promise<import("./types.js").ExportAnswer>} */
-export const exportFolder = (body) => json("export", { method: "POST", json: body });
+export async function exportFolder(body) {
+  const answers = [];
+  for (const [home, items] of byHome(body.items)) answers.push(await json("export", { method: "POST", json: { ...body, items }, home }));
+  return { folder: answers[0].folder, files: answers.flatMap(({ files }) => files), skipped: answers.flatMap(({ skipped }) => skipped) };
+}

@@ -94,8 +94,10 @@ export async function remove(collection) {
 
 /** Take sounds out of a collection. @param {string} id @param {string[]} items Ids of items. */
 export async function removeItems(id, items) {
-  const contents = await api.collection(id, { k: 1000 });
-  const entries = contents.items.filter(({ item }) => item && items.includes(item.id));
-  await Promise.all(entries.map(({ entry }) => api.removeFromCollection(id, entry)));
+  for (const own of api.byLibrary(items)) {
+    const contents = await api.collection(id, { k: 1000 }, undefined, own[0]);
+    const entries = contents.items.filter(({ item }) => item && own.includes(item.id));
+    await Promise.all(entries.map(({ entry }) => api.removeFromCollection(id, entry, own[0])));
+  }
   refreshCollections();
 }

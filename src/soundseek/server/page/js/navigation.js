@@ -32,7 +32,8 @@ export function change(change, { typing = false } = {}) {
 
 /** A new query in place of the old one; the view stays. @param {Partial<import("./query.js").Query>} [start] */
 export function startOver(start = {}) {
-  change({ ...EMPTY, view: query.peek().view === "map" ? "map" : "list", ...start });
+  const { view, libraries } = query.peek();
+  change({ ...EMPTY, libraries, view: view === "map" ? "map" : "list", ...start });
 }
 
 /** What follows is a new entry of the history. */

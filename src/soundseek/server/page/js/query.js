@@ -39,6 +39,7 @@
  * @property {import("./types.js").Per} per
  * @property {boolean} asTyped
  * @property {string} within      The address of the query whose results are searched, or "".
+ * @property {string[]} libraries  Addresses of the libraries that are searched together; none is the page's own.
  * @property {string} collection  Id of the collection that is listed or searched, or "".
  * @property {boolean} all        List everything that passes the filters.
  * @property {"list" | "map" | "duplicates"} view
@@ -50,7 +51,7 @@ export const NO_FILTERS = Object.freeze({ formats: [], folders: [], after: "", b
 /** @type {Query} */
 export const EMPTY = Object.freeze({
   text: "", textWeight: 1, like: [], not: [], taught: "", taughtWeight: 1, filters: NO_FILTERS, per: "file", asTyped: false, within: "",
-  collection: "", all: false, view: "list",
+  libraries: [], collection: "", all: false, view: "list",
 });
 
 /** Whether there is something to rank by. @param {Query} query */
@@ -91,6 +92,7 @@ export function toRequest(query, { k, offset, within }) {
     ...(Object.keys(filters).length && { filters }),
     ...(where && { where }),
     ...(within && { within }),
+    ...(query.libraries.length && { libraries: query.libraries }),
     per: query.per,
     k,
     ...(offset && { offset }),
@@ -170,6 +172,7 @@ export function toAddress(query) {
   add("where", filters.where);
   if (query.per === "segment") add("per", "segment");
   if (query.asTyped) add("as_typed", 1);
+  query.libraries.forEach((library) => add("library", library));
   add("within", query.within);
   add("collection", query.collection);
   if (query.all) add("all", 1);
@@ -201,6 +204,7 @@ export function fromAddress(search) {
     },
     per: one("per") === "segment" ? "segment" : "file",
     asTyped: one("as_typed") !== "",
+    libraries: address.getAll("library"),
     within: one("within"),
     collection: one("collection"),
     all: one("all") !== "",

@@ -95,6 +95,7 @@ export async function more() {
  * @returns {Promise<Pick<import("./state.js").Results, "hits" | "total" | "nextOffset"> & Partial<import("./state.js").Results>>}
  */
 async function page(now, offset, signal) {
+  if (!ranks(now) && now.libraries.length && !now.collection) return togetherPage(now, offset, signal);
   if (!ranks(now)) return now.collection ? collectionPage(now, offset, signal) : listPage(now, offset, signal);
   const within = await scope(now, signal);
   if (within?.length === 0) return { hits: [], total: 0, nextOffset: null, isRanked: true };
@@ -112,6 +113,13 @@ async function listPage(now, offset, signal) {
   const answer = await api.items({ ...(where && { where }), k: PAGE, offset }, signal);
   const items = within ? answer.items.filter((item) => within.includes(item.id)) : answer.items;
   return { hits: items.map(whole), total: answer.total, nextOffset: answer.next_offset };
+}
+
+/** The files of several libraries, by path. @param {import("./query.js").Query} now @param {number} offset @param {AbortSignal} signal */
+async function togetherPage(now, offset, signal) {
+  const request = toRequest(now, { k: PAGE, offset });
+  const answer = await api.search({ ...request, where: request.where ?? "duration >= 0" }, signal);
+  return { hits: answer.hits.map((hit) => ({ ...hit, score: NaN })), total: answer.total, nextOffset: answer.next_offset };
 }
 
 /** @param {import("./query.js").Query} now @param {number} offset @param {AbortSignal} signal */

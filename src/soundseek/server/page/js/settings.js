@@ -36,6 +36,8 @@ export const recent = remembered("recent", []);
 /** Which words sounds are labelled with: "audioset", "ucs" or "own". */
 export const labelList = remembered("labelList", "audioset");
 export const ownLabels = remembered("ownLabels", "");
+/** Named sets of the server's libraries. @type {import("../vendor/signals.js").Signal<{name: string, libraries: string[]}[]>} */
+export const librarySets = remembered("librarySets", []);
 /** What the colours of the map stand for: "folder" or "label". */
 export const colourMapBy = remembered("colourMapBy", "folder");
 

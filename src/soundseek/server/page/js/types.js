@@ -32,6 +32,7 @@
  * @property {string[] | null} why    The words that carried the hit.
  * @property {string[]} [keywords]    Words of the query that the name, the folder or the tags hold.
  * @property {string | null} [clock]  When `moment_s` was recorded, ISO 8601, where the file knows.
+ * @property {string | null} [library]  Address of the library that it is of, where several were searched.
  * @property {string} [note]          What the page says of it beside its folder.
  * @property {number} [group]         Number of its group of duplicates.
  *
@@ -65,6 +66,7 @@
  * @property {number} [k]
  * @property {number} [offset]
  * @property {boolean} [as_typed]
+ * @property {string[]} [libraries]    Addresses.
  * @property {string} [taught]        Name of what was taught.
  * @property {number} [taught_weight]
  *

@@ -81,10 +81,10 @@ export function ExportDialog({ hits }) {
         const skipped = answer.skipped.length ? `; ${answer.skipped.length} could not be: ${answer.skipped[0].reason}` : "";
         setState({ done: `${counted(answer.files.length, "file")} written to ${answer.folder}${skipped}` });
       } else {
-        const { blob, name } = await api.exportFile(request);
-        save(blob, name);
+        const files = await api.exportFiles(request);
+        files.forEach(({ blob, name }) => save(blob, name));
         closeDialog();
-        say(`${name} is in your downloads`);
+        say(files.length === 1 ? `${files[0].name} is in your downloads` : `${files.length} files, one for each library, are in your downloads`);
       }
     } catch (error) {
       setState({ error: /** @type {Error} */ (error).message });

@@ -43,7 +43,7 @@ export function HitRow({ hit, row, best, isRanked }) {
     </div>
     <div role="gridcell" class="cell-name">
       <span class="hit-name" title=${shown(hit.path)}>${shown(hit.name)}</span>
-      <span class="hit-folder">${shown(shortFolder(hit.folder))}${noteOn(hit) && html` <span class="hit-named">${noteOn(hit)}</span>`}</span>
+      <span class="hit-folder">${hit.library ? html`<span class="hit-library">${libraryName(hit.library)}</span> · ` : ""}${shown(shortFolder(hit.folder))}${noteOn(hit) && html` <span class="hit-named">${noteOn(hit)}</span>`}</span>
     </div>
     <div role="gridcell" class="cell-wave"><${RowWave} hit=${hit} onPlay=${playFrom} /></div>
     <div role="gridcell" class="cell-moment number" title=${hit.clock ? `recorded at ${timeOfDay(hit.clock)}` : undefined}>${isRanked ? clock(hit.moment_s) : hit.start_s > 0 ? clock(hit.start_s) : ""}</div>
@@ -77,10 +77,16 @@ function spoken(hit, row, isRanked) {
   const facts = [`${row + 1}, ${shown(hit.name)}`, length(hit.duration_s)];
   if (isRanked) facts.push(`best moment at ${clock(hit.moment_s)}`, `score ${hit.score.toFixed(2)}`);
   if (isRanked && typeof hit.match === "number") facts.push(`fits with a probability of ${Math.round(100 * hit.match)} %`);
+  if (hit.library) facts.push(`in ${libraryName(hit.library)}`);
   if (noteOn(hit)) facts.push(noteOn(hit));
   if (query.value.taught && markOn(hit) !== null) facts.push(markOn(hit) ? "marked right" : "marked wrong");
   if (hit.clock) facts.push(`recorded at ${timeOfDay(hit.clock)}`);
   return facts.join(", ");
+}
+
+/** @param {string} address */
+function libraryName(address) {
+  return can.value.libraries?.find((one) => one.address === address)?.name ?? address;
 }
 
 /** What belongs to it in this list; or that its name, folder or tags hold words of the query, so that it ranks higher. @param {Hit} hit */

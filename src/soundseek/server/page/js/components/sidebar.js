@@ -9,6 +9,8 @@ import { classes, html, Icon, IconButton } from "../html.js";
 import { startOver } from "../navigation.js";
 import { can, collections, dialog, job, library, query, sidebarOpen } from "../state.js";
 import { forgetTaught, renameTaught, taughtSounds } from "../taught.js";
+import { Libraries } from "./libraries.js";
+import { NameForm } from "./name_form.js";
 import { Popover } from "./popover.js";
 
 export function Sidebar() {
@@ -34,7 +36,7 @@ export function Sidebar() {
     </ul>
     ${taughtSounds.value.length > 0 && html`<div class="nav-head"><h2>Taught</h2></div>
     <ul class="nav-list">${taughtSounds.value.map((one) => html`<${TaughtEntry} key=${one.id} taught=${one} onOpen=${go({ taught: one.name })} />`)}</ul>`}
-    <${LibraryChooser} />
+    <${Libraries} />
     <${LibraryPanel} />
   </nav>
   ${sidebarOpen.value && html`<div class="scrim" onClick=${() => (sidebarOpen.value = false)}></div>`}`;
@@ -86,30 +88,10 @@ function TaughtEntry({ taught, onOpen }) {
   </li>`;
 }
 
-/** Which of the server's libraries is searched; nothing where it has one. */
-function LibraryChooser() {
-  const libraries = can.value.libraries ?? [];
-  if (libraries.length < 2) return null;
-  return html`<label class="library-chooser"><span>Library</span>
-    <select onChange=${(/** @type {Event} */ event) => location.assign(/** @type {HTMLSelectElement} */ (event.currentTarget).value + location.search)}>
-      ${libraries.map((one) => html`<option value=${one.address} selected=${one.is_this} title=${one.path}>${one.name}</option>`)}
-    </select></label>`;
-}
-
 function NewCollection() {
   const [open, setOpen] = useState(false);
   if (!open) return html`<${IconButton} icon="plus" label="New collection" size=${16} className="small" onClick=${() => setOpen(true)} />`;
   return html`<${NameForm} initial="" label="Name of the new collection" onDone=${(/** @type {string} */ name) => { setOpen(false); if (name) create(name); }} />`;
-}
-
-/** @param {{initial: string, label: string, onDone: (name: string) => void}} props */
-function NameForm({ initial, label, onDone }) {
-  return html`<form class="name-form" onSubmit=${(/** @type {any} */ event) => { event.preventDefault(); onDone(event.target.elements.name.value.trim()); }}>
-    <input name="name" type="text" maxlength="200" aria-label=${label} placeholder="Name" defaultValue=${initial} autocomplete="off"
-      ref=${(/** @type {HTMLInputElement | null} */ input) => input && document.activeElement !== input && !input.dataset.met && ((input.dataset.met = "1"), input.focus(), input.select())}
-      onKeyDown=${(/** @type {KeyboardEvent} */ event) => { if (event.key === "Escape") { event.preventDefault(); event.stopPropagation(); onDone(initial); } }} />
-    <${IconButton} icon="check" label="Save" size=${16} className="small" onClick=${(/** @type {any} */ event) => event.currentTarget.form.requestSubmit()} />
-  </form>`;
 }
 
 function LibraryPanel() {
