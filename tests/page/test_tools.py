@@ -136,7 +136,7 @@ def test_several_libraries_are_searched_as_one_list_and_kept_as_a_set(open_page:
     page.get_by_label("Keep this choice as a set").click()
     page.get_by_label("Name of the set").fill("everything")
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="everything").wait_for()
+    page.get_by_role("button", name="everything", exact=True).wait_for()
     assert findings(page, "dark") == []
     keep_playing(page)
     found.first.locator(".play-button").click()
@@ -146,5 +146,5 @@ def test_several_libraries_are_searched_as_one_list_and_kept_as_a_set(open_page:
     page.get_by_text("is a favourite").first.wait_for()
     page.get_by_label("Birds", exact=True).uncheck()
     page.locator(".hit-library").first.wait_for(state="detached")
-    page.get_by_role("button", name="everything").click()
+    page.get_by_role("button", name="everything", exact=True).click()
     found.first.wait_for()
