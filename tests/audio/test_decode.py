@@ -27,6 +27,7 @@ from soundseek.audio.decode import (
     probe,
     read_audio,
 )
+from soundseek.audio.downmix import HIDING_SHARE
 from soundseek.errors import DecodeError, UsageError
 
 Float = npt.NDArray[np.float32]
@@ -146,13 +147,11 @@ def write_pcm(path: Path, wave: Float) -> None:
 
 
 @pytest.mark.parametrize("name", ["x.wav", "x.flac", "x.ogg", "x.mp3"])
-def test_a_sound_on_one_of_two_channels_becomes_half_as_loud_in_every_format(
-    name: str, tmp_path: Path
-) -> None:
-    # Other decoders' downmix gives 1 / sqrt(2) here.
+def test_a_sound_on_one_of_two_channels_is_as_loud_in_every_format(name: str, tmp_path: Path) -> None:
+    # Two channels with nothing in common are added 90 degrees apart; decoders' own downmixes give 1 / 2 or 1 / sqrt(2).
     write_pcm(tmp_path / name, tone(1, channels=2) * np.float32([1, 0]))
     mono = read_audio(tmp_path / name, sample_rate_hz=RATE_HZ)
-    assert np.sqrt(np.mean(mono**2)) == pytest.approx(0.3 / np.sqrt(2) / 2, rel=0.02)
+    assert np.sqrt(np.mean(mono**2)) == pytest.approx(0.3 / np.sqrt(2) * np.sqrt(HIDING_SHARE / 4), rel=0.02)
 
 
 @pytest.mark.parametrize("channels", [3, 6, 40])

@@ -28,6 +28,7 @@ COMMANDS = {
     "watch {}": "is its drive there?",
     "duplicates --library {}": "soundseek index",
     "label sound.wav --labels {}": "a label on each line",
+    "mark knocks --library {}": "soundseek index FOLDER",
     "library check --library {}": "soundseek index",
     "library copy {} new": "soundseek index",
     "adapt --data {} --out new": "file_name,caption_1",

@@ -83,7 +83,9 @@ class Downmix:
         return mixed
 
     def _remember(self, piece: FloatArray) -> None:
-        if piece.shape[1] != 2 or self._last is None or len(piece) >= _NUM_TAPS:
+        if piece.shape[1] != 2:
+            self._last = piece[-1:].copy()  # no filter ever asks for more
+        elif self._last is None or len(piece) >= _NUM_TAPS:
             self._last = piece[-_NUM_TAPS:].copy()
         else:
             self._last = np.concatenate([self._last, piece])[-_NUM_TAPS:]
