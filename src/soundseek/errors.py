@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 
@@ -76,4 +77,12 @@ class WorkerError(SoundseekError):
 
 
 class Terminated(KeyboardInterrupt):
-    """The system has asked the process to end (SIGTERM); the command line exits with 143."""
+    """The system has asked the process to end, or its terminal has gone; the command line exits with 143, or 129.
+
+    Args:
+        number: SIGTERM, or SIGHUP.
+    """
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__()
+        self.number = number

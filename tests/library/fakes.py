@@ -136,6 +136,7 @@ ORDERS: dict[str, Callable[[str, str], object]] = {
     "HOARD": _hoard,
     "HOARD-IN-C": _hoard_in_c,
     "CTRL-C": lambda path, rest: os.kill(os.getpid(), signal.SIGINT),
+    "SIGTERM": lambda path, rest: os.kill(os.getpid(), signal.SIGTERM),
 }
 
 

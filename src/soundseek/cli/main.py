@@ -5,10 +5,14 @@ from __future__ import annotations
 import functools
 import io
 import os
+import signal
 import sys
+import threading
 from collections import UserDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -188,8 +192,9 @@ def plain_errors(run: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(run)
     def guarded(*args: Any, **kwargs: Any) -> None:
         try:
-            run(*args, **kwargs)
-            sys.stdout.flush()
+            with _ended_by_exceptions():
+                run(*args, **kwargs)
+                sys.stdout.flush()
         except UsageError as error:
             _fail(str(error), code=2)
         except SoundseekError as error:
@@ -200,9 +205,33 @@ def plain_errors(run: Callable[..., None]) -> Callable[..., None]:
             what = error.filename or ("the output" if is_full_disk(error) else "the system")
             _fail(f"{what}: {error.strerror or error}", code=1)
         except KeyboardInterrupt as stop:
-            _fail("stopped", code=143 if isinstance(stop, Terminated) else 130)
+            _fail("stopped", code=128 + stop.number if isinstance(stop, Terminated) else 130)
 
     return guarded
+
+
+@contextmanager
+def _ended_by_exceptions() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end a command as Ctrl-C does, so that it leaves nothing half done behind."""
+    owner = os.getpid()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:  # a child that was forked ends as if there were no handler
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        raise Terminated(number)
+
+    numbers = {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
+    is_main = threading.current_thread() is threading.main_thread()
+    taken = [number for number in numbers if is_main and signal.getsignal(number) == signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _fail(message: str, *, code: int) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -265,4 +266,8 @@ def _run(config: ServerConfig, listening: socket.socket) -> None:
         timeout_graceful_shutdown=SHUTDOWN_S,
         timeout_keep_alive=30,
     )
+    if hasattr(signal, "SIGHUP") and callable(signal.getsignal(signal.SIGHUP)):
+        signal.signal(
+            signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM)
+        )  # which the server ends by itself
     uvicorn.Server(settings).run(sockets=[listening])

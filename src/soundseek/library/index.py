@@ -21,9 +21,10 @@ from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from soundseek.audio.files import DECODING_REVISION
-from soundseek.errors import ModelError, UsageError
+from soundseek.errors import ModelError, Terminated, UsageError
 from soundseek.library.ignore import spec_of
 from soundseek.library.paths import is_at_or_below, nearest_folder
 from soundseek.library.scan import FolderDifference, Found, compare
@@ -192,9 +193,11 @@ def update(
                 for job, outcome in outcomes:
                     run.take(job, outcome)
             run.finish()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             run.commit(final=True)
             run.interrupted = True
+            if isinstance(stop, Terminated):
+                raise
         except ModelError:
             run.commit(final=True)
             raise
@@ -498,40 +501,43 @@ def _name(path: str) -> str:
 
 
 class _CtrlC:
-    """Ctrl-C as KeyboardInterrupt, but never in the middle of a commit (only the main thread gets it)."""
+    """Ctrl-C, and what else ends a process by an exception, but never in the middle of a commit (main thread only)."""
 
     def __init__(self) -> None:
         self._is_held = False
-        self._is_pending = False
-        self._is_ours = False
+        self._pending: int | None = None
+        self._former: dict[int, Callable[[int, FrameType | None], Any]] = {}
 
     def __enter__(self) -> _CtrlC:
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        if in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, self._handle)
-            self._is_ours = True
+        if threading.current_thread() is threading.main_thread():
+            for number in {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}:
+                former = signal.getsignal(number)
+                if callable(former):
+                    self._former[number] = former
+                    signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._is_ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, former in self._former.items():
+            signal.signal(number, former)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if not self._is_held:
-            raise KeyboardInterrupt
-        self._is_pending = True
+        if self._is_held:
+            self._pending = number
+        else:
+            self._former[number](number, frame)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Let Ctrl-C wait until the block is done."""
+        """Let signals wait until the block is done."""
         self._is_held = True
         try:
             yield
         finally:
             self._is_held = False
-        if self._is_pending:
-            self._is_pending = False
-            raise KeyboardInterrupt
+        if self._pending is not None:
+            number, self._pending = self._pending, None
+            self._former[number](number, None)
 
 
 def decoder_versions() -> str:

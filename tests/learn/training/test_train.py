@@ -149,6 +149,22 @@ def test_ctrl_c_stops_a_run_that_goes_on_to_the_same_result(place: Path, tmp_pat
     assert weights[0] == weights[1]
 
 
+def test_a_stop_while_a_checkpoint_is_written_is_a_stop(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch ends its archive on the way out, which fails in the middle of a record and hides why."""
+
+    def stopped(*arguments: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("unexpected pos 10496 vs 10448")
+
+    monkeypatch.setattr(torch, "save", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(toy_recipe(place), place / "data", tmp_path / "run")
+
+
 def test_training_stops_when_validation_no_longer_improves(place: Path, tmp_path: Path) -> None:
     recipe = toy_recipe(place, "training.epochs=40", "training.patience=2", "training.learning_rate=1e-9")
     run = train(recipe, place / "data", tmp_path / "run")

@@ -285,7 +285,13 @@ class _Checkpoints(TorchCheckpointIO):
         """Write a checkpoint beside its place, then put it there."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         with replacing(Path(path)) as partial, partial.open("wb") as file:
-            torch.save(checkpoint, file)
+            try:
+                torch.save(checkpoint, file)
+            except RuntimeError as error:
+                # A stop on the way: PyTorch finishes its archive none the less, and fails over that.
+                if isinstance(error.__context__, KeyboardInterrupt):
+                    raise error.__context__ from None
+                raise
 
     def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
         """Read a checkpoint.
