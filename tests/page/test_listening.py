@@ -136,6 +136,24 @@ def test_a_region_made_before_the_waveform_is_drawn_stays_as_it_is(open_page: An
     assert state(page)["region"] == region
 
 
+def test_a_region_dragged_while_the_sound_still_loads_does_not_stop_it(open_page: Any, rows: Any) -> None:
+    page = open_page("?name=fire-roaring")
+    rows(page)
+    held: list[Any] = []
+    is_held = True
+    page.route("**/api/v1/audio/**", lambda route: held.append(route) if is_held else route.continue_())
+    keep_playing(page)
+    page.locator("[data-row='0'] .play-button").click()
+    drag_region(page, 0.5, 0.6)
+    until(page, "import('/page/js/player.js').then(({ region }) => region.value !== null)")
+    assert held and state(page)["heard"] in (0, state(page)["region"]["start_s"])
+    is_held = False
+    for route in held:
+        route.continue_()
+    until_it_plays(page)
+    until(page, "import('/page/js/player.js').then(({ audio }) => !audio.paused && audio.currentTime > 5.2)")
+
+
 def test_a_region_can_be_made_by_keys_alone(open_page: Any, rows: Any) -> None:
     page = open_page("?name=fire-roaring")
     rows(page)
