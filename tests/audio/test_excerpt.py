@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from audio.bad_files import flac_claiming
 
 from soundseek.audio.excerpt import cut, peaks, write_preview
 from soundseek.audio.tags import read_tags
@@ -53,6 +54,23 @@ def test_a_cut_keeps_format_and_every_sample(
     part, rate_hz = soundfile.read(target, dtype=kind)
     assert rate_hz == RATE_HZ and np.array_equal(part, whole[RATE_HZ : round(2.5 * RATE_HZ)])
     assert soundfile.info(target).subtype == subtype
+
+
+@pytest.mark.parametrize("count", [1, RATE_HZ, None])
+def test_what_a_flac_does_not_count_is_cut_and_drawn(
+    tmp_path: Path, samples: np.ndarray, count: int | None
+) -> None:
+    """A count that is too small, and a tag in front, behind which libsndfile cannot seek."""
+    soundfile.write(tmp_path / "a.flac", samples, RATE_HZ, "PCM_16")
+    whole, _ = soundfile.read(tmp_path / "a.flac")
+    flac = (tmp_path / "a.flac").read_bytes()
+    changed = b"ID3\3\0\0\0\2\0\0" + bytes(1 << 15) + flac if count is None else flac_claiming(flac, count)
+    (tmp_path / "a.flac").write_bytes(changed)
+    excerpt = cut(tmp_path / "a.flac", tmp_path / "cut.wav", 1.5, 2.5)
+    part, _ = soundfile.read(tmp_path / "cut.wav")
+    assert (excerpt.start_s, excerpt.end_s) == (1.5, 2.5)
+    np.testing.assert_allclose(part, whole[round(1.5 * RATE_HZ) : round(2.5 * RATE_HZ)], atol=1e-4)
+    assert len(peaks(tmp_path / "a.flac", hop_s=0.5)) == -(-len(whole) // (RATE_HZ // 2))
 
 
 def test_a_lossy_file_and_wav24_become_wav_of_24_bits(tmp_path: Path, samples: np.ndarray) -> None:

@@ -202,8 +202,10 @@ def _cut_exactly(path: str, target: Path, start_s: float, end_s: float) -> Excer
     """FLAC, AIFF and others by libsndfile, in integers or floats as they are; None for lossy ones."""
     try:
         with soundfile.SoundFile(os.fsencode(path)) as sound:
-            if not _keeps(sound.format, sound.subtype):
-                return None
+            if not _keeps(sound.format, sound.subtype) or start_s * sound.samplerate >= sound.frames:
+                return (
+                    None  # behind the last sample that the header counts the slow way finds some, or says so
+                )
             first, last = _frames_between(path, start_s, end_s, sound.samplerate, sound.frames)
             kind = _FLOATS.get(sound.subtype, "int32")
             sound.seek(first)
@@ -255,7 +257,7 @@ class _Region:
 
     def __init__(self, path: str, start_s: float, end_s: float) -> None:
         self.path = path
-        source = (_Seekable.open(path) if has_true_header(path) else None) or open_source(path)
+        source = (_Seekable.open(path, start_s) if has_true_header(path) else None) or open_source(path)
         self._source = source
         self.rate_hz, self.channels = source.sample_rate_hz, source.channels
         self._first = max(0, int(min(start_s * self.rate_hz, 2.0**62)))
@@ -292,13 +294,22 @@ class _Seekable:
         self.channels: int = sound.channels
 
     @classmethod
-    def open(cls, path: str) -> _Seekable | None:
-        """None where libsndfile does not read it, or not so."""
+    def open(cls, path: str, start_s: float) -> _Seekable | None:
+        """None where libsndfile does not read it, or not so, or where the header counts fewer samples than that."""
         try:
             sound = soundfile.SoundFile(os.fsencode(path))
         except (soundfile.LibsndfileError, OSError):
             return None
-        if sound.format == "MP3" or not sound.seekable() or sound.frames >= 1 << 62:
+        is_behind = start_s * sound.samplerate >= sound.frames
+        # The samples that a FLAC counts may be too few, and from the beginning on there is no need to seek.
+        is_read_on = sound.format == "FLAC" and start_s <= 0
+        if (
+            sound.format == "MP3"
+            or not sound.seekable()
+            or sound.frames >= 1 << 62
+            or is_behind
+            or is_read_on
+        ):
             sound.close()
             return None
         return cls(path, sound)

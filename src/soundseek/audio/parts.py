@@ -174,7 +174,13 @@ def has_true_header(path: str) -> bool:
             parts = find_parts(file, head, Path(path).suffix.lower()) if head else []
     except (OSError, ValueError):
         return True
-    return not parts or (len(parts) == 1 and (parts[0].as_it_stands or bool(parts[0].stated_frames)))
+    if not parts:
+        return True
+    part = parts[0]
+    is_counted = bool(part.stated_frames) and part.extents[0][0] == len(
+        part.header
+    )  # a FLAC, no tag in front
+    return len(parts) == 1 and part.num_tracks == 1 and (part.as_it_stands or is_counted)
 
 
 class FileBytes:
