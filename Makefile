@@ -8,7 +8,7 @@ PORT ?= 8765
 # One process a core, a file's tests together; each process computes on one thread.
 PYTEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: help docs demo page test lint format picture package sbom audit lowest clean
+.PHONY: help docs demo page test lint format picture package sbom audit lowest steel clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -59,6 +59,14 @@ lowest: $(VENV)/.development ## test the searching half with the lowest versions
 	$(BIN)/uv venv --quiet --clear .lowest
 	$(BIN)/uv pip install --quiet --python .lowest --resolution lowest-direct -e ".[formats,serve,notebook,mcp]" "onnx>=1.17" "pytest>=8" "pytest-timeout>=2.3" "hypothesis>=6.100" "httpx>=0.27" "psutil>=5.9" "threadpoolctl>=3" "packaging>=24"
 	OMP_NUM_THREADS=1 .lowest/bin/python -m pytest -q tests/audio tests/model tests/query tests/library tests/server tests/cli --ignore tests/server/test_schema.py --ignore tests/cli/test_data.py --ignore tests/cli/test_export.py --ignore tests/cli/test_get.py
+
+steel: $(VENV)/.development ## hostile files, kills, power cuts, readers, growth and thousands of random examples (an hour)
+	$(BIN)/python benchmarks/hostile.py --json docs/results/steel.json
+	$(BIN)/python benchmarks/kills.py --json docs/results/steel.json
+	$(BIN)/python benchmarks/power_cuts.py --json docs/results/steel.json
+	$(BIN)/python benchmarks/readers.py --json docs/results/steel.json
+	$(BIN)/python benchmarks/growth.py --json docs/results/steel.json --plot docs/images/growth.png
+	STEEL_EXAMPLES=2000 $(BIN)/python -m pytest $(PYTEST_FLAGS) --timeout 3600 tests/steel
 
 clean: ## remove .venv, the demo's library and every cache
 	rm -rf $(VENV) .lowest .demo build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
