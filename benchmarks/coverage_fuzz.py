@@ -8,7 +8,6 @@ the traceback of the first error that is none of soundseek's own.
 
 from __future__ import annotations
 
-import io
 import sys
 import tempfile
 from collections.abc import Callable
@@ -49,7 +48,9 @@ def onnx(data: bytes) -> None:
 
 def parts(data: bytes) -> None:
     """The chunks of a sound file."""
-    find_parts(io.BytesIO(data), data[:4096], ".wav")
+    FILE.write_bytes(data)
+    with FILE.open("rb") as file:
+        find_parts(file, data[:4096], ".wav")
 
 
 def tags(data: bytes) -> None:
