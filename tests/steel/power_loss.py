@@ -52,9 +52,8 @@ def fill(folder: Path) -> None:
     acknowledged = os.open(folder / "acknowledged", os.O_WRONLY | os.O_CREAT)
     states: list[Contents] = [{}]
     store = SqliteStore.open(folder / "deep" / "library", identity=IDENTITY)
-    store.connection().execute(
-        "PRAGMA wal_autocheckpoint = 12"
-    )  # pages: so the log is written back now and then
+    with store.reading_beside() as connection:
+        connection.execute("PRAGMA wal_autocheckpoint = 12")  # pages: so the log is written back now and then
     os.write(acknowledged, b"0\n")
     with store.writing():
         for kind, what in steps():
