@@ -27,7 +27,7 @@ import numpy as np
 from machine import keep_result
 from synthetic_library import IDENTITY_OF_RANDOM, fill_library, lean_sound
 
-from soundseek.library.search import find_matches
+from soundseek.library.search import SearchOptions, find_matches
 from soundseek.library.store.base import Changes
 from soundseek.library.store.sqlite import SqliteStore
 
@@ -95,7 +95,7 @@ def search(at: Path, size: int) -> dict[str, float]:
         query = generator.standard_normal(DIM).astype(np.float32)
         query /= np.linalg.norm(query)
         began = time.process_time()
-        find_matches(store, query, k=10)
+        find_matches(store, query, SearchOptions(k=10))
         took.append(time.process_time() - began)
     return {"query_cpu_ms": round(1000 * statistics.median(took), 2), "search_own_mb": own_mb()}
 
