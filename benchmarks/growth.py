@@ -123,7 +123,7 @@ def rescan(folder: Path, num_files: int) -> dict[str, Any]:
         "--library",
         str(folder / "unchanged"),
     ]
-    took = [timed(command) for _ in range(3)]
+    took = [timed(command, says=f'"unchanged": {num_files}') for _ in range(3)]
     return {"files": num_files, "wall_s": [wall for wall, _ in took], "cpu_s": [cpu for _, cpu in took]}
 
 
@@ -131,7 +131,7 @@ def cold_search(folder: Path) -> dict[str, Any]:
     """A search from the start of the process, in 10,000 segments, eleven times."""
     fill_library(folder / "small", folder / "small-sounds", 10_000 // SEGMENTS_PER_FILE)
     command = [sys.executable, "-m", *SEARCH, "--library", str(folder / "small")]
-    took = [timed(command) for _ in range(11)]
+    took = [timed(command, says='"score"') for _ in range(11)]
     walls, cpus = [wall for wall, _ in took], [cpu for _, cpu in took]
     return {
         "segments": 10_000,
@@ -141,10 +141,12 @@ def cold_search(folder: Path) -> dict[str, Any]:
     }
 
 
-def timed(command: list[str]) -> tuple[float, float]:
-    """Wall and processor seconds of a command."""
+def timed(command: list[str], *, says: str = "") -> tuple[float, float]:
+    """Wall and processor seconds of a command, whose output must hold a text."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(command, check=True, capture_output=True)
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    if says not in done.stdout:
+        raise SystemExit(f"{' '.join(command)} does not say {says}: {done.stdout}")
     wall_s, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return round(wall_s, 3), round(cpu_s, 3)
