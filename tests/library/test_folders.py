@@ -464,6 +464,19 @@ def test_an_ignore_file_holds_below_its_folder(shelf: Shelf) -> None:
     assert shelf.names() == {"a.wav", "in/b.wav", "in/deep/keep.wav"}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_an_ignore_file_may_be_saved_by_any_editor(shelf: Shelf, encoding: str, ending: str) -> None:
+    for name in ("a.wav", "käse.wav", "b.wav"):
+        shelf.put(name, name)
+    (shelf.folder / ".soundseekignore").write_bytes(f"a.wav{ending}käse.wav{ending}".encode(encoding))
+    shelf.index()
+    assert shelf.names() == {"b.wav"}
+    (shelf.folder / ".soundseekignore").write_bytes("a.wav\n".encode("utf-16-le"))
+    assert shelf.index() == {"added": 2, "unchanged": 1, "failed": 1}
+    assert "zero byte" in shelf.failures()[".soundseekignore"]
+
+
 def test_what_is_no_pattern_is_refused_and_changes_nothing(shelf: Shelf) -> None:
     shelf.put("a.wav", "bell")
     for pattern, message in (("!", "'!' is no pattern of files"), ("", "is empty")):

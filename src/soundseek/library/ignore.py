@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import unicodedata
 from collections.abc import Sequence
@@ -49,13 +50,27 @@ class Ignored:
                 return found
         return False
 
-    def within(self, folder: str, text: str) -> Ignored:
+    def within(self, folder: str, content: bytes) -> Ignored:
         """These patterns, and below a folder those of its ignore file.
 
         Raises:
-            UsageError: A line is no pattern.
+            UsageError: A line is no pattern, or the file no text.
         """
-        return Ignored((*self._specs, (folder, spec_of(text.splitlines()))))
+        return Ignored((*self._specs, (folder, spec_of(_lines(content)))))
+
+
+def _lines(content: bytes) -> list[str]:
+    """The lines of an ignore file, as any editor may have saved it: UTF-8, with a mark or without, or UTF-16."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace").splitlines()
+    if b"\0" in content:
+        raise UsageError("it holds a zero byte, so it is no text; save it as UTF-8")
+    lines = []
+    for line in content.decode("utf-8-sig", "surrogateescape").splitlines():
+        lines.append(line)  # bytes that are no UTF-8 are those of a name that is none either
+        if any("\udc80" <= letter <= "\udcff" for letter in line):
+            lines.append(os.fsencode(line).decode("latin-1"))  # or an old editor's letters
+    return lines
 
 
 def excluded(patterns: Sequence[str], root: str) -> Ignored:

@@ -433,7 +433,7 @@ class _Walk:
     def _with_file(self, folder: _Folder) -> Ignored:
         path = os.path.join(folder.path, IGNORE_FILE)
         try:
-            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            with open(path, "rb") as file:
                 return folder.ignored.within(folder.path, file.read())
         except (OSError, UsageError) as error:
             self.unreadable[path] = f"what it says is not followed: {error}"
