@@ -66,7 +66,7 @@ def main() -> None:
         from soundseek import load_model
 
         model = load_model(given.model)
-    with Library.open(given.library, model=model) as library:
+    with Library.open(given.library, model=model, create=True) as library:
         if not library.info().files:
             library.index(*chosen)
         result = measure(library, chosen)
