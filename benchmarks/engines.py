@@ -5,8 +5,9 @@
 
 LIBRARY is one in a folder, whose vectors are taken; where more are asked for, they are of mixtures of two of its
 sounds. Files of four segments get a random length, by which they are filtered. Queries are those of benchmarks/queries,
-in words. A hit counts as found where its score reaches that of the tenth exact hit. Times are of one search after the other, in
-turns with the folder's. Of PostgreSQL the index is measured alone as well, where users would get an exact answer.
+in words. A hit counts as found where its score reaches that of the tenth exact hit. Times are of one search after the
+other, in turns with the folder's. Of PostgreSQL the index is measured alone as well, where users would get an exact
+answer.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-
 from machine import keep_result
 
 from soundseek import load_model
