@@ -77,6 +77,19 @@ def test_a_search_gives_what_the_library_gives(filled: Path) -> None:
     assert answer["total"] == 6 and all("moments" not in hit for hit in answer["hits"])
 
 
+def test_what_the_user_has_taught_turns_a_search(copy_of: Path, sounds: Path) -> None:
+    with Library.open(copy_of, create=False) as library:
+        library.mark("mine", right=[sounds / "tone4.wav"], wrong=[sounds / "long.wav"])
+        expected = [hit.path for hit in library.search("a tone", taught="mine", k=5)]
+
+    async def question(client: Client) -> None:
+        hits = (await call(client, "search", text="a tone", taught="mine", k=5))["hits"]
+        assert [hit["path"] for hit in hits] == expected
+        assert "not taught 'yours', but 'mine'" in await refused(client, "search", text="a", taught="yours")
+
+    ask(copy_of, question)
+
+
 def test_a_label_is_chosen_from_a_list_or_from_ones_own_words(filled: Path, sounds: Path) -> None:
     async def question(client: Client) -> None:
         path = str(sounds / "long.wav")

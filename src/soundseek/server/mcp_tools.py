@@ -133,6 +133,13 @@ class _Tools:
             Literal["auto", "off", "only"],
             Field(description="Words in names and tags count beside the sound, not at all, or alone."),
         ] = "auto",
+        taught: Annotated[
+            str | None,
+            Field(
+                max_length=200,
+                description="Name of what the user has taught the library by marks, as `my knocks`.",
+            ),
+        ] = None,
     ) -> ToolHits:
         """Find sounds by describing them in words; each hit says at which second to listen."""
         request: dict[str, Any] = {
@@ -144,6 +151,7 @@ class _Tools:
             "k": k,
             "why": True,
             "keywords": keywords,
+            "taught": taught,
         }
         return await self._hits(request)
 
