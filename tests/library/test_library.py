@@ -8,8 +8,9 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,6 +141,45 @@ def test_one_text_or_path_in_the_place_of_a_list_is_refused(library: Library, so
     for example in (sounds / "tone3.wav", str(sounds / "tone3.wav")):
         with pytest.raises(QueryError, match="take lists"):
             library.search("tone", like=example)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", [b"dog", ["dog"], Path("dog"), 1.5])
+def test_a_query_of_another_type_is_refused(library: Library, text: Any) -> None:
+    for ask in (library.search, library.read, lambda query: library.explain(query, [])):
+        with pytest.raises(QueryError, match="a query is a text"):
+            ask(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("k is a whole number", {"k": 1.5}),
+        ("where takes a text", {"where": 3}),
+        ("min_match is a number", {"min_match": "x"}),
+        ("an example sound is a path", {"like": [None]}),
+    ],
+)
+def test_an_option_of_another_type_is_refused(library: Library, name: str, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=name):
+        library.search("rain", **options)
+
+
+def test_a_path_a_label_and_a_number_of_another_type_are_refused(library: Library) -> None:
+    calls: list[Callable[..., object]] = [library.index, library.forget, library.similar, library.label]
+    for call in calls:
+        with pytest.raises(UsageError, match="is a path, such as"):
+            call(3)
+    with pytest.raises(UsageError, match="is a path, such as"):
+        library.relocate(1, 2)  # type: ignore[arg-type]
+    for labels in (None, [1, 2], 3):
+        with pytest.raises(UsageError, match="labels take a list of texts"):
+            library.label("x.wav", labels=labels)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="3 is no pattern of files"):
+        library.index(".", exclude=[3])  # type: ignore[list-item]
+    with pytest.raises(UsageError, match="min_score is a number"):
+        library.duplicates(min_score="high")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="workers is a number"):
+        library.index(".", workers="x")  # type: ignore[arg-type]
 
 
 def test_failures_are_listed(library: Library, sounds: Path) -> None:

@@ -31,6 +31,8 @@ def open_array(
     samples = np.asarray(waveform)
     if samples.dtype.kind not in "fiu":
         raise UsageError(f"{name}: samples are floats or integers, not {samples.dtype}")
+    if samples.ndim in (1, 2) and not samples.size:
+        raise UsageError(f"{name}: no samples, {samples.shape}; give at least 10 ms")
     if samples.ndim not in (1, 2):
         raise UsageError(f"{name}: give samples as (samples,) or (samples, channels), not {samples.shape}")
     if samples.ndim == 2 and samples.shape[0] < samples.shape[1]:

@@ -95,6 +95,8 @@ def spec_of(patterns: Sequence[str]) -> GitIgnoreSpec:
     """
     for pattern in patterns:
         try:
+            if not isinstance(pattern, str):
+                raise ValueError(type(pattern).__name__)
             GitIgnoreSpec.from_lines([unicodedata.normalize("NFC", pattern)])
         except ValueError as error:
             raise UsageError(

@@ -259,6 +259,7 @@ class Library:
             UsageError: None of the folders is there (nothing is changed then), or a value makes no sense.
             LibraryError: Another process is indexing into this library, or the disk is full.
         """
+        _need_number("workers", workers)
         if workers < 0 or (max_duration_s is not None and not max_duration_s > 0):
             raise UsageError(
                 f"workers ({workers}) must be at least 0 and max_duration_s ({max_duration_s}) above 0"
@@ -359,6 +360,13 @@ class Library:
             without, str
         ):  # a str is a sequence, of letters
             raise QueryError("like and without take lists: like=['dog.wav'], without=['music']")
+        if k is not None and not isinstance(k, int | np.integer):
+            raise QueryError(f"k is a whole number of hits, not {k!r:.60}")
+        if not isinstance(where, str | None):
+            raise QueryError(f"where takes a text, such as where='format = wav', not {where!r:.60}")
+        _need_number("min_match", min_match)
+        if text is not None and not isinstance(text, Reading):
+            _need_text(text)
         if k is not None and k < 1:
             raise QueryError(f"k is {k}: ask for at least one hit")
         if keywords not in ("auto", "off", "only"):
@@ -542,11 +550,13 @@ class Library:
         Raises:
             QueryError: It holds no letter and no digit.
         """
+        _need_text(text)
         return self._reader.read(text)
 
     def explain(self, text: str | Reading, hits: Sequence[Hit], *, as_typed: bool = False) -> list[list[str]]:
         """The one or two words of a query that carried each hit; `as_typed` as in the search that found them."""
         if not isinstance(text, Reading):
+            _need_text(text)
             text = read_as_typed(text) if as_typed else self.read(text)
         vectors = np.array([self._vector_of(hit) for hit in hits], np.float32)
         vectors = vectors.reshape(len(hits), self.store.identity.dim)
@@ -630,6 +640,7 @@ class Library:
         """
         from soundseek.library.duplicates import find_duplicates
 
+        _need_number("min_score", min_score)
         return find_duplicates(self, min_score=min_score, progress=progress)
 
     def embedding_of(self, path: str | os.PathLike[str]) -> AudioEmbedding:
@@ -960,3 +971,13 @@ def _load_for_worker(directory: Path) -> EmbeddingModel:
     from soundseek.model.model import Model
 
     return Model(directory, threads=1)
+
+
+def _need_text(text: object) -> None:
+    if not isinstance(text, str):
+        raise QueryError(f"a query is a text, such as 'dog barking', not {type(text).__name__}: {text!r:.60}")
+
+
+def _need_number(name: str, value: object) -> None:
+    if not isinstance(value, float | int | np.floating | np.integer | None):
+        raise UsageError(f"{name} is a number, not {value!r:.60}")

@@ -22,6 +22,8 @@ def absolute(path: str | os.PathLike[str], name: str = "the path") -> str:
     Raises:
         UsageError: It is empty or holds a zero byte, or it is relative and the current folder has been deleted.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"{name} is a path, such as 'sounds/dog.wav', not {path!r:.60}")
     given = os.fspath(path)
     if not given:
         raise UsageError(f"{name} is empty (an unset variable?); give a path, or . for the current folder")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -531,7 +532,7 @@ class Model:
             "the model %s reads no more than %d tokens and did not read the end of this text: %s",
             self.config.name,
             self.config.text.max_tokens,
-            " ".join(unread.split()),
+            textwrap.shorten(unread, 300, placeholder=" ..."),
         )
 
     def _knows_a_word(self, encoding: Any) -> bool:
@@ -614,3 +615,5 @@ def _need_texts(texts: Sequence[str]) -> None:
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise UsageError(f"text {number} is no text but {type(text).__name__}: {text!r:.60}")
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise UsageError(f"text {number} holds a byte that is no letter; leave it out: {text!r:.60}")

@@ -75,6 +75,8 @@ def label_list(source: str | Path | Sequence[str], read: Callable[[str], Reading
         return ucs_categories()
     if isinstance(source, str | Path):
         return LabelList(str(source), _own(_lines(Path(source)), read, str(source)))
+    if not isinstance(source, Sequence) or not all(isinstance(label, str) for label in source):
+        raise UsageError(f"labels take a list of texts, such as ['dog barking', 'rain'], not {source!r:.60}")
     return LabelList("labels", _own(source, read, "the list of labels"))
 
 
