@@ -23,7 +23,7 @@ from soundseek.errors import LibraryError, UsageError
 from soundseek.library.filters import parse_where
 from soundseek.library.location import EngineLocation
 from soundseek.library.store import milvus, open_store
-from soundseek.library.store.base import Changes, Description, NoLibraryError
+from soundseek.library.store.base import Changes, Description, Move, NoLibraryError
 from soundseek.library.store.fused import NameQuery
 from soundseek.library.store.milvus import MilvusStore
 from soundseek.library.store.milvus_rows import file_of_text, text_of_file
@@ -82,6 +82,50 @@ def test_new_facts_of_a_file_reach_its_filters_and_leave_its_frames(store: Milvu
     assert store.search(query, k=1, where=parse_where('tag ~ "scene 12" and bits = 24'))
     assert not store.search(query, k=1, where=parse_where("bits = 16"))
     assert store.states("/")[path].volume == "disk" and store.check() == []
+
+
+def test_a_file_that_moves_leaves_no_row_behind(store: MilvusStore) -> None:
+    with store.writing():
+        store.commit(Changes(sounds=[sound_number(1), sound_number(2)]))
+        segments, frames = (len(store._all(kind, "", ["id"])) for kind in ("segments", "frames"))
+        store.commit(Changes(moves=[Move(sound_number(1).file.path, "/elsewhere/1.wav", mtime_ns=7)]))
+        assert store.relocate("/sounds", "/elsewhere") == 1
+    assert len(store._all("segments", "", ["id"])) == segments
+    assert len(store._all("frames", "", ["id"])) == frames
+    assert len(store.spread_vectors(99)) == segments and store.check() == []
+
+
+def test_a_run_that_goes_on_renews_its_note_at_each_commit(
+    store: MilvusStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(milvus.time, "time", lambda: now)
+    with store.writing():
+        for number in range(1, 4):
+            now += milvus._STALE_S - 1
+            store.commit(Changes(sounds=[sound_number(number)]))
+        assert store._other_writer("process 4711 on studio") is not None
+
+
+def test_a_library_whose_making_was_killed_is_made_by_the_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    location = f"milvus://{milvus_file()}?library=killed"
+    make = milvus._make_collection
+
+    def killed(client: object, place: EngineLocation, kind: str, dim: int) -> None:
+        make(client, place, kind, dim)
+        if kind == "segments":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(milvus, "_make_collection", killed)
+        with pytest.raises(KeyboardInterrupt):
+            open_store(location, identity=IDENTITY, create=True)
+    with pytest.raises(NoLibraryError):
+        open_store(location, identity=None, create=False)
+    store = open_store(location, identity=IDENTITY, create=True)
+    with store.writing():
+        store.commit(Changes(sounds=[sound_number(1)]))
+    assert store.check() == [] and store.stats().files == 1
 
 
 def test_frames_of_a_segment_are_read_out_of_several_rows(
@@ -176,6 +220,11 @@ def test_tags_that_are_too_long_for_a_text_lose_the_longest() -> None:
             "milvus://ada:secret@127.0.0.1:1/sounds",
             "ada@127.0.0.1:1/sounds cannot be reached .* server running",
         ),
+        (
+            "milvus://ada:secret@127.0.0.1:1/sounds?secure=True",
+            r"takes library=NAME, secure=true \(or false\)",
+        ),
+        ("milvus://ada:secret@127.0.0.1:1/sounds?libary=foley", "takes library=NAME"),
         ("milvus:///tmp/sounds", r"a file of Milvus Lite ends in \.db"),
     ],
 )

@@ -177,6 +177,24 @@ def test_a_message_holds_no_password() -> None:
     assert place.clean("p@ss, p%40ss\nand other") == "***, *** and ***"
 
 
+@pytest.mark.parametrize(
+    "password", ["top/secret", "12/secret", "top#secret", "12#secret", "12?secret", "top[secret"]
+)
+def test_a_password_with_a_sign_that_ends_the_host_is_in_no_message(password: str) -> None:
+    with pytest.raises(UsageError, match=r"is no URI.* in a password") as caught:
+        EngineLocation.parse(f"postgresql://ada:{password}@db/sounds")
+    assert "secret" not in str(caught.value) and "top" not in str(caught.value)
+
+
+def test_what_libpq_is_asked_for_reaches_it_letter_by_letter() -> None:
+    conninfo = pytest.importorskip("psycopg.conninfo")
+    asked = "options=-c%20statement_timeout%3D5s&password=a+b%2Bc&sslpassword=of%20the%20key"
+    place = EngineLocation.parse(f"postgresql://ada@db/sounds?{asked}")
+    given = conninfo.conninfo_to_dict(place.uri)
+    assert (given["options"], given["password"]) == ("-c statement_timeout=5s", "a+b+c")
+    assert place.clean("a+b+c, of the key") == "***, ***" and "key" not in place.shown
+
+
 def test_somebody_elses_tables_stay_as_they_are(place: str) -> None:
     name = EngineLocation.parse(place).name
     run_sql(f'CREATE SCHEMA "{name}"', f'CREATE TABLE "{name}".files (id integer)')

@@ -18,6 +18,7 @@ from library.stores import DIM, IDENTITY, sound_file, sound_from_frames, sound_o
 from soundseek.errors import LibraryError
 from soundseek.library.filters import parse_where
 from soundseek.library.store.base import Changes, EmbeddedSound, Failure, FileState, Move, Store
+from soundseek.library.store.beside import script_to_make, tables_beside
 from soundseek.library.store.connection import connect
 from soundseek.library.store.exact import best_rows
 from soundseek.library.store.sqlite import SqliteStore
@@ -172,6 +173,24 @@ def test_a_moved_file_keeps_its_vectors_and_replaces_what_was_there(store: Store
     assert paths(store, EAST, where=parse_where("name = b.wav")) == ["/b.wav"]
 
 
+def test_a_relocated_folder_keeps_its_vectors_and_frames_and_replaces_what_was_there(store: Store) -> None:
+    inner = sound_of_vectors("/s/s/a.wav", np.stack([EAST]))
+    outer = sound_of_vectors("/s/a.wav", np.stack([NORTH, WEST]))
+    commit(store, inner, outer, sound_of_vectors("/s/s/s/a.wav", np.stack([EAST, EAST])), roots={"/s": 1})
+    commit(store, removed=["/s/s/s/a.wav"], failures=[Failure("/s/b.wav", "bad", "2024")])
+    with store.writing():
+        assert store.relocate("/s", "/s/s") == 2  # each one's new place is another one's old place
+    for was, path in ((inner, "/s/s/s/a.wav"), (outer, "/s/s/a.wav")):
+        now = store.read(path)
+        assert now is not None and now.file == replace(was.file, path=path)
+        np.testing.assert_array_equal(now.frames, was.frames)
+        np.testing.assert_array_equal(now.vectors, was.vectors.astype(np.float16))
+    assert sorted(store.states("/")) == ["/s/s/a.wav", "/s/s/s/a.wav"]
+    assert paths(store, WEST) == ["/s/s/a.wav", "/s/s/s/a.wav"]
+    assert [failure.path for failure in store.failures()] == ["/s/s/b.wav"] and store.roots() == {"/s/s": 1}
+    assert store.check() == []
+
+
 def test_a_touched_file_only_changes_its_time(store: Store) -> None:
     commit(store, sound_of_vectors("/a.wav", np.stack([EAST])))
     commit(store, touches={"/a.wav": 42})
@@ -257,6 +276,18 @@ def test_tables_beside_the_store_are_written_whole_or_not_at_all(store: Store) -
         raise KeyboardInterrupt
     with store.reading_beside() as connection:
         assert connection.execute("SELECT * FROM notes").fetchall() == [(1, "it's %s", b"\0\xff")]
+
+
+def test_a_script_of_tables_beside_a_store_reaches_no_file(tmp_path: Path) -> None:
+    for statement in (
+        f"ATTACH '{tmp_path}/new' AS other; CREATE TABLE other.x (y)",
+        f"VACUUM INTO '{tmp_path}/new'",
+    ):
+        with pytest.raises(sqlite3.DatabaseError, match="authori"), tables_beside(statement):
+            pass
+    assert not (tmp_path / "new").exists()
+    with tables_beside("CREATE TABLE kept (name)") as beside, tables_beside(script_to_make(beside)) as again:
+        assert again.execute("SELECT count(*) FROM kept").fetchone() == (0,)
 
 
 def test_the_frames_of_a_match_average_to_its_score(store: Store) -> None:

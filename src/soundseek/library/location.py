@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from soundseek.errors import UsageError
 
@@ -13,6 +14,7 @@ Engine: TypeAlias = Literal["postgres", "milvus"]
 
 SCHEMES: dict[str, Engine] = {"postgresql": "postgres", "postgres": "postgres", "milvus": "milvus"}
 DEFAULT_NAME = "soundseek"
+_SECRET = ("password", "sslpassword", "token")
 _MOST_NAME = 40
 
 
@@ -58,17 +60,8 @@ class EngineLocation:
         Raises:
             UsageError: It is no URI, or the library's name cannot be one.
         """
-        try:
-            parts = urlsplit(location)
-            _ = parts.port
-        except ValueError as error:
-            # The URI may hold a password, which stands in no message.
-            scheme = location.partition("://")[0]
-            raise UsageError(
-                f"--library {scheme}://… is no URI ({error}); write {scheme}://user@host:port/database, and % and code "
-                "for signs such as @ and / in a password"
-            ) from None
-        asked = parse_qsl(parts.query, keep_blank_values=True)
+        parts = _parts_of(location)
+        asked = _query_of(parts)
         name = dict(asked).get("library", DEFAULT_NAME)
         if not (name.isascii() and name.isidentifier() and name == name.lower() and len(name) <= _MOST_NAME):
             raise UsageError(
@@ -76,9 +69,9 @@ class EngineLocation:
                 "digit at the front"
             )
         kept = [(key, value) for key, value in asked if key != "library"]
-        hidden = [(key, value) for key, value in kept if key not in ("password", "token")]
+        hidden = [(key, value) for key, value in kept if key not in _SECRET]
         named = [("library", name)] if name != DEFAULT_NAME else []
-        secrets = [parts.password or "", *(value for key, value in kept if key in ("password", "token"))]
+        secrets = [parts.password or "", *(value for key, value in kept if key in _SECRET)]
         shown = _with(parts, _without_password(parts), [*hidden, *named])
         return cls(
             uri=_with(parts, parts.netloc, kept),
@@ -100,7 +93,30 @@ def _without_password(parts: SplitResult) -> str:
     return f"{user.partition(':')[0]}{at}{host}"
 
 
+def _parts_of(location: str) -> SplitResult:
+    """A URI in its parts; what is said of one that is none holds nothing of it, since it may hold a password."""
+    is_uri = False
+    with suppress(ValueError):
+        parts = urlsplit(location)
+        # A password with /, # or ? ends the host too early, and the @ is behind it.
+        behind = (parts.path, parts.fragment, *(key for key, _ in _query_of(parts)))
+        is_uri = (parts.port is None or parts.port > 0) and not any("@" in each for each in behind)
+    if not is_uri or parts.fragment:
+        scheme = location.partition("://")[0]
+        raise UsageError(
+            f"--library {scheme}://… is no URI; write {scheme}://user@host:port/database, with a number for the port, "
+            "and % and code for signs such as @, /, # and ? in a password"
+        )
+    return parts
+
+
+def _query_of(parts: SplitResult) -> list[tuple[str, str]]:
+    """What stands behind the `?`; a + is a +, as libpq reads it."""
+    pairs = [each.partition("=") for each in parts.query.split("&") if each]
+    return [(unquote(key), unquote(value)) for key, _, value in pairs]
+
+
 def _with(parts: SplitResult, netloc: str, query: list[tuple[str, str]]) -> str:
     # urlunsplit drops the empty host of milvus:///folder/sounds.db
-    asked = f"?{urlencode(query, safe='/')}" if query else ""
-    return f"{parts.scheme}://{netloc}{parts.path}{asked}"
+    asked = "&".join(f"{quote(key)}={quote(value)}" for key, value in query)
+    return f"{parts.scheme}://{netloc}{parts.path}" + (f"?{asked}" if asked else "")

@@ -13,9 +13,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def tables_beside(script: str) -> Iterator[sqlite3.Connection]:
-    """A database in memory with the tables that a script makes."""
+    """A database in memory with the tables that a script makes.
+
+    Whoever may write to the engine wrote the script: it reaches no file of this machine.
+    """
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
+        connection.set_authorizer(_without_files)
         connection.executescript(script)
         yield connection
     finally:
@@ -25,3 +29,7 @@ def tables_beside(script: str) -> Iterator[sqlite3.Connection]:
 def script_to_make(connection: sqlite3.Connection) -> str:
     """The statements that make the tables of a database, with their rows."""
     return "\n".join(connection.iterdump())
+
+
+def _without_files(action: int, *_: object) -> int:
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK

@@ -71,7 +71,8 @@ from soundseek.library.store.terms import terms_of_word
 if TYPE_CHECKING:
     import sqlite3
 
-_KINDS = ("segments", "frames", "files", "notes")
+# In the order in which they are made: a library is one once its notes say with which model.
+_KINDS = ("notes", "segments", "frames", "files")
 _PARTITIONS = 16
 _INDEX = {"index_type": "HNSW", "metric_type": "IP", "params": {"M": 24, "efConstruction": 300}}
 _LEAST_EF = 400
@@ -167,9 +168,9 @@ class MilvusStore:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the right to write, as far as Milvus lets anybody; what a killed run left behind goes first."""
-        me = f"process {os.getpid()} on {socket.gethostname()}"
         with _writers_mutex:
-            holder = f"this process ({os.getpid()})" if self.location in _writers else self._other_writer(me)
+            here = self.location in _writers
+            holder = f"this process ({os.getpid()})" if here else self._other_writer(_own_name())
             if holder:
                 raise LibraryError(
                     f"{self.location} is being written by {holder}; wait until it is done, or stop it. Searching still "
@@ -178,7 +179,7 @@ class MilvusStore:
             _writers[self.location] = threading.get_ident()
         self._writer = threading.get_ident()
         try:
-            self._put_notes({"writer": {"holder": me, "at": time.time()}})
+            self._put_notes(_note_of_writer())
             self._drop_unfinished()
             yield
         finally:
@@ -207,13 +208,17 @@ class MilvusStore:
         moved = list(self.states(old))
         renamed = {path: moved_below(path, old, new) for path in moved}
         with _explained(self._place):
-            known = {path: self._row(path) for path in moved}
-            gone = set(renamed.values()) - set(moved)
-            self._forget([*gone, *moved])
+            known = {row["path"]: row for row in self._rows_of(moved)}
+            places = set(renamed.values())
+            replaced = list(places.difference(moved))
+            self._delete_notes([f"failure/{rows.hex_path(path)}" for path in replaced])
+            self._forget(replaced)
+            # Segments and frames go once no file's row names them: the new places are written first.
             for path in moved:
-                self._write_again(
-                    known[path], replace(rows.file_of_text(known[path]["facts"]), path=renamed[path])
-                )
+                row = known[rows.hex_path(path)]
+                self._write_again(row, replace(rows.file_of_text(row["facts"]), path=renamed[path]))
+            self._forget([path for path in moved if path not in places])
+            self._drop_of_rows(list(known.values()))
             failures = self.failures(old)
             roots = {path: device for path, device in self.roots().items() if is_at_or_below(path, old)}
             self._delete_notes([f"failure/{rows.hex_path(f.path)}" for f in failures])
@@ -460,8 +465,8 @@ class MilvusStore:
         with _beside_mutex, tables_beside(self._script()) as connection:
             yield connection
             script = script_to_make(connection)
-            # Each piece is kept as JSON, which at worst has six letters for one.
-            size = rows.LONGEST_TEXT // 6 - 10
+            # Each piece is kept as JSON, which at worst has twelve letters for one (an emoji).
+            size = rows.LONGEST_TEXT // 12 - 10
             pieces = [script[at : at + size] for at in range(0, len(script), size)]
             self._put_notes({f"beside/{number:06}": piece for number, piece in enumerate(pieces)})
             more = [key for key in self._notes("beside/") if int(key.removeprefix("beside/")) >= len(pieces)]
@@ -573,7 +578,8 @@ class MilvusStore:
         self._put_notes({f"root/{rows.hex_path(path)}": str(device) for path, device in roots.items()})
 
     def _next_version(self) -> None:
-        self._put_notes({"version": self.version() + 1})
+        # The writer's note with it: a run of hours is no stale one.
+        self._put_notes({"version": self.version() + 1, **_note_of_writer()})
 
     def _rows_of(self, paths: Sequence[str]) -> list[dict[str, Any]]:
         return self._get("files", [rows.hex_path(path) for path in paths], ["*"])
@@ -634,11 +640,12 @@ class MilvusStore:
                 self._forget([move.path])
                 file = rows.file_of_text(row["facts"])
                 self._write_again(row, replace(file, path=move.path, mtime_ns=move.mtime_ns))
-                self._delete("files", f'path == "{row["path"]}"')
+                self._forget([move.old_path])
         for path, mtime_ns in changes.touches.items():
             for row in self._rows_of([path]):
                 self._write_again(row, replace(rows.file_of_text(row["facts"]), mtime_ns=mtime_ns))
-        self._write_sounds(changes.sounds)
+        for at in range(0, len(changes.sounds), _ROWS_A_CALL):
+            self._write_sounds(changes.sounds[at : at + _ROWS_A_CALL])
         for path, description in changes.descriptions.items():
             for row in self._rows_of([path]):
                 file = rows.file_of_text(row["facts"])
@@ -720,16 +727,28 @@ class MilvusStore:
 
     def _forget(self, paths: Sequence[str]) -> None:
         """Remove files: first their rows, so that nothing of them is found any more."""
-        found = self._rows_of(list(dict.fromkeys(paths)))
-        if not found:
-            return
-        self._put_notes(
-            {"unfinished": [each for row in found for each in (row["file_id"], row["frames_id"])]}
-        )
-        for at in range(0, len(found), _ROWS_A_CALL):
-            some = json.dumps([row["path"] for row in found[at : at + _ROWS_A_CALL]])
-            self._delete("files", f"path in {some}")
-        self._drop_unfinished()
+        distinct = list(dict.fromkeys(paths))
+        for at in range(0, len(distinct), _ROWS_A_CALL):
+            found = self._rows_of(distinct[at : at + _ROWS_A_CALL])
+            if found:
+                self._drop_of_rows(found, delete=True)
+
+    def _drop_of_rows(self, files: Sequence[Mapping[str, Any]], *, delete: bool = False) -> None:
+        """Delete segments and frames that rows of files named and that none names now.
+
+        Args:
+            files: The rows.
+            delete: Delete these rows themselves first.
+        """
+        # In pieces, for which a note has room.
+        for at in range(0, len(files), _ROWS_A_CALL):
+            some = files[at : at + _ROWS_A_CALL]
+            self._put_notes(
+                {"unfinished": [each for row in some for each in (row["file_id"], row["frames_id"])]}
+            )
+            if delete:
+                self._delete("files", f"path in {json.dumps([row['path'] for row in some])}")
+            self._drop_unfinished()
 
     def _drop_unfinished(self) -> None:
         """Delete segments and frames of the numbers that the last change touched and that no file has now."""
@@ -911,6 +930,15 @@ _beside_mutex = threading.RLock()
 _EVERYTHING = {"segments": "id >= 0", "frames": "id >= 0", "files": 'path >= ""', "notes": 'id >= ""'}
 
 
+def _own_name() -> str:
+    """This process, for whoever else wants to write."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def _note_of_writer() -> dict[str, object]:
+    return {"writer": {"holder": _own_name(), "at": time.time()}}
+
+
 def _times(found: Sequence[Mapping[str, Any]]) -> AnyFloatArray:
     return np.array([[row["start_s"], row["end_s"]] for row in found], np.float64).reshape(-1, 2)
 
@@ -994,11 +1022,16 @@ def _connect(place: EngineLocation) -> Any:
             return MilvusClient(lite)
         parts = urlsplit(place.uri)
         asked = dict(parse_qsl(parts.query))
+        unknown = set(asked) - {"secure", "token", "password"}
+        if unknown or asked.get("secure", "true") not in ("true", "false"):
+            raise UsageError(
+                f"--library {place.shown}: a URI of Milvus takes library=NAME, secure=true (or false), and token=…"
+            )
         scheme = "https" if asked.get("secure") == "true" else "http"
         return MilvusClient(
             f"{scheme}://{parts.hostname}:{parts.port or 19530}",
             user=unquote(parts.username or ""),
-            password=unquote(parts.password or asked.get("password", "")),
+            password=unquote(parts.password) if parts.password else asked.get("password", ""),
             token=asked.get("token", ""),
             db_name=parts.path.strip("/"),
             timeout=_TIMEOUT_S,
@@ -1045,9 +1078,11 @@ def _read_about(client: Any, place: EngineLocation) -> dict[str, str] | None:
     for kind in there:  # Milvus Lite has nothing loaded when it is opened; a server keeps what is
         client.load_collection(f"{place.name}_{kind}")
     about: dict[str, str] = {}
+    has_notes = False
     if "notes" in there:
         names = {each["name"] for each in client.describe_collection(f"{place.name}_notes")["fields"]}
-        if {"id", "value"} <= names:
+        has_notes = {"id", "value"} <= names
+        if has_notes:
             found = client.query(
                 f"{place.name}_notes",
                 filter='id like "setting/%"',
@@ -1058,7 +1093,7 @@ def _read_about(client: Any, place: EngineLocation) -> dict[str, str] | None:
             about = {row["id"].removeprefix("setting/"): json.loads(row["value"]) for row in found}
     if {"format", "name", "fingerprint", "dim", "source"} <= set(about) and len(there) == len(_KINDS):
         return about
-    if there == ["notes"][: len(there)] and not about:  # its making was killed
+    if there == list(_KINDS[: len(there)]) and not about and has_notes:  # its making was killed
         return None
     raise LibraryError(
         f"{place.shown} holds collections that are not soundseek's ({', '.join(f'{place.name}_{k}' for k in there)}); "
@@ -1067,64 +1102,10 @@ def _read_about(client: Any, place: EngineLocation) -> dict[str, str] | None:
 
 
 def _create(client: Any, place: EngineLocation, identity: ModelIdentity) -> None:
-    """Make an empty library of this model."""
-    from pymilvus import DataType
-
-    def add_facts(schema: Any, *, is_key: bool) -> None:
-        for name, kind, is_null in rows.FACTS:
-            if kind == "VARCHAR":
-                text(schema, name, is_key=is_key and name == "path")
-            else:
-                schema.add_field(name, getattr(DataType, kind), nullable=is_null)
-
-    def text(schema: Any, name: str, *, is_key: bool = False) -> None:
-        schema.add_field(name, DataType.VARCHAR, max_length=rows.LONGEST_TEXT, is_primary=is_key)
-
+    """Make an empty library of this model, or what is missing of one whose making was killed."""
     for kind in _KINDS:
-        schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
-        width = identity.dim if kind in ("segments", "files") else 2
-        if kind in ("segments", "frames"):
-            schema.add_field("id", DataType.INT64, is_primary=True)
-            schema.add_field("file_id", DataType.INT64, is_partition_key=True)
-            schema.add_field("number", DataType.INT64)
-        if kind == "segments":
-            for name in ("start_s", "end_s"):
-                schema.add_field(name, DataType.DOUBLE)
-            for name in ("first_frame", "last_frame"):
-                schema.add_field(name, DataType.INT64)
-            add_facts(schema, is_key=False)
-        if kind == "frames":
-            text(schema, "frames")
-        if kind == "files":
-            add_facts(schema, is_key=True)
-            for name in ("file_id", "frames_id", "num_rows", "num_frames", "revision"):
-                schema.add_field(name, DataType.INT64)
-            schema.add_field("truncated", DataType.BOOL)
-            for name in ("content_hash", "volume", "facts"):
-                text(schema, name)
-            schema.add_field(
-                "terms",
-                DataType.ARRAY,
-                element_type=DataType.VARCHAR,
-                max_capacity=rows.MOST_TERMS,
-                max_length=rows.LONGEST_TEXT,
-            )
-        if kind == "notes":
-            text(schema, "id", is_key=True)
-            text(schema, "value")
-        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=width)
-        indexes = client.prepare_index_params()
-        indexes.add_index(
-            "vector", **(_INDEX if kind == "segments" else {"index_type": "FLAT", "metric_type": "IP"})
-        )
-        partitions = {"num_partitions": _PARTITIONS} if kind in ("segments", "frames") else {}
-        client.create_collection(
-            f"{place.name}_{kind}",
-            schema=schema,
-            index_params=indexes,
-            consistency_level="Strong",
-            **partitions,
-        )
+        if not client.has_collection(f"{place.name}_{kind}"):
+            _make_collection(client, place, kind, identity.dim)
     about = {
         "format": rows.FORMAT,
         "name": identity.name,
@@ -1137,3 +1118,63 @@ def _create(client: Any, place: EngineLocation, identity: ModelIdentity) -> None
         for key, value in about.items()
     ]
     client.insert(f"{place.name}_notes", new)
+
+
+def _make_collection(client: Any, place: EngineLocation, kind: str, dim: int) -> None:
+    """Make one of the Milvus collections of a library."""
+    from pymilvus import DataType
+
+    def add_facts(schema: Any, *, is_key: bool) -> None:
+        for name, kind, is_null in rows.FACTS:
+            if kind == "VARCHAR":
+                text(schema, name, is_key=is_key and name == "path")
+            else:
+                schema.add_field(name, getattr(DataType, kind), nullable=is_null)
+
+    def text(schema: Any, name: str, *, is_key: bool = False) -> None:
+        schema.add_field(name, DataType.VARCHAR, max_length=rows.LONGEST_TEXT, is_primary=is_key)
+
+    schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+    width = dim if kind in ("segments", "files") else 2
+    if kind in ("segments", "frames"):
+        schema.add_field("id", DataType.INT64, is_primary=True)
+        schema.add_field("file_id", DataType.INT64, is_partition_key=True)
+        schema.add_field("number", DataType.INT64)
+    if kind == "segments":
+        for name in ("start_s", "end_s"):
+            schema.add_field(name, DataType.DOUBLE)
+        for name in ("first_frame", "last_frame"):
+            schema.add_field(name, DataType.INT64)
+        add_facts(schema, is_key=False)
+    if kind == "frames":
+        text(schema, "frames")
+    if kind == "files":
+        add_facts(schema, is_key=True)
+        for name in ("file_id", "frames_id", "num_rows", "num_frames", "revision"):
+            schema.add_field(name, DataType.INT64)
+        schema.add_field("truncated", DataType.BOOL)
+        for name in ("content_hash", "volume", "facts"):
+            text(schema, name)
+        schema.add_field(
+            "terms",
+            DataType.ARRAY,
+            element_type=DataType.VARCHAR,
+            max_capacity=rows.MOST_TERMS,
+            max_length=rows.LONGEST_TEXT,
+        )
+    if kind == "notes":
+        text(schema, "id", is_key=True)
+        text(schema, "value")
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=width)
+    indexes = client.prepare_index_params()
+    indexes.add_index(
+        "vector", **(_INDEX if kind == "segments" else {"index_type": "FLAT", "metric_type": "IP"})
+    )
+    partitions = {"num_partitions": _PARTITIONS} if kind in ("segments", "frames") else {}
+    client.create_collection(
+        f"{place.name}_{kind}",
+        schema=schema,
+        index_params=indexes,
+        consistency_level="Strong",
+        **partitions,
+    )
