@@ -79,6 +79,16 @@ def test_what_is_forgotten_and_relocated_is_so_for_every_model(
     assert run.returncode == 2 and str(tmp_path / "never") in run.stderr.decode()
 
 
+def test_a_copy_says_which_vectors_it_leaves_behind(soundseek: Run, two_models: Path, tmp_path: Path) -> None:
+    run = soundseek("library", "copy", two_models, tmp_path / "copy")
+    (told,) = [line for line in run.stderr.decode().splitlines() if "not copied" in line]
+    assert "vectors of other" in told and not models_beside(tmp_path / "copy")
+    *_, source, target = told.rpartition("soundseek ")[2].split()
+    assert target == "TARGET"
+    (report,) = hits(soundseek("library", "copy", source, tmp_path / "copy" / "models" / "other"))
+    assert report["copied"] == 7 and list(models_beside(tmp_path / "copy")) == ["other"]
+
+
 def test_failures_and_damage_of_every_model_are_named(
     soundseek: Run, two_models: Path, sounds: Path, other_model: Path, tmp_path: Path
 ) -> None:

@@ -43,7 +43,8 @@ def test_each_kind_of_comparison(filled: Store) -> None:
         check(filled, text)
     for text in (
         "name = 'CAF\xc9*'", "folder = /m/\xdcbung", "folder != /m/U\u0308bung", "format = m4a", "name = '*%*'",
-        "format = *", "modified = 1969-12-31", "rate = 16.001k", 'name = "x\'); DROP TABLE files; --"',
+        "format = *", "modified = 1969-12-31", "rate = 16.001k", "size < 99999999TB",
+        'name = "x\'); DROP TABLE files; --"',
     ):  # fmt: skip
         check(filled, text)
 

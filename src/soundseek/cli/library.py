@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -151,11 +153,13 @@ def library_copy(
     """Copy a library, and compare the two afterwards; a copy that was stopped goes on.
 
     It moves a library between a folder and an engine as well. Unlike a copy of the folder, it can be made while others
-    search, and holds no room of removed sounds.
+    search, and holds no room of removed sounds. The vectors of further models are libraries of their own: each is
+    copied by itself.
     """
     from soundseek.library.collections import Collections
     from soundseek.library.copy import copy_library
     from soundseek.library.library import Library
+    from soundseek.library.several_models import models_beside
     from soundseek.library.store import open_store
     from soundseek.library.taught import TaughtSounds
 
@@ -172,6 +176,13 @@ def library_copy(
             TaughtSounds(into).copy_from(TaughtSounds(opened.store))
         finally:
             into.close()
+        further = models_beside(opened.store.location)
+    for name, folder in further.items():
+        print(
+            f"the vectors of {name} were not copied; they are a library of their own: "
+            f"soundseek library copy {shlex.quote(str(folder))} TARGET",
+            file=sys.stderr,
+        )
     if output == "json":
         write_json_lines([asdict(report)])
     else:

@@ -430,10 +430,15 @@ def join_tests(glue: str, tests: Sequence[str]) -> str:
 def whole_bound(sign: Sign, bound: float) -> int:
     """The whole number that says the same of whole numbers, which an engine would else compare as rounded ones.
 
+    It has 64 bits, as every number in a library: engines do not read a larger one.
+
     >>> whole_bound(">=", 2.5), whole_bound("<", 2.5), whole_bound(">", 2.5), whole_bound("<=", 2.5)
     (3, 3, 2, 2)
+    >>> whole_bound("<", 1e30)
+    9223372036854775807
     """
-    return math.ceil(bound) if sign in (">=", "<") else math.floor(bound)
+    whole = math.ceil(bound) if sign in (">=", "<") else math.floor(bound)
+    return max(-(2**63), min(whole, 2**63 - 1))
 
 
 def _text_sql(field: FieldName, operator: Operator, value: str) -> tuple[str, list[object]]:
