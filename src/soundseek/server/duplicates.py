@@ -85,6 +85,7 @@ class DuplicateSearch:
             raise ProblemError(
                 "conflict", "a search for duplicates is under way; wait until it has ended, or stop it"
             )
+        self._process = None
         await self._news.put(DuplicatesState(state="running", min_score=min_score))
         try:
             request = {"library": str(self._library), "min_score": min_score}
@@ -92,13 +93,16 @@ class DuplicateSearch:
         except BaseException:
             await self._news.put(DuplicatesState(state="none"))
             raise
+        if self._news.value.state == "stopping":
+            self._process.ask_to_stop()
         self._task = asyncio.create_task(self._watch(self._process))
 
     async def stop(self) -> None:
         """Ask a search to stop; it keeps nothing. Without one nothing happens."""
-        if self._news.value.state == "running" and self._process is not None:
+        if self._news.value.state == "running":
             await self._news.put(self._news.value.model_copy(update={"state": "stopping"}))
-            self._process.ask_to_stop()
+            if self._process is not None:
+                self._process.ask_to_stop()
 
     def events(self) -> AsyncIterator[DuplicatesState | None]:
         """The state now and after each change, at last when no search is under way; None as a sign of life."""

@@ -153,7 +153,15 @@ class Jobs:
             "workers": self._workers,
             "max_duration_s": run.max_duration_s,
         }
-        run.process = await ChildProcess.start("soundseek.server.index_process", request)
+        run.process = None
+        try:
+            run.process = await ChildProcess.start("soundseek.server.index_process", request)
+        except BaseException as error:  # else it would refuse all later ones
+            said = f"the process that indexes could not be started ({error}); start the run again"
+            await run.update(state="failed", error=said, ended_at=when(self._clock()))
+            raise
+        if run.job.state == "stopping":
+            run.process.ask_to_stop()
         run.task = asyncio.create_task(self._watch(run))
 
     async def _watch(self, run: _Run) -> None:
