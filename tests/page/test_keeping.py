@@ -59,7 +59,7 @@ def test_collections_are_made_filled_searched_renamed_and_removed(open_page: Any
     page.keyboard.press("a")
     page.get_by_label("Name of a new collection").fill("wet things")
     page.keyboard.press("Enter")
-    page.get_by_role("button", name="Open").click()
+    page.get_by_role("button", name="Open", exact=True).click()
     assert rows(page) == chosen
     page.locator("#search-text").fill("thunder")
     until(page, "document.querySelectorAll('.hit .score-bar').length === 3")
@@ -124,7 +124,7 @@ def test_matching_stretches_are_cut_with_handles(open_page: Any, rows: Any) -> N
     page.evaluate(
         "import('/page/js/player.js').then(({ region }) => { region.value = { start_s: 2, end_s: 3 }; })"
     )
-    page.get_by_role("button", name="Cut").wait_for()
+    page.get_by_role("button", name="Cut the region out").wait_for()
     packed = export(
         page, "zip",
         lambda: page.get_by_label("Handle before, s").fill("0.5"),

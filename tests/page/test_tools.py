@@ -91,7 +91,7 @@ def test_a_sound_is_said_in_words_which_are_searched_for_and_written_down(open_p
     page.get_by_label("My words, one a line").last.fill("a wolf howls\nrain on a window")
     until(page, "document.querySelector('.label-row button')?.textContent.includes('wolf')")
     with page.expect_download() as coming:
-        page.locator("dialog").get_by_role("button", name="CSV").click()
+        page.locator("dialog").get_by_role("button", name="CSV", exact=True).click()
     table = list(csv.DictReader(io.StringIO(Path(coming.value.path()).read_text())))
     assert [row["label"] for row in table] == ["a wolf howls", "rain on a window"]
     page.locator(".label-row button").first.click()
