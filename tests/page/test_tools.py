@@ -148,3 +148,27 @@ def test_several_libraries_are_searched_as_one_list_and_kept_as_a_set(open_page:
     page.locator(".hit-library").first.wait_for(state="detached")
     page.get_by_role("button", name="everything", exact=True).click()
     found.first.wait_for()
+
+
+INTO_BOTH = """async () => {
+  const api = await import("/page/js/api.js");
+  const libraries = (await api.capabilities()).libraries.map((one) => one.address);
+  const { hits } = await api.search({ text: "an owl hoots", k: 50, libraries });
+  const collection = await api.createCollection("several"), taught = await api.createTaught("several");
+  const said = [];
+  for (const isOwn of [true, false]) {
+    const { id } = hits.find((one) => (one.library === "/") === isOwn);
+    const keep = () => api.addToCollection(collection.id, [{ id }]);
+    const mark = () => api.addMarks(taught.id, [{ id, is_right: true }]);
+    for (const act of [keep, mark]) said.push(await act().then(() => "done", (problem) => problem.message));
+  }
+  await api.deleteCollection(collection.id);
+  await api.deleteTaught(taught.id);
+  return said;
+}"""
+
+
+def test_a_sound_of_this_library_is_kept_and_marked_though_several_are_searched(open_page: Any) -> None:
+    own, marked, *of_others = open_page("?q=an+owl+hoots").evaluate(INTO_BOTH)
+    assert (own, marked) == ("done", "done")
+    assert len(of_others) == 2 and all("A sound of another library" in each for each in of_others)

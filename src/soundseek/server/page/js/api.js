@@ -17,6 +17,9 @@ function remember(hits) {
   hits.forEach(({ id, library }) => library && homes.set(id, new URL(`${library}api/v1/`, location.origin)));
 }
 
+/** Whether another library's API answers for an item. @param {URL} home */
+const isElsewhere = (home) => home.href !== BASE.href;
+
 /** Places by the API that answers for them. @template {{id: string}} T @param {T[]} places @returns {[URL, T[]][]} */
 function byHome(places) {
   /** @type {Map<string, [URL, T[]]>} */
@@ -215,7 +218,7 @@ export const collection = (id, page, signal, item) => json(`collections/${id}`, 
 export async function addToCollection(id, items) {
   for (const [home, own] of byHome(items)) {
     // Favourites are in every library; another collection is of the page's own.
-    if (home !== BASE && id !== "favourites") throw new Error("A sound of another library goes into a collection on that library's own page.");
+    if (isElsewhere(home) && id !== "favourites") throw new Error("A sound of another library goes into a collection on that library's own page.");
     await json(`collections/${id}/items`, { method: "POST", json: { items: own }, home });
   }
 }
@@ -241,7 +244,10 @@ export const renameTaught = (id, name) => json(`taught/${id}`, { method: "PATCH"
 export const deleteTaught = (id) => json(`taught/${id}`, { method: "DELETE" });
 
 /** @param {string} id @param {import("./types.js").NewMark[]} marks @returns {Promise<import("./types.js").Taught>} */
-export const addMarks = (id, marks) => json(`taught/${id}/marks`, { method: "POST", json: { marks } });
+export async function addMarks(id, marks) {
+  if (marks.some((mark) => isElsewhere(homeOf(mark.id)))) throw new Error("A sound of another library is marked on that library's own page.");
+  return json(`taught/${id}/marks`, { method: "POST", json: { marks } });
+}
 
 /** @param {string} id @param {number} mark */
 export const removeMark = (id, mark) => json(`taught/${id}/marks/${mark}`, { method: "DELETE" });
