@@ -25,7 +25,7 @@ from soundseek.errors import LibraryError, UsageError
 from soundseek.library.filters import parse_where
 from soundseek.library.location import EngineLocation
 from soundseek.library.store import open_store, postgres
-from soundseek.library.store.base import Changes, NoLibraryError
+from soundseek.library.store.base import Changes, Failure, NoLibraryError
 from soundseek.library.store.fused import NameQuery
 from soundseek.library.store.postgres import PostgresStore
 from soundseek.library.store.sqlite import SqliteStore
@@ -108,6 +108,12 @@ def test_another_process_that_writes_is_named(place: str, store: PostgresStore) 
             pass
     finally:
         other.close()
+
+
+def test_a_reason_with_a_zero_byte_is_kept(store: PostgresStore) -> None:
+    with store.writing():
+        store.commit(Changes(failures=[Failure("/a.wav", "codec 'x\0y' is not known", "2024")]))
+    assert [each.reason for each in store.failures()] == ["codec 'x\ufffdy' is not known"]
 
 
 def test_readers_see_whole_commits(place: str, store: PostgresStore) -> None:

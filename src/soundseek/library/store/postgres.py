@@ -1008,7 +1008,9 @@ def _holder(connection: Connection[Any], lock: tuple[int, int]) -> str:
     """Who holds an advisory lock: "this process (4711)", "process 4711 on studio (10.0.0.3)"."""
     row = connection.execute(
         "SELECT application_name, host(client_addr) FROM pg_locks JOIN pg_stat_activity USING (pid) "
-        "WHERE locktype = 'advisory' AND classid = %s AND objid = %s::bigint & 4294967295 AND granted",
+        "WHERE locktype = 'advisory' AND classid = %s AND objid = %s::bigint & 4294967295 AND granted "
+        # Libraries of one name in several databases of a server have one key.
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
         lock,
     ).fetchone()
     if row is None:
@@ -1117,7 +1119,15 @@ def _apply(connection: Connection[Any], changes: Changes) -> None:
         cursor.executemany(
             tables.INSERT_FAILURE,
             [
-                (encode(f.path), f.reason, f.seen_at, f.size_bytes, f.mtime_ns, f.decoders, f.content_hash)
+                (
+                    encode(f.path),
+                    f.reason.replace("\0", "\ufffd"),  # the one letter that PostgreSQL has not
+                    f.seen_at,
+                    f.size_bytes,
+                    f.mtime_ns,
+                    f.decoders,
+                    f.content_hash,
+                )
                 for f in (*changes.failures, *changes.unread)
             ],
         )
