@@ -10,6 +10,7 @@ Example:
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from soundseek.model.registry import load_model as load_model
 
     __version__: str
+
+# Since 1.29 ONNX Runtime tells its maker of the machine and of the models that it runs, unless this is set before.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "Hit": "soundseek.library",
