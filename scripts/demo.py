@@ -14,7 +14,7 @@ LIBRARY = Path(".demo") / "library"  # not the user's own: the demo leaves nothi
 
 COMMANDS = [
     ["index", "samples"],
-    ["search", "a dog barks", "-k", "3"],
+    ["search", "thunder rolls", "-k", "3"],
     ["search", "a wolf howls in the distance", "-k", "3"],
     ["search", "a baby cries", "-k", "3"],
     ["similar", "samples/music/xylophone-1.ogg", "-k", "3"],

@@ -388,6 +388,7 @@ class Library:
         if duplicates == "hide":
             own = [example.file for example in examples if example.own_paths and example.file is not None]
             leave_out += [path for file in own for path in self.store.copies(file.content_hash)]
+        queries = self._queries(reading, examples, negatives, taught)
         asked = self.asked_of_files(condition, missing=missing)
         options = SearchOptions(
             k=10 if k is None else k,
@@ -401,7 +402,7 @@ class Library:
             certainty=None if examples or taught else self.certainty(self.store.count(asked)[0]),
             names=name_query(reading, keywords),
         )
-        hits = find_any(self.store, self._queries(reading, examples, negatives, taught), options)
+        hits = find_any(self.store, queries, options)
         if min_match:
             if not 0 <= min_match <= 1:
                 raise QueryError(f"min_match is {min_match}: it is a probability, 0 to 1")
