@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from tones import write_tone
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture
+def filled_copy(filled: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(filled, tmp_path / "library")
 
 
 def test_marks_teach_are_listed_taken_away_and_forgotten(soundseek: Run, tmp_path: Path) -> None:
@@ -34,9 +41,34 @@ def test_marks_teach_are_listed_taken_away_and_forgotten(soundseek: Run, tmp_pat
         "mark", "mine", "--unmark", sounds / "tone2.wav", "--rename", "ours", "--library", library
     )
     assert json.loads(less.stdout)["name"] == "ours" and json.loads(less.stdout)["wrong"] == 0
-    assert soundseek("mark", "ours", "--forget", "--library", library).returncode == 0
+    forgotten = soundseek("mark", "ours", "--forget", "--library", library, "--table")
+    assert (forgotten.returncode, forgotten.stdout) == (0, b"ours forgotten: 1 right, 0 wrong\n")
     gone = soundseek("search", "a tone", "--taught", "ours", "--library", library)
     assert gone.returncode == 2 and b"was not taught 'ours', but nothing so far" in gone.stderr
+
+
+def test_a_part_is_shown_whole_and_lies_within_its_sound(
+    soundseek: Run, filled_copy: Path, sounds: Path
+) -> None:
+    long, here = sounds / "long.wav", ("--library", filled_copy, "--table")
+    for part in ("@21-23", "@50-60"):
+        beyond = soundseek("mark", "x", "--right", f"{long}{part}", *here)
+        assert beyond.returncode == 2 and b"is 22.00 s long, and the part from " in beyond.stderr
+    assert b"nothing was taught" in soundseek("mark", *here).stdout
+    shown = soundseek("mark", "x", "--right", f"{long}@1.5-22", *here)
+    assert (shown.returncode, shown.stderr) == (0, b"") and b"long.wav from 0:01.5 to 0:22\n" in shown.stdout
+
+
+def test_a_sound_that_is_right_and_wrong_at_once_is_named(
+    soundseek: Run, filled_copy: Path, sounds: Path
+) -> None:
+    long, here = sounds / "long.wav", ("--library", filled_copy)
+    both = soundseek("mark", "x", "--right", long, "--wrong", long, *here)
+    assert both.returncode == 2 and b"is given as right and as wrong" in both.stderr
+    apart = soundseek("mark", "x", "--right", f"{long}@1-2", "--wrong", f"{long}@2-3", *here)
+    assert (apart.returncode, apart.stderr) == (0, b"")
+    whole = soundseek("mark", "x", "--wrong", long, *here)
+    assert whole.returncode == 0 and b"long.wav is marked right and wrong for the same part" in whole.stderr
 
 
 def test_marks_without_a_name_and_of_unknown_files_are_refused(soundseek: Run, tmp_path: Path) -> None:

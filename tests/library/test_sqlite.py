@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import random
@@ -31,6 +32,7 @@ from soundseek.errors import LibraryError, UsageError
 from soundseek.library.store import open_store
 from soundseek.library.store.base import Changes, NoLibraryError
 from soundseek.library.store.sqlite import SqliteStore
+from soundseek.library.taught import TaughtSounds
 
 EAST = np.eye(DIM, dtype=np.float32)[0]
 KILLS = int(os.environ.get("SOUNDSEEK_TEST_KILLS", "25"))
@@ -361,8 +363,12 @@ def test_a_library_that_nobody_may_write_to_can_be_searched(public_folder: Path)
     with only_readable(public_folder), open_closing(public_folder) as store:
         assert [match.file.path for match in store.search(EAST, k=5)] == expected
         assert store.stats().files == 20
-        with pytest.raises(LibraryError, match=r"cannot be written to .*Searching still works"):
-            commit(store, 21)
+        writers = (lambda: commit(store, 21), lambda: TaughtSounds(store).create("knocks"))
+        for write in writers:
+            with pytest.raises(
+                LibraryError, match=r"cannot be written to \(Permission denied\)\. Searching still works$"
+            ):
+                write()
 
 
 @pytest.fixture
@@ -432,6 +438,36 @@ def test_a_library_on_a_full_disk_is_searched_and_says_why_it_cannot_be_written(
         assert [Path(file.path).name for file in store.files()]
         with pytest.raises(LibraryError, match="its disk is full: free some space"):
             commit(store, 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "its disk is full"),
+        (
+            OSError(errno.EPERM, "Operation not permitted"),
+            r"cannot be made \(Operation not permitted\); name another",
+        ),
+        (
+            OSError(errno.ENOENT, "No such file or directory"),
+            r"cannot be made \(No such file or directory\); name",
+        ),
+        (sqlite3.OperationalError("database or disk is full"), "its disk is full"),
+    ],
+)
+def test_a_disk_is_full_where_the_system_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    """A file system without bytes, as /proc and /sys are, has no free ones either."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+
+    def fail(_: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("soundseek.library.store.sqlite.make_folder", fail)
+    with pytest.raises(LibraryError, match=told) as raised:
+        SqliteStore.open(folder, identity=IDENTITY)
+    assert ("disk is full" in str(raised.value)) == ("disk is full" in told)
 
 
 def test_a_library_whose_making_was_killed_can_be_made_again(folder: Path) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # A worker takes some 150 MB; beyond this many the process that commits has to keep up.
 MAX_DEFAULT_WORKERS = 8
 MOST_NAMED = 10
+COMMON_ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aiff")
 
 
 def _seconds_or_none(value: str) -> float:
@@ -107,12 +108,14 @@ def index_command(
 
     check_folders(folders or ())
     folders = folders or _folders_of_first(library, model)
+    exclude = [] if exclude == ["none"] else exclude
+    _need_a_sound(folders, library, exclude or ())
     with open_library(library, model, create=bool(folders)) as opened, ProgressReport() as shown:
         report = opened.index(
             *(folders or ()),
             workers=default_workers() if workers is None else workers,
             max_duration_s=max_duration,
-            exclude=[] if exclude == ["none"] else exclude,
+            exclude=exclude,
             progress=None if quiet else shown,
         )
         remembered = opened.info().folders
@@ -131,6 +134,36 @@ def index_command(
     is_missing = not all(Path(on_disk(absolute(folder))).exists() for folder in folders or ())
     if report.newly_failed or is_missing or (strict and report.failed):
         raise typer.Exit(1)
+
+
+def _need_a_sound(folders: Sequence[str], library: str | None, exclude: Sequence[str]) -> None:
+    """Look for a sound before a library is made, for one without any would stay behind.
+
+    Raises:
+        UsageError: There is no library so far, and no sound to fill it with.
+    """
+    from soundseek.audio.decode import AUDIO_EXTENSIONS
+    from soundseek.library import default_library_path
+    from soundseek.library.library import holds_library
+    from soundseek.library.scan import hold_no_sound
+
+    location = str(default_library_path()) if library is None else library
+    if (
+        folders
+        and not holds_library(location)
+        and hold_no_sound(folders, AUDIO_EXTENSIONS, [each for each in exclude if each])
+    ):
+        raise UsageError(_no_sound_in(folders))
+
+
+def _no_sound_in(folders: Sequence[str]) -> str:
+    from soundseek.audio.decode import AUDIO_EXTENSIONS
+
+    common = ", ".join(COMMON_ENDINGS)
+    return (
+        f"no sound was found in {' or '.join(folders)}: no file there, hidden ones aside, ends in {common} or another "
+        f"of the {len(AUDIO_EXTENSIONS)} endings that docs/sound.md lists"
+    )
 
 
 def _folders_of_first(library: str | None, model: str | None) -> list[str]:
@@ -193,11 +226,7 @@ def _say_what_is_empty(report: IndexReport, remembered: Sequence[str]) -> None:
     Raises:
         UsageError: None of the folders has a sound, and none had one in an earlier run.
     """
-    from soundseek.audio.decode import AUDIO_EXTENSIONS
-
-    folders = " or ".join(report.empty_folders)
-    endings = ", ".join(sorted(AUDIO_EXTENSIONS))
-    told = f"no sound was found in {folders}: no file there, hidden ones aside, ends in {endings}"
+    told = _no_sound_in(report.empty_folders)
     came_to = (
         report.added,
         report.changed,

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,12 +79,17 @@ def mark_command(
         taught = sounds.named(name)
         if forget:
             sounds.remove(taught.id)
+            _show_forgotten(taught, output)
             return
         for path in unmark or ():
             _unmark(sounds, taught, path)
         if rename is not None:
             sounds.rename(taught.id, rename)
-        _show_marks(sounds.get(taught.id), sounds.marks(taught.id), output)
+        marks = sounds.marks(taught.id)
+        _show_marks(sounds.get(taught.id), marks, output)
+    for path in _contradicting(marks):
+        told = f"{path} is marked right and wrong for the same part of it; take its marks away with --unmark FILE"
+        print(printable(told), file=sys.stderr)
 
 
 def _place(text: str) -> MarkedPlace:
@@ -103,6 +113,29 @@ def _unmark(sounds: TaughtSounds, taught: TaughtSound, path: str) -> None:
         sounds.unmark(taught.id, mark.id)
 
 
+def _contradicting(marks: Sequence[Mark]) -> list[str]:
+    """The sounds of which a moment is both in a right and in a wrong mark."""
+    by_sound: dict[bytes, list[Mark]] = defaultdict(list)
+    for mark in marks:
+        by_sound[mark.content_hash].append(mark)
+    found = {
+        one.path
+        for own in by_sound.values()
+        for one, other in itertools.combinations(own, 2)
+        if one.is_right != other.is_right
+        and (one.start_s or 0.0) < (math.inf if other.end_s is None else other.end_s)
+        and (other.start_s or 0.0) < (math.inf if one.end_s is None else one.end_s)
+    }
+    return sorted(found)
+
+
+def _show_forgotten(taught: TaughtSound, output: str) -> None:
+    if output == "json":
+        write_json_lines([{"forgotten": taught.name, "right": taught.right, "wrong": taught.wrong}])
+    else:
+        write(f"{printable(taught.name)} forgotten: {taught.right} right, {taught.wrong} wrong\n")
+
+
 def _show_all(found: list[TaughtSound], output: str) -> None:
     if output == "json":
         write_json_lines(_fields(each) for each in found)
@@ -124,6 +157,7 @@ def _show_marks(taught: TaughtSound, marks: list[Mark], output: str) -> None:
     write(f"{printable(taught.name)}: {counted(taught.right + taught.wrong, 'mark')}\n")
     for mark in marks:
         part = "" if mark.start_s is None and mark.end_s is None else f" from {clock(mark.start_s or 0.0)}"
+        part += "" if mark.end_s is None else f" to {clock(mark.end_s)}"
         gone = "" if mark.file is not None else " (not in the library now)"
         write(f"  {'right' if mark.is_right else 'wrong'}  {printable(mark.path)}{part}{gone}\n")
 

@@ -427,7 +427,8 @@ class Library:
             wrong: The same of what is not.
 
         Raises:
-            UsageError: A file is not in the library, or nothing is marked.
+            UsageError: A file is not in the library, a part does not lie within its file, the same place is right and
+                wrong, or nothing is marked.
 
         Example: `library.mark("my knocks", right=[hits[0].path], wrong=[(hits[1].path, 2.0, 3.5)])`
         """
@@ -442,6 +443,13 @@ class Library:
         ]
         if not marks:
             raise UsageError("nothing is marked; give files that are right or wrong")
+        is_right: dict[tuple[bytes, float | None, float | None], bool] = {}
+        for each in marks:
+            if (
+                is_right.setdefault((each.file.content_hash, each.start_s, each.end_s), each.is_right)
+                != each.is_right
+            ):
+                raise UsageError(f"{each.file.path} is given as right and as wrong; say which it is")
         taught = TaughtSounds(self.store)
         try:
             number = taught.named(name).id

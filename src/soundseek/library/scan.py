@@ -179,6 +179,27 @@ def sounds_below(path: str, extensions: Iterable[str], exclude: Sequence[str] = 
     return sorted(walk.found)
 
 
+def hold_no_sound(
+    folders: Sequence[str | os.PathLike[str]], extensions: Iterable[str], exclude: Sequence[str] = ()
+) -> bool:
+    """Whether some folders, all of them there, have nothing that an index run would look at, or name as unreadable.
+
+    Args:
+        folders: As an index run takes them.
+        extensions: Lower-case extensions, with their dot, of the files that count.
+        exclude: Patterns of files and folders that do not.
+    """
+    walk = _Walk(frozenset(extensions), exclude)
+    for folder in folders:
+        path = on_disk(absolute(folder))
+        if not os.path.isdir(path):
+            return False
+        walk.enter(path)
+        if walk.found or walk.unreadable or walk.no_files:
+            return False
+    return True
+
+
 def check_folders(folders: Sequence[str | os.PathLike[str]]) -> None:
     """Check folders or files before a library is made for them.
 

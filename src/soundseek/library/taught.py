@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 MOST_MARKS = 2_000
 """Marks of one name: the classifier looks at all of them at each search."""
 
+_ROUNDED_S = 0.1  # ends of hits are shown to a tenth of a second
+
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS taught (
         id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_at TEXT NOT NULL, modified_at TEXT NOT NULL)""",
@@ -97,12 +99,25 @@ class Mark:
 
 @dataclass(frozen=True)
 class NewMark:
-    """A sound to mark."""
+    """A sound to mark, or the part of it from `start_s` to `end_s`.
+
+    Raises:
+        UsageError: The part does not lie within the sound.
+    """
 
     file: SoundFile
     is_right: bool
     start_s: float | None = None
     end_s: float | None = None
+
+    def __post_init__(self) -> None:
+        length_s = self.file.duration_s
+        if (self.start_s or 0.0) >= length_s or (self.end_s or 0.0) > length_s + _ROUNDED_S:
+            begin = f"{self.start_s or 0.0:g}"
+            part = f"from {begin} s on" if self.end_s is None else f"from {begin} to {self.end_s:g} s"
+            raise UsageError(
+                f"{self.file.path} is {length_s:.2f} s long, and the part {part} does not lie within it"
+            )
 
 
 class TaughtSounds:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from soundseek._files import has_full_disk, release_lock, take_lock
+from soundseek._files import has_full_disk, is_full_disk, release_lock, take_lock
 from soundseek.errors import LibraryError
 from soundseek.library.filters import IS_BELOW, PATH_HAS, is_below, path_has
 from soundseek.library.store.tables import DATABASE_FILE
@@ -17,6 +17,9 @@ from soundseek.library.store.tables import DATABASE_FILE
 BUSY_TIMEOUT_S = 30.0
 # The database, its log, the log's index, the folder.
 HANDLES = 4
+FREE_THE_DISK = (
+    "its disk is full: free some space there and give the same command again. Searching still works"
+)
 NO_LOCKS = "put the library on a local disk with --library DIR (or SOUNDSEEK_LIBRARY)"
 
 
@@ -82,28 +85,71 @@ def _opened(database: Path | str, *, uri: bool = False) -> sqlite3.Connection:
 
 
 @contextmanager
-def explained(directory: Path) -> Iterator[None]:
-    """Say which library, and what to do, where SQLite or the system say only what."""
+def explained(directory: Path, *, is_new: bool = False) -> Iterator[None]:
+    """Say which library, and what to do, where SQLite or the system say only what.
+
+    Args:
+        directory: The library's folder.
+        is_new: Whether the block makes it.
+    """
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        advice = "check the disk's space and permissions"
-        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-            advice = "close other programs, or allow more open files and try again: ulimit -n 4096"
-        elif "not a database" in str(error) or "malformed" in str(error):
-            advice = "it is damaged: remove the folder and index the sounds again"
-        elif any(sign in str(error) for sign in ("locking protocol", "disk I/O error", "database is locked")):
-            advice = f"if it lies on a network drive or a full disk, {NO_LOCKS}"
-        elif "no such table: descriptions" in str(error) or "no such table: keywords" in str(error):
-            advice = (
-                "an earlier soundseek filled it, without tags, bits and loudness; bring it up to date, which embeds "
-                f"nothing again: soundseek index --library {directory}"
-            )
-        elif has_full_disk(directory / DATABASE_FILE):
-            advice = "its disk is full: free some space there and give the same command again. Searching still works"
-        elif isinstance(error, sqlite3.ProgrammingError):
-            advice = "it may have been closed meanwhile: open it again"
-        raise LibraryError(f"the library {directory} cannot be used ({error}); {advice}") from error
+        raise LibraryError(
+            f"the library {directory} {_what_happened(directory, error, is_new=is_new)}"
+        ) from error
+
+
+def _what_happened(directory: Path, error: sqlite3.Error | OSError, *, is_new: bool) -> str:
+    text = str(error)
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        advice = "close other programs, or allow more open files and try again: ulimit -n 4096"
+    elif is_full_disk(error) if isinstance(error, OSError) else "database or disk is full" in text:
+        advice = FREE_THE_DISK
+    elif "not a database" in text or "malformed" in text:
+        advice = "it is damaged: remove the folder and index the sounds again"
+    elif any(sign in text for sign in ("locking protocol", "disk I/O error", "database is locked")):
+        advice = f"if it lies on a network drive or a full disk, {NO_LOCKS}"
+    elif is_new and (isinstance(error, OSError) or _needs_right(error)):
+        why = error.strerror if isinstance(error, OSError) else _why_not_writable(directory)
+        return (
+            f"cannot be made ({why or error}); name another folder with --library DIR (or SOUNDSEEK_LIBRARY)"
+        )
+    elif "no such table: descriptions" in text or "no such table: keywords" in text:
+        advice = (
+            "an earlier soundseek filled it, without tags, bits and loudness; bring it up to date, which embeds "
+            f"nothing again: soundseek index --library {directory}"
+        )
+    elif isinstance(error, sqlite3.Error) and _needs_right(error):
+        why = _why_not_writable(directory)
+        if why or not has_full_disk(directory / DATABASE_FILE):
+            return _not_written(why or text)
+        advice = FREE_THE_DISK
+    elif isinstance(error, sqlite3.ProgrammingError):
+        advice = "it may have been closed meanwhile: open it again"
+    else:
+        advice = "check that its disk is there, and who may read and write it"
+    return f"cannot be used ({error}); {advice}"
+
+
+def _needs_right(error: sqlite3.Error) -> bool:
+    """Whether SQLite may not write, or cannot make the files that it needs to."""
+    return any(sign in str(error) for sign in ("readonly database", "unable to open"))
+
+
+def _why_not_writable(directory: Path) -> str | None:
+    """What the system says to who would write to a library, which SQLite does not pass on; None where one may."""
+    database = directory / DATABASE_FILE
+    try:
+        if database.exists():
+            database.open("r+b").close()
+    except OSError as error:
+        return error.strerror
+    return None if os.access(directory, os.W_OK) else os.strerror(errno.EACCES)
+
+
+def _not_written(why: str | None) -> str:
+    return f"cannot be written to ({why}). Searching still works"
 
 
 @contextmanager
@@ -120,9 +166,7 @@ def write_lock(path: Path) -> Iterator[None]:
     try:
         handle = path.open("a+b")
     except OSError as error:
-        raise LibraryError(
-            f"the library {path.parent} cannot be written to ({error.strerror}). Searching still works"
-        ) from error
+        raise LibraryError(f"the library {path.parent} {_not_written(error.strerror)}") from error
     try:
         try:
             holder = take_lock(handle)

@@ -116,8 +116,9 @@ class SqliteStore:
             raise LibraryError(
                 f"{directory} is a file, and a library is a folder; name one with --library DIR"
             )
-        if (directory / tables.DATABASE_FILE).is_file() or (identity is not None and create):
-            with explained(directory):
+        is_new = not (directory / tables.DATABASE_FILE).is_file()
+        if not is_new or (identity is not None and create):
+            with explained(directory, is_new=is_new):
                 about = _read_or_create(directory, identity if create else None)
         if not about:
             raise NoLibraryError(
