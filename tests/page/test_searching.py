@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+from page.test_looks import findings
 from page_server import SAMPLES, WAIT_MS, Server, until
+
+from soundseek.model.match import match_word
 
 
 def search_request(page: Any, act: Any) -> dict[str, Any]:
@@ -23,6 +27,23 @@ def test_results_come_while_typing_and_the_address_says_what_was_typed(open_page
     until(page, "location.search === '?q=a+dog+barks'")
     assert "dog-barking-1.ogg" in rows(page)[:2]
     assert page.locator(".results-count").inner_text().startswith("104 sounds")
+
+
+@pytest.mark.parametrize(("theme", "width"), [("dark", 375), ("light", 1280)])
+def test_a_hit_says_in_a_word_how_well_it_fits(open_page: Any, rows: Any, theme: str, width: int) -> None:
+    page = open_page("?q=helicopter", color_scheme=theme, width=width)
+    rows(page)
+    row = page.locator("[data-row='0']")
+    match = page.evaluate("import('/page/js/state.js').then(({ results }) => results.value.hits[0].match)")
+    assert row.locator(".score-word").inner_text() == match_word(match)
+    assert f", {match_word(match)}, " in str(row.get_attribute("aria-label"))
+    part = row.locator(".score-bar").evaluate("(bar) => Number(bar.style.getPropertyValue('--part'))")
+    assert part == pytest.approx(max(0.02, match))  # the best hit is not full by being the best
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert findings(page, theme) == []
+    levels = [0.0, 0.19, 0.2, 0.49, 0.5, 0.79, 0.8, 1.0]
+    words = "(all) => import('/page/js/format.js').then(({ matchWord }) => all.map(matchWord))"
+    assert page.evaluate(words, levels) == [match_word(level) for level in levels]
 
 
 def test_an_older_request_is_cancelled_by_a_newer_one(open_page: Any) -> None:

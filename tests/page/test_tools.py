@@ -124,6 +124,36 @@ def test_marks_teach_a_sound_that_is_a_part_of_the_query(open_page: Any, rows: A
     page.locator(".nav-name", has_text="my beasts").wait_for(state="detached")
 
 
+def test_a_mark_that_asks_for_the_name_leaves_the_keyboard_on_its_row(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=knock")
+    rows(page)
+    page.locator("#search-text").press("ArrowDown")
+    until(page, "document.activeElement.dataset.row === '0'")
+    page.keyboard.press("u")
+    page.get_by_label("What it is called").fill("knocks of mine")
+    page.keyboard.press("Enter")
+    page.locator(".hit.current .mark.wrong[aria-pressed=true]").wait_for()
+    rows(page)
+    until(page, "document.activeElement.matches('.hit.current[data-row=\"0\"]')")
+    wrong = page.locator("[data-row='0'] .hit-name").inner_text()
+    page.keyboard.press("ArrowDown")
+    until(page, "document.activeElement.dataset.row === '1'")
+    page.keyboard.press("y")
+    page.locator("[data-row='1'] .mark.right[aria-pressed=true]").wait_for()
+    assert page.locator(".hit", has=page.locator(".mark.wrong[aria-pressed=true]")).locator(
+        ".hit-name"
+    ).all_text_contents() == [wrong]
+    page.get_by_role("button", name="Use 2 marks", exact=True).wait_for()
+    page.keyboard.press("u")  # another mind: still two marks
+    page.locator("[data-row='1'] .mark.wrong[aria-pressed=true]").wait_for()
+    page.get_by_text("wrong for “knocks of mine”").wait_for()
+    assert page.get_by_role("button", name="Use 2 marks", exact=True).is_visible()
+    assert page.locator(".toast").count() == 1
+    page.get_by_label("Actions for knocks of mine").click()
+    page.get_by_role("menuitem", name="Forget").click()
+    page.locator(".nav-name", has_text="knocks of mine").wait_for(state="detached")
+
+
 SCORES = "async () => (await import('/page/js/state.js')).results.value.hits.map((hit) => hit.score)"
 
 

@@ -1,5 +1,13 @@
 /** Numbers, times and paths as people read them. */
 
+/** From which probability on a hit is called so; as model/match.py says it. @type {[number, string][]} */
+const MATCH_WORDS = [[0.8, "sure"], [0.5, "likely"], [0.2, "maybe"], [0, "unlikely"]];
+
+/** How well a hit fits, in a word. @param {number} match Probability, 0 to 1. */
+export function matchWord(match) {
+  return MATCH_WORDS.find(([least]) => match >= least)?.[1] ?? "unlikely";
+}
+
 /** "0:07.3" below an hour, "1:02:07" above: a place in a file. @param {number} seconds @param {number} [digits] */
 export function clock(seconds, digits = 1) {
   const unit = 10 ** digits;

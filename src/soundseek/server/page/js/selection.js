@@ -1,5 +1,6 @@
 /** The row that the keyboard is on, and the rows that are selected. */
 
+import { effect } from "../vendor/signals.js";
 import * as player from "./player.js";
 import { more } from "./search.js";
 import { playsWhileBrowsing } from "./settings.js";
@@ -9,6 +10,18 @@ import { cursor, keyOf, selection, shownHits } from "./state.js";
 
 /** Row from which a range is selected. */
 let anchor = -1;
+
+/** Names the hit that the keyboard was put on. */
+let currentKey = "";
+
+// A list in another order: the keyboard stays on its hit.
+effect(() => {
+  const hits = shownHits.value;
+  const at = cursor.peek();
+  if (at < 0 || (hits[at] && keyOf(hits[at]) === currentKey)) return;
+  const row = hits.findIndex((hit) => keyOf(hit) === currentKey);
+  if (row >= 0) cursor.value = row;
+});
 
 /** The hit that the keyboard is on. @returns {Hit | undefined} */
 export function currentHit() {
@@ -39,6 +52,7 @@ export function goTo(row, { extend = false, play = playsWhileBrowsing.peek(), fo
   else anchor = target;
   const isNew = cursor.peek() !== target;
   cursor.value = target;
+  currentKey = keyOf(hits[target]);
   if (focus) focusRow(target);
   if (isNew && play && !extend) player.play(hits[target]);
   player.preload(hits[target + 1]);
@@ -48,6 +62,15 @@ export function goTo(row, { extend = false, play = playsWhileBrowsing.peek(), fo
 /** @param {number} rows Negative is up. @param {{extend?: boolean}} [how] */
 export function move(rows, how) {
   goTo(cursor.peek() < 0 ? 0 : cursor.peek() + rows, how);
+}
+
+/** Do what makes the list forget its row, a change of the query, and stay on the hit that the keyboard is on. @param {() => void} act */
+export function staying(act) {
+  const hit = currentHit();
+  act();
+  if (!hit) return;
+  currentKey = keyOf(hit);
+  cursor.value = shownHits.peek().findIndex((one) => keyOf(one) === currentKey);
 }
 
 /** @param {number} row */

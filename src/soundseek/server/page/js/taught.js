@@ -6,7 +6,8 @@ import { regionOf } from "./collections.js";
 import { counted, shown } from "./format.js";
 import { change } from "./navigation.js";
 import { retry } from "./search.js";
-import { dialog, query } from "./state.js";
+import { focusRow, staying } from "./selection.js";
+import { cursor, dialog, query } from "./state.js";
 import { complain, say } from "./toast.js";
 
 /** @typedef {import("./types.js").Hit} Hit */
@@ -17,8 +18,17 @@ export const taughtSounds = signal([]);
 /** The marks of what the query names, by place. @type {import("../vendor/signals.js").Signal<Map<string, {mark: number, isRight: boolean}>>} */
 export const marks = signal(new Map());
 
-/** Marks that the list on the screen does not know of yet. */
-export const freshMarks = signal(0);
+/** What the query names. */
+const name = computed(() => query.value.taught);
+
+/** Whether there are marks that the list on the screen does not know of yet. */
+export const hasFreshMarks = signal(false);
+
+/** How many marks there are for what the query names. */
+export const markCount = computed(() => {
+  const taught = taughtSounds.value.find((one) => one.name === name.value);
+  return taught ? taught.right + taught.wrong : 0;
+});
 
 /** Names a place to mark: a sound, or a region of one. @param {{id: string, start_s?: number | null, end_s?: number | null}} place */
 function placeKey({ id, start_s, end_s }) {
@@ -55,8 +65,6 @@ async function refreshMarks() {
     ? [[placeKey({ id: item.id, start_s, end_s }), { mark, isRight: is_right }]] : [])));
 }
 
-const name = computed(() => query.value.taught);
-
 // Another name in the query, or other marks under it.
 effect(() => {
   name.value;
@@ -67,7 +75,7 @@ effect(() => {
 // Another query is answered with all marks.
 effect(() => {
   query.value;
-  freshMarks.value = 0;
+  hasFreshMarks.value = false;
 });
 
 /** Mark hits right or wrong; marked so already, they are no longer. Without a name in the query it is asked for.
@@ -85,7 +93,7 @@ export async function markHits(hits, isRight) {
   try {
     if (undone.length === places.length) await Promise.all(undone.map((one) => api.removeMark(taught.id, /** @type {any} */ (one).mark)));
     else await api.addMarks(taught.id, places);
-    freshMarks.value += places.length;
+    hasFreshMarks.value = true;
     const what = hits.length === 1 ? shown(hits[0].name) : counted(hits.length, "sound");
     say(undone.length === places.length ? `${what}: no longer marked` : `${what}: ${isRight ? "right" : "wrong"} for “${taught.name}”`);
   } catch (error) {
@@ -105,9 +113,10 @@ export async function teach(name, hits, isRight) {
   try {
     if (!taughtSounds.peek().some((one) => one.name === name)) await api.createTaught(name);
     taughtSounds.value = (await api.taught()).taught;
-    change({ taught: name, all: false });
+    staying(() => change({ taught: name, all: false }));
     await refreshMarks();
     await markHits(hits, isRight);
+    if (document.activeElement === document.body) focusRow(cursor.peek());
   } catch (error) {
     complain(error);
   }
@@ -116,7 +125,7 @@ export async function teach(name, hits, isRight) {
 /** Search again with the marks that were made since. */
 export function searchWithMarks() {
   if (!query.peek().taught) return;
-  freshMarks.value = 0;
+  hasFreshMarks.value = false;
   retry();
 }
 

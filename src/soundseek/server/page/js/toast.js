@@ -27,6 +27,8 @@ export function dismiss(id) {
 
 /** @param {Toast} toast @param {number} milliseconds */
 function add(toast, milliseconds) {
-  toasts.value = [...toasts.peek().filter((old) => old.text !== toast.text), toast].slice(-3);
+  // A note takes the place of the one before it, so that a row of them does not cover the list.
+  const stay = toasts.peek().filter((old) => old.text !== toast.text && (toast.kind === "problem" || old.kind === "problem" || old.action));
+  toasts.value = [...stay, toast].slice(-3);
   setTimeout(() => dismiss(toast.id), milliseconds);
 }

@@ -4,7 +4,7 @@ import { useEffect, useState } from "../../vendor/preact-hooks.js";
 import { collectHits, copyPaths, exportHits, moreLikeHits, notLike, segmentOf, showInFolder, toggleFavourite } from "../actions.js";
 import * as api from "../api.js";
 import { addLike, partOf } from "../examples.js";
-import { channels, clock, date, length, rate, shown, size, timeOfDay } from "../format.js";
+import { channels, clock, date, length, matchWord, rate, shown, size, timeOfDay } from "../format.js";
 import { html, Icon, IconButton } from "../html.js";
 import { startOver } from "../navigation.js";
 import * as player from "../player.js";
@@ -50,7 +50,7 @@ function Facts({ hit }) {
       ${typeof hit.loudness_dbfs === "number" && html`<div><dt>Level</dt><dd>${hit.loudness_dbfs.toFixed(1)} dBFS RMS</dd></div>`}
       <div><dt>Size</dt><dd>${size(hit.size_bytes)}</dd></div>
       <div><dt>Modified</dt><dd>${date(hit.modified)}</dd></div>
-      ${Number.isFinite(hit.score) && html`<div><dt>Score</dt><dd>${hit.score.toFixed(3)}, best moment at ${clock(hit.moment_s)}</dd></div>`}
+      ${Number.isFinite(hit.score) && html`<div><dt>Score</dt><dd>${hit.score.toFixed(3)}${typeof hit.match === "number" ? ` (${matchWord(hit.match)})` : ""}, best moment at ${clock(hit.moment_s)}</dd></div>`}
       ${hit.clock && html`<div><dt>Recorded</dt><dd>${timeOfDay(hit.clock)}</dd></div>`}
       ${item?.is_truncated && html`<div><dt>Indexed</dt><dd>only its beginning</dd></div>`}
     </dl>

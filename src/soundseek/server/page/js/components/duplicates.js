@@ -70,7 +70,7 @@ function Groups({ hits }) {
   return html`<div id="results" class="results groups" role="grid" aria-label="Duplicates" aria-multiselectable="true" tabindex="-1">
     ${hits.flatMap((hit, row) => [
       (row === 0 || hits[row - 1].group !== hit.group) && html`<${GroupHead} key=${`group${hit.group}`} hits=${hits} group=${hit.group} size=${sizes.get(hit.group)} />`,
-      html`<${HitRow} key=${keyOf(hit)} hit=${hit} row=${row} best=${0} isRanked=${false} />`,
+      html`<${HitRow} key=${keyOf(hit)} hit=${hit} row=${row} isRanked=${false} />`,
     ])}
     ${hasMoreDuplicates() && html`<${More} />`}
   </div>`;

@@ -2,7 +2,7 @@
 
 import { collectHits, copyPaths, exportHits, labelHits, moreLikeHits, notLike, onlyFolder, segmentOf, showInFolder, takeOut, toggleFavourite } from "../actions.js";
 import { addLike, dragOut, partOf } from "../examples.js";
-import { clock, container, length, rate, shortFolder, shown, timeOfDay } from "../format.js";
+import { clock, container, length, matchWord, rate, shortFolder, shown, timeOfDay } from "../format.js";
 import { classes, html, Icon, IconButton } from "../html.js";
 import * as player from "../player.js";
 import { goTo, selectedHits, toggleSelected } from "../selection.js";
@@ -13,8 +13,8 @@ import { RowWave } from "./row_wave.js";
 
 /** @typedef {import("../types.js").Hit} Hit */
 
-/** @param {{hit: Hit, row: number, best: number, isRanked: boolean}} props */
-export function HitRow({ hit, row, best, isRanked }) {
+/** @param {{hit: Hit, row: number, isRanked: boolean}} props */
+export function HitRow({ hit, row, isRanked }) {
   const isCurrent = cursor.value === row;
   const isSelected = selection.value.has(keyOf(hit));
   const isPlaying = player.isPlaying.value && player.isIn(hit);
@@ -49,8 +49,8 @@ export function HitRow({ hit, row, best, isRanked }) {
     <div role="gridcell" class="cell-moment number" title=${hit.clock ? `recorded at ${timeOfDay(hit.clock)}` : undefined}>${isRanked ? clock(hit.moment_s) : hit.start_s > 0 ? clock(hit.start_s) : ""}</div>
     <div role="gridcell" class="cell-length number">${length(hit.duration_s)}</div>
     <div role="gridcell" class="cell-format">${container(hit.format)}<span class="hit-rate">${rate(hit.sample_rate_hz)}</span></div>
-    <div role="gridcell" class="cell-score number" title=${isRanked && typeof hit.match === "number" ? `fits with a probability of ${Math.round(100 * hit.match)} %` : undefined}>${isRanked && html`<span class="score-bar" style=${{ "--part": scorePart(hit.score, best) }}></span>
-      <span>${hit.score.toFixed(2)}</span>`}</div>
+    <div role="gridcell" class="cell-score number" title=${isRanked && typeof hit.match === "number" ? `fits with a probability of ${Math.round(100 * hit.match)} %` : undefined}>${isRanked && html`<span class="score-bar" style=${{ "--part": scorePart(hit) }}></span>
+      <span class="score-number">${hit.score.toFixed(2)}</span>${typeof hit.match === "number" && html`<span class="score-word">${matchWord(hit.match)}</span>`}`}</div>
     <div role="gridcell" class="cell-actions">
       ${query.value.taught ? html`<${MarkButtons} hit=${hit} tab=${tab} />` : html`<${IconButton} icon="heart" label=${hit.is_favourite ? "No longer a favourite" : "Favourite"} keys="F" pressed=${hit.is_favourite} filled=${hit.is_favourite}
         tabIndex=${tab} className="heart" size=${16} onClick=${(/** @type {Event} */ event) => { event.stopPropagation(); toggleFavourite(hit); }} />
@@ -76,7 +76,7 @@ function MarkButtons({ hit, tab }) {
 function spoken(hit, row, isRanked) {
   const facts = [`${row + 1}, ${shown(hit.name)}`, length(hit.duration_s)];
   if (isRanked) facts.push(`best moment at ${clock(hit.moment_s)}`, `score ${hit.score.toFixed(2)}`);
-  if (isRanked && typeof hit.match === "number") facts.push(`fits with a probability of ${Math.round(100 * hit.match)} %`);
+  if (isRanked && typeof hit.match === "number") facts.push(`${matchWord(hit.match)}, fits with a probability of ${Math.round(100 * hit.match)} %`);
   if (hit.library) facts.push(`in ${libraryName(hit.library)}`);
   if (noteOn(hit)) facts.push(noteOn(hit));
   if (query.value.taught && markOn(hit) !== null) facts.push(markOn(hit) ? "marked right" : "marked wrong");
@@ -95,9 +95,9 @@ function noteOn(hit) {
   return hit.keywords?.length ? `name or tags: ${hit.keywords.join(" ")}` : "";
 }
 
-/** @param {number} score @param {number} best */
-function scorePart(score, best) {
-  return best > 0 ? Math.max(0.02, Math.min(1, score / best)) : 0.02;
+/** How full the bar is: the probability that the hit fits, else its cosine. @param {Hit} hit */
+function scorePart({ match, score }) {
+  return Math.max(0.02, Math.min(1, match ?? score));
 }
 
 /** @param {{hit: Hit, tab: number}} props */

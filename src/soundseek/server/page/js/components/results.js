@@ -9,7 +9,7 @@ import { asks, hasFilters, NO_FILTERS, ranks } from "../query.js";
 import { more, retry, WITHIN_BEST } from "../search.js";
 import { selectAll, selectedHits, selectNone } from "../selection.js";
 import { dialog, keyOf, lassoed, query, results, selection, shownHits } from "../state.js";
-import { freshMarks, markHits, searchWithMarks } from "../taught.js";
+import { hasFreshMarks, markCount, markHits, searchWithMarks } from "../taught.js";
 import { PerSwitch } from "./filters.js";
 import { HitRow } from "./hit_row.js";
 
@@ -24,8 +24,8 @@ export function ResultsBar() {
       ${state === "ready" && isRanked && !chosen && html`<span class="results-order">best first</span><span class="results-time">${Math.max(1, Math.round(elapsedMs))} ms</span>`}</p>
     ${chosen && html`<button type="button" class="link-button" onClick=${() => (lassoed.value = null)}>Leave the lasso</button>`}
     <div class="results-actions">
-      ${query.value.taught && freshMarks.value > 0 && html`<button type="button" class="button primary" title="Search again with the marks (R)" onClick=${searchWithMarks}>
-        <${Icon} name="refresh-cw" size=${16} /><span>Use ${counted(freshMarks.value, "mark")}</span></button>`}
+      ${query.value.taught && hasFreshMarks.value && html`<button type="button" class="button primary" title="Search again with the marks (R)" onClick=${searchWithMarks}>
+        <${Icon} name="refresh-cw" size=${16} /><span>Use ${counted(markCount.value, "mark")}</span></button>`}
       ${hits.length > 0 && ranks(query.value) && !query.value.taught && html`<button type="button" class="button quiet" title="Mark hits right or wrong, and find more of what you mean (Y: right, U: wrong)" onClick=${() => (dialog.value = { name: "teach", hits: [], isRight: true })}>
         <${Icon} name="check" size=${16} /><span>Teach</span></button>`}
       ${hits.length > 1 && ranks(query.value) && html`<button type="button" class="button quiet" title=${`Another search, inside the ${WITHIN_BEST} best of this one`} onClick=${searchInside}>
@@ -96,7 +96,6 @@ export function Results() {
   if (state === "failed") return html`<${Failed} error=${error} />`;
   if (state !== "ready" && !list.length) return html`<${Skeleton} />`;
   if (!list.length) return html`<${Nothing} />`;
-  const best = isRanked ? Math.max(...list.map((hit) => hit.score || 0)) : 0;
   return html`<div id="results" class=${classes({ results: true, stale: state === "loading" })} role="grid" aria-label="Sounds" aria-multiselectable="true"
     aria-rowcount=${list.length + 1} aria-busy=${String(state === "loading")} ref=${scroller}>
     <div role="row" class="hit-head" aria-rowindex="1">
@@ -109,7 +108,7 @@ export function Results() {
       <div role="columnheader" class="cell-score">${isRanked ? "Score" : html`<span class="visually-hidden">Score</span>`}</div>
       <div role="columnheader" class="cell-actions"><span class="visually-hidden">Actions</span></div>
     </div>
-    ${list.map((hit, row) => html`<${HitRow} key=${keyOf(hit)} hit=${hit} row=${row} best=${best} isRanked=${Number.isFinite(hit.score)} />`)}
+    ${list.map((hit, row) => html`<${HitRow} key=${keyOf(hit)} hit=${hit} row=${row} isRanked=${Number.isFinite(hit.score)} />`)}
     ${nextOffset !== null && !lassoed.value && html`<${More} />`}
   </div>`;
 }
