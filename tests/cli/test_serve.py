@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -95,11 +96,15 @@ def test_a_port_in_use_is_told(soundseek: Run) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C as a signal")
 def test_it_starts_answers_and_ends_with_ctrl_c(filled: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "soundseek", "serve", "--library", str(filled), "--port", "0"]
+    second = shutil.copytree(filled, tmp_path / "second")
+    command = [sys.executable, "-m", "soundseek", "serve", "--library", str(filled), "--library", str(second)]
+    command += ["--port", "0"]
     token = tmp_path / "token"
     with subprocess.Popen([*command, "--token", str(token)], stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        address = next(word for word in process.stderr.readline().split() if word.startswith("http://"))
+        told = process.stderr.readline()
+        assert f"libraries {filled}, {second}" in told
+        address = next(word for word in told.split() if word.startswith("http://"))
         assert str(token) in process.stderr.readline()
         headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
         answer = httpx.post(

@@ -45,6 +45,9 @@ def test_a_folder_is_indexed_from_the_page_and_its_sounds_are_found(open_page: A
     page.get_by_text("1 file could not be read").click()
     assert "broken.wav" in page.locator(".failures li").inner_text()
     page.get_by_label("Close", exact=True).click()
+    page.get_by_role("button", name="1 file not readable").click()
+    page.locator(".failures li").wait_for()  # asked for, so it is unfolded
+    page.get_by_label("Close", exact=True).click()
     until(
         page,
         "[...document.querySelectorAll('.hit-name')].some((name) => name.textContent === 'an owl, again.ogg')",

@@ -197,6 +197,24 @@ def test_quiet_and_loud_sounds_are_heard_equally_loud(open_page: Any, rows: Any)
     until(page, "import('/page/js/player.js').then((player) => player.gainDb() === 0)")
 
 
+def test_the_clock_stands_at_the_end_of_a_sound_that_decodes_to_more(open_page: Any, rows: Any) -> None:
+    page = open_page("?name=birds-singing")
+    rows(page)
+    keep_playing(page)
+    page.locator("#search-text").press("ArrowDown")
+    until_it_plays(page)
+    told = page.evaluate(
+        """import('/page/js/player.js').then(async ({ audio, current, time }) => {
+            while (audio.currentTime < 0.1) await new Promise(requestAnimationFrame);
+            current.value = { ...current.value, duration_s: 0.05 };
+            await new Promise(requestAnimationFrame);
+            await new Promise(requestAnimationFrame);
+            return time.value;
+        })"""
+    )
+    assert told == 0.05
+
+
 def test_the_spectrogram_is_drawn_on_demand(open_page: Any, rows: Any) -> None:
     page = open_page("?name=birds-singing")
     rows(page)

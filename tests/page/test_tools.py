@@ -84,6 +84,8 @@ def test_a_sound_is_said_in_words_which_are_searched_for_and_written_down(open_p
     page.locator("#search-text").press("ArrowDown")
     page.keyboard.press("Enter")
     page.locator(".details .label-words button").first.wait_for()
+    shown = [int(part.removesuffix(" %")) for part in page.locator(".label-words .number").all_inner_texts()]
+    assert shown == sorted(shown, reverse=True)
     page.keyboard.press("w")
     page.locator(".label-row button").first.wait_for()
     assert findings(page, "dark") == []
@@ -163,6 +165,12 @@ def test_several_libraries_are_searched_as_one_list_and_kept_as_a_set(open_page:
     page.get_by_label("Birds", exact=True).check()
     found = page.locator(".hit", has=page.locator(".hit-library", has_text="Birds"))
     found.first.wait_for()
+    until(page, "document.querySelector('.nav-count').textContent === '107'")
+    assert page.locator(".library-facts strong").inner_text() == "library + Birds"
+    assert "107 sounds" in page.locator(".library-facts").inner_text()
+    page.locator(".segment", has_text="Map").click()
+    page.locator(".map-state", has_text="The map is of library alone.").wait_for()
+    page.locator(".segment", has_text="List").click()
     page.get_by_label("Keep this choice as a set").click()
     page.get_by_label("Name of the set").fill("everything")
     page.keyboard.press("Enter")

@@ -174,7 +174,11 @@ def test_why_names_the_words_that_carried_a_hit(client: Any, library: Library) -
     [
         ({}, 422, "nothing to look for"),
         ({"text": "   "}, 422, "nothing to look for"),
-        ({"text": "x", "where": "duratoin < 5"}, 422, "did you mean 'duration'"),
+        (
+            {"text": "x", "where": "duratoin < 5"},
+            422,
+            "where knows no field 'duratoin'; did you mean 'duration'",
+        ),
         ({"text": "x", "filters": {"modified_after": "soon"}}, 422, "soon"),
         ({"text": "x", "kk": 5}, 422, "kk"),
         ({"text": "x", "k": 0}, 422, "body.k"),

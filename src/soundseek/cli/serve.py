@@ -236,8 +236,11 @@ def _own_address() -> str | None:
 def _say(config: ServerConfig, addresses: list[str], token: Path | None) -> None:
     here, *elsewhere = addresses
     others = f", for other machines on {elsewhere[0]}" if elsewhere else ""
+    folders = [each.path for each in config.served] or [config.library]
+    named = ", ".join(printable(shown_location(folder)) for folder in folders)
+    kind = "library" if len(folders) == 1 else "libraries"
     print(
-        f"soundseek answers on {here}{others} (library {printable(shown_location(config.library))}); Ctrl-C ends it",
+        f"soundseek answers on {here}{others} ({kind} {named}); Ctrl-C ends it",
         file=sys.stderr,
     )
     if config.access.token is not None:

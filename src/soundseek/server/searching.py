@@ -400,6 +400,18 @@ def _named_file(library: Library, named: ExampleSound | Negative) -> SoundFile |
     return None
 
 
+def asked_condition(text: str) -> Condition:
+    """The condition that the field `where` of a request means.
+
+    Raises:
+        QueryError: The text cannot be understood; the message calls it as the API and the page do.
+    """
+    try:
+        return parse_where(text)
+    except QueryError as error:
+        raise QueryError(str(error).replace("--where", "where", 1)) from None
+
+
 def condition_of(request: SearchRequest) -> Condition | None:
     """What `where` and `filters` of a request ask for together.
 
@@ -408,7 +420,7 @@ def condition_of(request: SearchRequest) -> Condition | None:
     """
     parts = []
     if request.where is not None and request.where.strip():
-        parts.append(parse_where(request.where))
+        parts.append(asked_condition(request.where))
     if request.filters is not None:
         parts += [parse_where(text) for text in _conditions(request.filters)]
     return And(tuple(parts)) if len(parts) > 1 else (parts[0] if parts else None)

@@ -14,7 +14,6 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import FileResponse
 
 from soundseek.library.collections import Collections
-from soundseek.library.filters import parse_where
 from soundseek.library.store.base import Description
 from soundseek.server.answers import answer, no_content
 from soundseek.server.items import file_facts, find_file, media_type
@@ -29,6 +28,7 @@ from soundseek.server.routes.parameters import (
     WhereQuery,
 )
 from soundseek.server.schemas import MAX_PEAKS, FileFacts, Item, ItemList, Peaks, Tag
+from soundseek.server.searching import asked_condition
 from soundseek.server.state import StateOf, page_of
 from soundseek.server.waveforms import MAX_PREVIEW_S
 
@@ -64,7 +64,7 @@ async def list_items(
     """List the library's files."""
 
     def listed(library: Library) -> ItemList:
-        condition = parse_where(where) if where is not None and where.strip() else None
+        condition = asked_condition(where) if where is not None and where.strip() else None
         files = library.store.files(condition, order=sort, k=k, offset=offset)
         favourites = Collections(library.store).favourites_among(files)
         total = library.store.count(condition)[0]

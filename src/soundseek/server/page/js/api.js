@@ -257,6 +257,9 @@ export const removeMark = (id, mark) => json(`taught/${id}/marks/${mark}`, { met
 /** @param {AbortSignal} [signal] @returns {Promise<import("./types.js").Library>} */
 export const library = (signal) => json("library", { signal });
 
+/** Of another library of the server. @param {string} address @returns {Promise<import("./types.js").Library>} */
+export const libraryAt = (address) => json("library", { home: new URL(`${address}api/v1/`, location.origin) });
+
 /** What the server can do, also while there is no library. @returns {Promise<import("./types.js").Capabilities>} */
 export const capabilities = () => json("capabilities");
 

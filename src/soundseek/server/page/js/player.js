@@ -152,7 +152,7 @@ function tick() {
   const now = clip.start_s + audio.currentTime;
   const loop = loops.peek() ? region.peek() : null;
   if (loop && now >= loop.end_s) seek(loop.start_s);
-  else time.value = now;
+  else time.value = Math.min(now, current.peek()?.duration_s ?? now);  // a decoded file may be a little longer
   requestAnimationFrame(tick);
 }
 

@@ -96,7 +96,7 @@ export const sidebarOpen = signal(false);
 
 /**
  * The dialog on the screen.
- * @type {import("../vendor/signals.js").Signal<null | {name: "help" | "index"} | {name: "export" | "collect" | "labels", hits: Hit[]}
+ * @type {import("../vendor/signals.js").Signal<null | {name: "help"} | {name: "index", showsFailures?: boolean} | {name: "export" | "collect" | "labels", hits: Hit[]}
  *        | {name: "teach", hits: Hit[], isRight: boolean}>}
  */
 export const dialog = signal(null);

@@ -69,7 +69,7 @@ function Content() {
 function CurrentDialog() {
   const now = dialog.value;
   if (now?.name === "help") return html`<${HelpDialog} />`;
-  if (now?.name === "index") return html`<${IndexDialog} />`;
+  if (now?.name === "index") return html`<${IndexDialog} showsFailures=${now.showsFailures === true} />`;
   if (now?.name === "export") return html`<${ExportDialog} hits=${now.hits} />`;
   if (now?.name === "teach") return html`<${TeachDialog} hits=${now.hits} isRight=${now.isRight} />`;
   if (now?.name === "labels") return html`<${LabelsDialog} hits=${now.hits} />`;

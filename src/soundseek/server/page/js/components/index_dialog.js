@@ -1,6 +1,6 @@
 /** Choose folders, watch them being indexed, see what could not be read. */
 
-import { useEffect, useState } from "../../vendor/preact-hooks.js";
+import { useEffect, useRef, useState } from "../../vendor/preact-hooks.js";
 import * as api from "../api.js";
 import { count, counted, date, shown, wait } from "../format.js";
 import { html, Icon } from "../html.js";
@@ -8,11 +8,12 @@ import { isRunning, resumeIndexing, startIndexing, stopIndexing } from "../index
 import { job, library } from "../state.js";
 import { Dialog } from "./dialog.js";
 
-export function IndexDialog() {
+/** @param {{showsFailures: boolean}} props  Open the list of what could not be read. */
+export function IndexDialog({ showsFailures }) {
   const run = job.value;
   return html`<${Dialog} title="Index folders" className="index">
     ${isRunning(run) ? html`<${Progress} run=${run} />` : html`${run && html`<${Report} run=${run} />`}<${Chooser} />`}
-    <${Failures} key=${run?.state} />
+    <${Failures} key=${run?.state} isOpen=${showsFailures} />
   <//>`;
 }
 
@@ -64,10 +65,13 @@ function Chooser() {
   </section>`;
 }
 
-function Failures() {
+/** @param {{isOpen: boolean}} props */
+function Failures({ isOpen }) {
+  const list = useRef(/** @type {HTMLElement | null} */ (null));
   const [answer, setAnswer] = useState(/** @type {{failures: import("../types.js").Failure[], total: number} | null} */ (null));
   useEffect(() => { api.failures().then(setAnswer, () => {}); }, []);
+  useEffect(() => { if (isOpen) list.current?.scrollIntoView({ block: "nearest" }); }, [answer]);
   if (!answer?.total) return null;
-  return html`<details class="failures"><summary>${counted(answer.total, "file")} could not be read</summary>
+  return html`<details class="failures" open=${isOpen} ref=${list}><summary>${counted(answer.total, "file")} could not be read</summary>
     <ul>${answer.failures.map((failure) => html`<li><span class="failure-path">${shown(failure.path)}</span><span class="faint">${failure.reason}</span><time class="faint">${date(failure.seen_at)}</time></li>`)}</ul></details>`;
 }

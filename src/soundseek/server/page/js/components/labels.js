@@ -110,9 +110,15 @@ function ListChoice({ name }) {
       onInput=${(/** @type {any} */ event) => (ownLabels.value = event.target.value)}></textarea></label>`}</div>`;
 }
 
+/** The best first, by the number that is shown. @param {import("../types.js").SoundLabel[]} labels */
+function byFit(labels) {
+  const fit = (/** @type {import("../types.js").SoundLabel} */ one) => one.match ?? one.score;
+  return [...labels].sort((one, other) => fit(other) - fit(one));
+}
+
 /** @param {{labels: import("../types.js").SoundLabel[]}} props */
 function Words({ labels }) {
-  return html`<ul class="label-words">${labels.map((one) => {
+  return html`<ul class="label-words">${byFit(labels).map((one) => {
     const sure = typeof one.match === "number" ? `${Math.round(100 * one.match)} %` : one.score.toFixed(2);
     return html`<li><button type="button" class="idea small" title=${`${one.cat_id ? `${one.cat_id}: ` : ""}score ${one.score.toFixed(3)}. Search for this word`}
       onClick=${() => { closeDialog(); startOver({ text: one.label }); }}><span class="visually-hidden">Search for </span><span>${one.label}</span><span class="number faint">${sure}</span></button></li>`;

@@ -8,9 +8,10 @@ import { MapRenderer, STATE } from "../map_renderer.js";
 import * as player from "../player.js";
 import { whole } from "../search.js";
 import { colourMapBy } from "../settings.js";
-import { lassoed, library, results, selection } from "../state.js";
+import { lassoed, library, query, results, selection } from "../state.js";
 import { palette, rgb } from "../theme.js";
 import { complain } from "../toast.js";
+import { ownName } from "../together.js";
 
 const COLOURS = 10;
 const MOST_IN_LASSO = 1000;
@@ -162,7 +163,7 @@ function Points({ map }) {
       <${IconButton} icon="maximize-2" label="The whole map" onClick=${() => renderer.current?.reset()} />
     </div>
     <${Legend} kinds=${kinds} only=${only} onOnly=${setOnly} isWaiting=${colourMapBy.value === "label" && !labels} />
-    <p class="map-state" role="status">${map.is_stale ? "The library has changed; the next map is on its way." : `${count(map.count)} sounds`}${found.length ? `, the ${count(found.length)} best of the search glow` : ""}</p>
+    <p class="map-state" role="status">${ownName.value && query.value.libraries.length > 0 && html`<strong>The map is of ${ownName.value}${" "}alone. </strong>`}${map.is_stale ? "The library has changed; the next map is on its way." : `${count(map.count)} sounds`}${found.length ? `, the ${count(found.length)} best of the search glow` : ""}</p>
   </div>`;
 }
 

@@ -9,6 +9,7 @@ import { classes, html, Icon, IconButton } from "../html.js";
 import { startOver } from "../navigation.js";
 import { can, collections, dialog, job, library, query, sidebarOpen } from "../state.js";
 import { forgetTaught, renameTaught, taughtSounds } from "../taught.js";
+import { searched } from "../together.js";
 import { Libraries } from "./libraries.js";
 import { NameForm } from "./name_form.js";
 import { Popover } from "./popover.js";
@@ -24,7 +25,7 @@ export function Sidebar() {
   return html`<nav class=${classes({ sidebar: true, open: sidebarOpen.value })} aria-label="Library">
     <ul class="nav-list">
       <li><button type="button" class="nav-item" aria-current=${now.all && !now.collection ? "page" : undefined} onClick=${go({ all: true })}>
-        <${Icon} name="library" size=${16} /><span>All sounds</span><span class="nav-count">${library.value ? count(library.value.files) : ""}</span></button></li>
+        <${Icon} name="library" size=${16} /><span>All sounds</span><span class="nav-count">${searched.value ? count(searched.value.files) : ""}</span></button></li>
       <li><button type="button" class="nav-item" aria-current=${now.view === "duplicates" ? "page" : undefined} onClick=${go({ view: "duplicates" })}>
         <${Icon} name="copy" size=${16} /><span>Duplicates</span></button></li>
       <${Entry} collection=${favourites ?? { id: FAVOURITES, name: "Favourites", count: 0 }} icon="heart" label="Favourites" onOpen=${go({ collection: FAVOURITES })} />
@@ -96,6 +97,7 @@ function NewCollection() {
 
 function LibraryPanel() {
   const holds = library.value;
+  const facts = searched.value;
   const run = job.value;
   const isRunning = run?.state === "running" || run?.state === "stopping";
   const progress = run?.progress;
@@ -105,10 +107,10 @@ function LibraryPanel() {
       <progress aria-label="Indexed" max=${progress?.files_total || 1} value=${progress?.files_done ?? 0}></progress>
       <span class="job-line faint"><span>${progress?.eta_s ? `${wait(progress.eta_s)} left` : "counting"}</span><span class="number">${progress?.x_realtime ? `${Math.round(progress.x_realtime)} × real time` : ""}</span></span>
     </button>`}
-    ${holds && html`<p class="library-facts" title=${holds.path}>
-      <strong>${baseName(holds.path)}</strong>
-      <span>${counted(holds.files, "sound")} · ${holds.audio_hours < 1 ? `${Math.round(holds.audio_hours * 60)} min` : `${holds.audio_hours.toFixed(1)} h`} · ${holds.model}</span>
-      ${holds.failures > 0 && html`<button type="button" class="link-button" onClick=${() => (dialog.value = { name: "index" })}>${counted(holds.failures, "file")} not readable</button>`}
+    ${holds && facts && html`<p class="library-facts" title=${facts.paths.join("\n")}>
+      <strong>${facts.names.length ? facts.names.join(" + ") : baseName(holds.path)}</strong>
+      <span>${counted(facts.files, "sound")} · ${facts.audioHours < 1 ? `${Math.round(facts.audioHours * 60)} min` : `${facts.audioHours.toFixed(1)} h`} · ${facts.model}</span>
+      ${holds.failures > 0 && html`<button type="button" class="link-button" onClick=${() => (dialog.value = { name: "index", showsFailures: true })}>${counted(holds.failures, "file")} not readable</button>`}
     </p>`}
     ${can.value.index && !isRunning && html`<button type="button" class="button wide" onClick=${() => (dialog.value = { name: "index" })}><${Icon} name="folder-plus" size=${16} />Index folders …</button>`}
   </section>`;

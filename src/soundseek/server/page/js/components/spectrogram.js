@@ -11,6 +11,9 @@ import { shownTheme } from "../theme.js";
 
 const LONGEST_S = 60;
 
+/** The axis of frequency lies on the picture, which may be of any shade there: it has a ground of its own. */
+const LABELS = { labelsBackground: "rgba(0, 0, 0, .66)", labelsColor: "#fff", labelsHzColor: "#fff" };
+
 /** @param {{hit: import("../types.js").Hit}} props */
 export function Spectrogram({ hit }) {
   const box = useRef(/** @type {HTMLElement | null} */ (null));
@@ -36,8 +39,7 @@ export function Spectrogram({ hit }) {
         surfer = WaveSurfer.create({
           container: hidden, height: 1, sampleRate, interact: false,
           plugins: [SpectrogramPlugin.create({
-            container, height: container.clientHeight, labels: true, labelsBackground: "transparent", labelsColor: theme === "dark" ? "#c9d1da" : "#2a3038",
-            labelsHzColor: theme === "dark" ? "#c9d1da" : "#2a3038", fftSamples: 1024, scale: "mel", gainDB: 20, rangeDB: 80, frequencyMax: sampleRate / 2,
+            container, height: container.clientHeight, labels: true, ...LABELS, fftSamples: 1024, scale: "mel", gainDB: 20, rangeDB: 80, frequencyMax: sampleRate / 2,
             colorMap: theme === "dark" ? "roseus" : "gray",
           })],
         });

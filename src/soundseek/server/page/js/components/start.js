@@ -19,7 +19,7 @@ export function Start() {
   if (error || holds?.files === 0) return html`<${EmptyLibrary} />`;
   return html`<div id="results" class="start" tabindex="-1">
     <h1>What should it sound like?</h1>
-    <p class="start-lead">Describe it in your own words. soundseek listens to the recordings themselves: names and tags do not matter.</p>
+    <p class="start-lead">Describe it in your own words. soundseek listens to the recordings themselves; words that also stand in names and tags help.</p>
     ${recent.value.length > 0 && html`<section aria-labelledby="recent-title"><h2 id="recent-title">Searched before</h2>
       <div class="ideas">${recent.value.map((text) => html`<button type="button" class="idea" onClick=${() => change({ text })}><${Icon} name="rotate-ccw" size=${14} />${text}</button>`)}</div></section>`}
     <section aria-labelledby="ideas-title"><h2 id="ideas-title">For example</h2>
@@ -30,7 +30,7 @@ export function Start() {
       <p><${Icon} name="circle-minus" size=${20} /><span><strong>Keep things out:</strong> <code>rain -thunder</code>.</span></p>
       <p><${Icon} name="keyboard" size=${20} /><span><kbd>/</kbd> types, <kbd>↓</kbd> plays the next, <kbd>?</kbd> shows every key.</span></p>
     </div>
-    ${holds && html`<p class="start-facts">${counted(holds.files, "sound")}, ${holds.audio_hours < 1 ? `${Math.round(holds.audio_hours * 60)} minutes` : `${holds.audio_hours.toFixed(1)} hours`}.
+    ${holds && html`<p class="start-facts">${counted(holds.files, "sound")}, ${holds.audio_hours < 1 ? `${Math.round(holds.audio_hours * 60)} minutes` : `${holds.audio_hours.toFixed(1)} hours`}.${" "}
       <button type="button" class="link-button" onClick=${() => startOver({ all: true })}>Browse them all</button></p>`}
   </div>`;
 }
