@@ -13,6 +13,9 @@ from pathlib import Path
 
 from cli.answers import records
 
+from soundseek.library import Library
+from soundseek.model.registry import load_model
+
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
@@ -130,13 +133,13 @@ def test_no_cell_of_a_table_for_spreadsheets_is_a_formula(
         assert not any(text.startswith(tuple("=+-@\t\r")) for text in texts)
 
 
-def test_no_hit_says_why_on_stderr(soundseek: Run, filled: Path, tmp_path: Path) -> None:
+def test_no_hit_says_why_on_stderr(
+    soundseek: Run, filled: Path, tmp_path: Path, model_directory: Path
+) -> None:
     run = soundseek("search", "tone", "--where", "duration > 1h", "--library", filled)
     assert (run.returncode, run.stdout) == (0, b"")
     assert run.stderr == b"nothing found: none of the library's 7 sounds fulfils --where 'duration > 1h'\n"
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    assert soundseek("index", empty, "--library", tmp_path / "library").returncode == 2
+    Library.create(tmp_path / "library", model=load_model(model_directory)).close()
     told = soundseek("search", "tone", "--table", "--library", tmp_path / "library")
     assert told.stdout == b""
     assert b"holds no sounds; fill it with: soundseek index FOLDER --library" in told.stderr
@@ -148,3 +151,10 @@ def test_an_example_that_is_the_only_sound_has_no_likeness(
     soundseek("index", sounds / "tone1.wav", "--library", tmp_path / "library")
     run = soundseek("similar", sounds / "tone1.wav", "--library", tmp_path / "library")
     assert run.stderr == b"nothing found: the example is the only sound in the library\n"
+
+
+def test_words_that_are_asked_for_and_kept_out_are_named(soundseek: Run, filled: Path) -> None:
+    both = soundseek("search", "low tone", "--not", "Low  tone", "--library", filled)
+    assert both.returncode == 0 and b'"Low  tone" is asked for and kept out at once' in both.stderr
+    other = soundseek("search", "low tone", "--not", "high tone", "--library", filled)
+    assert b"kept out" not in other.stderr

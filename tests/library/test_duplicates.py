@@ -129,6 +129,9 @@ def test_json_and_csv_have_a_record_for_each_file(library: Library) -> None:
     rows = list(csv.DictReader(io.StringIO(duplicates_csv(groups))))
     records = [file for group in groups for file in duplicates_record(group)["files"]]
     assert [row["path"] for row in rows] == [record["path"] for record in records]
+    firsts = [group.files[0].path for group in groups]
+    assert [row["path"] for row in rows if not row["kind"]] == firsts
+    assert [row["path"] for row in rows if not row["of"]] == firsts
     assert {row["group"] for row in rows} == {"1", "2", "3"} and set(records[0]) == set(rows[0]) - {"group"}
 
 

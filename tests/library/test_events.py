@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
+
 import numpy as np
 import pytest
 from library.stores import DIM, IDENTITY, sound_file, sound_from_frames
 
 from soundseek.audio.segments import plan_segments
-from soundseek.library.search import SearchOptions, find
+from soundseek.library.search import Hit, SearchOptions, find, find_any
 from soundseek.library.store.base import Changes
 from soundseek.library.store.exact import LONG_FILE, OF_A_LONG_FILE
 from soundseek.library.store.sqlite import SqliteStore
@@ -52,6 +55,40 @@ def test_a_sound_that_lasts_is_one_event(store: SqliteStore) -> None:
     recording(store, "/a.wav", 40.0)
     (hit,) = find(store, UP, SearchOptions(k=5, per="segment"))
     assert (hit.start_s, hit.end_s) == (0, 40)
+
+
+def test_events_that_answer_two_queries_are_one_place_though_they_begin_apart(store: SqliteStore) -> None:
+    frames = np.tile(UP, (80, 1))
+    frames[20:32], frames[24:40] = EAST, frames[24:40] + NORTH
+    frames[24:32] += EAST
+    sound = sound_from_frames(sound_file("/a.wav", duration_s=40.0), frames, [(0, 80)])
+    with store.writing():
+        store.commit(Changes([sound]))
+    options = SearchOptions(k=9, per="segment")
+    apart = [find(store, query, options)[0] for query in (EAST, NORTH)]
+    assert apart[0].start_s < apart[1].start_s < apart[0].end_s
+    (hit,) = find_any(store, [EAST, NORTH], options)
+    assert hit.start_s == apart[0].start_s
+
+
+def test_no_moment_lies_in_two_events(store: SqliteStore) -> None:
+    """A lower peak has a lower edge, which may lie below all of a higher one beside it."""
+    generator = np.random.default_rng(0)
+    for number in range(8):
+        strengths = generator.random(30)
+        recording(
+            store,
+            f"/{number}.wav",
+            60.0,
+            *((2.0 * at, 2.0 * at + 2, each) for at, each in enumerate(strengths)),
+        )
+    by_file: dict[str, list[Hit]] = defaultdict(list)
+    for hit in find(store, EAST, SearchOptions(k=200, per="segment")):
+        by_file[hit.path].append(hit)
+    assert max(map(len, by_file.values())) > 1
+    for hits in by_file.values():
+        hits.sort(key=lambda hit: hit.start_s)
+        assert all(earlier.end_s <= later.start_s + 1e-6 for earlier, later in itertools.pairwise(hits))
 
 
 def test_the_rest_of_a_clip_that_has_answered_is_no_event(store: SqliteStore) -> None:

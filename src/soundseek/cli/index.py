@@ -19,6 +19,7 @@ from soundseek.cli.options import (
     ModelOption,
     TableOption,
     at_least,
+    need_library_folder,
     need_model,
     open_library,
     see,
@@ -147,6 +148,8 @@ def _need_a_sound(folders: Sequence[str], library: str | None, exclude: Sequence
     from soundseek.library.library import holds_library
     from soundseek.library.scan import hold_no_sound
 
+    if library is not None:
+        need_library_folder(library)
     location = str(default_library_path()) if library is None else library
     if (
         folders

@@ -360,8 +360,13 @@ def _with_name(why: str, hit: Hit) -> str:
     return f"{why} + name" if why else f"name: {' '.join(hit.keywords)}"
 
 
-def show_labels(hits: Sequence[Hit], labels: LabelFormat) -> None:
+def show_labels(hits: Sequence[Hit], labels: LabelFormat, name: str) -> None:
     """Write the hits of one file to stdout as labels for an editor.
+
+    Args:
+        hits: What was found.
+        labels: Whose labels.
+        name: What was looked for: it stands on each label, with the score.
 
     Raises:
         UsageError: They are in several files.
@@ -374,10 +379,7 @@ def show_labels(hits: Sequence[Hit], labels: LabelFormat) -> None:
             f"--labels is for the hits of one file, and these are in {len(paths)}; name one, such as: --segments "
             f"--where 'name = \"{printable(Path(hits[0].path).name)}\"'"
         )
-    marks = [
-        Label(hit.start_s, hit.end_s, f"{hit.score:.3f} {printable(Path(hit.path).stem)}", hit.score)
-        for hit in hits
-    ]
+    marks = [Label(hit.start_s, hit.end_s, f"{printable(name)} {hit.score:.2f}", hit.score) for hit in hits]
     write(label_track(marks, labels, sample_rate_hz=hits[0].sample_rate_hz) if hits else "")
 
 

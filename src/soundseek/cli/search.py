@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -35,12 +35,13 @@ from soundseek.cli.options import (
     open_libraries,
 )
 from soundseek.cli.output import choose_format, say_if_nothing, show_hits, show_labels
-from soundseek.cli.reading import AsTypedOption, say_reading
+from soundseek.cli.reading import AsTypedOption, quoted, say_reading
 from soundseek.errors import UsageError
 
 if TYPE_CHECKING:
     from soundseek.library import Library, LibrarySet
     from soundseek.library.search import Hits
+    from soundseek.query import Reading
 
 
 def search_command(
@@ -95,6 +96,8 @@ def search_command(
         for each in (reading, *negatives):
             if each is not None and not as_typed:
                 say_reading(each)
+        if reading is not None:
+            _say_contradiction(reading, negatives)
         asked: dict[str, Any] = {
             "text": reading, "like": like or (), "without": negatives, "where": where, "segments": segments,
             "duplicates": duplicates, "missing": missing, "keywords": keywords, "taught": taught,
@@ -117,9 +120,23 @@ def search_command(
         example = [f"like {', '.join(Path(each).stem for each in like)}"]
         reasons = [words or example for words in reasons or [[] for _ in hits]]
     if labels is not None:
-        show_labels(hits, labels)
+        sought = [text, taught or "", *(f"like {Path(each).stem}" for each in like or ())]
+        show_labels(hits, labels, ", ".join(each for each in sought if each) or where or "")
         return
     show_hits(hits, reasons, output, {} if as_typed else searched_for(reading, negatives))
+
+
+def _say_contradiction(reading: Reading, negatives: Sequence[Reading]) -> None:
+    """Name the words that are asked for and kept out at once."""
+    asked = {_plain(each) for each in (reading.typed, *reading.texts)}
+    for negative in negatives:
+        if asked & {_plain(negative.typed), _plain(negative.text)}:
+            told = f"{quoted(negative.typed)} is asked for and kept out at once; leave one of the two out"
+            print(told, file=sys.stderr)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())
 
 
 @contextmanager

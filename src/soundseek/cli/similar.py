@@ -59,6 +59,6 @@ def similar_command(
         say_if_nothing(hits, opened, where)
     reason = [f"like {Path(file).stem}"]
     if labels is not None:
-        show_labels(hits, labels)
+        show_labels(hits, labels, reason[0])
         return
     show_hits(hits, [reason] * len(hits) if output == "table" else None, output)

@@ -430,12 +430,13 @@ def duplicates_record(group: DuplicateGroup) -> dict[str, Any]:
 
 
 def duplicates_csv(groups: Sequence[DuplicateGroup]) -> str:
-    """Groups as CSV, a row for each file, with the number of its group."""
+    """Groups as CSV, a row for each file, with the number of its group; the first of a group is a copy of none."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     names = list(Duplicate.__dataclass_fields__)
     rows.writerow(["group", *names])
     for number, group in enumerate(groups, 1):
-        for file in group.files:
-            rows.writerow([number, *(getattr(file, name) for name in names)])
+        for place, file in enumerate(group.files):
+            of_none = {"kind": "", "of": ""} if place == 0 else {}
+            rows.writerow([number, *(of_none.get(name, getattr(file, name)) for name in names)])
     return text.getvalue()

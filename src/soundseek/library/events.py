@@ -2,7 +2,8 @@
 
 A file's frames are scored as segments are, by the two seconds and the ten seconds around each. The best frame makes an
 event, which reaches to both sides as far as the frames' scores stay above a share of its height; then the best frame
-outside it, and so on. The height is counted from what the frames around score at their quieter times.
+outside it, and so on. No frame is in two events: what a later one would share with an earlier one is the earlier one's.
+The height is counted from what the frames around score at their quieter times.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def _of_run(run: list[Match], queries: AnyFloatArray, by: ScoredBy) -> list[Matc
     frames = _joined(run)
     scores, smooth = _scored(frames, queries, frame_s, by)
     margin, around = stretch_frames(frame_s), max(1, round(_AROUND_S / frame_s))
-    free = np.ones(len(frames), np.bool_)
+    free, taken = np.ones(len(frames), np.bool_), np.zeros(len(frames), np.bool_)
     events: list[Match] = []
     highest = 0.0
     for peak in np.argsort(-scores, kind="stable").tolist():
@@ -92,7 +93,10 @@ def _of_run(run: list[Match], queries: AnyFloatArray, by: ScoredBy) -> list[Matc
         if events and height < _HEIGHT * highest:
             break
         highest = max(highest, height)
-        first, last = _reach(smooth >= smooth[loudest] - (1 - _EDGE) * height, loudest)
+        # A lower peak has a lower edge, which may lie below all of an event beside it.
+        above = smooth >= smooth[loudest] - (1 - _EDGE) * height
+        first, last = _reach(above & ~taken, loudest)
+        taken[first:last] = True
         free[max(0, min(first, peak) - margin) : max(last, peak + 1) + margin] = False
         begins_s = start_s + first * frame_s
         events.append(

@@ -5,6 +5,7 @@ Words, example sounds and negatives -> one unit vector.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -220,11 +221,19 @@ def find_any(store: Store, queries: Sequence[AnyFloatArray], options: SearchOpti
     hits = [hit for query in queries for hit in find(store, query, options)]
     if len(queries) > 1:
         hits.sort(key=lambda hit: -hit.rank_score)
-        best: dict[tuple[str, float], Hit] = {}
+        best: dict[str, list[Hit]] = defaultdict(list)
         for hit in hits:
-            best.setdefault((hit.path, hit.start_s if options.per == "segment" else 0.0), hit)
-        hits = list(best.values())
+            kept = best[hit.path]
+            if not kept or (
+                options.per == "segment" and not any(_share_a_moment(hit, each) for each in kept)
+            ):
+                kept.append(hit)
+        hits = sorted((hit for kept in best.values() for hit in kept), key=lambda hit: -hit.rank_score)
     return hits[: options.k]
+
+
+def _share_a_moment(one: Hit, other: Hit) -> bool:
+    return one.start_s < other.end_s and other.start_s < one.end_s
 
 
 def find(store: Store, query: AnyFloatArray, options: SearchOptions) -> list[Hit]:
