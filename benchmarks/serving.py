@@ -16,6 +16,7 @@ import json
 import math
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -104,30 +105,39 @@ def main() -> None:
 
 
 def fill(directory: Path, num_segments: int) -> None:
-    """A library of samples/ and of random vectors."""
+    """A library of samples/ and of random vectors, whose files are links to one: a search hides what is missing."""
     model = load_model()
     generator = np.random.default_rng(0)
+    sounds = directory.parent / f"{directory.name}.sounds"
+    for number in range(100):
+        (sounds / f"{number:02}").mkdir(parents=True)
+    sound = Path(shutil.copy(next(SAMPLES.rglob("*.ogg")), sounds))
     with Library.open(directory, model=model, create=True) as library:
         library.index(SAMPLES, workers=2)
         store = library.store
         with store.writing():
             for first in range(0, num_segments // SEGMENTS_PER_FILE, 1000):
                 last = min(first + 1000, num_segments // SEGMENTS_PER_FILE)
-                store.commit(
-                    Changes(sounds=[_sound(number, model.dim, generator) for number in range(first, last)])
-                )
+                paths = [sounds / f"{number % 100:02}" / f"{number:07}.ogg" for number in range(first, last)]
+                for path in paths:
+                    path.hardlink_to(sound)
+                made = [
+                    _sound(number, path, model.dim, generator)
+                    for number, path in enumerate(paths, start=first)
+                ]
+                store.commit(Changes(sounds=made))
 
 
-def _sound(number: int, dim: int, generator: np.random.Generator) -> EmbeddedSound:
+def _sound(number: int, path: Path, dim: int, generator: np.random.Generator) -> EmbeddedSound:
     vectors = generator.standard_normal((SEGMENTS_PER_FILE, dim)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     starts, spans = np.arange(SEGMENTS_PER_FILE), np.arange(SEGMENTS_PER_FILE) * 31
     file = SoundFile(
-        path=f"/nowhere/{number % 100:02}/{number:07}.wav",
+        path=str(path),
         size_bytes=number + 1,
         mtime_ns=number,
         content_hash=number.to_bytes(16, "big"),
-        format="WAV",
+        format="OGG/VORBIS",
         sample_rate_hz=44_100,
         channels=2,
         duration_s=10.0 + 5.0 * SEGMENTS_PER_FILE,
