@@ -14,7 +14,8 @@ from typing import IO
 from soundseek.errors import StorageError, UsageError
 
 LOCK_FILE = ".lock"
-_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+# No space, no more of one's share, no more for one file (a limit, or FAT's 4 GB).
+_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG})
 
 
 @contextmanager
