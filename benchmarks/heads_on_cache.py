@@ -39,9 +39,9 @@ from torch.utils._pytree import tree_leaves
 
 from soundseek.audio.decode import AUDIO_EXTENSIONS
 from soundseek.audio.logmel import LogMel
-from soundseek.learn.data.features import FeatureStore, embed_sound
 from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.data.pairs import pad
+from soundseek.learn.data.tower_cache import FeatureStore, embed_sound
 from soundseek.learn.evaluation.metrics import retrieval_metrics
 from soundseek.learn.losses import build_loss
 from soundseek.learn.models.attention import GraphAttention

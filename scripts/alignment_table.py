@@ -27,9 +27,9 @@ import numpy.typing as npt
 import torch
 
 from soundseek.learn.data.caption_neighbours import cached_nearest, read_sentences
-from soundseek.learn.data.features import cache_directory, extract_texts, text_store
 from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.data.prepare import open_features, sound_keys
+from soundseek.learn.data.tower_cache import cache_directory, extract_texts, text_store
 from soundseek.learn.datasets.layout import Clip, read_split
 from soundseek.learn.evaluation.evaluate import embed_clips, embed_sentences
 from soundseek.learn.evaluation.metrics import ranks

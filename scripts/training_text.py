@@ -27,7 +27,7 @@ from how_it_sounds import PROPERTIES, RATE_HZ, ahead, choose
 
 from soundseek._typing import FloatArray
 from soundseek.learn.data.caption_neighbours import nearest_sentences, read_sentences
-from soundseek.learn.data.features import extract_texts, text_store
+from soundseek.learn.data.tower_cache import extract_texts, text_store
 from soundseek.learn.datasets.layout import Clip, read_split
 from soundseek.learn.datasets.tables import read_lines
 from soundseek.learn.evaluation.evaluate import RunEmbedder

@@ -57,14 +57,14 @@ LEARNING_COMMANDS = {
 # Each third party has one home; the learning half has its own door to those that it shares.
 HOMES = {
     "soundfile": {"audio/decode.py", "audio/excerpt.py", "learn/evaluation/corruptions.py"},
-    "soxr": {"audio/decode.py", "audio/excerpt.py", "audio/several.py"},
+    "soxr": {"audio/decode.py", "audio/excerpt.py", "audio/combined_sources.py"},
     "av": {"audio/ffmpeg.py"},
     # The store loads it before usearch and uses nothing of it; see there.
     "onnxruntime": {
         "model/model.py", "learn/export/export.py", "learn/export/quantize.py", "library/store/sqlite.py",
     },
     "spellchecker": {"model/spelling.py"},
-    "sqlite3": {f"library/store/{name}.py" for name in ("beside", "connection", "sqlite", "terms")},
+    "sqlite3": {f"library/store/{name}.py" for name in ("connection", "side_tables", "sqlite", "terms")},
     "psycopg": {"library/store/postgres.py"},
     "pymilvus": {"library/store/milvus.py"},
     "usearch": {"library/store/sqlite.py"},
@@ -81,7 +81,7 @@ HOMES = {
         "learn/export/msclap.py",
     },
     "huggingface_hub": {"learn/export/hub.py"},
-    "lightning": {"learn/training/train.py", "learn/training/module.py"},
+    "lightning": {f"learn/training/{name}.py" for name in ("train", "module", "resume")},
     "gensim": {"learn/models/text/word2vec.py"},
     "py7zr": {"learn/datasets/archives.py"},
     "sklearn": {"learn/evaluation/sound_map.py"},

@@ -13,7 +13,8 @@ from toy_learning import make_toy_bert, make_toy_trunk, toy_recipe
 
 from soundseek.learn.export.assemble import tensors_digest
 from soundseek.learn.models.build import build_text, build_trunk
-from soundseek.learn.training.run_folder import build_dual_encoder, claim_run, save_model, update_record
+from soundseek.learn.training.resume import claim_run
+from soundseek.learn.training.run_folder import build_dual_encoder, save_model, update_record
 from soundseek.model.registry import AVAILABLE_FILE
 
 TRUNK = "trunk.safetensors"

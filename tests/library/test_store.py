@@ -18,9 +18,9 @@ from library.stores import DIM, IDENTITY, sound_file, sound_from_frames, sound_o
 from soundseek.errors import LibraryError
 from soundseek.library.filters import parse_where
 from soundseek.library.store.base import Changes, EmbeddedSound, Failure, FileState, Move, Store
-from soundseek.library.store.beside import script_to_make, tables_beside
 from soundseek.library.store.connection import connect
 from soundseek.library.store.exact import best_rows
+from soundseek.library.store.side_tables import script_to_make, tables_beside
 from soundseek.library.store.sqlite import SqliteStore
 from soundseek.library.store.tables import transaction
 

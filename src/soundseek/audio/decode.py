@@ -30,13 +30,13 @@ import soxr
 from soundseek._install import install_command
 from soundseek._typing import FloatArray
 from soundseek.audio import ffmpeg, files
+from soundseek.audio.combined_sources import AudioSource, JoinedSource
 from soundseek.audio.downmix import Downmix
 from soundseek.audio.ffmpeg import MIN_DECODED_SHARE
 from soundseek.audio.files import AUDIO_EXTENSIONS, FORMATS_EXTENSIONS
 from soundseek.audio.joined import joined_parts
 from soundseek.audio.mp3 import behind_id3, without_decoder_chatter
 from soundseek.audio.parts import Part, PartFile, find_parts
-from soundseek.audio.several import AudioSource, JoinedSource
 from soundseek.errors import DecodeError, UsageError
 
 __all__ = [

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from soundseek._install import install_command
 from soundseek._typing import FloatArray
+from soundseek.audio.combined_sources import AudioSource, Converter, TracksSource
 from soundseek.audio.mp3 import before_tags
 from soundseek.audio.parts import FileBytes, Part, PartFile
-from soundseek.audio.several import AudioSource, Converter, TracksSource
 from soundseek.errors import DecodeError
 
 # Their length is written down; that of a bare stream (aac, ac3, amr) is FFmpeg's guess from the bitrate.

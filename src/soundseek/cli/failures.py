@@ -22,7 +22,7 @@ def failures_command(
     them it failed.
     """
     output = choose_format(json=json, table=table)
-    from soundseek.library.several_models import every_model_of
+    from soundseek.library.further_models import every_model_of
 
     found: dict[tuple[str, str], tuple[Failure, list[str]]] = {}
     with open_library(library, None, create=False) as opened, every_model_of(opened) as models:

@@ -33,7 +33,7 @@ def forget_command(
     A folder below one that is indexed comes back at the next run, unless --exclude keeps it out.
     """
     output = choose_format(json=json, table=table)
-    from soundseek.library.several_models import in_every_model
+    from soundseek.library.further_models import in_every_model
 
     with open_library(library, None, create=False) as opened:
         number = in_every_model(opened, lambda each: each.forget(*folders, missing_only=missing))

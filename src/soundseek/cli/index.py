@@ -174,7 +174,7 @@ def _folders_of_first(library: str | None, model: str | None) -> list[str]:
     if model is None:
         return []
     need_model(model)
-    from soundseek.library.several_models import folders_of_first
+    from soundseek.library.further_models import folders_of_first
     from soundseek.model.registry import load_model
 
     folders = list(folders_of_first(library, load_model(model)))

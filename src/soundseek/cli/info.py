@@ -16,7 +16,7 @@ def info_command(library: LibraryOption = None, json: JsonOption = False, table:
     output = choose_format(json=json, table=table)
     with open_library(library, None, create=False) as opened:
         record = asdict(opened.info())
-        from soundseek.library.several_models import models_beside
+        from soundseek.library.further_models import models_beside
 
         record["further_models"] = tuple(models_beside(record["path"]))
     if output == "json":

@@ -52,7 +52,7 @@ def library_check(
     Exits with 1 if anything is damaged and not repaired.
     """
     output = choose_format(json=json, table=table)
-    from soundseek.library.several_models import every_model_of
+    from soundseek.library.further_models import every_model_of
 
     damages: list[Damage] = []
     left: list[Damage] = []
@@ -101,7 +101,7 @@ def library_compact(
     soundseek index does so by itself once three tenths of a library are such.
     """
     output = choose_format(json=json, table=table)
-    from soundseek.library.several_models import every_model_of
+    from soundseek.library.further_models import every_model_of
 
     before = after = 0
     done = False
@@ -158,8 +158,8 @@ def library_copy(
     """
     from soundseek.library.collections import Collections
     from soundseek.library.copy import copy_library
+    from soundseek.library.further_models import models_beside
     from soundseek.library.library import Library
-    from soundseek.library.several_models import models_beside
     from soundseek.library.store import open_store
     from soundseek.library.taught import TaughtSounds
 

@@ -405,7 +405,7 @@ def open_libraries(directories: Sequence[str] | None, model: str | None) -> Libr
 def open_library(directory: str | Path | None, model: str | None, *, create: bool) -> Library:
     """The library at `directory`, a folder or an engine's URI (None: the user's), with the model of that name.
 
-    A model that did not fill it has its vectors in a folder inside; see `library/several_models.py`.
+    A model that did not fill it has its vectors in a folder inside; see `library/further_models.py`.
     """
     if directory is not None:
         need_library_folder(directory)
@@ -415,7 +415,7 @@ def open_library(directory: str | Path | None, model: str | None, *, create: boo
 
     if not model:
         return Library.open(directory, create=create)
-    from soundseek.library.several_models import open_beside
+    from soundseek.library.further_models import open_beside
 
     return open_beside(directory, load_model(model), create=create)
 

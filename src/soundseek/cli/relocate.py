@@ -28,7 +28,7 @@ def relocate_command(
     soundseek index NEW finds that out by itself, but reads every file once.
     """
     output = choose_format(json=json, table=table)
-    from soundseek.library.several_models import in_every_model
+    from soundseek.library.further_models import in_every_model
 
     with open_library(library, None, create=False) as opened:
         number = in_every_model(opened, lambda each: each.relocate(old, new))

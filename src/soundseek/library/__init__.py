@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from soundseek.library.library import Library as Library
     from soundseek.library.library import LibraryInfo as LibraryInfo
     from soundseek.library.library import default_library_path as default_library_path
+    from soundseek.library.library_set import LibrarySet as LibrarySet
     from soundseek.library.search import Hit as Hit
-    from soundseek.library.several import LibrarySet as LibrarySet
     from soundseek.library.store.base import Failure as Failure
     from soundseek.library.store.base import SoundFile as SoundFile
 
@@ -27,7 +27,7 @@ _HOMES = {
     "IndexReport": "index",
     "Library": "library",
     "LibraryInfo": "library",
-    "LibrarySet": "several",
+    "LibrarySet": "library_set",
     "Progress": "index",
     "SoundFile": "store.base",
     "default_library_path": "library",

@@ -15,7 +15,7 @@ from soundseek.library.collections import Collections
 from soundseek.server.child_process import ChildProcess, TellServer, answer_request
 from soundseek.server.disk_cache import cache_of
 from soundseek.server.items import file_facts
-from soundseek.server.news import News
+from soundseek.server.observable import Observable
 from soundseek.server.problems import ProblemError
 from soundseek.server.schemas import (
     DuplicateFile,
@@ -45,7 +45,7 @@ class DuplicateSearch:
 
     def __init__(self, library: Path | str) -> None:
         self._library = library
-        self._news = News(DuplicatesState(state="none"))
+        self._news = Observable(DuplicatesState(state="none"))
         self._process: ChildProcess | None = None
         self._task: asyncio.Task[None] | None = None
         self._kept: dict[str, Any] | None = None

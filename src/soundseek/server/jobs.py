@@ -10,7 +10,7 @@ from typing import Any
 
 from soundseek.server.child_process import ChildProcess
 from soundseek.server.items import when
-from soundseek.server.news import News
+from soundseek.server.observable import Observable
 from soundseek.server.problems import ProblemError
 from soundseek.server.schemas import Job, JobProgress, JobReport
 
@@ -22,7 +22,7 @@ class _Run:
     """A job, its process, and whoever waits for news of it."""
 
     def __init__(self, job: Job, max_duration_s: float | None) -> None:
-        self.news = News(job)
+        self.news = Observable(job)
         self.max_duration_s = max_duration_s
         self.process: ChildProcess | None = None
         self.task: asyncio.Task[None] | None = None

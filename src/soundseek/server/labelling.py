@@ -9,11 +9,11 @@ import numpy as np
 
 from soundseek.library.labelling import LabelledSound, Labeller, SoundLabel, labels_csv
 from soundseek.library.regions import Embedded
+from soundseek.server.collect_warnings import collected_warnings
 from soundseek.server.items import find_file, item_id
 from soundseek.server.lru import Recent
 from soundseek.server.problems import ProblemError
 from soundseek.server.schemas import LabelAnswer, LabelledAnswer, LabelsAnswer, LabelsRequest, MapLabels
-from soundseek.server.warned import collected_warnings
 
 if TYPE_CHECKING:
     from soundseek.library import Library

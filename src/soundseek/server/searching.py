@@ -38,6 +38,7 @@ from soundseek.model.stretches import segment_scores
 from soundseek.query import Reading
 from soundseek.query import as_typed as read_as_typed
 from soundseek.query.parts import sentence_parts
+from soundseek.server.collect_warnings import collected_warnings
 from soundseek.server.items import file_facts, find_file, find_files
 from soundseek.server.lru import Recent
 from soundseek.server.problems import ProblemError
@@ -55,7 +56,6 @@ from soundseek.server.schemas import (
     SegmentScore,
 )
 from soundseek.server.uploads import Uploads
-from soundseek.server.warned import collected_warnings
 
 if TYPE_CHECKING:
     from soundseek.library import Library

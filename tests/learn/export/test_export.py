@@ -29,9 +29,9 @@ from soundseek.learn.export.replace import built_beside
 from soundseek.learn.models.audio.compact import BlocksConfig, CompactConfig, CompactTrunk
 from soundseek.learn.models.build import split_trunk
 from soundseek.learn.recipe.load import load_recipe
+from soundseek.learn.training.resume import claim_run
 from soundseek.learn.training.run_folder import (
     build_dual_encoder,
-    claim_run,
     load_run,
     save_model,
     update_record,

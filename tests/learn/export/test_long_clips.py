@@ -16,7 +16,8 @@ from soundseek.learn.evaluation import evaluate
 from soundseek.learn.evaluation.evaluate import RunEmbedder
 from soundseek.learn.export.export import export_run
 from soundseek.learn.models.build import build_recipe_trunk
-from soundseek.learn.training.run_folder import build_dual_encoder, claim_run, load_run, save_model
+from soundseek.learn.training.resume import claim_run
+from soundseek.learn.training.run_folder import build_dual_encoder, load_run, save_model
 from soundseek.model import model as model_module
 from soundseek.model.model import Model
 

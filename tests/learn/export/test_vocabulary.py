@@ -9,7 +9,8 @@ import pytest
 from toy_learning import make_toy_bert, make_toy_data, make_toy_trunk, toy_recipe
 
 from soundseek.learn.export.vocabulary import learned_captions, write_learned_words
-from soundseek.learn.training.run_folder import claim_run, update_record
+from soundseek.learn.training.resume import claim_run
+from soundseek.learn.training.run_folder import update_record
 from soundseek.learn.training.train import train
 from soundseek.model.spelling import WORDS_FILE
 

@@ -180,12 +180,6 @@ def test_a_recipe_gives_each_loss_the_values_that_it_has() -> None:
     assert set(get_args(LossConfig.model_fields["name"].annotation)) == set(LOSSES)
 
 
-def test_match_matrix_joins_clips_and_identical_captions() -> None:
-    matches = match_matrix(torch.tensor([1, 1, 2, 3]), torch.tensor([10, 11, 12, 12]))
-    expected = [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
-    assert matches.int().tolist() == expected
-
-
 def test_caption_similarity_softens_the_targets_by_hand() -> None:
     # Row weights [1, .5] / 1.5; all scores 0, so every log-share is log(1/2), the weights sum to 1: 2 log 2.
     eye, similarity = torch.eye(2, dtype=torch.bool), torch.ones(2, 2)

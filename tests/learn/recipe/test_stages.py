@@ -19,6 +19,7 @@ from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.recipe.load import Recipe, load_recipe
 from soundseek.learn.recipe.stages import plan_phases
 from soundseek.learn.training import run_folder as runs
+from soundseek.learn.training.resume import claim_run
 from soundseek.learn.training.run_folder import load_run
 from soundseek.learn.training.train import train
 
@@ -193,7 +194,7 @@ def test_a_trunk_that_a_kill_cut_short_is_not_taken_over(
         path.write_bytes(b"half a trunk")
         raise KeyboardInterrupt
 
-    claimed = runs.claim_run(tmp_path / "run", recipe, resume=False)
+    claimed = claim_run(tmp_path / "run", recipe, resume=False)
     first, second = plan_phases(claimed, tmp_path / "run")
     monkeypatch.setattr(runs, "_save_trunk", killed)
     monkeypatch.setattr(runs, "load_run", lambda run: (SimpleNamespace(trunk=1), first.recipe))

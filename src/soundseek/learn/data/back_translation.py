@@ -12,7 +12,7 @@ import torch
 
 from soundseek._typing import Report
 from soundseek.errors import RecipeError
-from soundseek.learn.data.features import cache_directory
+from soundseek.learn.data.tower_cache import cache_directory
 
 THERE, BACK = "there", "back"
 _AT_ONCE = 32  # captions

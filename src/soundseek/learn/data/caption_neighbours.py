@@ -14,10 +14,10 @@ from torch import Tensor
 from soundseek._typing import FloatArray, Report
 from soundseek._vectors import unit_rows
 from soundseek.errors import DataError, RecipeError, RecipeFileError
-from soundseek.learn.data.features import Frames, cache_directory, extract_texts, text_store
 from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.data.pairs import Corpus
 from soundseek.learn.data.pseudo_audio import PseudoAudio, make_pseudo_audio
+from soundseek.learn.data.tower_cache import Frames, cache_directory, extract_texts, text_store
 from soundseek.learn.datasets.tables import read_csv, read_lines
 from soundseek.learn.models.audio.tags import read_class_names
 from soundseek.learn.models.build import build_text

@@ -19,8 +19,8 @@ from soundseek.audio.decode import read_audio
 from soundseek.audio.files import DECODING_REVISION
 from soundseek.audio.logmel import FrontEndConfig, LogMel
 from soundseek.errors import DataError, DecodeError
-from soundseek.learn.data.features import cache_directory
 from soundseek.learn.data.mixing import content_digest
+from soundseek.learn.data.tower_cache import cache_directory
 
 
 class ClipWaveforms:

@@ -1,4 +1,7 @@
-"""Which sound meets which words: clips, their degraded versions and mixtures, drawn anew in every epoch."""
+"""Which sound meets which words: clips, their degraded versions and mixtures, drawn anew in every epoch.
+
+A batch is drawn here; which of its pairs are each other's negatives is decided in `soundseek.learn.losses.negatives`.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ from torch import Tensor
 
 from soundseek._typing import IntArray
 from soundseek.audio.decode import probe
-from soundseek.learn.data.features import Frames
 from soundseek.learn.data.how_it_sounds import contrasted_with, described_in, manners_for
 from soundseek.learn.data.join_captions import join_captions
 from soundseek.learn.data.mixing import SoundSpec
+from soundseek.learn.data.tower_cache import Frames
 from soundseek.learn.datasets.layout import Clip
 from soundseek.learn.recipe.keys import DataConfig
 

@@ -31,15 +31,6 @@ from soundseek.learn.data.caption_neighbours import (
     unique,
 )
 from soundseek.learn.data.decoded_cache import OnlineFrames, open_waveforms
-from soundseek.learn.data.features import (
-    FeatureStore,
-    Frames,
-    MeanFrames,
-    extract_frames,
-    extract_texts,
-    frame_store,
-    text_store,
-)
 from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.data.online import OnlineBatches
 from soundseek.learn.data.pairs import (
@@ -56,6 +47,15 @@ from soundseek.learn.data.pairs import (
 )
 from soundseek.learn.data.pseudo_audio import PseudoAudio
 from soundseek.learn.data.text_augment import build_text_augment, refuse_text_augment
+from soundseek.learn.data.tower_cache import (
+    FeatureStore,
+    Frames,
+    MeanFrames,
+    extract_frames,
+    extract_texts,
+    frame_store,
+    text_store,
+)
 from soundseek.learn.datasets.layout import Clip, read_split, shared_captions, splits_of
 from soundseek.learn.datasets.tables import read_csv, read_lines
 from soundseek.learn.models.audio.tags import read_class_names

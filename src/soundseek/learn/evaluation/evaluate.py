@@ -18,10 +18,10 @@ from soundseek.audio.decode import open_audio
 from soundseek.audio.logmel import FrontEndConfig, LogMel
 from soundseek.audio.segments import plan_segments
 from soundseek.learn.data.decoded_cache import OnlineFrames
-from soundseek.learn.data.features import Frames, extract_texts, text_store
 from soundseek.learn.data.mixing import SoundSpec, render
 from soundseek.learn.data.pairs import pad
 from soundseek.learn.data.prepare import SplitFeatures, open_features, sound_keys
+from soundseek.learn.data.tower_cache import Frames, extract_texts, text_store
 from soundseek.learn.datasets.layout import read_split
 from soundseek.learn.evaluation.metrics import DirectionMetrics, retrieval_metrics
 from soundseek.learn.models.build import scope_of

@@ -1,7 +1,7 @@
 """Losses over a batch of captions and clips, each equation in the file of its name.
 
-`contrastive` holds the paper's eqs. 5-7, `triplet` the margin losses, `relaxed` the targets softened by captions
-that say the same, `teacher_scores` what is learned from other models' scores.
+`contrastive` holds the paper's eqs. 5-7, `negatives` what a batch sets against each other, `triplet` the margin losses,
+`relaxed` the targets softened by captions that say the same, `soft_targets` what is learned from other models' scores.
 """
 
 from __future__ import annotations
@@ -20,12 +20,10 @@ from soundseek.learn.losses.contrastive import (
     SupervisedContrastive,
     copy_order,
     cosine_scores,
-    match_matrix,
     nt_xent,
-    own_pairs,
     supervised_contrastive,
-    with_origins,
 )
+from soundseek.learn.losses.negatives import match_matrix, own_pairs, with_origins
 from soundseek.learn.losses.relaxed import Relaxed, relaxed_contrastive
 from soundseek.learn.losses.soft_targets import WithTeacherScores, distillation
 from soundseek.learn.losses.triplet import Triplet, triplet_margin

@@ -1,4 +1,4 @@
-"""The paper's losses over a batch of captions and clips (eqs. 5-7); pairs that match are never negatives.
+"""The paper's losses over a batch of captions and clips (eqs. 5-7); pairs that match are never negatives (`negatives`).
 
 `scores` is `(caption, clip)`, cosine similarities of B captions with their B clips: column m is row m's clip.
 `positives` is `(caption, clip)`, bool, True where they match; see `match_matrix`.
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from soundseek.errors import RecipeError, UsageError
+from soundseek.learn.losses.negatives import own_pairs
 
 TEMPERATURE = 0.07  # the paper's tau, section III-B
 MIN_TEMPERATURE = 0.01  # CLIP's bound on a learned one: below it a single pair dominates the gradient
@@ -23,23 +24,6 @@ def cosine_scores(text_embedding: Tensor, audio_embedding: Tensor) -> Tensor:
     """`(query, item)` cosine similarities of `(query, dim)` and `(item, dim)` embeddings of any norm."""
     # eq. 5
     return functional.normalize(text_embedding, dim=-1) @ functional.normalize(audio_embedding, dim=-1).T
-
-
-def match_matrix(clip_ids: Tensor, caption_ids: Tensor) -> Tensor:
-    """`(batch, batch)` bool: True where two rows stem from one clip or carry identical captions.
-
-    Args:
-        clip_ids: `(batch,)` integers, equal for captions of one clip.
-        caption_ids: `(batch,)` integers, equal for identical captions.
-
-    >>> match_matrix(torch.tensor([7, 7, 8]), torch.tensor([0, 1, 1])).int()
-    tensor([[1, 1, 0],
-            [1, 1, 1],
-            [0, 1, 1]], dtype=torch.int32)
-    """
-    same_clip = clip_ids.unsqueeze(1) == clip_ids.unsqueeze(0)
-    same_caption = caption_ids.unsqueeze(1) == caption_ids.unsqueeze(0)
-    return same_clip | same_caption
 
 
 def nt_xent(scores: Tensor, positives: Tensor, *, temperature: float | Tensor = TEMPERATURE) -> Tensor:
@@ -96,25 +80,6 @@ def supervised_contrastive(
     # eq. 7, second term: c_{k,m} over c_{n,m}
     audio_to_text = (weights * logits.log_softmax(dim=0).T).sum(dim=1)
     return -(text_to_audio + audio_to_text).mean()
-
-
-def with_origins(positives: Tensor, origin_ids: Tensor, says_how: Tensor) -> Tensor:
-    """`(caption, clip)` bool: `positives`, and all sounds of a caption's clip unless it says how they sound.
-
-    "A dog barks" fits the muffled copy of its clip, too; "a muffled dog barks" fits the copy alone.
-
-    Args:
-        positives: See the module.
-        origin_ids: `(batch,)` integers, equal where the sounds stem from one clip.
-        says_how: `(batch,)` bool, of the captions.
-
-    >>> own = torch.eye(2, dtype=torch.bool)
-    >>> with_origins(own, torch.tensor([5, 5]), torch.tensor([False, True])).int()
-    tensor([[1, 1],
-            [0, 1]], dtype=torch.int32)
-    """
-    same_origin = origin_ids.unsqueeze(1) == origin_ids.unsqueeze(0)
-    return positives | (same_origin & ~says_how.unsqueeze(1))
 
 
 def copy_order(
@@ -226,17 +191,3 @@ class SupervisedContrastive(ContrastiveLoss):
             similarity=similarity if self.similarity_weight else None,
             similarity_weight=self.similarity_weight,
         )
-
-
-def own_pairs(scores: Tensor, positives: Tensor) -> Tensor:
-    """`(batch, batch)` bool, True on the diagonal: each caption with its own clip.
-
-    Raises:
-        UsageError: Shapes that are no batch of pairs.
-    """
-    if scores.ndim != 2 or scores.shape[0] != scores.shape[1] or positives.shape != scores.shape:
-        raise UsageError(
-            f"a batch of pairs needs square scores and positives of one shape,"
-            f" got {tuple(scores.shape)} and {tuple(positives.shape)}"
-        )
-    return torch.eye(scores.shape[0], dtype=torch.bool, device=scores.device)

@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from soundseek.errors import RecipeError, UsageError
-from soundseek.learn.losses.contrastive import TEMPERATURE, ContrastiveLoss, own_pairs
+from soundseek.learn.losses.contrastive import TEMPERATURE, ContrastiveLoss
+from soundseek.learn.losses.negatives import own_pairs
 
 # As CIDEr-D / 10 has it: two captions of one clip score .1 on average, and the 59 others of a batch of 60 take
 # .09 of a target beside 1 for the match (15,350 captions made from labels).

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
@@ -10,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from soundseek.errors import RecipeError
-from soundseek.learn.losses.contrastive import RetrievalLoss, own_pairs
-from soundseek.learn.parallel import from_first
+from soundseek.learn.losses.contrastive import RetrievalLoss
+from soundseek.learn.losses.negatives import drawn_negatives, hardest_negatives, own_pairs
 
 Impostors = Literal["random", "hardest"]
 
@@ -39,13 +38,12 @@ def triplet_margin(
             draws, for all.
     """
     taken = positives | own_pairs(scores, positives)
-    negatives = scores.masked_fill(taken, -math.inf)
     own = scores.diagonal()
     if impostors == "hardest":
-        clip, caption = negatives.amax(dim=1), negatives.amax(dim=0)
+        clip, caption = hardest_negatives(scores, taken), hardest_negatives(scores.T, taken.T)
     else:
-        clip = _drawn(negatives, taken, generator)
-        caption = _drawn(negatives.T, taken.T, generator)
+        clip = drawn_negatives(scores, taken, generator=generator)
+        caption = drawn_negatives(scores.T, taken.T, generator=generator)
     # Without a negative the score is -inf, and the hinge 0 with gradient 0.
     return (functional.relu(margin + clip - own) + functional.relu(margin + caption - own)).mean()
 
@@ -81,13 +79,3 @@ class Triplet(RetrievalLoss):
         return triplet_margin(
             scores, positives, margin=self.margin, impostors=self.impostors, generator=self.generator
         )
-
-
-def _drawn(negatives: Tensor, taken: Tensor, generator: torch.Generator | None) -> Tensor:
-    """`(row,)` scores of one column of each row, each that is not taken equally likely.
-
-    Processes that share a batch all compute the whole batch's loss, so all take the first one's draws.
-    """
-    draws = from_first(torch.rand(negatives.shape, generator=generator).to(negatives.device))
-    choice = draws.masked_fill(taken, -1.0).argmax(dim=1, keepdim=True)
-    return negatives.gather(1, choice).squeeze(1)

@@ -129,7 +129,7 @@ class Objective(nn.Module):
 
 
 def _named(soft: SoftTargets) -> tuple[Path, ...]:
-    assert soft.runs != "others"  # claim_run has refused it
+    assert soft.runs != "others"  # `checked_trunk` has refused it
     return soft.runs
 
 

@@ -3,8 +3,8 @@
 `recipe.yaml` (every value), `run.json` (versions, git commit, data, the chosen epoch), `metrics.jsonl` (a
 line an epoch), `trunk.*` (a copy of the trunk's weights before training), `words.safetensors` (word vectors, where the
 text tower is made of them), `model.safetensors` (the heads of the best epoch, and what was trained of the trunk and the
-text tower), `checkpoints/last.ckpt` (to resume) and `tensorboard/`. Legs before the last have folders of their own
-inside, without `checkpoints` when they are finished; see `soundseek.learn.recipe.stages`.
+text tower), `checkpoints/last.ckpt` (to resume; see `resume`) and `tensorboard/`. Phases before the last have folders
+of their own inside, without `checkpoints` when they are finished; see `soundseek.learn.recipe.stages`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from soundseek._files import append_line, replace_copy, replace_text, replacing
-from soundseek.errors import ModelError, RecipeError, UsageError
-from soundseek.learn.data.prepare import DataFacts
+from soundseek.errors import ModelError, RecipeError
 from soundseek.learn.models.audio.tags import TagNames
 from soundseek.learn.models.build import (
     build_recipe_text,
@@ -32,14 +30,12 @@ from soundseek.learn.models.build import (
     feature_width,
     reading_weights,
     split_trunk,
-    weights_digest,
 )
 from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.models.text.tower import TextTower
 from soundseek.learn.recipe.keys import CardConfig, Recipe, ResolvedRecipe
 from soundseek.learn.recipe.load import (
     changed,
-    differences,
     learned_splits,
     load_recipe,
     read_yaml,
@@ -47,7 +43,7 @@ from soundseek.learn.recipe.load import (
     save_recipe,
     stage_recipes,
 )
-from soundseek.learn.recipe.stages import SELECTION_FOLDER, STAGES_FOLDER, Phase
+from soundseek.learn.recipe.stages import Phase
 
 RECIPE_FILE = "recipe.yaml"
 RECORD_FILE = "run.json"
@@ -140,7 +136,7 @@ def has_learned_from(model: Path, split: str) -> bool:
 def build_dual_encoder(
     recipe: Recipe, audio_width: int, text_width: int, *, text: TextTower, tail: nn.Module | None = None
 ) -> DualEncoder:
-    """The heads of a recipe, newly drawn; with the text tower, and the trunk's tail, only where they are live."""
+    """The heads of a recipe, newly drawn; with the text tower, and the trunk's tail, only where they are online."""
     return DualEncoder(
         dim=recipe.dim,
         audio_width=audio_width,
@@ -183,92 +179,12 @@ def checked_trunk(recipe: Recipe) -> nn.Module:
     return trunk
 
 
-def claim_run(out: Path, recipe: Recipe, *, resume: bool, trunk: nn.Module | None = None) -> ResolvedRecipe:
-    """Make a run folder, or find the run to go on with; returns the recipe with the run's copies of the weights.
-
-    A folder in which nothing was learned yet is made anew.
-
-    Args:
-        out: The folder.
-        recipe: What to train.
-        resume: Go on with a run that is there.
-        trunk: See `checked_trunk`; None builds it.
-
-    Raises:
-        UsageError: `out` holds a run and `resume` is False, or it holds a run of another recipe or trunk.
-        ModelError: The run that is there is damaged.
-        RecipeError: See `checked_trunk`.
-    """
-    trunk = trunk or checked_trunk(recipe)
-    weights = recipe.audio.weights
-    copy = Path(f"trunk{weights.suffix if weights else '.safetensors'}")
-    saved = _with_names(recipe, copy, Path(WORDS_FILE) if recipe.text.weights else None)
-    path = out / RECIPE_FILE
-    if not path.is_file() or not _has_begun(out):
-        out.mkdir(parents=True, exist_ok=True)
-        for stale in (path, *out.rglob(RECORD_FILE)) if path.is_file() else ():
-            stale.unlink()
-        _copy_weights(recipe, trunk, out / copy, out / WORDS_FILE)
-        save_recipe(saved, path)  # last, so that a folder with a recipe has its weights
-    elif not resume:
-        raise UsageError(f"{out} holds a run already; go on with --resume, or choose another --out")
-    elif found := _changed(read_recipe(out), saved):
-        raise UsageError(f"{out} is a run of another recipe ({found}); choose another --out")
-    else:
-        _check_copy(weights, out, out / copy)
-    return located(saved, out)
-
-
-def _has_begun(out: Path) -> bool:
-    """Whether a run, in any of its phases, has learned something that would be lost."""
-    files = (MODEL_FILE, METRICS_FILE, CHECKPOINT_FILE)
-    return any(path.stat().st_size for name in files for path in out.rglob(name))
-
-
-def _check_copy(weights: Path | None, out: Path, copy: Path) -> None:
-    """Raise an error unless a run's copy of the trunk is there, whole, and that of `weights`."""
-    known = next((each["trunk_sha256"] for each in _records(out) if "trunk_sha256" in each), None)
-    found = weights_digest(copy) if copy.is_file() else None
-    if found is None or known not in (None, found):
-        what = "is missing" if found is None else "is damaged"
-        source = f"copy {weights} there" if weights else "it was drawn at random: train anew in another --out"
-        raise ModelError(f"the run's trunk {copy} {what}; {source}")
-    if weights is not None and weights_digest(weights) != found:
-        raise UsageError(f"{out} is a run of another trunk than {weights}; choose another --out")
-
-
-def _records(out: Path) -> Iterator[dict[str, Any]]:
-    """The records of a run's phases that start from its trunk, the whole run's first."""
-    for folder in (out, out / SELECTION_FOLDER, *sorted((out / STAGES_FOLDER).glob("*"))[:1]):
-        if not (folder / START_FILE).is_file():
-            yield read_record(folder)
-
-
-def refuse_other_data(folder: Path, data: Path, facts: DataFacts) -> None:
-    """Raise a UsageError if what is in a phase's folder was learned from other clips or captions than these."""
-    record = read_record(folder)
-    if record.get("data_digest") in (None, facts.digest):
-        return
-    where, count = record.get("data", "other data"), record.get("clips", "other")
-    raise UsageError(
-        f"{folder} has learned from {count} clips of {where}, and {data} has {facts.num_clips} with other names, sizes "
-        f"or captions; go on with the same data, or choose another --out"
-    )
-
-
 def refuse_untrained(run: Path) -> None:
     """Raise a ModelError unless a folder holds a run with a finished epoch."""
     if not (run / RECIPE_FILE).is_file() or not (run / MODEL_FILE).is_file():
         raise ModelError(
             f"{run} holds no trained run: expected {RECIPE_FILE} and {MODEL_FILE}. See: soundseek train"
         )
-
-
-def _changed(there: Recipe, here: Recipe) -> str:
-    """In what two recipes train differently, whatever their notes and cards say; "" where in nothing."""
-    alike = changed(here, {"notes": there.notes, "card": there.card.model_dump()})
-    found = differences([there, alike])
-    return ", ".join(f"{key} = {first} there, {second} here" for key, (first, second) in found.items())
 
 
 def located(recipe: Recipe, run: Path) -> ResolvedRecipe:
@@ -278,7 +194,7 @@ def located(recipe: Recipe, run: Path) -> ResolvedRecipe:
     return resolved(recipe, trunk=trunk, words=run / recipe.text.weights if recipe.text.weights else None)
 
 
-def _with_names(recipe: Recipe, trunk: Path, words: Path | None) -> Recipe:
+def with_names(recipe: Recipe, trunk: Path, words: Path | None) -> Recipe:
     """The recipe as a run folder keeps it: its weights are paths relative to the folder."""
     values = {"audio.weights": trunk, "text.weights": words}
     return changed(Recipe.model_validate(recipe.model_dump()), values)
@@ -308,7 +224,7 @@ def begin_phase(phase: Phase, run: Path) -> ResolvedRecipe:
         return located(phase.recipe, run)
     audio, text = phase.recipe.audio.weights, phase.recipe.text.weights
     assert audio is not None  # every run has a copy, even of weights that were drawn
-    recipe = _with_names(phase.recipe, _relative(audio, phase.folder), text and _relative(text, phase.folder))
+    recipe = with_names(phase.recipe, _relative(audio, phase.folder), text and _relative(text, phase.folder))
     save_recipe(recipe, phase.folder / RECIPE_FILE)
     return located(recipe, phase.folder)
 
@@ -415,7 +331,8 @@ def _read_model(run: Path) -> dict[str, Tensor]:
         return load_file(run / MODEL_FILE)
 
 
-def _copy_weights(recipe: Recipe, trunk: nn.Module, trunk_copy: Path, words_copy: Path) -> None:
+def copy_weights(recipe: Recipe, trunk: nn.Module, trunk_copy: Path, words_copy: Path) -> None:
+    """Copy what a recipe starts from into its run: the trunk, and of word vectors those that the tower knows."""
     if recipe.audio.weights:
         replace_copy(recipe.audio.weights, trunk_copy)
     else:

@@ -15,14 +15,13 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
-from soundseek._files import locked, replacing
+from soundseek._files import locked
 from soundseek._typing import Report
-from soundseek.errors import ModelError, RecipeError, Terminated
-from soundseek.learn.data.features import naming_killed_workers
+from soundseek.errors import RecipeError, Terminated
 from soundseek.learn.data.prepare import Share, TrainingData, check_splits, prepare
+from soundseek.learn.data.tower_cache import naming_killed_workers
 from soundseek.learn.evaluation.evaluate import score_split
 from soundseek.learn.models.build import (
     build_recipe_text,
@@ -39,6 +38,7 @@ from soundseek.learn.recipe.load import stage_recipes
 from soundseek.learn.recipe.stages import Phase, plan_phases
 from soundseek.learn.training.module import MONITOR, OnEpoch, RetrievalTraining, refuse_batch_norms
 from soundseek.learn.training.objective import Objective
+from soundseek.learn.training.resume import WholeCheckpoints, claim_run, other_checkpoint, refuse_other_data
 from soundseek.learn.training.run_folder import (
     CHECKPOINT_FILE,
     RECORD_FILE,
@@ -47,24 +47,25 @@ from soundseek.learn.training.run_folder import (
     build_dual_encoder,
     carry_over,
     checked_trunk,
-    claim_run,
     environment,
     forget_metrics,
     is_finished,
     is_run,
     load_run,
     read_record,
-    refuse_other_data,
     save_model,
     update_record,
 )
-from soundseek.learn.training.start import START_FOLDER, applied, keep_start, refuse_other_start, unpacked
+from soundseek.learn.training.start_from_model import (
+    START_FOLDER,
+    applied,
+    keep_start,
+    refuse_other_start,
+    unpacked,
+)
 from soundseek.model.registry import load_model
 
 __all__ = ["MONITOR", "RECORD_FILE", "RetrievalTraining", "load_run", "train"]
-
-# Lightning's, and what `RetrievalTraining` adds to them.
-_IN_A_CHECKPOINT = ("epoch", "global_step", "state_dict", "optimizer_states", "loops", "best", "rates")
 
 
 def train(
@@ -272,50 +273,10 @@ class _Fit:
                     raise
             except RuntimeError as error:
                 if "loading state_dict" in str(error):
-                    raise _other_checkpoint(checkpoint, "it has other weights than the recipe") from error
+                    raise other_checkpoint(checkpoint, "it has other weights than the recipe") from error
                 raise
         if trainer.interrupted:
             raise Terminated if module.is_terminated else KeyboardInterrupt
-
-
-class _Checkpoints(TorchCheckpointIO):
-    """Checkpoints that are whole or not there: Lightning's own pass through a temporary folder on another disk."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint beside its place, then put it there."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(Path(path)) as partial, partial.open("wb") as file:
-            try:
-                torch.save(checkpoint, file)
-            except RuntimeError as error:
-                # A stop on the way: PyTorch finishes its archive none the less, and fails over that.
-                if isinstance(error.__context__, KeyboardInterrupt):
-                    raise error.__context__ from None
-                raise
-
-    def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
-        """Read a checkpoint.
-
-        Raises:
-            ModelError: It is damaged, or another version's.
-        """
-        try:
-            checkpoint: dict[str, Any] = super().load_checkpoint(path, *arguments, **options)
-        # A damaged archive, a foreign pickle and an empty file share no nearer base.
-        except Exception as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise _other_checkpoint(Path(path), reason) from error
-        lacking = [key for key in _IN_A_CHECKPOINT if key not in checkpoint]
-        if lacking:
-            raise _other_checkpoint(Path(path), f"it has no {lacking[0]!r}")
-        return checkpoint
-
-
-def _other_checkpoint(path: Path, reason: str) -> ModelError:
-    return ModelError(
-        f"{path} is damaged, or of another version of soundseek: {reason}; remove it to train from the first epoch on, "
-        "with --resume"
-    )
 
 
 def _helper(rank: int, fit: _Fit) -> None:
@@ -383,7 +344,7 @@ def _trainer(phase: Phase, epochs: int) -> pl.Trainer:
         precision="32-true" if config.precision == "32" else config.precision,
         max_epochs=epochs,
         callbacks=callbacks,
-        plugins=[_Checkpoints()],
+        plugins=[WholeCheckpoints()],
         logger=TensorBoardLogger(phase.folder, name=None, version=TENSORBOARD_FOLDER),
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -51,7 +51,6 @@ from soundseek.library.store.base import (
     check_identity,
     check_sound,
 )
-from soundseek.library.store.beside import script_to_make, tables_beside
 from soundseek.library.store.check import wrong_with
 from soundseek.library.store.exact import LONG_FILE, OF_A_LONG_FILE, SPARE_GROUPS
 from soundseek.library.store.fused import (
@@ -66,6 +65,7 @@ from soundseek.library.store.fused import (
     word_weight,
 )
 from soundseek.library.store.rows import SEGMENT_DTYPE
+from soundseek.library.store.side_tables import script_to_make, tables_beside
 from soundseek.library.store.terms import terms_of_word
 
 if TYPE_CHECKING:

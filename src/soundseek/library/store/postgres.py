@@ -47,7 +47,6 @@ from soundseek.library.store.base import (
     check_identity,
     check_sound,
 )
-from soundseek.library.store.beside import script_to_make, tables_beside
 from soundseek.library.store.check import wrong_with
 from soundseek.library.store.exact import LONG_FILE, LONG_FILE_ROWS, OF_A_LONG_FILE, SPARE_GROUPS
 from soundseek.library.store.fused import (
@@ -58,6 +57,7 @@ from soundseek.library.store.fused import (
     order_with_bonuses,
 )
 from soundseek.library.store.rows import SEGMENT_DTYPE
+from soundseek.library.store.side_tables import script_to_make, tables_beside
 from soundseek.library.store.tables import at_or_below, read_failure, state_of
 from soundseek.library.store.terms import terms_of_word
 

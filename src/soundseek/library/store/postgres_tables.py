@@ -49,7 +49,7 @@ FORMAT = "1"
 FRAMES_A_ROW = 256
 """A row of `frames` holds so many (of 512 numbers a quarter of a megabyte): a segment reads a part of one or two."""
 
-# `state` has one row, and `beside` one: the tables of `collections.py` and `taught.py` as a script (`beside.py`).
+# `state` has one row, and `beside` one: the tables of `collections.py` and `taught.py` as a script (`side_tables.py`).
 # Paths are bytea, as os.fsencode gives them.
 TABLES = """
 CREATE TABLE about (key text PRIMARY KEY, value text NOT NULL);

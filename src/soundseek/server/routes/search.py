@@ -36,8 +36,8 @@ from soundseek.server.schemas import (
     SearchRequest,
     UploadAnswer,
 )
+from soundseek.server.search_libraries import search_together
 from soundseek.server.state import StateOf
-from soundseek.server.together import search_together
 from soundseek.server.uploads import receive_file
 
 router = APIRouter(tags=["search"])

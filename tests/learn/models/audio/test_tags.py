@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError, RecipeError
-from soundseek.learn.data.features import MeanFrames, extract_frames, frame_store
 from soundseek.learn.data.mixing import SoundSpec
+from soundseek.learn.data.tower_cache import MeanFrames, extract_frames, frame_store
 from soundseek.learn.models.audio.cnn14 import CNN14Config, CNN14Trunk
 from soundseek.learn.models.audio.efficientat import EfficientATTrunk
 from soundseek.learn.models.audio.passt import PaSSTConfig, PaSSTTrunk

@@ -1,4 +1,4 @@
-"""Several recordings of one file as one: parts that follow each other, tracks that sound at once."""
+"""Several recordings in one file as one source: parts that follow each other, tracks that sound at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frozen towers run once: frames of sounds and features of captions, float16, memory-mapped on disk."""
+"""What frozen towers give, computed once: frames of sounds and features of captions, float16, memory-mapped on disk."""
 
 from __future__ import annotations
 

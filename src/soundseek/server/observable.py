@@ -11,7 +11,7 @@ T = TypeVar("T")
 HEARTBEAT_S = 15.0
 
 
-class News(Generic[T]):
+class Observable(Generic[T]):
     """A value and whoever waits for the next one; used from the event loop alone."""
 
     def __init__(self, value: T) -> None:

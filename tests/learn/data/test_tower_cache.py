@@ -9,7 +9,8 @@ from toy_learning import make_toy_bert, make_toy_data, make_toy_trunk
 
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import DataError
-from soundseek.learn.data.features import (
+from soundseek.learn.data.mixing import SoundSpec
+from soundseek.learn.data.tower_cache import (
     FeatureStore,
     MeanFrames,
     cache_directory,
@@ -20,7 +21,6 @@ from soundseek.learn.data.features import (
     text_key,
     text_store,
 )
-from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.models.audio.compact import CompactTrunk
 from soundseek.learn.models.text.bert import BertText
 

@@ -20,7 +20,7 @@ from soundseek.learn.export.export import export_run
 from soundseek.learn.models.audio.compact import SOUNDSEEK_SMALL
 from soundseek.learn.recipe.load import load_recipe
 from soundseek.learn.training.run_folder import load_run
-from soundseek.learn.training.start import unpack_model, unpacked
+from soundseek.learn.training.start_from_model import unpack_model, unpacked
 from soundseek.learn.training.train import train
 from soundseek.model.config import ModelConfig
 from soundseek.model.model import Model

@@ -12,7 +12,7 @@ import pytest
 from toy_model import make_toy_model
 
 from soundseek.library import Library
-from soundseek.library.several_models import folder_of_model, models_beside
+from soundseek.library.further_models import folder_of_model, models_beside
 from soundseek.model.registry import load_model
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
