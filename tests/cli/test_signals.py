@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,15 @@ from soundseek.cli.main import plain_errors
 from soundseek.library.store.sqlite import SqliteStore
 
 NUMBERS = [signal.SIGTERM, signal.SIGHUP] if hasattr(signal, "SIGHUP") else [signal.SIGTERM]
+
+
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    """The signals as a terminal hands them down, also where the tests themselves run under nohup."""
+    former = [signal.signal(number, signal.SIG_DFL) for number in NUMBERS]
+    yield
+    for number, handler in zip(NUMBERS, former, strict=True):
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", NUMBERS)
