@@ -105,6 +105,56 @@ def test_id3_of_an_mp3_and_inside_wave_and_aiff(tmp_path: Path) -> None:
     assert (read_tags(aiff).bit_depth, read_tags(mp3).bit_depth) == (16, None)
 
 
+def ape(*items: tuple[bytes, bytes, int], version: int = 2000) -> bytes:
+    """An APE tag with its footer; an item is a key, a value and its flags (2: no text)."""
+    body = b"".join(
+        struct.pack("<II", len(value), flags) + key + b"\0" + value for key, value, flags in items
+    )
+    return body + struct.pack("<8sIII12s", b"APETAGEX", version, len(body) + 32, len(items), b"")
+
+
+def test_ape_tags_that_another_program_wrote(tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason='PyAV writes the file: pip install ".[formats]"')
+    path = tmp_path / "door.wv"
+    with av.open(str(path), "w", format="wv") as container:
+        stream = container.add_stream("wavpack", rate=RATE_HZ)
+        container.metadata.update({"title": "Old door, grün", "comment": "Scene 12"})
+        frame = av.AudioFrame.from_ndarray(np.full((1, 800), 500, np.int16), format="s16p", layout="mono")
+        frame.rate = RATE_HZ
+        for each in (frame, None):
+            container.mux(stream.encode(each))
+    said = {name.lower(): text for name, text in read_tags(path).fields}
+    assert (said["title"], said["comment"]) == ("Old door, grün", "Scene 12")
+
+
+@pytest.mark.parametrize("id3v1", [b"", b"TAG" + b"Slam".ljust(125, b"\0")])
+def test_ape_tags_behind_the_frames_of_an_mp3(tmp_path: Path, id3v1: bytes) -> None:
+    path = tmp_path / "door.mp3"
+    soundfile.write(path, np.full(8000, 0.1), RATE_HZ)
+    cover = (b"Cover Art (Front)", b"door.jpg\0" + b"\xff" * 3_000_000, 2)
+    items = [(b"Keywords", "wood\0grün".encode(), 0), cover, (b"Record Location", b"Berlin", 0)]
+    path.write_bytes(path.read_bytes() + ape(*items) + id3v1)
+    fields = read_tags(path).fields
+    assert {("keywords", "wood"), ("keywords", "grün"), ("location", "Berlin")} <= set(fields)
+    assert (("title", "Slam") in fields) == bool(id3v1)
+    assert not any("door.jpg" in text for _, text in fields)
+
+
+def test_an_ape_tag_that_lies_gives_what_is_true_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "door.ape"
+    good = (b"Title", b"Door", 0)
+    tag = ape(good, (b"Comment", b"slam", 0))
+    too_long = tag[:17] + tag[17:].replace(struct.pack("<I", 4), struct.pack("<I", 1 << 31), 1)
+    for tag, told in (
+        (too_long, (("title", "Door"),)),  # an item that reaches beyond the tag
+        (ape(good)[:-32] + struct.pack("<8sIII12s", b"APETAGEX", 2000, 1 << 30, 9, b""), ()),
+        (ape(good)[:-1], ()),
+        (ape((b"Title", "T\xfcr".encode("latin-1"), 0), version=1000), (("title", "Tür"),)),
+    ):
+        path.write_bytes(b"MAC " + bytes(100) + tag)
+        assert read_tags(path).fields == told
+
+
 def test_one_broken_tag_does_not_cost_the_others(tmp_path: Path) -> None:
     path = wave(
         tmp_path,

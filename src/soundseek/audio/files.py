@@ -16,7 +16,7 @@ from soundseek.errors import DecodeError, MissingFileError
 DECODING_REVISION = 4
 """Whoever makes more files readable gives this the next number: a library then tries again what failed."""
 
-TAGS_REVISION = 1
+TAGS_REVISION = 2
 """Whoever lets more tags be read gives this the next number: a library then reads those of its files again."""
 
 _HEAD_BYTES = 4096

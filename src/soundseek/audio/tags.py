@@ -1,4 +1,4 @@
-"""What a file says of itself: Broadcast Wave, iXML, RIFF INFO, ID3, Vorbis comments, MP4, ASF, AIFF chunks.
+"""What a file says of itself: Broadcast Wave, iXML, RIFF INFO, ID3, APE tags, Vorbis comments, MP4, ASF, AIFF chunks.
 
 A tag is a courtesy of whoever made the file. One that is broken, hostile or of another encoding is passed by, in whole
 or in part; it never fails a file. What is read is bounded, in bytes and in characters.
@@ -30,6 +30,9 @@ _INFO = {
 }  # fmt: skip
 _AIFF = {b"NAME": "title", b"AUTH": "artist", b"(c) ": "copyright", b"ANNO": "comment"}
 _TINYTAG = {"albumartist": "album artist", "year": "date"}
+_APE = {"record date": "date", "record location": "location"}
+_APE_FOOTER = struct.Struct("<8sIII12s")  # mark, version, bytes, items, flags and unused
+_MOST_APE_KEY, _ID3V1_BYTES = 256, 128
 _IXML = {
     "PROJECT": "project", "SCENE": "scene", "TAKE": "take", "TAPE": "tape", "NOTE": "note", "FAMILY_NAME": "family",
     "BWF_DESCRIPTION": "description", "BWF_ORIGINATOR": "originator", "CATEGORY": "category",
@@ -80,6 +83,7 @@ def read_tags(path: str | os.PathLike[str]) -> FileTags:
         else:
             file.seek(0)
             _read_with_tinytag(file, found)
+            _attempt(lambda: _read_ape(file, found))
     return FileTags(found.fields(), pcm_bits(name), found.clock_s, found.date)
 
 
@@ -245,10 +249,7 @@ def _read_aiff(file: BinaryIO, found: _Found) -> None:
 
 
 def _read_with_tinytag(file: BinaryIO, found: _Found) -> None:
-    """ID3, Vorbis comments, MP4 and ASF: of a file, or of a chunk that holds nothing but ID3.
-
-    `mutagen` would read APE tags as well, but its licence is the GPL.
-    """
+    """ID3, Vorbis comments, MP4 and ASF: of a file, or of a chunk that holds nothing but ID3."""
     head = file.read(10)
     if head[:3] == b"ID3" and len(head) == 10:
         num_bytes = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
@@ -266,3 +267,44 @@ def _read_with_tinytag(file: BinaryIO, found: _Found) -> None:
                 found.add(_TINYTAG.get(key, key), value)
 
     _attempt(read)
+
+
+# --- APE ----------------------------------------------------------------------------------------------------------
+
+
+def _read_ape(file: BinaryIO, found: _Found) -> None:
+    """APEv1 and v2, of Monkey's Audio, WavPack, Musepack, OptimFROG, TAK and some MP3: at the end, or before an ID3v1.
+
+    Read here: `mutagen`, the library that knows them, is under the GPL.
+    """
+    end = file.seek(0, os.SEEK_END)
+    for behind in (0, _ID3V1_BYTES):
+        footer_at = end - behind - _APE_FOOTER.size
+        if footer_at < 0:
+            return
+        file.seek(footer_at)
+        mark, version, num_bytes, num_items, _ = _APE_FOOTER.unpack(file.read(_APE_FOOTER.size))
+        if mark == b"APETAGEX":
+            break
+    else:
+        return
+    at = footer_at + _APE_FOOTER.size - num_bytes  # the size counts items and footer
+    if at < 0 or num_bytes > _MOST_ID3_BYTES:
+        return
+    for _ in range(min(num_items, _MOST_FIELDS)):
+        file.seek(at)
+        head = file.read(8 + _MOST_APE_KEY)
+        size, flags = struct.unpack_from("<II", head)
+        key, zero, _ = head[8:].partition(b"\0")
+        at += 8 + len(key) + 1
+        if not zero or at + size > footer_at:
+            return
+        is_text = (
+            version < 2000 or flags & 6 == 0
+        )  # or bytes, as a cover, or the address of something elsewhere
+        if is_text and size <= _MOST_CHUNK_BYTES:
+            file.seek(at)
+            name = key.decode("ascii", "replace").lower()
+            for value in file.read(size).split(b"\0"):
+                found.add(_TINYTAG.get(name, _APE.get(name, name)), _decoded(value))
+        at += size
