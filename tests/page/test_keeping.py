@@ -153,6 +153,15 @@ def test_lists_are_written_as_csv_and_json(open_page: Any, rows: Any) -> None:
     )
     assert [row["keywords"] for row in table] == shown[:2] and shown[0] == "dog"
     assert all(row["moment_s"] for row in table)
+    label = export(page, "zip", lambda: page.get_by_label("Audacity", exact=True).check())
+    with zipfile.ZipFile(label) as archive:
+        labels = [archive.read(name).decode() for name in archive.namelist() if name.endswith(".labels.txt")]
+    scores = page.evaluate(
+        "import('/page/js/state.js').then(({ results }) => results.value.hits.map((hit) => hit.score.toFixed(2)))"
+    )
+    assert sorted(each.strip().split("\t")[2] for each in labels) == sorted(
+        f"dog {each}" for each in scores[:2]
+    )
     hits = json.loads(export(page, "json").read_text(encoding="utf-8"))
     assert len(hits) == 2 or len(hits["items"]) == 2
 

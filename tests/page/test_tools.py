@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,9 @@ def test_a_sound_is_said_in_words_which_are_searched_for_and_written_down(open_p
     page.keyboard.press("w")
     page.locator(".label-row button").first.wait_for()
     assert findings(page, "dark") == []
+    page.locator("dialog select").select_option("ucs")
+    word = page.locator(".label-row button", has_text=": ").first.locator("span").nth(1).inner_text()
+    assert re.fullmatch(r"[A-Z][a-z &]+: [a-z &]+", word), "UCS writes DOORS WOOD"
     page.locator("dialog select").select_option("own")
     page.get_by_label("My words, one a line").last.fill("a wolf howls\nrain on a window")
     until(page, "document.querySelector('.label-row button')?.textContent.includes('wolf')")

@@ -95,12 +95,12 @@ def test_labels_lie_beside_the_files_or_come_alone(client: Any, regions: Any) ->
     with_labels = {"format": "zip", "items": regions, "labels": ["audacity", "raven"]}
     files = unzipped(client.post("export", json=with_labels))
     assert files["long.labels.txt"].decode() == (
-        "1.000000\t2.500000\t0.500 long\n20.000000\t22.000000\t0.125 long\n"
+        "1.000000\t2.500000\tlong 0.50\n20.000000\t22.000000\tlong 0.12\n"
     )
     assert "tone1.labels.txt" in files and "long.selections.txt" in files
-    one = client.post("export", json={"format": "reaper", "items": regions[:1]})
+    one = client.post("export", json={"format": "reaper", "items": regions[:1], "label_text": " low tones\n"})
     assert one.headers["content-type"].startswith("text/csv")
-    assert one.text.splitlines()[1] == "R1,0.500 long,0:01.000,0:02.500,0:01.500"
+    assert one.text.splitlines()[1] == "R1,low tones 0.50,0:01.000,0:02.500,0:01.500"
     assert set(unzipped(client.post("export", json={"format": "audacity", "items": regions}))) == {
         "long.labels.txt",
         "tone1.labels.txt",

@@ -112,8 +112,8 @@ def test_similar_describe_and_lists_take_an_id_or_a_path(filled: Path, sounds: P
         by_path = await call(client, "similar", sound=path, start_s=0, end_s=5, k=2)
         assert by_path == await call(client, "similar", sound=about["id"], start_s=0, end_s=5, k=2)
         regions = [{"id": about["id"], "start_s": 1.0, "end_s": 2.0, "score": 0.5}]
-        labels = await call(client, "export", sounds=regions, format="audacity")
-        assert labels["text"] == "1.000000\t2.000000\t0.500 long\n"
+        labels = await call(client, "export", sounds=regions, format="audacity", label_text="a hum")
+        assert labels["text"] == "1.000000\t2.000000\ta hum 0.50\n"
         assert path in (await call(client, "export", sounds=regions))["text"]
 
     ask(filled, question)

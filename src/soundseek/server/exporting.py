@@ -93,8 +93,14 @@ def as_list(chosen: Sequence[Chosen], format: str) -> tuple[str, str]:
     return json.dumps([record(hit) for hit in hits], indent=1), "application/json"
 
 
-def label_files(chosen: Sequence[Chosen], format: LabelFormat) -> dict[str, str]:
-    """The names and texts of label files, one for each sound file."""
+def label_files(chosen: Sequence[Chosen], format: LabelFormat, text: str | None = None) -> dict[str, str]:
+    """The names and contents of label files, one for each sound file.
+
+    Args:
+        chosen: The regions.
+        format: Whose labels.
+        text: What was looked for: it stands on each label, with the score; None for the file's name.
+    """
     by_file: dict[str, list[Chosen]] = defaultdict(list)
     for each in chosen:
         by_file[each.file.path].append(each)
@@ -102,7 +108,7 @@ def label_files(chosen: Sequence[Chosen], format: LabelFormat) -> dict[str, str]
     found = {}
     for regions in by_file.values():
         file = regions[0].file
-        labels = [Label(each.start_s, each.end_s, _label(each), each.score) for each in regions]
+        labels = [Label(each.start_s, each.end_s, _label(each, text), each.score) for each in regions]
         name = names.take(safe_name(Path(file.path).stem), LABEL_SUFFIXES[format])
         found[name] = label_track(labels, format, sample_rate_hz=file.sample_rate_hz)
     return found
@@ -306,9 +312,10 @@ def _hit(chosen: Chosen) -> Hit:
     )
 
 
-def _label(chosen: Chosen) -> str:
-    name = Path(chosen.file.path).stem
-    return name if chosen.score is None else f"{chosen.score:.3f} {name}"
+def _label(chosen: Chosen, text: str | None) -> str:
+    """What stands on the label of a region, as the command line writes it."""
+    words = (text or "").strip() or Path(chosen.file.path).stem
+    return words if chosen.score is None else f"{words} {chosen.score:.2f}"
 
 
 def _skipped_file(skipped: Sequence[ExportSkipped]) -> dict[str, str]:

@@ -247,6 +247,10 @@ class _Tools:
         cut: Annotated[
             Cut | None, Field(description="For `folder`: cut the parts out instead of copying whole files.")
         ] = None,
+        label_text: Annotated[
+            str | None,
+            Field(max_length=MAX_TEXT, description="For labels: what was looked for, which stands on each."),
+        ] = None,
     ) -> ToolExport:
         """Write hits down as a list or labels, or copy or cut their files into a folder."""
 
@@ -262,7 +266,7 @@ class _Tools:
                 return ToolExport(files=written.files, skipped=written.skipped)
             if format in ("csv", "json", "m3u"):
                 return ToolExport(text=as_list(chosen, format)[0])
-            files = label_files(chosen, format)  # type: ignore[arg-type]
+            files = label_files(chosen, format, label_text)  # type: ignore[arg-type]
             if len(files) > 1:
                 raise ProblemError(
                     "request", "labels are of one file; export those of each file on their own"

@@ -993,6 +993,12 @@ class ExportRequest(_Request):
     labels: list[Literal["audacity", "reaper", "raven"]] = Field(
         default=[], max_length=3, description="For `zip` and `folder`: labels to put beside the files."
     )
+    label_text: str | None = Field(
+        default=None,
+        max_length=MAX_TEXT,
+        description="What was looked for: it stands on each label, with the score. Without it the file's name does.",
+        examples=["a dog barks"],
+    )
 
 
 class ExportedHit(_Answer):

@@ -60,7 +60,7 @@ async def export(body: ExportRequest, state: StateOf) -> Response:
         text, kind = as_list(chosen, body.format)
         return download(text.encode("utf-8", "backslashreplace"), kind, f"soundseek.{body.format}")
     if body.format in ("audacity", "reaper", "raven"):
-        files = label_files(chosen, body.format)
+        files = label_files(chosen, body.format, body.label_text)
         if len(files) == 1:
             ((name, text),) = files.items()
             kind = "text/csv" if body.format == "reaper" else "text/plain"
@@ -68,7 +68,7 @@ async def export(body: ExportRequest, state: StateOf) -> Response:
         return _zip_response(as_zip(state, Exporter(state, [], None, roots), files))
     texts: dict[str, str] = {}
     for format in body.labels:
-        texts |= label_files(chosen, format)
+        texts |= label_files(chosen, format, body.label_text)
     exporter = Exporter(state, chosen, body.cut, roots)
     if folder is not None:
         return answer(await into_folder(state, exporter, texts, folder))

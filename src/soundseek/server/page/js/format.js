@@ -88,6 +88,16 @@ export function timeOfDay(clock) {
   return clock.replace("T", " ").split(".")[0];
 }
 
+/** "DOORS" as "Doors". @param {string} name */
+export function sentenceCase(name) {
+  return name.charAt(0) + name.slice(1).toLowerCase();
+}
+
+/** A label as people say it: of UCS, whose names are in capitals, "Doors: wood", which a search understands as well. @param {import("./types.js").SoundLabel} label */
+export function labelWords({ label, category, subcategory }) {
+  return category && subcategory ? `${sentenceCase(category)}: ${subcategory.toLowerCase()}` : label;
+}
+
 /** File names may hold lone surrogates (bytes that are no UTF-8): shown as the replacement character. @param {string} text */
 export function shown(text) {
   return text.toWellFormed ? text.toWellFormed() : text;

@@ -69,6 +69,11 @@ export function hasFilters(filters) {
   return Object.keys(toFilters(filters)).length > 0 || filters.where.trim() !== "";
 }
 
+/** What is looked for, in words: it stands on exported labels. @param {Query} query */
+export function inWords({ text, taught, like }) {
+  return [text.trim(), taught, ...like.map(({ name }) => `like ${name}`)].filter(Boolean).join(", ");
+}
+
 /** The parts whose weights can be set against each other. @param {Query} query */
 export function parts(query) {
   return (query.text.trim() ? 1 : 0) + (query.taught ? 1 : 0) + query.like.length + query.not.length;

@@ -147,7 +147,8 @@
  * @property {number} score           Cosine.
  * @property {number | null} match    Probability.
  * @property {string | null} cat_id   Of UCS.
- * @property {string | null} category
+ * @property {string | null} category     Of UCS.
+ * @property {string | null} subcategory
  * @typedef {{id: string, path: string, start_s: number, end_s: number, labels: SoundLabel[]}} LabelledSound
  * @typedef {{items: Region[], labels: "audioset" | "ucs" | string[], k: number}} LabelsRequest
  *
@@ -213,6 +214,7 @@
  * @property {string} [folder]
  * @property {{before_s: number, after_s: number, format: "own" | "wav24"}} [cut]
  * @property {("audacity" | "reaper" | "raven")[]} [labels]
+ * @property {string} [label_text]   What was looked for.
  *
  * @typedef {{folder: string, files: {path: string, id: string}[], skipped: {id: string, reason: string}[]}} ExportAnswer
  */

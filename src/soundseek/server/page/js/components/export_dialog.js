@@ -6,7 +6,8 @@ import * as api from "../api.js";
 import { save } from "../downloads.js";
 import { counted } from "../format.js";
 import { html, Icon } from "../html.js";
-import { can, library } from "../state.js";
+import { inWords } from "../query.js";
+import { can, library, query } from "../state.js";
 import { say } from "../toast.js";
 import { closeDialog, Dialog } from "./dialog.js";
 
@@ -62,6 +63,7 @@ export function ExportDialog({ hits }) {
   const [labels, setLabels] = useState(/** @type {("audacity" | "reaper" | "raven")[]} */ ([]));
   const [folder, setFolder] = useState("");
   const [state, setState] = useState(/** @type {{busy?: boolean, error?: string, done?: string}} */ ({}));
+  const looksFor = inWords(query.value).slice(0, 2000);
   const canFolder = can.value.export_folder;
 
   const submit = async (/** @type {Event} */ event) => {
@@ -74,6 +76,7 @@ export function ExportDialog({ hits }) {
       ...(format === "folder" && { folder: folder.trim() }),
       ...(isCopy && cuts && { cut: { before_s: before, after_s: after, format: audio } }),
       ...(isCopy && labels.length && { labels }),
+      ...(looksFor && { label_text: looksFor }),
     };
     try {
       if (format === "folder") {

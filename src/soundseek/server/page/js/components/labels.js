@@ -4,7 +4,7 @@ import { useEffect, useState } from "../../vendor/preact-hooks.js";
 import { regionOf } from "../actions.js";
 import * as api from "../api.js";
 import { save } from "../downloads.js";
-import { baseName, clock, counted, shown } from "../format.js";
+import { baseName, clock, counted, labelWords, shown } from "../format.js";
 import { html, Icon } from "../html.js";
 import { startOver } from "../navigation.js";
 import { labelList, ownLabels } from "../settings.js";
@@ -121,6 +121,6 @@ function Words({ labels }) {
   return html`<ul class="label-words">${byFit(labels).map((one) => {
     const sure = typeof one.match === "number" ? `${Math.round(100 * one.match)} %` : one.score.toFixed(2);
     return html`<li><button type="button" class="idea small" title=${`${one.cat_id ? `${one.cat_id}: ` : ""}score ${one.score.toFixed(3)}. Search for this word`}
-      onClick=${() => { closeDialog(); startOver({ text: one.label }); }}><span class="visually-hidden">Search for </span><span>${one.label}</span><span class="number faint">${sure}</span></button></li>`;
+      onClick=${() => { closeDialog(); startOver({ text: labelWords(one) }); }}><span class="visually-hidden">Search for </span><span>${labelWords(one)}</span><span class="number faint">${sure}</span></button></li>`;
   })}</ul>`;
 }

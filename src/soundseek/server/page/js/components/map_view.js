@@ -2,7 +2,7 @@
 
 import { useEffect, useMemo, useRef, useState } from "../../vendor/preact-hooks.js";
 import * as api from "../api.js";
-import { baseName, count, shown } from "../format.js";
+import { baseName, count, sentenceCase, shown } from "../format.js";
 import { classes, html, Icon, IconButton } from "../html.js";
 import { MapRenderer, STATE } from "../map_renderer.js";
 import * as player from "../player.js";
@@ -346,9 +346,4 @@ function useLabels(version) {
     return () => controller.abort();
   }, [isAsked, version]);
   return labels;
-}
-
-/** "DOORS" as "Doors". @param {string} name */
-function sentenceCase(name) {
-  return name.charAt(0) + name.slice(1).toLowerCase();
 }
