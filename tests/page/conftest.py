@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 from page_server import CHROMIUM, SAMPLES, WAIT_MS, Server, need_a_browser, until_effects_ran
 
-# Software WebGL, a microphone that hums, no calls home.
+# WebGL in software but all else without it (half of the processor's work otherwise), a microphone that hums, no calls
+# home, no lists below an address bar that nobody sees.
 FLAGS = [
-    "--headless=new", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader",
     "--disable-background-networking", "--no-first-run", "--autoplay-policy=no-user-gesture-required",
     "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+    # The last such flag counts: those of playwright that matter here, and the address bar's.
+    "--disable-features=MediaRouter,PaintHolding,HttpsUpgrades,WebUIOmniboxPopup,WebUIOmniboxAimPopup",
 ]  # fmt: skip
 
 
