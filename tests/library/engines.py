@@ -17,7 +17,7 @@ from library.stores import IDENTITY
 
 from soundseek.library.store import open_store
 from soundseek.library.store.base import Store
-from soundseek.library.store.milvus import _EVERYTHING
+from soundseek.library.store.milvus_collections import EVERYTHING
 
 ENGINES = ("sqlite", "postgres", "milvus")
 EXACT_ENGINES = ("sqlite", "postgres")
@@ -86,5 +86,5 @@ def _milvus_store() -> Store:
 
 def _empty(store: Any) -> None:
     for kind in ("segments", "frames", "files"):
-        store._delete(kind, _EVERYTHING[kind])
-    store._delete("notes", 'not (id like "setting/%")')
+        store._rows.delete(kind, EVERYTHING[kind])
+    store._rows.delete("notes", 'not (id like "setting/%")')

@@ -22,10 +22,11 @@ from library.stores import (
 from soundseek.errors import LibraryError, UsageError
 from soundseek.library.filters import parse_where
 from soundseek.library.location import EngineLocation
-from soundseek.library.store import milvus, open_store
+from soundseek.library.store import milvus, milvus_connection, open_store
 from soundseek.library.store.base import Changes, Description, Move, NoLibraryError
 from soundseek.library.store.fused import NameQuery
 from soundseek.library.store.milvus import MilvusStore
+from soundseek.library.store.milvus_collections import MilvusCollections
 from soundseek.library.store.milvus_rows import file_of_text, text_of_file
 from soundseek.library.store.sqlite import SqliteStore
 
@@ -43,28 +44,28 @@ def test_a_run_that_is_killed_before_a_files_row_leaves_nothing_of_it(
     with store.writing():
         store.commit(Changes(sounds=[sound_number(1)]))
     before = store.read(sound_number(1).file.path)
-    insert = MilvusStore._insert
+    insert = MilvusCollections.insert
 
-    def killed(self: MilvusStore, kind: str, new: list[dict[str, object]], a_call: int) -> None:
+    def killed(self: MilvusCollections, kind: str, new: list[dict[str, object]], a_call: int) -> None:
         if kind == "files" and new:
             raise KeyboardInterrupt
         insert(self, kind, new, a_call)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(MilvusStore, "_insert", killed)
+        patch.setattr(MilvusCollections, "insert", killed)
         with pytest.raises(KeyboardInterrupt), store.writing():
             store.commit(
                 Changes(sounds=[replace(sound_number(2), file=sound_number(1).file), sound_number(3)])
             )
-    assert len(store._all("segments", "", ["id"])) > len(before.vectors)  # type: ignore[union-attr]
+    assert len(store._rows.all("segments", "", ["id"])) > len(before.vectors)  # type: ignore[union-attr]
     after = store.read(sound_number(1).file.path)
     np.testing.assert_array_equal(after.vectors, before.vectors)  # type: ignore[union-attr]
     found = store.search(np.eye(DIM, dtype=np.float32)[0], k=99, per="segment")
     assert {match.file.path for match in found} == {sound_number(1).file.path}
     with store.writing():
         pass
-    assert len(store._all("segments", "", ["id"])) == len(before.vectors)  # type: ignore[union-attr]
-    assert len(store._all("frames", "", ["id"])) == 1
+    assert len(store._rows.all("segments", "", ["id"])) == len(before.vectors)  # type: ignore[union-attr]
+    assert len(store._rows.all("frames", "", ["id"])) == 1
 
 
 def test_new_facts_of_a_file_reach_its_filters_and_leave_its_frames(store: MilvusStore) -> None:
@@ -87,11 +88,11 @@ def test_new_facts_of_a_file_reach_its_filters_and_leave_its_frames(store: Milvu
 def test_a_file_that_moves_leaves_no_row_behind(store: MilvusStore) -> None:
     with store.writing():
         store.commit(Changes(sounds=[sound_number(1), sound_number(2)]))
-        segments, frames = (len(store._all(kind, "", ["id"])) for kind in ("segments", "frames"))
+        segments, frames = (len(store._rows.all(kind, "", ["id"])) for kind in ("segments", "frames"))
         store.commit(Changes(moves=[Move(sound_number(1).file.path, "/elsewhere/1.wav", mtime_ns=7)]))
         assert store.relocate("/sounds", "/elsewhere") == 1
-    assert len(store._all("segments", "", ["id"])) == segments
-    assert len(store._all("frames", "", ["id"])) == frames
+    assert len(store._rows.all("segments", "", ["id"])) == segments
+    assert len(store._rows.all("frames", "", ["id"])) == frames
     assert len(store.spread_vectors(99)) == segments and store.check() == []
 
 
@@ -109,7 +110,7 @@ def test_a_run_that_goes_on_renews_its_note_at_each_commit(
 
 def test_a_library_whose_making_was_killed_is_made_by_the_next_run(monkeypatch: pytest.MonkeyPatch) -> None:
     location = f"milvus://{milvus_file()}?library=killed"
-    make = milvus._make_collection
+    make = milvus_connection.make_collection
 
     def killed(client: object, place: EngineLocation, kind: str, dim: int) -> None:
         make(client, place, kind, dim)
@@ -117,7 +118,7 @@ def test_a_library_whose_making_was_killed_is_made_by_the_next_run(monkeypatch: 
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(milvus, "_make_collection", killed)
+        patch.setattr(milvus_connection, "make_collection", killed)
         with pytest.raises(KeyboardInterrupt):
             open_store(location, identity=IDENTITY, create=True)
     with pytest.raises(NoLibraryError):
@@ -182,12 +183,11 @@ def test_damage_is_found_and_mended(store: MilvusStore) -> None:
     with store.writing():
         store.commit(Changes(sounds=[sound_number(number) for number in range(4, 8)]))
     rows = {number: store._row(f"/sounds/00000{number}.wav") for number in (4, 5, 6)}
-    (segment,) = store._segments_of(rows[4]["file_id"])
-    whole = store._query("segments", f"id == {segment['id']}", ["*"])[0]
-    store._insert("segments", [{**whole, "vector": [0.5] * DIM}], 1)
-    store._delete("segments", f"file_id == {rows[5]['file_id']} and number == 1")
-    (frames,) = store._query("frames", f"file_id == {rows[6]['frames_id']}", ["*"])
-    store._insert("frames", [{**frames, "frames": frames["frames"][:-3]}], 1)
+    (whole,) = store._rows.query("segments", f"file_id == {rows[4]['file_id']}", ["*"])
+    store._rows.insert("segments", [{**whole, "vector": [0.5] * DIM}], 1)
+    store._rows.delete("segments", f"file_id == {rows[5]['file_id']} and number == 1")
+    (frames,) = store._rows.query("frames", f"file_id == {rows[6]['frames_id']}", ["*"])
+    store._rows.insert("frames", [{**frames, "frames": frames["frames"][:-3]}], 1)
     damages = store.check()
     assert [(each.path[-5], each.is_sound) for each in damages] == [("4", True), ("5", True), ("6", True)]
     assert "length of one" in damages[0].what and "missing" in damages[1].what and "read" in damages[2].what
@@ -199,7 +199,7 @@ def test_damage_is_found_and_mended(store: MilvusStore) -> None:
 def test_another_writer_is_named_until_its_note_is_old(
     store: MilvusStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store._put_notes({"writer": {"holder": "process 4711 on studio", "at": milvus.time.time()}})
+    store._rows.put_notes({"writer": {"holder": "process 4711 on studio", "at": milvus.time.time()}})
     with pytest.raises(LibraryError, match="being written by process 4711 on studio; wait"):
         store.writing().__enter__()
     monkeypatch.setattr(milvus, "_STALE_S", -1.0)
@@ -232,7 +232,7 @@ def test_what_is_wrong_with_a_location_is_said_without_its_password(
     location: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     milvus_file()
-    monkeypatch.setattr(milvus, "_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(milvus_connection, "TIMEOUT_S", 1.0)
     with pytest.raises((LibraryError, UsageError), match=message) as caught:
         open_store(location, identity=IDENTITY, create=True)
     assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
@@ -242,16 +242,16 @@ def test_what_was_released_is_loaded_again(store: MilvusStore) -> None:
     with store.writing():
         store.commit(Changes(sounds=[sound_number(1)]))
     for kind in ("segments", "frames", "files", "notes"):
-        store._client.release_collection(store._name(kind))
+        store._rows.client.release_collection(store._rows.name(kind))
     again = MilvusStore.open(store.location)
     assert len(again.search(np.eye(DIM, dtype=np.float32)[0], k=9)) == 1
 
 
 def test_somebody_elses_collections_stay_as_they_are(store: MilvusStore) -> None:
-    store._client.create_collection("foreign_segments", dimension=2)
+    store._rows.client.create_collection("foreign_segments", dimension=2)
     with pytest.raises(LibraryError, match=r"not soundseek's \(foreign_segments\); .*\?library=NAME"):
         open_store(f"milvus://{milvus_file()}?library=foreign", identity=IDENTITY, create=True)
-    store._client.drop_collection("foreign_segments")
+    store._rows.client.drop_collection("foreign_segments")
 
 
 def test_another_model_and_no_library_are_told(store: MilvusStore, tmp_path: Path) -> None:

@@ -24,10 +24,16 @@ from library.stores import (
 from soundseek.errors import LibraryError, UsageError
 from soundseek.library.filters import parse_where
 from soundseek.library.location import EngineLocation
-from soundseek.library.store import open_store, postgres
+from soundseek.library.store import open_store, postgres_changes, postgres_search
 from soundseek.library.store.base import Changes, Failure, NoLibraryError
 from soundseek.library.store.fused import NameQuery
 from soundseek.library.store.postgres import PostgresStore
+from soundseek.library.store.postgres_connection import (
+    check_pgvector,
+    create_library,
+    has_vector_index,
+    unreachable,
+)
 from soundseek.library.store.sqlite import SqliteStore
 
 
@@ -76,14 +82,14 @@ def test_a_connection_that_is_lost_in_the_middle_of_a_file_leaves_nothing_of_it(
 ) -> None:
     with store.writing():
         store.commit(Changes(sounds=[sound_number(1)]))
-    insert = postgres._insert_sounds
+    insert = postgres_changes.insert_sounds
 
     def cut_off(connection: object, sounds: object) -> None:
         insert(connection, sounds)  # type: ignore[arg-type]
         run_sql(f"SELECT pg_terminate_backend({connection.info.backend_pid})")  # type: ignore[attr-defined]
 
     with monkeypatch.context() as patch:
-        patch.setattr(postgres, "_insert_sounds", cut_off)
+        patch.setattr(postgres_changes, "insert_sounds", cut_off)
         with (
             pytest.raises(LibraryError, match=r"has lost its connection .* run the same command again"),
             store.writing(),
@@ -173,7 +179,7 @@ def test_the_server_refuses_a_user_a_database_and_a_right(place: str, store: Pos
 
 
 def test_a_password_that_is_refused_has_its_next_step() -> None:
-    what, advice = postgres._unreachable('FATAL: password authentication failed for user "ada"')
+    what, advice = unreachable('FATAL: password authentication failed for user "ada"')
     assert "refuses the user" in what and "~/.pgpass" in advice
 
 
@@ -215,12 +221,12 @@ def test_somebody_elses_tables_stay_as_they_are(place: str) -> None:
 def test_an_old_pgvector_is_refused(version: str, is_enough: bool) -> None:
     place = EngineLocation.parse("postgresql://db/sounds")
     if is_enough:
-        postgres._check_version(place, version)
+        check_pgvector(place, version)
         return
     with pytest.raises(
         LibraryError, match=r"pgvector 0\.7\.4, and soundseek needs 0\.8\.0 .* ALTER EXTENSION"
     ):
-        postgres._check_version(place, version)
+        check_pgvector(place, version)
 
 
 def test_a_server_without_pgvector_says_how_it_comes_there(place: str) -> None:
@@ -240,7 +246,7 @@ def test_a_server_without_pgvector_says_how_it_comes_there(place: str) -> None:
     with pytest.raises(
         LibraryError, match=r'has no pgvector \(extension "vector" is not available\); install it'
     ):
-        postgres._create(WithoutPgvector(), EngineLocation.parse(place), IDENTITY)  # type: ignore[arg-type]
+        create_library(WithoutPgvector(), EngineLocation.parse(place), IDENTITY)  # type: ignore[arg-type]
 
 
 def test_where_there_is_no_library_none_is_made_by_reading(place: str) -> None:
@@ -277,7 +283,7 @@ def test_damage_is_found_and_mended(store: PostgresStore) -> None:
 def test_above_a_size_an_index_answers_and_narrow_filters_stay_exact(
     store: PostgresStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "EXACT_SEGMENTS", 400)
+    monkeypatch.setattr(postgres_search, "EXACT_SEGMENTS", 400)
     generator = np.random.default_rng(3)
     vectors = unit_rows(generator, 1200)
     sounds = [
@@ -289,7 +295,7 @@ def test_above_a_size_an_index_answers_and_narrow_filters_stay_exact(
         with each.writing():
             each.commit(Changes(sounds=sounds))
             each.finish_run("2026-01-01T00:00:00+00:00")
-    assert postgres._has_index(store._connection())
+    assert has_vector_index(store._connection())
     hits = total = 0
     for where in (None, parse_where("duration < 10"), parse_where("duration < 1")):
         for query in unit_rows(generator, 10):
@@ -307,7 +313,7 @@ def test_above_a_size_an_index_answers_and_narrow_filters_stay_exact(
 def test_a_long_file_is_looked_at_though_hundreds_come_before_it(
     store: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres, "EXACT_SEGMENTS", 100)
+    monkeypatch.setattr(postgres_search, "EXACT_SEGMENTS", 100)
     generator = np.random.default_rng(4)
     east = np.eye(DIM, dtype=np.float32)[0]
     near = east + 0.1 * generator.standard_normal((300, DIM)).astype(np.float32)

@@ -6,6 +6,7 @@ Paths are `str` as `os.fsdecode` makes them, so that a name that is not valid UT
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
@@ -550,6 +551,52 @@ def check_identity(location: str, stored: ModelIdentity, asked: ModelIdentity) -
         f"not by {asked.name} ({asked.fingerprint}, {asked.dim} dimensions); vectors of two models cannot be "
         f"compared. Use the model that filled it, or index the sounds into {another}"
     )
+
+
+def about_library(identity: ModelIdentity, layout: str) -> dict[str, str]:
+    """What a new library notes of itself; see `known_identity`.
+
+    Args:
+        identity: The model that fills it.
+        layout: The format of the library.
+    """
+    return {
+        "format": layout,
+        "name": identity.name,
+        "fingerprint": identity.fingerprint,
+        "dim": str(identity.dim),
+        "source": identity.source,
+    }
+
+
+def known_identity(
+    location: str, about: Mapping[str, str] | None, layout: str, asked: ModelIdentity | None
+) -> ModelIdentity:
+    """The model that filled a library.
+
+    Args:
+        location: Where it is.
+        about: What it notes of itself; nothing where there is none.
+        layout: The format that is read here.
+        asked: The model to be used with it; None takes whichever filled it.
+
+    Raises:
+        LibraryError: There is no library (`NoLibraryError`), it has another format, or another model filled it.
+    """
+    if not about:
+        raise NoLibraryError(
+            f"{location} holds no library yet; make one with: soundseek index FOLDER --library {shlex.quote(location)}"
+        )
+    if about["format"] != layout:
+        another = "folder with --library DIR" if engine_of(location) is None else "library: ?library=NAME"
+        raise LibraryError(
+            f"{location} has library format {about['format']}, this soundseek reads {layout}; update soundseek, or "
+            f"index the sounds into another {another}"
+        )
+    stored = ModelIdentity(about["name"], about["fingerprint"], int(about["dim"]), about["source"])
+    if asked is not None:
+        check_identity(location, stored, asked)
+    return stored
 
 
 def check_sound(sound: EmbeddedSound, dim: int) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from soundseek._files import has_full_disk, is_full_disk, release_lock, take_lock
 from soundseek.errors import LibraryError
 from soundseek.library.filters import IS_BELOW, PATH_HAS, is_below, path_has
+from soundseek.library.store.single_writer import being_written
 from soundseek.library.store.tables import DATABASE_FILE
 
 BUSY_TIMEOUT_S = 30.0
@@ -176,9 +177,7 @@ def write_lock(path: Path) -> Iterator[None]:
                 f"two writers would spoil it; {NO_LOCKS}"
             ) from error
         if holder:
-            raise LibraryError(
-                f"{path.parent} is being written by {holder}; wait until it is done, or stop it. Searching still works"
-            )
+            raise being_written(path.parent, holder)
         try:
             yield
         finally:

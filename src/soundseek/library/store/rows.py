@@ -109,6 +109,15 @@ def expand_ranges(first: npt.NDArray[np.int64], count: npt.NDArray[np.int64]) ->
     return np.repeat(first - starts, count) + np.arange(int(count.sum()), dtype=np.int64)
 
 
+def spread_evenly(num_rows: int, count: int) -> npt.NDArray[np.int64]:
+    """At most `count` numbers below `num_rows`, from the first to the last in equal steps.
+
+    >>> spread_evenly(9, 3).tolist(), spread_evenly(2, 3).tolist()
+    ([0, 4, 8], [0, 1])
+    """
+    return np.unique(np.linspace(0, num_rows - 1, min(count, num_rows)).astype(np.int64))
+
+
 def rows_without(num_rows: int, dead: Sequence[tuple[int, int]]) -> npt.NDArray[np.bool_] | None:
     """`(rows,)` False in the ranges `(first row, number of rows)` that are dead; None when there are none."""
     if not dead:

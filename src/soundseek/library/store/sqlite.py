@@ -15,15 +15,13 @@ the row files are shared and never change. Do not carry a store over a fork.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,24 +36,20 @@ from soundseek.library.store.base import (
     Changes,
     Damage,
     EmbeddedSound,
-    Facets,
-    Failure,
-    FileOrder,
     FileState,
     Match,
     ModelIdentity,
-    NoLibraryError,
     Per,
     SoundFile,
     StoreStats,
-    check_identity,
-    check_sound,
+    known_identity,
 )
 from soundseek.library.store.check import find_damage, lengthen
 from soundseek.library.store.connection import connect, explained, write_lock
 from soundseek.library.store.exact import best_rows, shortlisted_rows
 from soundseek.library.store.fused import NameQuery, found_words, name_bonuses, rank_with_names
-from soundseek.library.store.rows import Generation, Snapshot, make_folder, rows_without
+from soundseek.library.store.rows import Generation, Snapshot, make_folder, rows_without, spread_evenly
+from soundseek.library.store.sql_facts import SqlFacts
 from soundseek.library.store.tables import (
     allowed_rows,
     apply_changes,
@@ -79,22 +73,20 @@ THREADED_ROWS = 200_000
 SNAPSHOT_ATTEMPTS = 50
 
 
-class SqliteStore:
+class SqliteStore(SqlFacts):
     """The vectors and facts of a library in a folder: one writer at a time, any number of readers.
 
     Make it with `SqliteStore.open`, or with `SqliteStore.temporary` for one that is gone when it is closed.
     """
 
     def __init__(self, directory: Path, identity: ModelIdentity) -> None:
+        super().__init__(str(directory), identity)
         self.directory = directory
-        self._identity = identity
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._mutex = threading.Lock()
         self._cached: Snapshot | None = None
-        self._writer: int | None = None
         self._closed = False
-        self._location = str(directory)
         self._remove: Callable[[], object] | None = None
 
     @classmethod
@@ -120,19 +112,7 @@ class SqliteStore:
         if not is_new or (identity is not None and create):
             with explained(directory, is_new=is_new):
                 about = _read_or_create(directory, identity if create else None)
-        if not about:
-            raise NoLibraryError(
-                f"{directory} holds no library yet; make one with: soundseek index FOLDER --library {directory}"
-            )
-        if about["format"] != tables.FORMAT:
-            raise LibraryError(
-                f"{directory} has library format {about['format']}, this soundseek reads {tables.FORMAT}; "
-                "update soundseek, or index the sounds into another folder with --library DIR"
-            )
-        stored = ModelIdentity(about["name"], about["fingerprint"], int(about["dim"]), about["source"])
-        if identity is not None:
-            check_identity(str(directory), stored, identity)
-        return cls(directory, stored)
+        return cls(directory, known_identity(str(directory), about, tables.FORMAT, identity))
 
     @classmethod
     def temporary(cls, identity: ModelIdentity) -> SqliteStore:
@@ -144,30 +124,9 @@ class SqliteStore:
         return store
 
     @property
-    def location(self) -> str:
-        """Where it is, for people: the folder, or "memory://"."""
-        return self._location
-
-    @property
-    def identity(self) -> ModelIdentity:
-        """The model that filled it."""
-        return self._identity
-
-    @property
     def compacts_by(self) -> str:
         """What `compact` does here."""
         return "the row files were written anew without the rows of removed sounds"
-
-    def use_model(self, identity: ModelIdentity) -> None:
-        """Note that another model searches here from now on; the vectors stay those of the one that filled it.
-
-        Raises:
-            LibraryError: It would give sounds other vectors, or another process is writing.
-        """
-        check_identity(self.location, self._identity, identity)
-        with self.writing(), explained(self.directory):
-            tables.rename_model(self._connection(), identity)
-        self._identity = replace(self._identity, name=identity.name, source=identity.source)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -186,11 +145,9 @@ class SqliteStore:
             finally:
                 self._writer = None
 
-    def commit(self, changes: Changes) -> None:
-        """Apply all of `changes` durably, or none of it: the rows are on the disk before SQL counts them."""
-        connection = self._connection_for_writing()
-        for sound in changes.sounds:
-            check_sound(sound, self._identity.dim)
+    def _apply(self, changes: Changes) -> None:
+        """The rows are on the disk before SQL counts them."""
+        connection = self._connection()
         with explained(self.directory):
             state = read_state(connection)
             new_rows, new_files = records_and_rows(changes.sounds, state)
@@ -199,6 +156,10 @@ class SqliteStore:
                 rows.append(state.num_rows, state.num_frames, changes.sounds, new_rows)
             with transaction(connection):
                 apply_changes(connection, changes, new_files)
+
+    def _rename_model(self, identity: ModelIdentity) -> None:
+        with explained(self.directory):
+            tables.rename_model(self._connection(), identity)
 
     def finish_run(self, seen_at: str) -> None:
         """Note when a run ended."""
@@ -245,15 +206,14 @@ class SqliteStore:
 
     def repair(self, damages: Sequence[Damage]) -> int:
         """Drop damaged sounds and their rows, so that the next run embeds them anew; how many were dropped."""
-        dropped = [damage.path for damage in damages if damage.is_sound]
-        self.commit(Changes(removed=dropped))
+        num_dropped = super().repair(damages)
         with explained(self.directory):
             state = read_state(self._connection())
             lengthen(self._generation(state.generation), state)
         with self._mutex:
             self._cached = None
         self.compact(dead_share=0.0)
-        return len(dropped)
+        return num_dropped
 
     def states(self, under: str) -> dict[str, FileState]:
         """Path -> state of the files at or below a path."""
@@ -262,70 +222,6 @@ class SqliteStore:
             select = tables.select_states(self._connection())
         rows = self._fetch(f"{select} WHERE {sql}", values)
         return dict(map(tables.state_of, rows))
-
-    def failures(self, under: str | None = None) -> list[Failure]:
-        """Failures at or below a path, or all."""
-        sql, values = tables.at_or_below(under) if under is not None else ("1", [])
-        rows = self._fetch(f"SELECT * FROM failures WHERE {sql} ORDER BY path", values)
-        return [tables.read_failure(row) for row in rows]
-
-    def settings(self) -> dict[str, str]:
-        """What the library remembers of its runs, by name."""
-        with explained(self.directory):
-            return read_about(self._connection())
-
-    def roots(self) -> Mapping[str, int]:
-        """Scanned folders -> the device number that each had."""
-        return {
-            os.fsdecode(path): int(device)
-            for path, device in self._fetch("SELECT path, device FROM roots", [])
-        }
-
-    def sizes(self) -> set[int]:
-        """Every file size: a new file of another size cannot be known content."""
-        return {size for (size,) in self._fetch("SELECT DISTINCT size_bytes FROM files", [])}
-
-    def same_content(self, content_hash: bytes) -> list[SoundFile]:
-        """Files with this content, ordered by path."""
-        sql = f"{self._select_files()} WHERE content_hash = ? ORDER BY path"
-        return [tables.file_of(row) for row in self._fetch(sql, [content_hash])]
-
-    def twin(self, content_hash: bytes, limit_s: float) -> SoundFile | None:
-        """One file with this content, embedded whole or at least up to `limit_s`."""
-        sql = f"{self._select_files()} WHERE content_hash = ? AND (truncated = 0 OR limit_s >= ?) LIMIT 1"
-        rows = self._fetch(sql, [content_hash, limit_s])
-        return tables.file_of(rows[0]) if rows else None
-
-    def copies(self, content_hash: bytes) -> list[str]:
-        """Paths of the files with this content, in order."""
-        rows = self._fetch("SELECT path FROM files WHERE content_hash = ? ORDER BY path", [content_hash])
-        return [os.fsdecode(path) for (path,) in rows]
-
-    def has_size(self, size_bytes: int) -> bool:
-        """Whether a file has this size: one of another size cannot be known content."""
-        return bool(self._fetch("SELECT 1 FROM files WHERE size_bytes = ? LIMIT 1", [size_bytes]))
-
-    def contents(self, paths: Iterable[str], limit_s: float) -> dict[str, bytes]:
-        """Path -> hash of the content, of those files that are embedded whole or at least up to `limit_s`."""
-        found: dict[str, bytes] = {}
-        wanted: list[object] = [os.fsencode(path) for path in paths]
-        for at in range(0, len(wanted), 500):
-            some = wanted[at : at + 500]
-            marks = ", ".join("?" * len(some))
-            sql = f"SELECT path, content_hash FROM files WHERE (truncated = 0 OR limit_s >= ?) AND path IN ({marks})"
-            rows = self._fetch(sql, [limit_s, *some])
-            found |= {os.fsdecode(path): content_hash for path, content_hash in rows}
-        return found
-
-    def cut_files(self) -> list[SoundFile]:
-        """Files of which only the beginning was embedded, ordered by path."""
-        sql = f"{self._select_files()} WHERE truncated = 1 ORDER BY path"
-        return [tables.file_of(row) for row in self._fetch(sql, [])]
-
-    def file(self, path: str) -> SoundFile | None:
-        """What is known of one file."""
-        rows = self._fetch(f"{self._select_files()} WHERE path = ?", [os.fsencode(path)])
-        return tables.file_of(rows[0]) if rows else None
 
     def read(self, path: str) -> EmbeddedSound | None:
         """All of one file, copied out of the maps."""
@@ -435,35 +331,6 @@ class SqliteStore:
             )
             return _matches(connection, snapshot, rows, scores, extra, names)
 
-    def files(
-        self, where: Condition | None = None, *, order: FileOrder = "path", k: int = -1, offset: int = 0
-    ) -> list[SoundFile]:
-        """At most `k` files (all if negative) that fulfil a condition, the latest or longest first, or by path."""
-        sql, values = to_sql(where) if where is not None else ("1", [])
-        by = {"path": "path", "modified": "mtime_ns DESC, path", "duration": "duration_s DESC, path"}[order]
-        rows = self._fetch(
-            f"{self._select_files()} WHERE {sql} ORDER BY {by} LIMIT ? OFFSET ?",
-            [*values, k, offset],
-        )
-        return [tables.file_of(row) for row in rows]
-
-    def count(
-        self, where: Condition | None = None, *, only: Collection[str] | None = None
-    ) -> tuple[int, int]:
-        """Files that fulfil a condition (of some paths, or of all), and their segments."""
-        sql, values = to_sql(where) if where is not None else ("1", [])
-        counted = "SELECT count(*), coalesce(sum(num_rows), 0) FROM files WHERE"
-        if only is None:
-            rows = self._fetch(f"{counted} {sql}", values)
-        else:
-            paths = sorted({os.fsencode(path) for path in only})
-            rows = []
-            for at in range(0, len(paths), 500):
-                some: list[object] = [*paths[at : at + 500]]
-                marks = ", ".join("?" * len(some))
-                rows += self._fetch(f"{counted} {sql} AND path IN ({marks})", [*values, *some])
-        return sum(row[0] for row in rows), sum(row[1] for row in rows)
-
     def file_means(self) -> tuple[list[SoundFile], AnyFloatArray]:
         """Every file, and the mean of its segments' vectors at unit norm, `(files, dim)` float32."""
         with self._reading() as (connection, snapshot):
@@ -481,8 +348,7 @@ class SqliteStore:
         with self._reading() as (_, snapshot):
             num_rows = len(snapshot.maps.vectors)
             live = np.arange(num_rows) if snapshot.live is None else np.flatnonzero(snapshot.live)
-            places = np.unique(np.linspace(0, len(live) - 1, min(count, len(live))).astype(np.int64))
-            return unit_rows(snapshot.maps.vectors[live[places]].astype(np.float32))
+            return unit_rows(snapshot.maps.vectors[live[spread_evenly(len(live), count)]].astype(np.float32))
 
     def frames_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
         """The frames of each file, `(frames, dim)` float16, still on the disk; none of one that is not here."""
@@ -494,17 +360,6 @@ class SqliteStore:
                 else np.empty((0, self._identity.dim), np.float16)
                 for place in places
             ]
-
-    def facets(self) -> Facets:
-        """Which values a filter can ask for."""
-        formats = self._fetch("SELECT format FROM files GROUP BY format ORDER BY count(*) DESC, format", [])
-        rates = self._fetch("SELECT DISTINCT sample_rate_hz FROM files ORDER BY 1", [])
-        longest = self._fetch("SELECT coalesce(max(duration_s), 0.0) FROM files", [])
-        return Facets(tuple(f for (f,) in formats), tuple(r for (r,) in rates), longest[0][0])
-
-    def version(self) -> int:
-        """Grows with every commit."""
-        return int(self._fetch("SELECT version FROM state", [])[0][0])
 
     def stats(self) -> StoreStats:
         """Totals."""
@@ -554,19 +409,23 @@ class SqliteStore:
         return connection
 
     def _connection_for_writing(self) -> sqlite3.Connection:
-        if self._writer != threading.get_ident():
-            raise LibraryError(
-                f"{self.directory}: writing needs the lock; do it inside `with store.writing():`"
-            )
+        self._need_lock()
         return self._connection()
 
-    def _select_files(self) -> str:
-        with explained(self.directory):
-            return tables.select_files(self._connection())
-
-    def _fetch(self, sql: str, values: list[object]) -> list[tuple[Any, ...]]:
+    def _fetch(self, sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with explained(self.directory):
             return self._connection().execute(sql, values).fetchall()
+
+    def _files(
+        self, sql: str, values: Sequence[object] = (), more: str = "", by: str = "path"
+    ) -> list[SoundFile]:
+        with explained(self.directory):
+            select = tables.select_files(self._connection())
+        rows = self._fetch(f"{select} WHERE {sql} ORDER BY {by} {more}", values)
+        return [tables.file_of(row) for row in rows]
+
+    def _where(self, condition: Condition) -> tuple[str, list[object]]:
+        return to_sql(condition)
 
     @contextmanager
     def _reading(self) -> Iterator[tuple[sqlite3.Connection, Snapshot]]:

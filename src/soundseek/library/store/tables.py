@@ -29,6 +29,7 @@ from soundseek.library.store.base import (
     ModelIdentity,
     SoundFile,
     StoreStats,
+    about_library,
 )
 from soundseek.library.store.rows import SEGMENT_DTYPE, Rows, expand_ranges
 
@@ -216,17 +217,12 @@ def transaction(connection: Connection) -> Iterator[None]:
 
 def create_tables(connection: Connection, identity: ModelIdentity) -> None:
     """Make an empty library of this model, unless there is one."""
-    about = {
-        "format": FORMAT,
-        "name": identity.name,
-        "fingerprint": identity.fingerprint,
-        "dim": str(identity.dim),
-        "source": identity.source,
-    }
     with transaction(connection):
         for statement in TABLES:
             connection.execute(statement)
-        connection.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", about.items())
+        connection.executemany(
+            "INSERT OR IGNORE INTO about VALUES (?, ?)", about_library(identity, FORMAT).items()
+        )
         connection.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
