@@ -13,10 +13,10 @@ from soundseek.library import Library
 from soundseek.library.collections import (
     FAVOURITES,
     Collections,
-    NameTakenError,
     NewEntry,
     UnknownCollectionError,
 )
+from soundseek.library.named_lists import NameTakenError
 from soundseek.model.registry import load_model
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from toy_model import make_toy_model
 
 from soundseek.errors import QueryError, UsageError
 from soundseek.library import Library
-from soundseek.library.collections import NameTakenError
+from soundseek.library.named_lists import NameTakenError
 from soundseek.library.taught import TaughtSounds, UnknownTaughtError
 from soundseek.model.registry import load_model
 
@@ -87,7 +89,7 @@ def test_a_sound_marked_again_changes_its_mind_and_searches_see_it_at_once(
     assert [hit.score for hit in first] != [hit.score for hit in second]
     sounds = TaughtSounds(library.store)
     for mark in sounds.marks(taught.id):
-        sounds.unmark(taught.id, mark.id)
+        sounds.discard(taught.id, mark.id)
     plain = {hit.path: hit.score for hit in library.search("a tone", k=5)}
     emptied = {hit.path: hit.score for hit in library.search("a tone", k=5, taught="mine")}
     assert emptied == pytest.approx(plain, abs=1e-5)
@@ -114,7 +116,7 @@ def test_names_are_made_renamed_copied_and_forgotten(
     sounds.remove(made.id)
     for missing in (
         lambda: sounds.get(made.id),
-        lambda: sounds.unmark(made.id, 1),
+        lambda: sounds.discard(made.id, 1),
         lambda: sounds.named("c"),
     ):
         with pytest.raises(UnknownTaughtError):
@@ -133,3 +135,15 @@ def test_what_cannot_be_marked_is_said(library: Library, folder: Path, tmp_path:
     with pytest.raises(UsageError, match="take lists"):
         library.mark("mine", right=str(folder / "tone0.wav"))  # type: ignore[arg-type]
     assert library.taught() == []
+
+
+def test_what_is_kept_of_marks_goes_with_the_library(tmp_path: Path, folder: Path, toy: Path) -> None:
+    library = Library.create(tmp_path / "library", model=load_model(toy))
+    library.index(folder)
+    library.mark("mine", right=[folder / "tone0.wav"])
+    assert library.search(taught="mine", k=1)
+    store = weakref.ref(library.store)
+    library.close()
+    del library
+    gc.collect()
+    assert store() is None

@@ -110,7 +110,7 @@ def _unmark(sounds: TaughtSounds, taught: TaughtSound, path: str) -> None:
             f"{path} is not marked in {taught.name!r}; its marks: soundseek mark {taught.name!r}"
         )
     for mark in marks:
-        sounds.unmark(taught.id, mark.id)
+        sounds.discard(taught.id, mark.id)
 
 
 def _contradicting(marks: Sequence[Mark]) -> list[str]:

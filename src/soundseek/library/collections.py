@@ -1,8 +1,4 @@
-"""Named lists of sounds and regions, kept in the library's own database.
-
-An entry knows its sound by content and by path: a file that was moved is found by its content, and one that was edited
-by its path. An index run does not touch these tables, so entries outlive a file that is gone, and come back with it.
-"""
+"""Named lists of sounds and regions, kept in the library's own database; the favourites are always there."""
 
 from __future__ import annotations
 
@@ -10,15 +6,15 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from soundseek.errors import LibraryError, UsageError
+from soundseek.library.named_lists import ListTables, NamedLists, NameTakenError, file_now, utc_now
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-    from soundseek.library.store.base import SoundFile, Store
+    from soundseek.library.store.base import SoundFile
 
 FAVOURITES = 1
 FAVOURITES_NAME = "favourites"
@@ -31,18 +27,10 @@ _TABLES = (
         start_s REAL, end_s REAL, note TEXT NOT NULL, added_at TEXT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS entries_by_collection ON collection_entries (collection, content_hash)",
 )
-_SUMMARY = (
-    "SELECT c.id, c.name, count(e.id), c.created_at, c.modified_at FROM collections c "
-    "LEFT JOIN collection_entries e ON e.collection = c.id"
-)
 
 
 class UnknownCollectionError(UsageError):
     """There is no collection, or no entry, of that number."""
-
-
-class NameTakenError(UsageError):
-    """A collection of that name is there already."""
 
 
 @dataclass(frozen=True)
@@ -99,80 +87,57 @@ class NewEntry:
     note: str = ""
 
 
-class Collections:
-    """The collections of a library. Threads may share one.
+class Collections(NamedLists[Collection]):
+    """The collections of a library, the favourites first. Threads may share one.
 
     Args:
         store: The library's store.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    tables = ListTables(
+        lists="collections",
+        entries="collection_entries",
+        owner="collection",
+        more="note",
+        made_by=_TABLES,
+        summary="l.id, l.name, count(e.id), l.created_at, l.modified_at",
+        order=f"l.id != {FAVOURITES}, l.name COLLATE NOCASE",
+        unknown=UnknownCollectionError,
+        no_list="there is no collection {number}; list them to see which there are",
+        no_entry="collection {number} has no entry {entry}; list its entries again",
+        no_name="a collection needs a name",
+        taken="there is a collection {name!r} already; choose another name",
+    )
+
+    def _list_of(self, row: Sequence[Any]) -> Collection:
+        return Collection(*row)
 
     def all(self) -> list[Collection]:
         """Every collection, the favourites first, the others by name."""
-        with self._reading() as connection:
-            if connection is None:
-                return [_empty_favourites()]
-            rows = connection.execute(
-                f"{_SUMMARY} GROUP BY c.id ORDER BY c.id != 1, c.name COLLATE NOCASE"
-            ).fetchall()
-        return [Collection(*row) for row in rows]
+        return super().all() or [_empty_favourites()]
 
-    def get(self, collection: int) -> Collection:
-        """One collection.
-
-        Raises:
-            UnknownCollectionError: There is none of that number.
-        """
-        with self._reading() as connection:
-            if connection is None and collection == FAVOURITES:
-                return _empty_favourites()
-            return _get(connection, collection)
-
-    def create(self, name: str) -> Collection:
-        """A new, empty collection.
-
-        Raises:
-            NameTakenError: There is one of that name.
-        """
-        with self._writing() as connection:
-            _check_name(connection, name)
-            at = utc_now()
-            made = connection.execute(
-                "INSERT INTO collections VALUES (NULL, ?, ?, ?)", (name.strip(), at, at)
-            )
-            return _get(connection, int(made.lastrowid or 0))
-
-    def rename(self, collection: int, name: str) -> Collection:
+    def rename(self, number: int, name: str) -> Collection:
         """Give a collection another name.
 
         Raises:
             UnknownCollectionError: There is none of that number.
             NameTakenError: There is one of that name, or it is the favourites.
         """
-        with self._writing() as connection:
-            _get(connection, collection)
-            if collection == FAVOURITES:
-                raise NameTakenError("the favourites keep their name; make a collection of your own")
-            _check_name(connection, name, collection)
-            connection.execute(
-                "UPDATE collections SET name = ?, modified_at = ? WHERE id = ?",
-                (name.strip(), utc_now(), collection),
-            )
-            return _get(connection, collection)
+        if number == FAVOURITES:
+            raise NameTakenError("the favourites keep their name; make a collection of your own")
+        return super().rename(number, name)
 
-    def remove(self, collection: int) -> None:
+    def remove(self, number: int) -> None:
         """Remove a collection and its entries; the sounds stay. The favourites are only emptied.
 
         Raises:
             UnknownCollectionError: There is none of that number.
         """
-        with self._writing() as connection:
-            _get(connection, collection)
-            connection.execute("DELETE FROM collection_entries WHERE collection = ?", (collection,))
-            if collection != FAVOURITES:
-                connection.execute("DELETE FROM collections WHERE id = ?", (collection,))
+        if number == FAVOURITES:
+            with self._writing() as connection:
+                self._empty(connection, number)
+        else:
+            super().remove(number)
 
     def add(self, collection: int, entries: Sequence[NewEntry]) -> Collection:
         """Put sounds into a collection, behind those that are in it; what is in it already stays as it is.
@@ -181,39 +146,18 @@ class Collections:
             UnknownCollectionError: There is none of that number.
         """
         with self._writing() as connection:
-            _get(connection, collection)
+            self._get(connection, collection)
             for entry in entries:
-                values = (
-                    collection,
+                place = (
                     entry.file.content_hash,
                     os.fsencode(entry.file.path),
                     entry.start_s,
                     entry.end_s,
                 )
-                connection.execute(
-                    "INSERT INTO collection_entries (collection, content_hash, path, start_s, end_s, note, added_at) "
-                    "SELECT ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM collection_entries "
-                    "WHERE collection = ? AND content_hash = ? AND path = ? AND start_s IS ? AND end_s IS ?)",
-                    (*values, entry.note, utc_now(), *values),
-                )
-            _touch(connection, collection)
-            return _get(connection, collection)
-
-    def discard(self, collection: int, entry: int) -> None:
-        """Take an entry out of a collection.
-
-        Raises:
-            UnknownCollectionError: It is not in it.
-        """
-        with self._writing() as connection:
-            gone = connection.execute(
-                "DELETE FROM collection_entries WHERE id = ? AND collection = ?", (entry, collection)
-            )
-            if not gone.rowcount:
-                raise UnknownCollectionError(
-                    f"collection {collection} has no entry {entry}; list its entries again"
-                )
-            _touch(connection, collection)
+                if not _has(connection, collection, place):
+                    self._insert(connection, collection, (*place, entry.note, utc_now()))
+            self._touch(connection, collection)
+            return self._get(connection, collection)
 
     def entries(self, collection: int, *, k: int = 1000, offset: int = 0) -> list[Entry]:
         """The entries of a collection in the order in which they came in, each with its file where that is now.
@@ -221,17 +165,8 @@ class Collections:
         Raises:
             UnknownCollectionError: There is none of that number.
         """
-        with self._reading() as connection:
-            if connection is None and collection == FAVOURITES:
-                return []
-            _get(connection, collection)
-            assert connection is not None
-            rows = connection.execute(
-                "SELECT id, path, content_hash, start_s, end_s, note, added_at FROM collection_entries "
-                "WHERE collection = ? ORDER BY id LIMIT ? OFFSET ?",
-                (collection, k, offset),
-            ).fetchall()
-        entries = [Entry(row[0], os.fsdecode(row[1]), *row[2:]) for row in rows]
+        rows = self._rows(collection, k=k, offset=offset)
+        entries = [Entry(id, os.fsdecode(path), content, *more) for id, content, path, *more in rows]
         found = [
             replace(entry, file=file_now(self._store, entry.content_hash, entry.path)) for entry in entries
         ]
@@ -278,17 +213,8 @@ class Collections:
             )
             ids = dict(connection.execute("SELECT name, id FROM collections").fetchall())
             for name, *entry in entries:
-                values = (ids[name], *entry)
-                if not connection.execute(
-                    "SELECT 1 FROM collection_entries WHERE collection = ? AND content_hash = ? AND path = ? "
-                    "AND start_s IS ? AND end_s IS ?",
-                    values[:5],
-                ).fetchone():
-                    connection.execute(
-                        "INSERT INTO collection_entries "
-                        "(collection, content_hash, path, start_s, end_s, note, added_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                        values,
-                    )
+                if not _has(connection, ids[name], entry[:4]):
+                    self._insert(connection, ids[name], entry)
 
     def _remember_where(self, entries: Sequence[Entry]) -> None:
         """Note where moved and edited files are now, so that they are found after the next change as well."""
@@ -306,16 +232,19 @@ class Collections:
                 "UPDATE collection_entries SET path = ?, content_hash = ? WHERE id = ?", moved
             )
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection | None]:
-        """A connection, or None where the library has no collections yet."""
-        with self._store.reading_beside() as connection:
-            made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'collections'").fetchone()
-            yield connection if made else None
+    def _get(self, connection: Connection | None, number: int) -> Collection:
+        if connection is None and number == FAVOURITES:
+            return _empty_favourites()
+        return super()._get(connection, number)
+
+    def _rows(self, number: int, *, k: int = -1, offset: int = 0) -> list[tuple[Any, ...]]:
+        with self._reading() as connection:
+            is_new = connection is None and number == FAVOURITES
+        return [] if is_new else super()._rows(number, k=k, offset=offset)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with transaction_on(self._store, _TABLES) as connection:
+        with super()._writing() as connection:
             at = utc_now()
             connection.execute(
                 "INSERT OR IGNORE INTO collections VALUES (?, ?, ?, ?)", (FAVOURITES, FAVOURITES_NAME, at, at)
@@ -323,58 +252,16 @@ class Collections:
             yield connection
 
 
-@contextmanager
-def transaction_on(store: Store, tables: Sequence[str]) -> Iterator[Connection]:
-    """A write transaction on tables that stand beside the store's own.
-
-    Args:
-        store: The library's store.
-        tables: Statements that make them where they are not there yet.
-
-    Raises:
-        LibraryError: The library cannot be written to.
-    """
-    with store.writing_beside() as connection:
-        for statement in tables:
-            connection.execute(statement)
-        yield connection
-
-
-def file_now(store: Store, content_hash: bytes, path: str) -> SoundFile | None:
-    """The file that had a content and a path: the one at that path, one that has moved, or one that was edited."""
-    same = store.same_content(content_hash)
-    for file in same:
-        if file.path == path:
-            return file
-    return same[0] if same else store.file(path)
-
-
-def _get(connection: Connection | None, collection: int) -> Collection:
-    row: tuple[Any, ...] | None = None
-    if connection is not None and abs(collection) < 1 << 62:
-        row = connection.execute(f"{_SUMMARY} WHERE c.id = ? GROUP BY c.id", (collection,)).fetchone()
-    if row is None:
-        raise UnknownCollectionError(f"there is no collection {collection}; list them to see which there are")
-    return Collection(*row)
-
-
-def _touch(connection: Connection, collection: int) -> None:
-    connection.execute("UPDATE collections SET modified_at = ? WHERE id = ?", (utc_now(), collection))
-
-
-def _check_name(connection: Connection, name: str, own: int | None = None) -> None:
-    if not name.strip():
-        raise UsageError("a collection needs a name")
-    row = connection.execute("SELECT id FROM collections WHERE name = ?", (name.strip(),)).fetchone()
-    if row is not None and row[0] != own:
-        raise NameTakenError(f"there is a collection {name.strip()!r} already; choose another name")
+def _has(connection: Connection, collection: int, place: Sequence[object]) -> bool:
+    """Whether a collection has an entry of a content, a path, a begin and an end."""
+    found = connection.execute(
+        "SELECT 1 FROM collection_entries WHERE collection = ? AND content_hash = ? AND path = ? "
+        "AND start_s IS ? AND end_s IS ?",
+        (collection, *place),
+    )
+    return found.fetchone() is not None
 
 
 def _empty_favourites() -> Collection:
     at = utc_now()
     return Collection(FAVOURITES, FAVOURITES_NAME, 0, at, at)
-
-
-def utc_now() -> str:
-    """This second, ISO 8601 in UTC."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

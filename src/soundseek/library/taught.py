@@ -1,31 +1,32 @@
 """Sounds that a library was taught by marks, kept by name in its own database: "my knocks".
 
-A mark knows its sound as a collection's entry does, by content and by path, so it outlives a move, an edit and a new
-index run.
+A mark knows its sound as a collection's entry does, so it outlives a move, an edit and a new index run.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from soundseek._typing import FloatArray
 from soundseek.errors import UsageError
-from soundseek.library.collections import NameTakenError, file_now, transaction_on, utc_now
+from soundseek.library.named_lists import ListTables, NamedLists, file_now, utc_now
 from soundseek.library.regions import Embedded
 from soundseek.library.teaching import NUM_BACKGROUND, taught_direction
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
     from soundseek._typing import AnyFloatArray
     from soundseek.library.store.base import SoundFile, Store
+
+V = TypeVar("V")
+_values: WeakKeyDictionary[Store, dict[int, tuple[object, Any]]] = WeakKeyDictionary()
+_mutex = Lock()
 
 MOST_MARKS = 2_000
 """Marks of one name: the classifier looks at all of them at each search."""
@@ -40,10 +41,6 @@ _TABLES = (
         id INTEGER PRIMARY KEY AUTOINCREMENT, taught INTEGER NOT NULL, content_hash BLOB NOT NULL, path BLOB NOT NULL,
         start_s REAL, end_s REAL, is_right INTEGER NOT NULL, added_at TEXT NOT NULL)""",
     "CREATE INDEX IF NOT EXISTS marks_by_taught ON marks (taught, content_hash)",
-)
-_SUMMARY = (
-    "SELECT t.id, t.name, coalesce(sum(m.is_right), 0), count(m.id) - coalesce(sum(m.is_right), 0), t.created_at, "
-    "t.modified_at FROM taught t LEFT JOIN marks m ON m.taught = t.id"
 )
 
 
@@ -120,32 +117,31 @@ class NewMark:
             )
 
 
-class TaughtSounds:
+class TaughtSounds(NamedLists[TaughtSound]):
     """All that a library was taught. Threads may share one.
 
     Args:
         store: The library's store.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    tables = ListTables(
+        lists="taught",
+        entries="marks",
+        owner="taught",
+        more="is_right",
+        made_by=_TABLES,
+        summary="l.id, l.name, coalesce(sum(e.is_right), 0), count(e.id) - coalesce(sum(e.is_right), 0), l.created_at, "
+        "l.modified_at",
+        order="l.name COLLATE NOCASE",
+        unknown=UnknownTaughtError,
+        no_list="nothing with the number {number} was taught; list what was",
+        no_entry="what has the number {number} has no mark {entry}; list its marks again",
+        no_name="what is taught needs a name",
+        taken="something was taught as {name!r} already; choose another name",
+    )
 
-    def all(self) -> list[TaughtSound]:
-        """Everything that was taught, by name."""
-        with self._reading() as connection:
-            if connection is None:
-                return []
-            rows = connection.execute(f"{_SUMMARY} GROUP BY t.id ORDER BY t.name COLLATE NOCASE").fetchall()
-        return [TaughtSound(*row) for row in rows]
-
-    def get(self, taught: int) -> TaughtSound:
-        """What has a number.
-
-        Raises:
-            UnknownTaughtError: Nothing has it.
-        """
-        with self._reading() as connection:
-            return _get(connection, taught)
+    def _list_of(self, row: Sequence[Any]) -> TaughtSound:
+        return TaughtSound(*row)
 
     def named(self, name: str) -> TaughtSound:
         """What has a name.
@@ -160,43 +156,6 @@ class TaughtSounds:
         names = ", ".join(repr(each.name) for each in found) or "nothing so far"
         raise UnknownTaughtError(f"this library was not taught {name!r}, but {names}")
 
-    def create(self, name: str) -> TaughtSound:
-        """A new name, without marks.
-
-        Raises:
-            NameTakenError: There is one like it.
-        """
-        with self._writing() as connection:
-            _check_name(connection, name)
-            at = utc_now()
-            made = connection.execute("INSERT INTO taught VALUES (NULL, ?, ?, ?)", (name.strip(), at, at))
-            return _get(connection, int(made.lastrowid or 0))
-
-    def rename(self, taught: int, name: str) -> TaughtSound:
-        """Give it another name.
-
-        Raises:
-            UnknownTaughtError: There is none of that number.
-            NameTakenError: There is one like it.
-        """
-        with self._writing() as connection:
-            _get(connection, taught)
-            _check_name(connection, name, own=taught)
-            connection.execute("UPDATE taught SET name = ? WHERE id = ?", (name.strip(), taught))
-            _touch(connection, taught)
-            return _get(connection, taught)
-
-    def remove(self, taught: int) -> None:
-        """Forget a name and its marks; the sounds stay.
-
-        Raises:
-            UnknownTaughtError: There is none of that number.
-        """
-        with self._writing() as connection:
-            _get(connection, taught)
-            connection.execute("DELETE FROM marks WHERE taught = ?", (taught,))
-            connection.execute("DELETE FROM taught WHERE id = ?", (taught,))
-
     def mark(self, taught: int, marks: Sequence[NewMark]) -> TaughtSound:
         """Mark sounds; a sound, or region of one, that is marked already changes its mind.
 
@@ -205,21 +164,17 @@ class TaughtSounds:
             UsageError: It would have more than `MOST_MARKS` marks.
         """
         with self._writing() as connection:
-            _get(connection, taught)
+            self._get(connection, taught)
             for each in marks:
                 place = (taught, each.file.content_hash, each.start_s, each.end_s)
                 connection.execute(
                     "DELETE FROM marks WHERE taught = ? AND content_hash = ? AND start_s IS ? AND end_s IS ?",
                     place,
                 )
-                values = (*place[:2], os.fsencode(each.file.path), *place[2:], each.is_right, utc_now())
-                connection.execute(
-                    "INSERT INTO marks (taught, content_hash, path, start_s, end_s, is_right, added_at) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    values,
-                )
-            _touch(connection, taught)
-            changed = _get(connection, taught)
+                path = os.fsencode(each.file.path)
+                self._insert(connection, taught, (place[1], path, *place[2:], each.is_right, utc_now()))
+            self._touch(connection, taught)
+            changed = self._get(connection, taught)
             if changed.right + changed.wrong > MOST_MARKS:
                 raise UsageError(
                     f"{changed.name!r} would have {changed.right + changed.wrong} marks, more than {MOST_MARKS}; "
@@ -227,37 +182,15 @@ class TaughtSounds:
                 )
             return changed
 
-    def unmark(self, taught: int, mark: int) -> None:
-        """Take a mark away.
-
-        Raises:
-            UnknownTaughtError: There is no such mark.
-        """
-        with self._writing() as connection:
-            gone = connection.execute("DELETE FROM marks WHERE id = ? AND taught = ?", (mark, taught))
-            if not gone.rowcount:
-                raise UnknownTaughtError(
-                    f"what has the number {taught} has no mark {mark}; list its marks again"
-                )
-            _touch(connection, taught)
-
     def marks(self, taught: int) -> list[Mark]:
         """The marks in the order in which they were made, each with its file where that is now.
 
         Raises:
             UnknownTaughtError: There is none of that number.
         """
-        with self._reading() as connection:
-            _get(connection, taught)
-            assert connection is not None
-            rows = connection.execute(
-                "SELECT id, path, content_hash, start_s, end_s, is_right, added_at FROM marks "
-                "WHERE taught = ? ORDER BY id",
-                (taught,),
-            ).fetchall()
         marks = [
-            Mark(id, os.fsdecode(path), content_hash, start_s, end_s, bool(is_right), added_at)
-            for id, path, content_hash, start_s, end_s, is_right, added_at in rows
+            Mark(id, os.fsdecode(path), content, start_s, end_s, bool(is_right), added_at)
+            for id, content, path, start_s, end_s, is_right, added_at in self._rows(taught)
         ]
         found = [replace(mark, file=file_now(self._store, mark.content_hash, mark.path)) for mark in marks]
         return [replace(mark, path=mark.file.path) if mark.file is not None else mark for mark in found]
@@ -277,11 +210,9 @@ class TaughtSounds:
                 if about[0] in known:
                     continue
                 made = connection.execute("INSERT INTO taught VALUES (NULL, ?, ?, ?)", about).lastrowid
-                connection.executemany(
-                    "INSERT INTO marks (taught, content_hash, path, start_s, end_s, is_right, added_at) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    [(made, *mark[1:]) for mark in marks if mark[0] == number],
-                )
+                for owner, *mark in marks:
+                    if owner == number:
+                        self._insert(connection, int(made or 0), mark)
 
     def vectors(self, taught: int) -> tuple[FloatArray, FloatArray]:
         """Unit vectors of what is marked right, `(n, dim)`, and of what is marked wrong, `(m, dim)`.
@@ -292,22 +223,13 @@ class TaughtSounds:
             UnknownTaughtError: There is none of that number.
         """
         with self._reading() as connection:
-            _get(connection, taught)
+            self._get(connection, taught)
             assert connection is not None
             (revision,) = connection.execute(
                 "SELECT count(*) || ' ' || coalesce(max(id), 0) FROM marks WHERE taught = ?", (taught,)
             ).fetchone()
-        return _vectors_of(self._store, taught, self._store.version(), revision)
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection | None]:
-        """A connection, or None where nothing was taught yet."""
-        with self._store.reading_beside() as connection:
-            made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'taught'").fetchone()
-            yield connection if made else None
-
-    def _writing(self) -> Any:
-        return transaction_on(self._store, _TABLES)
+        state = self._store.version(), revision
+        return _kept(self._store, taught, state, lambda: _vectors_of(self._store, self.marks(taught)))
 
 
 def taught_query(store: Store, name: str, query: AnyFloatArray | None, *, weight: float = 1.0) -> FloatArray:
@@ -325,14 +247,13 @@ def taught_query(store: Store, name: str, query: AnyFloatArray | None, *, weight
     """
     sounds = TaughtSounds(store)
     right, wrong = sounds.vectors(sounds.named(name).id)
-    background = _background(store, store.version())
+    background = _kept(store, 0, store.version(), lambda: store.spread_vectors(NUM_BACKGROUND))
     return taught_direction(query, right, wrong, background, weight=weight)
 
 
-@lru_cache(maxsize=64)
-def _vectors_of(store: Store, taught: int, version: int, revision: str) -> tuple[FloatArray, FloatArray]:
+def _vectors_of(store: Store, marks: Sequence[Mark]) -> tuple[FloatArray, FloatArray]:
     found: dict[bool, list[FloatArray]] = {True: [], False: []}
-    for mark in TaughtSounds(store).marks(taught):
+    for mark in marks:
         sound = store.read(mark.file.path) if mark.file is not None else None
         if sound is None or (mark.start_s or 0.0) >= sound.file.duration_s:
             continue
@@ -342,27 +263,21 @@ def _vectors_of(store: Store, taught: int, version: int, revision: str) -> tuple
     return right, wrong
 
 
-@lru_cache(maxsize=8)
-def _background(store: Store, version: int) -> FloatArray:
-    return store.spread_vectors(NUM_BACKGROUND)
+def _kept(store: Store, number: int, state: object, make: Callable[[], V]) -> V:
+    """A value that is made anew where the state of its store has changed; it goes with the store.
 
-
-def _get(connection: Connection | None, taught: int) -> TaughtSound:
-    row: tuple[Any, ...] | None = None
-    if connection is not None and abs(taught) < 1 << 62:
-        row = connection.execute(f"{_SUMMARY} WHERE t.id = ? GROUP BY t.id", (taught,)).fetchone()
-    if row is None:
-        raise UnknownTaughtError(f"nothing with the number {taught} was taught; list what was")
-    return TaughtSound(*row)
-
-
-def _touch(connection: Connection, taught: int) -> None:
-    connection.execute("UPDATE taught SET modified_at = ? WHERE id = ?", (utc_now(), taught))
-
-
-def _check_name(connection: Connection, name: str, own: int | None = None) -> None:
-    if not name.strip():
-        raise UsageError("what is taught needs a name")
-    row = connection.execute("SELECT id FROM taught WHERE name = ?", (name.strip(),)).fetchone()
-    if row is not None and row[0] != own:
-        raise NameTakenError(f"something was taught as {name.strip()!r} already; choose another name")
+    Args:
+        store: The store.
+        number: What was taught; 0, which no number is, for the background.
+        state: What the value depends on.
+        make: Makes it.
+    """
+    with _mutex:
+        of_store = _values.setdefault(store, {})
+        if number in of_store and of_store[number][0] == state:
+            value: V = of_store[number][1]
+            return value
+    value = make()
+    with _mutex:
+        of_store[number] = state, value
+    return value

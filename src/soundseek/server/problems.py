@@ -21,7 +21,8 @@ from soundseek.errors import (
     SoundseekError,
     UsageError,
 )
-from soundseek.library.collections import NameTakenError, UnknownCollectionError
+from soundseek.library.collections import UnknownCollectionError
+from soundseek.library.named_lists import NameTakenError
 from soundseek.library.store.base import NoLibraryError
 from soundseek.library.taught import UnknownTaughtError
 from soundseek.server.answers import json_bytes

@@ -112,7 +112,7 @@ async def remove_mark(
     state: StateOf,
 ) -> Response:
     """Take a mark away."""
-    await _with_taught(state, lambda sounds, _: sounds.unmark(int(taught), mark))
+    await _with_taught(state, lambda sounds, _: sounds.discard(int(taught), mark))
     return no_content()
 
 
