@@ -59,15 +59,12 @@ HOMES = {
     "soundfile": {"audio/decode.py", "audio/excerpt.py", "learn/evaluation/corruptions.py"},
     "soxr": {"audio/decode.py", "audio/excerpt.py", "audio/combined_sources.py"},
     "av": {"audio/ffmpeg.py"},
-    # The store loads it before usearch and uses nothing of it; see there.
-    "onnxruntime": {
-        "model/model.py", "learn/export/export.py", "learn/export/quantize.py", "library/store/sqlite.py",
-    },
+    "onnxruntime": {"model/model.py", "learn/export/export.py", "learn/export/quantize.py"},
     "spellchecker": {"model/spelling.py"},
     "sqlite3": {f"library/store/{name}.py" for name in ("connection", "side_tables", "sqlite", "terms")},
     "psycopg": {"library/store/postgres.py", "library/store/postgres_connection.py"},
     "pymilvus": {"library/store/milvus_connection.py"},
-    "usearch": {"library/store/sqlite.py"},
+    "numkong": {"library/store/estimates.py"},
     "uvicorn": {"cli/serve.py"},
     "openTSNE": {"server/sound_map.py"},
     "tinytag": {"audio/tags.py"},
@@ -351,9 +348,12 @@ def test_a_public_name_is_defined_once() -> None:
         ("import soundseek", {"numpy", "onnxruntime", "pydantic", "typer", "rich", "torch", "spellchecker"}),
         (
             "import soundseek.cli.main; soundseek.cli.main.group()",
-            {"onnxruntime", "usearch", "torch", "soundfile"},
+            {"onnxruntime", "numkong", "usearch", "torch", "soundfile"},
         ),
-        ("import soundseek.cli.search", {"onnxruntime", "usearch", "torch", "soundfile", "spellchecker"}),
+        (
+            "import soundseek.cli.search",
+            {"onnxruntime", "numkong", "usearch", "torch", "soundfile", "spellchecker"},
+        ),
         (
             "from soundseek import Library, load_model",
             {"spellchecker", "torch", "scipy", "yaml", "lightning", "transformers", "rich"},

@@ -19,7 +19,6 @@ from soundseek.errors import LibraryError
 from soundseek.library.filters import parse_where
 from soundseek.library.store.base import Changes, EmbeddedSound, Failure, FileState, Move, Store
 from soundseek.library.store.connection import connect
-from soundseek.library.store.exact import best_rows
 from soundseek.library.store.side_tables import script_to_make, tables_beside
 from soundseek.library.store.sqlite import SqliteStore
 from soundseek.library.store.tables import transaction
@@ -445,14 +444,6 @@ def test_only_the_thread_that_holds_the_lock_writes(store: Store) -> None:
         other.start()
         other.join()
     assert len(met) == 1 and "needs the lock" in met[0]
-
-
-def test_the_best_of_near_ties_is_found_though_the_quick_scan_puts_it_second() -> None:
-    vectors = np.array([[0.9, 0], [0.91, 0], [0.5, 0]], np.float16)
-    rows, _ = best_rows(
-        vectors, np.float32([1, 0]), k=1, scan=lambda vectors, query, count: np.arange(3)[:count]
-    )
-    assert rows.tolist() == [1]
 
 
 def test_a_transaction_keeps_other_writers_out_from_its_beginning(folder_store: SqliteStore) -> None:

@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from soundseek.library.library import name_query
 from soundseek.library.regions import Embedded
 from soundseek.library.search import (
     NEGATIVE_WEIGHT,
+    Certainty,
     Hit,
     SearchOptions,
     away_from,
@@ -132,7 +134,12 @@ class Searching:
             is_there=is_there,
             names=names,
         )
-        found = [(match, query[0]) for query in queries for match in find_matches(store, query, options)]
+        wholes = [query[0] for query in queries]
+        found = [
+            (match, whole)
+            for query, whole in zip(queries, wholes, strict=True)
+            for match in find_matches(store, query, options)
+        ]
         if len(queries) > 1:
             found = _best_of_each(found, per_segment=request.per == "segment")
         pairs = found[request.offset : request.offset + request.k]
@@ -141,15 +148,8 @@ class Searching:
         counted = self._count(library, condition, only)
         certainty = None if request.like or request.taught is not None else library.certainty(counted[0])
         hits = [
-            hit_of(
-                match,
-                query,
-                also_at=copies_of(store, match, options),
-                probability=None
-                if certainty is None
-                else float(certainty(query, np.array([match.score], np.float32))[0]),
-            )
-            for match, query in pairs
+            hit_of(match, query, also_at=copies_of(store, match, options), probability=probability)
+            for (match, query), probability in zip(pairs, _probabilities(pairs, certainty), strict=True)
         ]
         searched_for = _searched_for(request, texts)
         why = self._why(library, request, texts, hits)
@@ -163,7 +163,7 @@ class Searching:
                 _described(match.file, hit, reason, favourites)
                 for match, hit, reason in zip(page, hits, why, strict=True)
             ],
-            query=self._remember(library, np.array([query[0] for query in queries])),
+            query=self._remember(library, np.array(wholes)),
             searched_for=searched_for,
             warnings=[warning for text in texts.values() for warning in text.warnings],
             total=total,
@@ -512,6 +512,25 @@ def _searched_for(request: SearchRequest, texts: dict[str, _Text]) -> SearchedFo
             "not_typed": [text for text in typed if text is not None],
         }
     )
+
+
+def _probabilities(
+    pairs: Sequence[tuple[Match, FloatArray]], certainty: Certainty | None
+) -> list[float | None]:
+    """How probable each match is for its query, whose matches are weighed together."""
+    found: list[float | None] = [None] * len(pairs)
+    if certainty is None:
+        return found
+    of_query: dict[int, list[int]] = defaultdict(list)
+    for number, (_, query) in enumerate(pairs):
+        of_query[id(query)].append(number)
+    for numbers in of_query.values():
+        scores = np.array([pairs[number][0].score for number in numbers], np.float32)
+        for number, probability in zip(
+            numbers, certainty(pairs[numbers[0]][1], scores).tolist(), strict=True
+        ):
+            found[number] = probability
+    return found
 
 
 def _best_of_each(

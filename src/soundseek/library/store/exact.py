@@ -1,29 +1,50 @@
-"""The best rows, or the best row of each group, out of an exact scan."""
+"""The best rows, or the best row of each file, exactly, out of estimates whose errors are bounded.
+
+A scan says of every row what its inner product with the query is about, and how far off that may be. Rows that may be
+among the best are then multiplied in float32; no other row can be among them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from soundseek._typing import AnyFloatArray, AnyIntArray
+from soundseek._typing import AnyFloatArray, AnyIntArray, BoolArray, FloatArray, IntArray
+from soundseek.library.store.estimates import Estimates
+from soundseek.library.store.rows import Runs, expand_ranges
 
-# A SIMD scan sees the query in float16 (an error of some 3e-5); this many more groups than asked for are
-# scored again in float32, so that the order of near ties is numpy's.
+# Engines whose own scan may round look at this many more files than they are asked for.
 SPARE_GROUPS = 16
-# A selection below this share of the rows is copied together and scanned alone; above, all rows are scanned.
-GATHER_SHARE = 0.125
+# A selection below this share of the rows is copied together and multiplied at once; above, all rows are scanned.
+GATHER_SHARE = 0.03
+# Rows multiplied at a time: 32 MB of 512 numbers in float32.
+ROWS_AT_ONCE = 16_384
 
-# A file of a minute or more; of each so many rows are looked at closely, as long as they have so many rows together:
-# for more, the scan would take twice as long.
+# A file of a minute or more; of each so many rows are looked at closely. Those that have so many among the `MANY` best
+# of all always are, and of the others as many files as have `LONG_FILE_ROWS` rows together: the frames of more would
+# take longer to read than the whole search may.
 LONG_FILE = 12
 OF_A_LONG_FILE = 4
-MANY = 4096  # best rows that one scan brings at hardly more cost than ten
+MANY = 4096
 LONG_FILE_ROWS = 50_000
 
-Scan = Callable[[AnyFloatArray, AnyFloatArray, int], AnyIntArray]
+
+Scan = Callable[[AnyFloatArray], Estimates]
+"""A query `(dim,)` float32 -> what each row's product with it is about."""
+
+
+def inner_products(
+    vectors: AnyFloatArray, query: AnyFloatArray, rows: AnyIntArray | None = None
+) -> FloatArray:
+    """Inner products with a query `(dim,)` of all `vectors`, or of some of their rows, in float32."""
+    wide = query.astype(np.float32)
+    num = len(vectors) if rows is None else len(rows)
+    out = np.empty(num, np.float32)
+    for at in range(0, num, ROWS_AT_ONCE):
+        some = slice(at, at + ROWS_AT_ONCE)
+        out[some] = vectors[some if rows is None else rows[some]].astype(np.float32) @ wide
+    return out
 
 
 def best_rows(
@@ -31,41 +52,34 @@ def best_rows(
     query: AnyFloatArray,
     *,
     k: int,
-    groups: npt.NDArray[Any] | None = None,
-    allowed: npt.NDArray[np.bool_] | None = None,
+    runs: Runs | None = None,
+    allowed: BoolArray | None = None,
     scan: Scan,
 ) -> tuple[AnyIntArray, AnyFloatArray]:
-    """The `k` best rows by inner product, exactly, or the best row of each of the `k` best groups.
-
-    Rows come from the scan best first, so the first row seen of a group is the group's best; when the rows
-    fetched hold too few groups (one file may own the first thousand rows), more are fetched, at last all.
+    """The `k` best rows by inner product, or the best row of each of the `k` best files.
 
     Args:
         vectors: `(rows, dim)` float16, unit norm; may be a memory map, which is not copied.
         query: `(dim,)` float32.
-        k: How many rows or groups.
-        groups: `(rows,)` the group of each row; None ranks every row.
+        k: How many rows or files.
+        runs: The file of each row; None ranks every row.
         allowed: `(rows,)` bool, True = may answer; None allows all.
-        scan: `(vectors, query, count)` -> the row numbers of the `count` largest products, best first.
+        scan: What all products are about.
 
     Returns:
-        Row numbers `(n,)` and float32 scores `(n,)` in [-1, 1], n <= k, best first.
+        Row numbers `(n,)` and float32 scores `(n,)` in [-1, 1], n <= k, best first; of equal rows the first one.
     """
-    rows: AnyIntArray | None = None
-    if allowed is not None:
-        num_allowed = int(np.count_nonzero(allowed))
-        if num_allowed < GATHER_SHARE * len(vectors):
-            rows = np.flatnonzero(allowed)
-            vectors, groups, allowed = vectors[rows], None if groups is None else groups[rows], None
     if k < 1 or not len(vectors):
         return np.empty(0, np.int64), np.empty(0, np.float32)
-    found = _candidates(vectors, query, k + SPARE_GROUPS, groups, allowed, scan)
-    # (candidates, dim) float32 times (dim,): few rows, so numpy's own product is quick.
-    scores = vectors[found].astype(np.float32) @ query.astype(np.float32)
-    order = np.lexsort((found, -scores))[:k]
+    low, high = _bounds(vectors, query, allowed, scan)
+    if runs is None:
+        rows, products = _multiplied(vectors, query, _reaching(high, _kth_largest(low, k)))
+    else:
+        rows, products = _multiplied(vectors, query, _reaching_of_files(low, high, runs, k))
+        first = _first_of_each(runs.files[rows])
+        rows, products = rows[first], products[first]
     # A float16 row is up to some 5e-4 longer or shorter than 1; no cosine is above 1.
-    found, scores = found[order], np.clip(scores[order], -1.0, 1.0)
-    return (found if rows is None else rows[found]), scores
+    return rows[:k], np.clip(products[:k], -1.0, 1.0)
 
 
 def shortlisted_rows(
@@ -74,82 +88,130 @@ def shortlisted_rows(
     *,
     segments: int,
     files: int,
-    groups: npt.NDArray[Any],
-    allowed: npt.NDArray[np.bool_] | None = None,
+    runs: Runs,
+    allowed: BoolArray | None = None,
     scan: Scan,
 ) -> AnyIntArray:
     """Rows worth a closer look: the best of all, the best of each of the best files, and the best of each long file.
 
     In a recording of an hour the mean of ten seconds may say so little of a short event that hundreds of short files
-    come before it. So the best rows of long files are always among them: of as many such files as have `LONG_FILE_ROWS`
-    rows together.
+    come before it. So the best rows of long files are always among them, see `LONG_FILE_ROWS`.
 
     Args:
         vectors: `(rows, dim)` float16, unit norm; a memory map is not copied.
         query: `(dim,)` float32.
         segments: How many of the best rows.
         files: The best row of how many files.
-        groups: `(rows,)` the file of each row; rows of a file lie together.
+        runs: The file of each row.
         allowed: `(rows,)` bool, True = may answer, all rows of a file or none; None allows all.
-        scan: As for `best_rows`.
+        scan: What all products are about.
 
     Returns:
-        Row numbers, each once, in no order.
+        Row numbers, each once, in order.
     """
-    if allowed is not None and np.count_nonzero(allowed) < GATHER_SHARE * len(vectors):
-        rows: AnyIntArray = np.flatnonzero(allowed)
-        few = shortlisted_rows(
-            vectors[rows], query, segments=segments, files=files, groups=groups[rows], scan=scan
-        )
-        return rows[few]
     if not len(vectors):
         return np.empty(0, np.int64)
-    count = min(len(vectors), max(4 * (segments + files), MANY))
-    while True:
-        found = scan(vectors, query, count)
-        if allowed is not None:
-            found = found[allowed[found]]
-        _, first, num = np.unique(groups[found], return_index=True, return_counts=True)
-        if len(first) >= files or count == len(vectors):
-            break
-        count = min(len(vectors), count * 32)
-    chosen = [found[:segments], found[np.sort(first)[:files]]]
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(groups)) + 1])
-    ends = np.concatenate([starts[1:], [len(groups)]])
-    is_long = ends - starts >= LONG_FILE
-    if allowed is not None:
-        is_long &= allowed[starts]
-    known = set(groups[found[first[num >= OF_A_LONG_FILE]]].tolist())
-    room = LONG_FILE_ROWS
-    for start, end in zip(starts[is_long].tolist(), ends[is_long].tolist(), strict=True):
-        if groups[start] in known:
-            chosen.append(found[groups[found] == groups[start]][:OF_A_LONG_FILE])
-        elif room >= end - start:
-            room -= end - start
-            chosen.append(start + scan(vectors[start:end], query, OF_A_LONG_FILE))
+    low, high = _bounds(vectors, query, allowed, scan)
+    rows, _ = _multiplied(vectors, query, _reaching(high, _kth_largest(low, segments)))
+    heads, _ = _multiplied(vectors, query, _reaching_of_files(low, high, runs, files))
+    chosen = [rows[:segments], heads[_first_of_each(runs.files[heads])[:files]]]
+    long_files = _long_files(low, runs)
+    if len(long_files):
+        chosen.append(_best_of_each(vectors, query, low, high, runs, long_files))
     # Not np.unique, which imports numpy.ma: a tenth of what is imported for a search.
     ordered: AnyIntArray = np.sort(np.concatenate(chosen))
     distinct: AnyIntArray = ordered[np.diff(ordered, prepend=-1) != 0]
     return distinct
 
 
-def _candidates(
+def _bounds(
+    vectors: AnyFloatArray, query: AnyFloatArray, allowed: BoolArray | None, scan: Scan
+) -> tuple[FloatArray, FloatArray]:
+    """`(rows,)` between which two numbers each product lies; minus infinity for a row that may not answer."""
+    if allowed is not None and np.count_nonzero(allowed) < GATHER_SHARE * len(vectors):
+        rows = np.flatnonzero(allowed)
+        exact = np.full(len(vectors), -np.inf, np.float32)
+        exact[rows] = inner_products(vectors, query, rows)
+        return exact, exact
+    about = scan(query)
+    low, high = about.products - about.margins, about.products + about.margins
+    if allowed is not None:
+        low[~allowed] = high[~allowed] = -np.inf
+    return low, high
+
+
+def _kth_largest(values: FloatArray, k: int) -> float:
+    """Minus infinity where there are fewer than `k`."""
+    return float(np.partition(values, len(values) - k)[len(values) - k]) if 0 < k <= len(values) else -np.inf
+
+
+def _reaching(high: FloatArray, least: float) -> AnyIntArray:
+    """The rows that may answer and whose product may be so large."""
+    rows: AnyIntArray = np.flatnonzero(high >= max(least, np.finfo(np.float32).min))
+    return rows
+
+
+def _reaching_of_files(low: FloatArray, high: FloatArray, runs: Runs, k: int) -> AnyIntArray:
+    """The rows that may be the best of one of the `k` best files."""
+    best = np.maximum.reduceat(low, runs.starts)
+    rows = _reaching(high, _kth_largest(best, k))
+    its_best = best[np.searchsorted(runs.starts, rows, side="right") - 1]
+    return rows[high[rows] >= its_best]
+
+
+def _multiplied(
+    vectors: AnyFloatArray, query: AnyFloatArray, rows: AnyIntArray
+) -> tuple[AnyIntArray, FloatArray]:
+    """Rows, best first, and their products."""
+    products = inner_products(vectors, query, rows)
+    order = np.lexsort((rows, -products))
+    return rows[order], products[order]
+
+
+def _first_of_each(files: AnyIntArray) -> IntArray:
+    """Where each number stands first in `(n,)`, in order."""
+    seen: dict[int, int] = {}
+    for at, file in enumerate(files.tolist()):
+        seen.setdefault(file, at)
+    return np.fromiter(seen.values(), np.int64, len(seen))
+
+
+def _long_files(low: FloatArray, runs: Runs) -> IntArray:
+    """Which runs are long files whose best rows are looked at."""
+    (found,) = np.nonzero((runs.sizes >= LONG_FILE) & (low[runs.starts] > -np.inf))
+    if not len(found) or runs.sizes[found].sum() <= LONG_FILE_ROWS:
+        return found
+    is_among = low >= _kth_largest(low, MANY)
+    num_among = np.add.reduceat(is_among, runs.starts, dtype=np.int64)[found]
+    chosen, room = [], LONG_FILE_ROWS
+    for run, size, num in zip(found.tolist(), runs.sizes[found].tolist(), num_among.tolist(), strict=True):
+        if num >= OF_A_LONG_FILE:
+            chosen.append(run)
+        elif size <= room:
+            room -= size
+            chosen.append(run)
+    return np.array(chosen, np.int64)
+
+
+def _best_of_each(
     vectors: AnyFloatArray,
     query: AnyFloatArray,
-    wanted: int,
-    groups: npt.NDArray[Any] | None,
-    allowed: npt.NDArray[np.bool_] | None,
-    scan: Scan,
+    low: FloatArray,
+    high: FloatArray,
+    runs: Runs,
+    chosen: IntArray,
 ) -> AnyIntArray:
-    """The best allowed rows, one a group, at least `wanted` of them where there are as many."""
-    count = min(len(vectors), max(4 * wanted, 64))
-    while True:
-        found = scan(vectors, query, count)
-        if allowed is not None:
-            found = found[allowed[found]]
-        if groups is not None:
-            _, first = np.unique(groups[found], return_index=True)
-            found = found[np.sort(first)]
-        if len(found) >= wanted or count == len(vectors):
-            return found[:wanted]
-        count = min(len(vectors), count * 32)
+    """The `OF_A_LONG_FILE` best rows of each of some runs, which have more."""
+    sizes = runs.sizes[chosen]
+    rows = expand_ranges(runs.starts[chosen], sizes)
+    starts = np.cumsum(sizes) - sizes
+    # The least product that is surely among the best of its run: the largest are taken out one after the other.
+    left = low[rows]
+    for _ in range(OF_A_LONG_FILE - 1):
+        left[left >= np.repeat(np.maximum.reduceat(left, starts), sizes)] = -np.inf
+    rows = rows[high[rows] >= np.repeat(np.maximum.reduceat(left, starts), sizes)]
+    order = np.lexsort((rows, -inner_products(vectors, query, rows), runs.files[rows]))
+    rows = rows[order]
+    of_each = Runs.of(runs.files[rows])
+    best: AnyIntArray = rows[expand_ranges(of_each.starts, np.minimum(of_each.sizes, OF_A_LONG_FILE))]
+    return best

@@ -9,15 +9,17 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from soundseek._typing import AnyFloatArray, IntArray
+from soundseek._typing import AnyFloatArray, AnyIntArray, IntArray
 from soundseek.errors import LibraryError
 from soundseek.library.store.base import EmbeddedSound
+from soundseek.library.store.estimates import Estimates, VectorCodes, half_estimates
 
 # What is known of each row (segment) beside its vector; frames are counted from the start of their file.
 SEGMENT_DTYPE = np.dtype(
@@ -167,18 +169,60 @@ class Maps:
 
 
 @dataclass(frozen=True, eq=False)
+class Runs:
+    """Where the rows of each file begin and end, which lie together.
+
+    Attributes:
+        files: `(rows,)` the file of each row.
+        starts: `(files,)` its first row.
+        sizes: `(files,)` how many it has.
+    """
+
+    files: AnyIntArray
+    starts: IntArray
+    sizes: IntArray
+
+    @classmethod
+    def of(cls, files: AnyIntArray) -> Runs:
+        """The runs of equal numbers in `(rows,)`.
+
+        >>> Runs.of(np.array([7, 7, 3])).starts.tolist()
+        [0, 2]
+        """
+        files = np.ascontiguousarray(files)
+        starts = np.flatnonzero(np.diff(files, prepend=files[:1] - 1))
+        return cls(files, starts, np.diff(starts, append=len(files)))
+
+
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """What one version of a library counts.
 
     Attributes:
         version: Grows with every commit.
+        generation: Counts the compactions.
         maps: The committed rows.
         live: `(rows,)` True for rows of files that are still there; None = all.
+        codes: Of the generation's vectors, shared by its versions.
     """
 
     version: int
+    generation: int
     maps: Maps
     live: npt.NDArray[np.bool_] | None
+    codes: VectorCodes
+
+    @cached_property
+    def runs(self) -> Runs:
+        """The rows of each file."""
+        return Runs.of(self.maps.segments["file_id"])
+
+    def estimates(self, query: AnyFloatArray) -> Estimates:
+        """What the inner products of all vectors with a query `(dim,)` are about."""
+        vectors = self.maps.vectors
+        if self.codes.are_of(vectors):
+            return self.codes.estimates(query, len(vectors))
+        return half_estimates(vectors, query)
 
 
 class Generation:

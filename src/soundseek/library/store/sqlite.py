@@ -46,7 +46,8 @@ from soundseek.library.store.base import (
 )
 from soundseek.library.store.check import find_damage, lengthen
 from soundseek.library.store.connection import connect, explained, write_lock
-from soundseek.library.store.exact import best_rows, shortlisted_rows
+from soundseek.library.store.estimates import VectorCodes
+from soundseek.library.store.exact import best_rows, inner_products, shortlisted_rows
 from soundseek.library.store.fused import NameQuery, found_words, name_bonuses, rank_with_names
 from soundseek.library.store.rows import Generation, Snapshot, make_folder, rows_without, spread_evenly
 from soundseek.library.store.sql_facts import SqlFacts
@@ -67,8 +68,6 @@ from soundseek.library.store.tables import (
 )
 
 MEMORY = "memory://"
-# Below this many rows one thread is done before a second one has started.
-THREADED_ROWS = 200_000
 # Each failed attempt is a whole compaction that a writer has done between two steps of this reader.
 SNAPSHOT_ATTEMPTS = 50
 
@@ -280,9 +279,9 @@ class SqliteStore(SqlFacts):
                 snapshot.maps.vectors,
                 query,
                 k=k,
-                groups=snapshot.maps.segments["file_id"] if per == "file" else None,
+                runs=snapshot.runs if per == "file" else None,
                 allowed=allowed,
-                scan=_simd_scan,
+                scan=snapshot.estimates,
             )
             rows, scores, extra = _named(
                 connection, snapshot, names, query, rows, scores, allowed, k=k, per=per
@@ -319,11 +318,11 @@ class SqliteStore(SqlFacts):
                 query,
                 segments=segments,
                 files=files,
-                groups=snapshot.maps.segments["file_id"],
+                runs=snapshot.runs,
                 allowed=allowed,
-                scan=_simd_scan,
+                scan=snapshot.estimates,
             )
-            scores = np.clip(vectors[rows].astype(np.float32) @ query.astype(np.float32), -1.0, 1.0)
+            scores = np.clip(inner_products(vectors, query, rows), -1.0, 1.0)
             order = np.lexsort((rows, -scores))
             rows, scores = rows[order], scores[order]
             rows, scores, extra = _named(
@@ -457,13 +456,17 @@ class SqliteStore(SqlFacts):
     def _snapshot(self, connection: sqlite3.Connection) -> Snapshot:
         state = read_state(connection)
         with self._mutex:
-            if self._cached is not None and self._cached.version == state.version:
-                return self._cached
+            known = self._cached
+        if known is not None and known.version == state.version:
+            return known
         maps = self._generation(state.generation).map(state.num_rows, state.num_frames)
         dead = (
             connection.execute("SELECT first_row, num_rows FROM dead").fetchall() if state.dead_rows else []
         )
-        snapshot = Snapshot(state.version, maps, rows_without(state.num_rows, dead))
+        is_same = known is not None and known.generation == state.generation
+        codes = known.codes if known is not None and is_same else VectorCodes()
+        live = rows_without(state.num_rows, dead)
+        snapshot = Snapshot(state.version, state.generation, maps, live, codes)
         with self._mutex:
             self._cached = snapshot
         return snapshot
@@ -543,19 +546,3 @@ def _read_or_create(directory: Path, identity: ModelIdentity | None) -> dict[str
         return read_about(connection)
     finally:
         connection.close()
-
-
-def _simd_scan(vectors: AnyFloatArray, query: AnyFloatArray, count: int) -> AnyIntArray:
-    """Row numbers of the `count` largest inner products, best first; a memory map is read in place."""
-    # Once usearch's compiled module is loaded, loading ONNX Runtime crashes the process (2.26 with 1.32 on Linux); the
-    # other order is fine. So ONNX Runtime comes first, even for a question that needs no network.
-    import onnxruntime  # noqa: F401
-
-    # 0.15 s to import, and an index run needs none of it.
-    from usearch.compiled import MetricKind
-    from usearch.index import search
-
-    threads = 1 if len(vectors) < THREADED_ROWS else 0
-    matches = search(vectors, query.astype(np.float16), count, MetricKind.IP, exact=True, threads=threads)
-    found: AnyIntArray = np.asarray(matches.keys).reshape(-1).astype(np.int64)
-    return found

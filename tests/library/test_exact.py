@@ -1,0 +1,191 @@
+"""What is found is what multiplying every row in float32 finds, whichever estimates went before."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from library.stores import DIM, IDENTITY, sound_file, sound_from_frames
+
+from soundseek._typing import AnyFloatArray, AnyIntArray, FloatArray, HalfArray
+from soundseek.library.store import estimates as module
+from soundseek.library.store.base import Changes
+from soundseek.library.store.estimates import Estimates, VectorCodes, half_estimates
+from soundseek.library.store.exact import (
+    LONG_FILE,
+    OF_A_LONG_FILE,
+    best_rows,
+    inner_products,
+    shortlisted_rows,
+)
+from soundseek.library.store.rows import Runs
+from soundseek.library.store.sqlite import SqliteStore
+
+
+def unit_halves(rng: np.random.Generator, rows: int, dim: int, *, spread: float = 1.0) -> HalfArray:
+    """Vectors around one direction, the nearer to it the smaller the spread: their products are close together."""
+    wide = rng.standard_normal(dim) + spread * rng.standard_normal((rows, dim))
+    return (wide / np.linalg.norm(wide, axis=1, keepdims=True)).astype(np.float16)
+
+
+def unit_query(rng: np.random.Generator, dim: int) -> FloatArray:
+    query = rng.standard_normal(dim)
+    return (query / np.linalg.norm(query)).astype(np.float32)
+
+
+def coded(vectors: HalfArray) -> VectorCodes:
+    codes = VectorCodes()
+    codes.make(vectors)
+    return codes
+
+
+def wrong_by(margin: float, vectors: HalfArray, seed: int) -> object:
+    """A scan that is wrong by as much as it says it may be."""
+    errors = np.random.default_rng(seed).choice([-margin, margin], len(vectors)).astype(np.float32)
+    return lambda query: Estimates(inner_products(vectors, query) + errors, margin + 1e-6)
+
+
+def naive_shortlist(
+    products: FloatArray, files: AnyIntArray, segments: int, num_files: int, allowed: AnyIntArray
+) -> list[int]:
+    order = [row for row in np.lexsort((np.arange(len(products)), -products)).tolist() if allowed[row]]
+    chosen = set(order[:segments])
+    of_file: dict[int, list[int]] = {}
+    for row in order:
+        of_file.setdefault(files[row], []).append(row)
+    chosen.update(rows[0] for rows in list(of_file.values())[:num_files])
+    for rows in of_file.values():
+        if len(rows) >= LONG_FILE:
+            chosen.update(rows[:OF_A_LONG_FILE])
+    return sorted(chosen)
+
+
+@pytest.mark.parametrize("dim", [1, 3, 16, 100, 512, 768])
+@pytest.mark.parametrize("spread", [0.01, 1.0, 1e4])
+def test_no_product_is_farther_from_its_estimate_than_the_margin(dim: int, spread: float) -> None:
+    rng = np.random.default_rng(dim)
+    vectors = unit_halves(rng, 301, dim, spread=spread)
+    codes = coded(vectors)
+    for _ in range(5):
+        query = unit_query(rng, dim)
+        exact = vectors.astype(np.float64) @ query.astype(np.float64)
+        for about in (half_estimates(vectors, query), codes.estimates(query, len(vectors))):
+            assert (np.abs(about.products - exact) <= about.margins).all()
+            assert np.max(about.margins) < 0.03
+
+
+def test_codes_that_grew_are_those_that_were_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ROWS_A_CHUNK", 64)
+    rng = np.random.default_rng(1)
+    vectors, query = unit_halves(rng, 200, 16), unit_query(rng, 16)
+    codes = VectorCodes()
+    for num in (1, 63, 64, 65, 130, 200):
+        codes.make(vectors[:num])
+        assert codes.num_rows == num
+    some = codes.estimates(query, 130)
+    at_once = coded(vectors).estimates(query, 200)
+    assert np.array_equal(codes.estimates(query, 200).products, at_once.products)
+    assert np.array_equal(some.products, at_once.products[:130])
+
+
+@pytest.mark.parametrize("with_runs", [True, False])
+@pytest.mark.parametrize("seed", range(6))
+def test_the_best_rows_are_those_of_a_float32_product(seed: int, with_runs: bool) -> None:
+    rng = np.random.default_rng(seed)
+    vectors, query = unit_halves(rng, 400, 16, spread=0.05), unit_query(rng, 16)
+    files = np.repeat(np.arange(400), rng.integers(1, 30, 400))[:400]
+    products = inner_products(vectors, query)
+    for allowed in (None, rng.random(400) < 0.5, np.arange(400) == 17):
+        order = np.lexsort((np.arange(400), -products))
+        order = order if allowed is None else order[allowed[order]]
+        if with_runs:
+            order = order[np.sort(np.unique(files[order], return_index=True)[1])]
+        for scan in (coded(vectors), partial(half_estimates, vectors), wrong_by(0.02, vectors, seed)):
+            if isinstance(scan, VectorCodes):
+                scan = partial(scan.estimates, num_rows=400)
+            for k in (1, 7, 1000):
+                runs = Runs.of(files) if with_runs else None
+                rows, scores = best_rows(vectors, query, k=k, runs=runs, allowed=allowed, scan=scan)  # type: ignore[arg-type]
+                assert rows.tolist() == order[:k].tolist()
+                assert np.allclose(scores, products[order[:k]], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_shortlist_has_the_best_rows_files_and_parts_of_long_files(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors, query = unit_halves(rng, 400, 16, spread=0.05), unit_query(rng, 16)
+    files = np.repeat(np.arange(400) * 3 + 5, rng.integers(1, 40, 400))[:400]
+    products = inner_products(vectors, query)
+    for allowed in (np.ones(400, bool), files % 2 == 0, files == files[100]):
+        for segments, num_files in ((5, 5), (3, 1000), (1000, 2)):
+            rows = shortlisted_rows(
+                vectors,
+                query,
+                segments=segments,
+                files=num_files,
+                runs=Runs.of(files),
+                allowed=allowed,
+                scan=wrong_by(0.02, vectors, seed),  # type: ignore[arg-type]
+            )
+            assert rows.tolist() == naive_shortlist(products, files, segments, num_files, allowed)
+
+
+def test_of_equal_rows_the_first_are_found() -> None:
+    vectors = np.repeat(np.eye(2, dtype=np.float16)[:1], 50, axis=0)
+    rows, _ = best_rows(vectors, np.float32([1, 0]), k=3, scan=partial(half_estimates, vectors))
+    assert rows.tolist() == [0, 1, 2]
+    listed = shortlisted_rows(
+        vectors,
+        np.float32([1, 0]),
+        segments=2,
+        files=1,
+        runs=Runs.of(np.zeros(50, np.int64)),
+        scan=partial(half_estimates, vectors),
+    )
+    assert listed.tolist() == [0, 1, 2, 3]
+
+
+def test_a_store_that_is_asked_often_finds_the_same_with_codes_as_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AtOnce:
+        def __init__(self, *, target: object, args: list[AnyFloatArray], daemon: bool) -> None:
+            self.start = partial(target, *args)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(module.threading, "Thread", AtOnce)
+    rng = np.random.default_rng(2)
+
+    def commit(first: int, last: int) -> None:
+        sounds = []
+        for number in range(first, last):
+            frames = unit_halves(rng, 4, DIM)
+            sounds.append(sound_from_frames(sound_file(f"/{number}.wav"), frames, [(0, 2), (2, 4)]))
+        with store.writing():
+            store.commit(Changes(sounds=sounds))
+
+    def found() -> list[tuple[str, float]]:
+        return [(match.file.path, match.score) for match in store.search(query, k=5)]
+
+    query = unit_query(rng, DIM)
+    with_codes: list[int] = []
+    estimates = VectorCodes.estimates
+    monkeypatch.setattr(
+        VectorCodes,
+        "estimates",
+        lambda self, query, num_rows: with_codes.append(num_rows) or estimates(self, query, num_rows),
+    )
+    store = SqliteStore.open(tmp_path / "library", identity=IDENTITY)
+    commit(0, 30)
+    before = found()
+    assert not with_codes
+    assert all(found() == before for _ in range(10))
+    assert with_codes and set(with_codes) == {60}
+    commit(30, 60)
+    grown = found()
+    assert with_codes[-1] == 120
+    store.close()
+    again = SqliteStore.open(tmp_path / "library", identity=IDENTITY)
+    assert [(match.file.path, match.score) for match in again.search(query, k=5)] == grown
+    again.close()
