@@ -38,7 +38,7 @@ LEARN_USES_OF_QUERY = {"lexicon", "text", "ucs"}
 # The rooms inside `learn`, in the same manner.
 LEARN_ROOMS = (
     ("recipe",),
-    ("models", "datasets", "parallel"),
+    ("models", "datasets", "parallel", "checkpoint"),
     ("data", "losses"),
     ("evaluation",),
     ("training", "distill", "report"),

@@ -62,6 +62,32 @@ def test_channels_that_are_added_apart_do_not_depend_on_where_pieces_end() -> No
     assert np.sqrt(np.mean(whole**2)) == pytest.approx(np.sqrt(np.mean(wave**2) * HIDING_SHARE / 2), rel=0.02)
 
 
+@pytest.mark.parametrize("quiet", [0.0, 1e-4])
+@pytest.mark.parametrize("channel", [0, 1])
+def test_beside_a_silent_channel_the_other_is_as_loud_as_90_degrees_apart_and_not_filtered(
+    channel: int, quiet: float
+) -> None:
+    wave = NOISE[:, :2] * np.float32(quiet)
+    wave[:, channel] = NOISE[:, channel]
+    mono = Downmix(RATE_HZ)(wave)
+    gain = np.float32(np.sqrt(HIDING_SHARE) / 2)
+    np.testing.assert_allclose(mono, gain * wave.sum(axis=1), rtol=1e-5, atol=1e-9)
+
+
+def test_a_channel_that_falls_silent_makes_no_step() -> None:
+    time_s = np.arange(3 * RATE_HZ) / RATE_HZ
+    wave = np.stack([0.3 * np.sin(2 * np.pi * hertz * time_s) for hertz in (50, 70)], axis=1).astype(
+        np.float32
+    )
+    wave[RATE_HZ : 2 * RATE_HZ, 1] = 0
+    downmix = Downmix(RATE_HZ)
+    mono = np.concatenate([downmix(piece) for piece in np.split(wave, 3)])
+    assert rms(mono[RATE_HZ + 2000 : 2 * RATE_HZ]) == pytest.approx(
+        0.3 * np.sqrt(HIDING_SHARE) / 2 / 2**0.5, rel=0.01
+    )
+    assert np.abs(np.diff(mono)).max() < 3 * np.abs(np.diff(wave.sum(axis=1)[:RATE_HZ])).max()
+
+
 def test_a_click_of_opposite_channels_is_heard_from_its_first_sample() -> None:
     click = NOISE[:880, :1] * np.float32([1, -1])
     np.testing.assert_allclose(Downmix(RATE_HZ)(click), click[:, 0], atol=1e-6)

@@ -158,6 +158,24 @@ def test_folders_that_vanish_keep_their_sounds_and_are_watched_again_when_they_a
     assert said[0] == "added    a.wav" and said[1].startswith("waiting: ") and said[2:] == ["added    b.wav"]
 
 
+def test_a_drive_below_a_folder_that_goes_and_comes_back_is_said_and_keeps_its_sounds(
+    world: World, tmp_path: Path
+) -> None:
+    drive, unplugged = tmp_path / "drive", tmp_path / "unplugged"
+    drive.mkdir()
+    (world.folder / "link").symlink_to(drive)
+    world.write("link/far.wav", "dog")
+    world.write("near.wav", "rain")
+    assert world.after(0) == ["added    link/far.wav", "added    near.wav"]
+    drive.rename(unplugged)
+    said = world.after(600)
+    assert len(said) == 1 and said[0].startswith("absent   link: what the library has of it stays")
+    assert world.after(600) == []
+    unplugged.rename(drive)
+    assert world.after(600) == ["back     link"]
+    assert world.library.info().files == 2
+
+
 def test_ctrl_c_in_the_middle_of_a_file_ends_the_watching_with_what_was_done(world: World) -> None:
     world.write("a.wav", "dog")
     world.write("b.wav", "CTRL-C")

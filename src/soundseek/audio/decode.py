@@ -15,8 +15,8 @@ import os
 import re
 import struct
 import sys
-from collections.abc import Generator
-from contextlib import nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from soundseek.audio.files import AUDIO_EXTENSIONS, FORMATS_EXTENSIONS
 from soundseek.audio.joined import joined_parts
 from soundseek.audio.mp3 import behind_id3, without_decoder_chatter
 from soundseek.audio.parts import Part, PartFile, find_parts
+from soundseek.audio.seams import ByteSpan, find_spans, spans_behind_junk, window
 from soundseek.errors import DecodeError, UsageError
 
 __all__ = [
@@ -412,7 +413,8 @@ _READ_BY_LIBSNDFILE = frozenset({"Vorbis in Ogg", "Opus in Ogg", "FLAC"})
 def open_source(path: str) -> AudioSource:
     """The decoder of a file, at the file's own rate and with its own channels.
 
-    What libsndfile does not read is offered to FFmpeg.
+    What libsndfile does not read is offered to FFmpeg. Recordings of several kinds that follow each other, in one file
+    or behind bytes of anything, are one.
 
     Raises:
         DecodeError: The file cannot be read or is no sound.
@@ -420,18 +422,43 @@ def open_source(path: str) -> AudioSource:
     shown = files.printable_path(path)
     head = files.read_head(path)
     extension = Path(path).suffix.lower()
-    start, behind = _behind_id3(path, shown, head)
+    try:
+        spans = find_spans(path)
+        if not spans:
+            return _open(path, shown, head, extension)
+    except OSError as error:
+        raise _unreadable(shown, error) from error
+    except DecodeError:
+        spans = spans_behind_junk(path)
+        if not spans:
+            raise
+    openers = [partial(_open_span, path, shown, span) for span in spans]
+    return openers[0]() if len(openers) == 1 else JoinedSource(openers)
+
+
+def _open_span(path: str, shown: str, span: ByteSpan) -> AudioSource:
+    try:
+        with Path(path).open("rb") as file:
+            head = window(file, span).read(files.HEAD_BYTES)
+    except OSError as error:
+        raise _unreadable(shown, error) from error
+    return _open(path, shown, head, "", span)
+
+
+def _open(path: str, shown: str, head: bytes, extension: str, span: ByteSpan | None = None) -> AudioSource:
+    """The decoder of a file, or of what lies between two places of it."""
+    start, behind = _behind_id3(path, shown, head, span)
     known = files.recognise(behind, extension)
     if known is not None and known.only_ffmpeg:
-        return _checked(_open_with_ffmpeg(path, shown, known, behind, start), shown)
+        return _checked(_open_with_ffmpeg(path, shown, known, behind, start, span), shown)
     try:
-        return _checked(_open_with_libsndfile(path, shown, head, extension), shown)
+        return _checked(_open_with_libsndfile(path, shown, head, extension, span), shown)
     except soundfile.LibsndfileError as error:
         reason = _why_not(error, behind)
         if known is None or error.code in _HEADER_CLAIMS:
             raise DecodeError(shown, reason) from error
         try:
-            return _checked(_open_with_ffmpeg(path, shown, known, behind, start), shown)
+            return _checked(_open_with_ffmpeg(path, shown, known, behind, start, span), shown)
         except DecodeError as second:
             is_missing = "needs one more package" in second.reason
             if is_missing and files.name_with_codec(known, behind) in _READ_BY_LIBSNDFILE:
@@ -441,31 +468,55 @@ def open_source(path: str) -> AudioSource:
             raise DecodeError(shown, reason) from error
 
 
-def _behind_id3(path: str, shown: str, head: bytes) -> tuple[int, bytes]:
+@contextmanager
+def _opened(path: str, shown: str, span: ByteSpan | None) -> Iterator[BinaryIO]:
+    """A file, or what lies between two places of it, to be read.
+
+    Raises:
+        DecodeError: It cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            yield file if span is None else window(file, span)
+    except OSError as error:
+        raise _unreadable(shown, error) from error
+
+
+def _in_file(parts: list[Part], span: ByteSpan | None) -> list[Part]:
+    """Parts of what lies between two places of a file as parts of the file."""
+    if span is None:
+        return parts
+    return [
+        replace(
+            part,
+            extents=tuple((start + span[0], end + span[0]) for start, end in part.extents),
+            as_it_stands=False,
+        )
+        for part in parts
+    ]
+
+
+def _behind_id3(path: str, shown: str, head: bytes, span: ByteSpan | None) -> tuple[int, bytes]:
     """Where the ID3 tags in front of a file end, and the first bytes behind them."""
     if not head.startswith(b"ID3"):
         return 0, head
-    try:
-        with Path(path).open("rb") as file:
-            start = behind_id3(file)
-            file.seek(start)
-            return start, file.read(len(head))
-    except OSError as error:
-        raise _unreadable(shown, error) from error
+    with _opened(path, shown, span) as file:
+        start = behind_id3(file)
+        file.seek(start)
+        return start, file.read(len(head))
 
 
 def _unreadable(shown: str, error: OSError) -> DecodeError:
     return DecodeError(shown, f"cannot be read: {error.strerror or error}")
 
 
-def _open_with_libsndfile(path: str, shown: str, head: bytes, extension: str) -> AudioSource:
-    try:
-        with Path(path).open("rb") as file:
-            parts = find_parts(file, head, extension)
-    except OSError as error:
-        raise _unreadable(shown, error) from error
+def _open_with_libsndfile(
+    path: str, shown: str, head: bytes, extension: str, span: ByteSpan | None
+) -> AudioSource:
+    with _opened(path, shown, span) as file:
+        parts = _in_file(find_parts(file, head, extension), span)
     if not parts:
-        return SoundfileSource(path, shown)
+        return SoundfileSource(path, shown, None if span is None else Part("", b"", (span,)))
     if any(part.num_tracks > 1 for part in parts):
         kind = "several tracks in Ogg"
         open_part = partial(ffmpeg.open_ffmpeg, path, shown, kind, demuxers="ogg", piece_s=_PIECE_S)
@@ -481,26 +532,27 @@ def _open_with_libsndfile(path: str, shown: str, head: bytes, extension: str) ->
         return SoundfileSource(path, shown, replace(parts[0], as_it_stands=False))
 
 
-def _open_with_ffmpeg(path: str, shown: str, known: files.Format, head: bytes, start: int) -> AudioSource:
+def _open_with_ffmpeg(
+    path: str, shown: str, known: files.Format, head: bytes, start: int, span: ByteSpan | None
+) -> AudioSource:
     kind = files.name_with_codec(known, head)
     open_part = partial(ffmpeg.open_ffmpeg, path, shown, kind, demuxers=known.demuxers, piece_s=_PIECE_S)
-    try:
-        parts = joined_parts(path, known.name) if known.only_ffmpeg else _parts_for_ffmpeg(path, known, head)
-        end = Path(path).stat().st_size
-        whole = Part("", b"", ((start, end),)) if start else None
-    except OSError as error:
-        raise _unreadable(shown, error) from error
+    with _opened(path, shown, span) as file:
+        found = joined_parts(file, known.name) if known.only_ffmpeg else _parts_for_ffmpeg(file, known, head)
+        parts = _in_file(found, span)
+        first, end = span or (0, file.seek(0, os.SEEK_END))
     if parts:
         return JoinedSource([partial(open_part, part=part) for part in parts])
-    return open_part(part=whole, stated_share=files.stated_share(head, end - start))
+    first += start
+    whole = Part("", b"", ((first, end),)) if start or span is not None else None
+    return open_part(part=whole, stated_share=files.stated_share(head, end - first))
 
 
-def _parts_for_ffmpeg(path: str, known: files.Format, head: bytes) -> list[Part]:
+def _parts_for_ffmpeg(file: BinaryIO, known: files.Format, head: bytes) -> list[Part]:
     """The recordings of a joined file in a codec that libsndfile does not know; none of one that was not joined."""
     if known.name == "Ogg":  # FFmpeg plays every link
         return []
-    with Path(path).open("rb") as file:
-        parts = find_parts(file, head)
+    parts = find_parts(file, head)
     return parts if len(parts) > 1 else []
 
 

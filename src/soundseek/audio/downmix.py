@@ -18,6 +18,8 @@ TURNED_CORRELATION = 0.8
 HIDING_SHARE = 1.5
 # Of the sum in quadrature, such that at HIDING_SHARE it is as loud as the mean.
 _QUADRATURE_GAIN = float(np.sqrt(HIDING_SHARE / 4))
+# Of two channels' power, -60 dB: what is quieter is no sound that could cancel another.
+NOTHING_SHARE = 1e-6
 _FADE_S = 0.01
 
 # Two chains of all-pass filters, 90 degrees apart from a thousandth of the rate on: Olli Niemitalo, "Hilbert transform"
@@ -28,7 +30,7 @@ _CHAINS = (
 )
 _NUM_TAPS = 4096  # they have decayed to 0.6 %
 
-# How a piece is mixed: plainly, with a sign for each channel, or 90 degrees apart.
+# How a piece is mixed: plainly, with a weight for each channel (a sign, mostly), or 90 degrees apart.
 _Way = FloatArray | Literal["apart"] | None
 
 
@@ -37,8 +39,9 @@ class Downmix:
 
     Of channels that are each other's opposite the mean is silence: a microphone's cable with two wires exchanged, a
     sound made "wide". In pieces where that happens, such channels are turned before the mean is taken. Where two
-    channels have so little in common that a sound in antiphase may hide behind one in phase, they are added 90 degrees
-    apart, in which neither is lost. In all other pieces the mean is the plain one.
+    channels have so little in common that a sound in antiphase may hide behind one in phase, they are added 90
+    degrees apart, in which neither is lost; where one of the two is silent, the other is as loud as that. In all
+    other pieces the mean is the plain one.
 
     Args:
         sample_rate_hz: Of the pieces; from one way to the other it goes within a hundredth of a second.
@@ -72,7 +75,11 @@ class Downmix:
             return self._way
         share = float(np.dot(plain, plain)) / apart
         signs = _signs(piece) if share < CANCELLING_SHARE else None
-        return "apart" if signs is None and share < HIDING_SHARE and piece.shape[1] == 2 else signs
+        if signs is not None or share >= HIDING_SHARE or piece.shape[1] != 2:
+            return signs
+        if _quieter_share(piece) < NOTHING_SHARE:  # as loud as 90 degrees apart, without the filters
+            return np.full(2, 2 * _QUADRATURE_GAIN, np.float32)
+        return "apart"
 
     def _mixed(self, piece: FloatArray, plain: FloatArray, way: _Way) -> FloatArray:
         if way is None:
@@ -94,6 +101,12 @@ class Downmix:
 def _are_equal(way: _Way, other: _Way) -> bool:
     both_signs = isinstance(way, np.ndarray) and isinstance(other, np.ndarray)
     return np.array_equal(np.asarray(way), np.asarray(other)) if both_signs else way is other
+
+
+def _quieter_share(piece: FloatArray) -> float:
+    """The power of the quieter of two channels, as a share of both."""
+    powers = [float(np.dot(channel, channel)) for channel in piece.T]
+    return min(powers) / sum(powers)
 
 
 def _in_quadrature(piece: FloatArray, last: FloatArray | None) -> FloatArray:

@@ -18,7 +18,7 @@ import soxr
 from soundseek._typing import FloatArray
 from soundseek.audio.decode import open_source
 from soundseek.audio.files import printable_path
-from soundseek.audio.parts import has_true_header
+from soundseek.audio.seams import has_true_header
 from soundseek.errors import DecodeError, UsageError
 
 CutFormat = Literal["own", "wav24"]

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from soundseek.errors import DecodeError, MissingFileError
 
-DECODING_REVISION = 4
+DECODING_REVISION = 5
 """Whoever makes more files readable gives this the next number: a library then tries again what failed."""
 
 TAGS_REVISION = 2
 """Whoever lets more tags be read gives this the next number: a library then reads those of its files again."""
 
-_HEAD_BYTES = 4096
+HEAD_BYTES = 4096
 
 _OS_REASONS = {
     errno.EACCES: "no permission to read it",
@@ -200,7 +200,7 @@ def read_head(path: str) -> bytes:
         if not stat.S_ISREG(mode):
             raise MissingFileError(shown, f"{_kind_of_file(mode)}, not a file")
         with Path(path).open("rb") as file:
-            head = file.read(_HEAD_BYTES)
+            head = file.read(HEAD_BYTES)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError(shown, broken_link(path) or "no such file") from error
     except OSError as error:

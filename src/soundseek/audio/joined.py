@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from typing import BinaryIO
 
 from soundseek.audio.parts import FileBytes, Part
 
@@ -17,8 +17,8 @@ _WAVPACK_HEADER = 32
 _WAVPACK_INITIAL = 1 << 11
 
 
-def joined_parts(path: str, kind: str) -> list[Part]:
-    """The recordings of a file whose kind is named as in `files.Format`, in order; none where there is only one."""
+def joined_parts(file: BinaryIO, kind: str) -> list[Part]:
+    """The recordings of an open file whose kind is named as in `files.Format`, in order; none of a single one."""
     find = {
         "MP4": _mp4_starts,
         "True Audio": _tta_starts,
@@ -30,10 +30,9 @@ def joined_parts(path: str, kind: str) -> list[Part]:
     }.get(kind)
     if find is None:
         return []
-    with Path(path).open("rb") as file:
-        data = FileBytes(file)
-        starts = list(find(data))
-        ends = [*starts[1:], data.size]
+    data = FileBytes(file)
+    starts = list(find(data))
+    ends = [*starts[1:], data.size]
     return [Part("", b"", (extent,)) for extent in zip(starts, ends, strict=True)] if len(starts) > 1 else []
 
 

@@ -10,6 +10,7 @@ libsndfile has no switch for it: see `without_decoder_chatter`.
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
 import re
@@ -69,7 +70,7 @@ def find_mp3_parts(file: BinaryIO, start: int = 0) -> list[Mp3Part]:
     A new part begins where the sample rate or the number of channels changes, and where a second file with a header
     that counts its frames was joined to the first. A click may be a single frame, if nothing but it is in the file.
     """
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with _all_bytes(file) as data:
         runs = [run for run in _runs(data, start) if run.num_frames > 1 or run.mark]
         if not runs and (alone := _only_frame(data, start)) is not None:
             runs = [alone]
@@ -81,6 +82,20 @@ def find_mp3_parts(file: BinaryIO, start: int = 0) -> list[Mp3Part]:
             else:
                 joined.append(run)
         return [_part(data, run) for run in joined if run.num_frames - bool(run.mark) > 0]
+
+
+@contextmanager
+def _all_bytes(file: BinaryIO) -> Iterator[mmap.mmap]:
+    """What is in an open file, without reading it; of a window on a file, which is none of the system's, a copy."""
+    try:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except io.UnsupportedOperation:
+        file.seek(0)
+        content = file.read()
+        mapped = mmap.mmap(-1, len(content))
+        mapped.write(content)
+    with mapped:
+        yield mapped
 
 
 def is_frame(header: bytes) -> bool:
@@ -97,6 +112,12 @@ def frame_bytes(header: bytes) -> int:
     """
     found = _read_header(header)
     return found[0] if found else 0
+
+
+def frame_kind(header: bytes) -> object:
+    """What all frames of a stream have in common with the one that these four bytes begin; None if they begin none."""
+    found = _read_header(header)
+    return found[1] if found else None
 
 
 def behind_id3(file: BinaryIO) -> int:
@@ -121,7 +142,7 @@ def before_tags(at: Callable[[int, int], bytes], start: int, end: int) -> int:
         is_header = footer[23] & 0x20
         end = end - 32 if is_header or begin < start else begin
     if end - start > 10 and (footer := at(end - 10, 10)).startswith(b"3DI"):
-        end -= _synchsafe(footer[6:10]) + 20
+        end -= synchsafe(footer[6:10]) + 20
     return max(start, end)
 
 
@@ -222,7 +243,7 @@ def _next_frame(data: mmap.mmap, start: int, search_bytes: int) -> int | None:
 def _tag_bytes(head: bytes) -> int:
     """Length of the tag that begins with these 32 bytes; 0 if none does."""
     if head[:3] == b"ID3" and len(head) >= 10:
-        return 10 + _synchsafe(head[6:10]) + (10 if head[5] & 16 else 0)
+        return 10 + synchsafe(head[6:10]) + (10 if head[5] & 16 else 0)
     if head[:3] == b"TAG":
         return 128
     if head[:8] == b"APETAGEX" and len(head) == 32:
@@ -231,7 +252,7 @@ def _tag_bytes(head: bytes) -> int:
     return 0
 
 
-def _synchsafe(four: bytes) -> int:
+def synchsafe(four: bytes) -> int:
     """Four bytes of seven bits each."""
     return (four[0] & 127) << 21 | (four[1] & 127) << 14 | (four[2] & 127) << 7 | (four[3] & 127)
 

@@ -13,11 +13,11 @@ import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO
 
 from soundseek.audio import files, mp3
+from soundseek.audio.beginnings import kind_at, next_beginning
 
 Extents = tuple[tuple[int, int], ...]
 """`(start, end)` byte ranges of a file, in order."""
@@ -43,6 +43,9 @@ _CHUNKS_BEHIND = frozenset({
 })  # fmt: skip
 _TAGS_BEHIND = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"<?xpacket", b"<?xml", b"\0\0\0\0free")
 
+# Recordings of other kinds begin with what might be the name of a chunk.
+_FOREIGN = frozenset({b"OggS", b"fLaC", b"wvpk", b"TTA1", b"MAC ", b".snd", b"dns.", b"#!AM", b"MPCK", b"tBaK", b"DSD ",
+                      b"FRM8", b".RMF", b"ajkg", b"Crea"})  # fmt: skip
 _OGG_AUDIO = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"fLaC", b"Speex   ")
 _STREAMINFOS = (b"\x00\x00\x00\x22", b"\x80\x00\x00\x22")
 _W64_RIFF = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
@@ -163,26 +166,6 @@ def find_parts(file: BinaryIO, head: bytes, extension: str = "") -> list[Part]:
     return []
 
 
-def has_true_header(path: str) -> bool:
-    """Whether a file is one recording whose header says what is there, so that libsndfile reads all of it by itself.
-
-    A file that cannot be opened counts as such: whoever opens it next says why.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(4096)
-            parts = find_parts(file, head, Path(path).suffix.lower()) if head else []
-    except (OSError, ValueError):
-        return True
-    if not parts:
-        return True
-    part = parts[0]
-    is_counted = bool(part.stated_frames) and part.extents[0][0] == len(
-        part.header
-    )  # a FLAC, no tag in front
-    return len(parts) == 1 and part.num_tracks == 1 and (part.as_it_stands or is_counted)
-
-
 class FileBytes:
     """Any bytes of a file."""
 
@@ -235,6 +218,8 @@ class _Layout:
         if len(head) < self.header_bytes:
             return None
         name = head[:4]
+        if name in _FOREIGN and kind_at(data.at, position) is not None:
+            return None
         if not all(32 <= byte < 127 for byte in name) or (
             self.id_bytes == 16 and head[4:16] not in (_W64_TAIL, _W64_RIFF[4:])
         ):
@@ -249,6 +234,8 @@ class _Layout:
         padded = -(-end // self.padded_to) * self.padded_to
         if padded == end:
             return end
+        if kind_at(data.at, end) is not None:
+            return end
         unpadded_chunk, padded_chunk = self.chunk(data, end), self.chunk(data, padded)
         if unpadded_chunk is not None and (padded_chunk is None or unpadded_chunk.name in _KNOWN_CHUNKS):
             return end
@@ -261,7 +248,7 @@ class _Layout:
                 return position <= data.size + self.padded_to
             chunk = self.chunk(data, position)
             if chunk is None:
-                return data.size - position < self.header_bytes
+                return data.size - position < self.header_bytes or kind_at(data.at, position) is not None
             if chunk.name in _CHUNKS_BEHIND or chunk.name in _FORMS:
                 return True
             if chunk.size < 0 or chunk.start + chunk.size > data.size:
@@ -311,14 +298,25 @@ class _Form:
     as_it_stands: bool = True
 
 
-def _parts_of_chunks(data: FileBytes, start: int) -> Iterator[Part]:
-    position = start
+def behind_chunks(data: FileBytes, start: int) -> int:
+    """The position behind the last of the RIFF, FORM, W64 and CAF files that follow each other from `start` on."""
+    return _read_forms(data, start)[1]
+
+
+def _read_forms(data: FileBytes, position: int) -> tuple[list[_Form], int]:
+    """Forms that follow each other, and the position behind them."""
     found: list[_Form] = []
     while position < data.size and (magic := data.at(position, 4)) in _FORMS:
-        form, position = _read_form(data, position, magic)
+        form, behind = _read_form(data, position, magic)
         if form is None:
             break
         found.append(form)
+        position = behind
+    return found, position
+
+
+def _parts_of_chunks(data: FileBytes, start: int) -> Iterator[Part]:
+    found, _ = _read_forms(data, start)
     for form in found:
         num_bytes = sum(end - start for start, end in form.extents)
         header = _header_of(form, num_bytes)
@@ -428,6 +426,7 @@ def _true_end(
         data.size - end < _FEWEST_S * bytes_a_second
         or rest.startswith(_TAGS_BEHIND)
         or rest[:4] in (b".snd", b"dns.")
+        or next_beginning(data.at, end, min(data.size, end + _TAIL_BYTES)) is not None
         or files.is_text(rest)
         or data.are_zero(end, data.size)
     ):

@@ -60,6 +60,7 @@ class FolderWatch:
     _touched: dict[str, float] = field(default_factory=dict)
     _scan_at: float = -float("inf")
     _last_trouble: str = ""
+    _absent: frozenset[str] = frozenset()
 
     def run(self, events: Events) -> None:
         """Follow events until they end; a folder that comes or goes begins the watching anew."""
@@ -120,9 +121,21 @@ class FolderWatch:
         self._last_trouble = ""
         for line in _Known.of(self.library).news_since(before):
             self.say(line)
+        self._say_what_is_absent(frozenset(report.missing_folders))
         # This run has looked at what had settled when it began; what still grew is looked at again.
         self._touched = {path: when for path, when in self._touched.items() if began - when < self.settled_s}
         return report.interrupted
+
+    def _say_what_is_absent(self, absent: frozenset[str]) -> None:
+        """A line for each drive, link or folder that went away or came back since the last look."""
+        for folder in sorted(absent - self._absent):
+            self.say(
+                f"absent   {folder}: what the library has of it stays, and is no hit until it is there again"
+            )
+        for folder in sorted(self._absent - absent):
+            if os.path.exists(folder):
+                self.say(f"back     {folder}")
+        self._absent = absent
 
     def _folders_that_are_there(self) -> list[str]:
         return [folder for folder in self.folders if os.path.exists(folder)]

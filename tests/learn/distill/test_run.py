@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -13,10 +16,11 @@ import torch
 from quick_processes import start_together
 from safetensors.torch import save_file
 
+from soundseek._files import locked
 from soundseek.audio.logmel import LogMel
-from soundseek.errors import ModelError, UsageError
+from soundseek.errors import ModelError, StorageError, UsageError
 from soundseek.learn.data.decoded_cache import WaveformCache
-from soundseek.learn.distill import CHECKPOINT, METRICS, DistillConfig, distill
+from soundseek.learn.distill import CHECKPOINT, METRICS, TRUNK, DistillConfig, distill
 from soundseek.learn.distill.mixtures import MelDamage, draw_batch
 from soundseek.learn.distill.networks import (
     Heads,
@@ -390,3 +394,42 @@ def test_a_run_goes_on_with_its_own_settings_only(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no distillation to grow from"):
         distill(Path("teacher"), tmp_path, {}, tmp_path, DistillConfig(start=tmp_path / "none"))
     assert DistillConfig.model_validate_json((tmp_path / "config.json").read_text()).seed == 1
+
+
+def test_a_full_disk_is_named_and_leaves_the_last_checkpoint(
+    teacher_file: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = DistillConfig(hours=ONE_STEP, processes=1, batch_s=2, trunk=TINY)
+    out = tmp_path / "run"
+    distill(teacher_file, clips, {}, out, config)
+    before = {name: (out / name).read_bytes() for name in (CHECKPOINT, TRUNK)}
+
+    def fills_the_disk(state: object, file: IO[bytes]) -> None:
+        file.write(b"half of it")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, "save", fills_the_disk)
+    with pytest.raises(StorageError, match=f"{CHECKPOINT} cannot be written: the disk of .*run is full"):
+        distill(teacher_file, clips, {}, out, config.model_copy(update={"hours": 1e-3}))
+    assert {name: (out / name).read_bytes() for name in before} == before
+    assert {path.name for path in out.iterdir()} == {*before, METRICS, "config.json"}
+
+
+def test_a_damaged_checkpoint_is_named_with_the_next_step(
+    teacher_file: Path, clips: Path, tmp_path: Path
+) -> None:
+    config = DistillConfig(hours=ONE_STEP, processes=1, batch_s=2, trunk=TINY)
+    distill(teacher_file, clips, {}, tmp_path, config)
+    whole = (tmp_path / CHECKPOINT).read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2]):
+        (tmp_path / CHECKPOINT).write_bytes(damaged)
+        with pytest.raises(ModelError, match=f"{CHECKPOINT} is damaged.*remove it"):
+            distill(teacher_file, clips, {}, tmp_path, config.model_copy(update={"hours": 1e-3}))
+
+
+def test_one_process_at_a_time_writes_to_a_distillation(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path, "distillation"),
+        pytest.raises(UsageError, match=r"distillation .* is being written"),
+    ):
+        distill(Path("teacher"), tmp_path, {}, tmp_path, DistillConfig(trunk=TINY))

@@ -22,8 +22,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
+from soundseek._files import append_line, locked, replace_text, replacing
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import ModelError, UsageError
+from soundseek.learn.checkpoint import write_checkpoint
 from soundseek.learn.data.decoded_cache import WaveformCache
 from soundseek.learn.distill.config import DistillConfig
 from soundseek.learn.distill.mixtures import MelDamage, MixtureBatch, draw_batch, prefetched
@@ -43,6 +45,9 @@ from soundseek.learn.parallel import leave_group
 _M = TypeVar("_M", bound=nn.Module)
 
 CHECKPOINT, TRUNK, METRICS = "checkpoint.pt", "trunk.safetensors", "metrics.jsonl"
+_IN_A_CHECKPOINT = (
+    "student", "averaged", "optimizer", "teacher_mean", "teacher_deviation", "step", "elapsed_s", "heard_s"
+)  # fmt: skip
 FIRST_BATCHES = 10**9  # steps that are never reached: what standardises the teacher's view
 YARDSTICK_CLIPS = 300  # of the clips that are trained on, as many as stand beside those that are not
 
@@ -63,9 +68,17 @@ def distill(
         The file of the trunk with averaged weights.
 
     Raises:
-        UsageError: `out` is a run of another config, or the device is not there.
-        ModelError: Teacher, heads or start do not fit, or the loss is no longer a number.
+        UsageError: `out` is a run of another config or is being written by another process, or the device is not there.
+        ModelError: Teacher, heads or start do not fit, a checkpoint is damaged, or the loss is no longer a number.
+        StorageError: The disk of `out` is full, or the folder cannot be written to; what was there before stays.
     """
+    with locked(out, "distillation"):
+        return _distill_locked(teacher_file, train, yardsticks, out, config)
+
+
+def _distill_locked(
+    teacher_file: Path, train: Path, yardsticks: Mapping[str, Path], out: Path, config: DistillConfig
+) -> Path:
     _claim(out, config)
     arguments = (teacher_file, train, dict(yardsticks), out, config)
     if config.processes == 1:
@@ -100,7 +113,6 @@ def _claim(out: Path, config: DistillConfig) -> None:
     start = config.start
     if start and not (start.is_file() or (start / CHECKPOINT).is_file()):
         raise ModelError(f"{start} holds no distillation to grow from: it has no {CHECKPOINT}")
-    out.mkdir(parents=True, exist_ok=True)
     path = out / "config.json"
     if (out / CHECKPOINT).is_file() and path.is_file():
         begun = DistillConfig.model_validate_json(path.read_text(encoding="utf-8"))
@@ -108,7 +120,7 @@ def _claim(out: Path, config: DistillConfig) -> None:
             raise UsageError(
                 f"{out} is a distillation with other settings (see {path.name}); choose another --out"
             )
-    path.write_text(config.model_dump_json(indent=2), encoding="utf-8")
+    replace_text(path, config.model_dump_json(indent=2))
 
 
 class _Run:
@@ -142,7 +154,7 @@ class _Run:
         self.cache = WaveformCache(train)
         self.draw = self._mixing()
         if (out / CHECKPOINT).is_file():
-            self._restore(torch.load(out / CHECKPOINT, weights_only=True, map_location=self.device))
+            self._restore(_read_checkpoint(out / CHECKPOINT, self.device))
         elif config.start and config.start.is_dir():
             self._grow_from(config.start)
         else:
@@ -244,8 +256,7 @@ class _Run:
                 "before. Go on from there with the same command, or begin anew with a lower learning rate"
             )
         row |= {name: measure(self.averaged) for name, measure in self.yardsticks.items()}
-        with (self.out / METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        append_line(self.out / METRICS, json.dumps(row))
         print(json.dumps(row), flush=True)
         self.save()
 
@@ -271,7 +282,11 @@ class _Run:
             gradient.copy_(piece.view_as(gradient))
 
     def save(self) -> None:
-        """Checkpoint and trunk, each written whole beside its place and put there."""
+        """Checkpoint and trunk, each whole or not there.
+
+        Raises:
+            StorageError: The disk is full; what was saved before stays.
+        """
         state = {
             "student": self.student.state_dict(),
             "averaged": self.averaged.state_dict(),
@@ -282,13 +297,14 @@ class _Run:
             "elapsed_s": self.elapsed_s,
             "heard_s": self.heard_s,
         }
-        _replace(self.out / CHECKPOINT, lambda path: torch.save(state, path))
+        write_checkpoint(state, self.out / CHECKPOINT)
         facts = {"steps": str(self.step), "hours": f"{self.elapsed_s / 3600:.2f}"}
-        _replace(self.out / TRUNK, lambda path: self.averaged.trunk.save(path, **facts))
+        with replacing(self.out / TRUNK) as partial:
+            self.averaged.trunk.save(partial, **facts)
 
     def _grow_from(self, run: Path) -> None:
         """The averaged weights of another run's student, and its view of the teacher; the optimizer starts anew."""
-        state = torch.load(run / CHECKPOINT, weights_only=True, map_location="cpu")
+        state = _read_checkpoint(run / CHECKPOINT, torch.device("cpu"))
         trunk = CompactTrunk.load(run / TRUNK)
         if trunk.tags is None:
             raise ModelError(f"the student of {run} gives no tags, so its tagger cannot be taken over")
@@ -332,6 +348,31 @@ def _work(
     leave_group()
 
 
+def _read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """The state of a run.
+
+    Raises:
+        ModelError: It is damaged, or another version's.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+    # A damaged archive, a foreign pickle and an empty file share no nearer base.
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise _other_checkpoint(path, reason) from error
+    lacking = [key for key in _IN_A_CHECKPOINT if not isinstance(state, dict) or key not in state]
+    if lacking:
+        raise _other_checkpoint(path, f"it has no {lacking[0]!r}")
+    return state
+
+
+def _other_checkpoint(path: Path, reason: str) -> ModelError:
+    return ModelError(
+        f"{path} is damaged, or of another version of soundseek: {reason}; remove it to begin this distillation anew, "
+        "or choose another --out"
+    )
+
+
 def find_device(wanted: str) -> Literal["cpu", "cuda"]:
     """Where a run computes: as `wanted`, or with "auto" on a GPU if there is one."""
     if wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available()):
@@ -356,12 +397,3 @@ def _agreed(elapsed_s: float, config: DistillConfig) -> float:
 def _floating(module: nn.Module) -> list[Tensor]:
     """Weights and running statistics; not the counters."""
     return [value for value in module.state_dict().values() if value.is_floating_point()]
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place, bring it to the disk and put it there: it is never half a file."""
-    partial = path.with_suffix(".partial")
-    write(partial)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
 
-from soundseek._files import replacing
 from soundseek.errors import ModelError, UsageError
+from soundseek.learn.checkpoint import write_checkpoint
 from soundseek.learn.data.prepare import DataFacts
 from soundseek.learn.models.build import weights_digest
 from soundseek.learn.recipe.keys import Recipe, ResolvedRecipe
@@ -126,15 +125,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write a checkpoint beside its place, then put it there."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(Path(path)) as partial, partial.open("wb") as file:
-            try:
-                torch.save(checkpoint, file)
-            except RuntimeError as error:
-                # A stop on the way: PyTorch finishes its archive none the less, and fails over that.
-                if isinstance(error.__context__, KeyboardInterrupt):
-                    raise error.__context__ from None
-                raise
+        write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
         """Read a checkpoint.
