@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 
+from soundseek.audio.segments import plan_windows
 from soundseek.library.store.base import Changes, Description, EmbeddedSound, ModelIdentity, SoundFile
 from soundseek.library.store.sqlite import SqliteStore
 
@@ -48,6 +50,12 @@ def sound_of_vectors(path: str, vectors: np.ndarray, **facts: object) -> Embedde
     """A sound with one frame a segment, so that its vectors are chosen freely."""
     spans = [(row, row + 1) for row in range(len(vectors))]
     return sound_from_frames(sound_file(path, **facts), vectors, spans)
+
+
+def with_windows(sound: EmbeddedSound, seed: int = 0) -> EmbeddedSound:
+    """The same sound, with a random vector for each of its short windows."""
+    windows = unit_rows(np.random.default_rng(seed), len(plan_windows(sound.file.duration_s)))
+    return replace(sound, windows=windows.astype(np.float16))
 
 
 def unit_rows(generator: np.random.Generator, num: int, dim: int = DIM) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from library.stores import DIM, IDENTITY, sound_number
+from library.stores import DIM, IDENTITY, sound_number, with_windows
 
 from soundseek.library.store.base import Changes
 from soundseek.library.store.sqlite import SqliteStore
@@ -70,6 +70,18 @@ def test_a_changed_vector_names_its_sound(filled: Path, values: list[float], wha
     overwrite(filled / "vectors.1.f16", row * DIM * 2, np.array(values, np.float16).tobytes())
 
     assert damages(filled) == [("000003.wav", what)]
+
+
+def test_a_changed_window_names_its_sound(filled: Path) -> None:
+    store = SqliteStore.open(filled)
+    with store.writing():
+        store.commit(Changes(sounds=[with_windows(sound_number(3))]))
+    store.close()
+    assert damages(filled) == []
+    _, frame = rows_of(filled, VICTIM)
+    overwrite(filled / "frames.1.f16", (frame + 4) * DIM * 2, np.zeros(DIM, np.float16).tobytes())
+
+    assert damages(filled) == [("000003.wav", "a window's vector has not the length of one")]
 
 
 def test_a_changed_frame_names_its_sound(filled: Path) -> None:

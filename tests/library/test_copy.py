@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from library.engines import ENGINES, place_in
-from library.stores import IDENTITY, sound_file, sound_number, sound_of_vectors, unit_rows
+from library.stores import IDENTITY, sound_file, sound_number, sound_of_vectors, unit_rows, with_windows
 
 from soundseek.errors import LibraryError
 from soundseek.library import copy
@@ -68,6 +68,15 @@ def test_everything_arrives(source: Store, target: Store) -> None:
     assert [(m.file.path, m.score) for m in target.search(query, k=9)] == [
         (m.file.path, m.score) for m in source.search(query, k=9)
     ]
+
+
+def test_windows_that_came_later_arrive_with_the_next_copy(source: Store, target: Store) -> None:
+    copy.copy_library(source, target)
+    with source.writing():
+        source.commit(Changes(sounds=[with_windows(sound_number(2))], settings={"windows": "2 s every 1 s"}))
+    assert copy.copy_library(source, target).copied == 1
+    assert target.without_windows() == source.without_windows() and target.settings() == source.settings()
+    assert len(target.windows_of(["/sounds/000002.wav"])[0]) == 9
 
 
 def test_a_copy_that_was_stopped_goes_on(

@@ -13,7 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from library.engines import EXACT_ENGINES, empty_store
-from library.stores import DIM, IDENTITY, sound_file, sound_from_frames, sound_of_vectors, unit_rows
+from library.stores import (
+    DIM,
+    IDENTITY,
+    sound_file,
+    sound_from_frames,
+    sound_of_vectors,
+    unit_rows,
+    with_windows,
+)
 
 from soundseek.errors import LibraryError
 from soundseek.library.filters import parse_where
@@ -473,3 +481,47 @@ def test_everything_is_on_the_disk_before_it_counts(
     monkeypatch.setattr(os, "fsync", note)
     commit(folder_store, sound_of_vectors("/a.wav", np.stack([EAST])))
     assert {"vectors.1.f16", "frames.1.f16", "segments.1.rows", folder_store.directory.name} <= set(synced)
+
+
+def test_windows_are_kept_beside_the_frames_and_are_none_of_them(store: Store) -> None:
+    plain = sound_of_vectors("/plain.wav", np.stack([EAST, NORTH]))
+    kept = with_windows(sound_of_vectors("/kept.wav", np.stack([NORTH, WEST])))
+    commit(store, plain, kept)
+    found = store.read("/kept.wav")
+    assert found is not None and found.windows is not None and kept.windows is not None
+    np.testing.assert_array_equal(found.windows, kept.windows)  # nine: of 2 s in 10 s, one a second
+    np.testing.assert_array_equal(found.frames, kept.frames)
+    assert found.embedding().windows is not None and len(found.windows) == 9
+    assert [len(rows) for rows in store.windows_of(["/kept.wav", "/plain.wav", "/none.wav"])] == [9, 0, 0]
+    assert [len(rows) for rows in store.frames_of(["/kept.wav", "/plain.wav", "/none.wav"])] == [2, 2, 0]
+    assert store.without_windows() == {"/plain.wav"}
+    assert paths(store, WEST) == ["/kept.wav", "/plain.wav"]
+    assert store.check() == []
+
+
+def test_windows_go_with_their_file(store: Store) -> None:
+    kept = with_windows(sound_of_vectors("/kept.wav", np.stack([NORTH, WEST])))
+    commit(store, sound_of_vectors("/first.wav", np.stack([EAST])), kept)
+    commit(store, moves=[Move("/kept.wav", "/new/moved.wav", 5)], removed=["/first.wav"])
+    with store.writing():
+        store.compact(dead_share=0.0)
+        store.relocate("/new", "/newer")
+    found = store.read("/newer/moved.wav")
+    assert found is not None and found.windows is not None
+    np.testing.assert_array_equal(found.windows, kept.windows)
+    commit(store, replace(kept, windows=None, file=found.file))
+    assert store.without_windows() == {"/newer/moved.wav"}
+
+
+def test_rows_behind_the_segments_that_are_not_as_many_as_windows_are_frames(store: Store) -> None:
+    frames = np.stack([EAST, NORTH, WEST])
+    commit(store, sound_from_frames(sound_file("/a.wav"), frames, [(0, 2)]))
+    found = store.read("/a.wav")
+    assert found is not None and found.windows is None and len(found.frames) == 3
+
+
+def test_a_sound_of_too_few_windows_is_refused(store: Store) -> None:
+    kept = with_windows(sound_of_vectors("/kept.wav", np.stack([NORTH])))
+    assert kept.windows is not None
+    with pytest.raises(LibraryError, match=r"windows \(8, 8\) for 10 s and 8 dimensions"):
+        commit(store, replace(kept, windows=kept.windows[1:]))

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from soundseek.errors import UsageError
 
+WINDOW_S, WINDOW_HOP_S = 2.0, 1.0
+"""Of the short windows that stand for frames where a model has none whose mean is its segment's vector."""
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -53,3 +56,13 @@ def plan_segments(duration_s: float, *, length_s: float = 10.0, hop_s: float = 5
     starts = [step * hop_s for step in range(num_steps)]
     segments = [Segment(start_s, start_s + length_s) for start_s in starts]
     return [*segments, Segment(duration_s - length_s, duration_s)]
+
+
+def plan_windows(duration_s: float) -> list[Segment]:
+    """The short windows of a recording, `WINDOW_S` every `WINDOW_HOP_S`, in order of time; none of an empty one.
+
+    Example:
+        >>> [(w.start_s, w.end_s) for w in plan_windows(4.5)]
+        [(0.0, 2.0), (1.0, 3.0), (2.5, 4.5)]
+    """
+    return plan_segments(duration_s, length_s=WINDOW_S, hop_s=WINDOW_HOP_S) if duration_s > 0 else []

@@ -74,8 +74,11 @@ def explain_command(
         chosen: EmbeddingModel = opened.model if opened is not None else load_model(model)
         reading = read_as_typed(typed) if as_typed else QueryReader.of(chosen).read(typed)
         # Of several texts the first is explained; of a query that only excludes, what it excludes.
-    query = reading.text or " ".join(reading.negatives)
-    explanation = explain_file(chosen, file, query)
+        query = reading.text or " ".join(reading.negatives)
+        if opened is not None:  # which has the vectors of its files, and perhaps of their windows
+            explanation = opened.explain_file(file, read_as_typed(query))
+        else:
+            explanation = explain_file(chosen, file, query)
     name = identity_of(chosen).name
     if not as_typed:
         say_reading(reading, how="read as", otherwise="explains")
@@ -137,6 +140,8 @@ def _print(explanation: Explanation, query: str, model: str) -> None:
 def _moment(explanation: Explanation) -> str:
     hit = explanation.hit
     mean = f"score {hit.score:.3f}, {len(hit.moments)} moments"
+    if hit.window_s is not None:
+        mean += f" (windows of {hit.window_s:g} s, one a second, each embedded alone)"
     if max(hit.moments) - min(hit.moments) < _FLAT:
         return f"{mean}; they are alike, for this model hears a segment as a whole or it is a single moment"
     return f"{mean}; the strongest at {clock(round(hit.moment_s, 1))} with {max(hit.moments):.3f}"

@@ -86,6 +86,16 @@ def index_command(
             show_default=False,
         ),
     ] = None,
+    windows: Annotated[
+        bool | None,
+        typer.Option(
+            "--windows/--no-windows",
+            help="For models whose moments are flat, such as CLAP's: also keep the vectors of windows of 2 s, one a "
+            "second, now and in later runs, so that searches have moments without embedding the hits again. It takes "
+            "some six times as long.",
+            show_default=False,
+        ),
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option(
@@ -117,9 +127,11 @@ def index_command(
             workers=default_workers() if workers is None else workers,
             max_duration_s=max_duration,
             exclude=exclude,
+            windows=windows,
             progress=None if quiet else shown,
         )
-        remembered = opened.info().folders
+        info = opened.info()
+        remembered = info.folders
     _say_what_is_out_of_reach(report, library)
     if report.empty_folders:
         _say_what_is_empty(report, remembered)
@@ -127,6 +139,8 @@ def index_command(
         write_json_lines([asdict(report)])
     else:
         write(summary(report) + "\n")
+        if info.windows:
+            write(f"{counted(info.windows, 'window')} kept for moments, {info.window_bytes / 1e6:,.1f} MB\n")
     _say_what_was_cut(report)
     _say_what_failed(report, library)
     if report.interrupted:
@@ -236,6 +250,7 @@ def _say_what_is_empty(report: IndexReport, remembered: Sequence[str]) -> None:
         report.moved,
         report.removed,
         report.unchanged,
+        report.given_windows,
         report.failed,
         report.missing,
     )
@@ -257,6 +272,7 @@ def summary(report: IndexReport) -> str:
         "changed": report.changed,
         "moved": report.moved,
         "gone": report.removed,
+        "given windows": report.given_windows,
         "unchanged": report.unchanged,
         "failed": report.failed,
         "cut at --max-duration": report.cut,

@@ -338,7 +338,7 @@ WindowsOption = Annotated[
     typer.Option(
         "--windows",
         help="Where a model's moments are flat, as CLAP's: embed windows of 2 s of the hits shown, and say their "
-        "scores instead. Takes as long as indexing the hits.",
+        "scores instead. Takes as long as indexing the hits, unless the library keeps them (index --windows).",
         show_default=False,
     ),
 ]

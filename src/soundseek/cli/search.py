@@ -112,7 +112,7 @@ def search_command(
                 hits = cast("Library", ranking).score_windows(
                     hits, reading, like=like or (), without=negatives, taught=taught
                 )
-                _say_windows(hits)
+            _say_windows(hits, is_asked=windows)
             wanted = why or output == "table"
             reasons = ranking.explain(reading, hits) if wanted and reading else None
     if output == "table" and like:
@@ -176,13 +176,13 @@ def _reranked(
     return rerank(proposed, second, asked, k=count)
 
 
-def _say_windows(hits: Hits) -> None:
-    """What the moments are."""
+def _say_windows(hits: Hits, *, is_asked: bool) -> None:
+    """What the moments are, where they are scores of windows or these were asked for."""
     lengths = {hit.window_s for hit in hits if hit.window_s is not None}
     if lengths:
         print(
             f"moments are scores of windows of {max(lengths):g} s, one a second, each embedded alone",
             file=sys.stderr,
         )
-    elif hits:
+    elif hits and is_asked:
         print("the model has moments of its own, so --windows changes nothing", file=sys.stderr)

@@ -57,12 +57,14 @@ def copy_library(
     """
     files = source.files()
     there = {file.path: file for file in target.files()}
+    # Equal facts, and windows on one side alone: they were added after an earlier copy.
+    windows_differ = source.without_windows().intersection(there) ^ target.without_windows()
     volumes = {path: state.volume for path, state in source.states("/").items() if state.volume}
     copied = 0
     with target.writing():
         changes = Changes()
         for done, file in enumerate(files, start=1):
-            if there.get(file.path) != file:
+            if there.get(file.path) != file or file.path in windows_differ:
                 sound = source.read(file.path)
                 if sound is None:
                     raise LibraryError(f"{source.location} changed while it was copied; copy it again")
@@ -111,7 +113,7 @@ def digest_of_sound(sound: EmbeddedSound) -> bytes:
     facts = (file.path, file.size_bytes, file.mtime_ns, file.content_hash.hex(), file.format, limit_s)
     digest.update(repr(facts).encode("utf-8", "surrogateescape"))
     for array, dtype in (
-        (sound.times_s, np.float64), (sound.spans, np.int64), (sound.vectors, np.float16), (sound.frames, np.float16),
+        (sound.times_s, np.float64), (sound.spans, np.int64), (sound.vectors, np.float16), (sound.rows, np.float16),
     ):  # fmt: skip
         digest.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
     return digest.digest()

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from soundseek._typing import FloatArray
+from soundseek.audio.segments import WINDOW_HOP_S
 from soundseek.errors import QueryError
 from soundseek.library.paths import absolute
 from soundseek.library.search import Hit, moments_of, strongest_s
+from soundseek.library.windows import windows_within, with_moments
 from soundseek.model.stretches import scores_of_sentences, segment_scores
 from soundseek.query.parts import sentence_parts
 
@@ -74,7 +76,7 @@ class Explanation:
     """Why a file has the score that it has.
 
     Attributes:
-        hit: The file's best segment, as a search gives it: the mean of its `moments` is its `score`.
+        hit: The file's best segment, as a search gives it.
         frame_s: Seconds from one moment to the next.
         words: The query's words in their order, each once. They do not add up to the score: words that belong
             together ("door", "slams") lose more together than one by one.
@@ -203,7 +205,7 @@ def explain_sound(model: EmbeddingModel, sound: AudioEmbedding, path: str, query
     best = int(scores[:, 0].argmax())
     return Explanation(
         hit=_best_hit(sound, best, vectors[0], float(scores[best, 0]), path),
-        frame_s=sound.frame_s,
+        frame_s=sound.frame_s if sound.windows is None else WINDOW_HOP_S,
         words=tuple(_contributions(words, scores[best].tolist())),
         segments=tuple(
             ScoredSegment(segment.start_s, segment.end_s, value)
@@ -242,7 +244,7 @@ def _contributions(words: Sequence[str], scores: Sequence[float]) -> list[WordCo
 def _best_hit(sound: AudioEmbedding, number: int, query: FloatArray, score: float, path: str) -> Hit:
     segment, (first, last) = sound.segments[number], sound.spans[number]
     moments = moments_of(sound.frames[first:last], query)
-    return Hit(
+    hit = Hit(
         path=path,
         start_s=segment.start_s,
         end_s=segment.end_s,
@@ -254,3 +256,7 @@ def _best_hit(sound: AudioEmbedding, number: int, query: FloatArray, score: floa
         format=sound.info.format,
         is_cut=sound.info.truncated,
     )
+    if sound.windows is None:
+        return hit
+    windows = windows_within(sound.windows, sound.info.duration_s, segment.start_s, segment.end_s)
+    return with_moments(hit, *windows, query[None])

@@ -24,11 +24,13 @@ from types import FrameType
 from typing import Any
 
 from soundseek.audio.files import DECODING_REVISION
+from soundseek.audio.segments import WINDOW_HOP_S, WINDOW_S
 from soundseek.errors import ModelError, Terminated, UsageError
 from soundseek.library.ignore import spec_of
 from soundseek.library.paths import is_at_or_below, nearest_folder
 from soundseek.library.scan import FolderDifference, Found, compare
 from soundseek.library.store.base import Changes, EmbeddedSound, Failure, Move, Store
+from soundseek.library.windows import WINDOWS
 from soundseek.library.workers import (
     EmbedJob,
     LoadModel,
@@ -96,6 +98,7 @@ class IndexReport:
         missing_folders: What is not there: folders, links that lead nowhere, places where a drive was.
         same_folders: Folders asked for -> the name under which the library has them.
         vanished: Files that were renamed or removed while the run was on; the next one sees to them.
+        given_windows: Known files that are as they were and got their window vectors.
     """
 
     added: int = 0
@@ -115,6 +118,7 @@ class IndexReport:
     missing_folders: tuple[str, ...] = ()
     same_folders: Mapping[str, str] = field(default_factory=dict)
     vanished: int = 0
+    given_windows: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,17 +128,20 @@ class Limits:
     Attributes:
         max_duration_s: Of a longer file only the beginning is embedded; infinite without a limit.
         exclude: Patterns of files and folders that are passed by.
+        windows: Whether the vectors of short windows are kept, from which moments are told apart.
     """
 
     max_duration_s: float = math.inf
     exclude: tuple[str, ...] = ()
+    windows: bool = False
 
     @classmethod
     def of(cls, store: Store) -> Limits:
         """What a store remembers."""
         settings = store.settings()
         exclude = json.loads(settings.get(EXCLUDE, "[]"))
-        return cls(float(settings.get(MAX_DURATION, "inf")), tuple(map(str, exclude)))
+        limit_s = float(settings.get(MAX_DURATION, "inf"))
+        return cls(limit_s, tuple(map(str, exclude)), WINDOWS in settings)
 
     def settings(self) -> dict[str, str | None]:
         """These as a store keeps them."""
@@ -142,6 +149,7 @@ class Limits:
         return {
             MAX_DURATION: repr(self.max_duration_s) if limited else None,
             EXCLUDE: json.dumps(self.exclude) if self.exclude else None,
+            WINDOWS: f"{WINDOW_S:g} s every {WINDOW_HOP_S:g} s" if self.windows else None,
         }
 
 
@@ -154,6 +162,7 @@ def update(
     workers: int = 0,
     max_duration_s: float | None = None,
     exclude: Sequence[str] | None = None,
+    windows: bool | None = None,
     still_grows: Callable[[str, int], bool] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> IndexReport:
@@ -167,6 +176,7 @@ def update(
         workers: Processes that embed; 0 embeds in this process.
         max_duration_s: Embedding a file stops here; None takes what the store remembers.
         exclude: Patterns of files and folders to pass by, from now on; None takes what the store remembers.
+        windows: Keep the vectors of short windows from now on, or no more; None takes what the store remembers.
         still_grows: Whether a file, by path and modification time (ns), is left as it is known for now.
         progress: Is told now and then how far the run is.
 
@@ -185,6 +195,8 @@ def update(
             limits = replace(limits, max_duration_s=max_duration_s)
         if exclude is not None:
             limits = replace(limits, exclude=tuple(exclude))
+        if windows is not None:
+            limits = replace(limits, windows=windows)
         run = _Run(store, ctrl_c, limits, Throughput(workers), progress)
         try:
             run.scan(folders, extensions, still_grows)
@@ -230,6 +242,7 @@ class _Run:
         self.changes = Changes()
         self.counts: Counter[str] = Counter()
         self.cut_files: list[str] = []
+        self.windowless: set[str] = set()
         self.interrupted = False
         self.audio_s = 0.0
         self.done_files = 0
@@ -250,6 +263,7 @@ class _Run:
             decoders=self.decoders,
             exclude=self.limits.exclude,
             still_grows=still_grows,
+            windows=self.limits.windows,
         )
         self.lost = Counter(
             root for root in self.store.roots() for path in difference.lost if is_at_or_below(path, root)
@@ -287,7 +301,9 @@ class _Run:
         """The files that really have to be embedded; those whose content is known are settled on the way."""
         for found in self.difference.to_embed:
             content_hash = None
-            if found.size_bytes in self.sizes and found.status != "longer":
+            if found.status == "windowless":
+                self.windowless.add(found.path)
+            elif found.size_bytes in self.sizes and found.status != "longer":
                 try:
                     content_hash = hash_file(found.path)
                 except OSError:
@@ -305,6 +321,7 @@ class _Run:
                 decoders=self.decoders,
                 content_hash=content_hash,
                 known=found.status != "new",
+                windows=self.limits.windows,
             )
 
     def _settle(self, found: Found, content_hash: bytes) -> bool:
@@ -323,7 +340,7 @@ class _Run:
             self.counts["moved"] += 1
         else:
             sound = self.store.read(original.path)
-            if sound is None:
+            if sound is None or (self.limits.windows and sound.windows is None):
                 return False
             file = replace(sound.file, path=found.path, size_bytes=found.size_bytes, mtime_ns=found.mtime_ns)
             self._take_sound(replace(sound, file=file), known=found.status != "new")
@@ -376,7 +393,10 @@ class _Run:
 
     def _take_sound(self, sound: EmbeddedSound, *, known: bool) -> None:
         self.changes.sounds.append(sound)
-        self.counts["changed" if known else "added"] += 1
+        if sound.file.path in self.windowless:
+            self.counts["given_windows"] += 1
+        else:
+            self.counts["changed" if known else "added"] += 1
         if sound.file.truncated:
             self.cut_files.append(sound.file.path)
 
@@ -459,6 +479,7 @@ class _Run:
             missing_folders=tuple(sorted({*kept, *self.difference.missing_roots})),
             same_folders=self.difference.same_folders,
             vanished=self.counts["vanished"],
+            given_windows=self.counts["given_windows"],
         )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from soundseek._typing import AnyFloatArray
 from soundseek._vectors import unit_rows
+from soundseek.audio.segments import plan_windows
 from soundseek.errors import LibraryError, ModelError, QueryError, UsageError
 from soundseek.library.explain import explain_file, explain_sound, strongest_words, word_contributions
 from soundseek.library.filters import And, Comparison, Condition, Not, Or, parse_where
@@ -45,6 +46,7 @@ from soundseek.library.store.base import (
 )
 from soundseek.library.store.fused import Keywords, NameQuery
 from soundseek.library.store.tables import DATABASE_FILE
+from soundseek.library.windows import WINDOWS, with_kept_windows, with_window_scores
 from soundseek.query import QueryReader, Reading
 from soundseek.query import as_typed as read_as_typed
 from soundseek.query.parts import sentence_parts
@@ -105,6 +107,8 @@ class LibraryInfo:
         missing_folders: Those of `folders` that are not there now.
         unmeasured: Files that an earlier soundseek embedded without measuring their loudness: `loudness` filters pass
             them by until they are embedded anew.
+        windows: Vectors of short windows that it keeps, from which moments are told apart; 0 where it keeps none.
+        window_bytes: Their size, of `bytes_on_disk`.
     """
 
     path: str
@@ -125,6 +129,8 @@ class LibraryInfo:
     exclude: tuple[str, ...] = ()
     missing_folders: tuple[str, ...] = ()
     unmeasured: int = 0
+    windows: int = 0
+    window_bytes: int = 0
 
 
 def default_library_path() -> Path:
@@ -233,6 +239,7 @@ class Library:
         workers: int = 0,
         max_duration_s: float | None = None,
         exclude: Sequence[str] | None = None,
+        windows: bool | None = None,
         still_grows: Callable[[str, int], bool] | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
@@ -251,12 +258,17 @@ class Library:
             exclude: Patterns, as in a .gitignore, of files and folders to pass by, in this run and later ones; an empty
                 list lifts them, None keeps what the library remembers. A file `.soundseekignore` does the same below
                 its folder.
+            windows: For models without moments of their own, such as CLAP's. True keeps the vectors of windows of two
+                seconds, one a second, in this run and later ones, so that hits have moments (`Hit.window_s`) and
+                nothing is embedded again for them; known files get theirs in this run, which takes some six times as
+                long. False keeps no more, None goes on as the library remembers.
             still_grows: Whether a file, by path and modification time in nanoseconds, is still being written: then it
                 is left as the library has it, for a later run.
             progress: Is told now and then how far the run is.
 
         Raises:
-            UsageError: None of the folders is there (nothing is changed then), or a value makes no sense.
+            UsageError: None of the folders is there (nothing is changed then), a value makes no sense, or windows are
+                asked for of a model that has moments of its own.
             LibraryError: Another process is indexing into this library, or the disk is full.
         """
         _need_number("workers", workers)
@@ -266,6 +278,11 @@ class Library:
             )
         if isinstance(exclude, str):
             raise UsageError(f"exclude takes a list of patterns: exclude=[{exclude!r}]")
+        if windows and getattr(self.model, "has_moments", True):
+            raise UsageError(
+                f"the model {self.store.identity.name} has moments of its own, so there are no windows to keep; "
+                "leave them out"
+            )
         from soundseek.audio.decode import AUDIO_EXTENSIONS
         from soundseek.library.index import update
 
@@ -281,6 +298,7 @@ class Library:
             workers=workers,
             max_duration_s=max_duration_s,
             exclude=exclude,
+            windows=windows,
             still_grows=still_grows,
             progress=progress,
         )
@@ -412,6 +430,8 @@ class Library:
                     "(soundseek calibrate)"
                 )
             hits = [hit for hit in hits if hit.match is not None and hit.match >= min_match]
+        if WINDOWS in self.store.settings():
+            hits = with_kept_windows(self.store, hits, _wholes(queries))
         return Hits(hits, reading=reading, negatives=negatives)
 
     def mark(
@@ -501,8 +521,10 @@ class Library:
     ) -> Hits:
         """The same hits; where the model has no moments, theirs are the scores of windows of two seconds, one a second.
 
-        For models such as CLAP's, which embed a segment as a whole. Every window is decoded and embedded now, and costs
-        as much as a segment. A file that cannot be decoded any more keeps its hit as it is, and is named in a warning.
+        For models such as CLAP's, which embed a segment as a whole. Hits that have such moments already, since the
+        library keeps their windows (`index(windows=True)`), stay as they are. Every other window is decoded and
+        embedded now, and costs as much as a segment. A file that cannot be decoded any more keeps its hit as it is, and
+        is named in a warning.
 
         Args:
             hits: What a search has found.
@@ -511,18 +533,13 @@ class Library:
             without: See there.
             taught: See there.
         """
-        if not hits or getattr(self.model, "has_moments", True):
+        if all(hit.window_s is not None for hit in hits) or getattr(self.model, "has_moments", True):
             return hits
         reading = self._read_aloud(text, as_typed=False)
         negatives = [each for each in (self._read_aloud(each, False) for each in without) if each is not None]
         queries = self._queries(reading, [self._example(path) for path in like], negatives, taught)
-        wholes = np.stack(
-            [np.atleast_2d(query)[0] for query in queries]
-        )  # the first row; parts stand below it
-        from soundseek.library.windows import with_window_scores
-
         return Hits(
-            with_window_scores(cast("WindowModel", self.model), hits, wholes),
+            with_window_scores(cast("WindowModel", self.model), hits, _wholes(queries)),
             reading=hits.reading,
             negatives=hits.negatives,
         )
@@ -667,6 +684,7 @@ class Library:
         from soundseek.library.index import Limits
 
         stats, identity, limits = self.store.stats(), self.store.identity, Limits.of(self.store)
+        windows = self._count_windows() if limits.windows else 0
         return LibraryInfo(
             path=self.store.location,
             folders=tuple(sorted(self.store.roots())),
@@ -686,6 +704,14 @@ class Library:
             exclude=limits.exclude,
             missing_folders=tuple(sorted(self._missing_roots())),
             unmeasured=stats.unmeasured,
+            windows=windows,
+            window_bytes=windows * identity.dim * np.dtype(np.float16).itemsize,
+        )
+
+    def _count_windows(self) -> int:
+        missing = self.store.without_windows()
+        return sum(
+            len(plan_windows(file.duration_s)) for file in self.store.files() if file.path not in missing
         )
 
     def failures(self) -> list[Failure]:
@@ -882,6 +908,11 @@ def _place(place: MarkedPlace) -> tuple[str | os.PathLike[str], float | None, fl
             f"a mark of {os.fspath(path)} ends at {end_s:g} s, before it begins at {start_s:g} s"
         )
     return path, start_s, end_s
+
+
+def _wholes(queries: Sequence[AnyFloatArray]) -> AnyFloatArray:
+    """`(queries, dim)` of each query the first row; its parts stand below it."""
+    return np.stack([np.atleast_2d(query)[0] for query in queries])
 
 
 def _stacked(

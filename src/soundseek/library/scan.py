@@ -25,7 +25,7 @@ from soundseek.library.volumes import Volumes
 # Paths stay strings and os.path functions in this file: a Path object per file would halve its speed.
 # ruff: noqa: PTH110, PTH112, PTH116, PTH118, PTH120, PTH123, PTH208
 
-Status: TypeAlias = Literal["new", "changed", "touched", "longer"]
+Status: TypeAlias = Literal["new", "changed", "touched", "longer", "windowless"]
 _LARGEST = 2**63 - 1  # of an SQLite integer: a damaged file system may say that it is the year 2446
 
 
@@ -38,7 +38,8 @@ class Found:
         size_bytes: Its size now.
         mtime_ns: Its modification time now, as far as 64 bits reach (1677 to 2262).
         status: "new"; "changed": the path is known, with another size; "touched": only the time is another,
-            so the content may be the same; "longer": it was cut, and more of it may be embedded now.
+            so the content may be the same; "longer": it was cut, and more of it may be embedded now; "windowless": it
+            is as it was, and its window vectors are missing.
         volume: The file system that its folder is on.
     """
 
@@ -103,6 +104,7 @@ def compare(
     decoders: str = "",
     exclude: Sequence[str] = (),
     still_grows: Callable[[str, int], bool] | None = None,
+    windows: bool = False,
 ) -> FolderDifference:
     """Walk the folders and compare path, size and modification time with the store.
 
@@ -114,6 +116,7 @@ def compare(
         decoders: Versions of what reads files; a failure under other versions is tried again.
         exclude: Patterns of files and folders that do not count.
         still_grows: Whether a file, by path and modification time (ns), is left as the store has it for now.
+        windows: Files without window vectors are embedded again.
 
     Raises:
         UsageError: None of the folders asked for is there, or there is none to scan.
@@ -134,13 +137,19 @@ def compare(
         failed |= {failure.path: failure for failure in store.failures(root)}
     difference.failed_before = dict(failed)
     out_of_reach = _OutOfReach(walk, known)
+    windowless = store.without_windows() if windows else set()
     for path in sorted(walk.found):
         size, mtime_ns, volume = walk.found[path]
         state, failure = known.pop(path, None), failed.pop(path, None)
         if still_grows is not None and still_grows(path, mtime_ns):
             continue
         _place(
-            difference, Found(path, size, mtime_ns, "new", volume), state, failure, max_duration_s, decoders
+            difference,
+            Found(path, size, mtime_ns, "windowless" if path in windowless else "new", volume),
+            state,
+            failure,
+            max_duration_s,
+            decoders,
         )
     # A known file behind a link that leads nowhere is out of reach, and no failure.
     difference.unreadable = {path: why for path, why in walk.unreadable.items() if path not in known}
@@ -236,6 +245,9 @@ def _place(
     if 0 < state.limit_s < max_duration_s:
         status: Status = "longer"
     elif (state.size_bytes, state.mtime_ns) == (found.size_bytes, found.mtime_ns):
+        if found.status == "windowless":
+            difference.to_embed.append(found)
+            return
         difference.unchanged += 1
         if not state.is_described:
             difference.to_describe.append(found.path)

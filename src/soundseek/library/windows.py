@@ -1,6 +1,7 @@
 """Moments of hits by models that embed a segment as a whole: the scores of short windows, each embedded alone.
 
 They are no parts of the segment's score, as frames' scores are where the head is linear: their mean is another number.
+A library keeps the windows' vectors where it was asked to at indexing; else the windows of the hits shown are embedded.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from soundseek._typing import AnyFloatArray
+from soundseek.audio.segments import Segment, plan_windows
 from soundseek.errors import DecodeError
 from soundseek.library.search import Hit
+from soundseek.library.store.base import Store
 
-if TYPE_CHECKING:
-    from soundseek.audio.segments import Segment
+WINDOWS = "windows"
+"""Name under which a library remembers that it keeps windows."""
 
 
 class WindowModel(Protocol):
@@ -32,7 +35,7 @@ class WindowModel(Protocol):
 
 
 def with_window_scores(model: WindowModel, hits: Sequence[Hit], queries: AnyFloatArray) -> list[Hit]:
-    """Hits whose moments are the scores of short windows.
+    """Hits whose moments are the scores of short windows, which are embedded now where a hit has no such moments.
 
     Args:
         model: What found them.
@@ -40,7 +43,7 @@ def with_window_scores(model: WindowModel, hits: Sequence[Hit], queries: AnyFloa
         queries: `(queries, dim)` unit norm; a window's score is its best one.
     """
     spans: dict[str, list[tuple[float, float]]] = {}
-    for hit in hits:
+    for hit in (hit for hit in hits if hit.window_s is None):
         spans.setdefault(hit.path, []).append((hit.start_s, hit.end_s))
     found: dict[tuple[str, float, float], tuple[list[Segment], AnyFloatArray]] = {}
     for path, asked in spans.items():
@@ -50,14 +53,51 @@ def with_window_scores(model: WindowModel, hits: Sequence[Hit], queries: AnyFloa
             logging.getLogger("soundseek").warning("no moments for a hit: %s", error)
             continue
         found |= {(path, *span): each for span, each in zip(asked, windows, strict=True)}
-    return [_with_moments(hit, *found[key], queries) if (key := _key(hit)) in found else hit for hit in hits]
+    return [with_moments(hit, *found[key], queries) if (key := _key(hit)) in found else hit for hit in hits]
+
+
+def with_kept_windows(store: Store, hits: Sequence[Hit], queries: AnyFloatArray) -> list[Hit]:
+    """Hits whose moments are the scores of the windows that a library keeps; others stay as they are.
+
+    Args:
+        store: What was searched.
+        hits: In any order.
+        queries: `(queries, dim)` unit norm; a window's score is its best one.
+    """
+    kept = store.windows_of([hit.path for hit in hits])
+    return [
+        with_moments(hit, *windows_within(vectors, hit.duration_s, hit.start_s, hit.end_s), queries)
+        if len(vectors)
+        else hit
+        for hit, vectors in zip(hits, kept, strict=True)
+    ]
+
+
+def windows_within(
+    vectors: AnyFloatArray, duration_s: float, start_s: float, end_s: float
+) -> tuple[list[Segment], AnyFloatArray]:
+    """Those of a file's windows whose middle lies in a part of it, or the nearest one.
+
+    Args:
+        vectors: `(windows, dim)` of the whole file.
+        duration_s: Its length.
+        start_s: Where the part begins.
+        end_s: Where it ends.
+    """
+    planned = plan_windows(duration_s)
+    middles = np.array([(window.start_s + window.end_s) / 2 for window in planned])
+    inside = np.flatnonzero((middles >= start_s) & (middles <= end_s))
+    if not len(inside):
+        inside = np.array([np.abs(middles - (start_s + end_s) / 2).argmin()])
+    return [planned[number] for number in inside.tolist()], vectors[inside]
 
 
 def _key(hit: Hit) -> tuple[str, float, float]:
     return hit.path, hit.start_s, hit.end_s
 
 
-def _with_moments(hit: Hit, windows: list[Segment], vectors: AnyFloatArray, queries: AnyFloatArray) -> Hit:
+def with_moments(hit: Hit, windows: list[Segment], vectors: AnyFloatArray, queries: AnyFloatArray) -> Hit:
+    """A hit whose moments are the scores of these windows, a score the best of the queries'."""
     scores = (np.asarray(vectors, np.float32) @ queries.T).max(axis=1)
     best = windows[int(scores.argmax())]
     scored = replace(

@@ -20,7 +20,7 @@ from itertools import chain, islice
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -64,7 +64,10 @@ class EmbeddingModel(Protocol):
         max_duration_s: float = math.inf,
         progress: Callable[[float, float | None], None] | None = None,
     ) -> AudioEmbedding:
-        """All segments of one file; `progress` is told the seconds embedded, and those that the header states."""
+        """All segments of one file; `progress` is told the seconds embedded, and those that the header states.
+
+        A model without moments of its own takes `windows=True` as well; see `Model.embed_file`.
+        """
         ...
 
 
@@ -84,6 +87,7 @@ class EmbedJob:
         decoders: Stamp of the versions that read it.
         content_hash: blake2b-128 of its bytes, where it has been worked out already.
         known: Its path is in the store.
+        windows: Embed its short windows as well.
     """
 
     path: str
@@ -93,6 +97,7 @@ class EmbedJob:
     decoders: str = ""
     content_hash: bytes | None = None
     known: bool = False
+    windows: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,8 @@ def embed_job(model: EmbeddingModel, job: EmbedJob, tell: Callable[[Partial], No
         # The hash comes first: if the file changes in between, the next run sees another hash and embeds it again.
         # The other way round, new bytes would for ever stand beside old vectors.
         content_hash = content_hash or hash_file(job.path)
-        embedded = model.embed_file(job.path, max_duration_s=job.max_duration_s, progress=progress)
+        also: dict[str, Any] = {"windows": True} if job.windows else {}
+        embedded = model.embed_file(job.path, max_duration_s=job.max_duration_s, progress=progress, **also)
     except (FileNotFoundError, NotADirectoryError, MissingFileError):
         return Unread(None)
     except DecodeError as error:
@@ -175,7 +181,9 @@ def embed_job(model: EmbeddingModel, job: EmbedJob, tell: Callable[[Partial], No
         description=description_of(job.path, loudness_dbfs=info.loudness_dbfs),
     )
     times_s = np.array([(segment.start_s, segment.end_s) for segment in embedded.segments], np.float64)
-    return EmbeddedSound(file, times_s.reshape(-1, 2), embedded.vectors, embedded.frames, embedded.spans)
+    return EmbeddedSound(
+        file, times_s.reshape(-1, 2), embedded.vectors, embedded.frames, embedded.spans, embedded.windows
+    )
 
 
 def description_of(path: str, *, loudness_dbfs: float | None = None) -> Description:

@@ -8,7 +8,7 @@ import os
 import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from soundseek._typing import FloatArray
 from soundseek._vectors import unit_rows
 from soundseek.audio.logmel import FrontEndConfig, LogMel
-from soundseek.audio.segments import Segment, plan_segments
+from soundseek.audio.segments import WINDOW_HOP_S, WINDOW_S, Segment, plan_segments
 from soundseek.errors import DecodeError, ModelError, UsageError
 from soundseek.model.config import AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, ModelConfig
 from soundseek.model.match import MatchCalibration
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from soundseek.audio.decode import AudioInfo, AudioStream
 
 SEGMENT_S, HOP_S = 10.0, 5.0
-WINDOW_S, WINDOW_HOP_S = 2.0, 1.0  # of the windows that stand for frames where a model has no linear ones
 WHOLE_CLIP_S = 180.0
 """Up to this length `embed_audio` and evaluation embed a clip whole where frames depend on all of it; a longer one, and
 every recording of a library, in windows of `SEGMENT_S`."""
@@ -61,6 +60,7 @@ class AudioEmbedding:
             is the segment's vector.
         spans: `(segments, 2)` first and one-past-last row of `frames` of each segment.
         frame_s: Seconds from one frame to the next.
+        windows: `(windows, dim)` float32, unit norm, of the short windows of `plan_windows`, where they were asked for.
     """
 
     info: AudioInfo
@@ -69,6 +69,7 @@ class AudioEmbedding:
     frames: npt.NDArray[np.float16]
     spans: npt.NDArray[np.int64]
     frame_s: float
+    windows: FloatArray | None = None
 
 
 class Model:
@@ -247,6 +248,7 @@ class Model:
         *,
         max_duration_s: float = math.inf,
         progress: Callable[[float, float | None], None] | None = None,
+        windows: bool = False,
     ) -> AudioEmbedding:
         """The segments of one file and their vectors, decoded and embedded in one streaming pass.
 
@@ -254,6 +256,7 @@ class Model:
             path: The file.
             max_duration_s: Of a longer file only the beginning is embedded.
             progress: Is told now and then the seconds embedded, and those that the header states.
+            windows: Embed its short windows as well, each as a clip of its own, which costs as much as a segment.
 
         Raises:
             DecodeError: The file cannot be turned into sound.
@@ -263,7 +266,13 @@ class Model:
         with open_audio(
             path, sample_rate_hz=self.front_end.sample_rate_hz, max_duration_s=max_duration_s
         ) as stream:
-            return self._embed_stream(stream, progress)
+            if not windows:
+                return self._embed_stream(stream, progress)
+            clips = self._clips(WINDOW_S, WINDOW_HOP_S)
+            embedding = self._embed_stream(stream, progress, also=clips)
+            _, rows = clips.finish(embedding.info.duration_s)
+            self._finite(_half(rows), stream)
+            return replace(embedding, windows=unit_rows(rows))
 
     def _embed_stream(
         self,
@@ -271,11 +280,19 @@ class Model:
         progress: Callable[[float, float | None], None] | None = None,
         *,
         blocks: Iterator[FloatArray] | None = None,
+        also: _Clips | None = None,
     ) -> AudioEmbedding:
-        """The segments of a stream; `blocks` is its log-mel where some of it has been read already."""
+        """The segments of a stream.
+
+        Args:
+            stream: The sound.
+            progress: See `embed_file`.
+            blocks: Its log-mel where some of it has been read already.
+            also: What else gets its waveform.
+        """
         if self._is_windowed:
-            return self._embed_clips(stream, progress)
-        blocks = self._log_mel_blocks(stream, progress) if blocks is None else blocks
+            return self._embed_clips(stream, progress, also)
+        blocks = self._log_mel_blocks(stream, progress, also) if blocks is None else blocks
         if self.config.audio.scope == "local":
             # float16 as soon as it is computed: three hours are 70 MB then, and not 280.
             half = np.concatenate([_half(part) for part in self._stream_frames(blocks)])
@@ -295,33 +312,26 @@ class Model:
         return frames
 
     def _embed_clips(
-        self, stream: AudioStream, progress: Callable[[float, float | None], None] | None
+        self,
+        stream: AudioStream,
+        progress: Callable[[float, float | None], None] | None,
+        also: _Clips | None,
     ) -> AudioEmbedding:
         """What a model makes of a recording that takes clips of one length: each window alone, half over the next."""
         rate_hz, length = self.front_end.sample_rate_hz, self.front_end.window_samples
-        hop = length // 2
-        waveform = np.empty(0, np.float32)
-        first = num_samples = 0  # position in the file of the waveform's first sample; samples decoded
-        vectors: list[FloatArray] = []
-        for block in stream:
-            waveform, num_samples = np.concatenate([waveform, block]), num_samples + len(block)
-            # Held back until half a hop lies behind it: before that, `plan_segments` moves a window to the end.
-            while num_samples > len(vectors) * hop + length + hop // 2 + 1:
-                start = len(vectors) * hop - first
-                vectors.append(self._embed_clip(waveform[start : start + length]))
-                drop = max(0, min(len(vectors) * hop - first, len(waveform) - length))
-                waveform, first = waveform[drop:], first + drop
+        clips, num_samples = self._clips(length / rate_hz, length // 2 / rate_hz), 0
+        for block in stream if also is None else also.fed_by(stream):
+            clips.push(block)
+            num_samples += len(block)
             if progress is not None:
                 progress(num_samples / rate_hz, stream.stated_s)
-        window_s = length / rate_hz
-        segments = plan_segments(stream.info.duration_s, length_s=window_s, hop_s=hop / rate_hz)
-        for segment in segments[len(vectors) :]:
-            start = max(0, min(round(segment.start_s * rate_hz) - first, len(waveform) - length))
-            vectors.append(self._embed_clip(waveform[start : start + length]))
-        rows = np.stack(vectors[: len(segments)])
+        segments, rows = clips.finish(stream.info.duration_s)
         half = self._finite(_half(rows), stream)
         spans = np.stack([np.arange(len(rows)), np.arange(1, len(rows) + 1)], axis=1)
         return AudioEmbedding(stream.info, tuple(segments), unit_rows(rows), half, spans, self.frame_s)
+
+    def _clips(self, length_s: float, hop_s: float) -> _Clips:
+        return _Clips(self._embed_clip, self.front_end.sample_rate_hz, length_s, hop_s)
 
     def _embed_clip(self, waveform: FloatArray) -> FloatArray:
         """The vector `(dim,)` of one clip `(samples,)`, not normalised."""
@@ -387,17 +397,20 @@ class Model:
         return LogMel(self.front_end)
 
     def _log_mel_blocks(
-        self, stream: AudioStream, progress: Callable[[float, float | None], None] | None
+        self,
+        stream: AudioStream,
+        progress: Callable[[float, float | None], None] | None,
+        also: _Clips | None = None,
     ) -> Iterator[FloatArray]:
         features, num_samples = self._log_mel.stream(), 0
-        for block in self._with_silence_around(stream):
+        for block in self._with_silence_around(stream if also is None else also.fed_by(stream)):
             yield features.push(block)
             num_samples += len(block)
             if progress is not None:
                 progress(num_samples / self.front_end.sample_rate_hz, stream.stated_s)
         yield features.flush()
 
-    def _with_silence_around(self, stream: AudioStream) -> Iterator[FloatArray]:
+    def _with_silence_around(self, stream: Iterator[FloatArray]) -> Iterator[FloatArray]:
         """A stream as it is; one that lasts no longer than a click, with silence on both sides.
 
         The log-mel mirrors a waveform at its ends, and a click among its own mirror images is another sound.
@@ -562,6 +575,56 @@ class Model:
                 )
             except Exception as error:  # ONNX Runtime's exceptions share no public base
                 raise ModelError(f"{self.directory / name} is damaged: {error}") from error
+
+
+class _Clips:
+    """The clips of `plan_segments` out of a stream of blocks, each embedded on its own as soon as it is whole.
+
+    Args:
+        embed: A clip `(samples,)` -> its vector `(dim,)`.
+        rate_hz: Of the stream.
+        length_s: Length of a clip; a shorter stream is one clip.
+        hop_s: Seconds from one clip to the next.
+    """
+
+    def __init__(
+        self, embed: Callable[[FloatArray], FloatArray], rate_hz: int, length_s: float, hop_s: float
+    ) -> None:
+        self._embed = embed
+        self._rate_hz = rate_hz
+        self._length_s, self._hop_s = length_s, hop_s
+        self._length, self._hop = round(length_s * rate_hz), round(hop_s * rate_hz)
+        self._waveform = np.empty(0, np.float32)
+        self._first = 0  # position in the stream of the waveform's first sample
+        self._num_samples = 0  # of the stream so far
+        self._vectors: list[FloatArray] = []
+
+    def fed_by(self, stream: Iterator[FloatArray]) -> Iterator[FloatArray]:
+        """The blocks of a stream, each of which is pushed on its way."""
+        for block in stream:
+            self.push(block)
+            yield block
+
+    def push(self, block: FloatArray) -> None:
+        """Take in the next samples."""
+        self._waveform = np.concatenate([self._waveform, block])
+        self._num_samples += len(block)
+        length, hop = self._length, self._hop
+        # Held back until half a hop lies behind it: before that, `plan_segments` moves a clip to the end.
+        while self._num_samples > len(self._vectors) * hop + length + hop // 2 + 1:
+            start = len(self._vectors) * hop - self._first
+            self._vectors.append(self._embed(self._waveform[start : start + length]))
+            drop = max(0, min(len(self._vectors) * hop - self._first, len(self._waveform) - length))
+            self._waveform, self._first = self._waveform[drop:], self._first + drop
+
+    def finish(self, duration_s: float) -> tuple[list[Segment], FloatArray]:
+        """All clips of the stream, which has ended, and their vectors `(clips, dim)`, not normalised."""
+        segments = plan_segments(duration_s, length_s=self._length_s, hop_s=self._hop_s)
+        for segment in segments[len(self._vectors) :]:
+            start = round(segment.start_s * self._rate_hz) - self._first
+            start = max(0, min(start, len(self._waveform) - self._length))
+            self._vectors.append(self._embed(self._waveform[start : start + self._length]))
+        return segments, np.stack(self._vectors[: len(segments)])
 
 
 def _word_start(text: str, at: int) -> int:

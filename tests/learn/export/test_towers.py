@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from toy_clap import write_gpt2_tokenizer
 
 from soundseek.audio.logmel import FrontEndConfig, LogMel
+from soundseek.audio.segments import plan_windows
 from soundseek.errors import ModelError
 from soundseek.learn.export import towers as exporting
 from soundseek.learn.export.towers import CardFacts, Towers, export_towers
@@ -113,6 +114,19 @@ def test_a_library_is_filled_and_searched_with_it(mine: Path, tmp_path: Path) ->
         np.testing.assert_allclose(hit.moments, expected, atol=1e-6)
         best = windows[0][int(expected.argmax())]
         assert hit.moment_s == (best.start_s + best.end_s) / 2 and hit.vector is not None
+
+
+def test_the_windows_of_a_file_are_those_of_its_parts(mine: Path, tmp_path: Path) -> None:
+    sound = np.random.default_rng(1).uniform(-0.5, 0.5, int(16_000 * 7.3))
+    soundfile.write(tmp_path / "sound.wav", sound, 16_000)
+    model = Model(mine)
+    kept = model.embed_file(tmp_path / "sound.wav", windows=True)
+    plain = model.embed_file(tmp_path / "sound.wav")
+    planned, vectors = model.embed_windows(tmp_path / "sound.wav", [(0.0, 7.3)])[0]
+    assert kept.windows is not None and plain.windows is None
+    assert [(w.start_s, w.end_s) for w in planned] == [(w.start_s, w.end_s) for w in plan_windows(7.3)]
+    np.testing.assert_allclose(kept.windows, vectors, atol=1e-5)
+    np.testing.assert_array_equal(kept.vectors, plain.vectors)
 
 
 def test_towers_that_end_in_different_spaces_are_refused(

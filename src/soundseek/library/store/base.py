@@ -17,6 +17,7 @@ import numpy as np
 
 from soundseek._typing import AnyFloatArray, AnyIntArray
 from soundseek._vectors import unit_rows
+from soundseek.audio.segments import plan_windows
 from soundseek.errors import LibraryError, UsageError
 from soundseek.library.location import engine_of
 
@@ -147,6 +148,8 @@ class EmbeddedSound:
         vectors: `(segments, dim)` unit norm.
         frames: `(frames, dim)` projected frames, not normalised.
         spans: `(segments, 2)` the frames `[a, b)` of each segment, whose vector is their mean at unit norm.
+        windows: `(windows, dim)` unit norm, of the short windows of `plan_windows`, where the library keeps these; None
+            where it does not.
     """
 
     file: SoundFile
@@ -154,6 +157,26 @@ class EmbeddedSound:
     vectors: AnyFloatArray
     frames: AnyFloatArray
     spans: AnyIntArray
+    windows: AnyFloatArray | None = None
+
+    @classmethod
+    def of_rows(
+        cls,
+        file: SoundFile,
+        times_s: AnyFloatArray,
+        vectors: AnyFloatArray,
+        rows: AnyFloatArray,
+        spans: AnyIntArray,
+    ) -> EmbeddedSound:
+        """A sound out of what a store has written; `rows` are those of `rows`."""
+        frames, windows = frames_and_windows(rows, int(spans[:, 1].max(initial=0)), file.duration_s)
+        return cls(file, times_s, vectors, frames, spans, windows if len(windows) else None)
+
+    @property
+    def rows(self) -> AnyFloatArray:
+        """`(frames + windows, dim)` float16: what a store writes of both, the windows behind the frames."""
+        frames = self.frames.astype(np.float16, copy=False)
+        return frames if self.windows is None else np.concatenate([frames, self.windows.astype(np.float16)])
 
     def embedding(self) -> AudioEmbedding:
         """The same as a model gives it."""
@@ -172,7 +195,29 @@ class EmbeddedSound:
         )
         segments = tuple(Segment(start_s, end_s) for start_s, end_s in self.times_s.tolist())
         vectors, frames = unit_rows(self.vectors.astype(np.float32)), self.frames.astype(np.float16)
-        return AudioEmbedding(info, segments, vectors, frames, self.spans.astype(np.int64), file.frame_s)
+        windows = None if self.windows is None else unit_rows(self.windows.astype(np.float32))
+        return AudioEmbedding(
+            info, segments, vectors, frames, self.spans.astype(np.int64), file.frame_s, windows
+        )
+
+
+def frames_and_windows(
+    rows: AnyFloatArray, num_frames: int, duration_s: float
+) -> tuple[AnyFloatArray, AnyFloatArray]:
+    """What a store has of a file, `(rows, dim)`, as frames and the vectors of its windows, none or all.
+
+    Args:
+        rows: As `EmbeddedSound.rows` has them.
+        num_frames: Up to where its segments reach. Rows behind it that are not as many as there are windows are frames.
+        duration_s: Length of the file.
+    """
+    at = num_frames if keeps_windows(len(rows), num_frames, duration_s) else len(rows)
+    return rows[:at], rows[at:]
+
+
+def keeps_windows(num_rows: int, num_frames: int, duration_s: float) -> bool:
+    """Whether windows are among the rows of a file whose segments reach up to `num_frames`."""
+    return num_rows > num_frames and num_rows - num_frames == len(plan_windows(duration_s))
 
 
 @dataclass(frozen=True)
@@ -271,7 +316,12 @@ class Changes:
     @property
     def num_bytes(self) -> int:
         """Memory that the arrays of this change hold."""
-        return sum(sound.vectors.nbytes + sound.frames.nbytes for sound in self.sounds)
+        return sum(
+            sound.vectors.nbytes
+            + sound.frames.nbytes
+            + (0 if sound.windows is None else sound.windows.nbytes)
+            for sound in self.sounds
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -502,6 +552,12 @@ class Store(Protocol):
     def frames_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
         """The frames of each file, `(frames, dim)` float16; none of one that is not here."""
 
+    def windows_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
+        """The window vectors of each file, `(windows, dim)` float16, in order of time; none where it keeps none."""
+
+    def without_windows(self) -> set[str]:
+        """Paths of the files whose window vectors are not kept."""
+
     def facets(self) -> Facets:
         """Which values a filter can ask for."""
 
@@ -613,7 +669,12 @@ def check_sound(sound: EmbeddedSound, dim: int) -> None:
         problem = f"vectors {sound.vectors.shape} and frames {sound.frames.shape} for {dim} dimensions"
     elif sound.times_s.shape != (segments, 2) or sound.spans.shape != (segments, 2):
         problem = f"times {sound.times_s.shape} and spans {sound.spans.shape} for {segments} segments"
-    elif not np.isfinite(sound.vectors).all() or not np.isfinite(sound.frames).all():
+    elif sound.windows is not None and sound.windows.shape != (
+        len(plan_windows(sound.file.duration_s)),
+        dim,
+    ):
+        problem = f"windows {sound.windows.shape} for {sound.file.duration_s:g} s and {dim} dimensions"
+    elif not np.isfinite(sound.vectors).all() or not np.isfinite(sound.rows).all():
         problem = "a vector that is not finite"
     elif (sound.spans[:, 0] < 0).any() or (sound.spans[:, 1] > len(sound.frames)).any():
         problem = f"a span outside its {len(sound.frames)} frames"

@@ -14,7 +14,7 @@ import numpy as np
 
 from soundseek._typing import AnyFloatArray
 from soundseek._vectors import unit_rows
-from soundseek.library.store.base import Damage
+from soundseek.library.store.base import Damage, frames_and_windows
 from soundseek.library.store.rows import Generation, RowFile, Rows
 from soundseek.library.store.tables import DATABASE_FILE, PLACE_COLUMNS, StoreState
 
@@ -56,15 +56,17 @@ def find_damage(connection: Connection, rows: Generation, state: StoreState) -> 
         if (num_frames := min(state.num_frames, there[rows.frames.path]))
         else None,
     )
-    for row in connection.execute(f"SELECT path, {PLACE_COLUMNS} FROM files ORDER BY path"):
-        path, file_id, _, first_row, num_rows, first_frame, num_frames = row
+    for row in connection.execute(f"SELECT path, duration_s, {PLACE_COLUMNS} FROM files ORDER BY path"):
+        path, duration_s, file_id, _, first_row, num_rows, first_frame, num_frames = row
         what: str | None = None
         if first_row + num_rows > whole_rows or first_frame + num_frames > there[rows.frames.path]:
             what = "its rows are missing"
         elif maps[0] is not None and maps[1] is not None and maps[2] is not None:
             segments = slice(first_row, first_row + num_rows)
             frames = maps[2][first_frame : first_frame + num_frames]
-            what = wrong_with(maps[0][segments], maps[1][segments], frames, file_id, first_frame)
+            what = wrong_with(
+                maps[0][segments], maps[1][segments], frames, file_id, first_frame, duration_s=duration_s
+            )
         if what:
             yield Damage(os.fsdecode(path), what, is_sound=True)
 
@@ -78,16 +80,23 @@ def rows_there(file: RowFile) -> int:
 
 
 def wrong_with(
-    vectors: AnyFloatArray, segments: Rows, frames: AnyFloatArray, file_id: int, first_frame: int
+    vectors: AnyFloatArray,
+    segments: Rows,
+    frames: AnyFloatArray,
+    file_id: int,
+    first_frame: int,
+    *,
+    duration_s: float,
 ) -> str | None:
     """What is wrong with the rows of one sound; None if nothing.
 
     Args:
         vectors: `(segments, dim)`.
         segments: `(segments,)` records of `SEGMENT_DTYPE`.
-        frames: `(frames, dim)`, of the sound alone.
+        frames: `(frames, dim)`, of the sound alone, and behind them the vectors of its windows, if it keeps any.
         file_id: Whose the records should be.
         first_frame: Where its frames begin in their file.
+        duration_s: Of the sound.
     """
     first, last = segments["first_frame"] - first_frame, segments["last_frame"] - first_frame
     if (segments["file_id"] != file_id).any():
@@ -102,6 +111,9 @@ def wrong_with(
     wide = vectors.astype(np.float32)
     if (np.abs(np.linalg.norm(wide, axis=1) - 1) > FARTHEST_NORM).any():
         return "a vector has not the length of one"
+    _, windows = frames_and_windows(frames, int(last.max()), duration_s)
+    if (np.abs(np.linalg.norm(windows.astype(np.float32), axis=1) - 1) > FARTHEST_NORM).any():
+        return "a window's vector has not the length of one"
     means = unit_rows(
         np.stack([frames[a:b].mean(axis=0, dtype=np.float32) for a, b in zip(first, last, strict=True)])
     )

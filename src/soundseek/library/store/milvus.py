@@ -42,6 +42,8 @@ from soundseek.library.store.base import (
     Per,
     SoundFile,
     StoreStats,
+    frames_and_windows,
+    keeps_windows,
     known_identity,
 )
 from soundseek.library.store.exact import SPARE_GROUPS
@@ -348,13 +350,38 @@ class MilvusStore(SingleWriterStore):
 
     def frames_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
         """The frames of each file, `(frames, dim)` float16; none of one that is not here."""
+        return [frames for frames, _ in self._frames_and_windows_of(paths)]
+
+    def windows_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
+        """The window vectors of each file, `(windows, dim)` float16; none where it keeps none."""
+        return [windows for _, windows in self._frames_and_windows_of(paths)]
+
+    def _frames_and_windows_of(self, paths: Sequence[str]) -> list[tuple[AnyFloatArray, AnyFloatArray]]:
         found = {row["path"]: row for row in self._rows_of(paths)}
+        nothing = np.empty((0, self._identity.dim), np.float16)
+        places = [found.get(rows.hex_path(path)) for path in paths]
         return [
-            self._frames_of_file(found[key])
-            if (key := rows.hex_path(path)) in found
-            else np.empty((0, self._identity.dim), np.float16)
-            for path in paths
+            (nothing, nothing)
+            if row is None
+            else frames_and_windows(
+                self._frames_of_file(row), self._reached(row), rows.file_of_text(row["facts"]).duration_s
+            )
+            for row in places
         ]
+
+    def without_windows(self) -> set[str]:
+        """Paths of the files whose window vectors are not kept."""
+        missing = set()
+        for row in self._rows.all("files", "", ["path", "facts", "file_id", "num_frames"]):
+            file = rows.file_of_text(row["facts"])
+            if not keeps_windows(row["num_frames"], self._reached(row), file.duration_s):
+                missing.add(file.path)
+        return missing
+
+    def _reached(self, row: Mapping[str, Any]) -> int:
+        """The frame up to which a file's segments reach."""
+        found = self._rows.all("segments", f"file_id == {row['file_id']}", ["last_frame"])
+        return max((int(each["last_frame"]) for each in found), default=0)
 
     def facets(self) -> Facets:
         """Which values a filter can ask for."""
@@ -469,7 +496,7 @@ class MilvusStore(SingleWriterStore):
 
     def _sound_of(self, row: Mapping[str, Any]) -> EmbeddedSound:
         times_s, spans, vectors = arrays_of(self._segments_of(row["file_id"]), self._identity.dim)
-        return EmbeddedSound(
+        return EmbeddedSound.of_rows(
             rows.file_of_text(row["facts"]), times_s, vectors, self._frames_of_file(row), spans
         )
 
@@ -546,7 +573,7 @@ class MilvusStore(SingleWriterStore):
             segments += rows.segment_rows(number, sound, {k: v for k, v in known.items() if k != "terms"})
             row = files[number - first] if files else None
             if row is None:
-                frames += rows.frame_rows(number, np.asarray(sound.frames))
+                frames += rows.frame_rows(number, np.asarray(sound.rows))
             mean = unit_rows(sound.vectors.astype(np.float16).mean(axis=0, dtype=np.float32)[None])[0]
             new_files.append(
                 {
@@ -556,7 +583,7 @@ class MilvusStore(SingleWriterStore):
                     "content_hash": sound.file.content_hash.hex(),
                     "truncated": bool(sound.file.truncated),
                     "num_rows": len(sound.vectors),
-                    "num_frames": len(sound.frames) if row is None else row["num_frames"],
+                    "num_frames": len(sound.rows) if row is None else row["num_frames"],
                     "volume": "" if row is None else row["volume"],
                     "revision": TAGS_REVISION,
                     "facts": rows.text_of_file(sound.file),

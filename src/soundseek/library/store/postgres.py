@@ -36,6 +36,8 @@ from soundseek.library.store.base import (
     Per,
     SoundFile,
     StoreStats,
+    frames_and_windows,
+    keeps_windows,
     known_identity,
 )
 from soundseek.library.store.exact import LONG_FILE, OF_A_LONG_FILE, SPARE_GROUPS
@@ -64,6 +66,10 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+_REACHED = (  # and the frame up to which its segments reach: what lies behind it are windows
+    "SELECT path, files.id, duration_s, num_frames, max(last_frame) FROM files "
+    "JOIN segments ON segments.file_id = files.id"
+)
 _INDEX_MEMORY = "1GB"
 
 
@@ -288,14 +294,36 @@ class PostgresStore(SqlFacts):
 
     def frames_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
         """The frames of each file, `(frames, dim)` float16; none of one that is not here."""
+        return [frames for frames, _ in self._frames_and_windows_of(paths)]
+
+    def windows_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
+        """The window vectors of each file, `(windows, dim)` float16; none where it keeps none."""
+        return [windows for _, windows in self._frames_and_windows_of(paths)]
+
+    def _frames_and_windows_of(self, paths: Sequence[str]) -> list[tuple[AnyFloatArray, AnyFloatArray]]:
         with self._reading() as connection:
-            ids = dict(
-                connection.execute(
-                    "SELECT path, id FROM files WHERE path = ANY(%s)",
+            found = {
+                path: place
+                for path, *place in connection.execute(
+                    f"{_REACHED} WHERE path = ANY(%s) GROUP BY files.id",
                     ([os.fsencode(path) for path in paths],),
-                ).fetchall()
-            )
-            return [self._frames_of_file(connection, ids.get(os.fsencode(path), -1)) for path in paths]
+                )
+            }
+            nothing = [-1, 0.0, 0, 0]
+            return [
+                frames_and_windows(self._frames_of_file(connection, file_id), reached, duration_s)
+                for file_id, duration_s, _, reached in (
+                    found.get(os.fsencode(path), nothing) for path in paths
+                )
+            ]
+
+    def without_windows(self) -> set[str]:
+        """Paths of the files whose window vectors are not kept."""
+        return {
+            os.fsdecode(path)
+            for path, _, duration_s, num_frames, reached in self._fetch(f"{_REACHED} GROUP BY files.id")
+            if not keeps_windows(num_frames, reached, duration_s)
+        }
 
     def stats(self) -> StoreStats:
         """Totals; of the bytes, those of all tables and indexes."""
@@ -430,7 +458,7 @@ class PostgresStore(SqlFacts):
     def _sound_of(self, connection: Connection[Any], file: SoundFile, file_id: int) -> EmbeddedSound:
         segments = segments_of_file(connection, file_id, self._identity.dim)
         times_s, spans, vectors = arrays_of(segments, self._identity.dim)
-        return EmbeddedSound(file, times_s, vectors, self._frames_of_file(connection, file_id), spans)
+        return EmbeddedSound.of_rows(file, times_s, vectors, self._frames_of_file(connection, file_id), spans)
 
     def _frames_of_file(self, connection: Connection[Any], file_id: int) -> AnyFloatArray:
         rows = connection.execute(

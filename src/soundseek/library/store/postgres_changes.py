@@ -90,7 +90,7 @@ def insert_sounds(connection: Connection[Any], sounds: Sequence[EmbeddedSound]) 
         cursor.executemany(
             tables.INSERT_FILE,
             [
-                (file_id, len(sound.vectors), len(sound.frames), *tables.row_of_file(sound.file), *own)
+                (file_id, len(sound.vectors), len(sound.rows), *tables.row_of_file(sound.file), *own)
                 for file_id, sound, own in zip(ids, sounds, names, strict=True)
             ],
         )
@@ -109,7 +109,7 @@ def insert_sounds(connection: Connection[Any], sounds: Sequence[EmbeddedSound]) 
             copy.set_types(["int8", "int4", "bytea"])
             size = tables.FRAMES_A_ROW
             for file_id, sound in zip(ids, sounds, strict=True):
-                frames = np.ascontiguousarray(sound.frames, dtype="<f2")
+                frames = np.ascontiguousarray(sound.rows, dtype="<f2")
                 for number, first in enumerate(range(0, len(frames), size)):
                     copy.write_row((file_id, number, frames[first : first + size].tobytes()))
 

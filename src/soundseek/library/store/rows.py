@@ -243,7 +243,7 @@ class Generation:
     def append(self, at_row: int, at_frame: int, sounds: list[EmbeddedSound], records: list[Rows]) -> None:
         """Put new sounds behind the committed rows, and return when they are on the disk."""
         self.vectors.append(at_row, (sound.vectors for sound in sounds))
-        self.frames.append(at_frame, (sound.frames for sound in sounds))
+        self.frames.append(at_frame, (sound.rows for sound in sounds))
         self.segments.append(at_row, records)
 
     def map(self, num_rows: int, num_frames: int) -> Maps:

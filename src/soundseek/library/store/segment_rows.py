@@ -139,15 +139,15 @@ def wrong_with_rows(sound: EmbeddedSound, num_rows: int, num_frames: int) -> str
     Args:
         sound: Out of its rows.
         num_rows: Segments that it should have.
-        num_frames: Frames that it should have.
+        num_frames: Rows of its frames and windows that it should have.
     """
-    if (len(sound.vectors), len(sound.frames)) != (num_rows, num_frames):
+    if (len(sound.vectors), len(sound.rows)) != (num_rows, num_frames):
         return "its rows are missing"
     records = np.empty(num_rows, SEGMENT_DTYPE)
     records["file_id"] = 0
     records["start_s"], records["end_s"] = sound.times_s.T
     records["first_frame"], records["last_frame"] = sound.spans.T
-    return wrong_with(sound.vectors, records, sound.frames, 0, 0)
+    return wrong_with(sound.vectors, records, sound.rows, 0, 0, duration_s=sound.file.duration_s)
 
 
 def _words_among(names: NameQuery, terms: Collection[str]) -> tuple[str, ...]:

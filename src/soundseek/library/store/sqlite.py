@@ -3,7 +3,8 @@
     library.sqlite     what files there are, and which rows of the files below are theirs
     vectors.1.f16      one row a segment, `(dim,)` float16, unit norm; scanned exactly
     segments.1.rows    one record a segment: its file, its times, its frames
-    frames.1.f16       the projected frames of every file, not normalised; read for the hits alone
+    frames.1.f16       the projected frames of every file, not normalised, and behind them the vectors of its short
+                       windows, where the library keeps these; read for the hits alone
 
 The row files are on the disk before SQL says that their rows count, so a killed process leaves at most bytes
 behind the last committed row, which nobody reads and the next writer cuts off. A compaction writes files of
@@ -15,6 +16,7 @@ the row files are shared and never change. Do not carry a store over a fork.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -42,6 +44,8 @@ from soundseek.library.store.base import (
     Per,
     SoundFile,
     StoreStats,
+    frames_and_windows,
+    keeps_windows,
     known_identity,
 )
 from soundseek.library.store.check import find_damage, lengthen
@@ -230,11 +234,11 @@ class SqliteStore(SqlFacts):
                 return None
             file, rows, frames = found
             records = snapshot.maps.segments[rows]
-            return EmbeddedSound(
-                file=file,
+            return EmbeddedSound.of_rows(
+                file,
                 times_s=np.stack([records["start_s"], records["end_s"]], axis=1),
                 vectors=snapshot.maps.vectors[rows].copy(),
-                frames=snapshot.maps.frames[frames].copy(),
+                rows=snapshot.maps.frames[frames].copy(),
                 spans=np.stack([records["first_frame"], records["last_frame"]], axis=1) - frames.start,
             )
 
@@ -351,14 +355,37 @@ class SqliteStore(SqlFacts):
 
     def frames_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
         """The frames of each file, `(frames, dim)` float16, still on the disk; none of one that is not here."""
+        return [frames for frames, _ in self._frames_and_windows_of(paths)]
+
+    def windows_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
+        """The window vectors of each file, `(windows, dim)` float16, still on the disk; none where it keeps none."""
+        return [windows for _, windows in self._frames_and_windows_of(paths)]
+
+    def _frames_and_windows_of(self, paths: Sequence[str]) -> list[tuple[AnyFloatArray, AnyFloatArray]]:
+        nothing = np.empty((0, self._identity.dim), np.float16)
+        found = []
         with self._reading() as (connection, snapshot):
-            places = [file_and_place(connection, path) for path in paths]
-            return [
-                snapshot.maps.frames[place[2]]
-                if place is not None
-                else np.empty((0, self._identity.dim), np.float16)
-                for place in places
-            ]
+            for path in paths:
+                place = file_and_place(connection, path)
+                if place is None:
+                    found.append((nothing, nothing))
+                    continue
+                file, rows, frames = place
+                reached = int(snapshot.maps.segments["last_frame"][rows].max()) - frames.start
+                found.append(frames_and_windows(snapshot.maps.frames[frames], reached, file.duration_s))
+        return found
+
+    def without_windows(self) -> set[str]:
+        """Paths of the files whose window vectors are not kept."""
+        sql = "SELECT path, duration_s, first_row, num_rows, first_frame, num_frames FROM files"
+        missing = set()
+        with self._reading() as (connection, snapshot):
+            last_frames = snapshot.maps.segments["last_frame"]
+            for path, duration_s, first_row, num_rows, first_frame, num_frames in connection.execute(sql):
+                reached = int(last_frames[first_row : first_row + num_rows].max()) - first_frame
+                if not keeps_windows(num_frames, reached, duration_s):
+                    missing.add(os.fsdecode(path))
+        return missing
 
     def stats(self) -> StoreStats:
         """Totals."""

@@ -304,9 +304,9 @@ def records_and_rows(
         record["start_s"], record["end_s"] = sound.times_s.T
         record["first_frame"], record["last_frame"] = sound.spans.T + frame
         records.append(record)
-        place = (file_id, file_name(sound.file.path), row, len(sound.vectors), frame, len(sound.frames))
+        place = (file_id, file_name(sound.file.path), row, len(sound.vectors), frame, len(sound.rows))
         files.append((*row_of(sound.file), *place))
-        row, frame = row + len(sound.vectors), frame + len(sound.frames)
+        row, frame = row + len(sound.vectors), frame + len(sound.rows)
     return records, files
 
 
@@ -365,7 +365,7 @@ def apply_changes(connection: Connection, changes: Changes, new_files: list[tupl
         "dead_rows = dead_rows + ?, next_file = next_file + ?",
         (
             sum(len(sound.vectors) for sound in changes.sounds),
-            sum(len(sound.frames) for sound in changes.sounds),
+            sum(len(sound.rows) for sound in changes.sounds),
             dead_rows,
             len(changes.sounds),
         ),
