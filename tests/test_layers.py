@@ -75,7 +75,7 @@ HOMES = {
     "prometheus_client": {"server/metrics.py"},
     "transformers": {
         "learn/data/back_translation.py", "learn/models/text/bert.py", "learn/export/clap.py",
-        "learn/export/msclap.py",
+        "learn/export/htsat.py", "learn/export/msclap.py",
     },
     "huggingface_hub": {"learn/export/hub.py"},
     "lightning": {f"learn/training/{name}.py" for name in ("train", "module", "resume")},

@@ -14,7 +14,8 @@ from soundseek.errors import UsageError
 
 _ONE_THREAD = 1 << 18  # multiplications in a matrix product that OpenBLAS does not share among threads
 _TILE_ROWS = 64
-_BLOCK_FRAMES = 256  # 256 x 1024 float32 = 1 MB: a block and its spectrum stay in the L2 cache
+_GROUPED_ROWS = 256  # for which the groups of mel bands are cut; other groups would be sums in another order
+_BLOCK_FRAMES = 64  # 64 x 1024 float64 = 0.5 MB: a block, its spectrum and its power stay in the L2 cache
 
 
 class FrontEndConfig(BaseModel):
@@ -218,14 +219,17 @@ class LogMel:
         if not num_frames:
             return out.astype(np.float32)
         framed = np.lib.stride_tricks.sliding_window_view(signal, config.n_fft)[:: config.hop_length]
+        # Made once: fresh memory for every block costs as much as the transforms.
+        windowed = np.empty((min(_BLOCK_FRAMES, num_frames), config.n_fft), config.dtype)
+        # Whole tiles of rows: a product sums up the rows of the last, partial tile in another order.
+        power = np.zeros((-(-len(windowed) // _TILE_ROWS) * _TILE_ROWS, config.n_fft // 2 + 1), config.dtype)
         for start in range(0, num_frames, _BLOCK_FRAMES):
-            spectrum = np.fft.rfft(framed[start : start + _BLOCK_FRAMES] * self._window, axis=1)
-            rows = len(spectrum)
-            # Whole tiles of rows: a product sums up the rows of the last, partial tile in another order.
-            power = spectrum.real**2
-            power += spectrum.imag**2
-            if rows % _TILE_ROWS:
-                power = np.pad(power, ((0, -rows % _TILE_ROWS), (0, 0)))
+            block = framed[start : start + _BLOCK_FRAMES]
+            rows = len(block)
+            spectrum = np.fft.rfft(np.multiply(block, self._window, out=windowed[:rows]), axis=1)
+            squares = spectrum.view(spectrum.real.dtype)  # (rows, 2 * bins): real, imaginary, real ...
+            np.square(squares, out=squares)
+            np.add(squares[:, 0::2], squares[:, 1::2], out=power[:rows])
             for bands, bins, weights in self._mel:
                 out[start : start + rows, bands] = (power[:, bins] @ weights)[:rows]
         config.compress(out)
@@ -247,7 +251,7 @@ def _grouped(mel: npt.NDArray[Any]) -> list[tuple[slice, slice, npt.NDArray[Any]
     while at < num_mels:
         end = min(at + 2, num_mels)  # of one band, a product is a matrix times a vector, which is slower
         while end < num_mels and (
-            _BLOCK_FRAMES * (end + 1 - at) * (behind[at : end + 1].max() - first[at : end + 1].min())
+            _GROUPED_ROWS * (end + 1 - at) * (behind[at : end + 1].max() - first[at : end + 1].min())
             <= _ONE_THREAD
         ):
             end += 1

@@ -13,12 +13,10 @@ from typing import Any
 import huggingface_hub.constants
 import huggingface_hub.file_download
 import numpy as np
-import onnx
 import pytest
 import soundfile
 import torch
 from hub_server import COMMIT, Hub, serving_hub
-from onnx import numpy_helper
 from safetensors.torch import load_file
 from toy_clap import make_toy_clap
 from toy_learning import make_toy_data
@@ -31,7 +29,6 @@ from soundseek.learn.export import get_published as getting
 from soundseek.learn.export.clap import clap_front_end, clap_towers
 from soundseek.learn.export.get_published import get_from_hub, get_published
 from soundseek.learn.export.hub import hub_header, push_model
-from soundseek.learn.export.quantize import deepen_masks
 from soundseek.model.config import ModelConfig
 from soundseek.model.model import Model
 from soundseek.model.published import CLAP_FILES, PUBLISHED, HubFile, HubSource, PublishedModel
@@ -344,18 +341,6 @@ def test_a_clap_of_any_user_is_built(hub: Hub, tmp_path: Path, quick_export: Non
 def test_a_licence_that_the_hub_has_no_name_for_is_still_said(made: Path) -> None:
     card = ModelConfig.read(made).model_copy(update={"license": "My own terms 1.0"})
     assert "license: other\nlicense_name: my-own-terms-1-0\n" in hub_header(card)
-
-
-def test_no_mask_of_the_exported_network_leaves_denormal_numbers(made: Path, tmp_path: Path) -> None:
-    path = Path(shutil.copy(made / "audio.onnx", tmp_path))
-    assert deepen_masks(path) == 0 and path.read_bytes() == (made / "audio.onnx").read_bytes()
-    network = onnx.load(path)
-    values = [numpy_helper.to_array(tensor) for tensor in network.graph.initializer]
-    values += [
-        numpy_helper.to_array(a.t) for node in network.graph.node for a in node.attribute if a.name == "value"
-    ]
-    lone = {float(each.ravel()[0]) for each in values if each.size == 1 and each.dtype == np.float32}
-    assert -10_000.0 in lone and -100.0 not in lone
 
 
 def test_what_is_published_is_pinned() -> None:

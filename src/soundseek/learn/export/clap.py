@@ -17,6 +17,7 @@ from transformers import AutoTokenizer, ClapAudioConfig, ClapConfig, ClapModel
 
 from soundseek.audio.logmel import CLAP_FRONT_END, FrontEndConfig
 from soundseek.errors import ModelError
+from soundseek.learn.export.htsat import htsat
 from soundseek.learn.export.towers import Towers, rebuilt_tokenizer
 
 _PADDINGS = {"repeatpad": "repeat-pad", "repeat": "repeat", "pad": None}
@@ -108,11 +109,11 @@ class ClapAudio(nn.Module):
         super().__init__()
         config: Any = model.config.audio_config
         self.stretch = Stretch(front_end, config)
-        self.encoder = model.audio_model
+        self.encoder = htsat(model.audio_model)
         self.projection = model.audio_projection
 
     def forward(self, log_mel: Tensor) -> Tensor:
-        pooled = self.encoder(input_features=self.stretch(log_mel)[:, None]).pooler_output
+        pooled = self.encoder(self.stretch(log_mel))
         return functional.normalize(self.projection(pooled), dim=-1)
 
 

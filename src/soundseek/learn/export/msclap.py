@@ -20,6 +20,7 @@ from transformers import ClapAudioConfig, ClapAudioModel, GPT2Config, GPT2Model
 from soundseek.audio.logmel import MSCLAP_FRONT_END, mel_matrix
 from soundseek.errors import ModelError
 from soundseek.learn.export.clap import Stretch
+from soundseek.learn.export.htsat import htsat
 from soundseek.learn.export.towers import Towers, load_tokenizer
 from soundseek.model.config import TOKENIZER_FILE
 
@@ -99,12 +100,13 @@ class MsClapAudio(nn.Module):
         renamed = _as_transformers(state)
         config = _htsat_config(renamed)
         self.stretch = Stretch(MSCLAP_FRONT_END, config)
-        self.encoder = ClapAudioModel(config)
-        _load(self.encoder, {f"audio_encoder.{name}": tensor for name, tensor in renamed.items()}, "HTS-AT")
+        network = ClapAudioModel(config)
+        _load(network, {f"audio_encoder.{name}": tensor for name, tensor in renamed.items()}, "HTS-AT")
+        self.encoder = htsat(network)
         self.projection = _projection(projection)
 
     def forward(self, log_mel: Tensor) -> Tensor:
-        pooled = self.encoder(input_features=self.stretch(log_mel)[:, None]).pooler_output
+        pooled = self.encoder(self.stretch(log_mel))
         return functional.normalize(self.projection(pooled), dim=-1)
 
 

@@ -320,32 +320,3 @@ def quantize_products(path: Path) -> None:
             extra_options={"MatMulConstBOnly": True},
         )
         quantized.replace(path)
-
-
-MASKED, FAR_MASKED = -100.0, -10_000.0
-
-
-def deepen_masks(path: Path) -> int:
-    """Rewrite an ONNX file with masks of -10,000 in place of -100, as Swin and HTS-AT have them; how many.
-
-    A softmax leaves e^-100 of the latter, a denormal number, with which a processor computes many times slower: a
-    quarter of an HTS-AT's time is spent on products with such zeros.
-    """
-    model = onnx.load(str(path))
-    graph = model.graph
-    masks = {name for node in graph.node if node.op_type == "Where" for name in node.input[1:]}
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            tensors[node.output[0]] = node.attribute[0].t
-    found = 0
-    for name in masks & tensors.keys():
-        values = numpy_helper.to_array(tensors[name])
-        if values.dtype == np.float32 and values.size and (values == MASKED).all():
-            tensors[name].CopyFrom(
-                numpy_helper.from_array(np.full_like(values, FAR_MASKED), tensors[name].name)
-            )
-            found += 1
-    if found:
-        onnx.save(model, str(path))
-    return found

@@ -33,7 +33,6 @@ from soundseek.learn.export.export import (
 )
 from soundseek.learn.export.model_card import write_readme
 from soundseek.learn.export.quantize import (
-    deepen_masks,
     quantize_products,
     quantize_weights,
     synthetic_sounds,
@@ -221,7 +220,6 @@ def _export_audio(towers: Towers, path: Path, precision: Precision) -> tuple[dic
     if towers.front_end.window_s is None:
         shapes = {"log_mel": {1: torch.export.Dim("time", min=towers.min_frames, max=1_000_000)}}
     write_onnx(network, (example,), path, ["log_mel"], "frames", shapes)
-    deepen_masks(path)
     with torch.no_grad():
         expected = [network(torch.from_numpy(log_mel[None]))[0].numpy() for log_mel in log_mels]
     if expected[0].ndim != 2:
