@@ -4,8 +4,12 @@ Every contender is a process of its own with one thread, which loads its network
 that what else the machine does slows all of them; medians with their quartiles are compared, of processor time and of
 wall time. Weights are random, which changes no time. A contender whose packages are not here says so, and is left out:
 
-    python benchmarks/peers.py --json docs/results/peers.json          # under ten minutes on two idle cores
+    python benchmarks/peers.py --models DIR --prepare                  # export the networks, which takes some minutes
+    python benchmarks/peers.py --models DIR --json docs/results/peers.json     # under ten minutes on two idle cores
     python benchmarks/peers.py --python OTHER/bin/python               # for laion-clap and msclap, which need their own
+
+It can be run in pieces, each with all that is to be compared: `--seconds 10`, then `--seconds 30 --into` the same JSON;
+a piece of another commit or machine is not added. `--workers 2` measures how much faster two processes at once are.
 
 A file longer than a window is several windows here (10 s, every 5 s), and one random window in CLAP's own code: the
 ratio is of the time for a window.
@@ -23,6 +27,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +40,7 @@ OWN_CODE = ("transformers", "laion-clap")
 CNN14_OWN = "panns-inference"
 FORMATS = ("wav", "flac", "mp3")
 SECONDS = (10, 30)
+_FILES_A_WORKER, _WORKER_TURNS = 20, 5
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _REPLY = "\x1epeers "  # in front of what a contender answers; their packages print to stdout as well
 
@@ -53,6 +59,19 @@ def main() -> None:
         "--models", type=Path, metavar="DIR", help="keep the exported networks here for the next run"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here, too")
+    parser.add_argument("--into", action="store_true", help="add it to what --json holds already")
+    parser.add_argument("--prepare", action="store_true", help="export the networks, and measure nothing")
+    parser.add_argument(
+        "--seconds", type=int, nargs="+", choices=SECONDS, default=SECONDS, help="of the files"
+    )
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS, help="of the files")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="processes at once, beside one, for soundseek-small",
+    )
     parser.add_argument("--serve", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
@@ -61,15 +80,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.models or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        result = measure(folder, arguments.only or list(CONTENDERS), arguments.repeats, arguments.python)
+        names = arguments.only or list(CONTENDERS)
+        if arguments.prepare:
+            write_files(folder)
+            print(json.dumps(make_models(folder, names)))
+            return
+        kinds = [f"{seconds}.{kind}" for seconds in arguments.seconds for kind in arguments.formats]
+        result = measure(folder, names, arguments.repeats, arguments.python, kinds)
+        if arguments.workers:
+            result["workers"] = measure_workers(folder, arguments.workers, kinds)
+    if arguments.into and arguments.json:
+        result = joined(json.loads(arguments.json.read_text(encoding="utf-8")), result)
     print(table(result))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def measure(folder: Path, names: list[str], repeats: int, python: str) -> dict[str, Any]:
+def measure(folder: Path, names: list[str], repeats: int, python: str, kinds: list[str]) -> dict[str, Any]:
     """Medians and quartiles of each contender and file, ratios, memory, machine and versions."""
-    files = write_files(folder)
+    files = [file for file in write_files(folder) if file.name in kinds]
     cosines = make_models(folder, names)
     contenders: dict[str, Contender] = {}
     missing: dict[str, str] = {}
@@ -113,6 +142,54 @@ def measure(folder: Path, names: list[str], repeats: int, python: str) -> dict[s
     }
 
 
+def joined(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """Two pieces of one run as one result.
+
+    Raises:
+        SystemExit: They are of different code or machines.
+    """
+    for fact in ("commit", "machine", "repeats"):
+        if before[fact] != after[fact]:
+            raise SystemExit(f"not added: {fact} is {after[fact]}, and was {before[fact]}")
+    contenders = {**before["contenders"]}
+    for name, values in after["contenders"].items():
+        known = contenders.get(name, {"cpu_s": {}, "wall_s": {}, "windows": {}, "memory_mb": 0.0})
+        parts = {part: {**known[part], **values[part]} for part in ("cpu_s", "wall_s", "windows")}
+        most = max(known["memory_mb"], values["memory_mb"])
+        contenders[name] = {**values, **parts, "memory_mb": most}
+    missing = {
+        name: why for name, why in (before["missing"] | after["missing"]).items() if name not in contenders
+    }
+    return {
+        **before, **after, "contenders": contenders, "missing": missing, "ratios": ratios(contenders),
+        "cosine": before["cosine"] | after["cosine"],
+    }  # fmt: skip
+
+
+def measure_workers(folder: Path, workers: int, kinds: list[str]) -> dict[str, Any]:
+    """How many times as many files a number of processes embed in a second as one does, soundseek-small each."""
+    files = [file for file in write_files(folder) if file.name in kinds] * _FILES_A_WORKER
+    contenders = [Contender("soundseek-small", folder, sys.executable) for _ in range(workers)]
+    for contender in contenders:
+        contender.embed(files[0])
+
+    def rate(some: list[Contender]) -> float:
+        began = time.perf_counter()
+        threads = [
+            threading.Thread(target=lambda each=each: [each.embed(file) for file in files]) for each in some
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return len(some) * len(files) / (time.perf_counter() - began)
+
+    each = [rate(contenders) / rate(contenders[:1]) for _ in range(_WORKER_TURNS)]
+    for contender in contenders:
+        contender.close()
+    return {"processes": workers, "times_as_fast": spread(each)}
+
+
 def spread(values: list[float]) -> dict[str, float]:
     """Median and quartiles."""
     low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else [values[0]] * 3
@@ -124,6 +201,7 @@ def ratios(results: dict[str, Any]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     pairs = [(ours, own) for ours in ("htsat-fp32", "htsat-int8") for own in OWN_CODE]
     pairs += [(ours, CNN14_OWN) for ours in ("cnn14-fp32", "cnn14-int8")]
+    pairs += [("soundseek-small", other) for other in (*OWN_CODE, "htsat-fp32", "cnn14-fp32", CNN14_OWN)]
     for ours, own in pairs:
         if ours in results and own in results:
             each = [
@@ -138,12 +216,15 @@ def ratios(results: dict[str, Any]) -> dict[str, dict[str, float]]:
 def table(result: dict[str, Any]) -> str:
     """The result for reading."""
     lines = [f"processor seconds from file to vector, median of {result['repeats']} (wall beside it)"]
-    files = [f"{seconds} s {kind}" for seconds in SECONDS for kind in FORMATS]
+    known = {file for values in result["contenders"].values() for file in values["cpu_s"]}
+    files = [f"{seconds}.{kind}" for seconds in SECONDS for kind in FORMATS if f"{seconds}.{kind}" in known]
     lines.append(f"{'':18}" + "".join(f"{file:>18}" for file in files) + f"{'MB':>7}")
     for name, values in result["contenders"].items():
         cells = [
             f"{values['cpu_s'][file]['median']:9.3f} ({values['wall_s'][file]['median']:5.3f})"
-            for file in (f"{seconds}.{kind}" for seconds in SECONDS for kind in FORMATS)
+            if file in values["cpu_s"]
+            else ""
+            for file in files
         ]
         lines.append(f"{name:18}" + "".join(f"{cell:>18}" for cell in cells) + f"{values['memory_mb']:7.0f}")
     for name, problem in result["missing"].items():
@@ -152,6 +233,10 @@ def table(result: dict[str, Any]) -> str:
         for own, ratio in others.items():
             bar = f" (bar {BARS[ours]:g})" if ours in BARS else ""
             lines.append(f"{ours} over {own}: {ratio:.2f} x of processor time for a window{bar}")
+    if workers := result.get("workers"):
+        lines.append(
+            f"{workers['processes']} processes: {workers['times_as_fast']['median']:.2f} x as fast as one"
+        )
     cosines = ", ".join(f"{name} {cosine:.5f}" for name, cosine in result["cosine"].items())
     lines.append(f"least cosine with PyTorch: {cosines}")
     lines.append(f"{result['machine']}, load {result['load_average'][0]:.1f}, commit {result['commit']}")
@@ -340,13 +425,17 @@ def _tens(path: str) -> int:
     return _seconds(path) // 10
 
 
-def soundseek_small(folder: Path) -> Loaded:
-    """The bundled model."""
-    from soundseek.model.model import Model
-    from soundseek.model.registry import BUNDLED
+def soundseek_model(name: str) -> Callable[[Path], Loaded]:
+    """A model that is here: the bundled one, or one that `soundseek models get` has made, perhaps in `folder`."""
 
-    model = Model(BUNDLED / "soundseek-small")
-    return model.embed_audio, _tens, ("soundseek", "onnxruntime", "numpy")
+    def load(folder: Path) -> Loaded:
+        from soundseek.model.model import Model
+        from soundseek.model.registry import load_model
+
+        model = Model(folder / name) if (folder / name).is_dir() else load_model(name)
+        return model.embed_audio, _tens, ("soundseek", "onnxruntime", "numpy")
+
+    return load
 
 
 def htsat(precision: str) -> Callable[[Path], Loaded]:
@@ -510,7 +599,8 @@ def _without_downloads(transformers: Any) -> None:
 
 
 CONTENDERS: dict[str, Callable[[Path], Loaded]] = {
-    "soundseek-small": soundseek_small,
+    "soundseek-small": soundseek_model("soundseek-small"),
+    "soundseek-plus": soundseek_model("soundseek-plus"),
     "htsat-fp32": htsat("fp32"),
     "htsat-int8": htsat("int8"),
     "transformers": transformers_clap,
