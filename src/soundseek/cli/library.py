@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 library_command = typer.Typer(
     name="library",
-    help="Check, mend, shrink and copy a library.",
+    help="Check, mend, shrink, copy and speed up a library.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -120,6 +120,65 @@ def library_compact(
         write(f"{compacts_by}: {before / 1e6:.1f} MB before, {after / 1e6:.1f} MB now\n")
     else:
         write("nothing to give back\n")
+
+
+@library_command.command("approximate")
+@plain_errors
+def library_approximate(
+    library: LibraryOption = None,
+    from_segments: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="SEGMENTS",
+            help="From how many segments on the library has such an index (2000000 at first), or never. Remembered.",
+            show_default=False,
+        ),
+    ] = None,
+    if_due: Annotated[
+        bool,
+        typer.Option(
+            "--if-due",
+            help="Do nothing where the index is there and covers nearly all, or the library is too small for one.",
+            show_default=False,
+        ),
+    ] = False,
+    json: JsonOption = False,
+    table: TableOption = False,
+) -> None:
+    """Make the approximate index of a library in a folder, or bring it up to date.
+
+    From two million segments on soundseek index starts this by itself, in the background. Others may search and index
+    meanwhile. A library without such an index compares every segment with a query, and finds the same or more.
+    """
+    output = choose_format(json=json, table=table)
+    from soundseek.library.further_models import every_model_of
+    from soundseek.library.store.approximate import FROM_SETTING, read_from
+    from soundseek.library.store.base import Changes
+    from soundseek.library.store.sqlite import SqliteStore
+
+    if from_segments is not None:
+        read_from(from_segments, "--from")
+    described = []
+    with open_library(library, None, create=False) as opened, every_model_of(opened) as models:
+        for model in models:
+            store = model.store
+            if not isinstance(store, SqliteStore):
+                raise UsageError(
+                    f"{shown_location(store.location)} has an index of its engine; this one is for libraries in folders"
+                )
+            if from_segments is not None:
+                with store.writing():
+                    store.commit(Changes(settings={FROM_SETTING: from_segments}))
+            is_asked = from_segments is None and not if_due
+            if is_asked or store.approximation_is_due():
+                with CountProgress() as progress:
+                    store.approximate(progress=partial(progress, "segments"))
+            described.append(store.stats().approximate)
+    if output == "json":
+        write_json_lines([{"approximate_index": each} for each in described])
+    else:
+        write("".join(f"approximate index: {each}\n" for each in described))
 
 
 def _same_place(source: str, target: str) -> bool:

@@ -109,6 +109,7 @@ class LibraryInfo:
             them by until they are embedded anew.
         windows: Vectors of short windows that it keeps, from which moments are told apart; 0 where it keeps none.
         window_bytes: Their size, of `bytes_on_disk`.
+        approximate_index: Whether searches use one, and what it covers, in words.
     """
 
     path: str
@@ -131,6 +132,7 @@ class LibraryInfo:
     unmeasured: int = 0
     windows: int = 0
     window_bytes: int = 0
+    approximate_index: str = ""
 
 
 def default_library_path() -> Path:
@@ -706,6 +708,7 @@ class Library:
             unmeasured=stats.unmeasured,
             windows=windows,
             window_bytes=windows * identity.dim * np.dtype(np.float16).itemsize,
+            approximate_index=stats.approximate,
         )
 
     def _count_windows(self) -> int:

@@ -349,7 +349,7 @@ class Match:
 
 @dataclass(frozen=True)
 class StoreStats:
-    """Totals of a store: what `soundseek info` says."""
+    """Totals of a store: what `soundseek info` says; of an index that is not exact, in words how far it is."""
 
     files: int
     segments: int
@@ -359,6 +359,7 @@ class StoreStats:
     truncated: int
     unmeasured: int
     last_indexed: str | None
+    approximate: str = "the engine's own"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@
     segments.1.rows    one record a segment: its file, its times, its frames
     frames.1.f16       the projected frames of every file, not normalised, and behind them the vectors of its short
                        windows, where the library keeps these; read for the hits alone
+    approximate.*      above some million segments, an index derived from the vectors; see `approximate.py`
 
 The row files are on the disk before SQL says that their rows count, so a killed process leaves at most bytes
 behind the last committed row, which nobody reads and the next writer cuts off. A compaction writes files of
@@ -24,6 +25,7 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from soundseek._vectors import unit_rows
 from soundseek.errors import LibraryError
 from soundseek.library.filters import Condition, to_sql
 from soundseek.library.store import tables
+from soundseek.library.store.approximate import MANIFEST, Approximation
 from soundseek.library.store.base import (
     Changes,
     Damage,
@@ -90,6 +93,7 @@ class SqliteStore(SqlFacts):
         self._mutex = threading.Lock()
         self._cached: Snapshot | None = None
         self._closed = False
+        self.approximation = Approximation(directory, identity)
         self._remove: Callable[[], object] | None = None
 
     @classmethod
@@ -169,6 +173,8 @@ class SqliteStore(SqlFacts):
         connection = self._connection_for_writing()
         with explained(self.directory), transaction(connection):
             connection.execute("UPDATE state SET last_indexed = ?", (seen_at,))
+        if self._remove is None and self.approximation_is_due():
+            self.approximation.build_in_background()
 
     def relocate(self, old: str, new: str) -> int:
         """Let everything at or below a path be at another one, without touching a vector; how many files moved."""
@@ -203,12 +209,18 @@ class SqliteStore(SqlFacts):
             connection.execute("BEGIN")
             try:
                 state = read_state(connection)
-                return list(find_damage(connection, self._generation(state.generation), state))
+                found = list(find_damage(connection, self._generation(state.generation), state))
             finally:
                 connection.execute("ROLLBACK")
+        if not found:  # else its vectors cannot be relied on
+            with self._reading() as (_, snapshot):
+                found += self.approximation.find_damage(snapshot)
+        return found
 
     def repair(self, damages: Sequence[Damage]) -> int:
         """Drop damaged sounds and their rows, so that the next run embeds them anew; how many were dropped."""
+        if any(Path(damage.path).name == MANIFEST for damage in damages):
+            self.approximation.remove()
         num_dropped = super().repair(damages)
         with explained(self.directory):
             state = read_state(self._connection())
@@ -217,6 +229,26 @@ class SqliteStore(SqlFacts):
             self._cached = None
         self.compact(dead_share=0.0)
         return num_dropped
+
+    def approximation_is_due(self) -> bool:
+        """Whether the library is large enough for an index, and has none, or one that covers too little of it."""
+        with self._reading() as (connection, snapshot):
+            return self.approximation.is_due(connection, snapshot)
+
+    def approximate(self, *, progress: Callable[[int, int], None] | None = None) -> None:
+        """Make the approximate index of all segments that are there now; others may search and index meanwhile.
+
+        Args:
+            progress: Is told of the segments that are done, and their number.
+
+        Raises:
+            LibraryError: Another process is making it.
+            StorageError: The disk is full.
+        """
+        with self._reading() as (connection, snapshot):
+            next_file = read_state(connection).next_file
+        with explained(self.directory):
+            self.approximation.build(snapshot, next_file=next_file, progress=progress)
 
     def states(self, under: str) -> dict[str, FileState]:
         """Path -> state of the files at or below a path."""
@@ -263,7 +295,7 @@ class SqliteStore(SqlFacts):
         only: Collection[str] | None = None,
         names: NameQuery | None = None,
     ) -> list[Match]:
-        """The best `k`, exactly, best first.
+        """The best `k`, best first; exactly, but for what an approximate index misses (see `approximate.py`).
 
         Args:
             query: `(dim,)` float32.
@@ -279,7 +311,10 @@ class SqliteStore(SqlFacts):
             allowed = allowed_rows(
                 connection, snapshot.live, len(snapshot.maps.vectors), where, leave_out, only
             )
-            rows, scores = best_rows(
+            found = self.approximation.best_rows(
+                connection, snapshot, query, k=k, by_file=per == "file", allowed=allowed
+            )
+            rows, scores = found or best_rows(
                 snapshot.maps.vectors,
                 query,
                 k=k,
@@ -317,15 +352,19 @@ class SqliteStore(SqlFacts):
         with self._reading() as (connection, snapshot):
             vectors = snapshot.maps.vectors
             allowed = allowed_rows(connection, snapshot.live, len(vectors), where, leave_out, only)
-            rows = shortlisted_rows(
-                vectors,
-                query,
-                segments=segments,
-                files=files,
-                runs=snapshot.runs,
-                allowed=allowed,
-                scan=snapshot.estimates,
+            rows = self.approximation.shortlisted_rows(
+                connection, snapshot, query, segments=segments, files=files, allowed=allowed
             )
+            if rows is None:
+                rows = shortlisted_rows(
+                    vectors,
+                    query,
+                    segments=segments,
+                    files=files,
+                    runs=snapshot.runs,
+                    allowed=allowed,
+                    scan=snapshot.estimates,
+                )
             scores = np.clip(inner_products(vectors, query, rows), -1.0, 1.0)
             order = np.lexsort((rows, -scores))
             rows, scores = rows[order], scores[order]
@@ -395,8 +434,9 @@ class SqliteStore(SqlFacts):
                 FileNotFoundError
             ):  # a compaction beside us may remove it between listing and looking
                 num_bytes += path.stat().st_size
-        with self._reading() as (connection, _):
-            return read_stats(connection, num_bytes)
+        with self._reading() as (connection, snapshot):
+            stats = read_stats(connection, num_bytes)
+            return replace(stats, approximate=self.approximation.described(connection, snapshot))
 
     @contextmanager
     def reading_beside(self) -> Iterator[sqlite3.Connection]:
