@@ -23,7 +23,10 @@ from query_kinds import LEFT_OUT, K, choose_clips
 
 from soundseek.library import Library
 
-WORDS = ("{}", "{} three times", "reverberant {}", "slow {}", "muffled {}", "distant {}", "bright {}")
+WORDS = (
+    "{}", "{} three times", "three {} in a row", "reverberant {}", "{} in a big hall", "slow {}", "fast {}",
+    "single {}", "muffled {}", "{} through a wall", "distant {}", "{} in the distance", "dark {}", "bright {}",
+)  # fmt: skip
 LEAST_FILES = 3
 
 
@@ -48,19 +51,22 @@ def main() -> None:
         if not library.info().files:
             library.index(*chosen)
         result = measure(library, chosen)
-    for words, precision in result["precision"].items():
-        print(f"{words:<18}{precision:6.3f}")
+    print(f"{'':<24}{'as typed':>9}{'as read':>9}")
+    for words in WORDS:
+        print(f"{words:<24}{result['precision'][words]:9.3f}{result['read'][words]:9.3f}")
     if given.json:
         before = json.loads(given.json.read_text(encoding="utf-8")) if given.json.exists() else []
         given.json.write_text(json.dumps([*before, result], indent=1) + "\n", encoding="utf-8")
 
 
 def measure(library: Library, labels: Mapping[str, str]) -> dict[str, Any]:
-    """Mean precision of the first ten (of as many as there are, if fewer) over the labels, for each way to say them."""
+    """Mean precision of the first ten (of as many as there are, if fewer) over the labels, for each way to say them:
+    as typed, and as a search reads it.
+    """
     files = {label: number for label, number in Counter(labels.values()).items() if number >= LEAST_FILES}
 
-    def precision(text: str, label: str) -> float:
-        hits = library.search(text, k=K, as_typed=True, keywords="off")
+    def precision(text: str, label: str, as_typed: bool) -> float:
+        hits = library.search(text, k=K, as_typed=as_typed, keywords="off")
         return sum(labels.get(hit.path) == label for hit in hits) / min(K, files[label])
 
     return {
@@ -68,8 +74,12 @@ def measure(library: Library, labels: Mapping[str, str]) -> dict[str, Any]:
         "fingerprint": library.info().fingerprint,
         "files": len(labels),
         "labels": len(files),
-        "precision": {
-            words: mean(precision(words.format(label), label) for label in files) for words in WORDS
+        **{
+            name: {
+                words: mean(precision(words.format(label), label, as_typed) for label in files)
+                for words in WORDS
+            }
+            for name, as_typed in (("precision", True), ("read", False))
         },
         "machine": machine(),
         "commit": commit(),

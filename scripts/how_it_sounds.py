@@ -3,11 +3,11 @@
     python scripts/how_it_sounds.py MODEL ... --data DIR --split evaluation
 
 For every property, clips of the split are changed, and a query says so of the clip's label: "muffled dog barking", "dog
-barking in the distance". Counted is how often the changed copy stands above the clip as it was. Beside it stands how
-often it does so for the label alone, which prefers neither: what is above that is what the word does; and how often one
-direction in the space of vectors does, the mean of the other pairs: what a word could do at most. What is done to
-the clips is written apart from what models learn from (soundseek.learn.data.how_it_sounds), with other filters, rooms
-and rates.
+barking in the distance". Counted is how often the changed copy stands above the clip as it was, by the query's words as
+typed ("right") and as a search reads them ("read"). Beside it stands how often it does so for the label alone, which
+prefers neither: what is above that is what the word does; and how often one direction in the space of vectors does, the
+mean of the other pairs: what a word could do at most. What is done to the clips is written apart from what models learn
+from (soundseek.learn.data.how_it_sounds), with other filters, rooms and rates.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from soundseek.audio.decode import read_audio
 from soundseek.learn.datasets.layout import Clip, read_split
 from soundseek.learn.experiments.cost import machine
 from soundseek.learn.training.run_folder import environment
+from soundseek.model.manners import in_manners
+from soundseek.query import QueryReader
 
 RATE_HZ = 32000
 SHORT_S = 4.0  # clips up to here are taken for one event
@@ -233,20 +235,40 @@ def measure(
             ahead(model.embed_text([words.format(label) for label in named]), fits, other)
             for words in each.words
         ]
+        as_read = [
+            ahead(as_searched(model, [words.format(label) for label in named]), fits, other)
+            for words in each.words
+        ]
         rows.append(
             {
                 "property": each.name,
                 "pairs": len(pairs),
                 "right": float(np.mean(by_words)),
+                "read": float(np.mean(as_read)),
                 "label_alone": ahead(model.embed_text(named), fits, other),
                 "visible": visible(fits - other),
                 "by_words": dict(zip(each.words, by_words, strict=True)),
+                "by_words_read": dict(zip(each.words, as_read, strict=True)),
             }
         )
         print(
-            name, each.name, round(rows[-1]["right"], 3), round(rows[-1]["label_alone"], 3), file=sys.stderr
+            name,
+            each.name,
+            *(round(rows[-1][key], 3) for key in ("right", "read", "label_alone")),
+            file=sys.stderr,
         )
     return {"model": name, "fingerprint": model.fingerprint, "rows": rows}
+
+
+def as_searched(model: Any, queries: list[str]) -> FloatArray:
+    """`(queries, dim)` what a search looks for: the sound, and how it should sound apart from it."""
+    reader = QueryReader.of(model)
+    vectors = []
+    for query in queries:
+        reading = reader.read(query)
+        words = model.embed_text(list(reading.alternatives[0])).mean(axis=0)
+        vectors.append(in_manners(words / np.linalg.norm(words), reading.manners, model.manners))
+    return np.array(vectors, np.float32)
 
 
 def ahead(text: FloatArray, fits: FloatArray, other: FloatArray) -> float:

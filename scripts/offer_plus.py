@@ -35,6 +35,7 @@ from soundseek.learn.models.build import build_trunk
 from soundseek.learn.recipe.load import Recipe, load_recipe, save_recipe
 from soundseek.learn.training.run_folder import MODEL_FILE, RECIPE_FILE, read_record
 from soundseek.model.config import TEXT_FILE, ModelConfig
+from soundseek.model.manners import MANNERS_FILE
 from soundseek.model.match import MATCH_FILE
 from soundseek.model.model import Model
 from soundseek.model.registry import (
@@ -103,7 +104,7 @@ def carry(
         offered.mkdir(parents=True, exist_ok=True)
         for name in (HEADS_FILE, HEADS_RECIPE_FILE, GOLDEN_FILE, AVAILABLE_FILE):
             shutil.copyfile(fresh / name, offered / name)
-        for name in (WORDS_FILE, MATCH_FILE):
+        for name in (WORDS_FILE, MATCH_FILE, MANNERS_FILE):
             if (fresh / name).is_file():
                 shutil.copyfile(fresh / name, offered / name)
             else:  # those of other captions, of other heads

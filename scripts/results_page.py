@@ -379,7 +379,9 @@ def how_it_sounds(reports: list[Report]) -> str:
             each["says"],
             ", ".join(words.format("X") for words in each["words"]),
             *(
-                " / ".join(percent(model["rows"][number][key]) for key in ("right", "label_alone", "visible"))
+                " / ".join(
+                    percent(model["rows"][number][key]) for key in ("right", "read", "label_alone", "visible")
+                )
                 for model in report["models"]
             ),
         ]
@@ -389,8 +391,9 @@ def how_it_sounds(reports: list[Report]) -> str:
     pairs = max(row["pairs"] for model in report["models"] for row in model["rows"])
     return joined(
         f"Up to {pairs} clips of `{report['split']}` and a copy of each that differs in one property: how often a "
-        "query with the word, about the clip's label X, puts the one first that it fits / how often the label alone "
-        "does / how often one direction in the space of vectors does, the mean of the other pairs, which is what a "
+        "query with the word, about the clip's label X, puts the one first that it fits, searched for as typed / as it "
+        "is read, the sound and its manner apart / how often the label alone does / how often one direction in the "
+        "space of vectors does, the mean of the other pairs, which is what a "
         "word can do at most. Every recording is brought to one peak level before it is heard, so quiet and loud "
         f"cannot be told apart but by what lies around. Again: {HOW_IT_SOUNDS_AGAIN}. Commit {report['git'][:7]}.",
         table(["asked for", "made by", "queries", *names], rows),

@@ -31,7 +31,16 @@ ROOMS = (
     ("cli",),
 )
 # Of `model`, the learning half may use what describes and reads a model directory, not the library above it.
-LEARN_USES_OF_MODEL = {"config", "match", "model", "published", "registry", "spelling", "stretches"}
+LEARN_USES_OF_MODEL = {
+    "config",
+    "manners",
+    "match",
+    "model",
+    "published",
+    "registry",
+    "spelling",
+    "stretches",
+}
 # Of `query`, the lexicon, how its terms are looked up, and what the codes of the Universal Category System mean.
 LEARN_USES_OF_QUERY = {"lexicon", "text", "ucs"}
 

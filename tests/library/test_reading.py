@@ -7,12 +7,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tones import write_tone
 from toy_model import make_toy_model
 
 from soundseek.errors import QueryError
 from soundseek.library import Library
+from soundseek.library.hit_formats import searched_for
+from soundseek.model.manners import write_manners
 from soundseek.model.model import Model
 from soundseek.model.spelling import WORDS_FILE, write_words
 from soundseek.model.stretches import segment_scores
@@ -90,3 +93,27 @@ def test_a_damaged_list_is_named_once_and_the_search_goes_on(
         assert opened.search("tnoe") == opened.search("tnoe", as_typed=True) == []
         assert opened.read("tnoe").text == "tnoe"
     assert ["words.txt, line 1: " in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_manner_orders_what_the_sound_finds(
+    tmp_path: Path, library: Library, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(Path(library.info().path), tmp_path / "library")
+    shutil.copytree(library.model.directory, tmp_path / "toy")
+    hits = library.search("a high tone", keywords="off")
+    first, last = (np.asarray(hit.vector, np.float32) for hit in (hits[0], hits[-1]))
+    write_manners(tmp_path / "toy", {"muffled": 4 * (last - first)})
+    with Library.open(tmp_path / "library", model=Model(tmp_path / "toy")) as with_manners:
+        found = with_manners.search("muffled a high tone", keywords="off")
+        assert [hit.path for hit in found] != [hit.path for hit in hits] and found[0].path == hits[-1].path
+        assert found.reading is not None and found.reading.manners == ("muffled",)
+        assert searched_for(found.reading) == {
+            "query": "a high tone", "typed": "muffled a high tone", "manners": ["muffled"],
+        }  # fmt: skip
+        told = "searched for 'a high tone', 'muffled' first (typed 'muffled a high tone'); as_typed=True"
+        assert caplog.records[-1].getMessage().startswith(told)
+        assert with_manners.search("a high tone", keywords="off") == hits
+        typed = with_manners.search("muffled a high tone", as_typed=True, keywords="off")
+        assert typed == library.search("muffled a high tone", as_typed=True, keywords="off")
+        why = with_manners.explain("muffled a high tone", found)
+        assert why == library.explain("muffled a high tone", found, as_typed=True)

@@ -1,4 +1,4 @@
-"""`soundseek calibrate`: how sure a model's hits are, fitted on captioned sounds."""
+"""`soundseek calibrate`: how sure a model's hits are, and what words of manner change, fitted on captioned sounds."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def calibrate_command(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Fit how sure a model's hits are, and write it into the model directory."""
+    """Fit how sure a model's hits are, and what "muffled" or "in a big hall" changes, into the model directory."""
     need_model(model)
     for each in (split, reference, *([check] if check else [])):
         need_captions(data, each)
@@ -55,7 +55,9 @@ def calibrate_command(
     if (unmet is None) != (unmet_files is None):
         raise UsageError("--unmet MODEL and --unmet-files FILE belong together; give both or neither")
     from soundseek.learn.datasets.tables import read_lines
+    from soundseek.learn.evaluation.manners import fit_manners
     from soundseek.learn.evaluation.match import Unmet, ask, check_match, fit_match
+    from soundseek.model.manners import write_manners
     from soundseek.model.match import MATCH_FILE
     from soundseek.model.registry import load_model
 
@@ -66,10 +68,13 @@ def calibrate_command(
         others = Unmet(load_model(unmet), frozenset(read_lines(unmet_files)))
     calibration = fit_match(loaded, data, reference_split=reference, split=split, unmet=others)
     calibration.write(loaded.directory)
+    manners = fit_manners(loaded, data, split=reference, reference=calibration.reference)
+    write_manners(loaded.directory, manners)
     record: dict[str, Any] = {
         "model": loaded.config.name,
         "file": str(loaded.directory / MATCH_FILE),
         "split": split,
+        "manners": sorted(manners),
     }
     if others is not None:
         record |= {"unmet": str(unmet), "unmet_files": len(others.files)}

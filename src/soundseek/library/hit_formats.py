@@ -49,6 +49,8 @@ def searched_for(reading: Reading | None, negatives: Sequence[Reading] = ()) -> 
         about = {"query": reading.text, "typed": reading.typed}
         if len(reading.texts) > 1:
             about["queries"] = list(reading.texts)
+        if reading.manners:
+            about["manners"] = list(reading.manners)
         if reading.language != "English":
             about["language"] = reading.language
     excluded = [*(reading.negatives if reading else ()), *(each.text for each in negatives)]

@@ -97,7 +97,7 @@ class Labeller:
         self.model = model
         self._prompt = prompt
         self.readings: list[Reading] = []
-        reader = QueryReader.of(model)
+        reader = QueryReader.of(model, manners="as words")
 
         def read(text: str) -> Reading:
             reading = Reading(text, ((text,),)) if as_typed else reader.read(text)

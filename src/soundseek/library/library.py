@@ -47,6 +47,7 @@ from soundseek.library.store.base import (
 from soundseek.library.store.fused import Keywords, NameQuery
 from soundseek.library.store.tables import DATABASE_FILE
 from soundseek.library.windows import WINDOWS, with_kept_windows, with_window_scores
+from soundseek.model.manners import in_manners
 from soundseek.query import QueryReader, Reading
 from soundseek.query import as_typed as read_as_typed
 from soundseek.query.parts import sentence_parts
@@ -588,7 +589,8 @@ class Library:
             text = read_as_typed(text) if as_typed else self.read(text)
         vectors = np.array([self._vector_of(hit) for hit in hits], np.float32)
         vectors = vectors.reshape(len(hits), self.store.identity.dim)
-        return [strongest_words(words) for words in word_contributions(self.model, text.text, vectors)]
+        query = text.typed if text.manners else text.text
+        return [strongest_words(words) for words in word_contributions(self.model, query, vectors)]
 
     def explain_file(
         self, path: str | os.PathLike[str], text: str | Reading, *, as_typed: bool = False
@@ -604,7 +606,9 @@ class Library:
         if not isinstance(text, Reading):
             text = read_as_typed(text) if as_typed else self.read(text)
         # Of several texts the first is explained; a query that only excludes has none, so its words are, as they are.
-        query = text.text or read_as_typed(text.typed).text
+        # With its manner, a sound is explained as it was typed.
+        query = "" if text.manners else text.text
+        query = query or read_as_typed(text.typed).text
         name = absolute(path, "the file to explain")
         example = self._example(name)
         sound = self.store.read(example.file.path) if example.file is not None else None
@@ -800,9 +804,11 @@ class Library:
         if not alternatives:
             return [combine(sounds, excluded) if examples else away_from(excluded)]
         queries = []
+        directions = getattr(self.model, "manners", {})
         for each in alternatives:
             # The texts of one alternative say the same thing, so that together they count as much as one example.
             words = combine(_stacked(embedded, each, nothing), nothing)
+            words = in_manners(words, reading.manners if reading else (), directions)
             whole = combine(np.concatenate([words[None], sounds]), excluded)
             named = parts[each[0]] if len(each) == 1 and not examples else ()
             queries.append(np.stack([whole, *(combine(embedded[part][None], excluded) for part in named)]))

@@ -23,6 +23,7 @@ from soundseek.audio.logmel import FrontEndConfig, LogMel
 from soundseek.audio.segments import WINDOW_HOP_S, WINDOW_S, Segment, plan_segments
 from soundseek.errors import DecodeError, ModelError, UsageError
 from soundseek.model.config import AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, ModelConfig
+from soundseek.model.manners import read_manners
 from soundseek.model.match import MatchCalibration
 from soundseek.model.onnx_files import need_own_numbers
 
@@ -134,6 +135,15 @@ class Model:
             ModelError: `match.npz` is damaged or of another model.
         """
         return MatchCalibration.read(self.directory, dim=self.dim)
+
+    @cached_property
+    def manners(self) -> dict[str, FloatArray]:
+        """`(dim,)` of each way to sound that a query can ask for ("muffled"), see `in_manners`; {} where none is known.
+
+        Raises:
+            ModelError: `manners.npz` is damaged or of another model.
+        """
+        return read_manners(self.directory, dim=self.dim)
 
     def embed_text(self, texts: str | Sequence[str]) -> FloatArray:
         """Unit vectors of sentences: `(n, dim)` of a list, `(dim,)` of one string.

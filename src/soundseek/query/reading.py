@@ -13,11 +13,12 @@ from soundseek.errors import QueryError
 from soundseek.model.spelling import Spelling
 from soundseek.query.languages import OF_LATIN_SCRIPT, Translation, Translator, script_of, translator
 from soundseek.query.lexicon import Term, english
+from soundseek.query.manner import manner_of
 from soundseek.query.negation import Parts, negation_in, negation_in_english
 from soundseek.query.text import WORD, clean, fold, loosen, word_set, words
 from soundseek.query.ucs import read_code, read_name, split_name
 
-NoteKind = Literal["term", "code", "language", "negation", "spelling", "emoji", "unreadable"]
+NoteKind = Literal["term", "code", "language", "negation", "spelling", "emoji", "unreadable", "manner"]
 
 # A term whose words all stand so often in the captions that a model learned from is searched for as it is: one of sound
 # people's own ("whoosh", "bang") less readily than the usual name of a thing ("door creak").
@@ -74,6 +75,8 @@ class Reading:
         notes: What was read as what, in the order of the query.
         unread: Words of another language that no table has; they were left out.
         unknown: Words that neither the model has learned nor the lexicon knows; they are searched for all the same.
+        manners: How it should sound, by names of the model's manners ("muffled"): of what `alternatives` find, such
+            sounds stand first.
     """
 
     typed: str
@@ -83,6 +86,7 @@ class Reading:
     notes: tuple[Note, ...] = ()
     unread: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    manners: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -97,15 +101,20 @@ class Reading:
     @property
     def is_as_typed(self) -> bool:
         """True if the words that are searched for are those that were typed."""
-        return self.alternatives == ((" ".join(self.typed.split()),),) and not self.negatives
+        same = self.alternatives == ((" ".join(self.typed.split()),),)
+        return same and not self.negatives and not self.manners
 
     def described(self, quote: Callable[[str], str] = repr) -> str:
         """What is searched for, in one phrase.
 
         >>> Reading("drone, no wind", (("a tone",), ("a drone",)), ("wind",)).described()
         "'a tone' or 'a drone', not 'wind'"
+        >>> Reading("muffled dog barking", (("dog barking",),), manners=("muffled",)).described()
+        "'dog barking', 'muffled' first"
         """
         wanted = " or ".join(" with ".join(quote(text) for text in texts) for texts in self.alternatives)
+        if wanted and self.manners:
+            wanted += f", {' and '.join(quote(name) for name in self.manners)} first"
         unwanted = " and ".join(quote(text) for text in self.negatives)
         if not unwanted:
             return wanted
@@ -167,17 +176,22 @@ class QueryReader:
     Args:
         counts: The words that the model has learned, in lower case, and how often each stood in its captions.
         spelling: What corrects mistyped words; None corrects none.
+        manners: How sounds can be asked to sound, by the names of the model's manners.
     """
 
-    def __init__(self, counts: Mapping[str, int], spelling: Spelling | None = None) -> None:
+    def __init__(
+        self, counts: Mapping[str, int], spelling: Spelling | None = None, *, manners: Collection[str] = ()
+    ) -> None:
         self._counts = counts
         self._spelling = spelling or Spelling({})
+        self._manners = manners
 
     @classmethod
-    def of(cls, model: object) -> QueryReader:
-        """The reader for a model, by the words of its directory."""
+    def of(cls, model: object, *, manners: Literal["apart", "as words"] = "apart") -> QueryReader:
+        """The reader for a model, by the words of its directory; `manners` says how "muffled dog barking" is read."""
         spelling = Spelling.of(model)
-        return cls(spelling.counts, spelling)
+        known = getattr(model, "manners", ()) if manners == "apart" else ()
+        return cls(spelling.counts, spelling, manners=known)
 
     def read(self, text: str) -> Reading:
         """What a query is searched for.
@@ -213,7 +227,7 @@ class QueryReader:
         if name == "English":
             parts = negation_in_english(text)
             if parts is None:
-                return self._english(text)
+                return self._in_manner(text) or self._english(text)
             return self._joined(text, parts, self._part)
         translated = translator(name)
         parts = negation_in(name, text, translated.is_word)
@@ -262,6 +276,15 @@ class QueryReader:
         ):
             return Reading(text, (name.readings,), notes=(Note("code", text, name.readings[0]),))
         return None
+
+    def _in_manner(self, text: str) -> Reading | None:
+        """A short query that says how its sound should sound."""
+        found = manner_of(text, self._manners)
+        if found is None:
+            return None
+        sound = self._part(found.sound)
+        notes = [Note("manner", *each) for each in zip(found.sources, found.manners, strict=False)]
+        return replace(sound, typed=text, manners=found.manners, notes=(*notes, *sound.notes))
 
     def _of_term(self, text: str, term: Term) -> Reading:
         if _same_words(text, term.readings[0]):

@@ -364,6 +364,10 @@ class SearchedFor(_Answer):
     typed: str | None = Field(description="The words as they came.")
     queries: list[str] = Field(default=[], description="All texts that are searched for, `query` first.")
     language: str = Field(default="English", description="The language that the words were read in.")
+    manners: list[str] = Field(
+        default=[],
+        description="How it should sound, apart from the words: such hits stand first (`muffled`).",
+    )
     negatives: list[str] = Field(
         default=[],
         alias="not",

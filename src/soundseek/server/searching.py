@@ -36,6 +36,7 @@ from soundseek.library.search import (
     moments_of,
 )
 from soundseek.library.taught import taught_query
+from soundseek.model.manners import in_manners
 from soundseek.model.stretches import segment_scores
 from soundseek.query import Reading
 from soundseek.query import as_typed as read_as_typed
@@ -323,9 +324,11 @@ class Searching:
                 flat = [part for parts in named for part in parts]
                 embedded = library.model.embed_text([*reading.texts, *reading.negatives, *flat])
             nothing = np.empty((0, library.store.identity.dim), np.float32)
+            manners = getattr(library.model, "manners", {})
             vectors, at = [], 0
             for texts in reading.alternatives:
-                vectors.append(combine(embedded[at : at + len(texts)], nothing))
+                words = combine(embedded[at : at + len(texts)], nothing)
+                vectors.append(in_manners(words, reading.manners, manners))
                 at += len(texts)
             told = (*warnings, *(() if as_typed else reading.warnings()))
             of_parts = len(embedded) - len(flat)
@@ -507,6 +510,7 @@ def _searched_for(request: SearchRequest, texts: dict[str, _Text]) -> SearchedFo
             "query": reading.text if reading is not None else None,
             "typed": request.text if reading is not None else None,
             "queries": list(reading.texts) if reading is not None else [],
+            "manners": list(reading.manners) if reading is not None else [],
             "language": reading.language if reading is not None else "English",
             "not": excluded,
             "not_typed": [text for text in typed if text is not None],

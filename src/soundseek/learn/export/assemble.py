@@ -28,6 +28,7 @@ from soundseek.learn.recipe.keys import Recipe
 from soundseek.learn.recipe.load import load_recipe, save_recipe
 from soundseek.learn.training.run_folder import MODEL_FILE, RECIPE_FILE, RECORD_FILE
 from soundseek.model.config import ModelConfig
+from soundseek.model.manners import MANNERS_FILE
 from soundseek.model.match import MATCH_FILE
 from soundseek.model.registry import GOLDEN_FILE, HEADS_FILE, HEADS_RECIPE_FILE, AvailableModel
 from soundseek.model.spelling import WORDS_FILE
@@ -232,7 +233,7 @@ def _take_further_files(offered: Path, out: Path) -> bool:
     No vector depends on them.
     """
     taken = False
-    for name in (WORDS_FILE, MATCH_FILE):
+    for name in (WORDS_FILE, MATCH_FILE, MANNERS_FILE):
         offers, there = offered / name, out / name
         if offers.is_file() and not (there.is_file() and there.read_bytes() == offers.read_bytes()):
             shutil.copyfile(offers, there)

@@ -17,12 +17,23 @@ from pathlib import Path
 from soundseek.errors import DataError, ModelError, UsageError
 from soundseek.learn.export.model_card import README_FILE
 from soundseek.model.config import AUDIO_FILE, CONFIG_FILE, TEXT_FILE, TOKENIZER_FILE, ModelConfig
+from soundseek.model.manners import MANNERS_FILE
 from soundseek.model.match import MATCH_FILE
 from soundseek.model.spelling import WORDS_FILE
 
 WEIGHTS_FILE = "model.safetensors"
 MODEL_FILES = frozenset(
-    {AUDIO_FILE, CONFIG_FILE, MATCH_FILE, README_FILE, TEXT_FILE, TOKENIZER_FILE, WEIGHTS_FILE, WORDS_FILE}
+    {
+        AUDIO_FILE,
+        CONFIG_FILE,
+        MANNERS_FILE,
+        MATCH_FILE,
+        README_FILE,
+        TEXT_FILE,
+        TOKENIZER_FILE,
+        WEIGHTS_FILE,
+        WORDS_FILE,
+    }
 )
 """What a model directory consists of; anything else in it is somebody's own."""
 

@@ -74,14 +74,14 @@ export function Notices() {
   const { searchedFor, warnings, state, hits, isRanked } = results.value;
   if (state === "idle") return null;
   const changed = searchedFor && [
-    searchedFor.query !== null && searchedFor.query !== searchedFor.typed ? [searchedFor.query, searchedFor.typed] : null,
-    ...searchedFor.not.map((word, index) => (word === searchedFor.not_typed[index] ? null : [word, searchedFor.not_typed[index]])),
+    searchedFor.query !== null && searchedFor.query !== searchedFor.typed ? [searchedFor.query, searchedFor.typed, searchedFor.manners.join(" and ")] : null,
+    ...searchedFor.not.map((word, index) => (word === searchedFor.not_typed[index] ? null : [word, searchedFor.not_typed[index], ""])),
   ].filter((pair) => pair !== null);
   const sure = hits.map((hit) => hit.match).filter((match) => typeof match === "number");
   const best = isRanked && sure.length ? Math.max(...sure) : 1;
   return html`<div class="notices" role="status">
     ${best < NOTHING_BELOW && html`<p class="verdict"><${Icon} name="info" size=${16} /><span>Nothing here sounds like that: the best hit fits with a probability of ${Math.round(100 * best)} %. The nearest:</span></p>`}
-    ${changed?.map((pair) => html`<p class="notice"><${Icon} name="info" size=${16} /><span>Searched for <strong>${pair?.[0]}</strong>; you typed “${pair?.[1]}”.</span>
+    ${changed?.map((pair) => html`<p class="notice"><${Icon} name="info" size=${16} /><span>Searched for <strong>${pair?.[0]}</strong>${pair?.[2] && `, ${pair[2]} first`}; you typed “${pair?.[1]}”.</span>
       <button type="button" class="link-button" onClick=${() => change({ asTyped: true })}>Search as typed</button></p>`)}
     ${warnings.map((warning) => html`<p class="notice"><${Icon} name="triangle-alert" size=${16} /><span>${warning}</span></p>`)}
   </div>`;

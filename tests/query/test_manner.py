@@ -1,0 +1,87 @@
+"""Short queries that say how a sound sounds are taken apart; sentences and fixed names are not."""
+
+from __future__ import annotations
+
+import pytest
+
+from soundseek.learn.data.how_it_sounds import MANNERS
+from soundseek.query import QueryReader
+from soundseek.query.manner import manner_of
+
+ALL = frozenset(MANNERS)
+
+
+@pytest.mark.parametrize(
+    ("text", "sound", "manners"),
+    [
+        ("muffled dog barking", "dog barking", ("muffled",)),
+        ("A very distant siren.", "siren", ("distant",)),
+        ("voices from the next room", "voices", ("muffled",)),
+        ("door slam in a huge stone cathedral", "door slam", ("reverberant",)),
+        ("talking over the phone", "talking", ("thin",)),
+        ("gunshot, one shot", "gunshot", ("single",)),
+        ("footsteps, slow", "footsteps", ("slow",)),
+        ("three knocks in a row", "knocks", ("three times",)),
+        ("drawer opening and closing in rapid succession", "drawer opening and closing", ("fast",)),
+        ("muffled thunder in the distance", "thunder", ("muffled", "distant")),
+    ],
+)
+def test_a_short_query_is_a_sound_and_its_manner(text: str, sound: str, manners: tuple[str, ...]) -> None:
+    found = manner_of(text, ALL)
+    assert found is not None
+    assert (found.sound, found.manners) == (sound, manners)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dog barking",
+        "muffled",
+        "in the distance",
+        "a dull noise",
+        "dark forest",
+        "slow sad piano song",
+        "fast food restaurant",
+        "three dogs barking",
+        "rain on a tin roof",
+        "a man is talking in the distance",
+        "muffled speech, then a door",
+        "slowly, somebody walks over a very long and old wooden floor that creaks, while rain falls far away outside",
+    ],
+)
+def test_what_names_a_thing_or_is_a_sentence_stays_whole(text: str) -> None:
+    assert manner_of(text, ALL) is None
+
+
+def test_every_word_that_a_model_learns_a_manner_by_is_read_as_it() -> None:
+    skipped = {"dull", "crisp", "thin", "faint"}  # said of two manners, or of things
+    for name, manner in MANNERS.items():
+        for word in set(manner.adjectives) - skipped:
+            found = manner_of(f"{word} dog barking", ALL)
+            assert found is not None and found.manners == (name,), word
+        for ending in manner.endings:
+            found = manner_of(f"dog barking {ending}", ALL)
+            assert found is not None and found.sound == "dog barking" and found.manners == (name,), ending
+
+
+def test_only_manners_that_the_model_knows_are_taken_apart() -> None:
+    assert manner_of("muffled dog barking", {"distant"}) is None
+    found = manner_of("muffled dog barking, distant", {"distant"})
+    assert found is not None and found.sound == "muffled dog barking"
+
+
+def test_a_reading_says_how_it_should_sound() -> None:
+    reader = QueryReader({"dog": 9, "barking": 9, "muffled": 3}, manners={"muffled"})
+    reading = reader.read("muffled dog barking")
+    assert reading.alternatives == (("dog barking",),)
+    assert reading.manners == ("muffled",) and not reading.is_as_typed
+    assert reading.described() == "'dog barking', 'muffled' first"
+    assert [(note.kind, note.source, note.read) for note in reading.notes] == [
+        ("manner", "muffled", "muffled")
+    ]
+    assert QueryReader({"dog": 9, "barking": 9, "muffled": 3}).read("muffled dog barking").is_as_typed
+
+
+def test_the_sound_of_a_manner_is_read_as_any_other() -> None:
+    reader = QueryReader({"crowd": 9, "muffled": 9}, manners={"muffled"})
+    assert reader.read("muffled walla").text == "crowd of people murmuring"
