@@ -16,6 +16,7 @@ from soundseek.errors import QueryError
 from soundseek.library import Library
 from soundseek.library.hit_formats import searched_for
 from soundseek.model.manners import write_manners
+from soundseek.model.match import MatchCalibration
 from soundseek.model.model import Model
 from soundseek.model.spelling import WORDS_FILE, write_words
 from soundseek.model.stretches import segment_scores
@@ -117,3 +118,23 @@ def test_a_manner_orders_what_the_sound_finds(
         assert typed == library.search("muffled a high tone", as_typed=True, keywords="off")
         why = with_manners.explain("muffled a high tone", found)
         assert why == library.explain("muffled a high tone", found, as_typed=True)
+
+
+def test_a_hit_is_as_sure_of_a_sound_in_a_manner_as_of_the_sound(tmp_path: Path, library: Library) -> None:
+    shutil.copytree(Path(library.info().path), tmp_path / "library")
+    shutil.copytree(library.model.directory, tmp_path / "toy")
+    dim = library.store.identity.dim
+    reference = np.random.default_rng(0).standard_normal((9, dim)).astype(np.float16)
+    sure = MatchCalibration(reference, np.zeros(6), np.ones(6), np.float64([0, 3, 1, 1, 0, 1, 1]), 99)
+    sure.write(tmp_path / "toy")
+    hit = library.search("a high tone", k=1, keywords="off")[0]
+    across = np.random.default_rng(1).standard_normal(dim).astype(np.float32)
+    assert hit.vector is not None
+    # a direction in which neither the sound, nor the words, nor the reference differ
+    basis = np.linalg.qr(np.stack([hit.vector, library.model.embed_text("a high tone"), *reference]).T)[0]
+    across -= basis @ (basis.T @ across)
+    write_manners(tmp_path / "toy", {"muffled": 0.8 * across / np.linalg.norm(across)})
+    with Library.open(tmp_path / "library", model=Model(tmp_path / "toy")) as opened:
+        plain = {each.path: each.match for each in opened.search("a high tone", keywords="off")}
+        muffled = {each.path: each.match for each in opened.search("muffled a high tone", keywords="off")}
+    assert muffled[hit.path] == pytest.approx(plain[hit.path], abs=0.02)

@@ -420,7 +420,9 @@ class Library:
             only=only,
             duplicates=duplicates,
             is_there=None if missing == "show" else lru_cache(maxsize=None)(os.path.exists),
-            certainty=None if examples or taught else self.certainty(self.store.count(asked)[0]),
+            certainty=None
+            if examples or taught
+            else self.certainty(self.store.count(asked)[0], reading.manners if reading else ()),
             names=name_query(reading, keywords),
         )
         hits = find_any(self.store, queries, options)
@@ -547,12 +549,21 @@ class Library:
             negatives=hits.negatives,
         )
 
-    def certainty(self, num_files: int) -> Certainty | None:
-        """How a query's scores become probabilities among so many files; None where the model does not say."""
+    def certainty(self, num_files: int, manners: Sequence[str] = ()) -> Certainty | None:
+        """How the scores of a query with these manners become probabilities among so many files; None where the model
+        does not say.
+        """
         calibration: MatchCalibration | None = getattr(self.model, "match", None)
         if calibration is None:
             return None
-        return partial(calibration.probabilities, num_files=num_files)
+        own: Mapping[str, AnyFloatArray] = getattr(self.model, "manners", {})
+        # A unit vector that looks for a manner, too, gives lower scores to what sounds.
+        length = math.sqrt(1 + sum(float(np.square(own[name]).sum()) for name in manners if name in own))
+
+        def probabilities(query: AnyFloatArray, scores: AnyFloatArray) -> AnyFloatArray:
+            return calibration.probabilities(length * query, length * scores, num_files=num_files)
+
+        return probabilities
 
     def similar(
         self,

@@ -147,7 +147,9 @@ class Searching:
         has_more = len(found) > request.offset + request.k
         page = [match for match, _ in pairs]
         counted = self._count(library, condition, only)
-        certainty = None if request.like or request.taught is not None else library.certainty(counted[0])
+        manners = texts[request.text].reading.manners if request.text in texts else ()
+        is_words = not request.like and request.taught is None
+        certainty = library.certainty(counted[0], manners) if is_words else None
         hits = [
             hit_of(match, query, also_at=copies_of(store, match, options), probability=probability)
             for (match, query), probability in zip(pairs, _probabilities(pairs, certainty), strict=True)
