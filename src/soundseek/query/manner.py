@@ -111,7 +111,9 @@ def manner_of(text: str, known: Collection[str]) -> MannerOf | None:
         return None
     if len(text) > _LONGEST:
         return None
-    rest, manners, sources = text.strip().rstrip(".!"), [], []
+    rest = text.strip().rstrip(".!")
+    manners: list[str] = []
+    sources: list[str] = []
     while len(manners) < _MOST_MANNERS and not _FIXED.fullmatch(rest):
         found = _first(rest, known) or _last(rest, known) or _counted(rest, known)
         if found is None:
