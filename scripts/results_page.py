@@ -249,7 +249,8 @@ def which_moment(reports: list[Report]) -> str:
     return joined(
         f"{last['hours']:g} hours of recordings, made of clips of the split `{last['split']}`: a bed (rain, surf, "
         "traffic ...) with events at known times, 18, 9 or 2 dB above it, the last as from far away. *Before* "
-        f"(heads {reports[0]['fingerprint']}): hits are windows of ten seconds, scored by their means; *now*: events, scored by their best two seconds too. A hit "
+        f"(heads {reports[0]['fingerprint']}): hits are windows of ten seconds, scored by their means; *now*: events, "
+        "scored by their best two seconds too. A hit "
         "is right where its best moment lies in an event of what was asked for. *First*: the first hit is; *five*: one "
         "of the first five; *N of N*: of N events (two or more), those among the first N hits; *repeats*: hits among "
         "the first ten that name an event again; *off*: median seconds by which begin and end are off. Again: "
