@@ -40,7 +40,7 @@ OWN_CODE = ("transformers", "laion-clap")
 CNN14_OWN = "panns-inference"
 FORMATS = ("wav", "flac", "mp3")
 SECONDS = (10, 30)
-_FILES_A_WORKER, _WORKER_TURNS = 20, 5
+_FILES_A_WORKER, _WORKER_TURNS = 10, 5
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _REPLY = "\x1epeers "  # in front of what a contender answers; their packages print to stdout as well
 

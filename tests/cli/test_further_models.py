@@ -13,6 +13,7 @@ from toy_model import make_toy_model
 
 from soundseek.library import Library
 from soundseek.library.further_models import folder_of_model, models_beside
+from soundseek.model.config import ModelConfig
 from soundseek.model.registry import load_model
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -173,3 +174,38 @@ def test_a_model_with_moments_of_its_own_needs_no_windows(soundseek: Run, librar
     run = soundseek("search", "a low tone", "--library", library, "--windows")
     assert "has moments of its own, so --windows changes nothing" in run.stderr.decode()
     assert not any("window_s" in hit for hit in hits(run))
+
+
+@pytest.fixture(scope="session")
+def flat_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose moments are flat, as its config says."""
+    directory = make_toy_model(tmp_path_factory.mktemp("models") / "flat", seed=2, name="flat", scope="clip")
+    config = ModelConfig.read(directory)
+    audio = config.audio.model_copy(update={"is_linear": False})
+    config.model_copy(update={"audio": audio}).write(directory)
+    return directory
+
+
+def test_windows_that_are_kept_are_shown_without_hearing_a_hit_again(
+    soundseek: Run, sounds: Path, flat_model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(sounds, tmp_path / "sounds")
+    where = ("--library", tmp_path / "library", "--model", flat_model)
+    run = soundseek("index", tmp_path / "sounds", *where, "--windows", "--workers", "0", "--table")
+    assert "windows kept for moments" in run.stdout.decode(), run.stderr
+    about = hits(soundseek("info", "--library", tmp_path / "library"))[0]
+    assert about["windows"] and about["window_bytes"] == 2 * about["dim"] * about["windows"]
+    heard = {hit["path"]: hit for hit in hits(soundseek("search", "a low tone", *where, "--windows"))}
+    for file in (tmp_path / "sounds").rglob("*.*"):
+        file.write_bytes(b"no sound any more")
+    run = soundseek("search", "a low tone", *where)
+    assert "moments are scores of windows of 2 s" in run.stderr.decode()
+    assert {hit["path"]: hit for hit in hits(run)} == heard
+
+
+def test_no_library_is_made_for_windows_that_a_model_has_no_use_for(
+    soundseek: Run, sounds: Path, other_model: Path, tmp_path: Path
+) -> None:
+    run = soundseek("index", sounds, "--library", tmp_path / "new", "--model", other_model, "--windows")
+    assert run.returncode != 0 and "other has moments of its own" in run.stderr.decode()
+    assert not (tmp_path / "new").exists()

@@ -121,6 +121,8 @@ def index_command(
     folders = folders or _folders_of_first(library, model)
     exclude = [] if exclude == ["none"] else exclude
     _need_a_sound(folders, library, exclude or ())
+    if windows:
+        _need_flat_moments(library, model)
     with open_library(library, model, create=bool(folders)) as opened, ProgressReport() as shown:
         report = opened.index(
             *(folders or ()),
@@ -171,6 +173,21 @@ def _need_a_sound(folders: Sequence[str], library: str | None, exclude: Sequence
         and hold_no_sound(folders, AUDIO_EXTENSIONS, [each for each in exclude if each])
     ):
         raise UsageError(_no_sound_in(folders))
+
+
+def _need_flat_moments(library: str | None, model: str | None) -> None:
+    """Check the model before a library is made for it; that of a library is checked when it is opened.
+
+    Raises:
+        UsageError: It has moments of its own.
+    """
+    from soundseek.library import default_library_path
+    from soundseek.library.library import holds_library
+    from soundseek.library.windows import need_flat_moments
+    from soundseek.model.registry import load_model
+
+    if not holds_library(str(default_library_path()) if library is None else library):
+        need_flat_moments(load_model(model))
 
 
 def _no_sound_in(folders: Sequence[str]) -> str:

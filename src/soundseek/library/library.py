@@ -46,7 +46,7 @@ from soundseek.library.store.base import (
 )
 from soundseek.library.store.fused import Keywords, NameQuery
 from soundseek.library.store.tables import DATABASE_FILE
-from soundseek.library.windows import WINDOWS, with_kept_windows, with_window_scores
+from soundseek.library.windows import WINDOWS, need_flat_moments, with_kept_windows, with_window_scores
 from soundseek.model.manners import in_manners
 from soundseek.query import QueryReader, Reading
 from soundseek.query import as_typed as read_as_typed
@@ -281,11 +281,8 @@ class Library:
             )
         if isinstance(exclude, str):
             raise UsageError(f"exclude takes a list of patterns: exclude=[{exclude!r}]")
-        if windows and getattr(self.model, "has_moments", True):
-            raise UsageError(
-                f"the model {self.store.identity.name} has moments of its own, so there are no windows to keep; "
-                "leave them out"
-            )
+        if windows:
+            need_flat_moments(self.model)
         from soundseek.audio.decode import AUDIO_EXTENSIONS
         from soundseek.library.index import update
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from soundseek._typing import AnyFloatArray
 from soundseek.audio.segments import Segment, plan_windows
-from soundseek.errors import DecodeError
+from soundseek.errors import DecodeError, UsageError
 from soundseek.library.search import Hit
 from soundseek.library.store.base import Store
 
@@ -32,6 +32,18 @@ class WindowModel(Protocol):
     ) -> list[tuple[list[Segment], AnyFloatArray]]:
         """See `Model.embed_windows`."""
         ...
+
+
+def need_flat_moments(model: object) -> None:
+    """Check that a model has a use for windows.
+
+    Raises:
+        UsageError: It has moments of its own.
+    """
+    if getattr(model, "has_moments", True):
+        config = getattr(model, "config", None)
+        name = f"the model {config.name}" if config is not None else "this model"
+        raise UsageError(f"{name} has moments of its own, so there are no windows to keep; leave windows out")
 
 
 def with_window_scores(model: WindowModel, hits: Sequence[Hit], queries: AnyFloatArray) -> list[Hit]:
