@@ -24,11 +24,18 @@ DIM, HOP = 16, 32
 
 
 def make_toy_model(
-    directory: Path, *, seed: int = 0, scope: str = "local", name: str = "toy", context: int = 0
+    directory: Path,
+    *,
+    seed: int = 0,
+    scope: str = "local",
+    name: str = "toy",
+    context: int = 0,
+    is_linear: bool = True,
 ) -> Path:
     """Write a model whose frames are linear in mean log-mels and whose texts are linear in mean letters.
 
-    With `context` (log-mel frames, a multiple of 32) a frame also hears that much on both sides.
+    Without `is_linear` its moments are flat, and window scores tell them apart. With `context` (log-mel frames, a
+    multiple of 32) a frame also hears that much on both sides.
     """
     directory.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(seed)
@@ -45,7 +52,9 @@ def make_toy_model(
         version="0",
         dim=DIM,
         front_end=front_end,
-        audio=AudioTowerConfig(frame_hop=HOP, scope=scope, context_frames=context, min_frames=HOP),
+        audio=AudioTowerConfig(
+            frame_hop=HOP, scope=scope, context_frames=context, min_frames=HOP, is_linear=is_linear
+        ),
         text=TextTowerConfig(max_tokens=64),
         fingerprint=fingerprint(directory, front_end),
         license="CC0-1.0",

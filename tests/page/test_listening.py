@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from page_server import keep_playing, until, until_effects_ran, until_it_plays
 
 PLAYER = "() => import('/page/js/player.js')"
@@ -235,6 +236,20 @@ def test_the_spectrogram_is_drawn_on_demand(open_page: Any, rows: Any) -> None:
         }""",
     )
     assert page.locator(".spectrogram").get_attribute("aria-label") == "Spectrogram from 0:00.0 to 0:05.0"
+    # The same seconds stand at the same places as in the waveform, also those of a region.
+    page.evaluate(
+        "import('/page/js/player.js').then(({ region }) => { region.value = { start_s: 1, end_s: 2 }; })"
+    )
+    page.locator(".spectrogram-region").wait_for()
+    wave, drawn, region = (
+        page.locator(name).bounding_box() for name in (".wave", ".spectrogram-box", ".spectrogram-region")
+    )
+    assert (drawn["x"], drawn["width"]) == pytest.approx((wave["x"], wave["width"]), abs=1)
+    assert (region["x"], region["width"]) == pytest.approx(
+        (wave["x"] + wave["width"] / 5, wave["width"] / 5), abs=1
+    )
+    page.locator(".spectrogram-frame").click(position={"x": wave["width"] / 2, "y": 20})
+    until(page, "import('/page/js/player.js').then(({ time }) => Math.abs(time.value - 2.5) < 0.1)")
 
 
 def test_moments_are_drawn_in_colour_where_the_sound_matches(open_page: Any, rows: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ RUN_ONLY = {
 
 
 def findings(page: Any, theme: str) -> list[str]:
-    """What axe-core finds serious or critical."""
+    """What axe-core finds, and what is wrong with the headings."""
     # A transition of colours is no finding; endless animations (a spinner) do not count.
     page.wait_for_function(
         """() => document.getAnimations().every(
@@ -36,9 +37,18 @@ def findings(page: Any, theme: str) -> list[str]:
     return [
         f"{one['id']}: {node['target']} {node['failureSummary']}"
         for one in answer["violations"]
-        if one["impact"] in ("serious", "critical")
         for node in one["nodes"]
-    ]
+    ] + _lost_headings(page)
+
+
+def _lost_headings(page: Any) -> list[str]:
+    """Where a page has not one heading of the first level, or leaves a level out."""
+    levels = page.evaluate(
+        """() => [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')]
+        .filter((one) => one.checkVisibility()).map((one) => Number(one.tagName[1]))"""
+    )
+    skipped = [pair for pair in itertools.pairwise(levels) if pair[1] > pair[0] + 1]
+    return [f"headings: {levels}"] if levels.count(1) != 1 or skipped else []
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])

@@ -242,3 +242,44 @@ def test_without_a_server_the_page_says_so_and_goes_on_by_itself(open_page: Any,
         server.start_again()
     page.locator(".offline").wait_for(state="detached", timeout=2 * WAIT_MS)
     page.wait_for_selector(".hit")
+
+
+def test_window_scores_come_to_one_file_after_the_other(open_page: Any, rows: Any, server: Any) -> None:
+    """The server's model has moments of its own: its answers are changed to those of one that has none."""
+    page = open_page()
+    asked: list[str] = []
+
+    def without_moments(route: Any) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "has_moments": False})
+
+    def with_windows(route: Any) -> None:
+        request = route.request.post_data_json
+        answer = route.fetch()
+        body = answer.json()
+        if request.get("windows"):
+            asked.extend(request["within"])
+            for hit in body["hits"]:
+                hit.update(moments=[0.1, 0.9], moment_s=1.25, frame_s=1.0, window_s=2.0)
+        route.fulfill(response=answer, json=body)
+
+    page.route("**/api/v1/library", without_moments)
+    page.route("**/api/v1/search", with_windows)
+    page.goto(f"{server.address}/?q=dog&name=dog")
+    names = rows(page)
+    assert asked == []
+    page.get_by_role("button", name="Window scores").click()
+    until(
+        page,
+        "[...document.querySelectorAll('.hit .cell-moment')].every((one) => one.textContent === '0:01.3')",
+    )
+    assert "windows=1" in page.url and rows(page) == names
+    hits = page.evaluate(
+        "import('/page/js/state.js').then(({ results }) => results.value.hits.map((hit) => hit.id))"
+    )
+    assert asked == hits, "from the top of the list, each file once"
+    page.locator("[data-row='0'] .play-button").click()
+    page.wait_for_selector(".wave > div")
+    page.get_by_role("button", name="Window scores").click()
+    until(page, "!location.search.includes('windows')")
+    assert rows(page) == names

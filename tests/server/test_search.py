@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tones import write_tone
+from toy_model import make_toy_model
 
 from soundseek.errors import QueryError
 from soundseek.library import Library
@@ -212,6 +213,46 @@ def test_moments_are_those_of_the_hits(client: Any) -> None:
         same, own = moments["scores"][-10:], hit["moments"][-10:]
     assert same == pytest.approx(own, abs=1e-4)
     assert client.get(f"moments/{id}", params={"text": "tone"}).json()["scores"] == moments["scores"]
+
+
+def test_window_scores_are_the_moments_of_a_model_that_has_none(
+    serve: Any, sounds: Path, tmp_path: Path
+) -> None:
+    directory = make_toy_model(tmp_path / "flat", is_linear=False)
+    with Library.create(tmp_path / "library", model=load_model(directory)) as library:
+        library.index(sounds)
+        expected = library.score_windows(library.search("hum", k=7), "hum")
+    client = serve(tmp_path / "library")
+    assert client.get("library").json()["has_moments"] is False
+    flat = client.post("search", json={"text": "hum", "k": 7}).json()["hits"]
+    assert {hit["window_s"] for hit in flat} == {None}
+    hits = client.post("search", json={"text": "hum", "k": 7, "windows": True}).json()["hits"]
+    for hit, known, before in zip(hits, expected, flat, strict=True):
+        assert (hit["path"], hit["score"]) == (known.path, before["score"])
+        assert (hit["window_s"], hit["frame_s"], hit["moment_s"]) == (2.0, 1.0, known.moment_s)
+        assert hit["moments"] == pytest.approx(known.moments, abs=1e-5)
+    assert len(hits[[hit["name"] for hit in hits].index("long.wav")]["moments"]) == 9
+    # A file that is not there any more keeps its hit, with a warning.
+    lost = sounds / "tone3.wav"
+    lost.rename(tmp_path / "tone3.wav")
+    try:
+        request = {"text": "hum", "k": 7, "windows": True, "missing": "show"}
+        answer = client.post("search", json=request).json()
+    finally:
+        (tmp_path / "tone3.wav").rename(lost)
+    assert len(answer["hits"]) == 7 and ["tone3.wav" in each for each in answer["warnings"]] == [True]
+
+
+@pytest.mark.parametrize("wrong", [{"k": 51}, {"libraries": ["/"]}])
+def test_window_scores_are_of_a_few_hits_of_one_library(client: Any, wrong: dict[str, Any]) -> None:
+    answer = client.post("search", json={"text": "hum", "windows": True, **wrong})
+    assert answer.status_code == 422 and "windows" in answer.text
+
+
+def test_a_model_with_moments_of_its_own_keeps_them(client: Any) -> None:
+    assert client.get("library").json()["has_moments"] is True
+    own = client.post("search", json={"text": "hum"}).json()["hits"]
+    assert client.post("search", json={"text": "hum", "windows": True}).json()["hits"] == own
 
 
 def test_fewer_points_than_moments_keep_the_best_one(client: Any) -> None:

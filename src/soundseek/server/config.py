@@ -62,6 +62,7 @@ class ServerConfig:
         upload_timeout_s: A sound that takes longer to decode is refused.
         num_waiting_uploads: Uploads that may wait for the one that is being decoded.
         media_timeout_s: The same for waveforms, previews and cuts of the library's own files.
+        num_waiting_windows: Files whose windows may wait to be embedded, where moments are window scores.
         map_timeout_s: The same for the map of the library.
         search_threads: Searches at the same time.
         index_workers: Processes that decode and embed while folders are indexed.
@@ -78,6 +79,7 @@ class ServerConfig:
     upload_timeout_s: float = 60.0
     num_waiting_uploads: int = 4
     media_timeout_s: float = 120.0
+    num_waiting_windows: int = 20
     map_timeout_s: float = 3600.0
     search_threads: int = 4
     index_workers: int = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,9 @@ from soundseek.library.regions import Embedded
 from soundseek.server.problems import ProblemError
 
 if TYPE_CHECKING:
+    from soundseek._typing import FloatArray
     from soundseek.audio.decode import AudioInfo
+    from soundseek.audio.segments import Segment
     from soundseek.model.model import Model
 
 
@@ -42,6 +45,22 @@ def embed(
         )
     times_s = np.array([(segment.start_s, segment.end_s) for segment in heard.segments], np.float64)
     return heard.info, Embedded(times_s, heard.frames, heard.spans, heard.frame_s, heard.info.duration_s)
+
+
+def embed_windows(
+    model_directory: str, path: str, spans: Sequence[tuple[float, float]]
+) -> list[tuple[list[Segment], FloatArray]]:
+    """Short windows of some parts of a file and their vectors; see `Model.embed_windows`.
+
+    Args:
+        model_directory: Where the model is.
+        path: The file.
+        spans: `(start_s, end_s)` of each part.
+
+    Raises:
+        DecodeError: It cannot be decoded, or ends before a part begins.
+    """
+    return _model(model_directory).embed_windows(path, spans)
 
 
 @lru_cache(maxsize=1)

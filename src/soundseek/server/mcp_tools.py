@@ -41,6 +41,7 @@ from soundseek.server.schemas import (
     SearchRequest,
 )
 from soundseek.server.state import State
+from soundseek.server.window_scores import scored_by_windows
 
 if TYPE_CHECKING:
     from soundseek.library import Library
@@ -88,6 +89,10 @@ class ToolHit(BaseModel):
     match: float | None = Field(default=None, description="Probability that a listener would agree, 0 to 1.")
     why: list[str] | None = Field(default=None, description="The words that carried it.")
     keywords: list[str] = Field(default=[], description="Words that the file's name, folder or tags hold.")
+    window_s: float | None = Field(
+        default=None,
+        description="`moment_s` is the middle of the best window of this length, by window scores.",
+    )
     clock: str | None = Field(
         default=None, description="When its best moment was recorded, if the file knows."
     )
@@ -140,6 +145,12 @@ class _Tools:
                 description="Name of what the user has taught the library by marks, as `my knocks`.",
             ),
         ] = None,
+        windows: Annotated[
+            bool,
+            Field(
+                description="Where the model's moments are flat, as CLAP's: find `moment_s` by window scores. Slow."
+            ),
+        ] = False,
     ) -> ToolHits:
         """Find sounds by describing them in words; each hit says at which second to listen."""
         request: dict[str, Any] = {
@@ -152,6 +163,7 @@ class _Tools:
             "why": True,
             "keywords": keywords,
             "taught": taught,
+            "windows": windows,
         }
         return await self._hits(request)
 
@@ -276,10 +288,12 @@ class _Tools:
         return _printable(await self._ask(run))
 
     async def _hits(self, request: dict[str, Any]) -> ToolHits:
-        def search(library: Library) -> SearchAnswer:
-            return self.state.searching.search(library, SearchRequest.model_validate(request))
+        async def run() -> SearchAnswer:
+            asked = SearchRequest.model_validate(request)
+            found = await self.state.with_library(lambda library: self.state.searching.search(library, asked))
+            return await scored_by_windows(self.state, found) if asked.windows else found
 
-        answer = await self._ask(lambda: self.state.with_library(search))
+        answer = await self._ask(run)
         hits = [
             ToolHit.model_validate(hit.model_dump(include=set(ToolHit.model_fields)))
             for hit in _printable(answer).hits

@@ -33,6 +33,7 @@ MAX_PEAKS = 20_000
 MAX_LABELLED = 200
 MAX_OWN_LABELS = 1_000
 MAX_MARKED = 500
+MAX_WINDOWED = 50
 
 
 def _any_text(value: Any) -> str:
@@ -270,6 +271,12 @@ class SearchRequest(_Request):
         "`only`: files that have none of the words are no hits.",
     )
     why: bool = Field(default=False, description="Say which words carried each hit.")
+    windows: bool = Field(
+        default=False,
+        description="Where the model's moments are flat (`has_moments` of `GET /library` is false): embed windows of "
+        "2 s of the hits now, and give their scores as moments. Takes as long as indexing the hits; "
+        f"{MAX_WINDOWED} hits and one library at a time.",
+    )
     libraries: list[Annotated[str, Field(max_length=300)]] = Field(
         default=[],
         max_length=64,
@@ -277,6 +284,18 @@ class SearchRequest(_Request):
         "(`GET /capabilities`); none searches the one that is asked.",
         examples=[["/", "/libraries/birds/"]],
     )
+
+    @model_validator(mode="after")
+    def _has_room_for_windows(self) -> SearchRequest:
+        if self.windows and self.k > MAX_WINDOWED:
+            raise ValueError(
+                f"with windows, k is at most {MAX_WINDOWED}, not {self.k}: each hit is embedded now"
+            )
+        if self.windows and self.libraries:
+            raise ValueError(
+                "windows are of one library; leave `libraries` out, and ask each at its own address"
+            )
+        return self
 
 
 class FileFacts(_Answer):
@@ -316,10 +335,16 @@ class HitAnswer(FileFacts):
         description="Probability that a listener would agree, 0 to 1; null where the model or the query does not say.",
     )
     moments: list[float] = Field(
-        description="Frame scores of each `frame_s` from start to end; their mean is the cosine of that stretch."
+        description="Frame scores of each `frame_s` from start to end; their mean is the cosine of that stretch. With "
+        "`window_s`, scores of windows of that length, which begin `frame_s` after each other."
     )
     moment_s: float = Field(description="The middle of the best moment, from the file's beginning.")
     frame_s: float = Field(description="Seconds from one moment to the next.")
+    window_s: float | None = Field(
+        default=None,
+        description="Where the moments are window scores: length of a window, each embedded alone, so that their mean "
+        "is not `score`; else null.",
+    )
     also_at: list[FileName] = Field(
         default=[], description="Paths of files with the same content, which are no hits of their own."
     )
@@ -896,6 +921,9 @@ class LibraryAnswer(_Answer):
     formats: list[str] = Field(description="Formats that occur, the most frequent first.")
     sample_rates_hz: list[int] = Field(description="Rates that occur.")
     longest_s: float = Field(description="Length of the longest file.")
+    has_moments: bool = Field(
+        description="The model tells moments apart; where it does not, as CLAP's, `windows` of a search does."
+    )
     can: Capabilities
 
 

@@ -37,6 +37,7 @@ from soundseek.library.search import (
 )
 from soundseek.library.taught import taught_query
 from soundseek.model.manners import in_manners
+from soundseek.model.model import WINDOW_HOP_S
 from soundseek.model.stretches import segment_scores
 from soundseek.query import Reading
 from soundseek.query import as_typed as read_as_typed
@@ -211,11 +212,7 @@ class Searching:
         if (query is None) == (text is None or not text.strip()):
             raise QueryError("give either `query`, from a search's answer, or `text`")
         if query is not None:
-            vectors = self._queries.get((library.store.identity.fingerprint, query))
-            if vectors is None:
-                raise ProblemError(
-                    "gone", f"the query {query} is forgotten; search again and use the new answer's"
-                )
+            vectors = self.vectors_of(library, query)
         else:
             assert text is not None
             queries, _, _ = self._query(library, SearchRequest(text=text))
@@ -241,6 +238,19 @@ class Searching:
                 for (start_s, end_s), score in zip(sound.times_s.tolist(), scores.tolist(), strict=True)
             ],
         )
+
+    def vectors_of(self, library: Library, query: str) -> FloatArray:
+        """`(alternatives, dim)` of a query that a search has answered.
+
+        Raises:
+            ProblemError: "gone" where it is forgotten.
+        """
+        vectors = self._queries.get((library.store.identity.fingerprint, query))
+        if vectors is None:
+            raise ProblemError(
+                "gone", f"the query {query} is forgotten; search again and use the new answer's"
+            )
+        return vectors
 
     def _query(
         self, library: Library, request: SearchRequest
@@ -491,7 +501,8 @@ def _described(file: SoundFile, hit: Hit, why: list[str] | None, favourites: set
         match=None if hit.match is None else round(hit.match, 4),
         moments=[round(moment, 6) for moment in hit.moments],
         moment_s=hit.moment_s,
-        frame_s=file.frame_s,
+        frame_s=file.frame_s if hit.window_s is None else WINDOW_HOP_S,
+        window_s=hit.window_s,
         also_at=list(hit.also_at),
         is_cut=hit.is_cut,
         why=why,

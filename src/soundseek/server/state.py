@@ -53,6 +53,7 @@ class State:
         labelling: What says in words what sounds are.
         upload_processes: Decode uploads.
         media_processes: Decode the library's own files, so that an upload does not delay a waveform.
+        window_processes: Embed windows of hits, where a model has no moments of its own.
         waveforms: Peaks and previews.
         map_processes: Compute the map.
         map: The library in two dimensions.
@@ -73,6 +74,9 @@ class State:
             "uploads", num=1, num_waiting=config.num_waiting_uploads, timeout_s=config.upload_timeout_s
         )
         self.media_processes = Processes("media", num=2, num_waiting=200, timeout_s=config.media_timeout_s)
+        self.window_processes = Processes(
+            "windows", num=1, num_waiting=config.num_waiting_windows, timeout_s=config.media_timeout_s
+        )
         self.waveforms = Waveforms(config.library, self.media_processes)
         self.map_processes = Processes("map", num=1, num_waiting=0, timeout_s=config.map_timeout_s)
         self.map = SoundMap(config.library, self.map_processes)
@@ -92,6 +96,11 @@ class State:
         self.together = states
         self.uploads = self.searching.uploads = next(iter(states.values())).uploads
         self.searching.elsewhere = [each.library for each in states.values() if each is not self]
+
+    @property
+    def processes(self) -> tuple[Processes, ...]:
+        """All that decode or compute beside the server's own process."""
+        return self.upload_processes, self.media_processes, self.window_processes, self.map_processes
 
     async def in_thread(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """What a function returns that would hold up the event loop."""
@@ -142,7 +151,7 @@ class State:
         await self.jobs.close()
         await self.duplicates.close()
         loop = asyncio.get_running_loop()
-        for processes in (self.upload_processes, self.media_processes, self.map_processes):
+        for processes in self.processes:
             await loop.run_in_executor(None, processes.close)
         await self.map.settled()
         self._threads.shutdown(wait=True, cancel_futures=True)

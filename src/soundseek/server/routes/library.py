@@ -42,6 +42,7 @@ async def library(state: StateOf) -> Response:
             formats=list(facets.formats),
             sample_rates_hz=list(facets.sample_rates_hz),
             longest_s=facets.longest_s,
+            has_moments=getattr(library.model, "has_moments", True),
             can=capabilities(state),
         )
 
@@ -79,7 +80,7 @@ async def metrics(state: StateOf) -> Response:
     except SoundseekError:
         counters.files.set(0)
         counters.segments.set(0)
-    for processes in (state.upload_processes, state.media_processes, state.map_processes):
+    for processes in state.processes:
         counters.pending.labels(processes.name).set(processes.pending)
     return Response(counters.text(), headers={"Content-Type": CONTENT_TYPE})
 

@@ -39,16 +39,18 @@ from soundseek.server.schemas import (
 from soundseek.server.search_libraries import search_together
 from soundseek.server.state import StateOf
 from soundseek.server.uploads import receive_file
+from soundseek.server.window_scores import scored_by_windows
 
 router = APIRouter(tags=["search"])
 
 
-@router.post("/search", response_model=SearchAnswer, responses=problems(404, 410))
+@router.post("/search", response_model=SearchAnswer, responses=problems(404, 410, 429))
 async def search(request: SearchRequest, state: StateOf) -> Response:
     """Find sounds by words, by example sounds, or by both; each hit says at which moments."""
     if request.libraries:
         return answer(await search_together(state.together, request))
-    return answer(await state.with_library(lambda library: state.searching.search(library, request)))
+    found = await state.with_library(lambda library: state.searching.search(library, request))
+    return answer(await scored_by_windows(state, found) if request.windows else found)
 
 
 @router.get("/similar", response_model=SearchAnswer, responses=problems(404))

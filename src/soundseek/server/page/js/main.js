@@ -13,6 +13,7 @@ import { onKey } from "./shortcuts.js";
 import { isOffline, libraryError, results } from "./state.js";
 import { refreshTaught } from "./taught.js";
 import "./theme.js";
+import { startWindowScores } from "./window_scores.js";
 
 const ASK_AGAIN_MS = 2000;
 const LOOK_MS = 20_000;
@@ -54,6 +55,7 @@ effect(() => {
 });
 
 start();
+startWindowScores();
 render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById("app")));
 addEventListener("keydown", onKey);
 addEventListener("offline", greet);

@@ -30,10 +30,10 @@ export function change(change, { typing = false } = {}) {
   set(next);
 }
 
-/** A new query in place of the old one; the view stays. @param {Partial<import("./query.js").Query>} [start] */
+/** A new query in place of the old one; the view stays, and what is searched and how moments are told. @param {Partial<import("./query.js").Query>} [start] */
 export function startOver(start = {}) {
-  const { view, libraries } = query.peek();
-  change({ ...EMPTY, libraries, view: view === "map" ? "map" : "list", ...start });
+  const { view, libraries, windows } = query.peek();
+  change({ ...EMPTY, libraries, windows, view: view === "map" ? "map" : "list", ...start });
 }
 
 /** What follows is a new entry of the history. */
@@ -50,8 +50,8 @@ function suffix(address) {
 /** @param {import("./query.js").Query} next */
 function set(next) {
   if (toAddress(next) === toAddress(query.peek())) return;
-  const viewOnly = toAddress({ ...next, view: query.peek().view }) === toAddress(query.peek());
-  const before = query.peek().view;
+  const { view: before, windows } = query.peek();
+  const viewOnly = toAddress({ ...next, view: before, windows }) === toAddress(query.peek());
   query.value = next;
   if (viewOnly && next.view !== "duplicates" && before !== "duplicates") return;
   cursor.value = -1;

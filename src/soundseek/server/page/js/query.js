@@ -38,6 +38,7 @@
  * @property {FilterValues} filters
  * @property {import("./types.js").Per} per
  * @property {boolean} asTyped
+ * @property {boolean} windows    Moments by window scores, where the model's own are flat.
  * @property {string} within      The address of the query whose results are searched, or "".
  * @property {string[]} libraries  Addresses of the libraries that are searched together; none is the page's own.
  * @property {string} collection  Id of the collection that is listed or searched, or "".
@@ -50,7 +51,7 @@ export const NO_FILTERS = Object.freeze({ formats: [], folders: [], after: "", b
 
 /** @type {Query} */
 export const EMPTY = Object.freeze({
-  text: "", textWeight: 1, like: [], not: [], taught: "", taughtWeight: 1, filters: NO_FILTERS, per: "file", asTyped: false, within: "",
+  text: "", textWeight: 1, like: [], not: [], taught: "", taughtWeight: 1, filters: NO_FILTERS, per: "file", asTyped: false, windows: false, within: "",
   libraries: [], collection: "", all: false, view: "list",
 });
 
@@ -177,6 +178,7 @@ export function toAddress(query) {
   add("where", filters.where);
   if (query.per === "segment") add("per", "segment");
   if (query.asTyped) add("as_typed", 1);
+  if (query.windows) add("windows", 1);
   query.libraries.forEach((library) => add("library", library));
   add("within", query.within);
   add("collection", query.collection);
@@ -209,6 +211,7 @@ export function fromAddress(search) {
     },
     per: one("per") === "segment" ? "segment" : "file",
     asTyped: one("as_typed") !== "",
+    windows: one("windows") !== "",
     libraries: address.getAll("library"),
     within: one("within"),
     collection: one("collection"),

@@ -21,10 +21,10 @@ let running = null;
 let waiting;
 let lastText = "";
 
-/** The query as far as it decides the results: not the view, and without a negative that is still being typed. */
+/** The query as far as it decides the results: not the view or the window scores, and without a negative that is still being typed. */
 const asked = computed(() => {
-  const { view, ...rest } = query.value;
-  return toAddress({ ...rest, view: "list", text: withoutUnfinished(rest.text) });
+  const { view, windows, ...rest } = query.value;
+  return toAddress({ ...rest, windows: false, view: "list", text: withoutUnfinished(rest.text) });
 });
 
 /** The version alone: other facts of the library may change without changing any result. */

@@ -29,6 +29,7 @@
  * @property {number[]} moments       Frame scores from `start_s` on; their mean is the cosine of that stretch.
  * @property {number} moment_s        The middle of the best one, from the file's beginning.
  * @property {number} frame_s         Seconds from one moment to the next.
+ * @property {number | null} [window_s]  Length of a window, where the moments are window scores, one every `frame_s`.
  * @property {string[] | null} why    The words that carried the hit.
  * @property {string[]} [keywords]    Words of the query that the name, the folder or the tags hold.
  * @property {string | null} [clock]  When `moment_s` was recorded, ISO 8601, where the file knows.
@@ -66,6 +67,7 @@
  * @property {number} [k]
  * @property {number} [offset]
  * @property {boolean} [as_typed]
+ * @property {boolean} [windows]
  * @property {string[]} [libraries]    Addresses.
  * @property {string} [taught]        Name of what was taught.
  * @property {number} [taught_weight]
@@ -190,6 +192,7 @@
  * @property {string[]} formats
  * @property {number[]} sample_rates_hz
  * @property {number} longest_s
+ * @property {boolean} has_moments     False: the model's moments are flat, and `windows` tells them apart.
  * @property {Capabilities} can
  *
  * @typedef {{index: boolean, show_in_folder: boolean, export_folder: boolean, map: boolean,

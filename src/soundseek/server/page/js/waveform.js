@@ -4,7 +4,7 @@
  * @typedef {Object} Drawing
  * @property {import("./types.js").Peaks} peaks
  * @property {{start_s: number, end_s: number}} span       What the canvas shows.
- * @property {{start_s: number, frame_s: number, scores: number[]} | null} moments
+ * @property {{start_s: number, frame_s: number, scores: number[], edge_s?: number} | null} moments
  * @property {{low: number, high: number}} range           Scores from cold to hot.
  * @property {{wave: string, waveDim: string, heat: string[]}} palette
  * @property {{start_s: number, end_s: number} | null} [segment]  The rest is dim.
@@ -68,18 +68,18 @@ function barLevels(peaks, bars) {
 /**
  * How strongly a second matched, 0 to 1: mostly by the range of the whole list, so that better hits glow more, and a
  * little by the sound's own, so that in a weak one it is still seen where to listen.
- * @param {{start_s: number, frame_s: number, scores: number[]}} moments @param {{low: number, high: number}} range
+ * @param {{start_s: number, frame_s: number, scores: number[], edge_s?: number}} moments @param {{low: number, high: number}} range
  * @returns {(at: number) => number}
  */
-export function heatOf({ start_s, frame_s, scores }, { low, high }) {
+export function heatOf({ start_s, frame_s, scores, edge_s = 0 }, { low, high }) {
   if (!scores.length || !frame_s) return () => 0;
   const ownHigh = Math.max(...scores);
   const ownLow = scores.reduce((sum, score) => sum + score, 0) / scores.length;
   const place = (/** @type {number} */ value, /** @type {number} */ from, /** @type {number} */ to) =>
     Math.min(1, Math.max(0, (value - from) / Math.max(1e-6, to - from)));
   return (at) => {
-    const index = Math.floor((at - start_s) / frame_s);
-    if (index < 0 || index >= scores.length) return 0;
+    if (at < start_s - edge_s || at >= start_s + scores.length * frame_s + edge_s) return 0;
+    const index = Math.min(scores.length - 1, Math.max(0, Math.floor((at - start_s) / frame_s)));
     return 0.65 * place(scores[index], low, high) + 0.35 * place(scores[index], ownLow, ownHigh);
   };
 }

@@ -6,6 +6,7 @@ import { asks } from "../query.js";
 import { theme } from "../settings.js";
 import { detailsOpen, dialog, isOffline, lassoed, query, results, sidebarOpen } from "../state.js";
 import { nextTheme } from "../theme.js";
+import { heading } from "../title.js";
 import { CollectDialog } from "./collect_dialog.js";
 import { Deck } from "./deck.js";
 import { Details } from "./details.js";
@@ -31,7 +32,7 @@ export function App() {
     ${isOffline.value && html`<p class="offline" role="alert"><${Icon} name="unplug" size=${16} />The server does not answer. What is on the screen stays; trying again …</p>`}
     <div class="body">
       <${Sidebar} />
-      <main class="main">${query.value.view !== "duplicates" && html`<${Filters} /><${Mix} />`}<${Content} /></main>
+      <main class="main">${heading.value && html`<h1 class="visually-hidden">${heading.value}</h1>`}${query.value.view !== "duplicates" && html`<${Filters} /><${Mix} />`}<${Content} /></main>
       <${Details} />
     </div>
     <${Deck} />

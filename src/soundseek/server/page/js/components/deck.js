@@ -9,7 +9,6 @@ import { goTo, move } from "../selection.js";
 import { matchesGain, playsWhileBrowsing, showsSpectrogram, volume } from "../settings.js";
 import { detailsOpen, keyOf, shownHits } from "../state.js";
 import { DeckWave } from "./deck_wave.js";
-import { Spectrogram } from "./spectrogram.js";
 
 export function Deck() {
   const hit = player.current.value;
@@ -41,8 +40,7 @@ export function Deck() {
             onInput=${(/** @type {any} */ event) => (volume.value = Number(event.target.value))} /></label>
       </div>
     </div>
-    <${DeckWave} hit=${hit} />
-    ${showsSpectrogram.value && html`<${Spectrogram} hit=${hit} />`}
+    <${DeckWave} hit=${shownHits.value[row] ?? hit} />
   </section>`;
 }
 

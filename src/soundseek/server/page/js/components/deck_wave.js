@@ -14,11 +14,14 @@ import Timeline from "../../vendor/wavesurfer-timeline.js";
 import * as api from "../api.js";
 import { clock } from "../format.js";
 import { html, IconButton } from "../html.js";
+import { momentsOf } from "../moments.js";
 import { peaksOf } from "../peaks.js";
 import * as player from "../player.js";
+import { showsSpectrogram } from "../settings.js";
 import { momentRange, results } from "../state.js";
 import { palette } from "../theme.js";
 import { drawBars } from "../waveform.js";
+import { Spectrogram } from "./spectrogram.js";
 
 const WHOLE_S = 45;
 const SHORTEST_S = 0.5;
@@ -74,18 +77,19 @@ export function DeckWave({ hit }) {
       <${IconButton} icon="zoom-out" label="Further away" size=${16} className="small" disabled=${isWhole} onClick=${() => zoom(2)} />
       <${IconButton} icon="maximize-2" label="The whole file" size=${16} className="small" disabled=${isWhole} onClick=${() => setSpan({ start_s: 0, end_s: hit.duration_s })} />
     </div>
+    ${showsSpectrogram.value && html`<${Spectrogram} hit=${hit} span=${span} />`}
   </div>`;
 }
 
 /** The scores of the whole file where the server still knows the query, else those of the hit.
  *  @param {import("../types.js").Hit} hit */
 function useMoments(hit) {
-  const own = hit.moments.length ? { start_s: hit.start_s, frame_s: hit.frame_s, scores: hit.moments } : null;
+  const own = momentsOf(hit);
   const [all, setAll] = useState(/** @type {{id: string, start_s: number, frame_s: number, scores: number[]} | null} */ (null));
   const { queryId } = results.value;
   useEffect(() => {
     setAll(null);
-    if (!queryId || !own || hit.end_s - hit.start_s >= hit.duration_s - 0.05) return undefined;
+    if (!queryId || !own || hit.window_s || hit.end_s - hit.start_s >= hit.duration_s - 0.05) return undefined;
     const controller = new AbortController();
     const pause = setTimeout(() => api.moments(hit.id, queryId, controller.signal).then(
       (moments) => setAll({ id: hit.id, start_s: 0, frame_s: moments.frame_s, scores: moments.scores }), () => {}), 250);
@@ -93,7 +97,7 @@ function useMoments(hit) {
       clearTimeout(pause);
       controller.abort();
     };
-  }, [hit.id, queryId]);
+  }, [hit.id, queryId, hit.window_s]);
   return all?.id === hit.id ? all : own;
 }
 

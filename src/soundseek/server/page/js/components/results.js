@@ -10,6 +10,7 @@ import { more, retry, WITHIN_BEST } from "../search.js";
 import { selectAll, selectedHits, selectNone } from "../selection.js";
 import { dialog, keyOf, lassoed, query, results, selection, shownHits } from "../state.js";
 import { hasFreshMarks, markCount, markHits, searchWithMarks } from "../taught.js";
+import { canScoreWindows, windowsDone } from "../window_scores.js";
 import { PerSwitch } from "./filters.js";
 import { HitRow } from "./hit_row.js";
 
@@ -32,10 +33,20 @@ export function ResultsBar() {
         <${Icon} name="text-search" size=${16} /><span>Search inside</span></button>`}
       ${shownHits.value.length > 0 && html`<button type="button" class="button quiet" title="Export the list (E: what is selected)" onClick=${() => exportHits(shownHits.value)}>
         <${Icon} name="download" size=${16} /><span>Export</span></button>`}
+      ${canScoreWindows.value && html`<${WindowsButton} />`}
       ${ranks(query.value) && html`<${PerSwitch} name="per-list" />`}
       <${ViewSwitch} />
     </div>
   </div>`;
+}
+
+/** Moments by window scores, for a model whose own are flat; how far that is stands on the button. */
+function WindowsButton() {
+  const { windows } = query.value;
+  const far = windowsDone.value;
+  return html`<button type="button" class="button quiet" aria-pressed=${String(windows)} onClick=${() => change({ windows: !windows })}
+    title="The model’s own moments are flat: score windows of two seconds, each embedded alone. It takes seconds a hit.">
+    <${Icon} name="audio-lines" size=${16} /><span>Window scores${far && far.done < far.total ? html` <span class="number faint">${far.done} of ${far.total}</span>` : ""}</span></button>`;
 }
 
 export function ViewSwitch() {

@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from "../../vendor/preact-hooks.js";
 import { useSignalEffect } from "../../vendor/signals.js";
 import { clock } from "../format.js";
 import { html } from "../html.js";
+import { momentsOf } from "../moments.js";
 import { peaksOf } from "../peaks.js";
 import * as player from "../player.js";
 import { momentRange } from "../state.js";
@@ -45,7 +46,7 @@ export function RowWave({ hit, onPlay }) {
     if (!peaks || !canvas.current) return undefined;
     const draw = () => canvas.current && drawWaveform(canvas.current, {
       peaks, span, range, palette: colours, segment: hit.moments.length ? hit : null,
-      moments: hit.moments.length ? { start_s: hit.start_s, frame_s: hit.frame_s, scores: hit.moments } : null,
+      moments: momentsOf(hit),
     });
     draw();
     const observer = new ResizeObserver(draw);

@@ -15,7 +15,7 @@ import { Popover } from "./popover.js";
 export function SearchBar() {
   const { like, not, text, within, collection, taught } = query.value;
   const picker = useRef(/** @type {HTMLInputElement | null} */ (null));
-  const isEmpty = toAddress({ ...query.value, view: "list", libraries: [] }) === "";
+  const isEmpty = toAddress({ ...query.value, view: "list", libraries: [], windows: false }) === "";
   return html`<search class="search">
     <div class=${classes({ "search-box": true, busy: results.value.state === "loading" })} onClick=${focusField}>
       <${Icon} name="search" size=${20} />

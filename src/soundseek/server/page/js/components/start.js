@@ -37,7 +37,7 @@ export function Start() {
 
 function EmptyLibrary() {
   return html`<div id="results" class="state" tabindex="-1"><${Icon} name="folder-plus" size=${40} />
-    <h2>The library is empty</h2>
+    <h1>The library is empty</h1>
     <p>Choose folders with recordings. soundseek listens to them once and leaves them as they are.</p>
     ${can.value.index ? html`<button type="button" class="button primary" onClick=${() => (dialog.value = { name: "index" })}>Index folders …</button>`
       : html`<p><code>soundseek index ~/Sounds</code></p>`}
@@ -47,5 +47,5 @@ function EmptyLibrary() {
 /** @param {{error: Error}} props */
 function NoLibrary({ error }) {
   return html`<div id="results" class="state" role="alert" tabindex="-1"><${Icon} name=${error.name === "Offline" ? "unplug" : "circle-alert"} size=${40} />
-    <h2>${/** @type {any} */ (error).title ?? "No library"}</h2><p>${error.message}</p></div>`;
+    <h1>${/** @type {any} */ (error).title ?? "No library"}</h1><p>${error.message}</p></div>`;
 }
