@@ -13,7 +13,6 @@ from toy_model import make_toy_model
 
 from soundseek.library import Library
 from soundseek.library.further_models import folder_of_model, models_beside
-from soundseek.model.config import ModelConfig
 from soundseek.model.registry import load_model
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -178,12 +177,10 @@ def test_a_model_with_moments_of_its_own_needs_no_windows(soundseek: Run, librar
 
 @pytest.fixture(scope="session")
 def flat_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model whose moments are flat, as its config says."""
-    directory = make_toy_model(tmp_path_factory.mktemp("models") / "flat", seed=2, name="flat", scope="clip")
-    config = ModelConfig.read(directory)
-    audio = config.audio.model_copy(update={"is_linear": False})
-    config.model_copy(update={"audio": audio}).write(directory)
-    return directory
+    """A model that embeds a segment as a whole."""
+    return make_toy_model(
+        tmp_path_factory.mktemp("models") / "flat", seed=2, name="flat", scope="clip", is_linear=False
+    )
 
 
 def test_windows_that_are_kept_are_shown_without_hearing_a_hit_again(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from library.stores import DIM, IDENTITY
 from soundseek.audio.segments import plan_windows
 from soundseek.errors import UsageError
 from soundseek.library import Library
+from soundseek.library.store.base import Changes, Description
 from soundseek.library.windows import windows_within
 from soundseek.model.model import AudioEmbedding
 
@@ -148,3 +150,16 @@ def test_a_model_with_moments_of_its_own_has_no_use_for_them(tmp_path: Path, sou
         pytest.raises(UsageError, match="has moments of its own, so there are no windows to keep"),
     ):
         library.index(sounds, windows=True)
+
+
+def test_the_clock_is_that_of_the_best_window(library: Library, sounds: Path) -> None:
+    library.index(sounds, windows=True)
+    path = str(sounds / "two.wav")
+    sound = library.store.read(path)
+    assert sound is not None
+    recorded = replace(sound.file, description=Description(clock_s=36_000.0))
+    with library.store.writing():
+        library.store.commit(Changes(sounds=[replace(sound, file=recorded)]))
+    hits = {hit.path: hit for hit in library.search("a dog")}
+    assert hits[path].moment_s == 4.0 and hits[path].clock == "10:00:04.000"
+    assert hits[path].vector is not None

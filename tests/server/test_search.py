@@ -243,6 +243,19 @@ def test_window_scores_are_the_moments_of_a_model_that_has_none(
     assert len(answer["hits"]) == 7 and ["tone3.wav" in each for each in answer["warnings"]] == [True]
 
 
+def test_windows_that_a_library_keeps_are_the_moments_without_being_asked_for(
+    serve: Any, sounds: Path, tmp_path: Path
+) -> None:
+    directory = make_toy_model(tmp_path / "flat", is_linear=False)
+    with Library.create(tmp_path / "library", model=load_model(directory)) as library:
+        library.index(sounds, windows=True)
+        expected = library.search("hum", k=7)
+    hits = serve(tmp_path / "library").post("search", json={"text": "hum", "k": 7}).json()["hits"]
+    for hit, known in zip(hits, expected, strict=True):
+        assert (hit["path"], hit["window_s"], hit["frame_s"]) == (known.path, 2.0, 1.0)
+        assert (hit["moment_s"], hit["moments"]) == (known.moment_s, pytest.approx(known.moments, abs=1e-5))
+
+
 @pytest.mark.parametrize("wrong", [{"k": 51}, {"libraries": ["/"]}])
 def test_window_scores_are_of_a_few_hits_of_one_library(client: Any, wrong: dict[str, Any]) -> None:
     answer = client.post("search", json={"text": "hum", "windows": True, **wrong})

@@ -46,7 +46,13 @@ from soundseek.library.store.base import (
 )
 from soundseek.library.store.fused import Keywords, NameQuery
 from soundseek.library.store.tables import DATABASE_FILE
-from soundseek.library.windows import WINDOWS, need_flat_moments, with_kept_windows, with_window_scores
+from soundseek.library.windows import (
+    WINDOWS,
+    need_flat_moments,
+    with_clocks,
+    with_kept_windows,
+    with_window_scores,
+)
 from soundseek.model.manners import in_manners
 from soundseek.query import QueryReader, Reading
 from soundseek.query import as_typed as read_as_typed
@@ -541,7 +547,9 @@ class Library:
         negatives = [each for each in (self._read_aloud(each, False) for each in without) if each is not None]
         queries = self._queries(reading, [self._example(path) for path in like], negatives, taught)
         return Hits(
-            with_window_scores(cast("WindowModel", self.model), hits, _wholes(queries)),
+            with_clocks(
+                self.store, with_window_scores(cast("WindowModel", self.model), hits, _wholes(queries))
+            ),
             reading=hits.reading,
             negatives=hits.negatives,
         )

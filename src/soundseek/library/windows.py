@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -77,12 +77,26 @@ def with_kept_windows(store: Store, hits: Sequence[Hit], queries: AnyFloatArray)
         queries: `(queries, dim)` unit norm; a window's score is its best one.
     """
     kept = store.windows_of([hit.path for hit in hits])
-    return [
-        with_moments(hit, *windows_within(vectors, hit.duration_s, hit.start_s, hit.end_s), queries)
-        if len(vectors)
-        else hit
-        for hit, vectors in zip(hits, kept, strict=True)
-    ]
+    return with_clocks(
+        store,
+        [
+            with_moments(hit, *windows_within(vectors, hit.duration_s, hit.start_s, hit.end_s), queries)
+            if len(vectors)
+            else hit
+            for hit, vectors in zip(hits, kept, strict=True)
+        ],
+    )
+
+
+def with_clocks(store: Store, hits: Sequence[Hit]) -> list[Hit]:
+    """Hits that say when their best window was recorded, where their files say when they begin."""
+    clocked = []
+    for hit in hits:
+        file = store.file(hit.path) if hit.clock is not None and hit.window_s is not None else None
+        if file is not None and file.description is not None:
+            hit = _changed(hit, clock=file.description.clock_at(hit.moment_s))
+        clocked.append(hit)
+    return clocked
 
 
 def windows_within(
@@ -112,13 +126,18 @@ def with_moments(hit: Hit, windows: list[Segment], vectors: AnyFloatArray, queri
     """A hit whose moments are the scores of these windows, a score the best of the queries'."""
     scores = (np.asarray(vectors, np.float32) @ queries.T).max(axis=1)
     best = windows[int(scores.argmax())]
-    scored = replace(
+    return _changed(
         hit,
         moments=tuple(scores.tolist()),
         moment_s=(best.start_s + best.end_s) / 2,
         window_s=windows[0].duration_s,
     )
+
+
+def _changed(hit: Hit, **changes: Any) -> Hit:
+    """A hit with other fields; what is no field, such as the vector, goes along, which `replace` leaves behind."""
+    changed = replace(hit, **changes)
     for name, value in vars(hit).items():
-        if name not in vars(scored):  # what is no field, such as the vector, `replace` leaves behind
-            object.__setattr__(scored, name, value)
-    return scored
+        if name not in vars(changed):
+            object.__setattr__(changed, name, value)
+    return changed

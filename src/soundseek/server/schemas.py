@@ -274,7 +274,8 @@ class SearchRequest(_Request):
     windows: bool = Field(
         default=False,
         description="Where the model's moments are flat (`has_moments` of `GET /library` is false): embed windows of "
-        "2 s of the hits now, and give their scores as moments. Takes as long as indexing the hits; "
+        "2 s of the hits now, and give their scores as moments. Takes as long as indexing the hits, and is not needed "
+        "where the library keeps windows (`soundseek index --windows`): their scores are the moments anyway; "
         f"{MAX_WINDOWED} hits and one library at a time.",
     )
     libraries: list[Annotated[str, Field(max_length=300)]] = Field(

@@ -36,6 +36,7 @@ from soundseek.library.search import (
     moments_of,
 )
 from soundseek.library.taught import taught_query
+from soundseek.library.windows import WINDOWS, with_kept_windows
 from soundseek.model.manners import in_manners
 from soundseek.model.model import WINDOW_HOP_S
 from soundseek.model.stretches import segment_scores
@@ -155,6 +156,8 @@ class Searching:
             hit_of(match, query, also_at=copies_of(store, match, options), probability=probability)
             for (match, query), probability in zip(pairs, _probabilities(pairs, certainty), strict=True)
         ]
+        if WINDOWS in store.settings():
+            hits = with_kept_windows(store, hits, np.array(wholes))
         searched_for = _searched_for(request, texts)
         why = self._why(library, request, texts, hits)
         favourites = Collections(store).favourites_among([match.file for match in page])
