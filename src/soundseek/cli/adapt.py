@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soundseek.cli.options import JsonOption, need_model
+from soundseek.cli.options import JsonOption, need_model, option
 from soundseek.cli.output import printable, write_json_lines
 from soundseek.cli.progress import CountProgress
 
@@ -29,18 +29,14 @@ def adapt_command(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The model directory to make.")],
     start: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--start",
             metavar="MODEL",
             help="The model to go on from, a name or a directory; default: soundseek-small.",
-            show_default=False,
         ),
     ] = None,
     name: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="What the model is called; default: the name of DIR.", show_default=False
-        ),
+        str | None, option(metavar="NAME", help="What the model is called; default: the name of DIR.")
     ] = None,
     json: JsonOption = False,
 ) -> None:

@@ -8,15 +8,12 @@ from typing import Annotated
 
 import typer
 
-from soundseek.cli.options import need_run
+from soundseek.cli.options import argument, need_run
 
 
 def average_command(
     runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN", help="Finished runs of one recipe, each with another seed.", show_default=False
-        ),
+        list[Path], argument(metavar="RUN", help="Finished runs of one recipe, each with another seed.")
     ],
     out: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder to create.")],
 ) -> None:

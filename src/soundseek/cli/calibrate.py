@@ -7,15 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from soundseek.cli.options import DataOption, JsonOption, need_captions, need_model
+from soundseek.cli.options import DataOption, JsonOption, argument, need_captions, need_model, option
 from soundseek.cli.output import console, write_json_lines
 from soundseek.errors import UsageError
 
 
 def calibrate_command(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A model's name or directory.", show_default=False)
-    ],
+    model: Annotated[str, argument(metavar="MODEL", help="A model's name or directory.")],
     data: DataOption,
     split: Annotated[
         str, typer.Option(metavar="NAME", help="The split that it is fitted on.")
@@ -23,25 +21,20 @@ def calibrate_command(
     reference: Annotated[
         str, typer.Option(metavar="NAME", help="The split whose sounds are what other sounds score.")
     ] = "development",
-    check: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="A split that the result is tested on.", show_default=False),
-    ] = None,
+    check: Annotated[str | None, option(metavar="NAME", help="A split that the result is tested on.")] = None,
     unmet: Annotated[
         str | None,
-        typer.Option(
+        option(
             metavar="MODEL",
             help="A model trained alike without the sounds of --unmet-files: MODEL is fitted on these, too, so that it "
             "is not too sure of sounds unlike those that it has learned from.",
-            show_default=False,
         ),
     ] = None,
     unmet_files: Annotated[
         Path | None,
-        typer.Option(
+        option(
             metavar="FILE",
             help="The list that data.leave_out of the --unmet model named: one file name a line.",
-            show_default=False,
         ),
     ] = None,
     json: JsonOption = False,

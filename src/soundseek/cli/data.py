@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from soundseek.cli.extras import need
-from soundseek.cli.main import plain_errors
-from soundseek.cli.options import JsonOption, TableOption, need_captions, need_folder
+from soundseek.cli.main import commands_of, plain_errors
+from soundseek.cli.options import JsonOption, TableOption, argument, need_captions, need_folder, option
 from soundseek.cli.output import (
     choose_format,
     console,
@@ -29,42 +29,32 @@ if TYPE_CHECKING:
     from soundseek.learn.datasets.check import CheckReport
     from soundseek.learn.datasets.describe import SplitDescription
 
-DirectoryArgument = Annotated[
-    Path, typer.Argument(metavar="DIR", help="The folder of the data set.", show_default=False)
-]
+DirectoryArgument = Annotated[Path, argument(metavar="DIR", help="The folder of the data set.")]
 MirrorOption = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--mirror",
         envvar="SOUNDSEEK_MIRROR",
         metavar="URL",
         help="URL of a folder with the published files, instead of the publisher's.",
-        show_default=False,
     ),
 ]
 AudioOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--audio", metavar="FOLDER", help="The folder of the sounds that you have.", show_default=False
-    ),
+    Path | None, option("--audio", metavar="FOLDER", help="The folder of the sounds that you have.")
 ]
 WithoutOption = Annotated[
     list[Path] | None,
-    typer.Option(
+    option(
         "--without",
         metavar="DIR",
         help="Leave out recordings that are in this data set's test split; repeatable.",
-        show_default=False,
     ),
 ]
 
-data_command = typer.Typer(
+data_command = commands_of(
     name="data",
     help="Fetch, check and describe captioned sounds, in the layout that soundseek train reads.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -73,8 +63,7 @@ data_command = typer.Typer(
 def clotho_command(
     directory: DirectoryArgument,
     split: Annotated[
-        list[str] | None,
-        typer.Option("--split", metavar="NAME", help="Only this split; repeatable.", show_default=False),
+        list[str] | None, option("--split", metavar="NAME", help="Only this split; repeatable.")
     ] = None,
     mirror: MirrorOption = None,
 ) -> None:
@@ -139,12 +128,7 @@ def wavcaps_command(
     audio: AudioOption = None,
     part: Annotated[
         list[str] | None,
-        typer.Option(
-            "--part",
-            metavar="NAME",
-            help="Only this part, such as FreeSound; repeatable.",
-            show_default=False,
-        ),
+        option("--part", metavar="NAME", help="Only this part, such as FreeSound; repeatable."),
     ] = None,
     without: WithoutOption = None,
     mirror: MirrorOption = None,
@@ -169,10 +153,7 @@ def wavcaps_command(
 def check_command(
     directory: DirectoryArgument,
     workers: Annotated[
-        int,
-        typer.Option(
-            "--workers", min=1, metavar="N", help="Number of decoding processes.", show_default=False
-        ),
+        int, option("--workers", min=1, metavar="N", help="Number of decoding processes.")
     ] = os.cpu_count() or 1,
     json: JsonOption = False,
     table: TableOption = False,
@@ -202,13 +183,7 @@ def check_command(
 def describe_command(
     directory: DirectoryArgument,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="FOLDER",
-            help="Also write plots (PNG) and word counts (CSV).",
-            show_default=False,
-        ),
+        Path | None, option("--out", metavar="FOLDER", help="Also write plots (PNG) and word counts (CSV).")
     ] = None,
     json: JsonOption = False,
     table: TableOption = False,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from soundseek.cli.options import above, need_file, need_folder, whole_number
+from soundseek.cli.options import above, need_file, need_folder, option, whole_number
 from soundseek.errors import UsageError
 
 _DEVICES = ("auto", "cpu", "cuda")
@@ -49,44 +49,36 @@ def distill_command(
     ] = 2,
     batch_s: Annotated[
         float | None,
-        typer.Option(
+        option(
             parser=above(0, "seconds"),
             metavar="SECONDS",
             help="Sound a step and process; 80 on a CPU, 3200 on a GPU.",
-            show_default=False,
         ),
     ] = None,
     leave_out: Annotated[
         Path | None,
-        typer.Option(
+        option(
             metavar="FILE",
             help="Sounds to be judged on, not learned from: a file name or a collection of metadata.csv a line.",
-            show_default=False,
         ),
     ] = None,
     seed: Annotated[
         int, typer.Option(parser=whole_number(0, "seeds"), metavar="N", help="Seed of weights and mixtures.")
     ] = 0,
     start: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN", help="Run folder, or trunk file, of a student to grow from.", show_default=False
-        ),
+        Path | None, option(metavar="RUN", help="Run folder, or trunk file, of a student to grow from.")
     ] = None,
     heads: Annotated[
         Path | None,
-        typer.Option(
-            metavar="RUN",
-            help="Run folder of heads on the frozen teacher; their space is learned first.",
-            show_default=False,
+        option(
+            metavar="RUN", help="Run folder of heads on the frozen teacher; their space is learned first."
         ),
     ] = None,
     sentences: Annotated[
         Path | None,
-        typer.Option(
+        option(
             metavar="FILE",
             help="CSV with a column caption: what may be asked for, so that sentences rank alike; takes --heads.",
-            show_default=False,
         ),
     ] = None,
 ) -> None:

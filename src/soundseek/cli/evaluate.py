@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soundseek.cli.options import DataOption, JsonOption, TableOption, need_captions, need_model
+from soundseek.cli.options import (
+    DataOption,
+    JsonOption,
+    TableOption,
+    argument,
+    need_captions,
+    need_model,
+    option,
+)
 from soundseek.cli.output import choose_format, console, write_json_lines
 from soundseek.cli.progress import FeatureProgress
 from soundseek.errors import UsageError
@@ -25,10 +33,8 @@ _METRICS = {"R1": "R@1", "R5": "R@5", "R10": "R@10", "mAP10": "mAP@10"}
 def evaluate_command(
     models: Annotated[
         list[str],
-        typer.Argument(
-            metavar="MODEL",
-            help="A model's name or directory, or a run folder; several with --ensemble.",
-            show_default=False,
+        argument(
+            metavar="MODEL", help="A model's name or directory, or a run folder; several with --ensemble."
         ),
     ],
     data: DataOption,
@@ -41,10 +47,9 @@ def evaluate_command(
     ] = False,
     ensemble: Annotated[
         bool,
-        typer.Option(
+        option(
             "--ensemble",
             help="Evaluate the weighted sum of the models' scores; weights come from the validation split.",
-            show_default=False,
         ),
     ] = False,
     json: JsonOption = False,

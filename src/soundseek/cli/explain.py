@@ -6,13 +6,12 @@ from collections.abc import Collection
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from soundseek.cli.options import (
     JsonOption,
     LibraryOption,
     ModelOption,
     TableOption,
+    argument,
     library_if_there,
     need_model,
 )
@@ -42,10 +41,8 @@ _FLAT = 1e-6  # moments that differ by less come from a model that hears a segme
 
 
 def explain_command(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="The sound.", show_default=False)],
-    words: Annotated[
-        list[str], typer.Argument(metavar="TEXT", help="The words to explain.", show_default=False)
-    ],
+    file: Annotated[str, argument(metavar="FILE", help="The sound.")],
+    words: Annotated[list[str], argument(metavar="TEXT", help="The words to explain.")],
     library: LibraryOption = None,
     model: ModelOption = None,
     as_typed: AsTypedOption = False,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from soundseek.cli.options import JsonOption, need_run
+from soundseek.cli.options import JsonOption, argument, need_run, option
 from soundseek.cli.output import write_json_lines
 from soundseek.errors import UsageError
 
@@ -17,9 +17,7 @@ _AUDIO_PRECISIONS = ("fp32", "int8-weights", "int8")
 
 
 def export_command(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A run folder of soundseek train.", show_default=False)
-    ],
+    run: Annotated[Path, argument(metavar="RUN", help="A run folder of soundseek train.")],
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="The model directory; created if missing.")
     ],
@@ -36,11 +34,10 @@ def export_command(
     ] = "fp32",
     calibrate: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--calibrate",
             metavar="FOLDER",
             help="Folder of a few dozen sounds that set the ranges of int8; default: synthetic sounds.",
-            show_default=False,
         ),
     ] = None,
     json: JsonOption = False,

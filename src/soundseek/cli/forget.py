@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from soundseek.cli.index import counted
-from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library
+from soundseek.cli.options import JsonOption, LibraryOption, TableOption, argument, open_library, option
 from soundseek.cli.output import choose_format, write, write_json_lines
 
 
 def forget_command(
     folders: Annotated[
         list[str],
-        typer.Argument(
+        argument(
             metavar="FOLDER",
             help="Folders or files to drop from the library, there or not; with what lies below them.",
-            show_default=False,
         ),
     ],
     library: LibraryOption = None,
-    missing: Annotated[
-        bool,
-        typer.Option("--missing", help="Drop only what is not there now.", show_default=False),
-    ] = False,
+    missing: Annotated[bool, option("--missing", help="Drop only what is not there now.")] = False,
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:

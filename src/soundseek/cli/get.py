@@ -13,7 +13,7 @@ import typer
 
 from soundseek.cli.data import MirrorOption
 from soundseek.cli.extras import need
-from soundseek.cli.options import JsonOption, need_file, need_folder
+from soundseek.cli.options import JsonOption, argument, need_file, need_folder, option
 from soundseek.cli.output import printable, write_json_lines
 from soundseek.cli.progress import ByteProgress
 from soundseek.errors import UsageError
@@ -26,37 +26,33 @@ _REPO = re.compile(r"[\w.-]+/[\w.-]+")
 def get_command(
     name: Annotated[
         str,
-        typer.Argument(
+        argument(
             metavar="NAME|hf:USER/REPO",
             help="Its name in: soundseek models; or a repository of the model hub, with @REVISION if you like.",
-            show_default=False,
         ),
     ],
     trunk: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--trunk",
             metavar="FILE",
             help="Weights of the trunk (.pt or .safetensors) to use instead of a download.",
-            show_default=False,
         ),
     ] = None,
     source: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--from",
             metavar="DIR",
             help="A folder with the files of the model hub, to use instead of a download.",
-            show_default=False,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--out",
             metavar="DIR",
             help="The model directory; default: in your data folder, where --model finds it by name.",
-            show_default=False,
         ),
     ] = None,
     precision: Annotated[

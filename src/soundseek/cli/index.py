@@ -18,10 +18,12 @@ from soundseek.cli.options import (
     LibraryOption,
     ModelOption,
     TableOption,
+    argument,
     at_least,
     need_library_folder,
     need_model,
     open_library,
+    option,
     see,
     whole_number,
 )
@@ -47,64 +49,54 @@ def _seconds_or_none(value: str) -> float:
 def index_command(
     folders: Annotated[
         list[str] | None,
-        typer.Argument(
+        argument(
             metavar="FOLDER",
             help="Folders of sounds (or single files); default: the folders of earlier runs.",
-            show_default=False,
         ),
     ] = None,
     library: LibraryOption = None,
     model: ModelOption = None,
     workers: Annotated[
         int | None,
-        typer.Option(
+        option(
             "--workers",
             parser=whole_number(0, "processes"),
             metavar="N",
             help=f"Processes that embed; default: one a core, at most {MAX_DEFAULT_WORKERS}. A file that crashes "
             "its decoder takes one of them, not the run; with 0, there is one process, and it ends.",
-            show_default=False,
         ),
     ] = None,
     max_duration: Annotated[
         float | None,
-        typer.Option(
+        option(
             "--max-duration",
             parser=_seconds_or_none,
             metavar="SECONDS|none",
             help="Embed no more than this of a file, now and in later runs; default: whole files.",
-            show_default=False,
         ),
     ] = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             "--exclude",
             metavar="PATTERN",
             help="Pass by files and folders like this, as in a .gitignore, now and in later runs; repeatable; "
             "--exclude none lifts it. A file .soundseekignore does the same below its folder.",
-            show_default=False,
         ),
     ] = None,
     windows: Annotated[
         bool | None,
-        typer.Option(
+        option(
             "--windows/--no-windows",
             help="For models whose moments are flat, such as CLAP's: also keep the vectors of windows of 2 s, one a "
             "second, now and in later runs, so that searches have moments without embedding the hits again. It takes "
             "some six times as long.",
-            show_default=False,
         ),
     ] = None,
     strict: Annotated[
-        bool,
-        typer.Option(
-            "--strict", help="Exit with 1 for files that failed in earlier runs as well.", show_default=False
-        ),
+        bool, option("--strict", help="Exit with 1 for files that failed in earlier runs as well.")
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print no progress.", show_default=False)
-    ] = False,
+    quiet: Annotated[bool, option("--quiet", "-q", help="Print no progress.")] = False,
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:

@@ -16,8 +16,10 @@ from soundseek.cli.options import (
     MinMatchOption,
     ModelOption,
     TableOption,
+    argument,
     library_if_there,
     need_model,
+    option,
     whole_number,
 )
 from soundseek.cli.output import choose_format, clock, console, printable, short_path, write, write_json_lines
@@ -33,10 +35,7 @@ _FILE_WIDTH = 44
 
 
 def label_command(
-    files: Annotated[
-        list[str],
-        typer.Argument(metavar="FILE", help="A sound, or a folder of sounds.", show_default=False),
-    ],
+    files: Annotated[list[str], argument(metavar="FILE", help="A sound, or a folder of sounds.")],
     labels: Annotated[
         str,
         typer.Option(
@@ -54,19 +53,15 @@ def label_command(
             "-k", "--count", parser=whole_number(1, "labels"), metavar="N", help="Labels for each sound."
         ),
     ] = 5,
-    segments: Annotated[
-        bool,
-        typer.Option("--segments", help="Label every segment, not whole files.", show_default=False),
-    ] = False,
+    segments: Annotated[bool, option("--segments", help="Label every segment, not whole files.")] = False,
     min_match: MinMatchOption = 0.0,
     write_copy: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--write-copy",
             metavar="DIR",
             help="Also write a copy of every file into DIR, its labels in its tags (those that are not unlikely); the "
             "audio is the same.",
-            show_default=False,
         ),
     ] = None,
     as_typed: AsTypedOption = False,

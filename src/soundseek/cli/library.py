@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from soundseek.cli.index import counted
-from soundseek.cli.main import plain_errors
-from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library
+from soundseek.cli.main import commands_of, plain_errors
+from soundseek.cli.options import JsonOption, LibraryOption, TableOption, argument, open_library, option
 from soundseek.cli.output import choose_format, printable, write, write_json_lines
 from soundseek.cli.progress import CountProgress
 from soundseek.errors import UsageError
@@ -22,13 +22,8 @@ from soundseek.library.location import engine_of, shown_location
 if TYPE_CHECKING:
     from soundseek.library.store.base import Damage, Store
 
-library_command = typer.Typer(
-    name="library",
-    help="Check, mend, shrink, copy and speed up a library.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+library_command = commands_of(
+    name="library", help="Check, mend, shrink, copy and speed up a library.", no_args_is_help=True
 )
 
 
@@ -38,10 +33,9 @@ def library_check(
     library: LibraryOption = None,
     repair: Annotated[
         bool,
-        typer.Option(
+        option(
             "--repair",
             help="Drop the sounds whose vectors are damaged; the next soundseek index embeds them anew.",
-            show_default=False,
         ),
     ] = False,
     json: JsonOption = False,
@@ -128,19 +122,17 @@ def library_approximate(
     library: LibraryOption = None,
     from_segments: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--from",
             metavar="SEGMENTS",
             help="From how many segments on the library has such an index (2000000 at first), or never. Remembered.",
-            show_default=False,
         ),
     ] = None,
     if_due: Annotated[
         bool,
-        typer.Option(
+        option(
             "--if-due",
             help="Do nothing where the index is there and covers nearly all, or the library is too small for one.",
-            show_default=False,
         ),
     ] = False,
     json: JsonOption = False,
@@ -192,19 +184,13 @@ def _same_place(source: str, target: str) -> bool:
 def library_copy(
     source: Annotated[
         str,
-        typer.Argument(
+        argument(
             metavar="SOURCE",
             help="The library to copy: a folder, postgresql://host/database or milvus://host.",
-            show_default=False,
         ),
     ],
     target: Annotated[
-        str,
-        typer.Argument(
-            metavar="TARGET",
-            help="Where the copy goes, in the same manner; made if missing.",
-            show_default=False,
-        ),
+        str, argument(metavar="TARGET", help="Where the copy goes, in the same manner; made if missing.")
     ],
     json: JsonOption = False,
     table: TableOption = False,

@@ -59,6 +59,13 @@ def main() -> None:
     group()()
 
 
+_HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+commands_of = functools.partial(
+    typer.Typer, add_completion=False, pretty_exceptions_enable=False, context_settings=_HELP_NAMES
+)
+"""A command that has commands of its own."""
+
+
 def prepare_streams() -> None:
     """Streams that exist and can carry any letter: tables and JSON are UTF-8, whatever the locale says."""
     for descriptor in (0, 1, 2):
@@ -77,11 +84,7 @@ def prepare_streams() -> None:
 
 def group() -> Any:
     """The whole command line as a click group, built without importing any command."""
-    app = typer.Typer(
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
+    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, context_settings=_HELP_NAMES)
     app.callback()(_soundseek)
     built: Any = typer.main.get_command(app)
     built.name = "soundseek"
@@ -122,9 +125,7 @@ class _LazyCommands(UserDict[str, Any]):
         else:
             app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             run = plain_errors(_needing_pytorch(run) if name in NEEDING_PYTORCH else run)
-            app.command(
-                name, rich_help_panel=panel, context_settings={"help_option_names": ["-h", "--help"]}
-            )(run)
+            app.command(name, rich_help_panel=panel, context_settings=_HELP_NAMES)(run)
             command = typer.main.get_command(app)
             _refuse_unclear_values(command)
             _exclude_words_behind_minus(command)

@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from soundseek.cli.index import counted
-from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library
+from soundseek.cli.options import JsonOption, LibraryOption, TableOption, argument, open_library, option
 from soundseek.cli.output import choose_format, clock, printable, write, write_json_lines
 from soundseek.errors import UsageError
 
@@ -27,32 +25,24 @@ _REGION = re.compile(r"^(.+)@(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)$", re.DOTALL)
 
 def mark_command(
     name: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME", help="What the sound is called, as 'my knocks'.", show_default=False),
+        str | None, argument(metavar="NAME", help="What the sound is called, as 'my knocks'.")
     ] = None,
     right: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             "--right",
             metavar="FILE",
             help="A sound of the library that is it; FILE@1.5-3 marks the part from 1.5 s to 3 s. Repeatable.",
-            show_default=False,
         ),
     ] = None,
     wrong: Annotated[
-        list[str] | None,
-        typer.Option("--wrong", metavar="FILE", help="One that is not. Repeatable.", show_default=False),
+        list[str] | None, option("--wrong", metavar="FILE", help="One that is not. Repeatable.")
     ] = None,
     unmark: Annotated[
-        list[str] | None,
-        typer.Option("--unmark", metavar="FILE", help="Take the marks of a file away.", show_default=False),
+        list[str] | None, option("--unmark", metavar="FILE", help="Take the marks of a file away.")
     ] = None,
-    rename: Annotated[
-        str | None, typer.Option("--rename", metavar="NEW", help="Another name.", show_default=False)
-    ] = None,
-    forget: Annotated[
-        bool, typer.Option("--forget", help="Forget the name and its marks.", show_default=False)
-    ] = False,
+    rename: Annotated[str | None, option("--rename", metavar="NEW", help="Another name.")] = None,
+    forget: Annotated[bool, option("--forget", help="Forget the name and its marks.")] = False,
     library: LibraryOption = None,
     json: JsonOption = False,
     table: TableOption = False,

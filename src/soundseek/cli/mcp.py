@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from soundseek.cli.options import LibraryOption, ModelOption
+from soundseek.cli.options import LibraryOption, ModelOption, option
 
 NEEDS = ("mcp", "fastapi", "prometheus_client")
 
@@ -17,11 +15,10 @@ def mcp_command(
     model: ModelOption = None,
     root: Annotated[
         list[Path] | None,
-        typer.Option(
+        option(
             "--root",
             metavar="DIR",
             help="A folder that the assistant may copy sounds into; repeatable. Default: none.",
-            show_default=False,
         ),
     ] = None,
 ) -> None:

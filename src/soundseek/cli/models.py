@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from soundseek.cli.get import get_command
-from soundseek.cli.main import plain_errors
+from soundseek.cli.main import commands_of, plain_errors
 from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library
 from soundseek.cli.output import choose_format, console, printable, write, write_json_lines
 from soundseek.cli.push import push_command
@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 
     from soundseek.model.published import PublishedModel
 
-models_command = typer.Typer(
-    name="models",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+models_command = commands_of(name="models")
 models_command.command("get")(plain_errors(get_command))
 models_command.command("push")(plain_errors(push_command))
 

@@ -10,6 +10,7 @@ import math
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -21,6 +22,11 @@ from soundseek.library.location import engine_of, shown_location
 
 if TYPE_CHECKING:
     from soundseek.library import Library, LibrarySet
+
+option = partial(typer.Option, show_default=False)
+"""An option whose help says what happens without it, or that is off without it."""
+argument = partial(typer.Argument, show_default=False)
+"""The same for an argument."""
 
 
 def need_folder(path: Path | None, name: str, advice: str) -> None:
@@ -169,10 +175,9 @@ def _parser(
 
 RecipeArgument = Annotated[
     str,
-    typer.Argument(
+    argument(
         metavar="RECIPE",
         help="A recipe's name, or a YAML file; overlays follow after plus signs, as in cnn14+frozen.",
-        show_default=False,
     ),
 ]
 DataOption = Annotated[
@@ -185,118 +190,92 @@ DataOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
         "--set",
         metavar="KEY=VALUE",
         help="Replace one value of a recipe, such as training.epochs=5; repeatable. In reproduce, of one recipe alone: "
         "p-gat:dim=300.",
-        show_default=False,
     ),
 ]
 LibraryOption = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--library",
         envvar="SOUNDSEEK_LIBRARY",
         metavar="DIR",
         help="The library: a folder, postgresql://host/database or milvus://host; default: the one in your data "
         "folder (see: soundseek info).",
-        show_default=False,
     ),
 ]
 LibrariesOption = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
         "--library",
         envvar="SOUNDSEEK_LIBRARY",
         metavar="DIR",
         help="The library; repeatable: several are searched as one. Default: the one in your data folder (see: "
         "soundseek info).",
-        show_default=False,
     ),
 ]
 ModelOption = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--model",
         envvar="SOUNDSEEK_MODEL",
         metavar="MODEL",
         help="A model's name or directory; default: soundseek-small (see: soundseek models).",
-        show_default=False,
     ),
 ]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print JSON lines, as in a pipe.", show_default=False)
-]
-CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.", show_default=False)]
+JsonOption = Annotated[bool, option("--json", help="Print JSON lines, as in a pipe.")]
+CsvOption = Annotated[bool, option("--csv", help="Print CSV for a spreadsheet.")]
 M3uOption = Annotated[
-    bool,
-    typer.Option(
-        "--m3u", help="Print an M3U playlist that starts each file at its segment.", show_default=False
-    ),
+    bool, option("--m3u", help="Print an M3U playlist that starts each file at its segment.")
 ]
 LabelsOption = Annotated[
     Literal["audacity", "reaper", "raven"] | None,
-    typer.Option(
+    option(
         "--labels",
         metavar="audacity|reaper|raven",
         help="Print the hits of one file as labels for an editor (with --segments, every match).",
-        show_default=False,
     ),
 ]
-TableOption = Annotated[
-    bool, typer.Option("--table", help="Print a table, even in a pipe.", show_default=False)
-]
+TableOption = Annotated[bool, option("--table", help="Print a table, even in a pipe.")]
 CountOption = Annotated[
     int, typer.Option("-k", "--count", parser=whole_number(1, "hits"), metavar="N", help="Number of hits.")
 ]
 CountOrAllOption = Annotated[
     int | None,
-    typer.Option(
+    option(
         "-k",
         "--count",
         parser=whole_number(1, "hits"),
         metavar="N",
         help="Number of hits; default: 10, or all where only --where is given.",
-        show_default=False,
     ),
 ]
 LikeOption = Annotated[
-    list[str] | None,
-    typer.Option("--like", metavar="FILE", help="An example sound; repeatable.", show_default=False),
+    list[str] | None, option("--like", metavar="FILE", help="An example sound; repeatable.")
 ]
 NotOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--not",
-        metavar="TEXT",
-        help="Words for what it should not sound like; repeatable.",
-        show_default=False,
-    ),
+    option("--not", metavar="TEXT", help="Words for what it should not sound like; repeatable."),
 ]
 WhereOption = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--where",
         metavar="EXPR",
         help='Search only files that match, such as: duration < 5 and format = wav and tag ~ "scene 12".',
-        show_default=False,
     ),
 ]
 SegmentsOption = Annotated[
     bool,
-    typer.Option(
-        "--segments",
-        help="List moments, each with its begin and end, not only the best of each file.",
-        show_default=False,
-    ),
+    option("--segments", help="List moments, each with its begin and end, not only the best of each file."),
 ]
 DuplicatesOption = Annotated[
     Literal["show", "hide"],
     typer.Option(
-        "--duplicates",
-        metavar="show|hide",
-        help="Whether files with the same content are hits of their own.",
+        "--duplicates", metavar="show|hide", help="Whether files with the same content are hits of their own."
     ),
 ]
 MissingOption = Annotated[
@@ -326,37 +305,31 @@ KeywordsOption = Annotated[
 ]
 TaughtOption = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--taught",
         metavar="NAME",
         help="What the library was taught by marks (soundseek mark): it turns the words, or is all that is asked for.",
-        show_default=False,
     ),
 ]
 WindowsOption = Annotated[
     bool,
-    typer.Option(
+    option(
         "--windows",
         help="Where a model's moments are flat, as CLAP's: embed windows of 2 s of the hits shown, and say their "
         "scores instead. Takes as long as indexing the hits, unless the library keeps them (index --windows).",
-        show_default=False,
     ),
 ]
 RerankOption = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--rerank",
         metavar="MODEL",
         help="Let another model rank the 200 best files anew, by its vectors in the library (soundseek index --model "
         "MODEL) or, without them, by embedding these files now.",
-        show_default=False,
     ),
 ]
 WhyOption = Annotated[
-    bool,
-    typer.Option(
-        "--why", help="Also print which words carried each hit (a table always does).", show_default=False
-    ),
+    bool, option("--why", help="Also print which words carried each hit (a table always does).")
 ]
 
 

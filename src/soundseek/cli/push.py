@@ -7,10 +7,8 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from soundseek.cli.extras import need
-from soundseek.cli.options import JsonOption, need_folder, need_model
+from soundseek.cli.options import JsonOption, argument, need_folder, need_model, option
 from soundseek.cli.output import printable, write_json_lines
 from soundseek.errors import UsageError
 
@@ -18,14 +16,9 @@ _PLACE = re.compile(r"hf:([\w.-]+/[\w.-]+)")
 
 
 def push_command(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory.", show_default=False)],
-    place: Annotated[
-        str,
-        typer.Argument(metavar="hf:USER/REPO", help="Where it goes; made if missing.", show_default=False),
-    ],
-    private: Annotated[
-        bool, typer.Option("--private", help="Let only you see it, where it is made.", show_default=False)
-    ] = False,
+    directory: Annotated[Path, argument(metavar="DIR", help="A model directory.")],
+    place: Annotated[str, argument(metavar="hf:USER/REPO", help="Where it goes; made if missing.")],
+    private: Annotated[bool, option("--private", help="Let only you see it, where it is made.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Share a model directory on the model hub, with its card; others get it by: soundseek models get hf:USER/REPO

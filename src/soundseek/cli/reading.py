@@ -5,19 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import typer
-
+from soundseek.cli.options import option
 from soundseek.cli.output import printable
 from soundseek.query import Reading
 
-AsTypedOption = Annotated[
-    bool,
-    typer.Option(
-        "--as-typed",
-        help="Search for the words exactly as typed.",
-        show_default=False,
-    ),
-]
+AsTypedOption = Annotated[bool, option("--as-typed", help="Search for the words exactly as typed.")]
 
 
 def say_reading(reading: Reading, *, how: str = "searched for", otherwise: str = "searches for") -> None:

@@ -7,17 +7,14 @@ from typing import Annotated
 import typer
 
 from soundseek.cli.extras import need
-from soundseek.cli.main import plain_errors
-from soundseek.cli.options import JsonOption, RecipeArgument, SetOption, TableOption
+from soundseek.cli.main import commands_of, plain_errors
+from soundseek.cli.options import JsonOption, RecipeArgument, SetOption, TableOption, argument
 from soundseek.cli.output import choose_format, console, plain_table, plain_text, write, write_json_lines
 
-recipes_command = typer.Typer(
+recipes_command = commands_of(
     name="recipes",
     help="List recipes, show one with every value, or compare two.",
     invoke_without_command=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -65,12 +62,8 @@ def show_command(recipe: RecipeArgument, settings: SetOption = None, json: JsonO
 @recipes_command.command("diff")
 @plain_errors
 def diff_command(
-    one: Annotated[
-        str, typer.Argument(metavar="A", help="A recipe's name or YAML file.", show_default=False)
-    ],
-    other: Annotated[
-        str, typer.Argument(metavar="B", help="The recipe to compare it with.", show_default=False)
-    ],
+    one: Annotated[str, argument(metavar="A", help="A recipe's name or YAML file.")],
+    other: Annotated[str, argument(metavar="B", help="The recipe to compare it with.")],
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:

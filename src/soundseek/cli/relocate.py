@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from soundseek.cli.index import counted
-from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library
+from soundseek.cli.options import JsonOption, LibraryOption, TableOption, argument, open_library
 from soundseek.cli.output import choose_format, write, write_json_lines
 
 
 def relocate_command(
-    old: Annotated[
-        str,
-        typer.Argument(
-            metavar="OLD", help="The folder (or file) as the library knows it.", show_default=False
-        ),
-    ],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="Where it is now.", show_default=False)],
+    old: Annotated[str, argument(metavar="OLD", help="The folder (or file) as the library knows it.")],
+    new: Annotated[str, argument(metavar="NEW", help="Where it is now.")],
     library: LibraryOption = None,
     json: JsonOption = False,
     table: TableOption = False,

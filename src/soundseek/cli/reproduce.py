@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from soundseek.cli.options import DataOption, SetOption, need_captions
+from soundseek.cli.options import DataOption, SetOption, need_captions, option
 from soundseek.cli.output import printable
 from soundseek.cli.progress import FeatureProgress, say_epoch
 
@@ -36,11 +36,8 @@ def reproduce_command(
     settings: SetOption = None,
     ensembles: Annotated[
         list[str] | None,
-        typer.Option(
-            "--ensemble",
-            metavar="NAME",
-            help="Add a row for all seeds of this recipe together; repeatable.",
-            show_default=False,
+        option(
+            "--ensemble", metavar="NAME", help="Add a row for all seeds of this recipe together; repeatable."
         ),
     ] = None,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from soundseek.cli.options import DataOption, JsonOption, TableOption, need_captions, need_model
+from soundseek.cli.options import DataOption, JsonOption, TableOption, argument, need_captions, need_model
 from soundseek.cli.output import choose_format, console, write_json_lines
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 
 def robustness_command(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A model's name or directory.", show_default=False)
-    ],
+    model: Annotated[str, argument(metavar="MODEL", help="A model's name or directory.")],
     data: DataOption,
     split: Annotated[
         str, typer.Option("--split", metavar="NAME", help="The split whose captions are the queries.")

@@ -13,8 +13,7 @@ from soundseek.cli.output import choose_format, console, write_json_lines
 
 def score_command(
     truth: Annotated[
-        Path,
-        typer.Option("--truth", metavar="CSV", help="Ground truth: file_name,caption_1,...,caption_5."),
+        Path, typer.Option("--truth", metavar="CSV", help="Ground truth: file_name,caption_1,...,caption_5.")
     ],
     predictions: Annotated[
         Path,

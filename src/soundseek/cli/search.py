@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import typer
-
 from soundseek.cli.options import (
     CountOrAllOption,
     CsvOption,
@@ -31,6 +29,7 @@ from soundseek.cli.options import (
     WhereOption,
     WhyOption,
     WindowsOption,
+    argument,
     need_model,
     open_libraries,
 )
@@ -46,8 +45,7 @@ if TYPE_CHECKING:
 
 def search_command(
     words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="TEXT", help="The sound that you look for, in words.", show_default=False),
+        list[str] | None, argument(metavar="TEXT", help="The sound that you look for, in words.")
     ] = None,
     library: LibrariesOption = None,
     model: ModelOption = None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soundseek.cli.options import LibrariesOption, ModelOption, whole_number
+from soundseek.cli.options import LibrariesOption, ModelOption, option, whole_number
 from soundseek.cli.output import printable
 from soundseek.errors import UsageError
 from soundseek.library.location import engine_of, shown_location
@@ -37,37 +37,28 @@ def serve_command(
             "--port", parser=whole_number(0, "ports"), metavar="N", help="Which port; 0: any free one."
         ),
     ] = PORT,
-    open_page: Annotated[
-        bool, typer.Option("--open", help="Open the page in your browser.", show_default=False)
-    ] = False,
+    open_page: Annotated[bool, option("--open", help="Open the page in your browser.")] = False,
     token: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--token",
             metavar="FILE",
             help="A file with the token that clients must bring; made if it is not there. Away from this machine one "
             "is needed, and made up if you give none.",
-            show_default=False,
         ),
     ] = None,
     root: Annotated[
         list[Path] | None,
-        typer.Option(
+        option(
             "--root",
             metavar="DIR",
             help="A folder that may be indexed and exported into from the page; repeatable. Default: your home folder "
             "where only this machine can ask, else none.",
-            show_default=False,
         ),
     ] = None,
     name: Annotated[
         list[str] | None,
-        typer.Option(
-            "--name",
-            metavar="HOST",
-            help="A name that the server goes by in your network; repeatable.",
-            show_default=False,
-        ),
+        option("--name", metavar="HOST", help="A name that the server goes by in your network; repeatable."),
     ] = None,
 ) -> None:
     """Search in the browser, and answer other programs over HTTP (docs/api.md). Everything stays on this machine.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from soundseek.cli.options import (
     CountOption,
     CsvOption,
@@ -20,20 +18,14 @@ from soundseek.cli.options import (
     SegmentsOption,
     TableOption,
     WhereOption,
+    argument,
     open_libraries,
 )
 from soundseek.cli.output import choose_format, say_if_nothing, show_hits, show_labels
 
 
 def similar_command(
-    file: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE",
-            help="The sound to compare with, in the library or not.",
-            show_default=False,
-        ),
-    ],
+    file: Annotated[str, argument(metavar="FILE", help="The sound to compare with, in the library or not.")],
     library: LibrariesOption = None,
     model: ModelOption = None,
     count: CountOption = 10,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from soundseek.cli.options import DataOption, RecipeArgument, SetOption, need_captions, need_model
+from soundseek.cli.options import DataOption, RecipeArgument, SetOption, need_captions, need_model, option
 from soundseek.cli.output import printable
 from soundseek.cli.progress import FeatureProgress, say_epoch
 
@@ -21,20 +21,14 @@ def train_command(
     settings: SetOption = None,
     start: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--start",
             metavar="MODEL",
             help="Go on from a model (name or directory) that the same recipe made, instead of from new heads.",
-            show_default=False,
         ),
     ] = None,
     resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Continue a stopped run; the result is the same as without the stop.",
-            show_default=False,
-        ),
+        bool, option("--resume", help="Continue a stopped run; the result is the same as without the stop.")
     ] = False,
 ) -> None:
     """Train a model on captioned sounds.

@@ -9,7 +9,15 @@ from typing import Annotated
 
 import typer
 
-from soundseek.cli.options import DataOption, JsonOption, RecipeArgument, SetOption, need_captions, need_file
+from soundseek.cli.options import (
+    DataOption,
+    JsonOption,
+    RecipeArgument,
+    SetOption,
+    need_captions,
+    need_file,
+    option,
+)
 from soundseek.cli.output import printable, write_json_lines
 from soundseek.cli.progress import FeatureProgress
 
@@ -26,11 +34,10 @@ def tune_command(
     ] = 20,
     space: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--space",
             metavar="FILE",
             help="YAML file of the search space; default: tune/RECIPE.yaml beside the recipe.",
-            show_default=False,
         ),
     ] = None,
     settings: SetOption = None,

@@ -10,18 +10,14 @@ from typing import Annotated
 import typer
 
 from soundseek._threads import compute_on_one_thread
-from soundseek.cli.options import LibraryOption, ModelOption, above, open_library
+from soundseek.cli.options import LibraryOption, ModelOption, above, argument, open_library
 from soundseek.cli.output import printable
 
 
 def watch_command(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="FOLDER",
-            help="Folders of sounds; default: those that the library knows.",
-            show_default=False,
-        ),
+        argument(metavar="FOLDER", help="Folders of sounds; default: those that the library knows."),
     ] = None,
     library: LibraryOption = None,
     model: ModelOption = None,
