@@ -85,3 +85,21 @@ def test_a_reading_says_how_it_should_sound() -> None:
 def test_the_sound_of_a_manner_is_read_as_any_other() -> None:
     reader = QueryReader({"crowd": 9, "muffled": 9}, manners={"muffled"})
     assert reader.read("muffled walla").text == "crowd of people murmuring"
+
+
+@pytest.mark.parametrize(
+    ("query", "sound", "excluded"),
+    [
+        ("Donner in der Ferne", "thunder", ()),
+        ("tonnerre au loin", "thunder", ()),
+        ("distant explosion without music", "explosion", ("music",)),
+    ],
+)
+def test_a_manner_in_other_languages_and_beside_an_exclusion_is_taken_apart(
+    query: str, sound: str, excluded: tuple[str, ...]
+) -> None:
+    reader = QueryReader({"thunder": 9, "explosion": 9, "music": 9, "distant": 3}, manners={"distant"})
+    reading = reader.read(query)
+    assert reading.alternatives == ((sound,),)
+    assert reading.manners == ("distant",) and reading.negatives == excluded
+    assert reading.notes[-1].kind == "manner"

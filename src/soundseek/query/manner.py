@@ -36,7 +36,7 @@ _BEHIND = {
     "distant": r"in the (?:far )?distance|far away|far off|from afar|from (?:a distance|far away)"
     r"|in the far background",
     "reverberant": r"with (?:a lot of |lots of |much |heavy |long )?(?:reverb(?:eration)?|echo(?:es)?)"
-    rf"|in an? (?:(?:big|large|huge|vast|empty|great|long|stone|concrete|old) )*(?:{_PLACES})"
+    rf"|in (?:an?|the) (?:(?:big|large|huge|vast|empty|great|long|stone|concrete|old) )*(?:{_PLACES})"
     r"|in an? (?:(?:big|large|huge|vast|great) )?empty (?:room|house|building)",
     "dark": "with a dark tone|with little treble|without treble",
     "bright": "with a bright tone|with much treble",

@@ -228,12 +228,14 @@ class QueryReader:
             parts = negation_in_english(text)
             if parts is None:
                 return self._in_manner(text) or self._english(text)
-            return self._joined(text, parts, self._part)
+            return self._manner_apart(self._joined(text, parts, self._part))
         translated = translator(name)
         parts = negation_in(name, text, translated.is_word)
         if parts is None:
-            return self._foreign(text, translated)
-        return self._joined(text, parts, lambda part: self._foreign(part, translated), name)
+            return self._manner_apart(self._foreign(text, translated))
+        return self._manner_apart(
+            self._joined(text, parts, lambda part: self._foreign(part, translated), name)
+        )
 
     # -- English ------------------------------------------------------------------------------------------------------
 
@@ -285,6 +287,16 @@ class QueryReader:
         sound = self._part(found.sound)
         notes = [Note("manner", *each) for each in zip(found.sources, found.manners, strict=False)]
         return replace(sound, typed=text, manners=found.manners, notes=(*notes, *sound.notes))
+
+    def _manner_apart(self, reading: Reading) -> Reading:
+        """A reading in one English text, with what that says of how the sound should sound apart from it."""
+        found = manner_of(reading.text, self._manners) if len(reading.texts) == 1 else None
+        if found is None:
+            return reading
+        notes = [Note("manner", *each) for each in zip(found.sources, found.manners, strict=False)]
+        return replace(
+            reading, alternatives=((found.sound,),), manners=found.manners, notes=(*reading.notes, *notes)
+        )
 
     def _of_term(self, text: str, term: Term) -> Reading:
         if _same_words(text, term.readings[0]):
