@@ -198,6 +198,56 @@ def test_tags_and_unused_blocks_around_the_sound_take_nothing_of_it(
     assert len(around) == pytest.approx(len(alone), rel=0.02)
 
 
+@pytest.mark.parametrize("filler", [bytes(1 << 20), b"\xff" * 4096, b"<html>interrupted</html>\n" * 200])
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("x.ac3", "ac3"),
+        ("x.eac3", "eac3"),
+        ("x.avi", "pcm_s16le"),
+        ("x.ts", "aac"),
+        ("x.mp2", "mp2"),
+        ("x.oga", "flac"),
+    ],
+)
+def test_filler_behind_the_sound_neither_shortens_nor_lengthens_it(
+    name: str, codec: str, filler: bytes, tmp_path: Path
+) -> None:
+    write(tmp_path / name, tone(2), codec)
+    alone = read_audio(tmp_path / name, sample_rate_hz=RATE_HZ)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + filler)
+    assert len(read_audio(tmp_path / name, sample_rate_hz=RATE_HZ)) == len(alone)
+
+
+@pytest.mark.parametrize("codec", ["ac3", "eac3"])
+def test_filler_between_frames_loses_none_of_them(codec: str, tmp_path: Path) -> None:
+    path = tmp_path / f"x.{codec}"
+    write(path, tone(2), codec)
+    alone, content = read_audio(path, sample_rate_hz=RATE_HZ), path.read_bytes()
+    frame_bytes = content.find(b"\x0b\x77", 2)
+    half = len(content) // frame_bytes // 2 * frame_bytes
+    path.write_bytes(content[:half] + bytes(700) + content[half:])
+    assert len(read_audio(path, sample_rate_hz=RATE_HZ)) == len(alone)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("x.m4a", "x.mka"), ("x.mka", "x.ac3"), ("x.aac", "x.tta"), ("x.ac3", "x.wv"), ("x.tta", "x.wma"),
+     ("x.wma", "x.flv"), ("x.flv", "x.ts"), ("x.ts", "x.avi"), ("x.avi", "x.oga"), ("x.oga", "x.wv"),
+     ("x.wv", "x.m4a")],
+)  # fmt: skip
+def test_containers_of_two_kinds_follow_each_other(first: str, second: str, tmp_path: Path) -> None:
+    codecs = {"x.m4a": "aac", "x.mka": "flac", "x.ac3": "ac3", "x.aac": "aac", "x.tta": "tta", "x.wv": "wavpack",
+              "x.wma": "wmav2", "x.flv": "aac", "x.ts": "aac", "x.avi": "pcm_s16le", "x.oga": "flac"}  # fmt: skip
+    lengths = []
+    for name in (first, second):
+        write(tmp_path / name, tone(1), codecs[name])
+        lengths.append(len(read_audio(tmp_path / name, sample_rate_hz=8000)))
+    path = tmp_path / f"both.{first[2:]}"
+    path.write_bytes((tmp_path / first).read_bytes() + (tmp_path / second).read_bytes())
+    assert len(read_audio(path, sample_rate_hz=8000)) == pytest.approx(sum(lengths), abs=4)
+
+
 def test_a_wma_that_is_cut_off_names_both_lengths(tmp_path: Path) -> None:
     write(tmp_path / "x.wma", tone(6), "wmav2")
     data = (tmp_path / "x.wma").read_bytes()

@@ -151,6 +151,22 @@ def test_an_id3_tag_may_stand_in_front_of_any_format(
     assert seconds_of(tmp_path / f"x.{form}") == pytest.approx(SHORT_S, abs=1e-3)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_tags_zeros_and_both_behind_the_sound_are_no_sound(
+    form: str, short: dict[str, bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "alone").write_bytes(short[form])
+    alone = seconds_of(tmp_path / "alone")
+    for behind in (
+        bytes(4096),
+        b"TAG" + bytes(125),
+        b"TAG" + bytes(125 + 4096),
+        bytes(4096) + b"TAG" + bytes(125),
+    ):
+        (tmp_path / f"x.{form}").write_bytes(short[form] + behind)
+        assert seconds_of(tmp_path / f"x.{form}") == pytest.approx(alone, abs=1e-3)
+
+
 def test_text_that_names_formats_is_still_text(tmp_path: Path) -> None:
     (tmp_path / "x.wav").write_text("RIFF WAVE fLaC OggS ID3 wvpk TTA1 MAC ftyp " * 400)
     with pytest.raises(DecodeError, match="text, not sound"):

@@ -37,7 +37,7 @@ from soundseek.audio.files import AUDIO_EXTENSIONS, FORMATS_EXTENSIONS
 from soundseek.audio.joined import joined_parts
 from soundseek.audio.mp3 import behind_id3, without_decoder_chatter
 from soundseek.audio.parts import Part, PartFile, find_parts
-from soundseek.audio.seams import ByteSpan, find_spans, spans_behind_junk, window
+from soundseek.audio.seams import ByteSpan, find_spans, spans_behind_junk, window, without_filler
 from soundseek.errors import DecodeError, UsageError
 
 __all__ = [
@@ -539,10 +539,15 @@ def _open_with_ffmpeg(
     open_part = partial(ffmpeg.open_ffmpeg, path, shown, kind, demuxers=known.demuxers, piece_s=_PIECE_S)
     with _opened(path, shown, span) as file:
         found = joined_parts(file, known.name) if known.only_ffmpeg else _parts_for_ffmpeg(file, known, head)
+        if not found and (extents := without_filler(file, known.name)):
+            found = [Part("", b"", tuple(extents))]
         parts = _in_file(found, span)
         first, end = span or (0, file.seek(0, os.SEEK_END))
-    if parts:
+    if len(parts) > 1:
         return JoinedSource([partial(open_part, part=part) for part in parts])
+    if parts:
+        num_bytes = sum(end - start for start, end in parts[0].extents)
+        return open_part(part=parts[0], stated_share=files.stated_share(head, num_bytes))
     first += start
     whole = Part("", b"", ((first, end),)) if start or span is not None else None
     return open_part(part=whole, stated_share=files.stated_share(head, end - first))

@@ -51,15 +51,17 @@ class Mp3Part:
             where the file is cut off: then its own count says what is missing.
         extents: `(start, end)` byte ranges of the frames, without the tags and the damage between them.
         num_frames: Frames in `extents`, without the one that only counts the others.
+        is_counted: A header counts the frames, so that a decoder stops behind the last; in layers I and II none does.
     """
 
     header: bytes
     extents: tuple[tuple[int, int], ...]
     num_frames: int
+    is_counted: bool = True
 
     def as_it_stands(self, start: int, end: int) -> bool:
         """Whether a decoder that begins at `start` finds these frames and their true number by itself."""
-        tags_bytes = 1 << 16
+        tags_bytes = 1 << 16 if self.is_counted else 1
         is_first = self.extents[0][0] == start and len(self.extents) == 1
         return not self.header and is_first and end - self.extents[0][1] < tags_bytes
 
@@ -313,7 +315,7 @@ def _part(data: mmap.mmap, run: _Run) -> Mp3Part:
         silence = (
             _without_checksum(data[first : first + 4]).ljust(frame[0], b"\0") if run.num_frames == 1 else b""
         )
-        return Mp3Part(silence, tuple(run.extents), run.num_frames)
+        return Mp3Part(silence, tuple(run.extents), run.num_frames, is_counted=False)
     if not run.mark:
         return Mp3Part(
             _xing_frame(data[first : first + 4], run.num_frames), tuple(run.extents), run.num_frames

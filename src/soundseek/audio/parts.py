@@ -389,7 +389,7 @@ def _take_sound(data: FileBytes, layout: _Layout, form: _Form, chunk: _Chunk, *,
     end, share = _true_end(data, layout, start, known, _bytes_a_second(form), is_whole=is_whole)
     if known is None or end != start + known or form.extents:
         form.as_it_stands = False
-    if layout is _W64 and not layout.fits(data, layout.behind(data, end)):
+    if layout is _W64 and layout.behind(data, end) < data.size:
         form.as_it_stands = False  # libsndfile reads a W64 to the end of the file
     if end > start:
         form.extents.append((start, end))
@@ -630,31 +630,32 @@ def _parts_of_au(data: FileBytes, start: int) -> Iterator[Part]:
 def _part_that_states_a_length(data: FileBytes, start: int) -> list[Part]:
     """The file as it stands, with the length that its header states; libsndfile says how many samples are there."""
     head = data.at(start, 1024)
-    frames, share = None, 1.0
+    frames, share, end = None, 1.0, data.size
     if head[:4] == b"2BIT":
         frames = int.from_bytes(head[26:30], "big")
     elif found := re.search(rb"\nsample_count -i (\d+)\n", head):
         frames = int(found[1])
     elif head.startswith(b"Creative Voice"):
-        share = _stated_share_of_voc(data, start)
-    return [
-        Part("", b"", ((start, data.size),), True, share, frames if frames and frames < _UNKNOWN_32 else None)
-    ]
+        share, end = _voc_blocks(data, start)
+    frames = frames if frames and frames < _UNKNOWN_32 else None
+    return [Part("", b"", ((start, end),), end == data.size, share, frames)]
 
 
-def _stated_share_of_voc(data: FileBytes, start: int) -> float:
-    """`Part.stated_share` by the blocks of a Creative Voice file: a kind, 24 bits of length, the content."""
+def _voc_blocks(data: FileBytes, start: int) -> tuple[float, int]:
+    """`Part.stated_share` and the end of a Creative Voice file by its blocks: a kind, 24 bits of length, the body."""
     at = start + int.from_bytes(data.at(start + 20, 2), "little")
     for _ in range(_MAX_CHUNKS):
         block = data.at(at, 4)
-        if len(block) < 4 or block[0] == 0:
+        if block[:1] == b"\0":  # a block that ends the file
+            return 1.0, at + 1
+        if len(block) < 4:
             break
         size = int.from_bytes(block[1:], "little")
         there = data.size - at - 4
         if size > there > 0:
-            return size / there
+            return size / there, data.size
         at += 4 + size
-    return 1.0
+    return 1.0, data.size
 
 
 def _parts_of_flac(data: FileBytes, start: int) -> list[Part]:
@@ -685,8 +686,9 @@ def _parts_of_ogg(data: FileBytes, start: int) -> list[Part]:
             starts.append(page)
         if page >= inside_until:
             inside_until = _behind_page(data, page)
-    links = zip(starts, [*starts[1:], data.size], strict=True)
-    is_alone = len(starts) == 1 and not start
+    end = _behind_last_page(data, start)
+    links = zip(starts, [*starts[1:], end], strict=True)
+    is_alone = len(starts) == 1 and not start and end == data.size
     return [Part("", b"", (link,), is_alone, num_tracks=_num_ogg_tracks(data, link[0])) for link in links]
 
 
@@ -697,6 +699,19 @@ def _num_ogg_tracks(data: FileBytes, position: int) -> int:
         num_tracks += head[27 + head[26] :].startswith(_OGG_AUDIO)
         position = _behind_page(data, position)
     return max(1, num_tracks)
+
+
+def _behind_last_page(data: FileBytes, start: int) -> int:
+    """The end of the last whole page, where tags or filler lie behind it, else of the file."""
+    position = data.size
+    while position > start:
+        first = max(start, position - (1 << 16))
+        found = data.at(first, position - first + 3).rfind(b"OggS")  # a mark may lie across two blocks
+        if found >= 0:
+            end = _behind_page(data, first + found)
+            return end if end <= data.size else data.size
+        position = first
+    return data.size
 
 
 def _behind_page(data: FileBytes, position: int) -> int:

@@ -61,6 +61,26 @@ def spans_behind_junk(path: str) -> list[ByteSpan]:
         return [] if start is None else _spans(data, start) or [(start, data.size)]
 
 
+def without_filler(file: BinaryIO, kind: str) -> list[ByteSpan]:
+    """The sound of an open file between zeros, text and other filler that FFmpeg stumbles over; none without such.
+
+    Args:
+        file: Of one kind.
+        kind: Its name as in `files.Format`: AC-3 loses the frame before filler, an AVI is taken for as long as its
+            bytes, and an MPEG-TS that ends with something else cannot be read.
+    """
+    if kind not in ("AC-3", "E-AC-3", "AVI", "MPEG-TS"):
+        return []
+    data = _Blocks(file)
+    at: int | None = 0
+    spans: list[ByteSpan] = []
+    while at is not None and (found := kind_at(data.at, at)) is not None:
+        end = min(_behind(data, found, at) or data.size, data.size)
+        spans.append((at, end))
+        at = next_beginning(data.at, end, min(data.size, _behind_zeros(data, end) + _SEARCH_BYTES))
+    return spans if spans and sum(end - start for start, end in spans) < data.size else []
+
+
 def has_true_header(path: str) -> bool:
     """Whether a file is one recording whose header says what is there, so that libsndfile reads all of it by itself.
 
