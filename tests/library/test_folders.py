@@ -489,8 +489,10 @@ def test_what_is_no_pattern_is_refused_and_changes_nothing(shelf: Shelf) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["@eaDir", "@EADIR", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX"]
-)
+    "name",
+    ["@eaDir", "@EADIR", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", "@SynologyDrive",
+     "@sharesnap", "Config.Msi", "OneDriveTemp", "Backups.backupdb", "_gsdata_"],
+)  # fmt: skip
 def test_folders_of_the_system_are_passed_by_unless_they_are_named(shelf: Shelf, name: str) -> None:
     shelf.put("a.wav", "bell")
     shelf.put(f"{name}/a.wav/SYNOINDEX_MEDIA_INFO", "x")

@@ -119,6 +119,49 @@ AUDIO_EXTENSIONS = FORMATS_EXTENSIONS | frozenset({
 })  # fmt: skip
 """File extensions, in lower case, of the sounds that soundseek looks for in a folder."""
 
+# Hidden files and folders are passed by as well. These are not hidden: thumbnails, recycle bins, snapshots, caches.
+SYSTEM_FOLDERS = frozenset(
+    name.casefold()
+    for name in (
+        # Synology, QNAP, NetApp, Netatalk
+        "@eaDir", "#recycle", "#snapshot", "@tmp", "#tmp", "@Recycle", "@Recently-Snapshot", "@Snapshot", "@__thumb",
+        "@sharebin", "@sharesnap", "@database", "@appstore", "@appconf", "@appdata", "@apphome", "@apptemp", "@docker",
+        "@optware", "@SynoDrive", "@SynologyDrive", "@SynoResource", "@SynoFinder-log", "@SynoFinder-etc-volume",
+        "@cloudsync", "@DownloadStationTempFiles", "@S2S", "~snapshot", "Network Trash Folder", "Temporary Items",
+        "TheVolumeSettingsFolder", "TheFindByContentFolder",
+        # Windows, OneDrive, Linux, GoodSync, Time Machine, archives made on a Mac
+        "$RECYCLE.BIN", "RECYCLER", "RECYCLED", "System Volume Information", "Config.Msi", "$WinREAgent", "$SysReset",
+        "WindowsImageBackup", "OneDriveTemp", "lost+found", "_gsdata_", "Backups.backupdb", "__MACOSX", "FOUND.000",
+    )
+)  # fmt: skip
+
+
+def is_passed_by(below: Path) -> bool:
+    """Whether a file is hidden, or lies in a hidden folder or in one that a system keeps for itself.
+
+    Args:
+        below: Its path from the folder that is looked through.
+
+    Example:
+        >>> is_passed_by(Path("wood/@eaDir/door.wav/x.wav")), is_passed_by(Path("._door.wav"))
+        (True, True)
+    """
+    return any(part.startswith(".") for part in below.parts) or any(
+        part.casefold() in SYSTEM_FOLDERS for part in below.parts[:-1]
+    )
+
+
+def sounds_of_folder(folder: Path) -> list[Path]:
+    """The files below a folder whose names are those of sounds, in order; see `is_passed_by`."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in AUDIO_EXTENSIONS
+        and not is_passed_by(path.relative_to(folder))
+        and path.is_file()
+    )
+
+
 _WAVE_CODECS = {
     0x0001: "PCM", 0x0002: "Microsoft ADPCM", 0x0003: "float PCM", 0x0006: "A-law", 0x0007: "µ-law",
     0x0011: "IMA ADPCM", 0x0014: "G.723", 0x0016: "G.723",

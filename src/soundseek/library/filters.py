@@ -80,10 +80,16 @@ TAKES: dict[FieldName, tuple[Operator, ...]] = {
 # Names of one format: what people write, and what files say of themselves.
 FORMAT_ALIASES: dict[str, tuple[str, ...]] = {
     "wav": ("wav", "rf64", "w64"),
+    "wave": ("wav", "rf64", "w64"),
+    "bwf": ("wav", "rf64"),
     "aif": ("aiff",),
+    "aifc": ("aiff",),
     "aiff": ("aiff",),
     "m4a": ("m4a", "mp4"),
     "mka": ("matroska",),
+    "mkv": ("matroska",),
+    "ac-3": ("ac3",),
+    "e-ac-3": ("eac3",),
     "webm": ("webm",),
     "wma": ("asf", "wmav2", "wmav1"),
     "oga": ("ogg",),

@@ -14,19 +14,6 @@ from soundseek.errors import UsageError
 IGNORE_FILE = ".soundseekignore"
 """In any folder: patterns as in a .gitignore, for what lies below."""
 
-# Hidden files and folders are passed by as well. These are not hidden: thumbnails, recycle bins, snapshots and indexes.
-SYSTEM_FOLDERS = frozenset(
-    name.casefold()
-    for name in (
-        # Synology, QNAP, NetApp, Netatalk
-        "@eaDir", "#recycle", "#snapshot", "@tmp", "@Recycle", "@Recently-Snapshot", "@Snapshot", "@__thumb",
-        "@sharebin", "@database", "@appstore", "@SynoDrive", "@S2S", "~snapshot", "Network Trash Folder",
-        "Temporary Items", "TheVolumeSettingsFolder", "TheFindByContentFolder",
-        # Windows, Linux, archives made on a Mac
-        "$RECYCLE.BIN", "RECYCLER", "RECYCLED", "System Volume Information", "lost+found", "__MACOSX", "FOUND.000",
-    )
-)  # fmt: skip
-
 
 class Ignored:
     """Patterns that hold below some folders, the outermost first; patterns of an inner folder decide over an outer's.

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
-from soundseek.audio.files import broken_link
+from soundseek.audio.files import SYSTEM_FOLDERS, broken_link
 from soundseek.errors import UsageError
-from soundseek.library.ignore import IGNORE_FILE, SYSTEM_FOLDERS, Ignored, excluded
+from soundseek.library.ignore import IGNORE_FILE, Ignored, excluded
 from soundseek.library.paths import absolute, is_at_or_below, known_as, nearest_folder, on_disk
 from soundseek.library.store.base import Failure, FileState, Store
 from soundseek.library.volumes import Volumes

@@ -54,6 +54,8 @@ def test_a_missing_and_a_surplus_file_are_named(data: Path) -> None:
 
 def test_hidden_files_are_not_surplus_and_files_in_folders_are(data: Path) -> None:
     (data / "development" / ".DS_Store").write_bytes(b"x")
+    (data / "development" / "@eaDir").mkdir()
+    (data / "development" / "@eaDir" / "a.wav").write_bytes(b"x")
     (data / "development" / "deep").mkdir()
     write_tone(data / "development" / "deep" / "d.wav", frequency_hz=50.0, duration_s=0.1)
     assert [problem.file for problem in problems(data)] == ["deep/d.wav"]

@@ -49,6 +49,19 @@ def test_a_folder_of_folders_has_a_label_each_and_names_what_has_none(tmp_path: 
     ]
 
 
+def test_folders_that_a_system_keeps_for_itself_are_no_labels(tmp_path: Path) -> None:
+    for name in (
+        "door/a.wav",
+        "@eaDir/a.wav",
+        "$RECYCLE.BIN/b.wav",
+        "door/@eaDir/a.wav/c.wav",
+        "rain/._b.wav",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert [clip.path for clip in find_own_sounds(tmp_path).clips] == [tmp_path / "door" / "a.wav"]
+
+
 def test_a_table_has_its_sounds_beside_it_or_in_the_folder_of_its_name(tmp_path: Path) -> None:
     text = "file_name,caption_1,caption_2\na.wav,A Dog barks.,Barking\n"
     (tmp_path / "mine.csv").write_text(text)

@@ -36,6 +36,20 @@ def test_captioned_and_uncaptioned_folders_are_heard_together(clotho: Path, tmp_
     assert {name: names(paths) for name, paths in sounds.yardsticks.items()} == {"validation": ["d.wav"]}
 
 
+def test_what_a_mac_or_a_nas_keeps_for_itself_is_no_sound_to_learn_from(tmp_path: Path) -> None:
+    for name in (
+        "a.wav",
+        "._a.wav",
+        ".AppleDouble/a.wav",
+        "@eaDir/a.wav/x.wav",
+        "deep/#recycle/a.wav",
+        "__MACOSX/a.wav",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert find_sounds([tmp_path]).train == [tmp_path / "a.wav"]
+
+
 @pytest.mark.parametrize(
     ("lines", "left_out"),
     [("zoo\n", ["a.wav", "b.wav"]), ("# by hand\n\nb.wav\n", ["b.wav"]), ("car\na.wav", ["a.wav", "c.wav"])],

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from soundseek._typing import Report
-from soundseek.audio.decode import AUDIO_EXTENSIONS
+from soundseek.audio.files import sounds_of_folder
 from soundseek.errors import DataError, UsageError
 from soundseek.learn.datasets import sources
 from soundseek.learn.datasets.archives import extract, member_sizes
@@ -89,9 +89,8 @@ class Sounds:
 
     def __init__(self, folder: Path) -> None:
         self._paths: dict[str, list[Path]] = defaultdict(list)
-        for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() in AUDIO_EXTENSIONS and path.is_file():
-                self._paths[path.stem].append(path)
+        for path in sounds_of_folder(folder):
+            self._paths[path.stem].append(path)
         if not self._paths:
             what = "holds no sound" if folder.is_dir() else "is no folder"
             raise UsageError(f"--audio {folder} {what}")

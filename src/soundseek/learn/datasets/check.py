@@ -16,6 +16,7 @@ import numpy as np
 
 from soundseek._typing import Report
 from soundseek.audio.decode import open_audio, probe
+from soundseek.audio.files import is_passed_by
 from soundseek.errors import DecodeError
 from soundseek.learn.datasets.layout import CaptionTable, read_table, recording_ids, splits_of
 
@@ -139,10 +140,10 @@ def _each_once(problems: Iterable[DataProblem]) -> list[DataProblem]:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """Paths of the files below a folder, relative to it; hidden ones do not count."""
+    """Paths of the files below a folder, relative to it; see `is_passed_by`."""
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
         relative = path.relative_to(folder)
-        if path.is_file() and not any(part.startswith(".") for part in relative.parts):
+        if path.is_file() and not is_passed_by(relative):
             yield relative.as_posix()
 
 

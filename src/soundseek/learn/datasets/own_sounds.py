@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from soundseek.audio.decode import AUDIO_EXTENSIONS
+from soundseek.audio.files import AUDIO_EXTENSIONS, sounds_of_folder
 from soundseek.errors import UsageError
 from soundseek.learn.datasets.layout import caption_table, recording_ids, splits_of
 from soundseek.learn.datasets.tables import raise_first
@@ -119,13 +119,7 @@ def _of_table(
 
 
 def _of_folder(folder: Path) -> OwnSounds:
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in AUDIO_EXTENSIONS
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    found = sounds_of_folder(folder)
     if not found:
         raise UsageError(
             f"{folder} holds no sound: no file there, hidden ones aside, ends in {', '.join(sorted(AUDIO_EXTENSIONS))}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from soundseek.audio.files import AUDIO_EXTENSIONS
+from soundseek.audio.files import sounds_of_folder
 from soundseek.errors import DataError
 from soundseek.learn.datasets.layout import read_split
 from soundseek.learn.datasets.tables import read_csv
@@ -47,11 +47,7 @@ def find_sounds(folders: Sequence[Path], leave_out: Path | None = None) -> Sound
             if (folder / "captions_validation.csv").is_file():
                 validation += [clip.path for clip in read_split(folder, "validation")]
         else:
-            found = sorted(
-                path
-                for path in folder.rglob("*")
-                if path.suffix.lower() in AUDIO_EXTENSIONS and path.is_file()
-            )
+            found = sounds_of_folder(folder)
         if not found:
             raise DataError(
                 f"{folder} has no sound files; give a folder of sounds, or a data set in Clotho's layout"
