@@ -110,6 +110,14 @@ def test_whole_numbers_written_as_floats_are_scaled(tmp_path: Path) -> None:
     np.testing.assert_allclose(mono, quiet_first[:, 0], atol=1 / 32_768)
 
 
+def test_whole_numbers_of_32_bits_written_as_floats_are_sound(tmp_path: Path) -> None:
+    soundfile.write(
+        tmp_path / "x.wav", np.rint(tone(1) / np.abs(tone(1)).max() * 2.0**31), RATE_HZ, subtype="FLOAT"
+    )
+    mono = read_audio(tmp_path / "x.wav", sample_rate_hz=RATE_HZ)
+    assert np.corrcoef(mono, tone(1)[:, 0])[0, 1] > 0.9999
+
+
 @pytest.mark.parametrize("value", [1e30, 1e5, float("nan"), float("inf")])
 def test_absurd_samples_are_said(value: float, tmp_path: Path) -> None:
     wave = tone(3)

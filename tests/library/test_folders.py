@@ -580,6 +580,20 @@ def test_a_folder_of_nothing_but_known_failures_can_be_renamed(shelf: Shelf) -> 
     assert list(shelf.store.roots()) == [str(shelf.folder / "sounds")]
 
 
+def test_failures_of_one_content_and_links_to_nowhere_stay_known_when_their_folder_is_renamed(
+    shelf: Shelf,
+) -> None:
+    for name in ("a.wav", "b.wav", "deep/c.wav"):
+        shelf.put(f"sfx/{name}", "BAD it is text")
+    shelf.put("sfx/good.wav", "bell")
+    (shelf.folder / "sfx" / "link.wav").symlink_to("nowhere.wav")
+    assert shelf.report(shelf.folder / "sfx").newly_failed == 4
+    (shelf.folder / "sfx").rename(shelf.folder / "sounds")
+    report = shelf.report(shelf.folder / "sounds")
+    assert (report.failed, report.newly_failed) == (4, 0)
+    assert len(shelf.failures()) == 4
+
+
 def test_a_limit_is_remembered_and_names_what_it_cut(shelf: Shelf) -> None:
     long = shelf.put("long.wav", "LASTS 25 bell")
     shelf.put("short.wav", "rain")

@@ -61,6 +61,7 @@ MAX_PEAK = 1000.0
 # made to keep a machine busy: a megabyte of it can be a month of sound.
 MIN_BYTES_PER_S, ALWAYS_ALLOWED_S = 15.0, 3600.0
 _INTEGER_SCALE = 2.0**15
+_MAX_INTEGER = 2.0**31  # of 32 bits; the level is set afterwards
 SILENT_PEAK = 2.0**-15  # one step of a 16-bit file, -90 dBFS: dither and nothing else
 
 _PIECE_S = 1.0  # a second of stereo stays in the L2 cache while it is checked and mixed
@@ -236,14 +237,15 @@ class AudioStream:
         """Check `raw` `(frames, channels)` and mix its channels."""
         peak = max(float(raw.max()), -float(raw.min()))  # NaN and infinity come through both
         if self._scale is None and peak > SILENT_PEAK:
-            self._scale = _INTEGER_SCALE if 1 < peak < 2**31 and (raw == np.rint(raw)).all() else 1.0
+            self._scale = _INTEGER_SCALE if 1 < peak <= _MAX_INTEGER and (raw == np.rint(raw)).all() else 1.0
         if self._scale == _INTEGER_SCALE:
             raw = raw / np.float32(_INTEGER_SCALE)
             peak /= _INTEGER_SCALE
-        if not peak <= MAX_PEAK:
+        most = MAX_PEAK if self._scale != _INTEGER_SCALE else _MAX_INTEGER / _INTEGER_SCALE
+        if not peak <= most:
             rate_hz = self.info.sample_rate_hz
             start_s, end_s = self._num_frames / rate_hz, (self._num_frames + len(raw)) / rate_hz
-            what = f"samples reach {peak:g}, {MAX_PEAK:g} at most" if peak > MAX_PEAK else "samples are NaN"
+            what = f"samples reach {peak:g}, {most:g} at most" if peak > most else "samples are NaN"
             raise self._error(f"damaged: {what}, between {start_s:.1f} s and {end_s:.1f} s")
         self._num_frames += len(raw)
         self._peak = max(self._peak, peak)

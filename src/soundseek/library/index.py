@@ -237,7 +237,7 @@ class _Run:
         self.gone = Twins({})
         self.lost: Counter[str] = Counter()
         self.sizes: set[int] = set()
-        self.failed_content: dict[bytes, Failure] = {}
+        self.failed_before: dict[bytes | tuple[str, str], list[Failure]] = {}
         self.work = Work(())
         self.changes = Changes()
         self.counts: Counter[str] = Counter()
@@ -272,11 +272,9 @@ class _Run:
             self.store.contents([*difference.gone, *difference.lost], self.limits.max_duration_s)
         )
         self.sizes = self.store.sizes()
-        self.failed_content = {
-            failure.content_hash: failure
-            for failure in self.store.failures()
-            if failure.content_hash and not os.path.lexists(failure.path)
-        }
+        for failure in self.store.failures():
+            if not os.path.lexists(failure.path):
+                self.failed_before.setdefault(_trace_of(failure), []).append(failure)
         self.work = Work((found.path, found.size_bytes) for found in difference.to_embed)
         self.counts["unchanged"] = difference.unchanged
         self.counts["failed"] = difference.still_failing
@@ -385,9 +383,12 @@ class _Run:
 
     def _moved_failure(self, failure: Failure) -> Failure | None:
         """The failure of before that this one is, if its file only has another path now; that one is over."""
-        before = self.failed_content.pop(failure.content_hash, None)
-        if before is None:
+        same = self.failed_before.get(
+            _trace_of(failure)
+        )  # several where copies failed, or files without a byte
+        if not same:
             return None
+        before = same.pop()
         self.changes.resolved.append(before.path)
         return replace(before, reason=failure.reason)
 
@@ -631,6 +632,11 @@ def _suffix(path: str) -> str:
 HALF_LIFE_S = 30.0
 # Before so much is measured, the time left is a guess not worth showing.
 FEWEST_REPORTS, SHORTEST_S = 2, 2.0
+
+
+def _trace_of(failure: Failure) -> bytes | tuple[str, str]:
+    """What a failure is known by under another path: its content, or what it is where none could be read (a link)."""
+    return failure.content_hash or (os.path.basename(failure.path), failure.reason)  # noqa: PTH119
 
 
 class Throughput:

@@ -61,6 +61,13 @@ class SqlFacts(SingleWriterStore):
         """Files with this content, ordered by path."""
         return self._files("content_hash = ?", [content_hash])
 
+    def twin(self, content_hash: bytes, limit_s: float) -> SoundFile | None:
+        """One file with this content, embedded whole or at least up to `limit_s`."""
+        # Not one of all of them: of n copies, each of which asks, that would be n times n. And in no order but that of
+        # the index, so that none is sorted.
+        condition = "content_hash = ? AND (NOT truncated OR limit_s >= ?)"
+        return next(iter(self._files(condition, [content_hash, limit_s], "LIMIT 1", by="content_hash")), None)
+
     def copies(self, content_hash: bytes) -> list[str]:
         """Paths of the files with this content, in order."""
         rows = self._fetch("SELECT path FROM files WHERE content_hash = ? ORDER BY path", [content_hash])
