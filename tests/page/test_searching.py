@@ -135,6 +135,13 @@ def test_a_mistyped_word_says_what_was_searched_for(open_page: Any) -> None:
     notice.wait_for(state="detached")
 
 
+def test_a_manner_says_what_stands_first(open_page: Any) -> None:
+    page = open_page("?q=distant+dog+barking")
+    notice = page.locator(".notice")
+    notice.wait_for()
+    assert "Searched for dog barking, distant first; you typed “distant dog barking”." in notice.inner_text()
+
+
 def test_a_query_that_nothing_answers_says_so_before_it_lists_the_nearest(open_page: Any, rows: Any) -> None:
     page = open_page("?q=church+organ")
     assert rows(page)

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from tones import write_tone
 from toy_model import make_toy_model
 
 from soundseek.library import Library
+from soundseek.model.config import ModelConfig
+from soundseek.model.manners import write_manners
 from soundseek.model.registry import load_model
 from soundseek.server.app import create_app
 from soundseek.server.config import ServerConfig
@@ -85,7 +88,10 @@ class Client:
 
 @pytest.fixture(scope="session")
 def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_toy_model(tmp_path_factory.mktemp("models") / "toy")
+    directory = make_toy_model(tmp_path_factory.mktemp("models") / "toy")
+    dim = ModelConfig.read(directory).dim
+    write_manners(directory, {"distant": np.random.default_rng(5).standard_normal(dim) / np.sqrt(dim)})
+    return directory
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,22 @@ def test_a_search_finds_what_the_library_finds(client: Any, library: Library) ->
     assert answer["total"] == 7 and answer["next_offset"] == 5
 
 
+def test_a_sound_in_a_manner_is_found_as_the_library_finds_it(client: Any, library: Library) -> None:
+    request = {"text": "tone in the distance", "k": 7, "keywords": "off"}
+    answer = client.post("search", json=request).json()
+    hits = library.search("tone in the distance", k=7, keywords="off")
+    assert [(hit["path"], hit["score"]) for hit in answer["hits"]] == [
+        (hit.path, pytest.approx(hit.score, abs=1e-6)) for hit in hits
+    ]
+    said = answer["searched_for"]
+    assert (said["query"], said["typed"], said["manners"]) == ("tone", "tone in the distance", ["distant"])
+    plain = client.post("search", json={**request, "text": "tone"}).json()
+    typed = client.post("search", json={**request, "as_typed": True}).json()
+    scores = [{hit["path"]: hit["score"] for hit in each["hits"]} for each in (answer, plain, typed)]
+    assert scores[0] != scores[1] and scores[0] != scores[2]
+    assert typed["searched_for"] is None
+
+
 def test_the_model_is_loaded_before_anybody_asks(serve: Any, filled: Path) -> None:
     client = serve(filled)
 
