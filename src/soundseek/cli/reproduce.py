@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from soundseek.cli.options import DataOption, SetOption, need_captions, option
+from soundseek.cli.options import DataOption, SetOption, need_captions, need_model, option
 from soundseek.cli.output import printable
 from soundseek.cli.progress import FeatureProgress, say_epoch
 
@@ -40,6 +40,14 @@ def reproduce_command(
             "--ensemble", metavar="NAME", help="Add a row for all seeds of this recipe together; repeatable."
         ),
     ] = None,
+    models: Annotated[
+        list[str] | None,
+        option(
+            "--model",
+            metavar="NAME|DIR",
+            help="Add a row for a model as it is, such as an exported CLAP (see: soundseek models); repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Train recipes with several seeds, evaluate them, and write one report beside the paper's numbers.
 
@@ -47,6 +55,8 @@ def reproduce_command(
     again: after a stop, or with more recipes or seeds, give the same command.
     """
     need_captions(data, split)
+    for model in models or ():
+        need_model(model)
     from soundseek.learn.experiments.plan import Observer
     from soundseek.learn.experiments.reproduce import reproduce as run
 
@@ -60,6 +70,7 @@ def reproduce_command(
         split=split,
         settings=settings or [],
         ensembles=ensembles or [],
+        models=models or [],
         observer=observer,
     )
     _say(f"done: {report}")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 import torch
 from quick_processes import exit_code, reproduce_and_die
 from toy_learning import make_toy_data, toy_recipe
+from toy_model import make_toy_model
 
-from soundseek.errors import RecipeError, SoundseekError, UsageError
+from soundseek.errors import ModelError, RecipeError, SoundseekError, UsageError
 from soundseek.learn.evaluation.ensemble import build_ensemble
 from soundseek.learn.evaluation.evaluate import RunEmbedder, evaluate
 from soundseek.learn.evaluation.rankings import METRICS, load_answers, rank_queries
@@ -21,6 +23,7 @@ from soundseek.learn.recipe.load import load_recipe, save_recipe
 from soundseek.learn.report.paper_numbers import TABLE_ONE
 from soundseek.learn.training.run_folder import load_run
 from soundseek.learn.training.train import train
+from soundseek.model.registry import load_model
 
 torch.set_num_threads(1)
 
@@ -86,6 +89,27 @@ def test_the_report_has_the_runs_numbers_and_no_folder_of_this_machine(done: Pat
     assert sorted(path.name for path in done.iterdir()) == [
         "differences.png", "recall.png", "report.html", "report.md", "runs", "table-one.png", "training.png"
     ]  # fmt: skip
+
+
+def test_a_model_that_is_here_stands_beside_the_recipes(
+    done: Path, place: Path, names: Sequence[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = shutil.copytree(done, tmp_path / "report")
+    directory = make_toy_model(tmp_path / "foreign", name="foreign")
+    reproduce(names, place / "data", out, num_seeds=2, models=[str(directory)])
+    answers = rank_queries(load_model(directory), place / "data", "evaluation")
+    score = 100 * answers.per_query("mAP10").mean()
+    row = next(line for line in (out / "report.md").read_text().splitlines() if line.startswith("| foreign "))
+    assert f"| {load_model(directory).fingerprint} |" in row and f"| {score:.1f} (" in row
+    assert "--model /" not in (out / "report.md").read_text()  # a folder of this machine
+    monkeypatch.setattr(
+        "soundseek.learn.experiments.reproduce.rank_queries", None
+    )  # kept: it is not asked again
+    before = (out / "report.md").read_bytes()
+    reproduce(names, place / "data", out, num_seeds=2, models=[str(directory)])
+    assert (out / "report.md").read_bytes() == before
+    with pytest.raises(ModelError, match="no model 'nothing'"):
+        reproduce(names, place / "data", out, num_seeds=2, models=["nothing"])
 
 
 def test_the_cost_of_a_run_is_kept(done: Path) -> None:

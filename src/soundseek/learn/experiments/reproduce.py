@@ -36,12 +36,15 @@ from soundseek.learn.recipe.load import changed
 from soundseek.learn.recipe.stages import SELECTION_FOLDER
 from soundseek.learn.report.report import MARKDOWN_FILE, write_report
 from soundseek.learn.report.sections import Asked, without_folders
-from soundseek.learn.report.summary import Epoch, FinishedRun
+from soundseek.learn.report.summary import Epoch, FinishedModel, FinishedRun
 from soundseek.learn.training.run_folder import is_run, load_run, read_metrics, read_record
 from soundseek.learn.training.train import train
+from soundseek.model.model import Model
+from soundseek.model.registry import load_model
 
 COST_FILE = "cost.json"
 WEIGHTS_FILE = "weights.json"
+MODELS_FOLDER = "models"
 EVALUATION = "evaluation"
 
 
@@ -54,6 +57,7 @@ def reproduce(
     split: str = EVALUATION,
     settings: Sequence[str] = (),
     ensembles: Sequence[str] = (),
+    models: Sequence[str] = (),
     observer: Observer | None = None,
 ) -> Path:
     """Train and evaluate every recipe with every seed, and write the report; returns its Markdown file.
@@ -68,11 +72,13 @@ def reproduce(
         split: The split that asks.
         settings: `key=value` for every recipe, `NAME:key=value` for one; see `load_recipe`.
         ensembles: Names of recipes whose seeds together are a system, too, with weights chosen on validation.
+        models: Names or directories of models that are evaluated as they are, such as an exported CLAP.
         observer: Told how it goes on.
 
     Raises:
         UsageError: No recipe, one twice, a seed among the settings, an ensemble of a recipe that is not here or of one
             seed, or `out` has runs of something else.
+        ModelError: There is no such model.
         RecipeError: A recipe that there is not, or a value that it cannot have.
         SoundseekError: A recipe could not be run; the others were, and the report has them.
     """
@@ -81,9 +87,10 @@ def reproduce(
     _refuse_other_questions(planned, data, split)
     _refuse_other_ensembles(ensembles, planned, num_seeds)
     settings_shown = tuple(without_folders(setting) for setting in settings)
-    command = _command(names, num_seeds, split, settings_shown, ensembles)
+    command = _command(names, num_seeds, split, settings_shown, ensembles, models)
+    loaded = [load_model(name) for name in models]
     with locked(out, "report"):
-        return _all(planned, data, out, split, command, settings_shown, ensembles, observer)
+        return _all(planned, data, out, split, command, settings_shown, ensembles, loaded, observer)
 
 
 def _all(
@@ -94,6 +101,7 @@ def _all(
     command: str,
     settings_shown: tuple[str, ...],
     ensembles: Sequence[str],
+    models: Sequence[Model],
     observer: Observer,
 ) -> Path:
     """Every run that is planned, and the report."""
@@ -107,10 +115,12 @@ def _all(
         is_last = number == len(planned)
         runs = list(finished(planned)) if did_something or is_last else []
         together: list[FinishedRun] = []
+        beside: list[FinishedModel] = []
         if is_last:
             together = [
                 each for name in ensembles for each in _together(name, planned, data, split, observer)
             ]
+            beside = [_of_model(model, data, out, split, observer) for model in models] if runs else []
         if runs:
             asked = Asked(
                 data=data.resolve().name,
@@ -121,7 +131,7 @@ def _all(
                 machine=machine(),
                 failed=dict(failed),
             )
-            report = write_report([*runs, *together], asked, out)
+            report = write_report([*runs, *together], asked, out, models=beside)
     if failed:
         raise SoundseekError("; ".join(f"{name} could not be run: {why}" for name, why in failed.items()))
     return report
@@ -231,6 +241,21 @@ def _together(
     )
 
 
+def _of_model(model: Model, data: Path, out: Path, split: str, observer: Observer) -> FinishedModel:
+    """A model's answers, kept in the report's folder for the next time."""
+    name, fingerprint = model.config.name, model.fingerprint
+    path = out / MODELS_FOLDER / f"{name}-{fingerprint}-{split}.npz"
+    if path.is_file():
+        answers = load_answers(path)
+    else:
+        answers = rank_queries(model, data, split)
+        path.parent.mkdir(exist_ok=True)
+        with naming_the_disk(path):
+            save_answers(answers, path)
+        observer.tell(f"{name}: mAP10 {_percent(answers)} on {split}")
+    return FinishedModel(name, fingerprint, answers)
+
+
 def _ensemble(runs: Sequence[Path], data: Path) -> Ensemble:
     """Runs with weights chosen on validation; where they have learned from it, by the phases that have not."""
     members = [RunEmbedder(*load_run(run)) for run in runs]
@@ -262,7 +287,12 @@ def _refuse_other_questions(planned: Sequence[Planned], data: Path, split: str) 
 
 
 def _command(
-    names: Sequence[str], num_seeds: int, split: str, settings: Sequence[str], ensembles: Sequence[str]
+    names: Sequence[str],
+    num_seeds: int,
+    split: str,
+    settings: Sequence[str],
+    ensembles: Sequence[str],
+    models: Sequence[str],
 ) -> str:
     """The command again, with DIR and REPORT for folders."""
     shown = [without_folders(each) for each in names]
@@ -273,6 +303,7 @@ def _command(
     ]
     parts += [f"--split {split}"] if split != EVALUATION else []
     parts += [f"--ensemble {name}" for name in ensembles]
+    parts += [f"--model {without_folders(name)}" for name in models]
     parts += [f"--set {shlex.quote(setting)}" for setting in settings]
     return " \\\n  ".join(parts)
 

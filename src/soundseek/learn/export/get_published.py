@@ -78,7 +78,9 @@ def get_published(
     if before == mark and _works(out):
         return "here"
     if say:
-        say(f"exporting {model.name}: some minutes, and about {3 * model.size_bytes / 1e9:.1f} GB of memory")
+        say(
+            f"exporting {model.name}: some minutes, and about {max(1.0, 3 * model.size_bytes / 1e9):.1f} GB of memory"
+        )
     facts = {"made from": ", ".join(f"{repo} at {commit}" for repo, commit in snapshot.commits.items())}
     if model.scores_source:
         facts["scores from"] = model.scores_source

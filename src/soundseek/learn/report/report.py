@@ -9,13 +9,15 @@ from soundseek.errors import DataError
 from soundseek.learn.report import plots, sections
 from soundseek.learn.report.document import Block, to_html, to_markdown
 from soundseek.learn.report.sections import Asked
-from soundseek.learn.report.summary import FinishedRun, System, systems_of
+from soundseek.learn.report.summary import FinishedModel, FinishedRun, System, systems_of
 
 MARKDOWN_FILE = "report.md"
 HTML_FILE = "report.html"
 
 
-def write_report(runs: Sequence[FinishedRun], asked: Asked, out: Path) -> Path:
+def write_report(
+    runs: Sequence[FinishedRun], asked: Asked, out: Path, *, models: Sequence[FinishedModel] = ()
+) -> Path:
     """Write the report and return its Markdown file.
 
     Args:
@@ -23,10 +25,14 @@ def write_report(runs: Sequence[FinishedRun], asked: Asked, out: Path) -> Path:
             others are compared with.
         asked: What the reproduction was asked for.
         out: The folder; made if missing.
+        models: Models that were trained elsewhere, for a section of their own.
 
     Raises:
-        DataError: The runs answered different questions.
+        DataError: The runs, or the models, answered different questions.
     """
+    for model in models:
+        if not model.answers.same_questions(runs[0].answers):
+            raise DataError(f"{model.name} and {runs[0].recipe.name} answered different captions")
     for run in runs:
         if not run.answers.same_questions(runs[0].answers):
             raise DataError(
@@ -34,7 +40,7 @@ def write_report(runs: Sequence[FinishedRun], asked: Asked, out: Path) -> Path:
                 "answered different captions; reproduce into another --out"
             )
     systems = systems_of(runs)
-    blocks, pictures = _blocks(systems, asked), _pictures(systems)
+    blocks, pictures = _blocks(systems, asked, models), _pictures(systems)
     out.mkdir(parents=True, exist_ok=True)
     for file, png in pictures.items():
         (out / file).write_bytes(png)
@@ -44,11 +50,12 @@ def write_report(runs: Sequence[FinishedRun], asked: Asked, out: Path) -> Path:
     return out / MARKDOWN_FILE
 
 
-def _blocks(systems: Sequence[System], asked: Asked) -> list[Block]:
+def _blocks(systems: Sequence[System], asked: Asked, models: Sequence[FinishedModel]) -> list[Block]:
     return [
         *sections.introduction(systems, asked),
         *sections.table_one(systems),
         *sections.comparisons(systems),
+        *sections.models_as_they_are(systems[0], models),
         *sections.curves(),
         *sections.worst_and_best(systems),
         *sections.costs(systems, asked),

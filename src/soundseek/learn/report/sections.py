@@ -27,6 +27,7 @@ from soundseek.learn.report.paper_numbers import NUM_CAPTIONS, NUM_CLIPS, SOURCE
 from soundseek.learn.report.summary import (
     NUM_RESAMPLES,
     Difference,
+    FinishedModel,
     FinishedRun,
     System,
     best_system,
@@ -185,6 +186,29 @@ def comparisons(systems: Sequence[System]) -> list[Block]:
     if len(systems) > 2 and best is not first:
         blocks += [Paragraph(f"The same above {best.name}, the best:"), _against(best, systems)]
     return [*blocks, *(_all_pairs(systems) if len(systems) > 2 else [])]
+
+
+def models_as_they_are(first: System, models: Sequence[FinishedModel]) -> list[Block]:
+    """Models that were trained elsewhere, on the same captions."""
+    if not models:
+        return []
+    rows: list[list[Inline]] = []
+    for model in models:
+        found = {metric: model.interval(metric) for metric in METRICS}
+        shown = (
+            f"{_percent(each.value)} ({_percent(each.low)} to {_percent(each.high)})"
+            for each in found.values()
+        )
+        rows.append([model.name, model.fingerprint, *shown, _difference(model.above(first, "mAP10"))])
+    return [
+        Heading("Models as they are"),
+        Paragraph(
+            "Percent, with the bootstrap's 95 % interval over sounds; nothing was trained for this report. What a "
+            "model has learned from, its card says. The last column: mAP10 in points above "
+            f"{first.name}, by the paired bootstrap, bold where p < .05."
+        ),
+        Table(["model", "version", *METRICS, f"above {first.name}"], rows),
+    ]
 
 
 def _against(other: System, systems: Sequence[System]) -> Table:

@@ -55,6 +55,41 @@ class FinishedRun:
 
 
 @dataclass(frozen=True)
+class FinishedModel:
+    """A model directory that answered the same captions, whoever trained it.
+
+    Attributes:
+        name: Of the model.
+        fingerprint: Which version of it.
+        answers: On the evaluation split.
+    """
+
+    name: str
+    fingerprint: str
+    answers: Answers
+
+    def interval(self, metric: str) -> Interval:
+        """A metric with the bootstrap's 95 % interval over clips."""
+        return bootstrap_interval(
+            self.answers.per_query(metric),
+            np.random.default_rng(_BOOTSTRAP_SEED),
+            groups=self.answers.own,
+            num_resamples=NUM_RESAMPLES,
+        )
+
+    def above(self, system: System, metric: str) -> Difference:
+        """How much better it is than a recipe, by the paired bootstrap."""
+        paired = paired_bootstrap(
+            self.answers.per_query(metric),
+            system.per_query(metric),
+            np.random.default_rng(_BOOTSTRAP_SEED),
+            groups=self.answers.own,
+            num_resamples=NUM_RESAMPLES,
+        )
+        return Difference(paired, ())
+
+
+@dataclass(frozen=True)
 class Score:
     """One metric of one system, shares in [0, 1].
 
