@@ -33,6 +33,11 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found["distant"], -EAST)
 
 
+def test_a_model_that_tells_no_manner_apart_is_read(tmp_path: Path) -> None:
+    write_manners(tmp_path, {})
+    assert (tmp_path / MANNERS_FILE).is_file() and read_manners(tmp_path, dim=2) == {}
+
+
 def test_a_damaged_file_and_that_of_another_model_are_refused(tmp_path: Path) -> None:
     write_manners(tmp_path, {"muffled": NORTH})
     with pytest.raises(ModelError, match="of another model"):

@@ -54,6 +54,8 @@ def read_manners(directory: Path, *, dim: int) -> dict[str, FloatArray]:
             names, directions = stored["names"].tolist(), stored["directions"].astype(np.float32)
     except (OSError, ValueError, TypeError, KeyError, BadZipFile, EOFError) as error:
         raise ModelError(f"{path} is damaged: {error}; make it anew: soundseek calibrate") from error
+    if names == []:  # none of them is told apart by its vectors
+        return {}
     if (
         directions.shape != (len(names), dim)
         or not all(isinstance(name, str) for name in names)
