@@ -167,6 +167,12 @@ def test_an_interrupted_download_goes_on_and_becomes_a_model(
     assert told[-1] == (WEIGHTS, size, size)
 
 
+def test_a_download_that_breaks_off_again_and_again_is_told_as_such(hub: Hub, tmp_path: Path) -> None:
+    hub.hang_up_after = [50_000] * 30
+    with pytest.raises(CannotFetchError, match=rf"{REPO} broke off again and again .* it goes on"):
+        get_published(tiny(), tmp_path / "x", downloads=tmp_path / "d")
+
+
 def test_the_card_says_where_the_weights_come_from(made: Path) -> None:
     card = ModelConfig.read(made)
     assert (card.name, card.license, card.scores) == ("tiny", "MIT", {"ESC-50 acc": 0.5})

@@ -3,8 +3,8 @@
 Swin Transformers (Liu et al., ICCV 2021), of which HTS-AT is one (Chen et al., ICASSP 2022), cut their tokens into
 windows, shift these in every second block, and put the tokens back each time. But for attention and the merging of
 patches nothing depends on the order of tokens, so here they stay in the order of the windows, and one gather brings
-them into the next block's. Queries, keys and values are one matrix product; their scale is in its weights; relative
-positions and the mask of shifted windows are one constant.
+them into the next block's. The scale of the scores is in the weights of the queries; relative positions and the mask of
+shifted windows are one constant; each of queries, keys and values is transposed once.
 """
 
 from __future__ import annotations
@@ -137,14 +137,11 @@ class _Block(nn.Module):
         self.norm_before, self.norm_after = block.layernorm_before, block.layernorm_after
         attention = block.attention.self
         self.heads, self.width = attention.num_attention_heads, attention.attention_head_size
-        parts = [attention.query, attention.key, attention.value]
-        scales = [self.width**-0.5, 1.0, 1.0]
-        biases = [
-            torch.zeros(len(part.weight)) if part.bias is None else part.bias * scale
-            for part, scale in zip(parts, scales, strict=True)
-        ]
-        weights = [part.weight * scale for part, scale in zip(parts, scales, strict=True)]
-        self.projections = _linear(torch.cat(weights), torch.cat(biases))
+        scale = self.width**-0.5
+        query = attention.query
+        bias = None if query.bias is None else query.bias * scale
+        self.query = _linear(query.weight * scale, torch.zeros(len(query.weight)) if bias is None else bias)
+        self.key, self.value = attention.key, attention.value
         self.window = int(block.window_size) ** 2
         index = attention.relative_position_index.view(-1)
         bias = attention.relative_position_bias_table[index].view(self.window, self.window, -1)
@@ -167,11 +164,17 @@ class _Block(nn.Module):
         return found
 
     def _attend(self, tokens: Tensor) -> Tensor:
-        each = self.projections(tokens).reshape(-1, self.window, 3, self.heads, self.width)
-        query, key, value = each.permute(2, 0, 3, 1, 4).unbind()  # (window, head, token, width)
-        scores = torch.matmul(query, key.transpose(2, 3))
-        scores = scores + (self.bias if self.mask is None else self.bias + self.mask)
-        found = torch.matmul(functional.softmax(scores, dim=-1), value)
+        # One transpose each brings them to (window, head, token, width), and the keys to (window, head, width, token).
+        query, key, value = (
+            layer(tokens).reshape(-1, self.window, self.heads, self.width).permute(order)
+            for layer, order in (
+                (self.query, (0, 2, 1, 3)),
+                (self.key, (0, 2, 3, 1)),
+                (self.value, (0, 2, 1, 3)),
+            )
+        )
+        bias = self.bias if self.mask is None else self.bias + self.mask
+        found = torch.matmul(functional.softmax(torch.matmul(query, key) + bias, dim=-1), value)
         return found.transpose(1, 2).reshape(-1, self.heads * self.width)
 
 

@@ -304,6 +304,9 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
         raise
 
 
+_BROKEN_OFF = ("RemoteProtocolError", "ReadError", "ReadTimeout", "ChunkedEncodingError")
+"""What libraries of the web raise where a connection ends before all has come."""
+
 _BY_HAND = "without internet, fetch its files elsewhere and give their folder: --from DIR"
 
 
@@ -315,6 +318,11 @@ def _refused(place: str, error: HfHubHTTPError) -> str:
 
 
 def _unreachable(repo: str, error: BaseException) -> str:
+    if type(error).__name__ in _BROKEN_OFF:
+        return (
+            f"the download from {hub_endpoint()}/{repo} broke off again and again ({_first_line(error)}); "
+            "run the same command again: it goes on"
+        )
     return f"{hub_endpoint()} cannot be reached for {repo} ({_first_line(error)}); {_BY_HAND}"
 
 
