@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from soundseek._typing import FloatArray
+from soundseek.audio.segments import WINDOW_HOP_S
 from soundseek.errors import QueryError
 from soundseek.library.collections import Collections
 from soundseek.library.filters import And, Condition, parse_where
@@ -38,7 +39,6 @@ from soundseek.library.search import (
 from soundseek.library.taught import taught_query
 from soundseek.library.windows import WINDOWS, with_kept_windows
 from soundseek.model.manners import in_manners
-from soundseek.model.model import WINDOW_HOP_S
 from soundseek.model.stretches import segment_scores
 from soundseek.query import Reading
 from soundseek.query import as_typed as read_as_typed

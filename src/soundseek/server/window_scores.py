@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from soundseek._typing import AnyFloatArray, FloatArray
-from soundseek.audio.segments import Segment
+from soundseek.audio.segments import WINDOW_HOP_S, Segment
 from soundseek.library.search import Hit
 from soundseek.library.windows import with_window_scores
-from soundseek.model.model import WINDOW_HOP_S
 from soundseek.server.decoding import embed_windows
 from soundseek.server.problems import ProblemError
 from soundseek.server.schemas import HitAnswer, SearchAnswer
