@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from library.stores import IDENTITY
+from library.stores import DIM, IDENTITY
 
 from soundseek.library.store import open_store
 from soundseek.library.store.base import Store
 from soundseek.library.store.milvus_collections import EVERYTHING
+from soundseek.library.store.postgres import PostgresStore
 
 ENGINES = ("sqlite", "postgres", "milvus")
 EXACT_ENGINES = ("sqlite", "postgres")
@@ -88,3 +89,24 @@ def _empty(store: Any) -> None:
     for kind in ("segments", "frames", "files"):
         store._rows.delete(kind, EVERYTHING[kind])
     store._rows.delete("notes", 'not (id like "setting/%")')
+
+
+def spoil_rows(store: Any, longer: str, shorter: str, unreadable: str) -> None:
+    """Damage three sounds of an engine: a vector that has not the length of one, a row too few, and frames cut off."""
+    if isinstance(store, PostgresStore):
+        of = "file_id = (SELECT id FROM files WHERE path = %s)"
+        wrong = "[" + ",".join(["0.5"] * DIM) + "]"
+        with store._transaction() as connection:
+            for sql, path in (
+                (f"UPDATE segments SET vector = '{wrong}' WHERE {of}", longer),
+                (f"DELETE FROM segments WHERE {of} AND number = 1", shorter),
+                (f"UPDATE frames SET frames = substring(frames FROM 2) WHERE {of}", unreadable),
+            ):
+                connection.execute(sql, (path.encode(),))
+        return
+    rows = [store._row(path) for path in (longer, shorter, unreadable)]
+    segment = store._rows.query("segments", f"file_id == {rows[0]['file_id']}", ["*"])[0]
+    store._rows.insert("segments", [{**segment, "vector": [0.5] * DIM}], 1)
+    store._rows.delete("segments", f"file_id == {rows[1]['file_id']} and number == 1")
+    (frames,) = store._rows.query("frames", f"file_id == {rows[2]['frames_id']}", ["*"])
+    store._rows.insert("frames", [{**frames, "frames": frames["frames"][:-3]}], 1)

@@ -13,22 +13,17 @@ from library.stores import (
     DIM,
     IDENTITY,
     sound_file,
-    sound_from_frames,
     sound_number,
-    sound_of_vectors,
-    unit_rows,
 )
 
-from soundseek.errors import LibraryError, UsageError
+from soundseek.errors import LibraryError
 from soundseek.library.filters import parse_where
 from soundseek.library.location import EngineLocation
 from soundseek.library.store import milvus, milvus_connection, open_store
 from soundseek.library.store.base import Changes, Description, Move, NoLibraryError
-from soundseek.library.store.fused import NameQuery
 from soundseek.library.store.milvus import MilvusStore
 from soundseek.library.store.milvus_collections import MilvusCollections
 from soundseek.library.store.milvus_rows import file_of_text, text_of_file
-from soundseek.library.store.sqlite import SqliteStore
 
 
 @pytest.fixture
@@ -129,73 +124,6 @@ def test_a_library_whose_making_was_killed_is_made_by_the_next_run(monkeypatch: 
     assert store.check() == [] and store.stats().files == 1
 
 
-def test_frames_of_a_segment_are_read_out_of_several_rows(
-    store: MilvusStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("soundseek.library.store.milvus_rows.frames_a_row", lambda dim: 100)
-    frames = np.random.default_rng(5).standard_normal((450, DIM)).astype(np.float32)
-    spans = [(0, 10), (95, 105), (100, 200), (150, 450)]
-    with store.writing():
-        store.commit(Changes(sounds=[sound_from_frames(sound_file("/long.wav"), frames, spans)]))
-    found = store.search(np.eye(DIM, dtype=np.float32)[0], k=9, per="segment")
-    by_start = {match.start_s: match.frames for match in found}
-    for first, last in spans:
-        np.testing.assert_array_equal(by_start[first * 0.5], frames[first:last].astype(np.float16))
-
-
-def test_names_count_as_they_do_in_a_folder(store: MilvusStore, tmp_path: Path) -> None:
-    generator = np.random.default_rng(6)
-    names = [
-        "DOORWood_OldCellarDoor_ZOOM0746",
-        "cellar rain",
-        "doors 12",
-        "rain 12",
-        "other",
-        "scene 12 door",
-    ]
-    sounds = [
-        sound_of_vectors(f"/s/{name}.wav", vectors)
-        for name, vectors in zip(names, unit_rows(generator, 12).reshape(6, 2, DIM), strict=True)
-    ]
-    folder = SqliteStore.open(tmp_path / "folder", identity=IDENTITY)
-    for each in (store, folder):
-        with each.writing():
-            each.commit(Changes(sounds=sounds))
-    for typed, is_all in (
-        ("an old cellar door", False),
-        ("door 12", False),
-        ("door", True),
-        ("zoom0746", True),
-    ):
-        query, asked = unit_rows(generator, 1)[0], NameQuery(typed, (typed,), is_all)
-        ours, theirs = (
-            [
-                (m.file.path, m.start_s, round(m.bonus, 5), m.keywords, round(m.score, 5))
-                for m in each.shortlist(query, segments=4, files=3, names=asked)
-            ]
-            for each in (store, folder)
-        )
-        assert ours == theirs, typed
-    folder.close()
-
-
-def test_damage_is_found_and_mended(store: MilvusStore) -> None:
-    with store.writing():
-        store.commit(Changes(sounds=[sound_number(number) for number in range(4, 8)]))
-    rows = {number: store._row(f"/sounds/00000{number}.wav") for number in (4, 5, 6)}
-    (whole,) = store._rows.query("segments", f"file_id == {rows[4]['file_id']}", ["*"])
-    store._rows.insert("segments", [{**whole, "vector": [0.5] * DIM}], 1)
-    store._rows.delete("segments", f"file_id == {rows[5]['file_id']} and number == 1")
-    (frames,) = store._rows.query("frames", f"file_id == {rows[6]['frames_id']}", ["*"])
-    store._rows.insert("frames", [{**frames, "frames": frames["frames"][:-3]}], 1)
-    damages = store.check()
-    assert [(each.path[-5], each.is_sound) for each in damages] == [("4", True), ("5", True), ("6", True)]
-    assert "length of one" in damages[0].what and "missing" in damages[1].what and "read" in damages[2].what
-    with store.writing():
-        assert store.repair(damages) == 3
-    assert store.check() == [] and [file.path for file in store.files()] == ["/sounds/000007.wav"]
-
-
 def test_another_writer_is_named_until_its_note_is_old(
     store: MilvusStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,31 +139,6 @@ def test_tags_that_are_too_long_for_a_text_lose_the_longest() -> None:
     file = sound_file("/a.wav", description=Description((("note", "x" * 70_000), ("scene", "12"))))
     kept = file_of_text(text_of_file(file))
     assert kept == replace(file, description=Description((("scene", "12"),)))
-
-
-@pytest.mark.parametrize(
-    ("location", "message"),
-    [
-        (
-            "milvus://ada:secret@127.0.0.1:1/sounds",
-            "ada@127.0.0.1:1/sounds cannot be reached .* server running",
-        ),
-        (
-            "milvus://ada:secret@127.0.0.1:1/sounds?secure=True",
-            r"takes library=NAME, secure=true \(or false\)",
-        ),
-        ("milvus://ada:secret@127.0.0.1:1/sounds?libary=foley", "takes library=NAME"),
-        ("milvus:///tmp/sounds", r"a file of Milvus Lite ends in \.db"),
-    ],
-)
-def test_what_is_wrong_with_a_location_is_said_without_its_password(
-    location: str, message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    milvus_file()
-    monkeypatch.setattr(milvus_connection, "TIMEOUT_S", 1.0)
-    with pytest.raises((LibraryError, UsageError), match=message) as caught:
-        open_store(location, identity=IDENTITY, create=True)
-    assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_what_was_released_is_loaded_again(store: MilvusStore) -> None:
@@ -254,12 +157,8 @@ def test_somebody_elses_collections_stay_as_they_are(store: MilvusStore) -> None
     store._rows.client.drop_collection("foreign_segments")
 
 
-def test_another_model_and_no_library_are_told(store: MilvusStore, tmp_path: Path) -> None:
-    other = replace(IDENTITY, name="other", fingerprint="f" * 12)
-    with pytest.raises(LibraryError, match=r"not by other .* another library of the engine: \?library=NAME"):
-        open_store(store.location, identity=other, create=True)
-    with pytest.raises(NoLibraryError, match="holds no library yet"):
-        open_store(f"milvus://{milvus_file()}?library=nothing", identity=None, create=False)
+def test_reading_makes_no_file(tmp_path: Path) -> None:
+    milvus_file()
     with pytest.raises(NoLibraryError, match="holds no library yet"):
         open_store(f"milvus://{tmp_path}/none.db", identity=None, create=False)
     assert not (tmp_path / "none.db").exists()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,8 +13,6 @@ from library.engines import place_in, postgres_uri
 from library.stores import (
     DIM,
     IDENTITY,
-    sound_file,
-    sound_from_frames,
     sound_number,
     sound_of_vectors,
     unit_rows,
@@ -25,8 +22,7 @@ from soundseek.errors import LibraryError, UsageError
 from soundseek.library.filters import parse_where
 from soundseek.library.location import EngineLocation
 from soundseek.library.store import open_store, postgres_changes, postgres_search
-from soundseek.library.store.base import Changes, Failure, NoLibraryError
-from soundseek.library.store.fused import NameQuery
+from soundseek.library.store.base import Changes, Failure
 from soundseek.library.store.postgres import PostgresStore
 from soundseek.library.store.postgres_connection import (
     check_pgvector,
@@ -147,25 +143,6 @@ def with_user(uri: str, user: str) -> str:
     return f"{parts.scheme}://{user}@{parts.path}?{parts.query}"
 
 
-@pytest.mark.parametrize(
-    ("location", "message"),
-    [
-        (
-            "postgresql://ada:secret@127.0.0.1:1/sounds",
-            "ada@127.0.0.1:1/sounds cannot be reached .* server running",
-        ),
-        ("postgresql://ada:secret@h:port/sounds", "is no URI"),
-        ("postgresql://ada:secret@127.0.0.1:1/sounds?nonsense=1", "nonsense"),
-        ("postgresql://ada:secret@127.0.0.1:1/sounds?library=No", "library=No cannot name a library"),
-    ],
-)
-def test_what_is_wrong_with_a_location_is_said_without_its_password(location: str, message: str) -> None:
-    pytest.importorskip("psycopg")
-    with pytest.raises((LibraryError, UsageError), match=message) as caught:
-        open_store(location, identity=IDENTITY, create=True)
-    assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
-
-
 def test_the_server_refuses_a_user_a_database_and_a_right(place: str, store: PostgresStore) -> None:
     run_sql("DROP ROLE IF EXISTS visitor", "CREATE ROLE visitor LOGIN PASSWORD 'pass'")
     stranger, visitor = with_user(place, "stranger:secret"), with_user(place, "visitor:secret")
@@ -249,37 +226,6 @@ def test_a_server_without_pgvector_says_how_it_comes_there(place: str) -> None:
         create_library(WithoutPgvector(), EngineLocation.parse(place), IDENTITY)  # type: ignore[arg-type]
 
 
-def test_where_there_is_no_library_none_is_made_by_reading(place: str) -> None:
-    with pytest.raises(NoLibraryError, match="holds no library yet; make one with: soundseek index FOLDER"):
-        PostgresStore.open(place, identity=IDENTITY, create=False)
-
-
-def test_another_models_vectors_are_refused(place: str, store: PostgresStore) -> None:
-    with pytest.raises(LibraryError, match=r"not by other .* another library of the engine: \?library=NAME"):
-        PostgresStore.open(place, identity=replace(IDENTITY, name="other", fingerprint="f" * 12))
-
-
-def test_damage_is_found_and_mended(store: PostgresStore) -> None:
-    with store.writing():
-        store.commit(Changes(sounds=[sound_number(number) for number in range(4, 8)]))
-    assert store.check() == []
-    wrong = "[" + ",".join(["0.5"] * 4 + ["-0.5"] * 4) + "]"
-    with store._transaction() as connection:
-        one, two, three = (
-            f"file_id = (SELECT id FROM files WHERE path = '/sounds/00000{number}.wav')"
-            for number in (4, 5, 6)
-        )
-        connection.execute(f"UPDATE segments SET vector = '{wrong}' WHERE {one}")
-        connection.execute(f"DELETE FROM segments WHERE {two} AND number = 1")
-        connection.execute(f"UPDATE frames SET frames = substring(frames FROM 2) WHERE {three}")
-    damages = store.check()
-    assert [(each.path[-5], each.is_sound) for each in damages] == [("4", True), ("5", True), ("6", True)]
-    assert "length of one" in damages[0].what and "missing" in damages[1].what and "read" in damages[2].what
-    with store.writing():
-        assert store.repair(damages) == 3
-    assert store.check() == [] and [file.path for file in store.files()] == ["/sounds/000007.wav"]
-
-
 def test_above_a_size_an_index_answers_and_narrow_filters_stay_exact(
     store: PostgresStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,53 +276,3 @@ def test_a_long_file_is_looked_at_though_hundreds_come_before_it(
         store.compact()
     found = [match.file.path for match in store.shortlist(east, segments=10, files=10)]
     assert found.count("/long.wav") == 4 and len(found) == 14
-
-
-def test_frames_of_a_segment_are_read_out_of_a_long_file(store: PostgresStore) -> None:
-    generator = np.random.default_rng(5)
-    frames = generator.standard_normal((1000, DIM)).astype(np.float32)
-    spans = [(0, 10), (250, 262), (256, 512), (990, 1000), (100, 800)]
-    with store.writing():
-        store.commit(Changes(sounds=[sound_from_frames(sound_file("/long.wav"), frames, spans)]))
-    found = store.search(np.eye(DIM, dtype=np.float32)[0], k=9, per="segment")
-    by_start = {match.start_s: match.frames for match in found}
-    for first, last in spans:
-        np.testing.assert_array_equal(by_start[first * 0.5], frames[first:last].astype(np.float16))
-
-
-def test_names_count_as_they_do_in_a_folder(store: PostgresStore, tmp_path: Path) -> None:
-    generator = np.random.default_rng(6)
-    names = [
-        "DOORWood_OldCellarDoor_ZOOM0746",
-        "cellar rain",
-        "doors 12",
-        "rain 12",
-        "other",
-        "scene 12 door",
-    ]
-    sounds = [
-        sound_of_vectors(f"/s/{name}.wav", vectors)
-        for name, vectors in zip(names, unit_rows(generator, 12).reshape(6, 2, DIM), strict=True)
-    ]
-    folder = SqliteStore.open(tmp_path / "folder", identity=IDENTITY)
-    for each in (store, folder):
-        with each.writing():
-            each.commit(Changes(sounds=sounds))
-    for typed, is_all in (
-        ("an old cellar door", False),
-        ("door 12", False),
-        ("cellar rain", False),
-        ("door", True),
-        ("zoom0746", True),
-        ("nothing of it", False),
-    ):
-        query, asked = unit_rows(generator, 1)[0], NameQuery(typed, (typed,), is_all)
-        ours, theirs = (
-            [
-                (m.file.path, m.start_s, round(m.bonus, 5), m.keywords, round(m.score, 5))
-                for m in each.shortlist(query, segments=4, files=3, names=asked)
-            ]
-            for each in (store, folder)
-        )
-        assert ours == theirs, typed
-    folder.close()
