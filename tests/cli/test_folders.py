@@ -112,6 +112,10 @@ def test_what_is_cut_is_named_at_the_run_in_info_in_failures_and_beside_the_hit(
         b"only its first 0:12 is searched"
         in soundseek("search", "tone", "--table", "--library", library).stdout
     )
+    for command in (["similar"], ["search", "--like"], ["label"]):
+        told = soundseek(*command, mine / "long.wav", "--library", library).stderr.decode()
+        assert "long.wav counts by its beginning" in told
+    assert b"counts by" not in soundseek("similar", mine / "tone1.wav", "--library", library).stderr
     write_tone(mine / "long too.wav", frequency_hz=441, duration_s=22)
     assert records(soundseek("index", "--library", library).stdout)[0]["cut"] == 1
     assert (

@@ -22,7 +22,16 @@ from soundseek.cli.options import (
     option,
     whole_number,
 )
-from soundseek.cli.output import choose_format, clock, console, printable, short_path, write, write_json_lines
+from soundseek.cli.output import (
+    choose_format,
+    clock,
+    console,
+    printable,
+    say_if_cut,
+    short_path,
+    write,
+    write_json_lines,
+)
 from soundseek.cli.reading import AsTypedOption, say_reading
 from soundseek.errors import DecodeError, StorageError, UsageError
 
@@ -96,6 +105,8 @@ def label_command(
         embedding_of = opened.embedding_of if opened is not None else chosen.embed_file
         labeller = Labeller(chosen, labels, as_typed=as_typed)
         _say_readings(labeller)
+        if opened is not None:
+            say_if_cut([*sounds], opened)
 
         def labelled() -> Iterator[list[LabelledSound]]:
             for sound, root in sounds.items():

@@ -383,6 +383,17 @@ def show_labels(hits: Sequence[Hit], labels: LabelFormat, name: str) -> None:
     write(label_track(marks, labels, sample_rate_hz=hits[0].sample_rate_hz) if hits else "")
 
 
+def say_if_cut(paths: Sequence[str | os.PathLike[str]], library: Library | LibrarySet) -> None:
+    """Of sounds that others are compared with: that the library has only the beginning of one, on stderr."""
+    cut = set(library.info().cut_files)
+    for path in paths if cut else ():
+        if os.path.abspath(path) in cut:  # noqa: PTH100 (a name need not be text)
+            print(
+                f"{printable(os.fspath(path))} counts by its beginning: the library has no more of it (--max-duration)",
+                file=sys.stderr,
+            )
+
+
 def say_if_nothing(
     hits: Sequence[Hit],
     library: Library | LibrarySet,

@@ -33,7 +33,7 @@ from soundseek.cli.options import (
     need_model,
     open_libraries,
 )
-from soundseek.cli.output import choose_format, say_if_nothing, show_hits, show_labels
+from soundseek.cli.output import choose_format, say_if_cut, say_if_nothing, show_hits, show_labels
 from soundseek.cli.reading import AsTypedOption, quoted, say_reading
 from soundseek.errors import UsageError
 
@@ -106,6 +106,7 @@ def search_command(
             else:
                 hits = _reranked(cast("Library", opened), cast("Library", ranking), asked, count, min_match)
             say_if_nothing(hits, opened, where, min_match, keywords=keywords)
+            say_if_cut(like or (), opened)
             if windows:
                 hits = cast("Library", ranking).score_windows(
                     hits, reading, like=like or (), without=negatives, taught=taught

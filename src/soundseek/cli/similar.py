@@ -21,7 +21,7 @@ from soundseek.cli.options import (
     argument,
     open_libraries,
 )
-from soundseek.cli.output import choose_format, say_if_nothing, show_hits, show_labels
+from soundseek.cli.output import choose_format, say_if_cut, say_if_nothing, show_hits, show_labels
 
 
 def similar_command(
@@ -49,6 +49,7 @@ def similar_command(
             file, k=count, where=where, segments=segments, duplicates=duplicates, missing=missing
         )
         say_if_nothing(hits, opened, where)
+        say_if_cut([file], opened)
     reason = [f"like {Path(file).stem}"]
     if labels is not None:
         show_labels(hits, labels, reason[0])

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from soundseek._files import naming_the_disk
 from soundseek.errors import DataError, ModelError, UsageError
 from soundseek.learn.export.model_card import README_FILE
 from soundseek.model.config import AUDIO_FILE, CONFIG_FILE, TEXT_FILE, TOKENIZER_FILE, ModelConfig
@@ -71,8 +72,12 @@ def built_beside(out: Path, *, needs_bytes: int | None = None) -> Iterator[Path]
 
     Raises:
         DataError: The disk is full.
+        StorageError: The folder that it shall lie in cannot be made.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.is_symlink():  # such as "current": what it leads to is replaced, and the link stays
+        out = Path(os.path.realpath(out))
+    with naming_the_disk(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{out.name}.making-"
     for stale in out.parent.glob(f"{prefix}*"):
         if time.time() - stale.stat().st_mtime > _STALE_AFTER_S:
