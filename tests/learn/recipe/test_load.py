@@ -125,6 +125,18 @@ def test_a_wrong_setting_says_what_would_be_right(setting: str, message: str) ->
         load_recipe("base", [setting])
 
 
+@pytest.mark.parametrize(
+    "setting",
+    ["training.epochs=yes", "training.learning_rate=true", "dim=on", "audio.dropout=false", "seed=no"],
+)
+def test_a_truth_value_is_no_number(setting: str) -> None:
+    key = setting.partition("=")[0].rpartition(".")[2]
+    with pytest.raises(
+        RecipeError, match=f"{key} = (true|false): yes, no, true and false are no value of it"
+    ):
+        load_recipe("base", [setting])
+
+
 def test_an_order_of_copies_needs_copies() -> None:
     assert load_recipe("frozen-mn04", ["data.altered.copies=5", "loss.copy_order=0.5"]).loss.copy_order == 0.5
     with pytest.raises(

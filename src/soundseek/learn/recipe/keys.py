@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -46,6 +46,12 @@ _NULL_IS_EMPTY = BeforeValidator(lambda value: {} if value is None else value)
 """So that an overlay can take a table away: `trunk_options: null`."""
 
 
+def _takes_truth(annotation: Any) -> bool:
+    return annotation in (bool, Any) or any(
+        isinstance(each, bool) or _takes_truth(each) for each in get_args(annotation)
+    )
+
+
 class Section(BaseModel):
     """Unknown keys are errors, and nothing changes once it is read.
 
@@ -68,6 +74,16 @@ class Section(BaseModel):
                     f"{key} = {values[key]!r} was taken out: its experiment lost (see docs/results.md); leave it out"
                 )
         return {key: value for key, value in values.items() if key not in cls.retired}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_truth_for_numbers(cls, values: Any) -> Any:
+        """`epochs: yes` is no number, though Python counts true as 1."""
+        for key, value in values.items() if isinstance(values, Mapping) else ():
+            field = cls.model_fields.get(key)
+            if isinstance(value, bool) and field is not None and not _takes_truth(field.annotation):
+                raise ValueError(f"{key} = {str(value).lower()}: yes, no, true and false are no value of it")
+        return values
 
 
 class AudioConfig(Section):
