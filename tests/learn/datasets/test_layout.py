@@ -46,6 +46,8 @@ def test_empty_captions_are_left_out(tmp_path: Path) -> None:
         (b"name,caption_1\na.wav,x\n", "line 1: expected file_name,caption_1"),
         (b"file_name,text\na.wav,x\n", "line 1: expected file_name,caption_1"),
         (b"file_name,caption_1\n", "lists no clip"),
+        (b"file_name;caption_1\na.wav;Rain, then wind\n", "line 1: .*semicolons or tabs .*commas"),
+        (b"file_name\tcaption_1\na.wav\tRain\n", "line 1: .*semicolons or tabs .*commas"),
         (b"file_name,caption_1\na.wav,\xff\xfe\n", "line 2: the byte 0xff is not UTF-8"),
         (b"file_name,caption\na.wav,Rain, then wind\n", "line 2: 3 cells, and the header has 2"),
         (

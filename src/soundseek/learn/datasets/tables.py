@@ -176,9 +176,11 @@ def _header_fault(header: Sequence[str], required: Sequence[str]) -> str:
     doubled = [name for name in dict.fromkeys(header) if name and header.count(name) > 1]
     if doubled:
         return f"the column {doubled[0]} stands there twice"
+    has_other_separator = len(header) == 1 and any(each in header[0] for each in ";\t")
+    if has_other_separator and not required:
+        return f"{found}, cells that semicolons or tabs separate; separate them by commas"
     if all(name in header for name in required):
         return ""
-    has_other_separator = len(header) == 1 and any(each in header[0] for each in ";\t")
     hint = "; separate cells by commas" if has_other_separator else ""
     expected = f"a column {required[0]!r}" if len(required) == 1 else ",".join(required)
     return f"expected {expected}, {found}{hint}"
