@@ -29,7 +29,7 @@ SIGN = re.compile(
     rb"ID3[\x02-\x04]|RIFF|RF64|BW64|RIFX|FORM|riff\x2e|caff\x00\x01|\.snd|dns\.|fLaC|OggS\x00\x02|"
     rb"Creative Voice File\x1a|DSD \x1c|FRM8|"
     rb"\x00\x00[\x00-\x10][\x08-\xff]ftyp|\x1a\x45\xdf\xa3|\x30\x26\xb2\x75|FLV\x01|wvpk|TTA1|MAC |#!AMR|MPCK|tBaK|"
-    rb"\.RMF\x00|ajkg|\xff[\xe2-\xff]|\x0b\x77|\x7f\xfe\x80\x01|\xfe\x7f\x01\x80|\xf8\x72\x6f[\xba\xbb]|"
+    rb"\.RMF\x00|ajkg|\xff[\xe2-\xff][\x10-\xef]|\x0b\x77|\x7f\xfe\x80\x01|\xfe\x7f\x01\x80|\xf8\x72\x6f[\xba\xbb]|"
     rb"\x56[\xe0-\xff]|G(?=.{187}G)",
     re.DOTALL,
 )
@@ -41,6 +41,8 @@ def kind_at(at: At, position: int) -> str | None:
     if head[:3] == b"ID3" and len(head) > 10:  # a tag in front of sound of any kind
         behind = position + 10 + synchsafe(head[6:10]) + (10 if head[5] & 16 else 0)
         return kind_at(at, behind) if head[3] in (2, 3, 4) and head[4] < 0xFF else None
+    if head[:1] == b"\xff":  # erased memory is full of it
+        return next((kind for kind in ("mpeg", "adts") if _begins_stream(at, position, FRAMES[kind])), None)
     for sign, kind, is_true in _KINDS:
         if head.startswith(sign) and is_true(head):
             return kind

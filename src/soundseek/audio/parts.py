@@ -188,12 +188,15 @@ class FileBytes:
                 found = block.find(pattern, found + 1)
             position += len(block) - len(pattern) + 1
 
-    def are_zero(self, start: int, end: int) -> bool:
-        """Whether all bytes from start to end are 0."""
-        for position in range(start, end, 1 << 20):
-            if self.at(position, min(1 << 20, end - position)).strip(b"\0"):
-                return False
-        return True
+    def are_filler(self, start: int, end: int) -> bool:
+        """Whether all bytes from start to end are 0, or all are 255, as those of erased flash memory."""
+        filler = self.at(start, 1)
+        if filler not in (b"\0", b"\xff"):
+            return start >= end
+        return not any(
+            self.at(position, min(1 << 20, end - position)).strip(filler)
+            for position in range(start, end, 1 << 20)
+        )
 
 
 # --- chunks: RIFF, RF64, BW64, RIFX, W64, FORM, CAF -------------------------------------------------------
@@ -428,7 +431,7 @@ def _true_end(
         or rest[:4] in (b".snd", b"dns.")
         or next_beginning(data.at, end, min(data.size, end + _TAIL_BYTES)) is not None
         or files.is_text(rest)
-        or data.are_zero(end, data.size)
+        or data.are_filler(end, data.size)
     ):
         return end, 1.0
     return _before_tail(data, layout, start), 1.0

@@ -26,7 +26,7 @@ _SEARCH_BYTES = (
 _LEAST_BYTES = 64
 _CACHED_BYTES = 1 << 18
 _TS_BYTES = 188
-_MAX_FLAC_FRAME_BYTES = 1 << 18
+_MAX_FLAC_FRAME_BYTES, _MAX_FLAC_HEADERS = 1 << 18, 8
 _ASF_OBJECTS = frozenset({
     bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"), bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c"),
     bytes.fromhex("90080033b1e5cf1189f400a0c90349cb"), bytes.fromhex("d329e2d6da35d111903400a0c90349be"),
@@ -266,8 +266,10 @@ def _ends_with_flac(data: _Blocks, start: int) -> bool:
 
 def _ends_with_frame(tail: bytes) -> bool:
     at = tail.rfind(b"\xff")
-    while at >= 0:
+    num_headers = 0  # of the last frame, or by chance in it; those further in front are of earlier frames
+    while at >= 0 and num_headers < _MAX_FLAC_HEADERS:
         if _is_frame_header(tail[at : at + 16]):
+            num_headers += 1
             total = 0
             for byte in tail[at:]:
                 total = (total << 8 & 0xFFFF) ^ _CRC_16[total >> 8 ^ byte]
