@@ -72,6 +72,37 @@ def test_an_older_request_is_cancelled_by_a_newer_one(open_page: Any) -> None:
     until(page, "window.asked === 2 && window.aborted === 1")
 
 
+def test_a_letter_is_searched_for_at_once_unless_a_search_is_under_way(open_page: Any) -> None:
+    page = open_page("?q=do")
+    page.wait_for_selector(".hit")
+    page.evaluate(
+        """() => {
+            const ask = fetch, wait = setTimeout; window.pauses = []; window.asked = 0;
+            window.setTimeout = (what, ms, ...more) => { window.pauses.push(ms); return wait(what, ms, ...more); };
+            window.fetch = async (address, how) => {
+                if (String(address).endsWith('/search')) {
+                    window.asked += 1;
+                    await new Promise((go) => { window.letGo = go; });
+                }
+                return ask(address, how);
+            };
+        }"""
+    )
+
+    def waits_after(letter: str) -> bool:
+        page.evaluate("() => { window.pauses = []; }")
+        page.locator("#search-text").press_sequentially(letter)
+        return 40 in page.evaluate("window.pauses")
+
+    assert not waits_after("g")
+    until(page, "window.asked === 1")
+    assert waits_after("s")  # the search for "dog" is under way
+    until(page, "window.asked === 2")
+    page.evaluate("() => window.letGo()")
+    until(page, "!document.querySelector('.results.stale')")
+    assert not waits_after(" ")
+
+
 def test_back_and_forward_bring_back_whole_queries(open_page: Any, rows: Any) -> None:
     page = open_page("?q=thunder")
     thunder = rows(page)

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -411,7 +412,7 @@ class Library:
         leave_out = [path for example in examples for path in example.own_paths]
         if duplicates == "hide":
             own = [example.file for example in examples if example.own_paths and example.file is not None]
-            leave_out += [path for file in own for path in self.store.copies(file.content_hash)]
+            leave_out += chain.from_iterable(self.store.copies(file.content_hash for file in own).values())
         queries = self._queries(reading, examples, negatives, taught)
         asked = self.asked_of_files(condition, missing=missing)
         options = SearchOptions(

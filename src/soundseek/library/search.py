@@ -6,7 +6,7 @@ Words, example sounds and negatives -> one unit vector.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -250,8 +250,8 @@ def find(store: Store, query: AnyFloatArray, options: SearchOptions) -> list[Hit
     if options.certainty is not None and matches:
         sure = options.certainty(whole, np.array([match.score for match in matches], np.float32)).tolist()
     return [
-        hit_of(match, whole, also_at=copies_of(store, match, options), probability=probability)
-        for match, probability in zip(matches, sure, strict=True)
+        hit_of(match, whole, also_at=also_at, probability=probability)
+        for match, also_at, probability in zip(matches, copies_of(store, matches, options), sure, strict=True)
     ]
 
 
@@ -320,10 +320,19 @@ def _with_bonuses(scored: Sequence[Match], shortlist: Sequence[Match], per: Per)
     return sorted(with_bonus, key=lambda match: -(match.score + match.bonus))
 
 
-def copies_of(store: Store, match: Match, options: SearchOptions) -> list[str]:
-    """Paths of the other files with a match's content, where these are no matches of their own."""
-    copies = store.copies(match.file.content_hash) if options.duplicates == "hide" else []
-    return [path for path in copies if path != match.file.path and _answers(path, options)]
+def copies_of(store: Store, matches: Sequence[Match], options: SearchOptions) -> list[list[str]]:
+    """Of each match, paths of the other files with its content, where these are no matches of their own."""
+    copies: Mapping[bytes, Sequence[str]] = {}
+    if options.duplicates == "hide":
+        copies = store.copies({match.file.content_hash for match in matches})
+    return [
+        [
+            path
+            for path in copies.get(match.file.content_hash, ())
+            if path != match.file.path and _answers(path, options)
+        ]
+        for match in matches
+    ]
 
 
 def _answers(path: str, options: SearchOptions) -> bool:

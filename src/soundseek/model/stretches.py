@@ -54,7 +54,9 @@ def segment_scores(
         pooling = _pooling(length, step_s)
         for at in range(0, len(numbers), _AT_ONCE):
             some = numbers[at : at + _AT_ONCE]
-            rows = np.stack([segments[number] for number in some]).astype(np.float32)
+            rows = np.empty((len(some), *segments[some[0]].shape), np.float32)
+            for row, number in zip(rows, some, strict=True):
+                row[...] = segments[number]  # read from the disk and widened at once
             cosines = _cosines(pooling @ rows, wanted)  # (some, 1 + stretches, queries)
             scores[some] = blended(cosines[:, 0], cosines[:, 1:].max(axis=1), len(pooling) - 1)
     return scores

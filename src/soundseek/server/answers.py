@@ -20,15 +20,21 @@ def json_bytes(value: Any) -> bytes:
 
 def answer(model: BaseModel, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A schema as the answer to a request."""
-    content = json_bytes(model.model_dump(by_alias=True))
-    return Response(content, status, headers=headers, media_type="application/json")
+    return Response(_content(model), status, headers=headers, media_type="application/json")
 
 
 def event(name: str, model: BaseModel | None) -> bytes:
     """A server-sent event; without a model a comment, which only says that the server is still there."""
     if model is None:
         return b": still there\n\n"
-    return f"event: {name}\ndata: ".encode() + json_bytes(model.model_dump(by_alias=True)) + b"\n\n"
+    return f"event: {name}\ndata: ".encode() + _content(model) + b"\n\n"
+
+
+def _content(model: BaseModel) -> bytes:
+    try:
+        return model.model_dump_json(by_alias=True).encode()
+    except ValueError:  # a name that is no UTF-8
+        return json_bytes(model.model_dump(by_alias=True))
 
 
 def no_content() -> Response:

@@ -153,8 +153,10 @@ class Searching:
         is_words = not request.like and request.taught is None
         certainty = library.certainty(counted[0], manners) if is_words else None
         hits = [
-            hit_of(match, query, also_at=copies_of(store, match, options), probability=probability)
-            for (match, query), probability in zip(pairs, _probabilities(pairs, certainty), strict=True)
+            hit_of(match, query, also_at=also_at, probability=probability)
+            for (match, query), also_at, probability in zip(
+                pairs, copies_of(store, page, options), _probabilities(pairs, certainty), strict=True
+            )
         ]
         if WINDOWS in store.settings():
             hits = with_kept_windows(store, hits, np.array(wholes))
@@ -282,9 +284,8 @@ class Searching:
             ):
                 leave_out.append(file.path)
                 if request.duplicates == "hide":
-                    leave_out += [
-                        path for path in library.store.copies(file.content_hash) if path != file.path
-                    ]
+                    same = library.store.copies([file.content_hash]).get(file.content_hash, [])
+                    leave_out += [path for path in same if path != file.path]
         only_excludes = bool(negatives) and not any(alternatives) and not examples
         asks = any(np.any(row) for row in [*alternatives[0], *examples])
         if not only_excludes and not asks and request.taught is None:

@@ -470,8 +470,8 @@ class Store(Protocol):
     def twin(self, content_hash: bytes, limit_s: float) -> SoundFile | None:
         """One file with this content, embedded whole or at least up to `limit_s`."""
 
-    def copies(self, content_hash: bytes) -> list[str]:
-        """Paths of the files with this content, in order."""
+    def copies(self, contents: Iterable[bytes]) -> dict[bytes, list[str]]:
+        """Hash of a content -> paths of the files that have it, in order; without those that none has."""
 
     def contents(self, paths: Iterable[str], limit_s: float) -> dict[str, bytes]:
         """Path -> hash of the content, of those files that are embedded whole or at least up to `limit_s`."""

@@ -56,9 +56,15 @@ class NameQuery:
     is_all: bool = False
 
 
-def name_bonuses(connection: Connection, query: NameQuery) -> FloatArray | None:
-    """`(numbers,)` the bonus of the file of each number, 0 of one that is not so called; None where none is."""
-    num_files, last = connection.execute("SELECT count(*), coalesce(max(id), 0) FROM files").fetchone()
+def name_bonuses(connection: Connection, query: NameQuery, *, num_files: int, last: int) -> FloatArray | None:
+    """`(numbers,)` the bonus of the file of each number, 0 of one that is not so called; None where none is.
+
+    Args:
+        connection: Inside the read transaction of the search.
+        query: What names are asked for.
+        num_files: Files in the library.
+        last: The highest number of a file.
+    """
     bonuses = np.zeros(last + 1, np.float32)
     for text in dict.fromkeys(query.texts):
         share, ideal = np.zeros(last + 1, np.float32), 0.0

@@ -239,9 +239,10 @@ class MilvusStore(SingleWriterStore):
         """Files with this content, ordered by path."""
         return self._files(f'content_hash == "{content_hash.hex()}"')
 
-    def copies(self, content_hash: bytes) -> list[str]:
-        """Paths of the files with this content, in order."""
-        return [file.path for file in self.same_content(content_hash)]
+    def copies(self, contents: Iterable[bytes]) -> dict[bytes, list[str]]:
+        """Hash of a content -> paths of the files that have it, in order."""
+        found = {content: [file.path for file in self.same_content(content)] for content in contents}
+        return {content: paths for content, paths in found.items() if paths}
 
     def contents(self, paths: Iterable[str], limit_s: float) -> dict[str, bytes]:
         """Path -> hash of the content, of those files that are embedded whole or at least up to `limit_s`."""

@@ -5,6 +5,7 @@ The row files of one generation; a compaction writes the next one beside it.
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -99,6 +100,15 @@ class RowFile:
             f"{self.path} is damaged: it should hold {rows} rows of {self.row_bytes} bytes but "
             f"has {size} bytes. Remove the folder {self.path.parent} and index the sounds again"
         )
+
+
+def let_go(rows: Rows) -> None:
+    """Take mapped rows out of this process's memory; the system still has them, where it has room for them."""
+    base = rows.base
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def expand_ranges(first: npt.NDArray[np.int64], count: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -204,6 +214,8 @@ class Snapshot:
         maps: The committed rows.
         live: `(rows,)` True for rows of files that are still there; None = all.
         codes: Of the generation's vectors, shared by its versions.
+        num_files: Files.
+        last_file: The highest number of one.
     """
 
     version: int
@@ -211,6 +223,8 @@ class Snapshot:
     maps: Maps
     live: npt.NDArray[np.bool_] | None
     codes: VectorCodes
+    num_files: int
+    last_file: int
 
     @cached_property
     def runs(self) -> Runs:

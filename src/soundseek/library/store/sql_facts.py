@@ -14,7 +14,7 @@ from soundseek.library.store.tables import at_or_below, read_failure
 
 _ORDERS = {"path": "path", "modified": "mtime_ns DESC, path", "duration": "duration_s DESC, path"}
 _NO_LIMIT = 1 << 62
-_PATHS_A_CALL = 500
+_VALUES_A_CALL = 500
 
 
 class SqlFacts(SingleWriterStore):
@@ -68,10 +68,14 @@ class SqlFacts(SingleWriterStore):
         condition = "content_hash = ? AND (NOT truncated OR limit_s >= ?)"
         return next(iter(self._files(condition, [content_hash, limit_s], "LIMIT 1", by="content_hash")), None)
 
-    def copies(self, content_hash: bytes) -> list[str]:
-        """Paths of the files with this content, in order."""
-        rows = self._fetch("SELECT path FROM files WHERE content_hash = ? ORDER BY path", [content_hash])
-        return [os.fsdecode(path) for (path,) in rows]
+    def copies(self, contents: Iterable[bytes]) -> dict[bytes, list[str]]:
+        """Hash of a content -> paths of the files that have it, in order."""
+        found: dict[bytes, list[str]] = {}
+        for marks, some in _marked(contents):
+            sql = f"SELECT content_hash, path FROM files WHERE content_hash IN ({marks}) ORDER BY path"
+            for content, path in self._fetch(sql, some):
+                found.setdefault(content, []).append(os.fsdecode(path))
+        return found
 
     def contents(self, paths: Iterable[str], limit_s: float) -> dict[str, bytes]:
         """Path -> hash of the content, of those files that are embedded whole or at least up to `limit_s`."""
@@ -126,9 +130,9 @@ class SqlFacts(SingleWriterStore):
         return int(self._fetch("SELECT version FROM state")[0][0])
 
 
-def _marked(paths: Iterable[str]) -> Iterator[tuple[str, list[bytes]]]:
-    """Paths as they are kept, in lists that one statement has room for, each with its question marks."""
-    encoded = [os.fsencode(path) for path in paths]
-    for at in range(0, len(encoded), _PATHS_A_CALL):
-        some = encoded[at : at + _PATHS_A_CALL]
+def _marked(values: Iterable[str | bytes]) -> Iterator[tuple[str, list[bytes]]]:
+    """Paths or hashes as they are kept, in lists that one statement has room for, each with its question marks."""
+    encoded = [os.fsencode(value) for value in values]
+    for at in range(0, len(encoded), _VALUES_A_CALL):
+        some = encoded[at : at + _VALUES_A_CALL]
         yield ", ".join("?" * len(some)), some

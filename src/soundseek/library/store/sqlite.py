@@ -56,7 +56,14 @@ from soundseek.library.store.connection import connect, explained, write_lock
 from soundseek.library.store.estimates import VectorCodes
 from soundseek.library.store.exact import best_rows, inner_products, shortlisted_rows
 from soundseek.library.store.fused import NameQuery, found_words, name_bonuses, rank_with_names
-from soundseek.library.store.rows import Generation, Snapshot, make_folder, rows_without, spread_evenly
+from soundseek.library.store.rows import (
+    Generation,
+    Snapshot,
+    let_go,
+    make_folder,
+    rows_without,
+    spread_evenly,
+)
 from soundseek.library.store.sql_facts import SqlFacts
 from soundseek.library.store.tables import (
     allowed_rows,
@@ -75,6 +82,8 @@ from soundseek.library.store.tables import (
 )
 
 MEMORY = "memory://"
+# Segments whose frames stay in memory: some hundred megabytes.
+SEGMENTS_HELD = 4_000
 # Each failed attempt is a whole compaction that a writer has done between two steps of this reader.
 SNAPSHOT_ATTEMPTS = 50
 
@@ -92,6 +101,7 @@ class SqliteStore(SqlFacts):
         self._connections: list[sqlite3.Connection] = []
         self._mutex = threading.Lock()
         self._cached: Snapshot | None = None
+        self._num_read = 0
         self._closed = False
         self.approximation = Approximation(directory, identity)
         self._remove: Callable[[], object] | None = None
@@ -371,6 +381,7 @@ class SqliteStore(SqlFacts):
             rows, scores, extra = _named(
                 connection, snapshot, names, query, rows, scores, allowed, k=len(vectors), per="segment"
             )
+            self._make_room_for(len(rows), snapshot)
             return _matches(connection, snapshot, rows, scores, extra, names)
 
     def file_means(self) -> tuple[list[SoundFile], AnyFloatArray]:
@@ -520,6 +531,16 @@ class SqliteStore(SqlFacts):
                 connection.execute("ROLLBACK")
                 raise
 
+    def _make_room_for(self, num_segments: int, snapshot: Snapshot) -> None:
+        """Let go of the frames that earlier searches read: a server would come to hold the whole file."""
+        with self._mutex:
+            self._num_read += num_segments
+            is_much = self._num_read > SEGMENTS_HELD
+            if is_much:
+                self._num_read = num_segments
+        if is_much:
+            let_go(snapshot.maps.frames)
+
     def _snapshot(self, connection: sqlite3.Connection) -> Snapshot:
         state = read_state(connection)
         with self._mutex:
@@ -533,7 +554,8 @@ class SqliteStore(SqlFacts):
         is_same = known is not None and known.generation == state.generation
         codes = known.codes if known is not None and is_same else VectorCodes()
         live = rows_without(state.num_rows, dead)
-        snapshot = Snapshot(state.version, state.generation, maps, live, codes)
+        num_files, last = connection.execute("SELECT count(*), coalesce(max(id), 0) FROM files").fetchone()
+        snapshot = Snapshot(state.version, state.generation, maps, live, codes, num_files, last)
         with self._mutex:
             self._cached = snapshot
         return snapshot
@@ -556,7 +578,9 @@ def _named(
 ) -> tuple[AnyIntArray, AnyFloatArray, AnyFloatArray]:
     """Rows, scores and bonuses `(n,)`, n <= k, once names and tags have been asked as well; see `rank_with_names`."""
     if names is not None:
-        bonuses = name_bonuses(connection, names) if has_descriptions(connection) else None
+        bonuses = None
+        if has_descriptions(connection):
+            bonuses = name_bonuses(connection, names, num_files=snapshot.num_files, last=snapshot.last_file)
         if bonuses is None and names.is_all:
             return rows[:0], scores[:0], np.zeros(0, np.float32)
         if bonuses is not None:

@@ -10,9 +10,11 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import FileResponse
 
+from soundseek._typing import FloatArray
 from soundseek.library.collections import Collections
 from soundseek.library.store.base import Description
 from soundseek.server.answers import answer, no_content
@@ -164,10 +166,16 @@ async def waveform(
         end_s=high,
         duration_s=file.duration_s,
         n=n,
-        min=[round(value, 4) for value in pairs[:, 0].tolist()],
-        max=[round(value, 4) for value in pairs[:, 1].tolist()],
+        min=_rounded(pairs[:, 0]),
+        max=_rounded(pairs[:, 1]),
     )
     return answer(body, headers={"Cache-Control": "private, max-age=600"})
+
+
+def _rounded(values: FloatArray) -> list[float]:
+    """To four digits, as numbers that are written with so many."""
+    whole: list[float] = (np.rint(values.astype(np.float64) * 1e4) / 1e4).tolist()
+    return whole
 
 
 def item_of(library: Library, file: SoundFile) -> Item:

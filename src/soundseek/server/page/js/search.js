@@ -1,4 +1,4 @@
-/** From a query to results: a short pause while typing, one request at a time, the older one cancelled. */
+/** From a query to results: one request at a time. What is typed while one runs waits for a short pause, and cancels it. */
 
 import { computed, effect } from "../vendor/signals.js";
 import * as api from "./api.js";
@@ -17,6 +17,8 @@ const MOST_LISTED = 1000;
 
 /** @type {AbortController | null} */
 let running = null;
+/** Whether its answer is still to come. */
+let isUnderWay = false;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let waiting;
 let lastText = "";
@@ -44,7 +46,7 @@ export function start() {
     results.value = { ...results.peek(), state: "loading" };
     const isTyping = now.text !== lastText && results.peek().hits.length > 0;
     lastText = now.text;
-    waiting = setTimeout(() => run(now), isTyping ? DEBOUNCE_MS : 0);
+    waiting = setTimeout(() => run(now), isTyping && isUnderWay ? DEBOUNCE_MS : 0);
   });
 }
 
@@ -57,6 +59,7 @@ export function retry() {
 async function run(now) {
   running?.abort();
   const controller = (running = new AbortController());
+  isUnderWay = true;
   try {
     const answer = await page(now, 0, controller.signal);
     if (controller.signal.aborted) return;
@@ -67,6 +70,8 @@ async function run(now) {
     if (api.isAborted(error) || controller.signal.aborted) return;
     isOffline.value = error instanceof api.Offline;
     results.value = { ...results.peek(), state: "failed", error: /** @type {Error} */ (error) };
+  } finally {
+    if (controller === running) isUnderWay = false;
   }
 }
 
