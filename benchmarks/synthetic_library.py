@@ -29,7 +29,9 @@ def filled_store(directory: Path, rows: int, dim: int) -> Iterator[Callable[[np.
     with store.writing():
         for first in range(0, rows // SEGMENTS_PER_FILE, 1000):
             last = min(first + 1000, rows // SEGMENTS_PER_FILE)
-            store.commit(Changes(sounds=[_sound(number, dim, generator) for number in range(first, last)]))
+            store.commit(
+                Changes(sounds=[full_sound(number, dim, generator) for number in range(first, last)])
+            )
     try:
         yield lambda query: find_matches(store, query, SearchOptions(k=10))
     finally:
@@ -57,7 +59,7 @@ def filled_library(directory: Path, rows: int, sounds: Path, first: Path) -> Non
             for number in range(start, min(start + 1000, rows // SEGMENTS_PER_FILE)):
                 path = sounds / f"{number:07}.wav"
                 path.hardlink_to(first)
-                sound = _sound(number, model.dim, generator)
+                sound = full_sound(number, model.dim, generator)
                 facts = {"path": str(path), "size_bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
                 made.append(
                     replace(sound, file=replace(sound.file, **facts, sample_rate_hz=8000, channels=1))
@@ -101,12 +103,13 @@ def fill_library(directory: Path, sounds: Path, num_files: int) -> None:
 
 def lean_sound(number: int, dim: int, generator: np.random.Generator) -> EmbeddedSound:
     """A sound of four random segments with a frame each, so that a million of them fit on a disk."""
-    sound = _sound(number, dim, generator)
+    sound = full_sound(number, dim, generator)
     spans = np.stack([np.arange(SEGMENTS_PER_FILE), np.arange(1, SEGMENTS_PER_FILE + 1)], axis=1)
     return replace(sound, frames=sound.vectors.astype(np.float16), spans=spans)
 
 
-def _sound(number: int, dim: int, generator: np.random.Generator) -> EmbeddedSound:
+def full_sound(number: int, dim: int, generator: np.random.Generator) -> EmbeddedSound:
+    """A sound of four random segments with 80 frames."""
     vectors = generator.standard_normal((SEGMENTS_PER_FILE, dim)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     starts = np.arange(SEGMENTS_PER_FILE)

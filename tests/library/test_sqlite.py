@@ -512,3 +512,31 @@ def test_two_thousand_files_are_found_by_one_filter_each(store: SqliteStore) -> 
         store.commit(Changes([sound_of_vectors(f"/{n:04d}.wav", vectors[n : n + 1]) for n in range(2000)]))
     assert len(store.search(EAST, k=2000)) == 2000
     assert len({match.file.path for match in store.search(EAST, k=1500)}) == 1500
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/smaps").is_file(), reason="the system does not say what a process holds"
+)
+def test_frames_that_searches_read_are_let_go_and_can_be_read_again(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server over a large library came to hold all of it."""
+    vectors = unit_rows(np.random.default_rng(0), 4000)
+    with store.writing():
+        store.commit(Changes(sounds=[sound_of_vectors("/a.wav", vectors)]))
+
+    def held_kb() -> int:
+        text = Path("/proc/self/smaps").read_text()
+        _, _, of_frames = text.partition(f"{store.directory}/frames.1.f16")
+        return int(of_frames.split("Rss:")[1].split()[0])
+
+    def asked() -> list[float]:
+        matches = store.shortlist(EAST, segments=4000, files=1)
+        return [float(match.frames.sum()) for match in matches]
+
+    first = asked()
+    assert held_kb() >= vectors.astype(np.float16).nbytes // 1024
+    monkeypatch.setattr("soundseek.library.store.sqlite.SEGMENTS_HELD", 10)
+    store.shortlist(EAST, segments=4000, files=1)
+    assert held_kb() == 0
+    assert asked() == first

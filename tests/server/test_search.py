@@ -28,6 +28,7 @@ def test_a_search_finds_what_the_library_finds(client: Any, library: Library) ->
     assert [hit["path"] for hit in answer["hits"]] == [hit.path for hit in hits]
     for mine, theirs in zip(answer["hits"], hits, strict=True):
         assert mine["score"] == pytest.approx(theirs.score, abs=1e-6)
+        assert mine["match"] == pytest.approx(theirs.match, abs=1e-4)
         assert (mine["start_s"], mine["end_s"], mine["moment_s"]) == (
             theirs.start_s,
             theirs.end_s,

@@ -202,6 +202,7 @@ def _nearest_stretches(store: Store, files: Sequence[SoundFile]) -> list[list[tu
         )
         lengths = np.array([len(frames[number]) for number in numbers])
         best: list[list[tuple[float, int, float]]] = [[] for _ in numbers]
+        least = np.full(len(numbers), _LEAST_COSINE, np.float32)  # of what still comes among the best of each
         wide = [number for number, own in enumerate(frames) if len(own) >= max(width, 1.2 * lengths.min())]
         for block in _blocks(wide, frames, width):
             cosines = (
@@ -212,15 +213,17 @@ def _nearest_stretches(store: Store, files: Sequence[SoundFile]) -> list[list[tu
             highest = np.maximum.reduceat(cosines, starts, axis=0)  # (files, probes)
             is_longer = np.array([len(frames[number]) for number, _, _ in block])[:, None] > 1.2 * lengths
             highest[~is_longer] = -1.0
-            for column in np.flatnonzero((highest >= _LEAST_COSINE).any(axis=0)):
+            for column in np.flatnonzero((highest >= least).any(axis=0)):
                 for row in np.argsort(-highest[:, column], kind="stable")[:_LONGER]:
-                    if highest[row, column] < _LEAST_COSINE:
+                    if highest[row, column] < least[column]:
                         break
                     number, hop, _ = block[row]
                     window = int(cosines[starts[row] : ends[row], column].argmax())
                     place_s = window * hop * files[number].frame_s
                     best[column].append((float(highest[row, column]), number, place_s))
                 best[column] = sorted(best[column], reverse=True)[:_LONGER]
+                if len(best[column]) == _LONGER:
+                    least[column] = best[column][-1][0]
         for number, each in zip(numbers, best, strict=True):
             found[number] = [(longer, place_s) for _, longer, place_s in each]
     return found
