@@ -263,9 +263,24 @@ def test_a_search_inside_results_asks_only_them(open_page: Any, rows: Any) -> No
 
 def test_nothing_found_is_said_and_leads_on(open_page: Any) -> None:
     page = open_page("?q=rain&name=no+such+name")
-    page.get_by_role("heading", name="Nothing here sounds like that").wait_for()
+    page.get_by_role("heading", name="No sound passes the filters").wait_for()
     page.get_by_role("button", name="Clear the filters").click()
     page.wait_for_selector(".hit")
+
+
+def test_a_condition_that_is_wrong_is_told_and_can_be_taken_back(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=dog", expect="422")
+    rows(page)
+    page.locator(".pill-button", has_text="Where").click()
+    page.get_by_label("A condition").fill("duration << 3")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="The query cannot be understood").wait_for()
+    assert "where duration" in page.locator(".state p").inner_text()
+    # What stood in the list before is neither counted nor exported.
+    assert page.locator(".results-count").inner_text() == ""
+    assert page.get_by_role("button", name="Export", exact=True).count() == 0
+    page.get_by_role("button", name="Clear the filters").click()
+    assert rows(page)
 
 
 def test_without_a_server_the_page_says_so_and_goes_on_by_itself(open_page: Any, server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -13,10 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import soundfile
 import uvicorn
 
 from soundseek.server.app import create_api, create_app
-from soundseek.server.config import ServerConfig
+from soundseek.server.config import ServerConfig, served_libraries
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8765"
@@ -37,7 +39,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, sounds: Path) -> Path:
 @pytest.fixture(scope="module")
 def address(filled: Path, folder: Path) -> Iterator[str]:
     library = Path(shutil.copytree(filled, folder / "library"))
-    config = ServerConfig(library=library, roots=(folder,))
+    birds = Path(shutil.copytree(filled, folder / "Birds"))
+    served = served_libraries([library, birds])
+    config = ServerConfig(library=library, roots=(folder,), served=served)
     server = uvicorn.Server(uvicorn.Config(create_app(config), port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -62,12 +66,24 @@ def run(command: list[str], code: str, address: str, folder: Path) -> str:
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed: its examples were not run")
 def test_the_curl_examples_run(address: str, folder: Path) -> None:
-    search, upload, audio = examples("sh", "curl")
+    search, upload, audio, words, duplicates, taught, several, export = examples("sh", "curl")
     assert run(["sh"], search, address, folder).count('"path"') == 3
     assert '"name":"tone2.wav"' in run(["sh"], upload, address, folder)
     assert run(["sh"], audio, address, folder).count(",") > 16
     assert (folder / "head.wav").stat().st_size == 1024
     assert (folder / "preview.wav").read_bytes()[:4] == b"RIFF"
+    told = run(["sh"], words, address, folder)
+    assert told.count('"cat_id":null') == 3 and len(told[told.index("path,start_s") :].splitlines()) == 7
+    found = run(["sh"], duplicates, address, folder)
+    assert '"state":"ready"' in found and found.count("event: duplicates") and '"groups":[' in found
+    marked = run(["sh"], taught, address, folder)
+    assert '"right":1,"wrong":1' in marked and marked.count('"moment_s"') == 3
+    both = run(["sh"], several, address, folder)
+    assert '"address":"/libraries/birds/"' in both and both.count('"moment_s"') == 3
+    exported = run(["sh"], export, address, folder)
+    assert "rank,score,path" in exported and "R1,thunder 0.60,0:00.500,0:01.500" in exported
+    with zipfile.ZipFile(folder / "cut.zip") as archive, archive.open(archive.namelist()[0]) as cut:
+        assert soundfile.info(io.BytesIO(cut.read())).duration == pytest.approx(1.4, abs=0.01)
 
 
 def test_the_python_examples_run(address: str, folder: Path) -> None:

@@ -9,6 +9,11 @@ import { complain, say } from "./toast.js";
 
 export const FAVOURITES = "favourites";
 
+/** What a collection is called on the page. @param {string} id */
+export function collectionName(id) {
+  return id === FAVOURITES ? "Favourites" : collections.value.find((one) => one.id === id)?.name ?? "a collection";
+}
+
 export async function refreshCollections() {
   try {
     collections.value = (await api.collections()).collections;

@@ -72,7 +72,7 @@ export function hasFilters(filters) {
 
 /** What is looked for, in words: it stands on exported labels. @param {Query} query */
 export function inWords({ text, taught, like }) {
-  return [text.trim(), taught, ...like.map(({ name }) => `like ${name}`)].filter(Boolean).join(", ");
+  return [text.trim(), taught, ...like.map(({ name }) => `like ${name.replace(/\.\w+$/, "")}`)].filter(Boolean).join(", ");
 }
 
 /** The parts whose weights can be set against each other. @param {Query} query */

@@ -2,6 +2,7 @@
 
 import { useState } from "../../vendor/preact-hooks.js";
 import { collect, create, FAVOURITES, regionOf } from "../actions.js";
+import { collectionName } from "../collections.js";
 import { counted } from "../format.js";
 import { html, Icon } from "../html.js";
 import { collections } from "../state.js";
@@ -24,7 +25,7 @@ export function CollectDialog({ hits }) {
       <input type="text" aria-label="Name of a new collection" placeholder="New collection" maxlength="200" value=${name} autofocus onInput=${(/** @type {any} */ event) => setName(event.target.value)} />
       <button type="submit" class="button primary" disabled=${!name.trim()}>Create</button>
     </form>
-    <ul class="choice-list">${collections.value.map((one) => html`<li><button type="button" class="nav-item" onClick=${() => put(one.id, one.name)}>
-      <${Icon} name=${one.id === FAVOURITES ? "heart" : "bookmark"} size=${16} /><span class="nav-name">${one.name}</span><span class="nav-count">${one.count}</span></button></li>`)}</ul>
+    <ul class="choice-list">${collections.value.map((one) => html`<li><button type="button" class="nav-item" onClick=${() => put(one.id, collectionName(one.id))}>
+      <${Icon} name=${one.id === FAVOURITES ? "heart" : "bookmark"} size=${16} /><span class="nav-name">${collectionName(one.id)}</span><span class="nav-count">${one.count}</span></button></li>`)}</ul>
   <//>`;
 }

@@ -3,13 +3,14 @@
 import { useEffect, useState } from "../../vendor/preact-hooks.js";
 import { collectHits, copyPaths, exportHits, moreLikeHits, notLike, segmentOf, showInFolder, toggleFavourite } from "../actions.js";
 import * as api from "../api.js";
+import { collectionName } from "../collections.js";
 import { addLike, partOf } from "../examples.js";
 import { channels, clock, date, length, matchWord, rate, shown, size, timeOfDay } from "../format.js";
 import { html, Icon, IconButton } from "../html.js";
 import { startOver } from "../navigation.js";
 import * as player from "../player.js";
 import { currentHit } from "../selection.js";
-import { can, collections, detailsOpen, results, shownHits } from "../state.js";
+import { can, detailsOpen, results, shownHits } from "../state.js";
 import { LabelsOf } from "./labels.js";
 
 /** @typedef {import("../types.js").Hit} Hit */
@@ -55,7 +56,7 @@ function Facts({ hit }) {
       ${item?.is_truncated && html`<div><dt>Indexed</dt><dd>only its beginning</dd></div>`}
     </dl>
     ${item && item.collections.length > 0 && html`<section><h4>In collections</h4><div class="ideas">${item.collections.map((id) => html`<button type="button" class="idea small"
-      onClick=${() => startOver({ collection: id })}>${collections.value.find((one) => one.id === id)?.name ?? id}</button>`)}</div></section>`}
+      onClick=${() => startOver({ collection: id })}>${collectionName(id)}</button>`)}</div></section>`}
     ${item?.tags && item.tags.length > 0 && html`<section><h4>Tags</h4><dl class="facts">${item.tags.map(({ name, text }) => html`<div><dt>${shown(name)}</dt><dd>${shown(text)}</dd></div>`)}</dl></section>`}
     <${LabelsOf} hit=${hit} />
     <${Places} hit=${hit} />

@@ -5,10 +5,12 @@ import { baseName, container, length, rate } from "../format.js";
 import { html, Icon } from "../html.js";
 import { change } from "../navigation.js";
 import { hasFilters, NO_FILTERS } from "../query.js";
-import { library, query } from "../state.js";
+import { library, query, results } from "../state.js";
 import { Popover } from "./popover.js";
 
 /** @typedef {import("../query.js").FilterValues} FilterValues */
+
+const MOST_FOLDERS = 12;
 
 /** @param {Partial<FilterValues>} values @param {{typing?: boolean}} [how] */
 function set(values, how) {
@@ -111,10 +113,13 @@ function Rate({ filters }) {
 
 /** @param {{filters: FilterValues}} props */
 function Folder({ filters }) {
+  // Those that were indexed, and those that the list comes from: a library is often one folder with many in it.
+  const ofHits = results.value.hits.filter((hit) => !hit.library).map((hit) => hit.folder);
+  const folders = [...new Set([...(library.value?.folders ?? []), ...filters.folders, ...ofHits])].slice(0, MOST_FOLDERS);
   return html`<${Pill} label="Folder" value=${filters.folders.map(baseName).join(", ")} onClear=${() => set({ folders: [] })}>${(/** @type {() => void} */ close) => html`
     <${Text} label="Files in this folder or below it" value=${filters.folders[0] ?? ""} placeholder="/sounds/rain"
       onSubmit=${(/** @type {string} */ value) => { set({ folders: value ? [value] : [] }); close(); }} />
-    <div class="checks">${(library.value?.folders ?? []).map((folder) => html`<label class="check" title=${folder}><input type="radio" name="folder"
+    <div class="checks">${folders.map((folder) => html`<label class="check" title=${folder}><input type="radio" name="folder"
       checked=${filters.folders.includes(folder)} onChange=${() => set({ folders: [folder] })} /><span>${baseName(folder)}</span></label>`)}</div>
     <p class="hint">The menu of a sound has “Only this folder”.</p>`}<//>`;
 }
@@ -142,9 +147,10 @@ function Name({ filters }) {
 /** @param {{filters: FilterValues}} props */
 function Where({ filters }) {
   return html`<${Pill} label="Where" value=${filters.where} onClear=${() => set({ where: "" })}>${(/** @type {() => void} */ close) => html`
-    <${Text} label="A condition" value=${filters.where} placeholder="duration < 30 and not format = mp3"
+    <${Text} label="A condition" value=${filters.where} placeholder="duration < 5"
       onSubmit=${(/** @type {string} */ value) => { set({ where: value }); close(); }} />
-    <p class="hint">As <code>--where</code> on the command line: duration, format, rate, folder, modified, name; and, or, not, ( ).</p>`}<//>`;
+    <p class="hint">As <code>--where</code> on the command line: duration, format, rate, channels, bits, size, loudness, folder, path, modified, name, tag; and, or, not, ( ). For example
+      <code>channels = 1 and loudness > -30</code>, <code>tag ~ "scene 12"</code>.</p>`}<//>`;
 }
 
 /** @param {{label: string, value: string, placeholder: string, onSubmit: (value: string) => void}} props */

@@ -51,6 +51,8 @@ function Chooser() {
   useEffect(() => { open(undefined); }, []);
   const toggle = (/** @type {string} */ path) => setPicked(picked.includes(path) ? picked.filter((one) => one !== path) : [...picked, path]);
   const indexed = library.value?.folders ?? [];
+  // Whoever walks into a folder means that one.
+  const chosen = picked.length ? picked : list?.path ? [list.path] : [];
   return html`<section class="chooser" aria-label="Folders">
     <div class="crumbs">${list?.path ? html`<button type="button" class="button small" onClick=${() => open(list.parent ?? undefined)}><${Icon} name="arrow-left" size=${14} />Up</button><span class="crumb-path">${shown(list.path)}</span>
       <label class="check"><input type="checkbox" checked=${picked.includes(list.path)} onChange=${() => toggle(/** @type {string} */ (list.path))} /><span>This folder</span></label>` : html`<span class="hint">Folders that this server may read</span>`}</div>
@@ -60,7 +62,7 @@ function Chooser() {
       ${list && !list.folders.length && html`<li class="hint">No folders in here.</li>`}</ul>
     <div class="dialog-foot">
       ${indexed.length > 0 && html`<button type="button" class="button" onClick=${() => startIndexing([])}><${Icon} name="refresh-cw" size=${14} />Bring up to date</button>`}
-      <button type="button" class="button primary" disabled=${!picked.length} onClick=${() => startIndexing(picked)}>${picked.length ? `Index ${counted(picked.length, "folder")}` : "Index"}</button>
+      <button type="button" class="button primary" disabled=${!chosen.length} onClick=${() => startIndexing(chosen)}>${picked.length ? `Index ${counted(picked.length, "folder")}` : chosen.length ? "Index this folder" : "Index"}</button>
     </div>
   </section>`;
 }

@@ -15,14 +15,15 @@ import { PerSwitch } from "./filters.js";
 import { HitRow } from "./hit_row.js";
 
 export function ResultsBar() {
-  const { state, hits, total, elapsedMs, isRanked } = results.value;
+  const { state, total, elapsedMs, isRanked } = results.value;
+  const hits = state === "failed" ? [] : results.value.hits; // those of before are not on the screen
   if (selection.value.size) return html`<${SelectionBar} />`;
   const chosen = lassoed.value;
   const number = chosen ? `${counted(chosen.length, "sound")} in the lasso`
     : !hits.length ? "" : counted(total, isRanked && query.value.per === "segment" ? "moment" : "sound");
   return html`<div class="results-bar">
     <p class="results-count" role="status" aria-live="polite">${state === "ready" || chosen ? number : state === "loading" && !hits.length ? "Searching …" : number}
-      ${state === "ready" && isRanked && !chosen && html`<span class="results-order">best first</span><span class="results-time">${Math.max(1, Math.round(elapsedMs))} ms</span>`}</p>
+      ${state === "ready" && isRanked && hits.length > 0 && !chosen && html`<span class="results-order">best first</span><span class="results-time">${Math.max(1, Math.round(elapsedMs))} ms</span>`}</p>
     ${chosen && html`<button type="button" class="link-button" onClick=${() => (lassoed.value = null)}>Leave the lasso</button>`}
     <div class="results-actions">
       ${query.value.taught && hasFreshMarks.value && html`<button type="button" class="button primary" title="Search again with the marks (R)" onClick=${searchWithMarks}>
@@ -31,7 +32,7 @@ export function ResultsBar() {
         <${Icon} name="check" size=${16} /><span>Teach</span></button>`}
       ${hits.length > 1 && ranks(query.value) && html`<button type="button" class="button quiet" title=${`Another search, inside the ${WITHIN_BEST} best of this one`} onClick=${searchInside}>
         <${Icon} name="text-search" size=${16} /><span>Search inside</span></button>`}
-      ${shownHits.value.length > 0 && html`<button type="button" class="button quiet" title="Export the list (E: what is selected)" onClick=${() => exportHits(shownHits.value)}>
+      ${(hits.length > 0 || chosen) && html`<button type="button" class="button quiet" title="Export the list (E: what is selected)" onClick=${() => exportHits(shownHits.value)}>
         <${Icon} name="download" size=${16} /><span>Export</span></button>`}
       ${canScoreWindows.value && html`<${WindowsButton} />`}
       ${ranks(query.value) && html`<${PerSwitch} name="per-list" />`}
@@ -91,7 +92,8 @@ export function Notices() {
   const sure = hits.map((hit) => hit.match).filter((match) => typeof match === "number");
   const best = isRanked && sure.length ? Math.max(...sure) : 1;
   return html`<div class="notices" role="status">
-    ${best < NOTHING_BELOW && html`<p class="verdict"><${Icon} name="info" size=${16} /><span>Nothing here sounds like that: the best hit fits with a probability of ${Math.round(100 * best)} %. The nearest:</span></p>`}
+    ${best < NOTHING_BELOW && html`<p class="verdict"><${Icon} name="info" size=${16} /><span>${hits[0]?.keywords?.length ? "The first ones are found by words of their names or tags; by sound" : "Nothing here sounds like that:"}
+      the best hit fits with a probability of ${Math.round(100 * best)} %.${hits[0]?.keywords?.length ? "" : " The nearest:"}</span></p>`}
     ${changed?.map((pair) => html`<p class="notice"><${Icon} name="info" size=${16} /><span>Searched for <strong>${pair?.[0]}</strong>${pair?.[2] && `, ${pair[2]} first`}; you typed “${pair?.[1]}”.</span>
       <button type="button" class="link-button" onClick=${() => change({ asTyped: true })}>Search as typed</button></p>`)}
     ${warnings.map((warning) => html`<p class="notice"><${Icon} name="triangle-alert" size=${16} /><span>${warning}</span></p>`)}
@@ -145,10 +147,13 @@ function Skeleton() {
 function Failed({ error }) {
   const title = /** @type {any} */ (error)?.title ?? "That did not work";
   const isOffline = error?.name === "Offline";
+  // The same question would get the same answer.
+  const isWrongFilter = /** @type {any} */ (error)?.status === 422 && hasFilters(query.value.filters);
   return html`<div id="results" class="state" role="alert" tabindex="-1">
     <${Icon} name=${isOffline ? "unplug" : "circle-alert"} size=${40} />
     <h2>${title}</h2><p>${error?.message}</p>
-    <button type="button" class="button primary" onClick=${retry}><${Icon} name="refresh-cw" size=${16} />Try again</button>
+    ${isWrongFilter ? html`<button type="button" class="button primary" onClick=${() => change({ filters: NO_FILTERS })}>Clear the filters</button>`
+      : html`<button type="button" class="button primary" onClick=${retry}><${Icon} name="refresh-cw" size=${16} />Try again</button>`}
   </div>`;
 }
 
@@ -156,11 +161,12 @@ function Nothing() {
   const now = query.value;
   if (!asks(now)) return null;
   const filtered = hasFilters(now.filters);
+  const isEmpty = now.collection && !ranks(now);
   return html`<div id="results" class="state" tabindex="-1">
     <${Icon} name="waves" size=${40} />
-    <h2>Nothing here sounds like that</h2>
-    <p>${now.collection && !ranks(now) ? "The collection is empty. Drag sounds onto it, or press A on one."
-      : filtered ? "No sound passes the filters together." : "Try plainer words: what makes the sound, and where."}</p>
+    <h2>${isEmpty ? "The collection is empty" : filtered ? "No sound passes the filters" : "Nothing here sounds like that"}</h2>
+    <p>${isEmpty ? "Drag sounds onto it, or press A on one." : filtered ? "Each of them may be met by some sounds, all together by none."
+      : "Try plainer words: what makes the sound, and where."}</p>
     <div class="state-actions">
       ${filtered && html`<button type="button" class="button primary" onClick=${() => change({ filters: NO_FILTERS })}>Clear the filters</button>`}
       ${now.within && html`<button type="button" class="button" onClick=${() => change({ within: "" })}>Search everything</button>`}

@@ -1,6 +1,7 @@
 /** The one search field: words, chips of sounds to be like or unlike, the microphone. */
 
 import { useEffect, useRef, useState } from "../../vendor/preact-hooks.js";
+import { collectionName } from "../collections.js";
 import { addLike, addNot, addNotTexts, draggedHits, DRAG_TYPE, dropFiles, partOf, removePart } from "../examples.js";
 import { clock } from "../format.js";
 import { classes, html, Icon, IconButton } from "../html.js";
@@ -9,7 +10,7 @@ import { change, settle, startOver } from "../navigation.js";
 import { splitNegatives, toAddress } from "../query.js";
 import { goTo } from "../selection.js";
 import { focusSearch } from "../shortcuts.js";
-import { collections, query, results, shownHits } from "../state.js";
+import { query, results, shownHits } from "../state.js";
 import { Popover } from "./popover.js";
 
 export function SearchBar() {
@@ -114,11 +115,6 @@ function ScopeChip({ icon, kind, label, onRemove }) {
     <${Icon} name=${icon} size=${14} /><span class="chip-kind">${kind}</span><span class="chip-name">${label}</span>
     <button type="button" class="chip-remove" aria-label=${`Leave: ${label}`} onClick=${onRemove}><${Icon} name="x" size=${14} /></button>
   </span>`;
-}
-
-/** @param {string} id */
-function collectionName(id) {
-  return collections.value.find((collection) => collection.id === id)?.name ?? "a collection";
 }
 
 /** What a query asks for, in a few words. @param {string} address */

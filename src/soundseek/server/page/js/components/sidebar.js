@@ -109,7 +109,7 @@ function LibraryPanel() {
     </button>`}
     ${holds && facts && html`<p class="library-facts" title=${facts.paths.join("\n")}>
       <strong>${facts.names.length ? facts.names.join(" + ") : baseName(holds.path)}</strong>
-      <span>${counted(facts.files, "sound")} · ${facts.audioHours < 1 ? `${Math.round(facts.audioHours * 60)} min` : `${facts.audioHours.toFixed(1)} h`} · ${facts.model}</span>
+      <span>${counted(facts.files, "sound")} · ${facts.audioHours < 1 ? `${Math.round(facts.audioHours * 60)} min` : `${facts.audioHours.toFixed(1)} h`} · <span class="unbroken">${facts.model}</span></span>
       ${holds.failures > 0 && html`<button type="button" class="link-button" onClick=${() => (dialog.value = { name: "index", showsFailures: true })}>${counted(holds.failures, "file")} not readable</button>`}
     </p>`}
     ${can.value.index && !isRunning && html`<button type="button" class="button wide" onClick=${() => (dialog.value = { name: "index" })}><${Icon} name="folder-plus" size=${16} />Index folders …</button>`}
