@@ -66,6 +66,7 @@ steel: $(VENV)/.development ## hostile files, kills, power cuts, readers, growth
 	$(BIN)/python benchmarks/power_cuts.py --json docs/results/steel.json
 	$(BIN)/python benchmarks/readers.py --json docs/results/steel.json
 	$(BIN)/python benchmarks/growth.py --json docs/results/steel.json --plot docs/images/growth.png
+	$(BIN)/python -m pytest $(PYTEST_FLAGS) -m slow --timeout 600 tests
 	STEEL_EXAMPLES=2000 $(BIN)/python -m pytest $(PYTEST_FLAGS) --timeout 3600 tests/steel
 
 clean: ## remove .venv, the demo's library and every cache

@@ -76,6 +76,7 @@ HOMES = {
     "psycopg": {"library/store/postgres.py", "library/store/postgres_connection.py"},
     "pymilvus": {"library/store/milvus_connection.py"},
     "numkong": {"library/store/estimates.py"},
+    "ray": {"library/ray_workers.py"},
     "usearch": {"library/store/approximate.py"},
     "uvicorn": {"cli/serve.py"},
     "openTSNE": {"server/sound_map.py"},
@@ -118,6 +119,7 @@ BROUGHT_BY_AN_EXTRA = {
     "mcp": "mcp",
     "pandas": "notebook",
     "psycopg": "postgres",
+    "ray": "ray",
     "pymilvus": "milvus", "milvus_lite": "milvus",
 }  # fmt: skip
 ONLY_SERVER = {"fastapi", "starlette", "prometheus_client"}

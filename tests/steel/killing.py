@@ -13,24 +13,30 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 from library import fakes
+from library.engines import place_in
 from library.stores import IDENTITY, sound_number
 
+from soundseek.errors import LibraryError
 from soundseek.library import copy as copy_module
 from soundseek.library import index as index_module
 from soundseek.library.collections import Collections, NewEntry
 from soundseek.library.copy import copy_library, digest_of_sound
 from soundseek.library.index import update
-from soundseek.library.store.base import Changes, EmbeddedSound
+from soundseek.library.store import approximate as approximate_module
+from soundseek.library.store import open_store
+from soundseek.library.store.base import Changes, EmbeddedSound, Store
 from soundseek.library.store.sqlite import SqliteStore
 
 EXTENSIONS = frozenset({".wav"})
 NUMBERED = 60
+PLACE = "place"
+"""Holds the URI of the library that is written to, where it is in no folder."""
 OLD_LIBRARY = Path(__file__).parents[1] / "library" / "library_of_0.1.0"
 Contents = dict[str, bytes]
 """Path -> digest of all that a library holds of a sound."""
@@ -137,6 +143,45 @@ def copy(folder: Path, pipe: Connection, seed: int) -> None:
         target.close()
 
 
+def copy_to_postgres(folder: Path, pipe: Connection, seed: int) -> None:
+    """Copy the library into PostgreSQL, where it was begun by those that were killed before."""
+    copy_module.BATCH_BYTES = 300
+    chance = random.Random(seed)
+    source = SqliteStore.open(folder / "source", identity=IDENTITY)
+    target = open_store((folder / PLACE).read_text(), identity=IDENTITY, create=True)
+    commit = target.commit
+
+    def telling_commit(changes: Changes) -> None:
+        pipe.send(step_of(changes))
+        commit(changes)
+        pipe.send(None)
+
+    target.commit = telling_commit  # type: ignore[method-assign]
+    while True:
+        try:
+            copy_library(source, target)
+            with target.writing():
+                target.commit(Changes(removed=chance.sample(sorted(target.states("/")), 40)))
+        except LibraryError as error:
+            # The server may not have noticed yet that the last writer is dead.
+            assert "is being written by" in str(error), error
+            time.sleep(0.02)
+
+
+def approximate(folder: Path, pipe: Connection, seed: int) -> None:
+    """Replace sounds by themselves, compact now and then, and build the approximate index again and again."""
+    approximate_module.PIECE_ROWS = 16
+    chance = random.Random(seed)
+    store = telling(folder / "library", pipe)
+    while True:
+        with store.writing():
+            numbers = chance.sample(range(NUMBERED), 6)
+            store.commit(Changes(sounds=[sound_number(number) for number in numbers]))
+            if chance.random() < 0.2:
+                store.compact(dead_share=0.0)
+        store.approximate()
+
+
 def relocate(folder: Path, pipe: Connection, seed: int) -> None:
     """Rename the folder of all sounds, and back."""
     store = telling(folder / "library", pipe)
@@ -175,6 +220,7 @@ def collect(folder: Path, pipe: Connection, seed: int) -> None:
 
 WRITERS: dict[str, Callable[[Path, Connection, int], None]] = {
     "index": index, "compact": compact, "copy": copy, "relocate": relocate, "migrate": migrate, "collect": collect,
+    "approximate": approximate, "copy_to_postgres": copy_to_postgres,
 }  # fmt: skip
 
 
@@ -222,22 +268,35 @@ class Judge:
         self.chance = random.Random(self.seed)
         self.contents: Contents = {}
         self.writer = ""
+        self.places = ExitStack()
         # The fork server imports the heavy things once, so that the time goes into writing.
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(["steel.killing", "soundseek.library.store.sqlite"])
+        preloaded = ["steel.killing", "soundseek.library.store.sqlite", "onnxruntime", "usearch.index"]
+        self.context.set_forkserver_preload(preloaded)
 
     def prepare(self, writer: str) -> None:
         """An empty or filled library, as the writer needs it."""
         self.writer = writer
+        self.places.close()
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         for name in ("library", "source"):
             store = SqliteStore.open(self.folder / name, identity=IDENTITY)
-            if name == "source" or writer in {"compact", "relocate", "collect"}:
+            if name == "source" or writer in {"compact", "relocate", "collect", "approximate"}:
                 with store.writing():
                     store.commit(Changes(sounds=[sound_number(number) for number in range(NUMBERED)]))
             store.close()
+        if writer == "copy_to_postgres":
+            place = self.places.enter_context(place_in("postgres", self.folder))
+            (self.folder / PLACE).write_text(place)
+            open_store(place, identity=IDENTITY, create=True).close()
         self.contents = self.read()
+
+    def target(self) -> Store:
+        """The library that is written to."""
+        place = self.folder / PLACE
+        location = place.read_text() if place.exists() else str(self.folder / "library")
+        return open_store(location, identity=IDENTITY, create=False)
 
     def read(self) -> Contents:
         """What the library holds.
@@ -245,7 +304,7 @@ class Judge:
         Raises:
             AssertionError: `library check` finds damage.
         """
-        store = SqliteStore.open(self.folder / "library", identity=IDENTITY)
+        store = self.target()
         try:
             damages = store.check()
             assert not damages, f"after a kill of {self.writer}: {damages}"
@@ -298,6 +357,8 @@ class Judge:
             self._judge_migrated()
         if self.writer == "collect":
             self._judge_collections()
+        if self.writer == "approximate":
+            self._judge_index()
         found = self.read()
         if begun is not None and same(begun.after(self.contents), found):
             self.outcomes["within a commit, which counts"] += 1
@@ -326,9 +387,22 @@ class Judge:
             assert each.count in (0, 3), f"{each} has a part of what was put in at once"
         store.close()
 
+    def _judge_index(self) -> None:
+        """Searches find the same by what is there of an index as without one."""
+        store = SqliteStore.open(self.folder / "library", identity=IDENTITY)
+        found = []
+        for least in ("0", "never"):
+            os.environ[approximate_module.FROM_VARIABLE] = least
+            matches = store.search(sound_number(5).vectors[0], k=20)
+            found.append([(match.file.path, match.start_s) for match in matches])
+        del os.environ[approximate_module.FROM_VARIABLE]
+        assert found[0] == found[1]
+        self.outcomes["with an index"] += (self.folder / "library" / approximate_module.MANIFEST).exists()
+        store.close()
+
     def go_on(self) -> None:
         """Let the writer's work be done to its end: an index run over what is there now."""
-        store = SqliteStore.open(self.folder / "library", identity=IDENTITY)
+        store = self.target()
         if self.writer == "index":
             (self.folder / "sounds").mkdir(exist_ok=True)
             (self.folder / "sounds" / "last.wav").write_text("the last sound")
@@ -336,7 +410,7 @@ class Judge:
             names = {Path(path).name for path in store.states("/")}
             texts = {path.name: path.read_text() for path in (self.folder / "sounds").iterdir()}
             assert names == {name for name, text in texts.items() if not text.startswith("BAD")}
-        elif self.writer == "copy":
+        elif self.writer in {"copy", "copy_to_postgres"}:
             source = SqliteStore.open(self.folder / "source", identity=IDENTITY)
             assert copy_library(source, store).files == NUMBERED
             source.close()
@@ -371,6 +445,7 @@ def kill(folder: Path, kills: dict[str, int], *, seed: int) -> Iterator[Judge]:
             yield judge
             if count % 20 == 19 or count == number - 1:
                 judge.go_on()
+    judge.places.close()
 
 
 def folder_in_memory() -> Path | None:

@@ -66,6 +66,16 @@ def index_command(
             "its decoder takes one of them, not the run; with 0, there is one process, and it ends.",
         ),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            metavar="ADDRESS|local",
+            help="Let a Ray cluster embed instead: its address, auto, or local for one on this machine. Every machine "
+            "needs soundseek and sees the sounds under the same paths.",
+            show_default=False,
+        ),
+    ] = None,
     max_duration: Annotated[
         float | None,
         option(
@@ -119,6 +129,7 @@ def index_command(
         report = opened.index(
             *(folders or ()),
             workers=default_workers() if workers is None else workers,
+            ray=ray,
             max_duration_s=max_duration,
             exclude=exclude,
             windows=windows,

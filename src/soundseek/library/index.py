@@ -32,6 +32,7 @@ from soundseek.library.scan import FolderDifference, Found, compare
 from soundseek.library.store.base import Changes, EmbeddedSound, Failure, Move, Store
 from soundseek.library.windows import WINDOWS
 from soundseek.library.workers import (
+    Embed,
     EmbedJob,
     LoadModel,
     Outcome,
@@ -160,6 +161,7 @@ def update(
     *,
     extensions: Collection[str],
     workers: int = 0,
+    embed: Embed = embed_all,
     max_duration_s: float | None = None,
     exclude: Sequence[str] | None = None,
     windows: bool | None = None,
@@ -174,6 +176,7 @@ def update(
         load: Makes the model; called once in each worker.
         extensions: Lower-case extensions, with their dot, of the files that count.
         workers: Processes that embed; 0 embeds in this process.
+        embed: What embeds, on this machine or on others.
         max_duration_s: Embedding a file stops here; None takes what the store remembers.
         exclude: Patterns of files and folders to pass by, from now on; None takes what the store remembers.
         windows: Keep the vectors of short windows from now on, or no more; None takes what the store remembers.
@@ -201,7 +204,7 @@ def update(
         try:
             run.scan(folders, extensions, still_grows)
             run.describe_known()
-            with closing(embed_all(run.jobs(), load, workers=workers, tell=run.show_partial)) as outcomes:
+            with closing(embed(run.jobs(), load, workers=workers, tell=run.show_partial)) as outcomes:
                 for job, outcome in outcomes:
                     run.take(job, outcome)
             run.finish()

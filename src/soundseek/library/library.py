@@ -247,6 +247,7 @@ class Library:
         self,
         *folders: str | os.PathLike[str],
         workers: int = 0,
+        ray: str | None = None,
         max_duration_s: float | None = None,
         exclude: Sequence[str] | None = None,
         windows: bool | None = None,
@@ -263,6 +264,7 @@ class Library:
             folders: Folders, or single files; none scans the folders of earlier runs again.
             workers: Processes that embed. A file that crashes its decoder takes one of them, not the run; a script
                 must then call this under `if __name__ == "__main__":`. 0 embeds in this process.
+            ray: The address of a Ray cluster that embeds in their place, "auto", or "local" for one on this machine.
             max_duration_s: Of a longer file only the beginning is embedded, in this run and later ones; infinite lifts
                 the limit again, None keeps what the library remembers. A new library has no limit.
             exclude: Patterns, as in a .gitignore, of files and folders to pass by, in this run and later ones; an empty
@@ -292,17 +294,28 @@ class Library:
             need_flat_moments(self.model)
         from soundseek.audio.decode import AUDIO_EXTENSIONS
         from soundseek.library.index import update
+        from soundseek.library.workers import Embed, embed_all
 
         if self._model is not None:
             given = identity_of(self._model)
             if given != self.store.identity:
                 self.store.use_model(given)
+        load = _loader(self.model, in_this_process=workers == 0 and ray is None)
+        embed: Embed = embed_all
+        if ray is not None:
+            from soundseek.library.ray_workers import embed_on_ray
+
+            identity = identity_of(self.model)
+            embed = partial(
+                embed_on_ray, address=ray, source=identity.source, fingerprint=identity.fingerprint
+            )
         return update(
             self.store,
             folders,
-            _loader(self.model, in_this_process=workers == 0),
+            load,
             extensions=AUDIO_EXTENSIONS,
             workers=workers,
+            embed=embed,
             max_duration_s=max_duration_s,
             exclude=exclude,
             windows=windows,

@@ -130,6 +130,16 @@ Outcome: TypeAlias = "EmbeddedSound | Failure | Unread"
 Tell: TypeAlias = "Callable[[EmbedJob, Partial], None]"
 
 
+class Embed(Protocol):
+    """What embeds files: `embed_all` here, others elsewhere."""
+
+    def __call__(
+        self, jobs: Iterator[EmbedJob], load: LoadModel, *, workers: int, tell: Tell
+    ) -> Generator[tuple[EmbedJob, Outcome], None, None]:
+        """What is embedded of each file, in the order in which they are done."""
+        ...
+
+
 def embed_job(model: EmbeddingModel, job: EmbedJob, tell: Callable[[Partial], None]) -> Outcome:
     """All that is embedded of one file; a file that cannot be embedded is a `Failure` and no exception.
 
