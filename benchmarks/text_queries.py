@@ -1,4 +1,4 @@
-"""What a question in words costs a process that has asked before: processor time, by the number of segments.
+"""What a question in words costs, by the number of segments: a process that has asked before, and a new one.
 
     python benchmarks/text_queries.py [--segments 10000 100000 1000000] [--json docs/results/text-queries.json]
 
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from machine import keep_result
+from searching import timed
 from serving import WORDS
 from synthetic_library import SEGMENTS_PER_FILE, full_sound, lean_sound
 
@@ -29,6 +30,7 @@ SEED = 0
 ALL_FRAMES_UP_TO = 100_000
 # In these a process makes what it scans from then on.
 WARM_UP, MEASURED = 40, 100
+COLD = 7
 FILES_A_COMMIT = 2_500
 
 
@@ -47,7 +49,7 @@ def main() -> None:
 
 
 def measure(directory: Path, segments: int) -> dict[str, float]:
-    """Milliseconds of processor time, all threads together, of `Library.search` with a text."""
+    """Of `Library.search` with a text, all threads together, and of the command `soundseek search`."""
     with Library.create(directory, model=load_model()) as library:
         fill(library, segments)
         texts = (f"{words} {number}" for number, words in enumerate(itertools.cycle(WORDS)))
@@ -57,7 +59,11 @@ def measure(directory: Path, segments: int) -> dict[str, float]:
             library.search(text, missing="show")
             took.append(1000 * (time.process_time() - began))
     took = sorted(took[WARM_UP:])
+    command = ["search", WORDS[0], "--library", str(directory), "--missing", "show", "--json"]
+    cold = [timed(command) for _ in range(COLD)]
     return {
+        "cold search: s (wall), median": round(statistics.median(wall for wall, _ in cold), 2),
+        "cold search: CPU s, median": round(statistics.median(cpu for _, cpu in cold), 2),
         "text query: CPU ms, p50": round(statistics.median(took), 1),
         "text query: CPU ms, p95": round(took[int(0.95 * len(took))], 1),
         "seed": SEED,
