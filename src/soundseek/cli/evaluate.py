@@ -20,7 +20,7 @@ from soundseek.cli.options import (
 )
 from soundseek.cli.output import choose_format, console, write_json_lines
 from soundseek.cli.progress import FeatureProgress
-from soundseek.errors import UsageError
+from soundseek.errors import ModelError, NotFiniteError, UsageError
 
 if TYPE_CHECKING:
     from soundseek.learn.evaluation.ensemble import EnsembleReport
@@ -74,7 +74,13 @@ def evaluate_command(
     if record and directory is None:
         raise UsageError(f"--record needs a model directory, and {model} is a run folder; export it first")
     _say_if_learned_from(split, model, embedder)
-    report = measure(embedder, data, split)
+    try:
+        report = measure(embedder, data, split)
+    except NotFiniteError as error:
+        raise ModelError(
+            f"{model} gives vectors that are not finite: its training has diverged, or its weights are damaged; train "
+            "it anew with a lower training.learning_rate, or fetch it again"
+        ) from error
     if record and directory is not None:
         from soundseek.learn.export.model_card import record_scores
 
