@@ -194,6 +194,15 @@ def test_other_data_are_refused_and_the_same_in_another_place_are_not(
         train(toy_recipe(place), moved, run, resume=True)
 
 
+def test_other_sounds_of_the_same_names_and_sizes_are_refused(place: Path, run: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(place / "data", tmp_path / "other"))
+    sound = min((other / "development").iterdir())
+    content = sound.read_bytes()
+    sound.write_bytes(content[:-100] + bytes(100))
+    with pytest.raises(UsageError, match=r"has learned from other sounds than those of .*other"):
+        train(toy_recipe(place), other, run, resume=True)
+
+
 def test_one_process_at_a_time_writes_to_a_run(place: Path, tmp_path: Path) -> None:
     with (
         locked(tmp_path / "run", "run"),

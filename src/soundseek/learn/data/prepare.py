@@ -31,7 +31,7 @@ from soundseek.learn.data.caption_neighbours import (
     unique,
 )
 from soundseek.learn.data.decoded_cache import OnlineFrames, open_waveforms
-from soundseek.learn.data.mixing import SoundSpec
+from soundseek.learn.data.mixing import SoundSpec, content_digest
 from soundseek.learn.data.online import OnlineBatches
 from soundseek.learn.data.pairs import (
     AlteredExample,
@@ -264,7 +264,14 @@ def check_splits(
         [clip.path.parent.name, clip.path.name, clip.path.stat().st_size, *clip.captions]
         for clip in (*clips, *validation)
     ]
-    return DataFacts(hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16], len(clips))
+    contents = [
+        content_digest(clip.path) for clip in (*clips, *validation)
+    ]  # the caches ask for them as well
+    return DataFacts(_digest(told), len(clips), _digest(contents))
+
+
+def _digest(facts: object) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -274,10 +281,12 @@ class DataFacts:
     Attributes:
         digest: Of the clips' names, sizes and captions, in the splits that train and validate.
         num_clips: Clips that it learns from.
+        sounds_digest: Of what is in the files of the clips.
     """
 
     digest: str
     num_clips: int
+    sounds_digest: str
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,12 @@ def refuse_other_data(folder: Path, data: Path, facts: DataFacts) -> None:
     """Raise a UsageError if what is in a phase's folder was learned from other clips or captions than these."""
     record = read_record(folder)
     if record.get("data_digest") in (None, facts.digest):
-        return
+        if record.get("sounds_digest") in (None, facts.sounds_digest):
+            return
+        raise UsageError(
+            f"{folder} has learned from other sounds than those of {data}: the names, sizes and captions are the same, "
+            "what is in the files is not; go on with the same data, or choose another --out"
+        )
     where, count = record.get("data", "other data"), record.get("clips", "other")
     raise UsageError(
         f"{folder} has learned from {count} clips of {where}, and {data} has {facts.num_clips} with other names, sizes "

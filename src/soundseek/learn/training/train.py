@@ -128,7 +128,12 @@ def train(
             for phase, own in zip(phases, facts, strict=True):
                 if not is_finished(phase.folder):  # else what follows may have been cut off
                     ready = begin_phase(phase, out)
-                    what = {"data": str(data.resolve()), "data_digest": own.digest, "clips": own.num_clips}
+                    what = {
+                        "data": str(data.resolve()),
+                        "data_digest": own.digest,
+                        "sounds_digest": own.sounds_digest,
+                        "clips": own.num_clips,
+                    }
                     update_record(phase.folder, **what)
                     fit = _Fit(phase, ready, data)
                     fit.run(towers.for_phase(phase), report=report, on_epoch=on_epoch, say=say)
