@@ -26,6 +26,7 @@ from torch import Tensor, equal
 
 from soundseek.errors import DataError, UsageError
 from soundseek.learn.evaluation.evaluate import evaluate
+from soundseek.learn.evaluation.manners import fit_manners
 from soundseek.learn.evaluation.match import fit_match
 from soundseek.learn.export.assemble import check_golden, join, published_tensors, tensors_digest, with_trunk
 from soundseek.learn.export.golden_vectors import golden_vectors_of, save_probes
@@ -35,7 +36,7 @@ from soundseek.learn.models.build import build_trunk
 from soundseek.learn.recipe.load import Recipe, load_recipe, save_recipe
 from soundseek.learn.training.run_folder import MODEL_FILE, RECIPE_FILE, read_record
 from soundseek.model.config import TEXT_FILE, ModelConfig
-from soundseek.model.manners import MANNERS_FILE
+from soundseek.model.manners import MANNERS_FILE, write_manners
 from soundseek.model.match import MATCH_FILE
 from soundseek.model.model import Model
 from soundseek.model.registry import (
@@ -92,7 +93,11 @@ def carry(
         if data is not None:
             record_scores(joined, evaluate(Model(joined), data, split).to_dict())
             with suppress(DataError):  # too few clips to fit on: then hits do not say how sure they are
-                fit_match(Model(joined), data, reference_split="development").write(fresh)
+                model = Model(joined)
+                match = fit_match(model, data, reference_split="development")
+                match.write(fresh)
+                manners = fit_manners(model, data, split="development", reference=match.reference)
+                write_manners(fresh, manners)
         save_probes(golden_vectors_of(Model(joined)), fresh / GOLDEN_FILE)
         offer = measured(offer, joined, heads, scores or {})
         offer.write(fresh)

@@ -29,6 +29,7 @@ from soundseek.learn.models.build import build_text
 from soundseek.learn.recipe.load import load_recipe
 from soundseek.learn.training.run_folder import MODEL_FILE, build_dual_encoder
 from soundseek.model.config import ModelConfig
+from soundseek.model.manners import write_manners
 from soundseek.model.match import MatchCalibration
 from soundseek.model.model import Model
 from soundseek.model.registry import AVAILABLE, GOLDEN_FILE, HEADS_FILE, HEADS_RECIPE_FILE, AvailableModel
@@ -272,6 +273,18 @@ def test_a_model_made_before_there_were_words_gets_them(
     shutil.rmtree(out)
     assert get_model(offered, out, trunk=trunk).done == "made"
     assert Spelling.of(Model(out)).corrected("brks") == "barks"
+
+
+def test_a_model_made_before_manners_were_known_gets_them(
+    offered: Path, trunk: Path, tmp_path: Path, quick_join: None
+) -> None:
+    out = tmp_path / "m" / "toy-plus"
+    get_model(offered, out, trunk=trunk)
+    assert Model(out).manners == {}
+    write_manners(offered, {"muffled": np.ones(Model(out).dim, np.float32)})
+    assert get_model(offered, out).done == "mended"
+    assert sorted(Model(out).manners) == ["muffled"]
+    assert get_model(offered, out).done == "here"
 
 
 def test_how_sure_its_hits_are_comes_with_the_heads(
