@@ -75,6 +75,7 @@ def page(results: Path) -> str:
         section("Adapting to one's own sounds", results, ["adapt.json"], adapted, ADAPT_AGAIN),
         section("Speed beside PANNs", results, ["panns.json"], panns, "`python benchmarks/panns.py`"),
         section("Beside others' code", results, ["peers.json"], peers, PEERS_AGAIN),
+        section("Where the time goes", results, ["stages.json"], stages, STAGES_AGAIN),
         section("A second model ranks anew", results, ["two-stages*.json"], two_stages, TWO_STAGES_AGAIN),
         section("Speed of training", results, ["heads_on_cache.json"], heads_on_cache, HEADS_AGAIN),
         section("A batch in chunks", results, ["chunked_memory.json"], chunked, CHUNKED_AGAIN),
@@ -139,6 +140,7 @@ ADAPT_AGAIN = (
 QUESTION_AGAIN = "`python scripts/papers_question.py --data DIR --weights FILE --out runs/question`"
 HEADS_AGAIN = "`python benchmarks/heads_on_cache.py`"
 CHUNKED_AGAIN = "`python benchmarks/chunked_memory.py --batch 16 --seconds 10 --chunks 8 4 2 1`"
+STAGES_AGAIN = "`python benchmarks/stages.py --json docs/results/stages.json`"
 PEERS_AGAIN = "`python benchmarks/peers.py --json docs/results/peers.json`"
 TWO_STAGES_AGAIN = "`python benchmarks/two_stages.py DATA soundseek-plus --json docs/results/two-stages.json`"
 LOADING_AGAIN = "`python benchmarks/data_loading.py DIR`"
@@ -666,11 +668,21 @@ def peers(reports: list[Report]) -> str:
     """Exported networks beside the code of others, from a file to its vector."""
     parts = []
     for report in reports:
-        files = list(next(iter(report["contenders"].values()))["cpu_s"])
-        rows = [
-            [name, *(spread(values["cpu_s"][file]) for file in files), f"{values['memory_mb']:.0f}"]
-            for name, values in report["contenders"].items()
-        ]
+        files = list(dict.fromkeys(file for each in report["contenders"].values() for file in each["cpu_s"]))
+        rows, walls = (
+            [
+                [
+                    name,
+                    *(spread(values[kind][file]) if file in values[kind] else "" for file in files),
+                    *last(values),
+                ]
+                for name, values in report["contenders"].items()
+            ]
+            for kind, last in (
+                ("cpu_s", lambda values: [f"{values['memory_mb']:.0f}"]),
+                ("wall_s", lambda values: []),
+            )
+        )
         ratios = [
             [ours, own, f"{ratio:.2f}", f"{report['bars'][ours]:g}" if ours in report["bars"] else ""]
             for ours, others in report["ratios"].items()
@@ -684,11 +696,53 @@ def peers(reports: list[Report]) -> str:
             "random. htsat is LAION's CLAP, exported; a file of 30 s is five windows for it, and one random window in "
             f"transformers' and laion-clap's code. Again: {PEERS_AGAIN}.",
             table(["", *files, "MB"], rows),
-            "Processor time of others' code for a window over that of the exported network:",
+            "The same in milliseconds of wall time:",
+            table(["", *files], walls),
+            "Processor time for a window of what stands beside over that of the first, median of the files:",
             table(["", "beside", "times as fast", "wanted"], ratios),
+            at_once(report.get("workers")),
             f"Least cosine with PyTorch: {cosines}." + (f" Left out, {missing}." if missing else ""),
             f"Measured: commit {report['commit']}, {report['machine']}, load {report['load_average'][0]:.1f}; "
             f"[the file](results/{quote(report['file'])}).",
+        ]
+    return joined(*parts)
+
+
+def at_once(workers: Report | None) -> str:
+    """What a second process brings."""
+    if workers is None:
+        return ""
+    ratio = workers["times_as_fast"]
+    return (
+        f"{workers['processes']} processes of soundseek-small at once embed {ratio['median']:.2f} times as many files "
+        f"in a second as one ({ratio['low']:.2f} to {ratio['high']:.2f})."
+    )
+
+
+def stages(reports: list[Report]) -> str:
+    """Where the time goes from a file to its vectors, and the floor of each stage."""
+    parts = []
+    for name, report in reports[0].items() if reports else ():
+        if name == "file":
+            continue
+        rows = [
+            [
+                stage,
+                f"{times['median']:.2f}",
+                f"{times['low']:.2f} to {times['high']:.2f}",
+                f"{report['floor_ms'][stage]:.2f}" if stage in report["floor_ms"] else "its own",
+            ]
+            for stage, times in report["cpu_ms"].items()
+        ]
+        whole = ", ".join(f"{kind} {value:.0f} ms" for kind, value in report["whole_ms"].items())
+        parts += [
+            f"{name}, {report['seconds']} s of stereo sound at 44.1 kHz, milliseconds of processor time on one thread, "
+            f"medians of {report['repeats']} in turns. In `wav-alike` the channels are nearly the same; in the others "
+            "they are independent noise, and mixed in quadrature. A floor is the bytes of a stage at the rate at which "
+            "memory is copied, or its operations at that of a large matrix product. "
+            f"Again: {STAGES_AGAIN}.",
+            table(["stage", "ms", "quartiles", "floor"], rows),
+            f"Together: {whole}. Measured: commit {report['commit']}, {report['machine']}.",
         ]
     return joined(*parts)
 

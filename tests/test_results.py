@@ -74,7 +74,7 @@ def test_the_pictures_of_the_page_are_small() -> None:
 
 def test_a_page_of_nothing_says_what_was_not_measured(results_page: ModuleType, tmp_path: Path) -> None:
     page = results_page.page(tmp_path)
-    assert page.count("Not measured:") == page.count("\n## ") == 24
+    assert page.count("Not measured:") == page.count("\n## ") == 25
     assert "|" not in page
 
 
@@ -169,9 +169,21 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
     row = {"R1": 0.25, "R5": 0.5, "R10": 0.75, "mAP10": 0.4, "difference": difference["difference"]}
     made = {"commit": "abcdef0", "machine": "abacus"}
     files["peers"] = {
-        **{"repeats": 3, "contenders": {"htsat-fp32": {"cpu_s": times, "memory_mb": 99.6}}, **made},
+        **{
+            "repeats": 3,
+            "contenders": {"htsat-fp32": {"cpu_s": times, "wall_s": times, "memory_mb": 99.6}},
+            **made,
+        },
         **{"missing": {"msclap": "No module"}, "ratios": {"htsat-fp32": {"transformers": 2.5}}},
         **{"bars": {"htsat-fp32": 2.0}, "cosine": {"htsat-fp32": 1.0}, "load_average": [0.5]},
+        "workers": {"processes": 2, "times_as_fast": {"median": 1.875, "low": 1.75, "high": 2.0}},
+    }
+    files["stages"] = {
+        "toy": {
+            **{"seconds": 10, "repeats": 5, "whole_ms": {"wav": 31.4}, **made},
+            "cpu_ms": {"network all": {"median": 10.25, "low": 10.0, "high": 11.5}},
+            "floor_ms": {"network all": 5.5},
+        }
     }
     files["two-stages"] = {
         **{"first": "small", "second": "toy", "rows": {"second among 20": row}, **counts, **made},
@@ -214,6 +226,8 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
         "| htsat-fp32 | 250 (200 to 300) | 100 |" in page
         and "| htsat-fp32 | transformers | 2.50 | 2 |" in page
     )
+    assert "2 processes of soundseek-small at once embed 1.88 times as many files in a second" in page
+    assert "| network all | 10.25 | 10.00 to 11.50 | 5.50 |" in page and "Together: wav 31 ms." in page
     assert "Left out, msclap: No module." in page
     assert (
         "| second among 20 | 25.0 | 50.0 | 75.0 | 40.0 | -3.4 (-5.6 to -1.1) |" in page
