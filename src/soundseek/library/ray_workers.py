@@ -11,6 +11,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import platform
 import socket
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
@@ -163,7 +164,7 @@ def _model(load: LoadModel, fingerprint: str) -> EmbeddingModel:
         model = load()
         if identity_of(model).fingerprint != fingerprint:
             raise ModelError(
-                f"a machine of the Ray cluster ({os.uname().nodename}) has another model of that name than this "
+                f"a machine of the Ray cluster ({platform.node()}) has another model of that name than this "
                 f"library's ({identity_of(model).fingerprint} for {fingerprint}); install the same soundseek and model"
             )
         _models[fingerprint] = model
