@@ -255,6 +255,21 @@ def test_files_of_another_form_are_named(tmp_path: Path) -> None:
         read_macs(tmp_path / "d.yaml")
 
 
+def test_what_is_no_caption_of_wavcaps_is_none_or_named(tmp_path: Path) -> None:
+    clips = '{"id": "17.flac", "caption": NaN}, {"id": "18", "caption": "\\u200b "}, '
+    clips += '{"id": "19.WAV", "caption": " Rain\\n"}'
+    put(
+        tmp_path,
+        {"c.json": f'{{"data": [{clips}]}}', "n.json": '{"data": [{"id": "1", "caption": ["a", "b"]}]}'},
+    )
+    found = read_wavcaps(tmp_path / "c.json", "FreeSound")
+    assert [(source.spellings, source.captions) for source in found] == [
+        (("17",), ()), (("18",), ()), (("19",), ("Rain",))
+    ]  # fmt: skip
+    with pytest.raises(DataError, match=r"n\.json: .*a caption is no text: \['a', 'b'\]"):
+        read_wavcaps(tmp_path / "n.json", "FreeSound")
+
+
 def test_a_caption_of_audiocaps_that_is_broken_over_lines_is_read_whole(tmp_path: Path) -> None:
     put(
         tmp_path,

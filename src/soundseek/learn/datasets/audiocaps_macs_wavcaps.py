@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from soundseek._typing import Report
-from soundseek.audio.files import sounds_of_folder
+from soundseek.audio.files import AUDIO_EXTENSIONS, sounds_of_folder
 from soundseek.errors import DataError, UsageError
 from soundseek.learn.datasets import sources
 from soundseek.learn.datasets.archives import extract, member_sizes
@@ -29,6 +29,7 @@ from soundseek.learn.datasets.layout import SPLITS, recording_ids
 from soundseek.learn.datasets.sources import RemoteFile
 from soundseek.learn.datasets.tables import read_csv, read_text
 
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"  # of no width
 _AUDIOCAPS_CLIP_S = 10
 _AUDIOCAP_ID = re.compile(r'\s*"?\d+"?,')
 _OPENS_A_QUOTE = re.compile(r'(^|,)"')
@@ -246,12 +247,27 @@ def _wavcaps_clip(clip: Mapping[str, str | int | None], source: str) -> Source:
     if clip["id"] is None:
         raise ValueError(f"a clip has no id: {clip}")
     name = PurePosixPath(str(clip["id"])).name
-    stem = name.removesuffix(".wav")
+    stem = (
+        name[: -len(suffix)] if (suffix := PurePosixPath(name).suffix).lower() in AUDIO_EXTENSIONS else name
+    )
     # Freesound's numbers and YouTube's ids (here with a Y before) are what Clotho and AudioCaps have as well.
     ids = {"FreeSound": stem, "AudioSet_SL": stem.removeprefix("Y")}
     sound_id = ids.get(source, f"{source}-{stem}")
-    caption = str(clip["caption"] or "").strip()
+    caption = _caption_of(clip["caption"])
     return Source(f"{source}-{stem}", (caption,) if caption else (), (stem,), sound_id, source)
+
+
+def _caption_of(value: object) -> str:
+    """A publisher's caption; "" where it has none: null, not a number, or letters that nobody sees.
+
+    Raises:
+        ValueError: It is something else than text.
+    """
+    if value is None or value != value:  # NaN, as pandas writes an empty cell
+        return ""
+    if not isinstance(value, str):
+        raise ValueError(f"a caption is no text: {value!r:.60}")
+    return value.strip().strip(_INVISIBLE).strip()
 
 
 def read_macs(table: Path) -> list[Source]:
@@ -271,7 +287,7 @@ def read_macs(table: Path) -> list[Source]:
 
 def _macs_clip(clip: Mapping[str, Any]) -> Source:
     stem = PurePosixPath(clip["filename"]).stem
-    captions = (str(each["sentence"] or "").strip() for each in clip["annotations"])
+    captions = (_caption_of(each["sentence"]) for each in clip["annotations"])
     return Source(stem, tuple(filter(None, captions)), (stem,), _recording_of(stem))
 
 
