@@ -194,6 +194,15 @@ def test_other_data_are_refused_and_the_same_in_another_place_are_not(
         train(toy_recipe(place), moved, run, resume=True)
 
 
+def test_an_empty_sound_is_named_before_anything_is_heard_or_written(place: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(place / "data", tmp_path / "data"))
+    sound = min((data / "validation").iterdir())
+    sound.write_bytes(b"")
+    with pytest.raises(DataError, match=f"cannot learn from .*{sound.name}: empty"):
+        train(toy_recipe(place), data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_other_sounds_of_the_same_names_and_sizes_are_refused(place: Path, run: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(place / "data", tmp_path / "other"))
     sound = min((other / "development").iterdir())

@@ -260,13 +260,18 @@ def check_splits(
             refuse_pseudo_audio(config.imagined_sounds, trunk)
         if config.tag_captions:
             needs_tags(trunk, "data.tag_captions")
+    every = (*clips, *validation)
+    sizes = [clip.path.stat().st_size for clip in every]
+    if 0 in sizes:
+        empty = every[sizes.index(0)].path
+        raise DataError(
+            f"cannot learn from {empty}: empty: 0 bytes; mend or remove it, and its line in the captions"
+        )
     told = [
-        [clip.path.parent.name, clip.path.name, clip.path.stat().st_size, *clip.captions]
-        for clip in (*clips, *validation)
+        [clip.path.parent.name, clip.path.name, size, *clip.captions]
+        for clip, size in zip(every, sizes, strict=True)
     ]
-    contents = [
-        content_digest(clip.path) for clip in (*clips, *validation)
-    ]  # the caches ask for them as well
+    contents = [content_digest(clip.path) for clip in every]  # which the caches ask for as well
     return DataFacts(_digest(told), len(clips), _digest(contents))
 
 

@@ -59,7 +59,9 @@ def test_a_foreign_pickle_is_not_run(tmp_path: Path) -> None:
             return os.mkdir, (str(tmp_path / "made"),)
 
     torch.save({"features": Malice()}, tmp_path / "weights.pt")
-    with pytest.raises(ModelError, match="cannot be read as weights"):
+    with pytest.raises(
+        ModelError, match="cannot be read as weights: it is no PyTorch checkpoint of tensors alone"
+    ):
         EfficientATTrunk.load(tmp_path / "weights.pt")
     assert not (tmp_path / "made").exists()
 

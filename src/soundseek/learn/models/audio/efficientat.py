@@ -162,7 +162,11 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     # A damaged archive, a foreign pickle and a cut-off safetensors file share no nearer base.
     except Exception as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ModelError(f"{path} cannot be read as weights: {first}") from error
+        if "Weights only load failed" in first:  # PyTorch then advises to run whatever the file says
+            first = "it is no PyTorch checkpoint of tensors alone"
+        raise ModelError(
+            f"{path} cannot be read as weights: {first}; fetch it again, or give another file"
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         keys = ", ".join(map(str, list(state)[:8])) if isinstance(state, dict) else type(state).__name__
         raise ModelError(f"{path} holds no plain table of tensors, but: {keys}")
