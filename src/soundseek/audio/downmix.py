@@ -114,7 +114,9 @@ def _in_quadrature(piece: FloatArray, last: FloatArray | None) -> FloatArray:
     known = piece if last is None else np.concatenate([last, piece])
     size = _fft_size(len(known) + _NUM_TAPS)
     filters = _all_passes(size)
-    spectrum = np.fft.rfft(known[:, 0], size) * filters[0] + np.fft.rfft(known[:, 1], size) * filters[1]
+    # Divided by their size ("forward"), or numpy computes transforms of 32 bits in 64, at a third of the speed.
+    left, right = (np.fft.rfft(known[:, channel], size, norm="forward") for channel in (0, 1))
+    spectrum = left * filters[0] + right * filters[1]
     added = np.fft.irfft(spectrum, size)[len(known) - len(piece) : len(known)]
     mono: FloatArray = (added * _QUADRATURE_GAIN).astype(np.float32)
     return mono
@@ -128,7 +130,7 @@ def _fft_size(least: int) -> int:
 
 @cache
 def _all_passes(size: int) -> npt.NDArray[np.complex64]:
-    """The spectra of both chains, cut to `_NUM_TAPS` samples, for transforms of `size`."""
+    """The spectra of both chains, cut to `_NUM_TAPS` samples, for transforms of `size` that were divided by it."""
     grid = 1 << 16
     delayed_2 = np.exp(-4j * np.pi * np.arange(grid // 2 + 1) / grid)
     responses = []
@@ -140,7 +142,7 @@ def _all_passes(size: int) -> npt.NDArray[np.complex64]:
             square = coefficient**2
             spectrum = spectrum * (square - delayed_2) / (1 - square * delayed_2)
         responses.append(np.fft.irfft(spectrum, grid)[:_NUM_TAPS])
-    return np.fft.rfft(np.array(responses), size).astype(np.complex64)
+    return (np.fft.rfft(np.array(responses), size) * size).astype(np.complex64)
 
 
 def _mean(piece: FloatArray) -> FloatArray:
