@@ -16,6 +16,7 @@ from soundseek._install import install_command
 from soundseek.audio.decode import open_audio, probe, read_audio
 from soundseek.audio.downmix import HIDING_SHARE
 from soundseek.audio.joined import joined_parts
+from soundseek.audio.seams import find_spans
 from soundseek.errors import DecodeError
 
 av = pytest.importorskip("av", reason='pip install "soundseek[formats]"')
@@ -228,6 +229,19 @@ def test_filler_between_frames_loses_none_of_them(codec: str, tmp_path: Path) ->
     half = len(content) // frame_bytes // 2 * frame_bytes
     path.write_bytes(content[:half] + bytes(700) + content[half:])
     assert len(read_audio(path, sample_rate_hz=RATE_HZ)) == len(alone)
+
+
+def test_frames_inside_a_container_are_no_second_recording(tmp_path: Path) -> None:
+    mp3, mp4 = tmp_path / "x.mp3", tmp_path / "x.mp4"
+    soundfile.write(mp3, tone(1), RATE_HZ)
+    write(mp4, tone(1), "aac")
+    frames = mp3.read_bytes()
+    for box in (b"free", b"GPMF", b"mdat"):
+        inside = (8 + len(frames)).to_bytes(4, "big") + box + frames
+        (tmp_path / "y.mp4").write_bytes(mp4.read_bytes() + inside)
+        assert find_spans(str(tmp_path / "y.mp4")) == []
+    (tmp_path / "cut.mp4").write_bytes((mp4.read_bytes() + inside)[:-500])
+    assert find_spans(str(tmp_path / "cut.mp4")) == []
 
 
 @pytest.mark.parametrize(

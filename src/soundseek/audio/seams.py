@@ -6,6 +6,7 @@ of the first. Of recordings of one kind that were joined `parts` and `joined` kn
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +21,8 @@ from soundseek.audio.parts import FileBytes, Part, PartFile, behind_chunks, find
 ByteSpan = tuple[int, int]
 """`(start, end)` bytes of a file: one recording, or several of one kind."""
 
-_SEARCH_BYTES = (
-    1 << 20
-)  # so far behind a recording the next one is looked for; tags with pictures lie between
+# So far behind a recording the next one is looked for; tags with pictures lie between.
+_SEARCH_BYTES = 1 << 20
 _LEAST_BYTES = 64
 _CACHED_BYTES = 1 << 18
 _TS_BYTES = 188
@@ -36,8 +36,8 @@ _AMR_BYTES = {
     b"#!AMR\n": (13, 14, 16, 18, 20, 21, 27, 32, 6, 1, 1, 1, 1, 1, 1, 1),
     b"#!AMR-WB\n": (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1),
 }
-_EVERY_MP4_BOX = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"meta", b"uuid",
-                            b"udta", b"styp", b"sidx", b"ssix", b"prft", b"emsg", b"pdin", b"pnot"})  # fmt: skip
+_CONTAINERS = frozenset({"mp4", "matroska", "asf", "avi", "flv", "ts"})
+_BARE_STREAMS = frozenset({*FRAMES, "mlp", "ts"})
 
 
 def find_spans(path: str) -> list[ByteSpan]:
@@ -147,7 +147,9 @@ def _next_recording(data: _Blocks, kind: str, at: int) -> tuple[int, str] | None
         position = next_beginning(data.at, begin, end)
         while position is not None:
             found = kind_at(data.at, position)
-            if found is not None and not (found == kind == "mpeg"):  # all of its frames were looked at
+            # Of MPEG audio all frames were looked at; a container whose size is wrong may go on, with frames in it.
+            is_inside = kind in _CONTAINERS and found in _BARE_STREAMS and data.at(position, 3) != b"ID3"
+            if found is not None and not (found == kind == "mpeg") and not (is_inside and position > begin):
                 return position, found
             position = next_beginning(data.at, position + 1, end)
     return None
@@ -316,11 +318,14 @@ def _behind_ogg(data: FileBytes, at: int) -> int:
 
 
 def _behind_mp4(data: FileBytes, at: int) -> int:
-    while len(head := data.at(at, 16)) >= 8 and head[4:8] in _EVERY_MP4_BOX:
+    while len(head := data.at(at, 16)) >= 8 and re.fullmatch(rb"[ -~\xa9]{4}", head[4:8]):
         size = int.from_bytes(head[:4], "big")
         size = int.from_bytes(head[8:], "big") if size == 1 else size
-        if size < 8:  # 0: to the end of the file
-            return data.size if size == 0 else at
+        is_cut = at + size > data.size and head[4:8] in (b"mdat", b"moov", b"moof", b"free")
+        if size == 0 or is_cut:  # 0: to the end of the file
+            return data.size
+        if size < 8 or at + size > data.size:
+            return at
         at += size
     return at
 

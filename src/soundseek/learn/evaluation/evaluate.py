@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -101,12 +102,15 @@ def evaluate(embedder: Embedder, data: Path, split: str = "evaluation") -> Evalu
 
 
 def clips_of_equal_captions(captions: Sequence[str], owners: Sequence[int] | IntArray) -> list[list[int]]:
-    """For each caption all clips that have it, whatever its case, spaces and final full stop.
+    """For each caption all clips that have it, whatever its case, spaces, accents' composition and final full stop.
 
     >>> clips_of_equal_captions(["A dog barks.", "rain", "a dog  barks"], [0, 1, 2])
     [[0, 2], [1], [0, 2]]
+    >>> clips_of_equal_captions(["a caf\u00e9", "a cafe\u0301"], [0, 1])
+    [[0, 1], [0, 1]]
     """
-    keys = [" ".join(caption.split()).casefold().rstrip(".") for caption in captions]
+    composed = (unicodedata.normalize("NFC", caption) for caption in captions)
+    keys = [" ".join(caption.split()).casefold().rstrip(".") for caption in composed]
     clips: dict[str, set[int]] = defaultdict(set)
     for key, owner in zip(keys, owners, strict=True):
         clips[key].add(int(owner))
