@@ -169,6 +169,16 @@ def test_everything_of_a_row_is_reached_with_tab_alone(open_page: Any, rows: Any
     assert page.evaluate("document.activeElement.textContent") == "Add to the search as an example"
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == f"Actions for {name}"
+    page.locator("[data-row='4']").click()
+    page.locator("[data-row='4'] [aria-label^='Actions']").click()
+    page.get_by_role("menuitem").first.wait_for()
+    hidden = page.evaluate(
+        """() => [...document.querySelectorAll('[role=menuitem]')].filter((one) => {
+            const { x, y, width, height } = one.getBoundingClientRect();
+            return !one.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+        }).map((one) => one.textContent)"""
+    )
+    assert hidden == [], "the player or the end of the list covers them"
 
 
 def test_single_letters_can_be_turned_off(open_page: Any, rows: Any) -> None:

@@ -176,7 +176,7 @@ def test_a_manner_says_what_stands_first(open_page: Any) -> None:
 def test_a_query_that_nothing_answers_says_so_before_it_lists_the_nearest(open_page: Any, rows: Any) -> None:
     page = open_page("?q=church+organ")
     assert rows(page)
-    assert "Nothing here sounds like that" in page.locator(".verdict").inner_text()
+    assert "Nothing here sounds like that: the best hit fits with" in page.locator(".verdict").inner_text()
     page.locator("#search-text").fill("a dog barks")
     page.locator(".verdict").wait_for(state="detached")
     assert rows(page)

@@ -101,8 +101,8 @@ export function ExportDialog({ hits }) {
         <label class="check"><input type="radio" name="cut" checked=${!cuts} onChange=${() => setCuts(false)} /><span>Whole files, as they are</span></label>
         <label class="check"><input type="radio" name="cut" checked=${cuts} onChange=${() => setCuts(true)} /><span>Only the ${hits.length === 1 ? "region" : "matching stretches"}, cut out</span></label></fieldset>`}
       ${isCopy && cuts && html`<div class="field-grid">
-        <label class="stacked"><span>Handle before, s</span><input type="number" min="0" max="600" step="0.1" value=${before} onInput=${(/** @type {any} */ event) => setBefore(Number(event.target.value) || 0)} /></label>
-        <label class="stacked"><span>Handle behind, s</span><input type="number" min="0" max="600" step="0.1" value=${after} onInput=${(/** @type {any} */ event) => setAfter(Number(event.target.value) || 0)} /></label>
+        <label class="stacked"><span>Handle before, s</span><input type="number" min="0" max="600" step="any" value=${before} onInput=${(/** @type {any} */ event) => setBefore(Number(event.target.value) || 0)} /></label>
+        <label class="stacked"><span>Handle behind, s</span><input type="number" min="0" max="600" step="any" value=${after} onInput=${(/** @type {any} */ event) => setAfter(Number(event.target.value) || 0)} /></label>
         <label class="stacked"><span>Format</span><select value=${audio} onChange=${(/** @type {any} */ event) => setAudio(event.target.value)}>
           <option value="own">the file's own, sample for sample</option><option value="wav24">WAV, 24 bits</option></select></label></div>`}
       ${isCopy && html`<fieldset class="plain-set row"><legend>Labels beside them</legend>${LABELS.map(([id, title]) => html`<label class="check"><input type="checkbox" checked=${labels.includes(id)}

@@ -1,6 +1,6 @@
 /** Words for sounds, out of a list: AudioSet's names, the categories of UCS, or one's own. A click searches for a word. */
 
-import { useEffect, useState } from "../../vendor/preact-hooks.js";
+import { useEffect, useRef, useState } from "../../vendor/preact-hooks.js";
 import { regionOf } from "../actions.js";
 import * as api from "../api.js";
 import { save } from "../downloads.js";
@@ -43,9 +43,13 @@ function useLabels(hits, k) {
   const [answer, setAnswer] = useState(/** @type {{sounds: import("../types.js").LabelledSound[] | null, warnings: string[], error: string}} */ ({ sounds: null, warnings: [], error: "" }));
   const request = requestFor(hits, k);
   const about = JSON.stringify(request);
+  const list = labelList.value;
+  const answered = useRef(list);
   useEffect(() => {
     const controller = new AbortController();
-    setAnswer((before) => ({ ...before, error: "" }));
+    // Words of another list would be taken for those of the chosen one.
+    setAnswer((before) => ({ ...before, error: "", ...(list !== answered.current && { sounds: null, warnings: [] }) }));
+    answered.current = list;
     if (!request.labels.length) {
       setAnswer({ sounds: [], warnings: [], error: "" });
       return undefined;

@@ -17,13 +17,20 @@ export function Popover({ button, label, className = "", buttonClass = "", align
   useLayoutEffect(() => {
     if (!open) return undefined;
     const panel = /** @type {HTMLElement} */ (root.current?.querySelector(".popover-panel"));
-    keepOnScreen(panel);
+    if (menu) putBeside(panel, /** @type {HTMLElement} */ (root.current?.querySelector("button")), align);
+    else keepOnScreen(panel);
     /** @type {HTMLElement | null} */ (panel.querySelector("input, [role=menuitem], button"))?.focus();
     const outside = (/** @type {Event} */ event) => {
       if (!root.current?.contains(/** @type {Node} */ (event.target))) setOpen(false);
     };
+    // A menu stands still on the screen; the row that it is of would go on without it.
+    const onScroll = () => menu && setOpen(false);
     document.addEventListener("pointerdown", outside, true);
-    return () => document.removeEventListener("pointerdown", outside, true);
+    document.addEventListener("scroll", onScroll, true);
+    return () => {
+      document.removeEventListener("pointerdown", outside, true);
+      document.removeEventListener("scroll", onScroll, true);
+    };
   }, [open]);
   const onKeyDown = (/** @type {KeyboardEvent} */ event) => {
     if (!open) return;
@@ -39,6 +46,24 @@ export function Popover({ button, label, className = "", buttonClass = "", align
     ${open && html`<div class=${`popover-panel align-${align}`} role=${menu ? "menu" : "dialog"} aria-label=${label}
       onClick=${(/** @type {Event} */ event) => event.stopPropagation()}>${children(close)}</div>`}
   </div>`;
+}
+
+/**
+ * Show a menu above everything: a row's would be cut off where its list ends.
+ * @param {HTMLElement} panel @param {HTMLElement} button @param {"start" | "end"} align
+ */
+function putBeside(panel, button, align) {
+  const [gap, edge] = [6, 8];
+  panel.popover = "manual";
+  panel.showPopover();
+  const at = button.getBoundingClientRect();
+  const { width, height } = panel.getBoundingClientRect();
+  const below = at.bottom + gap;
+  const above = at.top - gap - height;
+  const top = below + height <= innerHeight - edge ? below : above >= edge ? above : innerHeight - edge - height;
+  const left = align === "end" ? at.right - width : at.left;
+  const rightmost = document.documentElement.clientWidth - edge - width;
+  Object.assign(panel.style, { position: "fixed", inset: "auto", margin: "0", top: `${Math.max(edge, top)}px`, left: `${Math.max(edge, Math.min(left, rightmost))}px` });
 }
 
 /** Move a panel that would stick out at the right, left or bottom. @param {HTMLElement} panel */
