@@ -12,7 +12,6 @@ import pytest
 from tones import write_tone
 from toy_model import make_toy_model
 
-from soundseek.cli.main import group
 from soundseek.learn.export.adapt import AdaptConfig
 
 ROOT = Path(__file__).parents[2]
@@ -23,19 +22,6 @@ Say = Callable[..., tuple[int, str, str]]
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Learn for a few steps; what they bring is tested elsewhere."""
     monkeypatch.setattr("soundseek.learn.export.adapt.AdaptConfig", partial(AdaptConfig, steps=5))
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    """Run a command line; exit code, stdout, stderr."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            group()(list(arguments), prog_name="soundseek")
-        return int(ended.value.code or 0), *capsys.readouterr()
-
-    return run
 
 
 def test_it_says_what_it_brought_and_what_to_do_next(say: Say, tmp_path: Path) -> None:

@@ -8,16 +8,15 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import soundfile
-import uvicorn
+from running_server import running
 
-from soundseek.server.app import create_api, create_app
+from soundseek.server.app import create_api
 from soundseek.server.config import ServerConfig, served_libraries
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
@@ -42,14 +41,8 @@ def address(filled: Path, folder: Path) -> Iterator[str]:
     birds = Path(shutil.copytree(filled, folder / "Birds"))
     served = served_libraries([library, birds])
     config = ServerConfig(library=library, roots=(folder,), served=served)
-    server = uvicorn.Server(uvicorn.Config(create_app(config), port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        thread.join(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with running(config) as address:
+        yield address
 
 
 def run(command: list[str], code: str, address: str, folder: Path) -> str:

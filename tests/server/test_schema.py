@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import threading
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
@@ -17,9 +16,9 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
-import uvicorn
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from running_server import running
 from schemathesis.checks import (
     content_type_conformance,
     not_a_server_error,
@@ -28,7 +27,7 @@ from schemathesis.checks import (
     status_code_conformance,
 )
 
-from soundseek.server.app import create_api, create_app
+from soundseek.server.app import create_api
 from soundseek.server.config import ServerConfig
 from soundseek.server.schemas import ITEM_ID
 
@@ -51,14 +50,8 @@ def address(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     library = Path(shutil.copytree(filled, folder / "library"))
     (folder / "root").mkdir()
     config = ServerConfig(library=library, roots=((folder / "root").resolve(),), is_local=False)
-    server = uvicorn.Server(uvicorn.Config(create_app(config), port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        thread.join(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with running(config) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from soundseek.errors import LibraryError, UsageError
-from soundseek.library.named_lists import ListTables, NamedLists, NameTakenError, file_now, utc_now
+from soundseek.library.named_lists import ListedSound, ListTables, NamedLists, NameTakenError, utc_now
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -53,28 +53,10 @@ class Collection:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A sound in a collection, or a region of one.
+class Entry(ListedSound):
+    """A sound in a collection, or a region of one; `note` is what somebody wrote beside it."""
 
-    Attributes:
-        id: Its number.
-        path: Where the file is, or was seen last.
-        content_hash: Of the file's bytes.
-        start_s: Where the region begins; None from the beginning.
-        end_s: Where it ends; None to the end.
-        note: What somebody wrote beside it.
-        added_at: ISO 8601 in UTC.
-        file: What the library knows of it; None while it is not in the library.
-    """
-
-    id: int
-    path: str
-    content_hash: bytes
-    start_s: float | None
-    end_s: float | None
-    note: str
-    added_at: str
-    file: SoundFile | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -165,11 +147,7 @@ class Collections(NamedLists[Collection]):
         Raises:
             UnknownCollectionError: There is none of that number.
         """
-        rows = self._rows(collection, k=k, offset=offset)
-        entries = [Entry(id, os.fsdecode(path), content, *more) for id, content, path, *more in rows]
-        found = [
-            replace(entry, file=file_now(self._store, entry.content_hash, entry.path)) for entry in entries
-        ]
+        found = self._listed(collection, Entry, k=k, offset=offset)
         self._remember_where(found)
         return [replace(each, path=each.file.path) if each.file is not None else each for each in found]
 
@@ -236,11 +214,6 @@ class Collections(NamedLists[Collection]):
         if connection is None and number == FAVOURITES:
             return _empty_favourites()
         return super()._get(connection, number)
-
-    def _rows(self, number: int, *, k: int = -1, offset: int = 0) -> list[tuple[Any, ...]]:
-        with self._reading() as connection:
-            is_new = connection is None and number == FAVOURITES
-        return [] if is_new else super()._rows(number, k=k, offset=offset)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

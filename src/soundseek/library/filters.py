@@ -14,7 +14,7 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
@@ -388,12 +388,19 @@ def to_sql(condition: Condition) -> tuple[str, list[object]]:
     >>> to_sql(parse_where("rate >= 48k and not format = mp3"))[0]
     "(sample_rate_hz >= ? AND NOT ((instr('/' || lower(format) || '/', ?) > 0 OR name GLOB ?)))"
     """
+    return sql_of(condition, _comparison_sql)
+
+
+def sql_of(
+    condition: Condition, comparison: Callable[[Comparison], tuple[str, list[object]]]
+) -> tuple[str, list[object]]:
+    """The SQL of a condition, and its values, in the words that an engine has for a comparison."""
     if isinstance(condition, Not):
-        sql, values = to_sql(condition.part)
+        sql, values = sql_of(condition.part, comparison)
         return f"NOT ({sql})", values
     if isinstance(condition, Comparison):
-        return _comparison_sql(condition)
-    compiled = [to_sql(part) for part in condition.parts]
+        return comparison(condition)
+    compiled = [sql_of(part, comparison) for part in condition.parts]
     glue = " AND " if isinstance(condition, And) else " OR "
     return f"({glue.join(sql for sql, _ in compiled)})", [value for _, values in compiled for value in values]
 
@@ -426,6 +433,21 @@ def span_tests(operator: Operator, span: Span) -> tuple[Literal["AND", "OR"], li
     if operator == "!=":
         return "OR", [("<", span.low), (">=", span.high)]
     return "AND", [_bound(operator, span)]
+
+
+def number_tests(
+    field: FieldName, operator: Operator, span: Span
+) -> tuple[str, Literal["AND", "OR"], list[tuple[Sign, float]]]:
+    """Column, and what it is compared with, in an engine where the numbers of all fields stand beside each other.
+
+    What is not known fulfils no comparison, and so every negated one, as in SQLite's `id IN (...)`: of a column of
+    `DESCRIBED_COLUMNS` an engine asks first whether it is there.
+    """
+    column = NUMBER_COLUMNS.get(field) or DESCRIBED_COLUMNS[field]
+    glue, tests = span_tests(operator, span)
+    if field in ("duration", "loudness"):
+        return column, glue, tests
+    return column, glue, [(sign, whole_bound(sign, bound)) for sign, bound in tests]
 
 
 def join_tests(glue: str, tests: Sequence[str]) -> str:

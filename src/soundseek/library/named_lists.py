@@ -6,8 +6,9 @@ by its path. An index run does not touch these tables, so entries outlive a file
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -21,6 +22,32 @@ if TYPE_CHECKING:
     from soundseek.library.store.base import SoundFile, Store
 
 L = TypeVar("L")
+
+
+@dataclass(frozen=True)
+class ListedSound:
+    """A sound in a list, or a region of one.
+
+    Attributes:
+        id: Its number.
+        path: Where the file is, or was seen last.
+        content_hash: Of the file's bytes, when it was seen last.
+        start_s: Where the region begins; None from the beginning.
+        end_s: Where it ends; None to the end.
+        added_at: ISO 8601 in UTC.
+        file: What the library knows of it; None while it is not in the library.
+    """
+
+    id: int
+    path: str
+    content_hash: bytes
+    start_s: float | None
+    end_s: float | None
+    added_at: str
+    file: SoundFile | None = None
+
+
+E = TypeVar("E", bound=ListedSound)
 
 
 class NameTakenError(UsageError):
@@ -153,16 +180,32 @@ class NamedLists(ABC, Generic[L]):
                 raise tables.unknown(tables.no_entry.format(number=number, entry=entry))
             self._touch(connection, number)
 
-    def _rows(self, number: int, *, k: int = -1, offset: int = 0) -> list[tuple[Any, ...]]:
-        """Of the entries of a list, in the order in which they came in: their number, then `columns`."""
+    def _listed(self, number: int, kind: Callable[..., E], *, k: int = -1, offset: int = 0) -> list[E]:
+        """The entries of a list, in the order in which they came in, each with its file where that is now."""
         with self._reading() as connection:
             self._get(connection, number)
-            assert connection is not None
-            return connection.execute(
-                f"SELECT id, {self.tables.columns} FROM {self.tables.entries} WHERE {self.tables.owner} = ? "
-                "ORDER BY id LIMIT ? OFFSET ?",
-                (number, k, offset),
-            ).fetchall()
+            rows = (
+                []
+                if connection is None
+                else connection.execute(
+                    f"SELECT id, {self.tables.columns} FROM {self.tables.entries} WHERE {self.tables.owner} = ? "
+                    "ORDER BY id LIMIT ? OFFSET ?",
+                    (number, k, offset),
+                ).fetchall()
+            )
+        return [
+            kind(
+                id=id,
+                path=os.fsdecode(path),
+                content_hash=content_hash,
+                start_s=start_s,
+                end_s=end_s,
+                added_at=added_at,
+                file=file_now(self._store, content_hash, os.fsdecode(path)),
+                **{self.tables.more: more},
+            )
+            for id, content_hash, path, start_s, end_s, more, added_at in rows
+        ]
 
     def _insert(self, connection: Connection, number: int, entry: Sequence[object]) -> None:
         """Put the values of `columns` into a list."""

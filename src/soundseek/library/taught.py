@@ -16,7 +16,7 @@ import numpy as np
 
 from soundseek._typing import FloatArray
 from soundseek.errors import UsageError
-from soundseek.library.named_lists import ListTables, NamedLists, file_now, utc_now
+from soundseek.library.named_lists import ListedSound, ListTables, NamedLists, utc_now
 from soundseek.library.regions import Embedded
 from soundseek.library.teaching import NUM_BACKGROUND, taught_direction
 
@@ -70,28 +70,10 @@ class TaughtSound:
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A sound, or a region of one, that is right or wrong.
+class Mark(ListedSound):
+    """A sound, or a region of one, that is what the name says (`is_right`), or is not."""
 
-    Attributes:
-        id: Its number.
-        path: Where the file is, or was seen last.
-        content_hash: Of the file's bytes.
-        start_s: Where the region begins; None from the beginning.
-        end_s: Where it ends; None to the end.
-        is_right: Whether the sound is what the name says.
-        added_at: ISO 8601 in UTC.
-        file: What the library knows of it; None while it is not in the library.
-    """
-
-    id: int
-    path: str
-    content_hash: bytes
-    start_s: float | None
-    end_s: float | None
-    is_right: bool
-    added_at: str
-    file: SoundFile | None = None
+    is_right: bool = True
 
 
 @dataclass(frozen=True)
@@ -188,12 +170,11 @@ class TaughtSounds(NamedLists[TaughtSound]):
         Raises:
             UnknownTaughtError: There is none of that number.
         """
-        marks = [
-            Mark(id, os.fsdecode(path), content, start_s, end_s, bool(is_right), added_at)
-            for id, content, path, start_s, end_s, is_right, added_at in self._rows(taught)
+        found = self._listed(taught, Mark)
+        return [
+            replace(each, path=each.file.path if each.file else each.path, is_right=bool(each.is_right))
+            for each in found
         ]
-        found = [replace(mark, file=file_now(self._store, mark.content_hash, mark.path)) for mark in marks]
-        return [replace(mark, path=mark.file.path) if mark.file is not None else mark for mark in found]
 
     def copy_from(self, other: TaughtSounds) -> None:
         """Take over what another library was taught, those names that are not there yet."""

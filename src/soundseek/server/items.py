@@ -14,7 +14,9 @@ from soundseek.library.store.base import Description
 from soundseek.server.problems import ProblemError
 
 if TYPE_CHECKING:
+    from soundseek.library.collections import Entry
     from soundseek.library.store.base import SoundFile, Store
+    from soundseek.library.taught import Mark
 
 # What Chromium, Firefox and Safari all play, up to PLAIN_RATE_HZ and two channels.
 _MEDIA_TYPES = {
@@ -40,6 +42,17 @@ PLAIN_RATE_HZ = 48_000
 def item_id(file: SoundFile) -> str:
     """The id of a file: the hash of its content, a hyphen, and eight digits of its path's."""
     return f"{file.content_hash.hex()}-{_path_digits(file.path)}"
+
+
+def entry_facts(entry: Entry | Mark, favourites: Collection[str]) -> dict[str, Any]:
+    """What collections and what was taught say of a sound in them."""
+    return {
+        "path": entry.path,
+        "start_s": entry.start_s,
+        "end_s": entry.end_s,
+        "added_at": entry.added_at,
+        "item": None if entry.file is None else file_facts(entry.file, favourites),
+    }
 
 
 def find_file(store: Store, id: str) -> SoundFile:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy_learning import make_toy_bert, make_toy_data, make_toy_trunk
+from toy_learning import make_toy_trunk
 
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import DataError
@@ -25,15 +25,6 @@ from soundseek.learn.models.audio.compact import CompactTrunk
 from soundseek.learn.models.text.bert import BertText
 
 torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("toy")
-    make_toy_data(directory / "data")
-    make_toy_trunk(directory / "trunk.safetensors")
-    make_toy_bert(directory / "bert")
-    return directory
 
 
 def clips(place: Path) -> list[SoundSpec]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy_learning import WORDS, make_toy_bert, make_toy_data, make_toy_trunk, toy_recipe
+from toy_learning import WORDS, make_toy_trunk, toy_recipe
 
 from soundseek.errors import ModelError, RecipeError, UsageError
 from soundseek.learn.evaluation.ensemble import Ensemble
@@ -73,12 +73,8 @@ def test_the_room_that_is_left_goes_to_what_weighs_most_in_a_sounds_length() -> 
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def toy(place: Path) -> Path:
     """Three finished runs, their data and an average of them."""
-    place = tmp_path_factory.mktemp("toy")
-    make_toy_data(place / "data")
-    make_toy_trunk(place / "trunk.safetensors")
-    make_toy_bert(place / "bert")
     for seed in range(3):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SOUNDSEEK_CACHE", str(place / "cache"))

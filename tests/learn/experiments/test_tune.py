@@ -30,6 +30,7 @@ from soundseek.learn.experiments.tune import SearchSpace, TuningResult, find_spa
 from soundseek.learn.recipe.load import RECIPES_DIRECTORY, load_recipe, save_recipe
 
 torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("cache")
 pytest.importorskip("optuna", reason="optuna is missing")
 
 SPACE = {
@@ -50,11 +51,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (directory / "tune").mkdir()
     (directory / "tune" / "toy.yaml").write_text(json.dumps(SPACE))  # JSON is YAML
     return directory
-
-
-@pytest.fixture(autouse=True)
-def cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOUNDSEEK_CACHE", str(place / "cache"))
 
 
 @pytest.fixture(scope="module")

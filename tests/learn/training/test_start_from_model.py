@@ -27,6 +27,7 @@ from soundseek.model.model import Model
 from soundseek.model.registry import BUNDLED
 
 torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("cache")
 
 SENTENCES = ["a low tone plays", "whistle", "a high hum and a whistle"]
 
@@ -34,11 +35,6 @@ SENTENCES = ["a low tone plays", "whistle", "a high hum and a whistle"]
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("start")
-
-
-@pytest.fixture(autouse=True)
-def cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOUNDSEEK_CACHE", str(place / "cache"))
 
 
 @pytest.fixture(scope="module")

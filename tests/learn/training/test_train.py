@@ -9,7 +9,7 @@ import pytest
 import torch
 from quick_processes import exit_code, train_and_die
 from safetensors.torch import load_file
-from toy_learning import make_toy_bert, make_toy_data, make_toy_trunk, toy_recipe
+from toy_learning import make_toy_trunk, toy_recipe
 
 from soundseek.errors import ModelError, RecipeError, UsageError
 from soundseek.learn.models.audio.compact import CompactTrunk
@@ -18,6 +18,7 @@ from soundseek.learn.models.build import split_trunk
 from soundseek.learn.training.train import load_run, train
 
 torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("cache")
 
 TESTS = Path(__file__).parents[2]
 # Everything that has a state of its own: dropout, a moving average, Adam, a learned temperature, early stopping.
@@ -26,20 +27,6 @@ STATEFUL = (
     "training.optimizer=adamw", "training.schedule=cosine", "loss.temperature_mode=learned", "data.overlays=4",
     "data.degraded_versions=1", "training.warmup_share=0.2",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("toy")
-    make_toy_data(directory / "data")
-    make_toy_trunk(directory / "trunk.safetensors")
-    make_toy_bert(directory / "bert")
-    return directory
-
-
-@pytest.fixture(autouse=True)
-def cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOUNDSEEK_CACHE", str(place / "cache"))
 
 
 def lines(run: Path) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from quick_processes import exit_code, quick_context, train_and_die
 from safetensors.torch import load_file
-from toy_learning import make_toy_data, toy_online_recipe, toy_recipe
+from toy_learning import toy_online_recipe, toy_recipe
 
 from soundseek.errors import RecipeError
 from soundseek.learn.recipe.load import load_recipe
@@ -21,6 +21,7 @@ from soundseek.learn.training.run_folder import load_run
 from soundseek.learn.training.train import train
 
 torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("cache")
 
 EPOCHS = ("training.epochs=3", "training.patience=0")
 # Everything in the loop that draws numbers.
@@ -29,18 +30,6 @@ DRAWN = (
     "audio.dropout=0.3",
     "text.augment={swap: 0.3, delete: 0.2}", "training.schedule=plateau", "training.plateau_patience=0",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("toy")
-    make_toy_data(directory / "data")
-    return directory
-
-
-@pytest.fixture(autouse=True)
-def cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOUNDSEEK_CACHE", str(place / "cache"))
 
 
 def lines(run: Path) -> list[dict[str, Any]]:

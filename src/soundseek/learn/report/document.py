@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 from markdown_it import MarkdownIt
 
+DASH = "–"
+"""In a cell that has no value."""
+
 
 @dataclass(frozen=True)
 class Strong:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from soundseek.errors import DataError
-from soundseek.learn.report import plots, sections
+from soundseek.learn.report import plots, sections, table_one
 from soundseek.learn.report.document import Block, to_html, to_markdown
 from soundseek.learn.report.sections import Asked
 from soundseek.learn.report.summary import FinishedModel, FinishedRun, System, systems_of
@@ -53,9 +53,9 @@ def write_report(
 def _blocks(systems: Sequence[System], asked: Asked, models: Sequence[FinishedModel]) -> list[Block]:
     return [
         *sections.introduction(systems, asked),
-        *sections.table_one(systems),
-        *sections.comparisons(systems),
-        *sections.models_as_they_are(systems[0], models),
+        *table_one.table_one(systems),
+        *table_one.comparisons(systems),
+        *table_one.models_as_they_are(systems[0], models),
         *sections.curves(),
         *sections.worst_and_best(systems),
         *sections.costs(systems, asked),

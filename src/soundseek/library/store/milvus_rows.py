@@ -24,7 +24,6 @@ from soundseek._typing import AnyFloatArray
 from soundseek.library.filters import (
     DESCRIBED_COLUMNS,
     FORMAT_ALIASES,
-    NUMBER_COLUMNS,
     And,
     Comparison,
     Condition,
@@ -34,9 +33,8 @@ from soundseek.library.filters import (
     composed,
     file_name,
     join_tests,
-    span_tests,
+    number_tests,
     storable,
-    whole_bound,
 )
 from soundseek.library.store.base import Description, EmbeddedSound, SoundFile
 from soundseek.library.store.terms import tag_part, terms_of_files
@@ -229,16 +227,8 @@ def expression(condition: Condition) -> str:
 def _comparison(comparison: Comparison) -> str:
     field, operator, value = comparison.field, comparison.operator, comparison.value
     if isinstance(value, Span):
-        column = NUMBER_COLUMNS.get(field) or DESCRIBED_COLUMNS[field]
-        glue, tests = span_tests(operator, value)
-        is_whole = field not in ("duration", "loudness")
-        joined = join_tests(
-            glue.lower(),
-            [
-                f"{column} {sign} {whole_bound(sign, bound) if is_whole else repr(bound)}"
-                for sign, bound in tests
-            ],
-        )
+        column, glue, tests = number_tests(field, operator, value)
+        joined = join_tests(glue.lower(), [f"{column} {sign} {bound!r}" for sign, bound in tests])
         return f"({column} is not null and {joined})" if field in DESCRIBED_COLUMNS else joined
     text = _text(field, operator, value)
     return f"(not ({text}))" if operator == "!=" else text

@@ -19,19 +19,16 @@ from soundseek.audio.files import TAGS_REVISION
 from soundseek.library.filters import (
     DESCRIBED_COLUMNS,
     FORMAT_ALIASES,
-    NUMBER_COLUMNS,
-    And,
     Comparison,
     Condition,
-    Not,
     Span,
     caseless,
     composed,
     file_name,
     join_tests,
-    span_tests,
+    number_tests,
+    sql_of,
     storable,
-    whole_bound,
 )
 from soundseek.library.keywords import name_token
 from soundseek.library.store.base import Description, SoundFile
@@ -43,6 +40,7 @@ from soundseek.library.store.fused import (
     name_query_words,
     word_weight,
 )
+from soundseek.library.store.tables import row_of
 from soundseek.library.store.terms import tag_part, terms_of_files, terms_of_word
 
 FORMAT = "1"
@@ -148,20 +146,8 @@ def named(files: Sequence[tuple[str, Description | None]]) -> list[tuple[object,
 
 def row_of_file(file: SoundFile) -> tuple[object, ...]:
     """The values of `FILE_COLUMNS`."""
-    return (
-        os.fsencode(file.path),
-        file.size_bytes,
-        file.mtime_ns,
-        file.content_hash,
-        file.format,
-        file.sample_rate_hz,
-        file.channels,
-        float(file.duration_s),
-        bool(file.truncated),
-        float(file.frame_s),
-        float(file.limit_s),
-        *description_values(file.description),
-    )
+    values = row_of(file)
+    return (*values[:8], bool(file.truncated), *values[9:], *description_values(file.description))
 
 
 def file_of_row(row: Sequence[Any]) -> SoundFile:
@@ -192,26 +178,16 @@ def half_vector_rows(vectors: AnyFloatArray) -> list[bytes]:
 
 def where_sql(condition: Condition) -> tuple[str, list[object]]:
     """The SQL of a condition over the table `files`, with `%s` for every value, and the values."""
-    if isinstance(condition, Not):
-        sql, values = where_sql(condition.part)
-        return f"NOT ({sql})", values
-    if isinstance(condition, Comparison):
-        return _comparison_where(condition)
-    compiled = [where_sql(part) for part in condition.parts]
-    glue = " AND " if isinstance(condition, And) else " OR "
-    return f"({glue.join(sql for sql, _ in compiled)})", [value for _, values in compiled for value in values]
+    return sql_of(condition, _comparison_where)
 
 
 def _comparison_where(comparison: Comparison) -> tuple[str, list[object]]:
     field, operator, value = comparison.field, comparison.operator, comparison.value
     if isinstance(value, Span):
-        column = NUMBER_COLUMNS.get(field) or DESCRIBED_COLUMNS[field]
-        glue, tests = span_tests(operator, value)
-        is_whole = field not in ("duration", "loudness")
+        column, glue, tests = number_tests(field, operator, value)
         sql = join_tests(glue, [f"{column} {sign} %s" for sign, _ in tests])
-        bounds: list[object] = [whole_bound(sign, bound) if is_whole else bound for sign, bound in tests]
-        # What is not known fulfils no comparison, and so every negated one: as in SQLite's `id IN (...)`.
-        return (f"({column} IS NOT NULL AND {sql})" if field in DESCRIBED_COLUMNS else sql), bounds
+        sql = f"({column} IS NOT NULL AND {sql})" if field in DESCRIBED_COLUMNS else sql
+        return sql, [bound for _, bound in tests]
     sql, values = _text_where(comparison.field, operator, value)
     return (f"NOT ({sql})" if operator == "!=" else sql), values
 

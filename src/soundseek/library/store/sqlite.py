@@ -305,17 +305,9 @@ class SqliteStore(SqlFacts):
         only: Collection[str] | None = None,
         names: NameQuery | None = None,
     ) -> list[Match]:
-        """The best `k`, best first; exactly, but for what an approximate index misses (see `approximate.py`).
+        """The best `k`, best first; exactly, but for what an approximate index misses (see `approximate.py`, `Store`).
 
-        Args:
-            query: `(dim,)` float32.
-            k: How many.
-            per: "file" keeps the best segment of each file; "segment" ranks every segment.
-            where: Only files that fulfil it.
-            leave_out: Paths that do not answer (the examples of the query).
-            only: Paths that may answer; None lets all.
-            names: What names and tags add; None lets the sound alone decide. A library of an earlier soundseek knows
-                no names before its next index run.
+        A library of an earlier soundseek knows no names before its next index run.
         """
         with self._reading() as (connection, snapshot):
             allowed = allowed_rows(
@@ -348,17 +340,7 @@ class SqliteStore(SqlFacts):
         only: Collection[str] | None = None,
         names: NameQuery | None = None,
     ) -> list[Match]:
-        """The segments that are worth a closer look at their frames, best first by their means.
-
-        Args:
-            query: `(dim,)` float32.
-            segments: How many of the best segments of all.
-            files: Of how many of the best files the best segment.
-            where: Only files that fulfil it.
-            leave_out: Paths that do not answer.
-            only: Paths that may answer; None lets all.
-            names: What names and tags add; the best segment of a file that is so called is listed, with its bonus.
-        """
+        """The segments that are worth a closer look at their frames, best first by their means; see `Store`."""
         with self._reading() as (connection, snapshot):
             vectors = snapshot.maps.vectors
             allowed = allowed_rows(connection, snapshot.live, len(vectors), where, leave_out, only)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Path, Response
 
 from soundseek.library import collections as kept
 from soundseek.server.answers import answer, no_content
-from soundseek.server.items import file_facts, find_file
+from soundseek.server.items import entry_facts, find_file
 from soundseek.server.openapi import problems
 from soundseek.server.problems import ProblemError
 from soundseek.server.routes.items import collection_id
@@ -20,7 +21,6 @@ from soundseek.server.schemas import (
     CollectionEntry,
     CollectionList,
     CollectionName,
-    FileFacts,
 )
 from soundseek.server.state import StateOf, page_of
 
@@ -63,16 +63,8 @@ async def collection_contents(
         return CollectionContents(
             **_shown(about).model_dump(),
             items=[
-                CollectionEntry(
-                    entry=entry.id,
-                    path=entry.path,
-                    start_s=entry.start_s,
-                    end_s=entry.end_s,
-                    note=entry.note,
-                    added_at=entry.added_at,
-                    item=FileFacts(**file_facts(entry.file, favourites)) if entry.file is not None else None,
-                )
-                for entry in entries
+                CollectionEntry(entry=each.id, note=each.note, **entry_facts(each, favourites))
+                for each in entries
             ],
             next_offset=page_of(offset, k, entries, about.count),
         )
@@ -136,10 +128,4 @@ def _number(collection: str) -> int:
 
 
 def _shown(collection: kept.Collection) -> CollectionAnswer:
-    return CollectionAnswer(
-        id=collection_id(collection.id),
-        name=collection.name,
-        count=collection.count,
-        created_at=collection.created_at,
-        modified_at=collection.modified_at,
-    )
+    return CollectionAnswer(**{**asdict(collection), "id": collection_id(collection.id)})

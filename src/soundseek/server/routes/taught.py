@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from fastapi import APIRouter, Path, Response
@@ -10,11 +11,10 @@ from fastapi import APIRouter, Path, Response
 from soundseek.library.collections import Collections
 from soundseek.library.taught import NewMark, TaughtSound, TaughtSounds
 from soundseek.server.answers import answer, no_content
-from soundseek.server.items import file_facts, find_file
+from soundseek.server.items import entry_facts, find_file
 from soundseek.server.openapi import problems
 from soundseek.server.schemas import (
     AddedMarks,
-    FileFacts,
     MarkAnswer,
     TaughtAnswer,
     TaughtContents,
@@ -59,16 +59,8 @@ async def taught_contents(taught: TaughtPath, state: StateOf) -> Response:
         return TaughtContents(
             **_shown(sounds.get(int(taught))).model_dump(),
             marks=[
-                MarkAnswer(
-                    mark=mark.id,
-                    path=mark.path,
-                    start_s=mark.start_s,
-                    end_s=mark.end_s,
-                    is_right=mark.is_right,
-                    added_at=mark.added_at,
-                    item=FileFacts(**file_facts(mark.file, favourites)) if mark.file is not None else None,
-                )
-                for mark in marks
+                MarkAnswer(mark=each.id, is_right=each.is_right, **entry_facts(each, favourites))
+                for each in marks
             ],
         )
 
@@ -121,11 +113,4 @@ async def _with_taught(state: State, function: Callable[[TaughtSounds, Library],
 
 
 def _shown(taught: TaughtSound) -> TaughtAnswer:
-    return TaughtAnswer(
-        id=str(taught.id),
-        name=taught.name,
-        right=taught.right,
-        wrong=taught.wrong,
-        created_at=taught.created_at,
-        modified_at=taught.modified_at,
-    )
+    return TaughtAnswer(**{**asdict(taught), "id": str(taught.id)})

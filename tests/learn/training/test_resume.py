@@ -1,4 +1,4 @@
-"""A run folder survives kills, full disks and wrong commands; what is wrong is said in one line."""
+"""A run survives kills, full disks and wrong commands, and goes on; what is wrong is said in one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from quick_processes import exit_code, train_and_be_terminated
-from toy_learning import make_toy_bert, make_toy_data, make_toy_trunk, toy_recipe
+from toy_learning import toy_recipe
 
 from soundseek._files import LOCK_FILE, locked
 from soundseek.errors import (
@@ -32,20 +32,7 @@ from soundseek.learn.training.run_folder import load_run, read_metrics
 from soundseek.learn.training.train import train
 
 torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("toy")
-    make_toy_data(directory / "data")
-    make_toy_trunk(directory / "trunk.safetensors")
-    make_toy_bert(directory / "bert")
-    return directory
-
-
-@pytest.fixture(autouse=True)
-def cache(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOUNDSEEK_CACHE", str(place / "cache"))
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture(scope="module")
