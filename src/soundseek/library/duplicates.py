@@ -36,6 +36,7 @@ _LEAST_COSINE = 0.3
 _MISSES = 4  # candidates in a row that are no copies: those that are farther away are none either
 _WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 31)  # frames; 31 are ten seconds
 _BLOCK_ROWS = 8_192
+_FRAMES_AT_ONCE = 65_536  # 128 MB of sums
 _MOST_RATE_HZ = 16_000
 _EXCERPT_S = 6.0
 _AROUND_S = 60.0
@@ -192,41 +193,74 @@ def _nearest_stretches(store: Store, files: Sequence[SoundFile]) -> list[list[tu
     """Of every file the longer ones that have a stretch like it, and where that begins in seconds."""
     frames = store.frames_of([file.path for file in files])
     found: list[list[tuple[int, float]]] = [[] for _ in files]
-    probes: dict[int, list[int]] = defaultdict(list)
+    of_width: dict[int, list[int]] = defaultdict(list)
     for number, own in enumerate(frames):
         if len(own):
-            probes[min(_WINDOWS, key=lambda width: abs(width - len(own)))].append(number)
-    for width, numbers in probes.items():
-        vectors = unit_rows(
-            np.array([_middle(frames[number]).mean(axis=0) for number in numbers], np.float32)
-        )
-        lengths = np.array([len(frames[number]) for number in numbers])
-        best: list[list[tuple[float, int, float]]] = [[] for _ in numbers]
-        least = np.full(len(numbers), _LEAST_COSINE, np.float32)  # of what still comes among the best of each
-        wide = [number for number, own in enumerate(frames) if len(own) >= max(width, 1.2 * lengths.min())]
-        for block in _blocks(wide, frames, width):
-            cosines = (
-                unit_rows(np.concatenate([rows for _, _, rows in block])) @ vectors.T
-            )  # (windows, probes)
-            ends = np.cumsum([len(rows) for _, _, rows in block])
-            starts = np.concatenate([[0], ends[:-1]])
-            highest = np.maximum.reduceat(cosines, starts, axis=0)  # (files, probes)
-            is_longer = np.array([len(frames[number]) for number, _, _ in block])[:, None] > 1.2 * lengths
-            highest[~is_longer] = -1.0
-            for column in np.flatnonzero((highest >= least).any(axis=0)):
-                for row in np.argsort(-highest[:, column], kind="stable")[:_LONGER]:
-                    if highest[row, column] < least[column]:
-                        break
-                    number, hop, _ = block[row]
-                    window = int(cosines[starts[row] : ends[row], column].argmax())
-                    place_s = window * hop * files[number].frame_s
-                    best[column].append((float(highest[row, column]), number, place_s))
-                best[column] = sorted(best[column], reverse=True)[:_LONGER]
-                if len(best[column]) == _LONGER:
-                    least[column] = best[column][-1][0]
-        for number, each in zip(numbers, best, strict=True):
-            found[number] = [(longer, place_s) for _, longer, place_s in each]
+            of_width[min(_WINDOWS, key=lambda width: abs(width - len(own)))].append(number)
+    probes = [_Probes(width, numbers, frames) for width, numbers in of_width.items()]
+    for sums in _running_sums(frames):
+        for each in probes:
+            each.look_through(sums)
+    for each in probes:
+        for number, best in zip(each.numbers, each.best, strict=True):
+            found[number] = [(longer, first_frame * files[longer].frame_s) for _, longer, first_frame in best]
     return found
+
+
+class _Probes:
+    """Files of about one length, and of each the longer files that have the stretches most like it.
+
+    Attributes:
+        numbers: The files.
+        best: Of each, cosine, longer file and first frame of its stretch, the most like first.
+    """
+
+    def __init__(self, width: int, numbers: list[int], frames: Sequence[AnyFloatArray]) -> None:
+        self.numbers = numbers
+        self.best: list[list[tuple[float, int, int]]] = [[] for _ in numbers]
+        self._width, self._hop = width, max(1, width // 3)
+        middles = [_middle(frames[number]).mean(axis=0) for number in numbers]
+        self._vectors = unit_rows(np.array(middles, np.float32))
+        self._lengths = np.array([len(frames[number]) for number in numbers])
+        # The least cosine that still comes among the best of each.
+        self._least = np.full(len(numbers), _LEAST_COSINE, np.float32)
+
+    def look_through(self, sums: Sequence[tuple[int, FloatArray]]) -> None:
+        """Compare with every window of some files: numbers, and the running sums of their frames."""
+        least_frames = max(self._width, 1.2 * self._lengths.min())
+        windows: list[FloatArray] = []
+        owners: list[tuple[int, int]] = []
+        rows = 0
+        for number, own in sums:
+            if len(own) - 1 < least_frames:
+                continue
+            starts = np.arange(0, len(own) - self._width, self._hop)
+            windows.append(own[starts + self._width] - own[starts])
+            owners.append((number, len(own) - 1))
+            rows += len(starts)
+            if rows >= _BLOCK_ROWS:
+                self._compare(windows, owners)
+                windows, owners, rows = [], [], 0
+        if windows:
+            self._compare(windows, owners)
+
+    def _compare(self, windows: Sequence[FloatArray], owners: Sequence[tuple[int, int]]) -> None:
+        cosines = unit_rows(np.concatenate(windows)) @ self._vectors.T  # (windows, probes)
+        ends = np.cumsum([len(rows) for rows in windows])
+        starts = np.concatenate([[0], ends[:-1]])
+        highest = np.maximum.reduceat(cosines, starts, axis=0)  # (files, probes)
+        is_longer = np.array([length for _, length in owners])[:, None] > 1.2 * self._lengths
+        highest[~is_longer] = -1.0
+        for column in np.flatnonzero((highest >= self._least).any(axis=0)):
+            for row in np.argsort(-highest[:, column], kind="stable")[:_LONGER]:
+                if highest[row, column] < self._least[column]:
+                    break
+                window = int(cosines[starts[row] : ends[row], column].argmax())
+                place = float(highest[row, column]), owners[row][0], window * self._hop
+                self.best[column].append(place)
+            self.best[column] = sorted(self.best[column], reverse=True)[:_LONGER]
+            if len(self.best[column]) == _LONGER:
+                self._least[column] = self.best[column][-1][0]
 
 
 def _middle(frames: AnyFloatArray) -> FloatArray:
@@ -235,25 +269,20 @@ def _middle(frames: AnyFloatArray) -> FloatArray:
     return np.asarray(frames[first : first + _WINDOWS[-1]], np.float32)
 
 
-def _blocks(
-    numbers: Sequence[int], frames: Sequence[AnyFloatArray], width: int
-) -> Iterator[list[tuple[int, int, FloatArray]]]:
-    """Sums of the frames of each window of some files: number of the file, frames between windows, `(windows, dim)`."""
-    block: list[tuple[int, int, FloatArray]] = []
+def _running_sums(frames: Sequence[AnyFloatArray]) -> Iterator[list[tuple[int, FloatArray]]]:
+    """Of some files at a time the number and `(1 + frames, dim)`, whose differences are the sums of windows."""
+    some: list[tuple[int, FloatArray]] = []
     rows = 0
-    hop = max(1, width // 3)
-    for number in numbers:
-        own = np.asarray(frames[number], np.float32)
-        sums = np.cumsum(np.concatenate([np.zeros_like(own[:1]), own]), axis=0)
-        starts = np.arange(0, len(own) - width + 1, hop)
-        windows = sums[starts + width] - sums[starts]
-        block.append((number, hop, windows))
-        rows += len(windows)
-        if rows >= _BLOCK_ROWS:
-            yield block
-            block, rows = [], 0
-    if block:
-        yield block
+    for number, own in enumerate(frames):
+        sums = np.zeros((len(own) + 1, *own.shape[1:]), np.float32)
+        np.cumsum(own, axis=0, dtype=np.float32, out=sums[1:])
+        some.append((number, sums))
+        rows += len(sums)
+        if rows >= _FRAMES_AT_ONCE:
+            yield some
+            some, rows = [], 0
+    if some:
+        yield some
 
 
 def compare_waveforms(
