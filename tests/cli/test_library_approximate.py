@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from library.engines import place_in
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -45,6 +46,7 @@ def test_what_is_no_number_and_an_engine_are_refused(
 ) -> None:
     wrong = soundseek("library", "approximate", "--from", "many", "--library", filled)
     assert wrong.returncode == 2 and b"--from is 'many'; give a number of segments" in wrong.stderr
+    pytest.importorskip("psycopg")
     with place_in("postgres", tmp_path) as place:
         soundseek("index", sounds / "tone1.wav", "--library", place, "--workers", "0")
         refused = soundseek("library", "approximate", "--library", place)

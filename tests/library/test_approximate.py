@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,7 +74,8 @@ def for_small_libraries(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     monkeypatch.setenv(FROM_VARIABLE, str(FROM))
     monkeypatch.setattr(approximate, "CANDIDATES", 128)
     monkeypatch.setattr(approximate, "EXPANSION", 256)
-    monkeypatch.setattr(approximate.subprocess, "Popen", start)
+    # Of this module alone: numpy starts processes, too.
+    monkeypatch.setattr(approximate, "subprocess", SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL))
     return started
 
 

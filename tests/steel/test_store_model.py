@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from steel.killing import folder_in_memory
 
 from soundseek.library.copy import copy_library
 from soundseek.library.filters import parse_where
+from soundseek.library.store.approximate import FROM_VARIABLE
 from soundseek.library.store.base import Changes, EmbeddedSound, Failure, Move
 from soundseek.library.store.sqlite import SqliteStore
 
@@ -104,6 +106,10 @@ class StoreAndModel(RuleBasedStateMachine):
             self.store.compact(dead_share=share)
 
     @rule()
+    def approximate(self) -> None:
+        self.store.approximate()
+
+    @rule()
     def reopen(self) -> None:
         self.store.close()
         self.store = SqliteStore.open(self.folder / "library", create=False)
@@ -118,9 +124,13 @@ class StoreAndModel(RuleBasedStateMachine):
         target.close()
 
     @rule(
-        seed=SEEDS, k=st.integers(1, 40), per=st.sampled_from(["file", "segment"]), least_s=st.integers(0, 60)
+        seed=SEEDS,
+        k=st.integers(1, 40),
+        per=st.sampled_from(["file", "segment"]),
+        least_s=st.integers(0, 60),
+        from_segments=st.sampled_from(["0", "never"]),
     )
-    def search(self, seed: int, k: int, per: str, least_s: int) -> None:
+    def search(self, seed: int, k: int, per: str, least_s: int, from_segments: str) -> None:
         query = unit_rows(np.random.default_rng(seed + 50_000), 1)[0]
         where = parse_where(f"duration >= {least_s} and channels = 1") if seed % 2 else None
         scored = []
@@ -130,7 +140,12 @@ class StoreAndModel(RuleBasedStateMachine):
                 continue
             scores = sound.vectors.astype(np.float16).astype(np.float32) @ query
             scored += [float(scores.max())] if per == "file" else scores.tolist()
-        found = self.store.search(query, k=k, per=per, where=where)  # type: ignore[arg-type]
+        # Of so few segments an approximate index finds all.
+        os.environ[FROM_VARIABLE] = from_segments
+        try:
+            found = self.store.search(query, k=k, per=per, where=where)  # type: ignore[arg-type]
+        finally:
+            del os.environ[FROM_VARIABLE]
         np.testing.assert_allclose(
             [match.score for match in found], sorted(scored, reverse=True)[:k], atol=2e-3
         )
