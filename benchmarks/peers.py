@@ -88,7 +88,9 @@ def main() -> None:
         kinds = [f"{seconds}.{kind}" for seconds in arguments.seconds for kind in arguments.formats]
         result = measure(folder, names, arguments.repeats, arguments.python, kinds)
         if arguments.workers:
-            result["workers"] = measure_workers(folder, arguments.workers, kinds)
+            found = measure_workers(folder, arguments.workers, kinds)
+            found |= {"commit": result["commit"], "load_average": os.getloadavg()}
+            result["workers"] = [found]
     if arguments.into and arguments.json:
         result = joined(json.loads(arguments.json.read_text(encoding="utf-8")), result)
     print(table(result))
@@ -233,7 +235,7 @@ def table(result: dict[str, Any]) -> str:
         for own, ratio in others.items():
             bar = f" (bar {BARS[ours]:g})" if ours in BARS else ""
             lines.append(f"{ours} over {own}: {ratio:.2f} x of processor time for a window{bar}")
-    if workers := result.get("workers"):
+    for workers in result.get("workers", ()):
         lines.append(
             f"{workers['processes']} processes: {workers['times_as_fast']['median']:.2f} x as fast as one"
         )

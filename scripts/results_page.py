@@ -700,7 +700,7 @@ def peers(reports: list[Report]) -> str:
             table(["", *files], walls),
             "Processor time for a window of what stands beside over that of the first, median of the files:",
             table(["", "beside", "times as fast", "wanted"], ratios),
-            at_once(report.get("workers")),
+            at_once(report.get("workers", [])),
             f"Least cosine with PyTorch: {cosines}." + (f" Left out, {missing}." if missing else ""),
             f"Measured: commit {report['commit']}, {report['machine']}, load {report['load_average'][0]:.1f}; "
             f"[the file](results/{quote(report['file'])}).",
@@ -708,15 +708,17 @@ def peers(reports: list[Report]) -> str:
     return joined(*parts)
 
 
-def at_once(workers: Report | None) -> str:
+def at_once(measured: list[Report]) -> str:
     """What a second process brings."""
-    if workers is None:
-        return ""
-    ratio = workers["times_as_fast"]
-    return (
-        f"{workers['processes']} processes of soundseek-small at once embed {ratio['median']:.2f} times as many files "
-        f"in a second as one ({ratio['low']:.2f} to {ratio['high']:.2f})."
-    )
+    lines = []
+    for each in measured:
+        ratio = each["times_as_fast"]
+        lines.append(
+            f"{each['processes']} processes of soundseek-small at once embed {ratio['median']:.2f} times as many files "
+            f"in a second as one ({ratio['low']:.2f} to {ratio['high']:.2f}; commit {each['commit']}, load "
+            f"{each['load_average'][0]:.1f})."
+        )
+    return " ".join(lines)
 
 
 def stages(reports: list[Report]) -> str:

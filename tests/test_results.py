@@ -176,7 +176,14 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
         },
         **{"missing": {"msclap": "No module"}, "ratios": {"htsat-fp32": {"transformers": 2.5}}},
         **{"bars": {"htsat-fp32": 2.0}, "cosine": {"htsat-fp32": 1.0}, "load_average": [0.5]},
-        "workers": {"processes": 2, "times_as_fast": {"median": 1.875, "low": 1.75, "high": 2.0}},
+        "workers": [
+            {
+                "processes": 2,
+                "times_as_fast": {"median": 1.875, "low": 1.75, "high": 2.0},
+                "load_average": [1.5],
+                **made,
+            }
+        ],
     }
     files["stages"] = {
         "toy": {
