@@ -18,6 +18,7 @@ from soundseek.query.lexicon import (
     languages,
     steering,
 )
+from soundseek.query.reading import read_query
 from soundseek.query.text import loosen
 
 TABLES = Path(__file__).parents[3] / "shared" / "lexicon"
@@ -148,6 +149,13 @@ def test_a_term_is_found_with_and_without_its_hyphen() -> None:
         found = lexicon.term(typed)
         assert found is not None and found.readings == ("water splash",), typed
     assert lexicon.term("splash") is None
+
+
+def test_a_number_is_no_term_that_lost_its_hyphen() -> None:
+    assert english().term("5-0").readings == ("police siren",)  # type: ignore[union-attr]
+    assert english().term("50") is None
+    assert english().term("808") is not None
+    assert read_query("people in a market 50").text == "people in a market 50"
 
 
 def test_a_word_is_found_without_its_accents_and_with_its_umlauts_written_out() -> None:

@@ -118,10 +118,15 @@ class EnglishLexicon:
 
     @cached_property
     def _joined(self) -> dict[str, str]:
-        """Terms of several words or with hyphens, by their letters alone: "ker-splash", "ker splash"."""
+        """Terms of several words or with hyphens, by their letters alone: "ker-splash", "ker splash".
+
+        Not "5-0": 50 is a number.
+        """
         joined: dict[str, str] = {}
         for term in self._terms:
-            joined.setdefault(term.replace(" ", "").replace("-", ""), term)
+            letters = term.replace(" ", "").replace("-", "")
+            if not letters.isdigit() or letters == term:
+                joined.setdefault(letters, term)
         return joined
 
     @cached_property
