@@ -369,6 +369,17 @@ def test_an_index_of_other_vectors_is_found_by_check_and_not_added_to(store: Sql
         assert store.approximation._former(snapshot) is None
 
 
+def test_an_index_of_nothing_finds_what_came_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FROM_VARIABLE, "0")
+    store = SqliteStore.open(tmp_path / "library", identity=WIDE)
+    store.approximate()
+    assert store.search(queries(1)[0], k=3) == [] and store.check() == []
+    with store.writing():
+        store.commit(Changes(sounds=sounds(0, 3)))
+    assert len(store.search(queries(1)[0], k=3)) == 3 and store.check() == []
+    store.close()
+
+
 def test_leftovers_of_a_killed_build_are_no_index_and_go_with_the_next(store: SqliteStore) -> None:
     leftover = store.directory / "approximate.00000000.graph.partial"
     whole = store.directory / "approximate.11111111.graph"

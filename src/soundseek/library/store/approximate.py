@@ -162,6 +162,8 @@ class Graph:
 
     def nearest(self, query: AnyFloatArray, count: int) -> IntArray:
         """`(n,)` keys of the nearest segments, the best first, n <= count."""
+        if not len(self.index):  # usearch refuses to look for nothing
+            return np.empty(0, np.int64)
         short = query.astype(np.float32) @ self.manifest.projection
         keys = self.index.search(short, min(count, len(self.index)), threads=1).keys
         return np.asarray(keys).reshape(-1).astype(np.int64)
