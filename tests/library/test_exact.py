@@ -90,6 +90,19 @@ def test_codes_that_grew_are_those_that_were_made_at_once(monkeypatch: pytest.Mo
     assert np.array_equal(some.products, at_once.products[:130])
 
 
+def test_copies_of_a_sound_have_one_score_and_stand_in_the_order_of_their_rows() -> None:
+    rng = np.random.default_rng(0)
+    originals = unit_halves(rng, 50, 512)
+    copies = np.concatenate([originals] * 211)[:-13]
+    codes = coded(copies)
+    for row in range(10):
+        query = originals[row].astype(np.float32)
+        for scan in (partial(codes.estimates, num_rows=len(copies)), partial(half_estimates, copies)):
+            rows, scores = best_rows(copies, query, k=10, scan=scan)
+            assert rows.tolist() == [row + 50 * place for place in range(10)]
+            assert len(set(scores.tolist())) == 1
+
+
 @pytest.mark.parametrize("with_runs", [True, False])
 @pytest.mark.parametrize("seed", range(6))
 def test_the_best_rows_are_those_of_a_float32_product(seed: int, with_runs: bool) -> None:

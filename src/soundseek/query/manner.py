@@ -20,7 +20,7 @@ _PLACES = "hall|church|cathedral|cave|tunnel|stairwell|staircase|gymnasium|gym|w
 # (`learn/data/how_it_sounds.py`).
 _BEFORE = {
     "muffled": "muffled|dampened|muted|deadened",
-    "distant": "distant|far-?away|far-?off|remote",
+    "distant": "distant|far-?away|far-?off",
     "reverberant": "reverberant|reverberating|echoing|echoey|reverb(?:er)?y",
     "dark": "dark|dull|bassy",
     "bright": "bright|shrill|sharp|piercing",
@@ -30,6 +30,7 @@ _BEFORE = {
     "single": "single|one[- ]?shot",
     "three times": "triple",
 }
+_DEGREE = "(?:(?:very|really|quite|rather|so|too|extremely|more) )?"
 _BEHIND = {
     "muffled": r"(?:through|behind) (?:a|the|an) (?:thick |thin |closed )?(?:walls?|doors?|window)|behind closed doors"
     r"|(?:from|in) (?:the next|another) room|muffled",
@@ -42,12 +43,23 @@ _BEHIND = {
     "bright": "with a bright tone|with much treble",
     "thin": r"(?:over|through) (?:the|an?) (?:(?:old|small|tiny|cheap|bad) )*(?:(?:tele)?phone|radio|speaker|intercom)"
     r"|on an? (?:(?:old|small|tiny|cheap|bad) )+(?:(?:tele)?phone|radio|speaker)",
-    "slow": "slowly|at a slow pace|with long pauses",
-    "fast": "quickly|rapidly|fast|in (?:quick|rapid) succession|at a fast pace",
-    "single": "(?:just |only )?once|one[- ]?shot",
+    "slow": rf"{_DEGREE}slowly|at a slow pace|with long pauses",
+    "fast": rf"{_DEGREE}(?:quickly|rapidly|fast)|in (?:quick|rapid) succession|at a fast pace",
+    "single": "(?:just |only )?(?<!at )once|one[- ]?shot",  # at once: all together
     "three times": "(?:three times|3 times|3x|thrice)(?: in a row)?",
 }
-_COUNTED = re.compile(r"(?:three|3) (?:(?P<many>.+?s)|(?P<row>.+?) in a row)", re.IGNORECASE)
+# What sounds once and is over. Three of anything else, as dogs or minutes, are not one sound three times.
+_EVENTS = (
+    "bangs|barks|beats|beeps|blasts|bleeps|blips|booms|bounces|burps|bursts|caws|chirps|claps|clangs|clanks|clicks"
+    "|clinks|clunks|coughs|cracks|crashes|croaks|dings|dongs|explosions|gunshots|hiccups|hits|honks|hoots|hops|kicks"
+    "|knocks|meows|pings|plops|pops|punches|quacks|raps|rings|screams|shots|shouts|slams|slaps|snaps|sneezes|snorts"
+    "|splashes|squeaks|stomps|strikes|strokes|swooshes|taps|thuds|thumps|ticks|tolls|toots|whacks|whistles|whooshes"
+    "|yelps|zaps"
+)
+_COUNTED = re.compile(
+    rf"(?:three|3) (?:(?P<many>(?:(?!and |or |of |in )[^\s,]+ ){{0,2}}(?:{_EVENTS}))|(?P<row>.+?) in a row)",
+    re.IGNORECASE,
+)
 
 _FIRST = re.compile(
     "(?:an? )?(?:very |really |quite |rather )?(?:"
@@ -71,12 +83,16 @@ _OF_SENTENCES = word_set(
 )
 _NO_SOUNDS = word_set("a an the of sound sounds noise noises hit hits thing things place")
 _FIXED = re.compile(
-    r"(?:dark (?:forest|woods?|night|alley|room|cave|street|sky|matter|ages?|web|ambien\w*|ambience|drone|music|techno"
-    r"|synth|magic|fantasy)"
-    r"|sharp (?:knife|knives|blade|turn)|single (?:coil|malt|engine|player)|fast (?:food|forward|lane)"
-    r"|slow (?:motion|mo|cooker|jam|song|dance)|quick time|remote (?:control|desktop)|bright (?:side|lights?)"
-    r"|dull (?:knife|blade)|one-?shot (?:sample|drum)s?)\b.*"
-    r"|(?:a )?(?:slow|fast|quick|rapid|leisurely) .*\b(?:music|song|tune|melody|beat|tempo|waltz|ballad)s?\b.*",
+    r"(?:an? )?(?:dark,? (?:and )?(?:forest|woods?|night|alley|room|cave|street|sky|matter|ages?|web|ambien\w*|ambience"
+    r"|atmospher\w*|drone|music|techno|synth|pad|magic|fantasy|stormy|water|chocolate)"
+    r"|sharp (?:knife|knives|blade|turn|scissors|pencil|objects?|tools?|edges?|corners?|intake|inhale|breath)"
+    r"|single[- ](?:coil|malt|engine|player|cylinder|barrel\w*|action|shot|speed|note|file|track|lane|phase)"
+    r"|fast (?:food|forward|lane|attack|release)|rapid[- ](?:fire|transit)"
+    r"|slow (?:motion|mo|cooker|jam|song|dance|attack|release)|quick ?(?:time|sand|silver|draw|release)"
+    r"|triple (?:meter|time|jump)|bright (?:side|lights?|stars?|sunny|day|morning|colou?rs?)"
+    r"|dull (?:knife|blade|pain|ache)|one-?shot (?:sample|drum)s?)\b.*"
+    r"|(?:a )?(?:slow|fast|quick|rapid|leisurely) .*\b"
+    r"(?:music|song|tune|melody|beat|tempo|waltz|ballad|jazz|blues|groove)s?\b.*",
     re.IGNORECASE,
 )
 
