@@ -174,6 +174,18 @@ def test_text_that_names_formats_is_still_text(tmp_path: Path) -> None:
     assert spans_behind_junk(str(tmp_path / "x.wav")) == []
 
 
+def test_thousands_of_tags_are_passed_over_behind_sound_and_no_sound_alone(
+    tmp_path: Path, short: dict[str, bytes]
+) -> None:
+    tags = b"ID3\x04\0\0\0\0\0\0" * 3000
+    path = tmp_path / "a.wav"
+    path.write_bytes(short["wav"] + tags)
+    assert seconds_of(path) == pytest.approx(SHORT_S, abs=0.01)
+    path.write_bytes(tags)
+    with pytest.raises(DecodeError), open_audio(path, sample_rate_hz=RATE_HZ) as stream:
+        list(stream)
+
+
 def test_a_second_recording_that_cannot_be_decoded_is_said(tmp_path: Path, short: dict[str, bytes]) -> None:
     (tmp_path / "x.wav").write_bytes(short["wav"] + short["flac"][:60])
     with pytest.raises(DecodeError):

@@ -16,6 +16,7 @@ from soundseek.audio.mp3 import frame_bytes, frame_kind, synchsafe
 At = Callable[[int, int], bytes]
 """`(position, length)` -> the bytes there, fewer at the end of the file."""
 
+_MOST_TAGS = 100  # ID3 tags behind each other; a file of nothing else is no sound
 _NUM_FRAMES = 4  # that follow each other where a stream begins
 _MAX_RATE_HZ = 1_536_000
 _AC3_KBPS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
@@ -37,10 +38,15 @@ SIGN = re.compile(
 
 def kind_at(at: At, position: int) -> str | None:
     """The kind of the recording that begins at a position, "wave", "flac", "mpeg" ...; None if none begins there."""
-    head = at(position, 64)
-    if head[:3] == b"ID3" and len(head) > 10:  # a tag in front of sound of any kind
-        behind = position + 10 + synchsafe(head[6:10]) + (10 if head[5] & 16 else 0)
-        return kind_at(at, behind) if head[3] in (2, 3, 4) and head[4] < 0xFF else None
+    for _ in range(_MOST_TAGS):  # in front of sound of any kind
+        head = at(position, 64)
+        if head[:3] != b"ID3" or len(head) <= 10:
+            break
+        if head[3] not in (2, 3, 4) or head[4] == 0xFF:
+            return None
+        position += 10 + synchsafe(head[6:10]) + (10 if head[5] & 16 else 0)
+    else:
+        return None
     if head[:1] == b"\xff":  # erased memory is full of it
         return next((kind for kind in ("mpeg", "adts") if _begins_stream(at, position, FRAMES[kind])), None)
     for sign, kind, is_true in _KINDS:
