@@ -185,6 +185,33 @@ def test_a_cluster_that_is_not_there_is_an_error_in_words(monkeypatch: pytest.Mo
             RayCluster(address, fakes.load, IDENTITY.fingerprint)
 
 
+def test_a_machine_that_cannot_embed_ends_the_run_and_is_told_from_one_that_dies(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class RayError(Exception):
+        pass
+
+    class RayTaskError(RayError):
+        cause = ModuleNotFoundError("No module named 'soundseek'")
+
+    def get(error: Exception) -> None:
+        raise error
+
+    ray = SimpleNamespace(
+        init=lambda *_, **__: None,
+        put=lambda value: value,
+        remote=lambda **_: lambda function: function,
+        get=get,
+        exceptions=SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError),
+    )
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    cluster = RayCluster("local", fakes.load, IDENTITY.fingerprint)
+    with pytest.raises(ModelError, match=r"No module named 'soundseek'.*install the same soundseek"):
+        cluster.outcome(RayTaskError())
+    with pytest.raises(WorkerLostError):
+        cluster.outcome(RayError())
+
+
 # --- Two workers of Ray -----------------------------------------------------------------------------------------------
 
 

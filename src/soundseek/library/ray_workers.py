@@ -232,9 +232,15 @@ class RayCluster:
 
         Raises:
             WorkerLostError: Its process, or its machine, died.
+            ModelError: It could not begin there, as where soundseek is missing; no other file could.
         """
         try:
             outcome: Outcome | str = self._ray.get(task)
+        except self._ray.exceptions.RayTaskError as error:
+            raise ModelError(
+                f"a machine of the Ray cluster cannot embed ({error.cause!r}); install the same soundseek and model on "
+                "each, or index without --ray"
+            ) from error
         except self._ray.exceptions.RayError as error:
             raise WorkerLostError(str(error)) from error
         return outcome
