@@ -185,10 +185,7 @@ class LogMel:
     def __init__(self, config: FrontEndConfig) -> None:
         self.config = config
         self._window: Any = _padded_window(config).astype(config.dtype)
-        # numpy computes transforms of 32 bits in 64, at a third of the speed, unless they are divided by their size.
-        self._norm: Literal["forward", "backward"] = "forward" if config.dtype == np.float32 else "backward"
-        undivided = config.n_fft**2 if self._norm == "forward" else 1
-        self._mel = _grouped((_mel_bands(config) * undivided).astype(config.dtype))
+        self._mel = _grouped(_mel_bands(config).astype(config.dtype))
 
     def __call__(self, waveform: FloatArray) -> FloatArray:
         """The features of a whole waveform.
@@ -230,7 +227,9 @@ class LogMel:
             block = framed[start : start + _BLOCK_FRAMES]
             rows = len(block)
             np.multiply(block, self._window, out=windowed[:rows])
-            spectrum = np.fft.rfft(windowed[:rows], axis=1, norm=self._norm)
+            # numpy computes this in 64 bits. In 32 it would take 1.4 ms less of 10 s, and bins far below a tone, which
+            # decibels magnify, would be wrong by .04 dB.
+            spectrum = np.fft.rfft(windowed[:rows], axis=1)
             squares = spectrum.view(spectrum.real.dtype)  # (rows, 2 * bins): real, imaginary, real ...
             np.square(squares, out=squares)
             np.add(squares[:, 0::2], squares[:, 1::2], out=power[:rows])
