@@ -296,6 +296,17 @@ def test_the_end_of_a_run_starts_a_build_in_the_background(
     store.close()
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not tell what is mapped")
+def test_a_library_that_is_closed_lets_go_of_the_index(store: SqliteStore) -> None:
+    def is_mapped() -> bool:
+        return str(store.directory / "approximate.") in Path("/proc/self/maps").read_text()
+
+    store.search(queries(1)[0], k=5)
+    assert is_mapped()
+    store.close()
+    assert not is_mapped()
+
+
 def test_a_search_goes_on_with_the_old_index_while_a_new_one_is_opened(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

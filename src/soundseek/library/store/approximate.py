@@ -439,6 +439,11 @@ class Approximation:
                 str(path), "it does not fit the vectors of the library; its hits may be poor", is_sound=False
             )
 
+    def close(self) -> None:
+        """Let go of the graph; a search opens it again."""
+        with self._opening:
+            self._graph = self._stamp = self._tail = None
+
     def remove(self) -> None:
         """Let the library be without an index: its files go, the manifest first."""
         for path in [self.directory / MANIFEST, *self.directory.glob("approximate.*.graph*")]:

@@ -451,6 +451,7 @@ class SqliteStore(SqlFacts):
                 connection.close()
             self._connections.clear()
             self._cached = None
+        self.approximation.close()
         self._local = threading.local()
         if self._remove is not None:
             self._remove()
