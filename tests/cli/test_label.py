@@ -61,6 +61,18 @@ def test_a_table_shows_file_label_and_score(soundseek: Run, filled: Path, sounds
     assert run.returncode == 0 and "label" in shown and shown.count("long.wav") == 3 and "0:12" in shown
 
 
+def test_a_table_says_categories_of_ucs_as_people_write_them_and_json_as_ucs_does(
+    soundseek: Run, filled: Path, sounds: Path
+) -> None:
+    asked = ("label", sounds / "long.wav", "--library", filled, "--labels", "ucs", "-k", "1")
+    (record,) = map(json.loads, soundseek(*asked, "--json").stdout.splitlines())
+    (label,) = record["labels"]
+    assert label["label"] == f"{label['category']} {label['subcategory']}" and label["label"].isupper()
+    shown = soundseek(*asked, "--table").stdout.decode()
+    assert f"{label['category'].capitalize()}: {label['subcategory'].lower()}" in shown
+    assert label["label"] not in shown and label["cat_id"] in shown
+
+
 def test_a_bad_file_is_named_and_the_others_are_labelled(
     soundseek: Run, sounds: Path, words: Path, tmp_path: Path
 ) -> None:

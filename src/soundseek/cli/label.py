@@ -194,7 +194,7 @@ def _table(rows: Sequence[LabelledSound]) -> Table:
         lead = [short_path(sound.path, _FILE_WIDTH), *([clock(sound.start_s)] if with_times else [])]
         for number, each in enumerate(sound.labels):
             cells = lead if number == 0 else [""] * len(lead)
-            cells = [*cells, printable(each.label), *([each.cat_id or ""] if has_code else [])]
+            cells = [*cells, printable(each.words), *([each.cat_id or ""] if has_code else [])]
             cells += [f"{each.score:.3f}"]
             if has_match:
                 cells.append("" if each.match is None else f"{each.match:.0%} {match_word(each.match)}")

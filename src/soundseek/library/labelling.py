@@ -40,7 +40,7 @@ class SoundLabel:
     """A label of a sound.
 
     Attributes:
-        label: The word or words.
+        label: The word or words; of UCS as it writes them, "DOORS WOOD".
         score: Cosine of the sound and the label, -1 to 1.
         match: Probability that a listener would agree, 0 to 1; None where the model does not say.
         cat_id: Of UCS: `DOORWood`; else None.
@@ -54,6 +54,19 @@ class SoundLabel:
     cat_id: str | None = None
     category: str | None = None
     subcategory: str | None = None
+
+    @property
+    def words(self) -> str:
+        """The label as people read it: of UCS, whose names are in capitals, "Doors: wood"; a search understands it too.
+
+        >>> SoundLabel("DOORS WOOD", 0.3, category="DOORS", subcategory="WOOD").words
+        'Doors: wood'
+        >>> SoundLabel("Dog", 0.3).words
+        'Dog'
+        """
+        if self.category is None or self.subcategory is None:
+            return self.label
+        return f"{self.category.capitalize()}: {self.subcategory.lower()}"
 
 
 @dataclass(frozen=True)

@@ -563,7 +563,7 @@ class LabelsRequest(_Request):
 class LabelAnswer(_Answer):
     """A label of a sound."""
 
-    label: str
+    label: str = Field(description="The word or words; of UCS as it writes them.", examples=["DOORS WOOD"])
     score: float = Field(description="Cosine of the sound and the label, -1 to 1.")
     match: float | None = Field(
         description="Probability that a listener would agree, 0 to 1; null where the model does not say."
