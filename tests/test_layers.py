@@ -69,7 +69,7 @@ HOMES = {
     "soxr": {"audio/decode.py", "audio/excerpt.py", "audio/combined_sources.py"},
     "av": {"audio/ffmpeg.py"},
     "onnxruntime": {
-        "model/model.py", "learn/export/export.py", "learn/export/quantize.py", "library/store/approximate.py",
+        "model/model.py", "learn/export/export.py", "learn/export/quantize.py", "library/store/approximate_files.py",
     },
     "spellchecker": {"model/spelling.py"},
     "sqlite3": {f"library/store/{name}.py" for name in ("connection", "side_tables", "sqlite", "terms")},
@@ -77,7 +77,7 @@ HOMES = {
     "pymilvus": {"library/store/milvus_connection.py"},
     "numkong": {"library/store/estimates.py"},
     "ray": {"library/ray_workers.py"},
-    "usearch": {"library/store/approximate.py"},
+    "usearch": {"library/store/approximate_files.py"},
     "uvicorn": {"cli/serve.py"},
     "openTSNE": {"server/sound_map.py"},
     "tinytag": {"audio/tags.py"},

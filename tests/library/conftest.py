@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from library.approximations import FILES, FROM, WIDE, numbered_sounds
 from library.engines import ENGINES, empty_store, place_in
 from library.shelves import Shelf
 from library.stores import IDENTITY
 
-from soundseek.library.store.base import Store
+from soundseek.library.store import approximate, approximate_build, approximate_files
+from soundseek.library.store.base import Changes, Store
 from soundseek.library.store.sqlite import SqliteStore
 
 
@@ -35,3 +39,46 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]
     """An empty store, of each of the engines."""
     with empty_store(request.param, tmp_path) as store:
         yield store
+
+
+@pytest.fixture
+def for_small_libraries(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """An index from 200 segments on, with few candidates; what would be started in the background is noted."""
+    started: list[list[str]] = []
+
+    def start(command: list[str], **options: object) -> SimpleNamespace:
+        assert options["start_new_session"]
+        started.append(command)
+        return SimpleNamespace(wait=lambda: 0)
+
+    monkeypatch.setenv(approximate.FROM_VARIABLE, str(FROM))
+    monkeypatch.setattr(approximate, "CANDIDATES", 128)
+    monkeypatch.setattr(approximate_files, "EXPANSION", 256)
+    # Of this module alone: numpy starts processes, too.
+    monkeypatch.setattr(
+        approximate_build, "subprocess", SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL)
+    )
+    return started
+
+
+@pytest.fixture(scope="session")
+def filled_and_indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a library of 2,000 segments and its index, to be copied."""
+    folder = tmp_path_factory.mktemp("approximate") / "library"
+    store = SqliteStore.open(folder, identity=WIDE)
+    with store.writing():
+        store.commit(Changes(sounds=numbered_sounds(0, FILES)))
+    store.approximate()
+    store.close()
+    return folder
+
+
+@pytest.fixture
+def indexed(filled_and_indexed: Path, tmp_path: Path) -> Iterator[SqliteStore]:
+    """A copy of that library."""
+    (tmp_path / "library").mkdir()
+    for file in filled_and_indexed.iterdir():
+        (tmp_path / "library" / file.name).write_bytes(file.read_bytes())
+    opened = SqliteStore.open(tmp_path / "library", identity=WIDE)
+    yield opened
+    opened.close()

@@ -28,8 +28,9 @@ from soundseek.library import index as index_module
 from soundseek.library.collections import Collections, NewEntry
 from soundseek.library.copy import copy_library, digest_of_sound
 from soundseek.library.index import update
-from soundseek.library.store import approximate as approximate_module
-from soundseek.library.store import open_store
+from soundseek.library.store import approximate_build, open_store
+from soundseek.library.store.approximate import FROM_VARIABLE
+from soundseek.library.store.approximate_files import MANIFEST
 from soundseek.library.store.base import Changes, EmbeddedSound, Store
 from soundseek.library.store.sqlite import SqliteStore
 
@@ -170,7 +171,7 @@ def copy_to_postgres(folder: Path, pipe: Connection, seed: int) -> None:
 
 def approximate(folder: Path, pipe: Connection, seed: int) -> None:
     """Replace sounds by themselves, compact now and then, and build the approximate index again and again."""
-    approximate_module.PIECE_ROWS = 16
+    approximate_build.PIECE_ROWS = 16
     chance = random.Random(seed)
     store = telling(folder / "library", pipe)
     while True:
@@ -392,12 +393,12 @@ class Judge:
         store = SqliteStore.open(self.folder / "library", identity=IDENTITY)
         found = []
         for least in ("0", "never"):
-            os.environ[approximate_module.FROM_VARIABLE] = least
+            os.environ[FROM_VARIABLE] = least
             matches = store.search(sound_number(5).vectors[0], k=20)
             found.append([(match.file.path, match.start_s) for match in matches])
-        del os.environ[approximate_module.FROM_VARIABLE]
+        del os.environ[FROM_VARIABLE]
         assert found[0] == found[1]
-        self.outcomes["with an index"] += (self.folder / "library" / approximate_module.MANIFEST).exists()
+        self.outcomes["with an index"] += (self.folder / "library" / MANIFEST).exists()
         store.close()
 
     def go_on(self) -> None:

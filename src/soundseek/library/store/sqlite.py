@@ -36,7 +36,8 @@ from soundseek._vectors import unit_rows
 from soundseek.errors import LibraryError
 from soundseek.library.filters import Condition, to_sql
 from soundseek.library.store import tables
-from soundseek.library.store.approximate import MANIFEST, Approximation
+from soundseek.library.store.approximate import Approximation
+from soundseek.library.store.approximate_files import MANIFEST
 from soundseek.library.store.base import (
     Changes,
     Damage,
