@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +13,24 @@ import pytest
 import torch
 from quick_processes import exit_code, train_and_die
 from safetensors.torch import load_file
-from toy_learning import make_toy_trunk, toy_recipe
+from toy_learning import toy_recipe
 
-from soundseek.errors import ModelError, RecipeError, UsageError
+from soundseek._files import LOCK_FILE, locked
+from soundseek.errors import (
+    DataError,
+    DivergedError,
+    ModelError,
+    RecipeError,
+    RecipeFileError,
+    SoundseekError,
+    UsageError,
+)
 from soundseek.learn.models.audio.compact import CompactTrunk
 from soundseek.learn.models.audio.efficientat import EfficientATTrunk
 from soundseek.learn.models.build import split_trunk
-from soundseek.learn.training.train import load_run, train
+from soundseek.learn.recipe.load import save_recipe
+from soundseek.learn.training.run_folder import load_run
+from soundseek.learn.training.train import train
 
 torch.set_num_threads(1)
 pytestmark = pytest.mark.usefixtures("cache")
@@ -68,16 +83,6 @@ def test_the_loaded_run_is_the_best_epoch(place: Path, tmp_path: Path) -> None:
     assert report.text_to_audio.mAP10.value == pytest.approx(
         json.loads((run / "run.json").read_text())["mAP10"]
     )
-
-
-def test_a_run_folder_may_be_moved_and_needs_no_other_file(place: Path, tmp_path: Path) -> None:
-    weights = make_toy_trunk(tmp_path / "away.safetensors", seed=5)
-    run = train(toy_recipe(place, f"audio.weights={weights}"), place / "data", tmp_path / "run")
-    before = load_run(run)[0].state_dict()
-    weights.unlink()
-    moved = run.rename(tmp_path / "moved")
-    after = load_run(moved)[0].state_dict()
-    assert all(torch.equal(after[name], before[name]) for name in before)
 
 
 @pytest.mark.parametrize(("last", "trained_blocks"), [(0, 0), (2, 0), (1, 1)])
@@ -308,22 +313,107 @@ def test_weights_that_are_missing_are_asked_for(place: Path, tmp_path: Path) -> 
         train(toy_recipe(place, "audio.trunk=compct"), place / "data", tmp_path / "run")
 
 
-def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="soundseek train"):
-        load_run(tmp_path)
+def test_an_empty_sound_is_named_before_anything_is_heard_or_written(place: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(place / "data", tmp_path / "data"))
+    sound = min((data / "validation").iterdir())
+    sound.write_bytes(b"")
+    with pytest.raises(DataError, match=f"cannot learn from .*{sound.name}: empty"):
+        train(toy_recipe(place), data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
-def test_weights_of_another_shape_are_named(place: Path, tmp_path: Path) -> None:
+def test_one_process_at_a_time_writes_to_a_run(place: Path, tmp_path: Path) -> None:
+    with (
+        locked(tmp_path / "run", "run"),
+        pytest.raises(UsageError, match=rf"written by this process \({os.getpid()}\); wait"),
+    ):
+        train(toy_recipe(place), place / "data", tmp_path / "run")
     run = train(toy_recipe(place, "training.epochs=1"), place / "data", tmp_path / "run")
-    path = run / "recipe.yaml"
-    path.write_text(path.read_text().replace("dim: 8", "dim: 9"))
-    with pytest.raises(ModelError, match=r"audio_projector\.bias"):
-        load_run(run)
+    assert not (run / LOCK_FILE).exists()
 
 
-def test_a_run_folder_may_be_named_from_here(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_is_wrong_is_said_before_anything_is_computed_and_the_folder_is_not_claimed(
+    place: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    train(toy_recipe(place, "training.epochs=1"), place / "data", Path("runs/first"))
-    assert load_run(Path("runs/first"))[1].audio.weights == tmp_path / "runs/first/trunk.safetensors"
+    data = Path(shutil.copytree(place / "data", tmp_path / "data"))
+    (data / "captions_validation.csv").rename(data / "away.csv")
+    out, told = tmp_path / "run", []
+    wrong: list[tuple[tuple[str, ...], type[SoundseekError], str]] = [
+        ((), DataError, "no captions_validation.csv"),
+        (("data.leave_out=none.txt", "data.validation_split=null"), RecipeFileError, "no file none.txt"),
+        (
+            ("data.listener_captions={path: none.csv}", "data.validation_split=null"),
+            RecipeFileError,
+            "no file of",
+        ),
+        (("text.head=identity", "data.validation_split=null"), RecipeError, "head = identity takes features"),
+        (
+            ("data.tag_captions={}", "data.validation_split=null"),
+            ModelError,
+            "gives no tags",
+        ),
+        (
+            ("loss.soft_targets={runs: [none]}", "data.validation_split=null"),
+            ModelError,
+            "none holds no trained run",
+        ),
+    ]
+    for settings, kind, message in wrong:
+        with pytest.raises(kind, match=message):
+            train(toy_recipe(place, *settings), data, out, report=lambda *what: told.append(what))
+        assert not out.exists() and not told
+    (data / "away.csv").rename(data / "captions_validation.csv")
+    train(toy_recipe(place, "training.epochs=1"), data, out)
+
+
+def test_a_mixture_of_a_single_clip_is_refused(place: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(place / "data", tmp_path / "data"))
+    table = data / "captions_development.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:2]))
+    with pytest.raises(RecipeError, match="mix two clips, and there is one"):
+        train(toy_recipe(place, "data.overlays=2"), data, tmp_path / "run")
+
+
+@pytest.mark.parametrize("validation", ["validation", "null"])
+def test_a_loss_that_is_no_number_is_a_failure(place: Path, tmp_path: Path, validation: str) -> None:
+    recipe = toy_recipe(
+        place, "training.learning_rate=1e30", "audio.attention=self", f"data.validation_split={validation}"
+    )
+    with pytest.raises(
+        DivergedError, match=r"'toy' has diverged in epoch \d: .*lower training.learning_rate"
+    ):
+        train(recipe, place / "data", tmp_path / "run")
+    assert "best_epoch" not in json.loads((tmp_path / "run" / "run.json").read_text())
+
+
+SIGNALLED = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from soundseek.errors import SoundseekError, Terminated
+from soundseek.learn.recipe.load import load_recipe
+from soundseek.learn.training.train import train
+def at_once(metrics):
+    if metrics["epoch"] == 1:
+        os.kill(int(os.environ.get("VICTIM") or os.getpid()), signal.SIGTERM)
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    recipe, data, out = sys.argv[1:]
+    try:
+        train(load_recipe(recipe), Path(data), Path(out), on_epoch=at_once)
+    except Terminated:
+        print("terminated")
+    except SoundseekError as error:
+        print("error", error)
+"""
+
+
+def test_sigterm_ends_a_run_of_two_processes_at_once(place: Path, tmp_path: Path) -> None:
+    save_recipe(toy_recipe(place, "training.devices=2"), tmp_path / "recipe.yaml")
+    (tmp_path / "script.py").write_text(SIGNALLED)
+    command = [sys.executable, "script.py", "recipe.yaml", str(place / "data"), "run"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    assert (done.stdout, done.returncode) == ("terminated\n", 0), done.stderr
+    assert "Traceback" not in done.stderr
+    assert [each["epoch"] for each in lines(tmp_path / "run")] == [0, 1]
