@@ -105,19 +105,20 @@ def get_command(
         raise UsageError(f"{name} is no repository of the hub: write hf:USER/REPO, or hf:USER/REPO@REVISION")
     called = repo.rpartition("/")[2] if is_from_hub else name
     target = models_folder() / called if out is None else out.expanduser()
-    from soundseek.learn.export.get_published import get_from_hub, get_published
+    from soundseek.learn.export.get_published import GetOptions, get_from_hub, get_published
 
     with ByteProgress() as progress:
+        options = GetOptions(
+            source=source,
+            precision=precision,
+            audio_precision=audio_precision,
+            report=progress,
+            say=progress.say,
+        )
         if is_from_hub:
-            done = get_from_hub(
-                repo, revision or "main", target, source=source, precision=precision,
-                audio_precision=audio_precision, report=progress, say=progress.say,
-            )  # fmt: skip
+            done = get_from_hub(repo, revision or "main", target, options)
         else:
-            done = get_published(
-                PUBLISHED[name], target, source=source, precision=precision, audio_precision=audio_precision,
-                report=progress, say=progress.say,
-            )  # fmt: skip
+            done = get_published(PUBLISHED[name], target, options)
     if json:
         write_json_lines([{"model": called, "directory": str(target), "done": done}])
     else:

@@ -6,6 +6,7 @@ the revision is compared.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,7 +20,7 @@ class HubFile:
     """One file of a repository on the hub.
 
     Attributes:
-        name: Its path there, and its name in a snapshot.
+        name: Its path there, and its name in a snapshot; of names joined by "|" the first that is there.
         sha256: Of its content; empty where only the hub tells.
         size_bytes: Its length; 0 where only the hub tells.
         is_optional: Whether it is taken only where it is there.
@@ -32,6 +33,19 @@ class HubFile:
     is_optional: bool = False
     git_sha1: str = ""
 
+    def name_among(self, there: Container[str]) -> str | None:
+        """The name by which it is there; None where it is not.
+
+        >>> HubFile("model.safetensors|pytorch_model.bin").name_among({"pytorch_model.bin"})
+        'pytorch_model.bin'
+        """
+        return next((each for each in self.name.split("|") if each in there), None)
+
+    @property
+    def names(self) -> str:
+        """Its names as a message says them, "model.safetensors or pytorch_model.bin"."""
+        return self.name.replace("|", " or ")
+
 
 @dataclass(frozen=True)
 class HubSource:
@@ -40,7 +54,7 @@ class HubSource:
     Attributes:
         repo: "USER/REPO".
         revision: A commit, or a branch where no commit is pinned.
-        files: What is needed. Of files whose names are joined by "|" the first that is there is taken.
+        files: What is needed.
     """
 
     repo: str

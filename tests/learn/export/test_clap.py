@@ -27,7 +27,7 @@ from soundseek.errors import DataError, DecodeError, ModelError, UsageError
 from soundseek.learn.datasets.download import CannotFetchError
 from soundseek.learn.export import get_published as getting
 from soundseek.learn.export.clap import clap_front_end, clap_towers
-from soundseek.learn.export.get_published import get_from_hub, get_published
+from soundseek.learn.export.get_published import GetOptions, get_from_hub, get_published
 from soundseek.learn.export.hub import hub_header, push_model
 from soundseek.model.config import ModelConfig
 from soundseek.model.model import Model
@@ -59,7 +59,7 @@ def hub(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
 def made(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model directory, exported once from a snapshot."""
     out = tmp_path_factory.mktemp("models") / "tiny"
-    assert get_published(tiny(), out, source=checkpoint) == "made"
+    assert get_published(tiny(), out, GetOptions(source=checkpoint)) == "made"
     return out
 
 
@@ -159,7 +159,7 @@ def test_an_interrupted_download_goes_on_and_becomes_a_model(
     told: list[tuple[str, int, int]] = []
     out = tmp_path / "models" / "tiny"
     done = get_published(
-        tiny(), out, downloads=tmp_path / "downloads", report=lambda *each: told.append(each)
+        tiny(), out, GetOptions(downloads=tmp_path / "downloads", report=lambda *each: told.append(each))
     )
     assert done == "made" and Model(out).dim == 64
     assert [wanted for name, wanted in hub.ranges if name == WEIGHTS] == ["", f"bytes={half}-"]
@@ -170,7 +170,7 @@ def test_an_interrupted_download_goes_on_and_becomes_a_model(
 def test_a_download_that_breaks_off_again_and_again_is_told_as_such(hub: Hub, tmp_path: Path) -> None:
     hub.hang_up_after = [50_000] * 30
     with pytest.raises(CannotFetchError, match=rf"{REPO} broke off again and again .* it goes on"):
-        get_published(tiny(), tmp_path / "x", downloads=tmp_path / "d")
+        get_published(tiny(), tmp_path / "x", GetOptions(downloads=tmp_path / "d"))
 
 
 def test_the_card_says_where_the_weights_come_from(made: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_model_that_is_here_is_not_made_again(
     checkpoint: Path, made: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(getting, "export_towers", None)
-    assert get_published(tiny(), made, source=checkpoint) == "here"
+    assert get_published(tiny(), made, GetOptions(source=checkpoint)) == "here"
 
 
 def test_damaged_weights_are_loaded_once_more_and_then_named(
@@ -194,12 +194,12 @@ def test_damaged_weights_are_loaded_once_more_and_then_named(
     good = hub.repos[REPO][WEIGHTS]
     bad = good[:-1] + bytes([good[-1] ^ 1])
     hub.send_instead[WEIGHTS] = [bad]
-    assert get_published(tiny(), tmp_path / "once", downloads=tmp_path / "a") == "made"
+    assert get_published(tiny(), tmp_path / "once", GetOptions(downloads=tmp_path / "a")) == "made"
     hub.send_instead[WEIGHTS] = [bad, bad]
     with pytest.raises(
         DataError, match=rf"{REPO}'s {WEIGHTS} has the sha256 \w{{64}}, published is \w{{64}}"
     ):
-        get_published(tiny(), tmp_path / "never", downloads=tmp_path / "b")
+        get_published(tiny(), tmp_path / "never", GetOptions(downloads=tmp_path / "b"))
     assert not (tmp_path / "never").exists() and not (tmp_path / "b" / "tiny" / WEIGHTS).exists()
 
 
@@ -213,20 +213,20 @@ def test_a_small_file_is_checked_by_the_digest_that_git_gives_it(
     with pytest.raises(
         DataError, match=rf"{REPO}'s config.json has git's digest \w{{40}}, published is \w{{40}}"
     ):
-        get_published(tiny(), tmp_path / "never", downloads=tmp_path / "d")
+        get_published(tiny(), tmp_path / "never", GetOptions(downloads=tmp_path / "d"))
     assert not (tmp_path / "d" / "tiny" / "config.json").exists()
 
 
 def test_another_size_than_the_published_one_is_named(hub: Hub, tmp_path: Path) -> None:
     size = len(hub.repos[REPO][WEIGHTS])
     with pytest.raises(DataError, match=rf"has {size:,} bytes, published are {size + 1:,}"):
-        get_published(tiny(size_bytes=size + 1), tmp_path / "x", downloads=tmp_path / "d")
+        get_published(tiny(size_bytes=size + 1), tmp_path / "x", GetOptions(downloads=tmp_path / "d"))
 
 
 def test_too_few_bytes_are_told_as_such(hub: Hub, tmp_path: Path) -> None:
     hub.send_instead[WEIGHTS] = [hub.repos[REPO][WEIGHTS][:100]] * 9
     with pytest.raises(DataError, match="sent another number of bytes than it had promised"):
-        get_published(tiny(), tmp_path / "x", downloads=tmp_path / "d")
+        get_published(tiny(), tmp_path / "x", GetOptions(downloads=tmp_path / "d"))
 
 
 def test_a_full_disk_is_told_before_the_download(
@@ -234,7 +234,7 @@ def test_a_full_disk_is_told_before_the_download(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: _Disk(free=10_000))
     with pytest.raises(DataError, match=rf"{REPO} needs .* and .* has 0\.0 MB left"):
-        get_published(tiny(), tmp_path / "x", downloads=tmp_path / "d")
+        get_published(tiny(), tmp_path / "x", GetOptions(downloads=tmp_path / "d"))
     assert not any(name == WEIGHTS for name, _ in hub.ranges)
 
 
@@ -251,7 +251,7 @@ def test_a_disk_that_fills_up_meanwhile_is_told(
 
     monkeypatch.setattr(huggingface_hub.file_download, "http_get", full)
     with pytest.raises(DataError, match=f"no space left for {REPO}"):
-        get_published(tiny(), tmp_path / "x", downloads=tmp_path / "d")
+        get_published(tiny(), tmp_path / "x", GetOptions(downloads=tmp_path / "d"))
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_a_refusal_is_one_line_with_the_next_step(
 ) -> None:
     hub.refuse[REPO] = refusal
     with pytest.raises(CannotFetchError) as raised:
-        get_published(tiny(), tmp_path / "x", downloads=tmp_path / "d")
+        get_published(tiny(), tmp_path / "x", GetOptions(downloads=tmp_path / "d"))
     assert message in str(raised.value) and "\n" not in str(raised.value)
     assert str(raised.value).startswith(f"{hub.url}/{REPO}")
 
@@ -276,23 +276,25 @@ def test_a_refusal_is_one_line_with_the_next_step(
 def test_a_missing_revision_and_a_missing_file_are_named(hub: Hub, tmp_path: Path) -> None:
     source = replace(tiny().sources[0], revision="f" * 40)
     with pytest.raises(CannotFetchError, match=f"has no revision {'f' * 40}"):
-        get_published(replace(tiny(), sources=(source,)), tmp_path / "x", downloads=tmp_path / "d")
+        get_published(
+            replace(tiny(), sources=(source,)), tmp_path / "x", GetOptions(downloads=tmp_path / "d")
+        )
     del hub.repos[REPO]["config.json"]
     with pytest.raises(CannotFetchError, match=rf"{REPO} has no config\.json at main"):
-        get_published(tiny(), tmp_path / "x", downloads=tmp_path / "d")
+        get_published(tiny(), tmp_path / "x", GetOptions(downloads=tmp_path / "d"))
 
 
 def test_no_hub_at_all_leads_to_a_folder_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(CannotFetchError, match=r"http://127\.0\.0\.1:9 cannot be reached for .* --from DIR"):
-        get_published(tiny(), tmp_path / "x", downloads=tmp_path / "d")
+        get_published(tiny(), tmp_path / "x", GetOptions(downloads=tmp_path / "d"))
 
 
 def test_a_snapshot_is_compared_with_what_was_published(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"{REPO}'s {WEIGHTS} has the sha256"):
-        get_published(tiny(sha256="0" * 64), tmp_path / "x", source=checkpoint)
+        get_published(tiny(sha256="0" * 64), tmp_path / "x", GetOptions(source=checkpoint))
     with pytest.raises(UsageError, match=r"has no config\.json; it takes a folder with the files of"):
-        get_published(tiny(), tmp_path / "x", source=tmp_path)
+        get_published(tiny(), tmp_path / "x", GetOptions(source=tmp_path))
 
 
 def test_a_fused_checkpoint_is_refused_by_name(tmp_path: Path) -> None:
@@ -332,16 +334,16 @@ def test_a_model_directory_goes_to_the_hub_and_comes_back(
     assert set(hub.pushed["me/mine"]) == {path.name for path in made.iterdir()}
     hub.repos["me/mine"] = hub.pushed["me/mine"]
     out = tmp_path / "mine"
-    assert get_from_hub("me/mine", "main", out, downloads=tmp_path / "d") == "made"
+    assert get_from_hub("me/mine", "main", out, GetOptions(downloads=tmp_path / "d")) == "made"
     np.testing.assert_array_equal(Model(out).embed_text("thunder"), Model(made).embed_text("thunder"))
-    assert get_from_hub("me/mine", COMMIT, out, downloads=tmp_path / "d") == "here"
+    assert get_from_hub("me/mine", COMMIT, out, GetOptions(downloads=tmp_path / "d")) == "here"
 
 
 def test_a_clap_of_any_user_is_built(hub: Hub, tmp_path: Path, quick_export: None) -> None:
-    assert get_from_hub(REPO, "main", tmp_path / "x", downloads=tmp_path / "d") == "made"
+    assert get_from_hub(REPO, "main", tmp_path / "x", GetOptions(downloads=tmp_path / "d")) == "made"
     hub.repos["a/picture"] = {"config.json": b"{}"}
     with pytest.raises(ModelError, match="holds neither a soundseek model directory nor a ClapModel"):
-        get_from_hub("a/picture", "main", tmp_path / "y", downloads=tmp_path / "d")
+        get_from_hub("a/picture", "main", tmp_path / "y", GetOptions(downloads=tmp_path / "d"))
 
 
 def test_a_licence_that_the_hub_has_no_name_for_is_still_said(made: Path) -> None:

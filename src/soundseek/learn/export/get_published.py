@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -36,28 +37,46 @@ _REVISION = "1"  # part of the fingerprint: raise it where the same weights give
 PublishedOutcome = Literal["made", "replaced", "here"]
 
 
-def get_published(
-    model: PublishedModel,
-    out: Path,
-    *,
-    source: Path | None = None,
-    downloads: Path | None = None,
-    precision: Precision = "fp32",
-    audio_precision: Precision = "fp32",
-    report: Report | None = None,
-    say: Callable[[str], None] | None = None,
-) -> PublishedOutcome:
-    """Make the model directory of a published model, unless it is here already.
+@dataclass(frozen=True)
+class GetOptions:
+    """How a model is fetched and exported.
 
-    Args:
-        model: What is published.
-        out: The model directory.
+    Attributes:
         source: A folder with the files, if they shall not be downloaded.
         downloads: Where downloads are kept; the user's cache folder by default.
         precision: Of the text network's matrices.
         audio_precision: Of the audio network's matrix products.
         report: Called with the progress of the download.
         say: Called with what begins after it.
+    """
+
+    source: Path | None = None
+    downloads: Path | None = None
+    precision: Precision = "fp32"
+    audio_precision: Precision = "fp32"
+    report: Report | None = None
+    say: Callable[[str], None] | None = None
+
+    def snapshot(self, sources: Sequence[HubSource], name: str) -> HubSnapshot:
+        """The files of some repositories, out of `source` or downloaded into a folder of that name.
+
+        Raises:
+            CannotFetchError: See `fetch_sources`.
+            DataError: See `fetch_sources` and `check_snapshot`.
+            UsageError: `source` lacks a file.
+        """
+        if self.source is not None:
+            return check_snapshot(sources, self.source)
+        return fetch_sources(sources, (self.downloads or downloads_folder()) / name, report=self.report)
+
+
+def get_published(model: PublishedModel, out: Path, options: GetOptions | None = None) -> PublishedOutcome:
+    """Make the model directory of a published model, unless it is here already.
+
+    Args:
+        model: What is published.
+        out: The model directory.
+        options: How; see there.
 
     Raises:
         CannotFetchError: The hub cannot be reached, refuses, or does not have it.
@@ -65,20 +84,19 @@ def get_published(
         ModelError: They are of another network, or the exported one disagrees with PyTorch's.
         UsageError: `out` holds something else.
     """
+    options = options or GetOptions()
     refuse_other_folders(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     need_space(out.parent, 2 * model.size_bytes, model.name)
-    if source is None:
-        snapshot = fetch_sources(model.sources, (downloads or downloads_folder()) / model.name, report=report)
-    else:
-        snapshot = check_snapshot(model.sources, source)
+    snapshot = options.snapshot(model.sources, model.name)
     towers = BUILDERS[model.architecture](snapshot.folder)
-    mark = weights_fingerprint(snapshot, towers.front_end, (precision, audio_precision))
-    before = ModelConfig.read(out).fingerprint if (out / CONFIG_FILE).is_file() else ""
-    if before == mark and _works(out):
-        return "here"
-    if say:
-        say(
+    precisions = options.precision, options.audio_precision
+    mark = weights_fingerprint(snapshot, towers.front_end, precisions)
+    outcome = _outcome_in(out, mark)
+    if outcome == "here":
+        return outcome
+    if options.say:
+        options.say(
             f"exporting {model.name}: some minutes, and about {max(1.0, 3 * model.size_bytes / 1e9):.1f} GB of memory"
         )
     facts = {"made from": ", ".join(f"{repo} at {commit}" for repo, commit in snapshot.commits.items())}
@@ -94,40 +112,32 @@ def get_published(
         training=facts,
         fingerprint=mark,
     )
-    export_towers(towers, out, card, precision=precision, audio_precision=audio_precision)
-    return "replaced" if before else "made"
+    export_towers(towers, out, card, precision=options.precision, audio_precision=options.audio_precision)
+    return outcome
 
 
-def get_from_hub(
-    repo: str,
-    revision: str,
-    out: Path,
-    *,
-    source: Path | None = None,
-    downloads: Path | None = None,
-    precision: Precision = "fp32",
-    audio_precision: Precision = "fp32",
-    report: Report | None = None,
-    say: Callable[[str], None] | None = None,
-) -> PublishedOutcome:
+def get_from_hub(repo: str, revision: str, out: Path, options: GetOptions | None = None) -> PublishedOutcome:
     """Make a model directory of a repository: one that holds a model directory is copied, a `ClapModel` is built.
 
-    The arguments are those of `get_published`.
+    Args:
+        repo: "USER/REPO".
+        revision: A commit, a branch or a tag.
+        out: The model directory.
+        options: How; see there.
 
     Raises:
         ModelError: The repository holds neither.
         CannotFetchError: See `get_published`; so are DataError and UsageError.
     """
+    options = options or GetOptions()
     refuse_other_folders(out)
+    source = options.source
     there = sorted(p.name for p in source.iterdir()) if source else files_on_hub(repo, revision)
     ready = {CONFIG_FILE, AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE}
     if ready <= set(there):
         names = sorted(MODEL_FILES & set(there))
         wanted = HubSource(repo, revision, tuple(HubFile(name) for name in names))
-        folder = (downloads or downloads_folder()) / repo.replace("/", "--")
-        snapshot = (
-            check_snapshot((wanted,), source) if source else fetch_sources((wanted,), folder, report=report)
-        )
+        snapshot = options.snapshot((wanted,), repo.replace("/", "--"))
         if not is_soundseek_model(snapshot.folder):
             raise ModelError(f"{repo} holds no model directory that this version of soundseek can read")
         return _take(snapshot.folder, names, out)
@@ -136,24 +146,16 @@ def get_from_hub(
             f"{repo} holds neither a soundseek model directory nor a ClapModel of transformers; it holds "
             f"{', '.join(there[:5])}. Any other network: docs/bring-your-own-model.md"
         )
-    return get_published(
-        PublishedModel(
-            name=repo.rpartition("/")[2],
-            architecture="clap",
-            sources=(HubSource(repo, revision, (*CLAP_FILES, CLAP_WEIGHTS)),),
-            license="",
-            summary=f"A CLAP from {repo}.",
-            credits=(f"{repo} on the model hub",),
-            limits=(),
-        ),
-        out,
-        source=source,
-        downloads=downloads,
-        precision=precision,
-        audio_precision=audio_precision,
-        report=report,
-        say=say,
+    clap = PublishedModel(
+        name=repo.rpartition("/")[2],
+        architecture="clap",
+        sources=(HubSource(repo, revision, (*CLAP_FILES, CLAP_WEIGHTS)),),
+        license="",
+        summary=f"A CLAP from {repo}.",
+        credits=(f"{repo} on the model hub",),
+        limits=(),
     )
+    return get_published(clap, out, options)
 
 
 def weights_fingerprint(
@@ -181,13 +183,21 @@ _WEIGHTS = frozenset({".safetensors", ".bin", ".pth", ".pt"})
 
 def _take(folder: Path, names: list[str], out: Path) -> PublishedOutcome:
     config = ModelConfig.read(folder)
-    before = ModelConfig.read(out).fingerprint if (out / CONFIG_FILE).is_file() else ""
-    if before == config.fingerprint and _works(out):
-        return "here"
+    outcome = _outcome_in(out, config.fingerprint)
+    if outcome == "here":
+        return outcome
     with built_beside(out) as made:
         copy_files(folder, names, made)
         if not _works(made):
             raise ModelError(f"{folder} is a model directory whose networks cannot be run")
+    return outcome
+
+
+def _outcome_in(out: Path, fingerprint: str) -> PublishedOutcome:
+    """What becomes of a place that gets the model of this fingerprint; "here" where that model works there already."""
+    before = ModelConfig.read(out).fingerprint if (out / CONFIG_FILE).is_file() else ""
+    if before == fingerprint and _works(out):
+        return "here"
     return "replaced" if before else "made"
 
 

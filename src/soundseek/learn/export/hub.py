@@ -114,12 +114,12 @@ def check_snapshot(sources: Sequence[HubSource], folder: Path) -> HubSnapshot:
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     for source in sources:
         for file in source.files:
-            name = next((each for each in file.name.split("|") if each in there), None)
+            name = file.name_among(there)
             if name is None and file.is_optional:
                 continue
             if name is None:
                 raise UsageError(
-                    f"--from {folder} has no {file.name.replace('|', ' or ')}; it takes a folder with the files of "
+                    f"--from {folder} has no {file.names}; it takes a folder with the files of "
                     f"{hub_endpoint()}/{source.repo}/tree/{source.revision}"
                 )
             if file.sha256:
@@ -192,11 +192,9 @@ def _slug(text: str) -> str:
 
 
 def _chosen(file: HubFile, known: dict[str, Any], source: HubSource) -> str:
-    name = next((each for each in file.name.split("|") if each in known), None)
+    name = file.name_among(known)
     if name is None:
-        raise CannotFetchError(
-            f"{hub_endpoint()}/{source.repo} has no {file.name.replace('|', ' or ')} at {source.revision}"
-        )
+        raise CannotFetchError(f"{hub_endpoint()}/{source.repo} has no {file.names} at {source.revision}")
     return name
 
 
@@ -231,20 +229,20 @@ def _fetch(repo: str, commit: str, file: HubFile, folder: Path, report: Report |
 
 
 def _verify(path: Path, file: HubFile, what: str) -> None:
+    """Raise a DataError unless a file has the length and the digests that are published."""
+
+    def other(has: str, published: str) -> DataError:
+        return DataError(
+            f"{what} has {has}, published {published}: it is damaged or another version; try again"
+        )
+
     size = path.stat().st_size
     if file.size_bytes and size != file.size_bytes:
-        raise DataError(
-            f"{what} has {size:,} bytes, published are {file.size_bytes:,}: it is damaged or another version; try again"
-        )
+        raise other(f"{size:,} bytes", f"are {file.size_bytes:,}")
     if file.sha256 and (found := digest_of(path, "sha256")) != file.sha256:
-        raise DataError(
-            f"{what} has the sha256 {found}, published is {file.sha256}: it is damaged or another version; try again"
-        )
+        raise other(f"the sha256 {found}", f"is {file.sha256}")
     if file.git_sha1 and (found := _git_sha1(path)) != file.git_sha1:
-        raise DataError(
-            f"{what} has git's digest {found}, published is {file.git_sha1}: it is damaged or another version; try "
-            "again"
-        )
+        raise other(f"git's digest {found}", f"is {file.git_sha1}")
 
 
 def _git_sha1(path: Path) -> str:
