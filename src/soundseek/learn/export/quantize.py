@@ -56,8 +56,7 @@ def quantize_convolutions(path: Path, log_mels: Sequence[FloatArray]) -> None:
     convolutions = [node.name for node in graph.node if node.op_type == "Conv"]
     if len(convolutions) < 2:
         raise ModelError(f"{path} has {len(convolutions)} convolutions; int8 is for networks of several")
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder, _quiet():
-        quantized = Path(folder) / path.name
+    with _replaced(path) as quantized, _quiet():
         quantize_static(
             str(path),
             str(quantized),
@@ -69,7 +68,6 @@ def quantize_convolutions(path: Path, log_mels: Sequence[FloatArray]) -> None:
             activation_type=QuantType.QUInt8,  # behind a ReLU nothing is negative
             weight_type=QuantType.QInt8,
         )
-        quantized.replace(path)
 
 
 def calibration_log_mels(front_end: FrontEndConfig, sounds: Sequence[Path] = ()) -> list[FloatArray]:
@@ -157,6 +155,14 @@ def _noise(samples: int, slope: float, generator: np.random.Generator) -> npt.ND
     """Noise whose amplitude falls as frequency to the power of `slope`."""
     spectrum = np.fft.rfft(generator.standard_normal(samples))
     return np.asarray(np.fft.irfft(spectrum / np.maximum(np.arange(len(spectrum)), 1) ** slope, samples))
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """Where to write the file that takes the place of another, once all went well."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        yield Path(folder) / path.name
+        (Path(folder) / path.name).replace(path)
 
 
 @contextmanager
@@ -309,8 +315,7 @@ def quantize_products(path: Path) -> None:
     weights = {tensor.name for tensor in graph.initializer}
     if not any(node.op_type in ("MatMul", "Gemm") and weights & set(node.input) for node in graph.node):
         raise ModelError(f"{path} has no matrix products to compute in int8")
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder, _quiet():
-        quantized = Path(folder) / path.name
+    with _replaced(path) as quantized, _quiet():
         quantize_dynamic(
             str(path),
             str(quantized),
@@ -319,4 +324,3 @@ def quantize_products(path: Path) -> None:
             weight_type=QuantType.QInt8,
             extra_options={"MatMulConstBOnly": True},
         )
-        quantized.replace(path)

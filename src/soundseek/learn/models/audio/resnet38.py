@@ -10,7 +10,6 @@ from soundseek.learn.models.audio.panns import (
     PannsConfig,
     PannsTrunk,
     average_pool,
-    conv3x3,
     silence_padding,
 )
 from soundseek.learn.models.audio.spec_augment import SpecAugment
@@ -85,16 +84,11 @@ class _Layers(nn.Module):
         return x, frame_mask
 
 
-class _ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; both pool first where the layer halves its map."""
+class _ResidualBlock(ConvBlock):
+    """The layers of a PANNs block beside a shortcut; both pool first where the layer halves its map."""
 
     def __init__(self, inputs: int, outputs: int, *, pool: int) -> None:
-        super().__init__()
-        self.pool = pool
-        self.conv1 = conv3x3(inputs, outputs)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = conv3x3(outputs, outputs)
-        self.bn2 = nn.BatchNorm2d(outputs)
+        super().__init__(inputs, outputs, pool=pool)
         nn.init.zeros_(self.bn2.weight)  # a new block begins as its shortcut
         # Position 0 holds the pooling, which has no tensors, in the published file.
         self.downsample = (
