@@ -202,3 +202,28 @@ def test_a_store_that_is_asked_often_finds_the_same_with_codes_as_without(
     again = SqliteStore.open(tmp_path / "library", identity=IDENTITY)
     assert [(match.file.path, match.score) for match in again.search(query, k=5)] == grown
     again.close()
+
+
+def test_codes_are_made_anew_where_another_process_has_compacted_the_library(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    sounds = [
+        sound_from_frames(sound_file(f"/{number:02}.wav"), unit_halves(rng, 4, DIM), [(0, 2), (2, 4)])
+        for number in range(30)
+    ]
+    searching = SqliteStore.open(tmp_path / "library", identity=IDENTITY)
+    with searching.writing():
+        searching.commit(Changes(sounds=sounds))
+    query = unit_query(rng, DIM)
+    with searching._reading() as (_, snapshot):
+        snapshot.codes.make(snapshot.maps.vectors)
+    searching.search(query, k=5)
+    writing = SqliteStore.open(tmp_path / "library", identity=IDENTITY)
+    with writing.writing():
+        writing.commit(Changes(removed=[sound.file.path for sound in sounds[:20]]))
+        assert writing.compact()
+    fresh = SqliteStore.open(tmp_path / "library", identity=IDENTITY)
+    expected = [(match.file.path, match.score) for match in fresh.search(query, k=10)]
+    assert [(match.file.path, match.score) for match in searching.search(query, k=10)] == expected
+    assert len(expected) == 10
+    for store in (searching, writing, fresh):
+        store.close()
