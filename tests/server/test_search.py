@@ -12,6 +12,7 @@ from toy_model import make_toy_model
 
 from soundseek.errors import QueryError
 from soundseek.library import Library
+from soundseek.model.match import MatchCalibration
 from soundseek.model.registry import load_model
 from soundseek.server.searching import Embedded
 
@@ -52,6 +53,23 @@ def test_a_sound_in_a_manner_is_found_as_the_library_finds_it(client: Any, libra
     scores = [{hit["path"]: hit["score"] for hit in each["hits"]} for each in (answer, plain, typed)]
     assert scores[0] != scores[1] and scores[0] != scores[2]
     assert typed["searched_for"] is None
+
+
+def test_how_sure_hits_are_is_what_the_library_says(serve: Any, sounds: Path, tmp_path: Path) -> None:
+    directory = make_toy_model(tmp_path / "sure")
+    # The higher a hit scores, the surer it is.
+    MatchCalibration(
+        np.zeros((2, 16), np.float16), np.zeros(4), np.ones(4), np.array([0.0, 1, 0, 0, 0]), 1_000
+    ).write(directory)
+    with Library.create(tmp_path / "library", model=load_model(directory)) as library:
+        library.index(sounds)
+        expected = library.search("a tone", k=7, keywords="off")
+    request = {"text": "a tone", "k": 4, "keywords": "off"}
+    client = serve(tmp_path / "library")
+    hits = client.post("search", json=request).json()["hits"]
+    hits += client.post("search", json={**request, "offset": 4}).json()["hits"]
+    assert [hit["match"] for hit in hits] == [pytest.approx(hit.match, abs=1e-4) for hit in expected]
+    assert len({hit["match"] for hit in hits}) == 7
 
 
 def test_the_model_is_loaded_before_anybody_asks(serve: Any, filled: Path) -> None:
