@@ -329,9 +329,14 @@ def correlate(pattern: AnyFloatArray, text: AnyFloatArray) -> tuple[float, int]:
     >>> round(score, 6), start
     (1.0, 2)
     """
-    size = 1 << (len(text) + len(pattern) - 2).bit_length()
-    spectrum = np.fft.rfft(np.asarray(pattern, np.float32)[::-1], size) * np.fft.rfft(text, size)
-    products = np.fft.irfft(spectrum, size)[len(pattern) - 1 : len(text)]
+    # What wraps around lands before the first whole overlap.
+    size = _fast_length(len(text))
+    # numpy keeps 32 bits only where it divides by the size.
+    turned, whole = (
+        np.fft.rfft(np.asarray(samples, np.float32), size, norm="forward")
+        for samples in (pattern[::-1], text)
+    )
+    products = np.fft.irfft(turned * whole, size)[len(pattern) - 1 : len(text)] * float(size) ** 2
     sums = np.concatenate([[0.0], np.cumsum(np.asarray(text, np.float64) ** 2)])
     energy = sums[len(pattern) :] - sums[: -len(pattern)]
     own = float((np.asarray(pattern, np.float64) ** 2).sum())
@@ -340,6 +345,23 @@ def correlate(pattern: AnyFloatArray, text: AnyFloatArray) -> tuple[float, int]:
     correlation = np.abs(products) / np.sqrt(max(own, 1e-12) * energy)
     best = int(correlation.argmax())
     return min(1.0, float(correlation[best])), best
+
+
+def _fast_length(least: int) -> int:
+    """The smallest product of powers of 2, 3 and 5 that is no less: a Fourier transform of it is fast.
+
+    >>> _fast_length(7), _fast_length(480_001)
+    (8, 486000)
+    """
+    best = 1 << (least - 1).bit_length()
+    fives = 1
+    while fives < best:
+        odd = fives
+        while odd < best:
+            best = min(best, odd << max(0, -(-least // odd) - 1).bit_length())
+            odd *= 3
+        fives *= 5
+    return best
 
 
 class KeptWaveforms:

@@ -21,6 +21,7 @@ import numpy as np
 from soundseek._typing import AnyFloatArray, AnyIntArray, BoolArray, FloatArray, IntArray
 from soundseek.library.keywords import name_token, query_words
 from soundseek.library.store.rows import Rows, expand_ranges
+from soundseek.library.store.tables import numbers_in
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -99,10 +100,8 @@ def _count_with(connection: Connection, word: str) -> int:
 
 def _files_with(connection: Connection, expression: str) -> IntArray:
     """`(files,)` the numbers of the files that an FTS5 expression finds, in order."""
-    # One text, not a row each: a common word stands in tens of thousands of names.
     sql = "SELECT group_concat(rowid) FROM keywords WHERE keywords MATCH ?"
-    (numbers,) = connection.execute(sql, (expression,)).fetchone()
-    return np.fromstring(numbers or "", np.int64, sep=",")
+    return numbers_in(connection, sql, (expression,))
 
 
 def found_words(connection: Connection, query: NameQuery, file_ids: list[int]) -> dict[int, tuple[str, ...]]:

@@ -9,7 +9,7 @@ import mmap
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from soundseek._typing import AnyFloatArray, AnyIntArray, IntArray
 from soundseek.errors import LibraryError
 from soundseek.library.store.base import EmbeddedSound
 from soundseek.library.store.estimates import Estimates, VectorCodes, half_estimates
+from soundseek.library.store.kept_masks import KeptMasks
 
 # What is known of each row (segment) beside its vector; frames are counted from the start of their file.
 SEGMENT_DTYPE = np.dtype(
@@ -216,6 +217,7 @@ class Snapshot:
         codes: Of the generation's vectors, shared by its versions.
         num_files: Files.
         last_file: The highest number of one.
+        masks: Which rows the last filters let pass.
     """
 
     version: int
@@ -225,6 +227,7 @@ class Snapshot:
     codes: VectorCodes
     num_files: int
     last_file: int
+    masks: KeptMasks = field(default_factory=KeptMasks)
 
     @cached_property
     def runs(self) -> Runs:

@@ -311,9 +311,7 @@ class SqliteStore(SqlFacts):
         A library of an earlier soundseek knows no names before its next index run.
         """
         with self._reading() as (connection, snapshot):
-            allowed = allowed_rows(
-                connection, snapshot.live, len(snapshot.maps.vectors), where, leave_out, only
-            )
+            allowed = allowed_rows(connection, snapshot, where, leave_out, only)
             found = self.approximation.best_rows(
                 connection, snapshot, query, k=k, by_file=per == "file", allowed=allowed
             )
@@ -344,7 +342,7 @@ class SqliteStore(SqlFacts):
         """The segments that are worth a closer look at their frames, best first by their means; see `Store`."""
         with self._reading() as (connection, snapshot):
             vectors = snapshot.maps.vectors
-            allowed = allowed_rows(connection, snapshot.live, len(vectors), where, leave_out, only)
+            allowed = allowed_rows(connection, snapshot, where, leave_out, only)
             rows = self.approximation.shortlisted_rows(
                 connection, snapshot, query, segments=segments, files=files, allowed=allowed
             )

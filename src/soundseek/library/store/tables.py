@@ -31,7 +31,7 @@ from soundseek.library.store.base import (
     StoreStats,
     about_library,
 )
-from soundseek.library.store.rows import SEGMENT_DTYPE, Rows, expand_ranges
+from soundseek.library.store.rows import SEGMENT_DTYPE, Rows, Snapshot
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -431,8 +431,7 @@ def _renew_keywords(connection: Connection, paths: Collection[str]) -> None:
 
 def allowed_rows(
     connection: Connection,
-    live: BoolArray | None,
-    num_rows: int,
+    snapshot: Snapshot,
     where: Condition | None,
     leave_out: Collection[str],
     only: Collection[str] | None = None,
@@ -441,13 +440,12 @@ def allowed_rows(
 
     Args:
         connection: Inside the read transaction of the search.
-        live: `(rows,)` True for rows of files that are still there; None = all.
-        num_rows: Committed rows.
+        snapshot: What this transaction sees.
         where: Only files that fulfil it.
         leave_out: Paths that may not answer.
         only: Paths that may; None = all.
     """
-    mask = live
+    num_rows, mask = len(snapshot.maps.vectors), snapshot.live
     if only is not None:
         allowed = np.zeros(num_rows, dtype=np.bool_)
         for path in only:
@@ -456,10 +454,9 @@ def allowed_rows(
                 allowed[found[1]] = True
     if where is not None:
         sql, values = to_sql(where)
-        ranges = connection.execute(f"SELECT first_row, num_rows FROM files WHERE {sql}", values).fetchall()
-        kept = np.array(ranges, dtype=np.int64).reshape(-1, 2)
-        mask = np.zeros(num_rows, dtype=np.bool_)
-        mask[expand_ranges(kept[:, 0], kept[:, 1])] = True
+        mask = snapshot.masks.mask(
+            (sql, *values), num_rows, lambda: _rows_that_fulfil(connection, snapshot, sql, values)
+        )
     if only is not None:
         mask = allowed if mask is None else mask & allowed
     for path in leave_out:
@@ -468,6 +465,26 @@ def allowed_rows(
             mask = np.ones(num_rows, dtype=np.bool_) if mask is None else mask.copy()
             mask[found[1]] = False
     return mask
+
+
+def _rows_that_fulfil(
+    connection: Connection, snapshot: Snapshot, sql: str, values: Sequence[object]
+) -> BoolArray:
+    """`(rows,)` True for the rows of the files that an SQL condition selects."""
+    numbers = snapshot.maps.segments["file_id"]
+    # Rows of a file that was removed may have a higher number than all that are there.
+    is_wanted = np.zeros(1 + max(snapshot.last_file, int(numbers.max(initial=0))), np.bool_)
+    is_wanted[numbers_in(connection, f"SELECT group_concat(id) FROM files WHERE {sql}", values)] = True
+    mask: BoolArray = is_wanted[numbers]
+    if snapshot.live is not None:
+        mask &= snapshot.live
+    return mask
+
+
+def numbers_in(connection: Connection, sql: str, values: Sequence[object] = ()) -> IntArray:
+    """`(n,)` the numbers of a statement that gives one `group_concat`: hundreds of thousands, without a tuple each."""
+    (numbers,) = connection.execute(sql, values).fetchone()
+    return np.fromstring(numbers or "", np.int64, sep=",")
 
 
 def switch_generation(
