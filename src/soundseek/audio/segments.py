@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from soundseek.errors import UsageError
 
+SEGMENT_S, HOP_S = 10.0, 5.0
+"""Of the segments that a library is searched by."""
 WINDOW_S, WINDOW_HOP_S = 2.0, 1.0
 """Of the short windows that stand for frames where a model has none whose mean is its segment's vector."""
 

@@ -20,9 +20,17 @@ import numpy.typing as npt
 from soundseek._typing import FloatArray
 from soundseek._vectors import unit_rows
 from soundseek.audio.logmel import FrontEndConfig, LogMel
-from soundseek.audio.segments import WINDOW_HOP_S, WINDOW_S, Segment, plan_segments
+from soundseek.audio.segments import HOP_S, SEGMENT_S, WINDOW_HOP_S, WINDOW_S, Segment, plan_segments
 from soundseek.errors import DecodeError, ModelError, UsageError
 from soundseek.model.config import AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, ModelConfig
+from soundseek.model.frames import (
+    Clips,
+    frame_spans,
+    local_frames,
+    log_mel_blocks,
+    segment_frames,
+    span_means,
+)
 from soundseek.model.manners import read_manners
 from soundseek.model.match import MatchCalibration
 from soundseek.model.onnx_files import need_own_numbers
@@ -30,19 +38,16 @@ from soundseek.model.onnx_files import need_own_numbers
 if TYPE_CHECKING:
     from soundseek.audio.decode import AudioInfo, AudioStream
 
-SEGMENT_S, HOP_S = 10.0, 5.0
 WHOLE_CLIP_S = 180.0
 """Up to this length `embed_audio` and evaluation embed a clip whole where frames depend on all of it; a longer one, and
 every recording of a library, in windows of `SEGMENT_S`."""
 _UNKNOWN_TOKENS = ("[UNK]", "<unk>")  # of BERT's tokenizers and word vectors; of the others that have one
 _REMEMBERED_WARNINGS = 64  # a process that answers for months must not keep every long text
-_CLICK_S, _SILENCE_S = 0.05, 0.15  # shorter sounds get so much silence before and behind them
 _NO_MEMORY = (
     "bad_alloc",
     "bad allocation",
     "Failed to allocate memory",
 )  # ONNX Runtime says it in words alone
-_CHUNK_FRAMES = 4096  # log-mel frames in one pass of a "local" trunk: 41 s, some 30 MB of activations
 
 
 Sound: TypeAlias = "str | os.PathLike[str] | tuple[npt.ArrayLike, int]"
@@ -229,7 +234,7 @@ class Model:
             if self.config.audio.scope != "clip":
                 return self._mean_of(self._embed_stream(stream))
             most_frames = WHOLE_CLIP_S / self.front_end.hop_s
-            blocks = self._log_mel_blocks(stream, None)
+            blocks = log_mel_blocks(stream, self._log_mel)
             beginning: list[FloatArray] = []
             for block in blocks:
                 beginning.append(block)
@@ -290,7 +295,7 @@ class Model:
         progress: Callable[[float, float | None], None] | None = None,
         *,
         blocks: Iterator[FloatArray] | None = None,
-        also: _Clips | None = None,
+        also: Clips | None = None,
     ) -> AudioEmbedding:
         """The segments of a stream.
 
@@ -302,17 +307,22 @@ class Model:
         """
         if self._is_windowed:
             return self._embed_clips(stream, progress, also)
-        blocks = self._log_mel_blocks(stream, progress, also) if blocks is None else blocks
+        blocks = log_mel_blocks(stream, self._log_mel, progress, clips=also) if blocks is None else blocks
         if self.config.audio.scope == "local":
+            parts = local_frames(
+                blocks, self._run_audio, audio=self.config.audio, num_mels=self.front_end.num_mels
+            )
             # float16 as soon as it is computed: three hours are 70 MB then, and not 280.
-            half = np.concatenate([_half(part) for part in self._stream_frames(blocks)])
+            half = np.concatenate([_half(part) for part in parts])
             segments = plan_segments(stream.info.duration_s, length_s=SEGMENT_S, hop_s=HOP_S)
-            spans = self._spans(segments, len(half))
+            spans = frame_spans(segments, len(half), self.frame_s)
         else:
-            segments, frames, spans = self._segment_frames(stream, blocks)
+            segments, frames, spans = segment_frames(
+                blocks, self._run_audio, stream=stream, front_end=self.front_end
+            )
             half = _half(frames)
         half = self._finite(half, stream)
-        vectors = unit_rows(_segment_means(half, spans))
+        vectors = unit_rows(span_means(half, spans))
         return AudioEmbedding(stream.info, tuple(segments), vectors, half, spans, self.frame_s)
 
     @staticmethod
@@ -325,7 +335,7 @@ class Model:
         self,
         stream: AudioStream,
         progress: Callable[[float, float | None], None] | None,
-        also: _Clips | None,
+        also: Clips | None,
     ) -> AudioEmbedding:
         """What a model makes of a recording that takes clips of one length: each window alone, half over the next."""
         rate_hz, length = self.front_end.sample_rate_hz, self.front_end.window_samples
@@ -340,8 +350,8 @@ class Model:
         spans = np.stack([np.arange(len(rows)), np.arange(1, len(rows) + 1)], axis=1)
         return AudioEmbedding(stream.info, tuple(segments), unit_rows(rows), half, spans, self.frame_s)
 
-    def _clips(self, length_s: float, hop_s: float) -> _Clips:
-        return _Clips(self._embed_clip, self.front_end.sample_rate_hz, length_s, hop_s)
+    def _clips(self, length_s: float, hop_s: float) -> Clips:
+        return Clips(self._embed_clip, self.front_end.sample_rate_hz, length_s, hop_s)
 
     def _embed_clip(self, waveform: FloatArray) -> FloatArray:
         """The vector `(dim,)` of one clip `(samples,)`, not normalised."""
@@ -405,88 +415,6 @@ class Model:
     @cached_property
     def _log_mel(self) -> LogMel:
         return LogMel(self.front_end)
-
-    def _log_mel_blocks(
-        self,
-        stream: AudioStream,
-        progress: Callable[[float, float | None], None] | None,
-        also: _Clips | None = None,
-    ) -> Iterator[FloatArray]:
-        features, num_samples = self._log_mel.stream(), 0
-        for block in self._with_silence_around(stream if also is None else also.fed_by(stream)):
-            yield features.push(block)
-            num_samples += len(block)
-            if progress is not None:
-                progress(num_samples / self.front_end.sample_rate_hz, stream.stated_s)
-        yield features.flush()
-
-    def _with_silence_around(self, stream: Iterator[FloatArray]) -> Iterator[FloatArray]:
-        """A stream as it is; one that lasts no longer than a click, with silence on both sides.
-
-        The log-mel mirrors a waveform at its ends, and a click among its own mirror images is another sound.
-        """
-        rate_hz = self.front_end.sample_rate_hz
-        first = next(stream, np.empty(0, np.float32))
-        second = next(stream, None)
-        if second is None and len(first) < _CLICK_S * rate_hz:
-            silence = np.zeros(round(_SILENCE_S * rate_hz), np.float32)
-            first = np.concatenate([silence, first, silence])
-        yield first
-        if second is not None:
-            yield second
-            yield from stream
-
-    def _stream_frames(self, blocks: Iterator[FloatArray]) -> Iterator[FloatArray]:
-        """Frames of a local trunk, a chunk at a time with its context on both sides: the frames of one long pass."""
-        context, hop = self.config.audio.context_frames, self.config.audio.frame_hop
-        chunk = -(-_CHUNK_FRAMES // hop) * hop
-        pending = np.empty((0, self.front_end.num_mels), np.float32)
-        left = 0  # log-mel frames at the front of `pending` that are context only
-        for block in blocks:
-            pending = np.concatenate([pending, block])
-            while len(pending) >= left + chunk + context:
-                frames = self._run_audio(pending[: left + chunk + context])
-                yield frames[left // hop : (left + chunk) // hop]
-                keep_from = left + chunk - min(context, left + chunk)
-                pending, left = pending[keep_from:], left + chunk - keep_from
-        if len(pending) > left:
-            yield self._run_audio(pending)[left // hop :]
-
-    def _segment_frames(
-        self, stream: AudioStream, blocks: Iterator[FloatArray]
-    ) -> tuple[list[Segment], FloatArray, npt.NDArray[np.int64]]:
-        """Frames of a trunk that sees whole clips: every segment is heard alone."""
-        per_second = 1 / self.front_end.hop_s
-        length, hop = round(SEGMENT_S * per_second), round(HOP_S * per_second)
-        window = np.empty((0, self.front_end.num_mels), np.float32)
-        first = 0  # position of the window's first log-mel frame in the file
-        heard: list[FloatArray] = []
-        emitted = 0
-        for block in blocks:
-            window = np.concatenate([window, block])
-            # A window is held back until half a hop lies behind it: before that, `plan_segments` moves it to the end.
-            while len(window) - 1 + first > emitted * hop + length + hop // 2:
-                start = emitted * hop - first
-                heard.append(self._run_audio(window[start : start + length]))
-                emitted += 1
-                drop = max(0, min(emitted * hop - first, len(window) - length))
-                window, first = window[drop:], first + drop
-        segments = plan_segments(stream.info.duration_s, length_s=SEGMENT_S, hop_s=HOP_S)
-        for segment in segments[emitted:]:
-            start = max(0, min(round(segment.start_s * per_second) - first, len(window) - length))
-            heard.append(self._run_audio(window[start : start + length]))
-        heard = heard[: len(segments)]
-        ends = np.cumsum([len(frames) for frames in heard])
-        return segments, np.concatenate(heard), np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)
-
-    def _spans(self, segments: Sequence[Segment], num_frames: int) -> npt.NDArray[np.int64]:
-        bounds = np.array([[s.start_s, s.end_s] for s in segments]) / self.frame_s
-        spans = np.rint(bounds).astype(np.int64)
-        spans[:, 0] = np.minimum(spans[:, 0], num_frames - 1)
-        spans[:, 1] = np.clip(spans[:, 1], spans[:, 0] + 1, num_frames)
-        # A frame that the end cuts short counts: without it half of a short sound is lost.
-        spans[-1, 1] = num_frames
-        return spans
 
     def _run_audio(self, log_mel: FloatArray) -> FloatArray:
         if not self._is_windowed:
@@ -587,56 +515,6 @@ class Model:
                 raise ModelError(f"{self.directory / name} is damaged: {error}") from error
 
 
-class _Clips:
-    """The clips of `plan_segments` out of a stream of blocks, each embedded on its own as soon as it is whole.
-
-    Args:
-        embed: A clip `(samples,)` -> its vector `(dim,)`.
-        rate_hz: Of the stream.
-        length_s: Length of a clip; a shorter stream is one clip.
-        hop_s: Seconds from one clip to the next.
-    """
-
-    def __init__(
-        self, embed: Callable[[FloatArray], FloatArray], rate_hz: int, length_s: float, hop_s: float
-    ) -> None:
-        self._embed = embed
-        self._rate_hz = rate_hz
-        self._length_s, self._hop_s = length_s, hop_s
-        self._length, self._hop = round(length_s * rate_hz), round(hop_s * rate_hz)
-        self._waveform = np.empty(0, np.float32)
-        self._first = 0  # position in the stream of the waveform's first sample
-        self._num_samples = 0  # of the stream so far
-        self._vectors: list[FloatArray] = []
-
-    def fed_by(self, stream: Iterator[FloatArray]) -> Iterator[FloatArray]:
-        """The blocks of a stream, each of which is pushed on its way."""
-        for block in stream:
-            self.push(block)
-            yield block
-
-    def push(self, block: FloatArray) -> None:
-        """Take in the next samples."""
-        self._waveform = np.concatenate([self._waveform, block])
-        self._num_samples += len(block)
-        length, hop = self._length, self._hop
-        # Held back until half a hop lies behind it: before that, `plan_segments` moves a clip to the end.
-        while self._num_samples > len(self._vectors) * hop + length + hop // 2 + 1:
-            start = len(self._vectors) * hop - self._first
-            self._vectors.append(self._embed(self._waveform[start : start + length]))
-            drop = max(0, min(len(self._vectors) * hop - self._first, len(self._waveform) - length))
-            self._waveform, self._first = self._waveform[drop:], self._first + drop
-
-    def finish(self, duration_s: float) -> tuple[list[Segment], FloatArray]:
-        """All clips of the stream, which has ended, and their vectors `(clips, dim)`, not normalised."""
-        segments = plan_segments(duration_s, length_s=self._length_s, hop_s=self._hop_s)
-        for segment in segments[len(self._vectors) :]:
-            start = round(segment.start_s * self._rate_hz) - self._first
-            start = max(0, min(start, len(self._waveform) - self._length))
-            self._vectors.append(self._embed(self._waveform[start : start + self._length]))
-        return segments, np.stack(self._vectors[: len(segments)])
-
-
 def _word_start(text: str, at: int) -> int:
     """Where the word begins that a position lies in: a word of which only a part is read counts as not read."""
     while at > 0 and not text[at - 1].isspace():
@@ -648,11 +526,6 @@ def _half(frames: FloatArray) -> npt.NDArray[np.float16]:
     """Frames as they are kept; what float16 cannot hold becomes infinite, which is an error later."""
     with np.errstate(over="ignore"):
         return frames.astype(np.float16)
-
-
-def _segment_means(frames: npt.NDArray[np.float16], spans: npt.NDArray[np.int64]) -> FloatArray:
-    """Mean frame of each span, `(segments, dim)` float32."""
-    return np.array([frames[first:last].mean(axis=0, dtype=np.float32) for first, last in spans], np.float32)
 
 
 def similarity(a: FloatArray, b: FloatArray) -> FloatArray:

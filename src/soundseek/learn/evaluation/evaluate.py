@@ -17,7 +17,7 @@ from torch.nn import functional
 from soundseek._typing import AnyArray, FloatArray, IntArray, Report
 from soundseek.audio.decode import open_audio
 from soundseek.audio.logmel import FrontEndConfig, LogMel
-from soundseek.audio.segments import plan_segments
+from soundseek.audio.segments import HOP_S, SEGMENT_S, plan_segments
 from soundseek.learn.data.decoded_cache import OnlineFrames
 from soundseek.learn.data.mixing import SoundSpec, render
 from soundseek.learn.data.pairs import pad
@@ -29,7 +29,7 @@ from soundseek.learn.models.build import scope_of
 from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.models.text.tower import TextTower
 from soundseek.learn.recipe.keys import Recipe
-from soundseek.model.model import HOP_S, SEGMENT_S, WHOLE_CLIP_S
+from soundseek.model.model import WHOLE_CLIP_S
 
 _CLIPS_AT_ONCE = 64
 _ONLINE_CLIPS_AT_ONCE = 4  # through a whole trunk: CNN14's first block needs 100 MB for half a minute

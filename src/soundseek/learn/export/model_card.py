@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from soundseek.audio.segments import SEGMENT_S
 from soundseek.model.config import ModelConfig
-from soundseek.model.model import SEGMENT_S, WHOLE_CLIP_S
+from soundseek.model.model import WHOLE_CLIP_S
 
 README_FILE = "README.md"
 MAP_FILE = "map.png"
