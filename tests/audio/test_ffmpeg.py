@@ -242,6 +242,10 @@ def test_frames_inside_a_container_are_no_second_recording(tmp_path: Path) -> No
         assert find_spans(str(tmp_path / "y.mp4")) == []
     (tmp_path / "cut.mp4").write_bytes((mp4.read_bytes() + inside)[:-500])
     assert find_spans(str(tmp_path / "cut.mp4")) == []
+    # A box that goes on behind the size that it states.
+    longer = mp4.read_bytes() + (108).to_bytes(4, "big") + b"mdat" + b"\1" * 100 + b"\7" * 500 + frames
+    (tmp_path / "longer.mp4").write_bytes(longer)
+    assert find_spans(str(tmp_path / "longer.mp4")) == []
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,22 @@ def test_a_broken_model_ends_the_run_and_a_run_without_work_reaches_no_cluster(
     assert list(jobs) == []
 
 
+def test_a_worker_that_hangs_over_a_file_is_ended_by_a_timer(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    timer = SimpleNamespace(
+        dump_traceback_later=lambda limit_s, *, exit, file: told.append((limit_s, exit)),
+        cancel_dump_traceback_later=lambda: told.append("cancelled"),
+    )
+    monkeypatch.setattr(ray_workers, "faulthandler", timer)
+    job = EmbedJob(
+        str(folder / "00.wav"), size_bytes=20_000_000, mtime_ns=0, max_duration_s=float("inf"), decoders=""
+    )
+    embed_task(fakes.load, IDENTITY.fingerprint, job)
+    assert told[0] == (ray_workers.STALL_S + 2, True) and told[-1] == "cancelled"
+
+
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r"--ray needs Ray; install it with: pip install .*ray"):
