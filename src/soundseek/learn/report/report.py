@@ -32,7 +32,9 @@ def write_report(
     """
     for model in models:
         if not model.answers.same_questions(runs[0].answers):
-            raise DataError(f"{model.name} and {runs[0].recipe.name} answered different captions")
+            raise DataError(
+                f"{model.name} and {runs[0].recipe.name} answered different captions; reproduce into another --out"
+            )
     for run in runs:
         if not run.answers.same_questions(runs[0].answers):
             raise DataError(
