@@ -18,6 +18,7 @@ from soundseek.library.store.exact import (
     OF_A_LONG_FILE,
     best_rows,
     inner_products,
+    kth_largest,
     shortlisted_rows,
 )
 from soundseek.library.store.rows import Runs
@@ -143,6 +144,27 @@ def test_the_shortlist_has_the_best_rows_files_and_parts_of_long_files(seed: int
                 scan=wrong_by(0.02, vectors, seed),  # type: ignore[arg-type]
             )
             assert rows.tolist() == naive_shortlist(products, files, segments, num_files, allowed)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.01, 0.0])
+@pytest.mark.parametrize("k", [1, 7, 60])
+def test_the_kth_largest_is_that_of_all_in_order(share: float, k: int) -> None:
+    rng = np.random.default_rng(k)
+    values = rng.integers(0, 300, 30_000).astype(np.float32)  # many are equal
+    values[rng.random(30_000) >= share] = -np.inf
+    for some in (values, np.sort(values), np.sort(values)[::-1], values[:200], values[: k - 1]):
+        expected = np.sort(some)[-k] if len(some) >= k else -np.inf
+        assert kth_largest(some, k) == expected
+
+
+def test_only_what_may_be_among_the_largest_is_put_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    ordered: list[int] = []
+    partition = np.partition
+    monkeypatch.setattr(
+        np, "partition", lambda values, at: ordered.append(len(values)) or partition(values, at)
+    )
+    kth_largest(np.random.default_rng(0).random(100_000, np.float32), 10)
+    assert sum(ordered) < 2_000
 
 
 def test_of_equal_rows_the_first_are_found() -> None:

@@ -28,6 +28,8 @@ LONG_FILE = 12
 OF_A_LONG_FILE = 4
 MANY = 4096
 LONG_FILE_ROWS = 50_000
+# Of more than so many times the numbers that are wanted, one in `_SAMPLED` says first which may be among them.
+_SAMPLED, _SOME = 17, 4
 
 
 Scan = Callable[[AnyFloatArray], Estimates]
@@ -78,7 +80,7 @@ def best_rows(
         return np.empty(0, np.int64), np.empty(0, np.float32)
     low, high = _bounds(vectors, query, allowed, scan)
     if runs is None:
-        rows, products = _multiplied(vectors, query, _reaching(high, _kth_largest(low, k)))
+        rows, products = _multiplied(vectors, query, _reaching(high, kth_largest(low, k)))
     else:
         rows, products = _multiplied(vectors, query, _reaching_of_files(low, high, runs, k))
         first = _first_of_each(runs.files[rows])
@@ -117,7 +119,7 @@ def shortlisted_rows(
     if not len(vectors):
         return np.empty(0, np.int64)
     low, high = _bounds(vectors, query, allowed, scan)
-    rows, _ = _multiplied(vectors, query, _reaching(high, _kth_largest(low, segments)))
+    rows, _ = _multiplied(vectors, query, _reaching(high, kth_largest(low, segments)))
     heads, _ = _multiplied(vectors, query, _reaching_of_files(low, high, runs, files))
     chosen = [rows[:segments], heads[_first_of_each(runs.files[heads])[:files]]]
     long_files = _long_files(low, runs)
@@ -145,8 +147,16 @@ def _bounds(
     return low, high
 
 
-def _kth_largest(values: FloatArray, k: int) -> float:
-    """Minus infinity where there are fewer than `k`."""
+def kth_largest(values: FloatArray, k: int) -> float:
+    """The k-th largest of `(n,)`; minus infinity where there are fewer than `k`.
+
+    >>> kth_largest(np.array([3.0, 1.0, 2.0]), 2)
+    2.0
+    """
+    if k > 0 and len(values) > _SOME * _SAMPLED * k:
+        # The k-th largest of some is no larger than that of all, so only those that reach it need be in order.
+        least = kth_largest(values[::_SAMPLED], k)
+        values = values[values >= least] if least > -np.inf else values[values > -np.inf]
     return float(np.partition(values, len(values) - k)[len(values) - k]) if 0 < k <= len(values) else -np.inf
 
 
@@ -159,7 +169,7 @@ def _reaching(high: FloatArray, least: float) -> AnyIntArray:
 def _reaching_of_files(low: FloatArray, high: FloatArray, runs: Runs, k: int) -> AnyIntArray:
     """The rows that may be the best of one of the `k` best files."""
     best = np.maximum.reduceat(low, runs.starts)
-    rows = _reaching(high, _kth_largest(best, k))
+    rows = _reaching(high, kth_largest(best, k))
     its_best = best[np.searchsorted(runs.starts, rows, side="right") - 1]
     return rows[high[rows] >= its_best]
 
@@ -186,7 +196,7 @@ def _long_files(low: FloatArray, runs: Runs) -> IntArray:
     (found,) = np.nonzero((runs.sizes >= LONG_FILE) & (low[runs.starts] > -np.inf))
     if not len(found) or runs.sizes[found].sum() <= LONG_FILE_ROWS:
         return found
-    is_among = low >= _kth_largest(low, MANY)
+    is_among = low >= kth_largest(low, MANY)
     num_among = np.add.reduceat(is_among, runs.starts, dtype=np.int64)[found]
     chosen, room = [], LONG_FILE_ROWS
     for run, size, num in zip(found.tolist(), runs.sizes[found].tolist(), num_among.tolist(), strict=True):

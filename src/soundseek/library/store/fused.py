@@ -108,7 +108,9 @@ def found_words(connection: Connection, query: NameQuery, file_ids: list[int]) -
     """File number -> the words of the query that its name, folder or tags hold, in the order of the query."""
     found: dict[int, list[str]] = {file_id: [] for file_id in file_ids}
     for word in dict.fromkeys(word for text in query.texts for word in name_query_words(text)):
-        for file_id in np.intersect1d(file_ids, _files_with(connection, f'"{word}"')).tolist():
+        for file_id in np.intersect1d(
+            file_ids, _files_with(connection, f'"{word}"'), assume_unique=True
+        ).tolist():
             found[file_id].append(word)
     return {file_id: tuple(words) for file_id, words in found.items()}
 
