@@ -5,12 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
+
+from soundseek.model.match import MatchCalibration
+from soundseek.model.model import Model
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -68,9 +73,23 @@ def test_a_table_says_categories_of_ucs_as_people_write_them_and_json_as_ucs_doe
     (record,) = map(json.loads, soundseek(*asked, "--json").stdout.splitlines())
     (label,) = record["labels"]
     assert label["label"] == f"{label['category']} {label['subcategory']}" and label["label"].isupper()
-    shown = soundseek(*asked, "--table").stdout.decode()
+    shown = soundseek(*asked, "--table", COLUMNS="80").stdout.decode()
     assert f"{label['category'].capitalize()}: {label['subcategory'].lower()}" in shown
     assert label["label"] not in shown and label["cat_id"] in shown
+
+
+def test_a_table_says_where_no_label_is_probable_enough(
+    soundseek: Run, sounds: Path, words: Path, model_directory: Path, tmp_path: Path
+) -> None:
+    unsure = Path(shutil.copytree(model_directory, tmp_path / "unsure"))
+    reference = np.zeros((1, Model(unsure).dim), np.float16)
+    never = np.array([-9.0, 0, 0, 0, 0])
+    MatchCalibration(reference, np.zeros(4), np.ones(4), never, 1_000).write(unsure)
+    run = soundseek(
+        "label", sounds / "tone1.wav", "--labels", words, "--min-match", "0.5", "--table", "--model", unsure
+    )
+    assert run.returncode == 0, run.stderr
+    assert "none that is probable enough" in run.stdout.decode()
 
 
 def test_a_bad_file_is_named_and_the_others_are_labelled(

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
     from soundseek.library.labelling import LabelledSound, Labeller
 
-_FILE_WIDTH = 44
+_NONE = "none that is probable enough"
+_FILE_WIDTH, _LEAST_FILE_WIDTH, _LABEL_WIDTH = 44, 16, 30
 
 
 def label_command(
@@ -131,7 +132,8 @@ def label_command(
             else:
                 rows += found
     if rows:
-        console().print(_table(rows))
+        terminal = console()
+        terminal.print(_table(rows, terminal.width))
     if failed:
         print(f"{len(failed)} of {len(sounds)} sounds could not be labelled", file=sys.stderr)
         raise typer.Exit(1)
@@ -169,9 +171,10 @@ def _write_copy(sound: str, root: str, directory: Path, labelled: LabelledSound)
     print(f"wrote {printable(str(target))}", file=sys.stderr)
 
 
-def _table(rows: Sequence[LabelledSound]) -> Table:
-    """A line for each label; the file stands in the first one of its own."""
+def _table(rows: Sequence[LabelledSound], width: int) -> Table:
+    """A line for each label; the file stands in the first one of its own, in what room the labels leave of `width`."""
     from rich.box import SIMPLE_HEAD
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
@@ -180,18 +183,27 @@ def _table(rows: Sequence[LabelledSound]) -> Table:
     has_match = any(each.match is not None for sound in rows for each in sound.labels)
     has_code = any(each.cat_id for sound in rows for each in sound.labels)
     with_times = any(sound.start_s for sound in rows)
+    texts = [printable(each.words) for sound in rows for each in sound.labels]
+    codes = [each.cat_id or "" for sound in rows for each in sound.labels]
+    texts += [_NONE for sound in rows if not sound.labels]
+    label_width = min(max(map(cell_len, texts)), _LABEL_WIDTH)
+    others = [label_width, len("0.000")]
+    others += [len("0:00:00")] * with_times + [len("100% unlikely")] * has_match
+    others += [max(map(len, codes))] if has_code else []
+    room = width - sum(each + 2 for each in others)
+    file_width = max(_LEAST_FILE_WIDTH, min(_FILE_WIDTH, room))
     table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("file", no_wrap=True)
     if with_times:
         table.add_column("from", style="green", no_wrap=True, justify="right")
-    table.add_column("label", overflow="fold")
+    table.add_column("label", overflow="fold", min_width=label_width)
     if has_code:
         table.add_column("UCS", no_wrap=True)
     table.add_column("score", style="cyan", no_wrap=True, justify="right")
     if has_match:
         table.add_column("match", no_wrap=True)
     for sound in rows:
-        lead = [short_path(sound.path, _FILE_WIDTH), *([clock(sound.start_s)] if with_times else [])]
+        lead = [short_path(sound.path, file_width), *([clock(sound.start_s)] if with_times else [])]
         for number, each in enumerate(sound.labels):
             cells = lead if number == 0 else [""] * len(lead)
             cells = [*cells, printable(each.words), *([each.cat_id or ""] if has_code else [])]
@@ -200,5 +212,5 @@ def _table(rows: Sequence[LabelledSound]) -> Table:
                 cells.append("" if each.match is None else f"{each.match:.0%} {match_word(each.match)}")
             table.add_row(*map(Text, cells))
         if not sound.labels:
-            table.add_row(*map(Text, [*lead, "none that is probable enough"]))
+            table.add_row(*map(Text, [*lead, _NONE]))
     return table
