@@ -96,7 +96,8 @@ def measured(store: SqliteStore) -> dict[str, Any]:
         return lambda: store.shortlist(query, segments=K, files=K, where=where, names=named)
 
     store.count(parse_where("duration < 1"))
-    ask(queries[0], None)()
+    for query in queries:  # from the third on the library's vectors are there in 8 bits
+        ask(query, None)()
     rows = []
     for condition in CONDITIONS:
         first_ms = cpu_ms(ask(queries[0], condition))
