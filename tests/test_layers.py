@@ -77,6 +77,7 @@ HOMES = {
     "pymilvus": {"library/store/milvus_connection.py"},
     "numkong": {"library/store/estimates.py"},
     "ray": {"library/ray_workers.py"},
+    "fsspec": {"library/remote.py"},
     "usearch": {"library/store/approximate_files.py"},
     "uvicorn": {"cli/serve.py"},
     "openTSNE": {"server/sound_map.py"},
@@ -120,6 +121,7 @@ BROUGHT_BY_AN_EXTRA = {
     "pandas": "notebook",
     "psycopg": "postgres",
     "ray": "ray",
+    "fsspec": "s3",
     "pymilvus": "milvus", "milvus_lite": "milvus",
 }  # fmt: skip
 ONLY_SERVER = {"fastapi", "starlette", "prometheus_client"}

@@ -17,9 +17,11 @@ import soundfile
 
 from soundseek.library import Library
 from soundseek.library.hit_formats import csv_text
+from soundseek.library.store.base import SoundFile
 from soundseek.server import exporting
 from soundseek.server.exporting import Names, safe_name
 from soundseek.server.items import servable_path
+from soundseek.server.problems import ProblemError
 
 
 @pytest.fixture
@@ -238,3 +240,12 @@ def test_names_are_safe_on_every_system_and_never_meet() -> None:
 def test_json_lists_parse_and_keep_odd_names(client: Any, regions: Any) -> None:
     answer = client.post("export", json={"format": "json", "items": regions})
     assert [each["score"] for each in json.loads(answer.content)] == [0.5, 0.25, 0.125]
+
+
+def test_a_sound_in_a_bucket_is_said_to_lie_there() -> None:
+    about = SoundFile(
+        path="s3://sounds/dog.wav", size_bytes=1, mtime_ns=1, content_hash=b"", format="WAV",
+        sample_rate_hz=44100, channels=1, duration_s=1.0, truncated=False, frame_s=1.0, limit_s=1.0,
+    )  # fmt: skip
+    with pytest.raises(ProblemError, match=r"s3://sounds/dog\.wav lies in a bucket"):
+        servable_path(about, ())

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,7 +29,7 @@ from soundseek.cli.options import (
 from soundseek.cli.output import choose_format, clock, printable, write, write_json_lines
 from soundseek.cli.progress import ProgressReport
 from soundseek.errors import UsageError
-from soundseek.library.paths import absolute, on_disk
+from soundseek.library.paths import absolute, is_there, on_disk
 
 if TYPE_CHECKING:
     from soundseek.library import IndexReport
@@ -51,7 +50,8 @@ def index_command(
         list[str] | None,
         argument(
             metavar="FOLDER",
-            help="Folders of sounds (or single files); default: the folders of earlier runs.",
+            help="Folders of sounds (or single files), also in a bucket (s3://BUCKET/FOLDER); "
+            "default: the folders of earlier runs.",
         ),
     ] = None,
     library: LibraryOption = None,
@@ -72,7 +72,7 @@ def index_command(
             "--ray",
             metavar="ADDRESS|local",
             help="Let a Ray cluster embed instead: its address, auto, or local for one on this machine. Every machine "
-            "needs soundseek and sees the sounds under the same paths.",
+            "needs soundseek and sees the sounds under the same paths, or reads the same buckets.",
             show_default=False,
         ),
     ] = None,
@@ -151,7 +151,8 @@ def index_command(
     if report.interrupted:
         print("stopped; run the same command again to go on", file=sys.stderr)
         raise typer.Exit(130)
-    is_missing = not all(Path(on_disk(absolute(folder))).exists() for folder in folders or ())
+    named = [on_disk(absolute(folder)) for folder in folders or ()]
+    is_missing = any(not is_there(folder) or folder in report.unreachable for folder in named)
     if report.newly_failed or is_missing or (strict and report.failed):
         raise typer.Exit(1)
 
@@ -221,11 +222,14 @@ def _say_what_is_out_of_reach(report: IndexReport, library: str | None) -> None:
     """Name what is not there, and what became of its sounds."""
     for asked, name in report.same_folders.items():
         print(printable(f"{asked} is the same as {name}, and scanned under that name"), file=sys.stderr)
+    for place, why in report.unreachable.items():
+        print(printable(f"{place} cannot be scanned ({why})"), file=sys.stderr)
     if report.missing_folders:
         folders = printable(", ".join(report.missing_folders))
+        forget = "forget FOLDER" if report.unreachable else "forget --missing FOLDER"
         print(
             f"not there now: {folders}; the library keeps {counted(report.missing, 'sound')} of it. Is a drive "
-            f"missing? What is gone for good: {printable(see('forget --missing FOLDER', library))}",
+            f"missing? What is gone for good: {printable(see(forget, library))}",
             file=sys.stderr,
         )
     if report.vanished:

@@ -49,13 +49,16 @@ def watch_command(
 
     need(["watchfiles"], extra="watch", why="watching folders belongs to an extra")
     compute_on_one_thread()
-    from soundseek.library.paths import absolute, on_disk
+    from soundseek.library.paths import absolute, is_url, on_disk
     from soundseek.library.scan import check_folders
     from soundseek.library.watching import FolderWatch, folder_events
 
     check_folders(folders or ())
     with open_library(library, model, create=bool(folders)) as opened:
         named = [on_disk(absolute(folder)) for folder in folders or opened.info().folders]
+        named = [
+            folder for folder in named if not is_url(folder)
+        ]  # a bucket tells of no changes: rescans see them
         watching = FolderWatch(
             opened,
             named,

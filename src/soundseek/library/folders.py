@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from soundseek.errors import UsageError
-from soundseek.library.paths import absolute, is_at_or_below, known_as, moved_below, on_disk
+from soundseek.library.paths import absolute, is_at_or_below, is_there, is_url, known_as, moved_below, on_disk
+from soundseek.library.remote import remote_files
 from soundseek.library.store.base import Changes, Store
 
 # ruff: noqa: PTH110, PTH116 (paths stay strings: one need not be text)
@@ -21,7 +22,7 @@ def forget_folders(
     Args:
         store: Where they are.
         folders: Folders or files, which need not be there.
-        missing_only: Drop only what is not there now.
+        missing_only: Drop only what is not there now; nothing of a bucket, which only an index run asks.
 
     Raises:
         UsageError: Nothing is known of one of them.
@@ -33,10 +34,8 @@ def forget_folders(
         failed = {failure.path for name in names for failure in store.failures(name)}
         roots = {root for root in store.roots() if any(is_at_or_below(root, name) for name in names)}
         if missing_only:
-            sounds, failed = (
-                {path for path in paths if not os.path.exists(path)} for paths in (sounds, failed)
-            )
-            roots = {root for root in roots if not os.path.exists(root)}
+            sounds, failed = ({path for path in paths if not is_there(path)} for paths in (sounds, failed))
+            roots = {root for root in roots if not is_there(root)}
         store.commit(Changes(removed=[*sounds, *failed - sounds], forgotten_roots=[*roots]))
         store.compact()
     return len(sounds)
@@ -50,7 +49,8 @@ def relocate_folder(store: Store, old: str | os.PathLike[str], new: str | os.Pat
         LibraryError: Another process is writing.
     """
     target = on_disk(absolute(new, "NEW"))
-    if not os.path.exists(target):
+    in_bucket = _listed(target)
+    if not (in_bucket or os.path.exists(target)):
         raise UsageError(
             f"{target} is not there; give the folder in which the sounds of {os.fspath(old)} are now"
         )
@@ -60,16 +60,17 @@ def relocate_folder(store: Store, old: str | os.PathLike[str], new: str | os.Pat
         if source == target:
             raise UsageError(f"{source} is where it was; give the folder in which its sounds are now")
         if states and not any(
-            _has_size(moved_below(path, source, target), state.size_bytes) for path, state in states.items()
+            _size_of(moved_below(path, source, target), in_bucket) == state.size_bytes
+            for path, state in states.items()
         ):
             raise UsageError(
                 f"none of the {len(states)} sounds of {source} is in {target} (by the same names below it "
                 f"and of the same sizes); to drop them: soundseek forget {source}"
             )
         moved = store.relocate(source, target)
-        folder = target if os.path.isdir(target) else None  # noqa: PTH112
-        if folder and not any(is_at_or_below(folder, root) for root in store.roots()):
-            store.commit(Changes(roots={folder: os.stat(folder).st_dev}))
+        is_folder = target not in in_bucket if in_bucket else os.path.isdir(target)  # noqa: PTH112
+        if is_folder and not any(is_at_or_below(target, root) for root in store.roots()):
+            store.commit(Changes(roots={target: 0 if in_bucket else os.stat(target).st_dev}))
     return moved
 
 
@@ -93,8 +94,25 @@ def _composed(path: str) -> str:
     return unicodedata.normalize("NFC", path)
 
 
-def _has_size(path: str, size_bytes: int) -> bool:
+def _listed(target: str) -> dict[str, int]:
+    """Sizes in bytes of the files of a bucket at or below a URL; empty of a path of this machine.
+
+    Raises:
+        UsageError: The bucket cannot be listed.
+    """
+    if not is_url(target):
+        return {}
     try:
-        return os.stat(path).st_size == size_bytes
+        return {path: file.size_bytes for path, file in remote_files(target).items()}
+    except OSError as error:
+        raise UsageError(f"{target} cannot be listed ({error.strerror}); nothing was changed") from error
+
+
+def _size_of(path: str, in_bucket: Mapping[str, int]) -> int | None:
+    """Bytes of a file, None of one that is not there."""
+    if is_url(path):
+        return in_bucket.get(path)
+    try:
+        return os.stat(path).st_size
     except OSError:
-        return False
+        return None

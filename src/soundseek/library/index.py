@@ -27,8 +27,9 @@ from soundseek.audio.files import DECODING_REVISION
 from soundseek.audio.segments import WINDOW_HOP_S, WINDOW_S
 from soundseek.errors import ModelError, Terminated, UsageError
 from soundseek.library.ignore import spec_of
-from soundseek.library.paths import is_at_or_below, nearest_folder
-from soundseek.library.scan import FolderDifference, Found, compare
+from soundseek.library.paths import is_at_or_below, is_url, nearest_folder
+from soundseek.library.remote import bucket_of
+from soundseek.library.scan import FolderDifference, Found, Status, compare
 from soundseek.library.store.base import Changes, EmbeddedSound, Failure, Move, Store
 from soundseek.library.windows import WINDOWS
 from soundseek.library.workers import (
@@ -37,6 +38,7 @@ from soundseek.library.workers import (
     LoadModel,
     Outcome,
     Partial,
+    Recognised,
     description_of,
     embed_all,
     hash_file,
@@ -100,6 +102,7 @@ class IndexReport:
         same_folders: Folders asked for -> the name under which the library has them.
         vanished: Files that were renamed or removed while the run was on; the next one sees to them.
         given_windows: Known files that are as they were and got their window vectors.
+        unreachable: Buckets, and folders in them, of `missing_folders` -> why.
     """
 
     added: int = 0
@@ -120,6 +123,7 @@ class IndexReport:
     same_folders: Mapping[str, str] = field(default_factory=dict)
     vanished: int = 0
     given_windows: int = 0
+    unreachable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -240,6 +244,7 @@ class _Run:
         self.gone = Twins({})
         self.lost: Counter[str] = Counter()
         self.sizes: set[int] = set()
+        self.gone_by_size: dict[int, set[bytes]] = {}
         self.failed_before: dict[bytes | tuple[str, str], list[Failure]] = {}
         self.work = Work(())
         self.changes = Changes()
@@ -271,12 +276,14 @@ class _Run:
         self.lost = Counter(
             root for root in self.store.roots() for path in difference.lost if is_at_or_below(path, root)
         )
-        self.gone = Twins(
-            self.store.contents([*difference.gone, *difference.lost], self.limits.max_duration_s)
-        )
+        absent = {**difference.gone, **difference.lost}
+        contents = self.store.contents([*absent], self.limits.max_duration_s)
+        for path, content_hash in contents.items():
+            self.gone_by_size.setdefault(absent[path].size_bytes, set()).add(content_hash)
+        self.gone = Twins(contents)
         self.sizes = self.store.sizes()
         for failure in self.store.failures():
-            if not os.path.lexists(failure.path):
+            if not (is_url(failure.path) or os.path.lexists(failure.path)):
                 self.failed_before.setdefault(_trace_of(failure), []).append(failure)
         self.work = Work((found.path, found.size_bytes) for found in difference.to_embed)
         self.counts["unchanged"] = difference.unchanged
@@ -301,9 +308,11 @@ class _Run:
     def jobs(self) -> Iterator[EmbedJob]:
         """The files that really have to be embedded; those whose content is known are settled on the way."""
         for found in self.difference.to_embed:
-            content_hash = None
+            content_hash, recognised = None, frozenset[bytes]()
             if found.status == "windowless":
                 self.windowless.add(found.path)
+            elif is_url(found.path):  # whoever embeds it hashes it on the way: it is fetched once
+                recognised = self._recognised(found)
             elif found.size_bytes in self.sizes and found.status != "longer":
                 try:
                     content_hash = hash_file(found.path)
@@ -323,7 +332,19 @@ class _Run:
                 content_hash=content_hash,
                 known=found.status != "new",
                 windows=self.limits.windows,
+                recognised=recognised,
             )
+
+    def _recognised(self, found: Found) -> frozenset[bytes]:
+        """Contents of this size with which a file in a bucket can be settled: its own of before, and what is gone."""
+        limit_s = self.limits.max_duration_s
+        hashes = set[bytes]()
+        own = self.store.file(found.path)
+        if own is not None and own.suffices(limit_s) and found.status != "longer":
+            hashes.add(own.content_hash)
+        if not self.limits.windows:
+            hashes.update(self.gone_by_size.get(found.size_bytes, ()))
+        return frozenset(hashes)
 
     def _settle(self, found: Found, content_hash: bytes) -> bool:
         """Take in a file without embedding it, if its content is known: True if so."""
@@ -350,7 +371,12 @@ class _Run:
 
     def take(self, job: EmbedJob, outcome: Outcome) -> None:
         """Take in what became of one file."""
-        if isinstance(outcome, EmbeddedSound):
+        if isinstance(outcome, Recognised):
+            status: Status = "touched" if job.known else "new"
+            found = Found(job.path, job.size_bytes, job.mtime_ns, status, bucket_of(job.path))
+            self.counts["vanished"] += not self._settle(found, outcome.content_hash)
+            self.work.finish(job.path, None)
+        elif isinstance(outcome, EmbeddedSound):
             duration_s = outcome.file.duration_s
             self._advance(job.path, self.work.finish(job.path, duration_s))
             self._take_sound(outcome, known=job.known)
@@ -427,7 +453,7 @@ class _Run:
         """Scan no more what is not there and has nothing left in the library: it was renamed, or was empty anyway."""
         difference = self.difference
         roots = self.store.roots()
-        missing = {root for root in roots if not os.path.lexists(root)}
+        missing = {root for root in roots if not (is_url(root) or os.path.lexists(root))}
         for root in {*missing, *difference.replaced_roots}:
             states, failures = self.store.states(root), self.store.failures(root)
             if root in difference.missing_roots:
@@ -484,6 +510,7 @@ class _Run:
             same_folders=self.difference.same_folders,
             vanished=self.counts["vanished"],
             given_windows=self.counts["given_windows"],
+            unreachable={root: why for root, why in self.difference.missing_roots.items() if is_url(root)},
         )
 
 

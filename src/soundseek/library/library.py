@@ -24,7 +24,7 @@ from soundseek.errors import LibraryError, ModelError, QueryError, UsageError
 from soundseek.library.explain import explain_file, explain_sound, strongest_words, word_contributions
 from soundseek.library.filters import And, Comparison, Condition, Not, Or, parse_where
 from soundseek.library.location import engine_of, shown_location
-from soundseek.library.paths import absolute, known_as, on_disk
+from soundseek.library.paths import absolute, is_there, known_as, on_disk
 from soundseek.library.search import (
     Certainty,
     Hit,
@@ -261,7 +261,8 @@ class Library:
         model that was given to `open` and hears as the one that filled the library is noted: it searches from now on.
 
         Args:
-            folders: Folders, or single files; none scans the folders of earlier runs again.
+            folders: Folders, or single files, of this machine or in a bucket ("s3://bucket/folder"); none scans the
+                folders of earlier runs again.
             workers: Processes that embed. A file that crashes its decoder takes one of them, not the run; a script
                 must then call this under `if __name__ == "__main__":`. 0 embeds in this process.
             ray: The address of a Ray cluster that embeds in their place, "auto", or "local" for one on this machine.
@@ -436,7 +437,7 @@ class Library:
             leave_out=leave_out,
             only=only,
             duplicates=duplicates,
-            is_there=None if missing == "show" else lru_cache(maxsize=None)(os.path.exists),
+            is_there=None if missing == "show" else lru_cache(maxsize=None)(is_there),
             certainty=None
             if examples or taught
             else self.certainty(self.store.count(asked)[0], reading.manners if reading else ()),
@@ -916,10 +917,10 @@ class Library:
         return type(condition)(tuple(cast("Condition", self._as_indexed(part)) for part in condition.parts))
 
     def _there(self, files: list[SoundFile], missing: Shown) -> list[SoundFile]:
-        return files if missing == "show" else [file for file in files if os.path.exists(file.path)]  # noqa: PTH110
+        return files if missing == "show" else [file for file in files if is_there(file.path)]
 
     def _missing_roots(self) -> list[str]:
-        return [root for root in self.store.roots() if not os.path.exists(root)]  # noqa: PTH110
+        return [root for root in self.store.roots() if not is_there(root)]
 
     def _without_missing(self, condition: Condition | None) -> Condition | None:
         """A condition that leaves out the folders that are not there now; it is said, once for each."""

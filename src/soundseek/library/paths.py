@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Iterable
 
 from soundseek.errors import UsageError
 
 # A Path would lose a name that is no UTF-8, and these functions are called for every file of a library.
-# ruff: noqa: PTH100, PTH111, PTH118, PTH208, PTH112, PTH116, PTH120
+# ruff: noqa: PTH100, PTH110, PTH111, PTH118, PTH208, PTH112, PTH116, PTH120
+
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
+
+
+def is_url(path: str) -> bool:
+    """Whether a path is a place in a bucket, such as s3://bucket/rain.wav, and none of this machine."""
+    return _URL.fullmatch(path) is not None
+
+
+def is_there(path: str) -> bool:
+    """Whether something is at a path; a bucket is not asked: what an index run found in it counts as there."""
+    return is_url(path) or os.path.exists(path)
 
 
 def absolute(path: str | os.PathLike[str], name: str = "the path") -> str:
-    """A path from the root, with `~` resolved, links kept and no separator at its end.
+    """A path from the root, with `~` resolved, links kept and no separator at its end; a URL stays one.
 
     Args:
         path: As it was given.
         name: What it is, for the message.
 
     Raises:
-        UsageError: It is empty or holds a zero byte, or it is relative and the current folder has been deleted.
+        UsageError: It is empty or holds a zero byte, it is relative and the current folder has been deleted, or it is
+            a URL without a bucket.
     """
     if not isinstance(path, str | os.PathLike):
         raise UsageError(f"{name} is a path, such as 'sounds/dog.wav', not {path!r:.60}")
@@ -29,6 +44,13 @@ def absolute(path: str | os.PathLike[str], name: str = "the path") -> str:
         raise UsageError(f"{name} is empty (an unset variable?); give a path, or . for the current folder")
     if "\0" in given:
         raise UsageError(f"{name} {given!r} holds a zero byte; give the path of a file or folder")
+    if url := _URL.fullmatch(given):
+        scheme, place = url[1].lower(), url[2].rstrip("/")
+        if scheme == "file" or not place or place.startswith("/"):
+            raise UsageError(
+                f"{name} {given} names no bucket; write s3://BUCKET/FOLDER, or a path of this machine"
+            )
+        return f"{scheme}://{place}"
     try:
         return os.path.abspath(os.path.expanduser(given))
     except FileNotFoundError:
@@ -40,7 +62,7 @@ def absolute(path: str | os.PathLike[str], name: str = "the path") -> str:
 
 def on_disk(path: str) -> str:
     """An absolute path as the disk spells it, where only the composition of its letters is another (NFC, NFD)."""
-    if path.isascii() or os.path.lexists(path):
+    if path.isascii() or is_url(path) or os.path.lexists(path):
         return path
     folder, name = os.path.split(path)
     if not name:
@@ -86,6 +108,8 @@ def known_as(path: str, folders: Iterable[str]) -> str | None:
         path: An absolute path.
         folders: Absolute paths of folders, or of links to folders.
     """
+    if is_url(path):
+        return None
     identities = {}
     for folder in folders:
         try:

@@ -1,4 +1,4 @@
-"""Folders on disk against the store: what is new, changed, failed before, gone, or out of reach. No sound is opened.
+"""Folders against the store: what is new, changed, failed before, gone, or out of reach. No sound is opened.
 
 A file that is not found has been removed, or lies on a drive that is not there now. It counts as gone only if the
 file system that it was on is the one that its folder is on today; otherwise it is kept.
@@ -18,7 +18,8 @@ from typing import Literal, NamedTuple, TypeAlias
 from soundseek.audio.files import SYSTEM_FOLDERS, broken_link
 from soundseek.errors import UsageError
 from soundseek.library.ignore import IGNORE_FILE, Ignored, excluded
-from soundseek.library.paths import absolute, is_at_or_below, known_as, nearest_folder, on_disk
+from soundseek.library.paths import absolute, is_at_or_below, is_url, known_as, nearest_folder, on_disk
+from soundseek.library.remote import bucket_of, look_at, read_remote, remote_files
 from soundseek.library.store.base import Failure, FileState, Store
 from soundseek.library.volumes import Volumes
 
@@ -70,7 +71,7 @@ class FolderDifference:
         resolved: Paths of failures that are over, or whose files no longer exist.
         roots: The scanned folders -> device numbers, without new ones that are empty: those may be mistyped.
         replaced_roots: Folders of earlier runs that are scanned under another name now.
-        missing_roots: Folders asked for that are not there -> why.
+        missing_roots: Folders asked for that are not there, or buckets that do not answer -> why.
         same_folders: Folders asked for -> the name under which they are scanned.
         empty: The folders asked for in which there is no sound.
         volumes: Path -> file system, of unchanged files that were on another one, or one not known.
@@ -162,11 +163,11 @@ def compare(
     difference.resolved += [path for path in failed if path not in named and not walk.is_closed(path)]
     _find_lost(store, difference, earlier, walk)
     met = sorted([*walk.found, *walk.unreadable, *walk.no_files, *difference.kept])
-    difference.empty = tuple(root for root in roots if os.path.isdir(root) and not _any_at(root, met))
+    difference.empty = tuple(root for root in roots if walk.is_folder(root) and not _any_at(root, met))
     difference.roots = {
         root: device
         for root, device in roots.items()
-        if os.path.isdir(root) and (root in earlier or root not in difference.empty)
+        if walk.is_folder(root) and (root in earlier or root not in difference.empty)
     }
     return difference
 
@@ -201,7 +202,7 @@ def hold_no_sound(
     walk = _Walk(frozenset(extensions), exclude)
     for folder in folders:
         path = on_disk(absolute(folder))
-        if not os.path.isdir(path):
+        if not os.path.isdir(path) and not is_url(path):
             return False
         walk.enter(path)
         if walk.found or walk.unreadable or walk.no_files:
@@ -219,7 +220,7 @@ def check_folders(folders: Sequence[str | os.PathLike[str]]) -> None:
     for folder in folders:
         path = on_disk(absolute(folder, "a folder to index"))
         try:
-            os.stat(path)
+            look_at(path) if is_url(path) else os.stat(path)
         except OSError as error:
             missing[path] = _why_missing(path, error)
     if folders and len(missing) == len({on_disk(absolute(folder)) for folder in folders}):
@@ -249,7 +250,9 @@ def _place(
             difference.to_embed.append(found)
             return
         difference.unchanged += 1
-        if not state.is_described:
+        if not state.is_described and not is_url(
+            found.path
+        ):  # a bucket's files are not fetched for tags alone
             difference.to_describe.append(found.path)
         if state.volume != found.volume:
             difference.volumes[found.path] = found.volume
@@ -282,7 +285,7 @@ def _find_roots(
     # Of two names of one folder, that of an earlier run counts, then the one without a link in it.
     for root in sorted(wanted, key=lambda path: (path not in earlier, path != os.path.realpath(path))):
         try:
-            device = os.stat(root).st_dev
+            device = _device_of(root)
         except OSError as error:
             if store.file(root) is not None and os.path.isdir(os.path.dirname(root)):
                 roots[root] = 0  # a single file of an earlier run is gone, but its folder is there
@@ -300,9 +303,22 @@ def _find_roots(
         raise UsageError(_missing_message(difference.missing_roots))
     # An earlier root inside a hidden folder of a root would not be met on the way: it is walked on its own.
     for root, device in earlier.items():
-        if root not in roots and any(is_at_or_below(root, outer) for outer in roots) and os.path.isdir(root):
+        is_folder = is_url(root) or os.path.isdir(root)
+        if root not in roots and is_folder and any(is_at_or_below(root, outer) for outer in roots):
             roots[root] = device
     return roots
+
+
+def _device_of(root: str) -> int:
+    """The device number of a root; 0 of one in a bucket.
+
+    Raises:
+        OSError: It is not there.
+    """
+    if not is_url(root):
+        return os.stat(root).st_dev
+    look_at(root)
+    return 0
 
 
 def _why_missing(path: str, error: OSError) -> str:
@@ -311,6 +327,11 @@ def _why_missing(path: str, error: OSError) -> str:
 
 def _missing_message(missing: Mapping[str, str]) -> str:
     told = "; ".join(f"{path} cannot be scanned ({why})" for path, why in missing.items())
+    if any(map(is_url, missing)):
+        return (
+            f"{told}; are the address and the credentials right (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
+            "AWS_ENDPOINT_URL)? Nothing was changed"
+        )
     return f"{told}; is its drive there? Nothing was changed"
 
 
@@ -361,6 +382,9 @@ class _Walk:
 
     def enter(self, root: str) -> None:
         """Walk one root: real folders first, so that a file has its real path; each folder once."""
+        if is_url(root):
+            self._enter_bucket(root)
+            return
         if not os.path.isdir(root):
             parent = os.path.dirname(root)
             volume = self._begin(parent, os.path.realpath(parent)) if os.path.isdir(parent) else ""
@@ -381,6 +405,42 @@ class _Walk:
                     self._list(folder, folders, linked)
             except OSError as error:
                 self.unreadable[folder.path] = f"the folder cannot be read: {error.strerror}"
+
+    def is_folder(self, root: str) -> bool:
+        """Whether a root that was walked is a folder."""
+        return root not in self.found if is_url(root) else os.path.isdir(root)
+
+    def _enter_bucket(self, root: str) -> None:
+        """All that lies below a URL, in one listing; or the one file at it."""
+        try:
+            listed = remote_files(root)
+        except OSError as error:
+            self.unreadable[root] = f"the folder cannot be read: {error.strerror}"
+            return
+        self.volumes[root] = volume = bucket_of(root)
+        patterns: dict[str, Ignored] = {}
+
+        def ignored_in(folder: str) -> Ignored:
+            if folder not in patterns:
+                outer = (
+                    excluded(self.exclude, root) if folder == root else ignored_in(os.path.dirname(folder))
+                )
+                path = f"{folder}/{IGNORE_FILE}"
+                if path in listed:
+                    outer = self._with_patterns(outer, folder, path, read_remote)
+                patterns[folder] = outer
+            return patterns[folder]
+
+        for path in sorted(listed):
+            *folders, name = path[len(root) :].split("/")[1:] or [path]
+            hidden = any(each.startswith(".") for each in (*folders, name))
+            of_system = any(each.casefold() in SYSTEM_FOLDERS for each in folders)
+            is_sound = name[name.rfind(".") :].lower() in self.extensions
+            if path != root and (hidden or of_system or not is_sound):
+                continue
+            if path == root or not ignored_in(os.path.dirname(path)).covers(path, is_folder=False):
+                size_bytes, mtime_ns = listed[path]
+                self.found[path] = size_bytes, min(max(mtime_ns, -_LARGEST), _LARGEST), volume
 
     def met_elsewhere(self, folders: Iterable[str]) -> list[str]:
         """Those of some folders that were walked under other names."""
@@ -465,12 +525,16 @@ class _Walk:
 
     def _with_file(self, folder: _Folder) -> Ignored:
         path = os.path.join(folder.path, IGNORE_FILE)
+        return self._with_patterns(folder.ignored, folder.path, path, _read)
+
+    def _with_patterns(
+        self, ignored: Ignored, folder: str, path: str, read: Callable[[str], bytes]
+    ) -> Ignored:
         try:
-            with open(path, "rb") as file:
-                return folder.ignored.within(folder.path, file.read())
+            return ignored.within(folder, read(path))
         except (OSError, UsageError) as error:
             self.unreadable[path] = f"what it says is not followed: {error}"
-            return folder.ignored
+            return ignored
 
     def _look(self, path: str, status: os.stat_result, volume: str) -> None:
         if stat.S_ISREG(status.st_mode):
@@ -478,6 +542,11 @@ class _Walk:
             self.found[path] = status.st_size, mtime_ns, volume
         else:
             self.no_files[path] = "no regular file (a pipe, a socket or a device)"
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _why_unreadable(path: str, error: OSError) -> str:
@@ -543,10 +612,15 @@ def _find_lost(store: Store, difference: FolderDifference, earlier: Mapping[str,
     """Note what lay in folders of earlier runs that are not there: kept, but to be found again in another place."""
     volumes = Volumes()
     there = set(walk.volumes.values())
-    for root in {*difference.missing_roots, *(each for each in earlier if not os.path.lexists(each))}:
+    for root in {
+        *difference.missing_roots,
+        *(each for each in earlier if not (is_url(each) or os.path.lexists(each))),
+    }:
         states = store.states(root)
         if root in difference.missing_roots:
             difference.kept[root] += len(states)
+        if is_url(root):  # a bucket that does not answer is there all the same
+            continue
         try:
             # The folder is gone, and its drive is there; or it is the drive that is there, under another name.
             alive = {"", volumes.name(os.path.realpath(nearest_folder(root))), *there}

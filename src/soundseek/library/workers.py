@@ -1,5 +1,7 @@
 """Files embedded by several processes, each file as one `EmbeddedSound` or the reason why not.
 
+A file in a bucket is fetched by the process that embeds it, and its content hashed on the way.
+
 A process that crashes takes one file with it, whose name is known.
 """
 
@@ -13,7 +15,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from itertools import chain, islice
@@ -28,6 +30,8 @@ from soundseek._threads import single_threaded_children
 from soundseek._typing import AnyFloatArray
 from soundseek.audio.tags import read_tags
 from soundseek.errors import DecodeError, LibraryError, MissingFileError, ModelError, SoundseekError
+from soundseek.library.paths import is_url
+from soundseek.library.remote import fetched, remove_copies_of
 from soundseek.library.store.base import Description, EmbeddedSound, Failure, SoundFile
 
 if TYPE_CHECKING:
@@ -80,7 +84,7 @@ class EmbedJob:
     """One file to embed.
 
     Attributes:
-        path: Absolute path.
+        path: Absolute path, or the URL of a file in a bucket.
         size_bytes: Its size when it was scanned.
         mtime_ns: Its modification time then.
         max_duration_s: Embedding stops here.
@@ -88,6 +92,8 @@ class EmbedJob:
         content_hash: blake2b-128 of its bytes, where it has been worked out already.
         known: Its path is in the store.
         windows: Embed its short windows as well.
+        recognised: Content hashes of which the library has the vectors; told of files in a bucket, whose own hash is
+            not known before they are fetched.
     """
 
     path: str
@@ -98,6 +104,7 @@ class EmbedJob:
     content_hash: bytes | None = None
     known: bool = False
     windows: bool = False
+    recognised: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,14 @@ class Partial:
     stated_s: float | None
 
 
-Outcome: TypeAlias = "EmbeddedSound | Failure | Unread"
+@dataclass(frozen=True)
+class Recognised:
+    """A file in a bucket that was fetched and not embedded, since its content is one of `EmbedJob.recognised`."""
+
+    content_hash: bytes
+
+
+Outcome: TypeAlias = "EmbeddedSound | Failure | Unread | Recognised"
 Tell: TypeAlias = "Callable[[EmbedJob, Partial], None]"
 
 
@@ -146,6 +160,29 @@ def embed_job(model: EmbeddingModel, job: EmbedJob, tell: Callable[[Partial], No
     Raises:
         SoundseekError: The model is at fault, so every other file would fail as well.
     """
+    if not is_url(job.path):
+        return _embedded(model, job, job.path, tell)
+    told = monotonic()
+
+    def tick() -> None:  # so that a slow line is not taken for a file that hangs
+        nonlocal told
+        if monotonic() - told >= TELL_EVERY_S:
+            told = monotonic()
+            tell(Partial(0.0, None))
+
+    try:
+        with fetched(job.path, tick) as (copy, content_hash):
+            if content_hash in job.recognised:
+                return Recognised(content_hash)
+            return _embedded(model, replace(job, content_hash=content_hash), copy, tell)
+    except FileNotFoundError:
+        return Unread(None)
+    except OSError as error:
+        return Unread(Failure(job.path, f"cannot be fetched: {error.strerror or error}", now()))
+
+
+def _embedded(model: EmbeddingModel, job: EmbedJob, path: str, tell: Callable[[Partial], None]) -> Outcome:
+    """What is embedded of a job, whose bytes lie at a path of this machine."""
     told = monotonic()
 
     def progress(done_s: float, stated_s: float | None) -> None:
@@ -158,9 +195,9 @@ def embed_job(model: EmbeddingModel, job: EmbedJob, tell: Callable[[Partial], No
     try:
         # The hash comes first: if the file changes in between, the next run sees another hash and embeds it again.
         # The other way round, new bytes would for ever stand beside old vectors.
-        content_hash = content_hash or hash_file(job.path)
+        content_hash = content_hash or hash_file(path)
         also: dict[str, Any] = {"windows": True} if job.windows else {}
-        embedded = model.embed_file(job.path, max_duration_s=job.max_duration_s, progress=progress, **also)
+        embedded = model.embed_file(path, max_duration_s=job.max_duration_s, progress=progress, **also)
     except (FileNotFoundError, NotADirectoryError, MissingFileError):
         return Unread(None)
     except DecodeError as error:
@@ -188,7 +225,7 @@ def embed_job(model: EmbeddingModel, job: EmbedJob, tell: Callable[[Partial], No
         truncated=info.truncated,
         frame_s=embedded.frame_s,
         limit_s=job.max_duration_s,
-        description=description_of(job.path, loudness_dbfs=info.loudness_dbfs),
+        description=description_of(path, loudness_dbfs=info.loudness_dbfs),
     )
     times_s = np.array([(segment.start_s, segment.end_s) for segment in embedded.segments], np.float64)
     return EmbeddedSound(
@@ -396,6 +433,7 @@ class _Pool:
             )
         crashed = worker.jobs.popleft()
         self.again.extend(worker.jobs)
+        remove_copies_of(worker.process.pid)
         self.workers.remove(worker)
         successor = _Worker(self.load)
         self.workers.append(successor)
@@ -421,6 +459,7 @@ class _Pool:
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
+            remove_copies_of(worker.process.pid)
             worker.connection.close()
 
 

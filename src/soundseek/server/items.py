@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from soundseek.audio.files import printable_path
+from soundseek.library.paths import is_url
 from soundseek.library.store.base import Description
 from soundseek.server.problems import ProblemError
 
@@ -139,6 +140,11 @@ def servable_path(file: SoundFile, roots: Collection[str]) -> Path:
         ProblemError: "gone" where it is no regular file (any more), "forbidden" where a link leads out of the roots.
     """
     shown = printable_path(file.path)
+    if is_url(file.path):
+        raise ProblemError(
+            "gone",
+            f"{shown} lies in a bucket, and this server does not fetch it; to hear it, download it from there",
+        )
     try:
         real = Path(file.path).resolve(strict=True)
     except (OSError, RuntimeError, ValueError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 from soundseek._typing import FloatArray
 from soundseek.audio.segments import WINDOW_HOP_S
 from soundseek.errors import QueryError
+from soundseek.library import paths
 from soundseek.library.collections import Collections
 from soundseek.library.filters import And, Condition, parse_where
 from soundseek.library.library import name_query
@@ -116,7 +116,7 @@ class Searching:
         began = time.perf_counter()
         store = library.store
         condition = library.asked_of_files(condition_of(request), missing=request.missing)
-        is_there = lru_cache(maxsize=None)(os.path.exists) if request.missing == "hide" else None
+        is_there = lru_cache(maxsize=None)(paths.is_there) if request.missing == "hide" else None
         if condition is not None and not _ranks(request):
             return self._list(library, request, condition, is_there, began)
         queries, leave_out, texts = self._query(library, request)
