@@ -96,7 +96,7 @@ def measured(store: SqliteStore) -> dict[str, Any]:
         return lambda: store.shortlist(query, segments=K, files=K, where=where, names=named)
 
     store.count(parse_where("duration < 1"))
-    for query in queries:  # from the third on the library's vectors are there in 8 bits
+    for query in queries:  # asked often enough, it has the vectors in 8 bits
         ask(query, None)()
     rows = []
     for condition in CONDITIONS:

@@ -1,6 +1,6 @@
 """How many random examples a fuzz test tries: some in the suite, thousands where they are asked for.
 
-    STEEL_EXAMPLES=5000 python -m pytest --timeout 0 tests/steel
+STEEL_EXAMPLES=5000 python -m pytest --timeout 0 tests/steel
 """
 
 from __future__ import annotations
