@@ -6,7 +6,7 @@ Each folder holds some of these tables, UTF-8 CSV with a header; a later folder 
 win: `jargon.csv` (term, plain, kind, note), `languages.csv` (language, term, plain), `english_collisions.csv`
 (language, term), `stop_words.csv` (language, words), `endings.csv` (language, endings), `heads.csv` (plain, head),
 `ucs.csv` (cat_id, category, subcategory, plain, synonyms) and `ucs_parts.csv` (position, part, meaning).
-scripts/lexicon is read last.
+Rows of `jargon.csv` whose `plain` only explains a group of terms are left out. scripts/lexicon is read last.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ def compile_english(folders: Sequence[Path]) -> dict[str, Any]:
     readings = Readings()
     terms: dict[str, list[int | str]] = {}
     for row in rows(folders, "jargon.csv"):
+        if is_gloss(row["plain"]):
+            continue
         terms.setdefault(
             fold(row["term"]), [readings.number(row["plain"]), row["kind"], steering(row["note"])]
         )
@@ -54,6 +56,13 @@ def compile_english(folders: Sequence[Path]) -> dict[str, Any]:
         for row in rows(folders, "ucs.csv")
     }
     return {"readings": list(readings.numbers), "terms": terms, "ucs": ucs, "ucs_parts": parts}
+
+
+def is_gloss(plain: str) -> bool:
+    """True for what explains a whole group of terms, "quality of a sound: dull, thin ...": no caption says it, so it
+    cannot be searched for.
+    """
+    return ":" in plain
 
 
 def compile_languages(folders: Sequence[Path]) -> dict[str, Any]:

@@ -28,6 +28,8 @@ def reader() -> QueryReader:
         ("Walla!", "crowd of people murmuring"),
         ("wallas in a pub", "crowd of people murmuring in a pub"),
         ("woof woof", "dog barking"),
+        ("boomy", "deep booming"),
+        ("boomy kick", "deep booming kick"),
         ("kersplash", "water splash"),
         ("lamborghini", "race car engine"),
         ("fier works", "fireworks"),
