@@ -119,7 +119,7 @@ def test_a_model_without_vectors_in_a_library_says_how_to_make_them(
     message = run.stderr.decode()
     assert (
         f"{library} has no vectors of the model other yet" in message
-        and "soundseek index --model other" in message
+        and f"soundseek index --model {other_model} --library {library}" in message
     )
 
 

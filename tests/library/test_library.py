@@ -18,7 +18,7 @@ from tones import write_tone
 from toy_model import make_toy_model
 
 from soundseek.errors import DecodeError, LibraryError, ModelError, QueryError, UsageError
-from soundseek.library import Hit, Library, default_library_path
+from soundseek.library import Hit, Library, LibrarySet, default_library_path
 from soundseek.library.library import identity_of
 from soundseek.library.search import combine
 from soundseek.model.model import Model
@@ -122,7 +122,34 @@ def test_a_search_for_nothing_is_refused(library: Library, empty: str | None) ->
         library.search(empty, without=["rain"])
 
 
+def test_a_model_may_be_given_by_its_directory(library: Library, model: Model, tmp_path: Path) -> None:
+    location = library.store.location
+    for each in (str(model.directory), model.directory):
+        with Library.open(location, model=each) as opened:
+            assert opened.model.fingerprint == model.fingerprint
+        with LibrarySet.open([location], model=each) as several:
+            assert several.model.fingerprint == model.fingerprint
+    with Library.create(tmp_path / "new", model=str(model.directory)) as made:
+        assert made.store.identity == library.store.identity
+
+
+def test_what_is_no_model_is_named(library: Library) -> None:
+    with pytest.raises(ModelError, match="no model 'x'"):
+        Library.open(library.store.location, model="x")
+    no_model: Any = 3
+    with pytest.raises(UsageError, match="its name or its directory, not 3"):
+        Library.open(library.store.location, model=no_model)
+
+
+def test_python_is_told_of_arguments_and_not_of_options(library: Library) -> None:
+    with pytest.raises(QueryError, match=r"like=\[FILE\]") as refused:
+        library.search("")
+    assert "--" not in str(refused.value)
+
+
 def test_wrong_questions_are_refused(library: Library, tmp_path: Path) -> None:
+    with pytest.raises(QueryError, match="k is a whole number of hits, not True"):
+        library.search("tone", k=True)
     with pytest.raises(QueryError, match="k is 0"):
         library.search("tone", k=0)
     with pytest.raises(QueryError, match="no field 'colour'"):

@@ -390,7 +390,7 @@ def open_library(directory: str | Path | None, model: str | None, *, create: boo
         return Library.open(directory, create=create)
     from soundseek.library.further_models import open_beside
 
-    return open_beside(directory, load_model(model), create=create)
+    return open_beside(directory, load_model(model), create=create, typed=model)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ folders that are scanned are those of the first. What is said of folders (`forge
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -91,27 +92,32 @@ def in_every_model(library: Library, change: Callable[[Library], int]) -> int:
     return max(numbers)
 
 
-def open_beside(location: str | Path | None, model: EmbeddingModel, *, create: bool) -> Library:
+def open_beside(
+    location: str | Path | None, model: EmbeddingModel, *, create: bool, typed: str | None = None
+) -> Library:
     """A library with the vectors of a model, which may be a further one.
 
     Args:
         location: The library's folder; None is the user's own.
         model: The model.
         create: Make what is missing, instead of an error.
+        typed: The model as it was named, for the command that an error advises; None is where it is found again.
 
     Raises:
         LibraryError: There is none, it was filled by another version of the model, or it cannot be read.
     """
     folder = folder_of_model(location, model)
-    name = identity_of(model).name
+    identity = identity_of(model)
     try:
         return Library.open(folder, model=model, create=create)
     except NoLibraryError:
         if not _is_beside(folder) or not holds_library(str(folder.parent.parent)):
             raise
+        named = f" --model {shlex.quote(typed or identity.source or identity.name)}"
+        where = "" if location is None else f" --library {shlex.quote(str(location))}"
         raise NoLibraryError(
-            f"{folder.parent.parent} has no vectors of the model {name} yet; make them, of the same folders, with: "
-            f"soundseek index --model {name}"
+            f"{folder.parent.parent} has no vectors of the model {identity.name} yet; make them, of the same folders, "
+            f"with: soundseek index{named}{where}"
         ) from None
 
 

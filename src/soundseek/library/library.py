@@ -164,13 +164,18 @@ class Library:
 
     @classmethod
     def open(
-        cls, path: str | Path | None = None, *, model: EmbeddingModel | None = None, create: bool = False
+        cls,
+        path: str | Path | None = None,
+        *,
+        model: EmbeddingModel | str | Path | None = None,
+        create: bool = False,
     ) -> Library:
         """The library in a folder, or in an engine.
 
         Args:
             path: The folder, or a URI as postgresql://host/database; None is the user's own.
-            model: The model to use; None takes the one that filled the library, or for a new one the default.
+            model: The model to use, or its name or directory; None takes the one that filled the library, or for a new
+                one the default.
             create: Make an empty library where there is none, instead of an error.
 
         Raises:
@@ -178,6 +183,7 @@ class Library:
             ModelError: There is no such model.
         """
         location = str(default_library_path()) if path is None else os.fspath(path)
+        model = given_model(model)
         identity = identity_of(model) if model is not None else None
         try:
             if model is None and create and not holds_library(location):
@@ -192,13 +198,15 @@ class Library:
             raise
 
     @classmethod
-    def create(cls, path: str | Path | None = None, *, model: EmbeddingModel | None = None) -> Library:
+    def create(
+        cls, path: str | Path | None = None, *, model: EmbeddingModel | str | Path | None = None
+    ) -> Library:
         """A new, empty library in a folder.
 
         Args:
             path: The folder, a URI as postgresql://host/database, or "memory://" for one that is gone when it is
                 closed; None is the user's own.
-            model: The model that will fill it; None takes the default.
+            model: The model that will fill it, or its name or directory; None takes the default.
 
         Raises:
             LibraryError: There is one already, or the folder cannot be written to.
@@ -209,7 +217,7 @@ class Library:
             raise LibraryError(
                 f"{shown_location(location)} holds a library already; open it with Library.open"
             )
-        model = model if model is not None else _load_model(None)
+        model = given_model(model) or _load_model(None)
         return cls(open_store(location, identity=identity_of(model), create=True), model)
 
     @property
@@ -227,7 +235,8 @@ class Library:
             except ModelError as error:
                 raise ModelError(
                     f"{self.store.location} was filled by the model {identity.name} "
-                    f"({identity.fingerprint}), which cannot be loaded: {error}. Say where it is with --model"
+                    f"({identity.fingerprint}), which cannot be loaded: {error}. Say where it is: "
+                    "--model DIR, in Python Library.open(…, model=DIR)"
                 ) from error
             check_identity(self.store.location, identity, identity_of(model))
             self._model = model
@@ -399,7 +408,7 @@ class Library:
             without, str
         ):  # a str is a sequence, of letters
             raise QueryError("like and without take lists: like=['dog.wav'], without=['music']")
-        if k is not None and not isinstance(k, int | np.integer):
+        if isinstance(k, bool) or not isinstance(k, int | np.integer | None):
             raise QueryError(f"k is a whole number of hits, not {k!r:.60}")
         if not isinstance(where, str | None):
             raise QueryError(f"where takes a text, such as where='format = wav', not {where!r:.60}")
@@ -1029,7 +1038,21 @@ def _source(name: str, directory: Path | None) -> str:
     return directory.name if installed is not None and installed.resolve() == resolved else str(resolved)
 
 
-def _load_model(source: str | None) -> EmbeddingModel:
+def given_model(model: EmbeddingModel | str | Path | None) -> EmbeddingModel | None:
+    """A model that was given by its name or directory is loaded.
+
+    Raises:
+        ModelError: There is no such model.
+        UsageError: It is no model at all.
+    """
+    if isinstance(model, str | Path):
+        return _load_model(model)
+    if model is not None and not hasattr(model, "fingerprint"):
+        raise UsageError(f"model takes a model, its name or its directory, not {model!r:.60}")
+    return model
+
+
+def _load_model(source: str | Path | None) -> EmbeddingModel:
     from soundseek.model.registry import load_model
 
     return load_model(source)

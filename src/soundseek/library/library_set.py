@@ -6,11 +6,12 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from soundseek.errors import LibraryError, UsageError
-from soundseek.library.library import Library, LibraryInfo
+from soundseek.library.library import Library, LibraryInfo, given_model
 from soundseek.library.location import engine_of
 from soundseek.library.paths import absolute
 from soundseek.library.search import Hit, Hits, of_library
@@ -33,13 +34,13 @@ class LibrarySet:
 
     @classmethod
     def open(
-        cls, paths: Sequence[str | os.PathLike[str]], *, model: EmbeddingModel | None = None
+        cls, paths: Sequence[str | os.PathLike[str]], *, model: EmbeddingModel | str | Path | None = None
     ) -> LibrarySet:
         """The libraries in some folders.
 
         Args:
             paths: The folders, or engines' URIs; one that is named twice counts once.
-            model: The model to use; None takes the one that filled them.
+            model: The model to use, or its name or directory; None takes the one that filled them.
 
         Raises:
             UsageError: There is no path.
@@ -52,7 +53,8 @@ class LibrarySet:
         if not folders:
             raise UsageError("no library to search; give the folders of one or more")
         with ExitStack() as opened:
-            libraries = [opened.enter_context(Library.open(folder, model=model)) for folder in folders]
+            chosen = given_model(model)  # loaded once, for all of them
+            libraries = [opened.enter_context(Library.open(folder, model=chosen)) for folder in folders]
             first = libraries[0].store
             for library in libraries[1:]:
                 ours, theirs = first.identity, library.store.identity

@@ -53,7 +53,7 @@ def combine(
         ['0.894', '-0.447', '0.000']
     """
     if not len(positives):
-        raise QueryError("nothing to look for; say it in words or give an example sound (--like FILE)")
+        raise QueryError("nothing to look for; say it in words or give an example sound (like=[FILE])")
     wanted = _unit(positives.sum(axis=0))
     if wanted is None:
         raise QueryError(
