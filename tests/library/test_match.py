@@ -50,3 +50,18 @@ def test_with_an_example_sound_no_hit_says_how_sure_it_is(library: Library, tmp_
     assert {hit.match for hit in library.search(like=[example])} == {None}
     with pytest.raises(QueryError, match="min_match needs a query in words"):
         library.search("tone", like=[example], min_match=0.1)
+
+
+@pytest.mark.parametrize("query", ["no music", "-dog", "everything except speech", "sans musique"])
+def test_what_only_excludes_has_hits_that_do_not_say_how_sure_they_are(library: Library, query: str) -> None:
+    hits = library.search(query)
+    assert len(hits) == 4 and {hit.match for hit in hits} == {None}
+    with pytest.raises(QueryError, match="not only what not"):
+        library.search(query, min_match=0.1)
+
+
+def test_words_that_ask_for_a_sound_and_keep_out_another_say_how_sure_their_hits_are(
+    library: Library,
+) -> None:
+    assert None not in {hit.match for hit in library.search("tone no music")}
+    assert None not in {hit.match for hit in library.search("tone", without=["music"])}

@@ -70,6 +70,8 @@ def test_how_sure_hits_are_is_what_the_library_says(serve: Any, sounds: Path, tm
     hits += client.post("search", json={**request, "offset": 4}).json()["hits"]
     assert [hit["match"] for hit in hits] == [pytest.approx(hit.match, abs=1e-4) for hit in expected]
     assert len({hit["match"] for hit in hits}) == 7
+    only_out = client.post("search", json={"text": "no music", "k": 4}).json()["hits"]
+    assert len(only_out) == 4 and {hit["match"] for hit in only_out} == {None}
 
 
 def test_the_model_is_loaded_before_anybody_asks(serve: Any, filled: Path) -> None:

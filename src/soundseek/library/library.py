@@ -447,9 +447,9 @@ class Library:
             only=only,
             duplicates=duplicates,
             is_there=None if missing == "show" else lru_cache(maxsize=None)(is_there),
-            certainty=None
-            if examples or taught
-            else self.certainty(self.store.count(asked)[0], reading.manners if reading else ()),
+            certainty=self.certainty(self.store.count(asked)[0], reading.manners)
+            if reading and reading.alternatives and not (examples or taught)
+            else None,
             names=name_query(reading, keywords),
         )
         hits = find_any(self.store, queries, options)
@@ -458,8 +458,8 @@ class Library:
                 raise QueryError(f"min_match is {min_match}: it is a probability, 0 to 1")
             if any(hit.match is None for hit in hits):
                 raise QueryError(
-                    "min_match needs a query in words, and a model that says how sure its hits are "
-                    "(soundseek calibrate)"
+                    "min_match needs a query in words that says what to find, not only what not, and a model that says "
+                    "how sure its hits are (soundseek calibrate)"
                 )
             hits = [hit for hit in hits if hit.match is not None and hit.match >= min_match]
         if WINDOWS in self.store.settings():

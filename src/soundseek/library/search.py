@@ -110,7 +110,7 @@ class Hit:
         also_at: Paths of files with the same content, which are no hits of their own.
         is_cut: Only the beginning of the file is in the library, `duration_s` of it (`--max-duration`).
         match: Probability that a listener would agree, 0 to 1; None where the model does not say (see
-            `soundseek calibrate`) or the query has example sounds, for which it is not fitted.
+            `soundseek calibrate`) or the query has example sounds or only excludes, for which it is not fitted.
         keywords: Words of the query that the file's name, folder or tags hold, where these counted.
         clock: When `moment_s` was recorded, as `2023-06-14T10:22:03.250`, where a Broadcast Wave file says so.
         library: The library that the hit is of, where several were searched.

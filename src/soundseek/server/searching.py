@@ -149,9 +149,11 @@ class Searching:
         has_more = len(found) > request.offset + request.k
         page = [match for match, _ in pairs]
         counted = self._count(library, condition, only)
-        manners = texts[request.text].reading.manners if request.text in texts else ()
-        is_words = not request.like and request.taught is None
-        certainty = library.certainty(counted[0], manners) if is_words else None
+        reading = texts[request.text].reading if request.text in texts else None
+        is_fitted = (
+            reading is not None and reading.alternatives and not request.like and request.taught is None
+        )
+        certainty = library.certainty(counted[0], reading.manners) if reading and is_fitted else None
         hits = [
             hit_of(match, query, also_at=also_at, probability=probability)
             for (match, query), also_at, probability in zip(
