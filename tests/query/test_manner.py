@@ -117,3 +117,48 @@ def test_a_manner_in_other_languages_and_beside_an_exclusion_is_taken_apart(
     assert reading.alternatives == ((sound,),)
     assert reading.manners == ("distant",) and reading.negatives == excluded
     assert reading.notes[-1].kind == "manner"
+
+
+@pytest.mark.parametrize(
+    ("query", "sound", "manner"),
+    [
+        ("gedämpfter Hund", "dog barking", "muffled"),
+        ("dumpfer Hund", "dog barking", "muffled"),
+        ("chien étouffé", "dog barking", "muffled"),
+        ("perro amortiguado", "dog barking", "muffled"),
+        ("cane ovattato", "dog barking", "muffled"),
+        ("cachorro abafado", "dog barking", "muffled"),
+        ("gedempte hond", "dog barking", "muffled"),
+        ("stłumiony pies", "dog barking", "muffled"),
+        ("boğuk köpek", "dog barking", "muffled"),
+        ("приглушённая собака", "dog barking", "muffled"),
+        ("くぐもった犬", "dog barking", "muffled"),
+        ("沉闷的狗叫", "dog barking", "muffled"),
+        ("먹먹한 개", "dog barking", "muffled"),
+        ("كلب مكتوم", "dog barking", "muffled"),
+        ("दबी कुत्ते", "dog barking", "muffled"),
+        ("drei Klopfer", "door knocks", "three times"),
+        ("trois coups", "door knocks", "three times"),
+        ("tres golpes", "door knocks", "three times"),
+        ("tre colpi", "door knocks", "three times"),
+        ("três batidas", "door knocks", "three times"),
+        ("drie klopjes", "door knocks", "three times"),
+        ("trzy puknięcia", "door knocks", "three times"),
+        ("üç tıklatma", "door knocks", "three times"),
+        ("три стука", "door knocks", "three times"),
+        ("3つのノック", "door knocks", "three times"),
+        ("三声敲门", "door knocks", "three times"),
+        ("세 번 노크", "door knocks", "three times"),
+        ("ثلاث طرقات", "door knocks", "three times"),
+        ("तीन दस्तक", "door knocks", "three times"),
+    ],
+)
+def test_other_languages_say_muffled_and_three_knocks(query: str, sound: str, manner: str) -> None:
+    counts = {"dog": 9, "barking": 9, "door": 9, "knocks": 9, "muffled": 9, "three": 9}
+    reading = QueryReader(counts, manners=ALL).read(query)
+    assert (reading.texts, reading.manners) == ((sound,), (manner,))
+
+
+@pytest.mark.parametrize("query", ["drei Hunde", "trois chiens", "tres perros", "3匹の犬"])
+def test_three_of_anything_else_are_not_one_sound_three_times(query: str) -> None:
+    assert QueryReader({"dog": 9, "barking": 9}, manners=ALL).read(query).manners == ()

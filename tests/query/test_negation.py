@@ -97,6 +97,7 @@ def test_what_only_looks_like_an_exclusion_is_none(reader: QueryReader, row: dic
         ("rain exclude:thunder", "rain", ("thunder",)),
         ("rain !thunder", "rain", ("thunder",)),
         ('rain -"heavy thunder"', "rain", ("heavy thunder",)),
+        ("dog, not muffled", "dog", ("muffled dog",)),
         ("remove thunder from rain", "rain", ("thunder",)),
         ("rain avoid thunder", "rain", ("thunder",)),
         ("rain without any thunder", "rain", ("thunder",)),
@@ -128,6 +129,7 @@ def test_what_excludes_nothing_stays(query: str) -> None:
         ("nothing but rain", "rain"),
         ("silent except for rain", "rain"),
         ("not too loud footsteps", "quiet footsteps"),
+        ("not muffled dog", "clear dog"),
     ],
 )
 def test_what_names_only_what_is_heard_is_said_plainly(query: str, positive: str) -> None:

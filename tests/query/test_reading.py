@@ -89,6 +89,8 @@ def test_hardly_a_caption_of_a_whole_split_is_changed(reader: QueryReader, split
     [
         ("a dgo barkign", "a dog barking"),
         ("Thnuder and raim", "Thunder and rain"),
+        ("rian", "rain"),  # no other language has the word as it stands
+        ("dogg barcking", "dog barking"),  # "barcking" is a term and brings its dog along
         ("scritch", "scratching on a surface"),  # a word of the lexicon is no slip for "stretch"
         ("Kies", "gravel"),  # nor one of another language for "kiss"
     ],

@@ -27,7 +27,7 @@ _COMPOUNDING = ("German", "Dutch")
 _QUALITIES = word_set(
     """scary gentle early loud quiet close slow heavy big small old new soft fast wet dry broken strong long short
     light many two three one very short deep high low dark bright cold hot warm angry happy sad empty metal
-    metallic wooden distant"""
+    metallic wooden distant muffled"""
 ) | {"deep low", "high pitched", "small|short", "broken|breaking", "gentle light", "dark low"}
 _PLACES_AND_TIMES = frozenset(
     """in the distance|at night|in the morning|in the evening|in summer|in winter|in spring|in autumn|indoors|outdoors

@@ -63,6 +63,7 @@ _OPPOSITES = {
     "light": "heavy", "high": "low", "low": "high", "long": "short", "short": "long", "harsh": "soft", "hard": "soft",
     "soft": "hard", "bright": "dark", "dark": "bright", "deep": "high", "busy": "calm", "wet": "dry", "dry": "wet",
     "strong": "gentle", "aggressive": "gentle", "noisy": "quiet", "angry": "calm", "scary": "calm", "rough": "smooth",
+    "muffled": "clear", "dull": "bright", "shrill": "soft",
 }  # fmt: skip
 _SOFTENED = re.compile(
     rf"\bnot\s+(?:(?:too|so|very|that|really|overly)\s+)?(?P<quality>{'|'.join(_OPPOSITES)})\s+(?=\w)"

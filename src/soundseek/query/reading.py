@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 from soundseek.errors import QueryError
-from soundseek.model.spelling import Spelling
+from soundseek.model.spelling import Spelling, slip_between
 from soundseek.query.languages import OF_LATIN_SCRIPT, Translation, Translator, script_of, translator
 from soundseek.query.lexicon import Term, english
 from soundseek.query.manner import manner_of
@@ -44,6 +44,7 @@ _FUNCTION_WORDS = word_set(
     between above below toward towards per via etc please find search need want show give looking sfx fx s t m
     re ve ll d"""
 )
+_DOUBLED = re.compile(r"\b([^\W\d_]+)(?: \1\b)+", re.IGNORECASE)
 _ROMAN_SOUND = re.compile(r"\b(?:sounds?|noises?|sfx|fx|sound\s+effects?|effects?)\b", re.IGNORECASE)
 
 
@@ -221,7 +222,8 @@ class QueryReader:
         if spaced != text and words(spaced):  # "dog_bark_03.wav"
             reading = self._read(spaced)
             return replace(reading, typed=text, notes=(Note("code", text, spaced), *reading.notes))
-        name = "English" if self._is_plain_english(text) else self._language(text)
+        is_english = self._is_plain_english(text) or self._is_swapped_english(text)
+        name = "English" if is_english else self._language(text)
         if name is None:
             return Reading(text, ((text,),), language="unknown", unread=tuple(words(text)))
         if name == "English":
@@ -315,6 +317,8 @@ class QueryReader:
         notes: list[Note] = []
         read = self._codes_and_terms(text, notes)
         corrected = self._corrected(read)
+        if read != text and not _DOUBLED.search(self._corrected(text)):
+            corrected = _DOUBLED.sub(r"\1", corrected)  # "dogg", and "barcking", which is a term: dog barking
         if corrected != read:
             notes.append(Note("spelling", read, corrected))
             whole = self._whole(corrected) if read == text else None
@@ -510,6 +514,20 @@ class QueryReader:
         """True if every word is one that the model has learned: no table of other languages is asked then."""
         typed = words(text)
         return bool(typed) and all(self._english_weight(word) == 1.0 for word in typed)
+
+    def _is_swapped_english(self, text: str) -> bool:
+        """True for one word that is a frequent one but for two swapped letters: "rian" is rain.
+
+        Where a table of another language has the word as it stands, it is that.
+        """
+        if len(words(text)) != 1 or script_of(text) != "Latin":
+            return False
+        corrected = self._corrected(text).lower()
+        return (
+            self._counts.get(corrected, 0) >= COMMON
+            and slip_between(text.lower(), corrected) == "swapped"
+            and not any(translator(name).is_word(text) for name in OF_LATIN_SCRIPT)
+        )
 
     def _is_common(self, text: str, count: int = COMMON_NAME) -> bool:
         """True if every word of a term stands so often in the captions that the model has learned."""
