@@ -154,9 +154,22 @@ def test_a_mistake_is_one_line_that_names_it(
     assert (run.returncode, run.stdout) == (code, b"")
 
 
+def test_a_compaction_of_what_has_no_waste_claims_nothing(
+    soundseek: Run, filled: Path, tmp_path: Path
+) -> None:
+    soundseek("library", "copy", filled, tmp_path / "copy")
+    (compacted,) = map(
+        json.loads, soundseek("library", "compact", "--library", tmp_path / "copy").stdout.splitlines()
+    )
+    assert compacted.pop("bytes_before") == compacted.pop("bytes_after") > 0
+    assert compacted == {"compacted": False}
+
+
 def test_a_library_is_checked_and_copied(soundseek: Run, filled: Path, tmp_path: Path) -> None:
     checked = soundseek("library", "check", "--library", filled, "--table")
     assert (checked.returncode, checked.stdout.decode().endswith("no damage\n")) == (0, True)
+    piped = soundseek("library", "check", "--library", filled)
+    assert (piped.stdout, piped.stderr.decode().endswith("no damage\n")) == (b"", True)
 
     copied = soundseek("library", "copy", filled, tmp_path / "copy")
     assert json.loads(copied.stdout)["copied"] == 7

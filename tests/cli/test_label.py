@@ -117,6 +117,21 @@ def test_copies_carry_the_labels_and_the_files_stay(
     assert again.returncode == 1 and b"is there already and stays as it is" in again.stderr
 
 
+def test_a_file_that_takes_no_tags_is_labelled_all_the_same(
+    soundseek: Run, sounds: Path, words: Path, tmp_path: Path
+) -> None:
+    waveform, rate = soundfile.read(sounds / "tone1.wav")
+    soundfile.write(tmp_path / "tone.ogg", waveform, rate)
+    files = (tmp_path / "tone.ogg", sounds / "tone2.wav")
+    run = soundseek("label", *files, "--labels", words, "-k", "1", "--write-copy", tmp_path / "copies")
+    assert run.returncode == 1
+    assert [json.loads(line)["path"] for line in run.stdout.splitlines()] == [str(path) for path in files]
+    told = run.stderr.decode()
+    assert "tone.ogg: tags can be written into" in told and "could not be labelled" not in told
+    assert "1 of 2 sounds have no copy with their labels" in told
+    assert [path.name for path in (tmp_path / "copies").iterdir()] == ["tone2.wav"]
+
+
 def test_wrong_usage_says_what_to_do(soundseek: Run, sounds: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for arguments, told in (

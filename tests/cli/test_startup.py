@@ -138,13 +138,26 @@ def test_a_mistyped_command_is_guessed() -> None:
         (["search", "rain", "--json", "--csv"], "--json and --csv exclude each other"),
         (["search", "rain", "--colour"], "No such option: --colour"),
         (["explain"], "Missing argument"),
-        (["similar"], "Missing argument"),
+        (["similar"], "Missing argument 'FILE'; see: python -m soundseek similar --help"),
+        (
+            ["data", "chek"],
+            "No such command 'chek'. Did you mean 'check'? see: python -m soundseek data --help",
+        ),
+        (["search", "rain", "--min-match", "2"], "2 is not allowed: give a number from 0 to 1; see: "),
     ],
 )
 def test_wrong_usage_says_so_and_exits_2(arguments: list[str], told: str) -> None:
     run = shell(*arguments)
     assert run.returncode == 2
     assert told in run.stderr and run.stdout == ""
+    (line,) = run.stderr.splitlines()
+    assert line.startswith("soundseek: ")
+
+
+@pytest.mark.parametrize(("group", "command"), [([], "search"), (["library"], "compact")])
+def test_without_a_command_the_commands_are_shown(group: list[str], command: str) -> None:
+    run = shell(*group)
+    assert "Usage:" in run.stdout and command in run.stdout and not run.stderr
 
 
 def test_the_version_is_the_installed_one() -> None:

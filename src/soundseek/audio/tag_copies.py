@@ -63,7 +63,7 @@ def write_tagged_copy(source: Path, target: Path, tags: TagsToWrite) -> None:
         write = _writer(head)
         if write is None:
             raise DecodeError(
-                source, "tags can be written into WAV, FLAC, MP3 and AIFF alone; label it with --csv instead"
+                source, "tags can be written into WAV, FLAC, MP3 and AIFF alone, so it has no copy with tags"
             )
         partial.write_bytes(write(source.read_bytes(), source, tags))
 

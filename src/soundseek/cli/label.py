@@ -100,6 +100,7 @@ def label_command(
     if not sounds:
         raise UsageError(f"no sound in {', '.join(files)}; name files, or folders with sounds in them")
     failed: list[str] = []
+    uncopied: list[str] = []
     rows: list[LabelledSound] = []
     with library_if_there(library, model) as opened:
         chosen = opened.model if opened is not None else load_model(model)
@@ -116,12 +117,16 @@ def label_command(
                     found = labeller.of_embedding(
                         embedding, path=sound, k=count, segments=segments, min_match=min_match
                     )
-                    if write_copy is not None:
-                        _write_copy(sound, root, write_copy, found[0])
                 except (DecodeError, StorageError) as error:
                     failed.append(sound)
                     print(f"soundseek: {printable(str(error))}", file=sys.stderr)
                     continue
+                if write_copy is not None:
+                    try:
+                        _write_copy(sound, root, write_copy, found[0])
+                    except (DecodeError, StorageError) as error:
+                        uncopied.append(sound)
+                        print(f"soundseek: {printable(str(error))}", file=sys.stderr)
                 yield found
 
         for number, found in enumerate(labelled()):
@@ -136,6 +141,9 @@ def label_command(
         terminal.print(_table(rows, terminal.width))
     if failed:
         print(f"{len(failed)} of {len(sounds)} sounds could not be labelled", file=sys.stderr)
+    if uncopied:
+        print(f"{len(uncopied)} of {len(sounds)} sounds have no copy with their labels", file=sys.stderr)
+    if failed or uncopied:
         raise typer.Exit(1)
 
 

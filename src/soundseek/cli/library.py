@@ -43,7 +43,7 @@ def library_check(
 ) -> None:
     """Read everything in a library and name what is damaged.
 
-    Exits with 1 if anything is damaged and not repaired.
+    JSON has a line for each damage; stderr sums up. Exits with 1 if anything is damaged and not repaired.
     """
     output = choose_format(json=json, table=table)
     from soundseek.library.further_models import every_model_of
@@ -58,14 +58,16 @@ def library_check(
             left += _repaired(model.store, found) if repair and found else found
             segments += model.store.count()[1]
         files, _ = opened.store.count()
+    verdict = (
+        f"{counted(files, 'sound')}, {counted(segments, 'segment')}: {_verdict(len(damages), len(left))}"
+    )
     if output == "json":
         write_json_lines([asdict(each) for each in damages])
+        print(verdict, file=sys.stderr)
     else:
         for each in damages:
             write(f"{printable(each.path)}: {each.what}\n")
-        write(
-            f"{counted(files, 'sound')}, {counted(segments, 'segment')}: {_verdict(len(damages), len(left))}\n"
-        )
+        write(f"{verdict}\n")
     if left:
         raise typer.Exit(1)
 
@@ -105,11 +107,12 @@ def library_compact(
             with each.store.writing():
                 done |= each.store.compact(dead_share=0.0)
             after += each.store.stats().bytes_on_disk
+        if not done:  # all that grew is the log of the database, which asking for it has written
+            after = before
         compacts_by = opened.store.compacts_by
     if output == "json":
-        write_json_lines(
-            [{"compacted": done, "by": compacts_by, "bytes_before": before, "bytes_after": after}]
-        )
+        by = {"by": compacts_by} if done else {}
+        write_json_lines([{"compacted": done, **by, "bytes_before": before, "bytes_after": after}])
     elif done:
         write(f"{compacts_by}: {before / 1e6:.1f} MB before, {after / 1e6:.1f} MB now\n")
     else:

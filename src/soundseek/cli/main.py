@@ -90,6 +90,7 @@ def group() -> Any:
     built.name = "soundseek"
     built.commands = _LazyCommands({name: panel for panel, names in PANELS.items() for name in names})
     _hide_types(built)
+    _tell_usage_in_a_line(built)
     return built
 
 
@@ -168,6 +169,32 @@ def _refuse_unclear_values(command: Any) -> None:
         return parse(ctx, args)
 
     command.parse_args = checked
+
+
+_WrongUsage: Any = typer.BadParameter.__base__
+"""What typer raises of a line that it cannot read: a missing argument, a value that is not allowed."""
+
+
+def _tell_usage_in_a_line(built: Any) -> None:
+    """Let wrong usage be told as every other error is, in one line with the next step, and not in a box."""
+
+    def plain(run: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(run)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return run(*args, **kwargs)
+            except _WrongUsage as error:
+                # A group without a command shows its help.
+                if type(error).__name__ == "NoArgsIsHelpError":
+                    raise
+                told = error.format_message().rstrip(".")
+                path = error.ctx.command_path if error.ctx is not None else "soundseek"
+                _fail(f"{told}{'' if told.endswith('?') else ';'} see: {path} --help", code=2)
+
+        return guarded
+
+    built.make_context = plain(built.make_context)
+    built.invoke = plain(built.invoke)
 
 
 def _exclude_words_behind_minus(command: Any) -> None:
