@@ -10,6 +10,7 @@ import numpy as np
 from soundseek._typing import AnyFloatArray, AnyIntArray
 from soundseek.library.store.base import EmbeddedSound, Match, Per, SoundFile
 from soundseek.library.store.check import wrong_with
+from soundseek.library.store.exact import inner_products
 from soundseek.library.store.fused import MOST_ADDED, NameQuery, name_query_words, order_with_bonuses
 from soundseek.library.store.rows import SEGMENT_DTYPE
 from soundseek.library.store.terms import terms_of_word
@@ -87,8 +88,8 @@ def ranked(
     if not segments:
         return []
     vectors = np.array([row.vector for row in segments], np.float32)
-    # Row by row, so that a score does not depend on which other rows are there; no cosine is above 1.
-    scores = np.clip((vectors * query.astype(np.float32)).sum(axis=1), -1.0, 1.0)
+    # As in a folder, and whichever other rows are there; no cosine is above 1.
+    scores = np.clip(inner_products(vectors, query), -1.0, 1.0)
     order, extra = order_with_bonuses(
         np.arange(len(segments)),
         scores,
