@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Of the search page.
 PORT ?= 8765
-# One process a core, a file's tests together; each process computes on one thread.
-# Three processes also on two cores: a test that waits for a browser, a server or a child leaves its core to another.
+# A file's tests together, each process on one thread; three processes on two cores, for a test that waits for a browser,
+# a server or a child leaves its core to another.
 PYTEST_FLAGS ?= -n 3 --dist loadfile
 
 .PHONY: help docs demo page test lint format picture package sbom audit lowest steel clean
