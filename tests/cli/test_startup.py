@@ -108,6 +108,17 @@ def test_every_command_takes_a_library_and_json(name: str) -> None:
     assert "--library" in options or name == "explain"  # it hears one file, and asks no library
 
 
+def test_options_that_commands_share_say_what_is_true_of_each() -> None:
+    def help_of(command: str, option: str) -> str:
+        params = command_line.group().commands[command].params
+        (text,) = (each.help for each in params if option in each.opts)
+        return str(text)
+
+    assert "Search" not in help_of("label", "--as-typed") + help_of("explain", "--as-typed")
+    assert "hits" not in help_of("label", "--min-match")
+    assert "extra `watch`" in command_line.group().commands["watch"].help
+
+
 def test_a_mistyped_command_is_guessed() -> None:
     run = shell("serch", "rain")
     assert run.returncode == 2

@@ -292,7 +292,7 @@ MinMatchOption = Annotated[
         "--min-match",
         parser=share,
         metavar="P",
-        help="Leave out hits that fit with a lower probability than this, 0 to 1.",
+        help="Leave out what fits with a lower probability than this, 0 to 1.",
     ),
 ]
 KeywordsOption = Annotated[

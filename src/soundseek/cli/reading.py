@@ -9,7 +9,7 @@ from soundseek.cli.options import option
 from soundseek.cli.output import printable
 from soundseek.query import Reading
 
-AsTypedOption = Annotated[bool, option("--as-typed", help="Search for the words exactly as typed.")]
+AsTypedOption = Annotated[bool, option("--as-typed", help="Take the words exactly as typed.")]
 
 
 def say_reading(reading: Reading, *, how: str = "searched for", otherwise: str = "searches for") -> None:

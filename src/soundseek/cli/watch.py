@@ -43,7 +43,7 @@ def watch_command(
     """Keep the library current while files are recorded, copied, moved and removed; Ctrl-C ends it.
 
     Prints a line for each change. A file is taken once it has stopped growing; one that cannot be embedded is named,
-    as `soundseek index` does. Searching and `soundseek serve` go on beside it.
+    as `soundseek index` does. Searching and `soundseek serve` go on beside it. Needs the extra `watch`.
     """
     from soundseek.cli.extras import need
 
