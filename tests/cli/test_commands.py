@@ -16,6 +16,7 @@ from cli.answers import embedded_in, records
 from tones import write_tone
 
 from soundseek.library import Library
+from soundseek.library.store.approximate_build import BUILD_ERROR
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -173,6 +174,9 @@ def test_a_library_is_checked_and_copied(soundseek: Run, filled: Path, tmp_path:
 
     copied = soundseek("library", "copy", filled, tmp_path / "copy")
     assert json.loads(copied.stdout)["copied"] == 7
+    (tmp_path / "copy" / BUILD_ERROR).write_text("the disk is full\n")
+    told = soundseek("library", "check", "--library", tmp_path / "copy")
+    assert told.returncode == 0 and b"index failed: the disk is full; try again" in told.stderr
     again = soundseek("library", "copy", filled, tmp_path / "copy")
     assert json.loads(again.stdout) == {**json.loads(copied.stdout), "copied": 0}
 

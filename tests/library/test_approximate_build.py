@@ -11,7 +11,7 @@ from library.approximations import DIM, FILES, FROM, WIDE, numbered_sounds, quer
 from library.stores import unit_rows
 
 from soundseek._files import take_lock
-from soundseek.errors import LibraryError
+from soundseek.errors import LibraryError, StorageError
 from soundseek.library.store import approximate_build
 from soundseek.library.store.approximate import FROM_VARIABLE
 from soundseek.library.store.approximate_build import BUILD_LOCK, former_graph, principal_directions
@@ -43,6 +43,25 @@ def test_the_index_is_brought_up_to_date_or_made_anew(indexed: SqliteStore) -> N
     assert [path.name for path in folder.glob("approximate.*.graph*")] == [
         Manifest.read(folder / MANIFEST).graph
     ]
+
+
+def test_why_a_build_failed_is_said_until_one_is_good(
+    indexed: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise StorageError("the disk is full")
+
+    indexed.approximation.remove()
+    assert indexed.stats().approximate.startswith("none yet, every segment")
+    with monkeypatch.context() as broken:
+        broken.setattr(approximate_build, "_add_rows", full)
+        with pytest.raises(StorageError, match="the disk is full"):
+            indexed.approximate()
+    assert indexed.stats().approximate.startswith("none yet (the last try failed: the disk is full)")
+    indexed.approximate()
+    assert not (indexed.directory / approximate_build.BUILD_ERROR).exists()
+    indexed.approximation.remove()
+    assert indexed.stats().approximate.startswith("none yet, every segment")
 
 
 def test_the_end_of_a_run_starts_a_build_in_the_background(

@@ -47,6 +47,8 @@ def library_check(
     """
     output = choose_format(json=json, table=table)
     from soundseek.library.further_models import every_model_of
+    from soundseek.library.store.approximate_build import last_build_error
+    from soundseek.library.store.sqlite import SqliteStore
 
     damages: list[Damage] = []
     left: list[Damage] = []
@@ -57,6 +59,9 @@ def library_check(
             damages += found
             left += _repaired(model.store, found) if repair and found else found
             segments += model.store.count()[1]
+            if isinstance(model.store, SqliteStore) and (failed := last_build_error(model.store.directory)):
+                told = f"the last build of the approximate index failed: {printable(failed)}"
+                print(f"{told}; try again with: soundseek library approximate", file=sys.stderr)
         files, _ = opened.store.count()
     verdict = (
         f"{counted(files, 'sound')}, {counted(segments, 'segment')}: {_verdict(len(damages), len(left))}"

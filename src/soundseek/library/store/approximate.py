@@ -25,6 +25,7 @@ from soundseek.library.store.approximate_build import (
     build_approximation_in_background,
     finds_itself,
     is_stale,
+    last_build_error,
     tail_rows,
 )
 from soundseek.library.store.approximate_files import (
@@ -297,7 +298,9 @@ class Approximation:
         if state.problem is not None:
             return f"damaged, every segment is compared ({state.problem}); make another: soundseek library approximate"
         if not state.covered:
-            return "none yet, every segment is compared; make one: soundseek library approximate"
+            failed = last_build_error(self.directory)
+            why = f" (the last try failed: {failed})" if failed else ""
+            return f"none yet{why}, every segment is compared; make one: soundseek library approximate"
         newer = tail_rows(Manifest.read(self.directory / MANIFEST), snapshot)
         return f"of {state.covered:,} segments ({state.num_bytes / 1e6:,.1f} MB); {newer:,} newer ones compared exactly"
 

@@ -35,6 +35,8 @@ from soundseek.library.store.exact import LONG_FILE, LONG_FILE_ROWS
 from soundseek.library.store.rows import Snapshot, spread_evenly
 
 BUILD_LOCK = "approximate.lock"
+BUILD_ERROR = "approximate.error.txt"
+"""Why the last build failed: a build in the background has nobody to tell it to. A good one removes it."""
 
 # 64 numbers keep four fifths of soundseek-small's vectors and 128 nineteen twentieths; 512 take twice the room.
 SHORT_DIM = 128
@@ -69,7 +71,7 @@ def build_approximation(
         LibraryError: Another process is building, or the library is not of the kind that can be indexed.
         StorageError: The disk is full.
     """
-    with _building(directory):
+    with _building(directory), _keeping_the_error(directory):
         _remove_leftovers(directory)
         former = former_graph(directory, fingerprint, snapshot)
         graph = former if former is not None else _new_graph(snapshot)
@@ -213,6 +215,29 @@ def _building(directory: Path) -> Iterator[None]:
             yield
         finally:
             release_lock(handle)
+
+
+@contextmanager
+def _keeping_the_error(directory: Path) -> Iterator[None]:
+    path = directory / BUILD_ERROR
+    try:
+        yield
+    except Exception as error:
+        with suppress(
+            OSError
+        ):  # what was written of the graph is removed by now, so that there is room for a line
+            path.write_text(f"{error or type(error).__name__}\n", encoding="utf-8")
+        raise
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def last_build_error(directory: Path) -> str | None:
+    """Why the last build of a library's index failed, in one line; None where it did not."""
+    try:
+        return " ".join((directory / BUILD_ERROR).read_text(encoding="utf-8").split()) or None
+    except (OSError, ValueError):
+        return None
 
 
 def _remove_leftovers(directory: Path) -> None:
