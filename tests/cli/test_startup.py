@@ -119,6 +119,12 @@ def test_options_that_commands_share_say_what_is_true_of_each() -> None:
     assert "extra `watch`" in command_line.group().commands["watch"].help
 
 
+@pytest.mark.parametrize("name", ["adapt", "average", "failures", "train", "watch"])
+def test_paragraphs_of_help_have_no_line_breaks_of_their_source(name: str) -> None:
+    text = str(command_line.group().commands[name].help)
+    assert "\n\n" in text and "\n" not in text.replace("\n\n", "")
+
+
 def test_a_mistyped_command_is_guessed() -> None:
     run = shell("serch", "rain")
     assert run.returncode == 2

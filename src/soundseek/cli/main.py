@@ -142,6 +142,8 @@ def _hide_types(command: Any) -> None:
             parameter.display_type_rich = lambda ctx: None
         return parameter
 
+    if command.help:  # a paragraph is broken where the terminal ends, not where its source line does
+        command.help = "\n\n".join(" ".join(each.split()) for each in command.help.split("\n\n"))
     for each in command.params:
         without_type(each)
     find_help = command.get_help_option
