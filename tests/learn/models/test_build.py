@@ -14,6 +14,7 @@ from toy_towers import MAX_TOKENS, make_toy_mpnet, make_toy_roberta
 
 from soundseek.errors import RecipeError
 from soundseek.learn.export.export import _export_text
+from soundseek.learn.models.build import build_trunk
 from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.models.text.bert import BertText
 
@@ -124,3 +125,14 @@ def test_more_tokens_than_positions_is_an_error_that_says_how_many(directory: Pa
     assert load(bert, 32).features(["tone " * 80]).isfinite().all()
     with pytest.raises(RecipeError, match="max_tokens = 33"):
         load(bert, 33)
+
+
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [("mn04_as_mAP_432.pt", r"release v0\.0\.1 publishes mn04_as_mAP_432\.pt"), ("mine.pt", r"mine\.pt$")],
+)
+def test_weights_that_are_not_there_say_where_they_are_published(
+    file: str, told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match=told):
+        build_trunk("efficientat", tmp_path / file)

@@ -230,7 +230,7 @@ def build_trunk(
             torch.manual_seed(seed)
             trunk = kind.new(trunk_config(name, kind.config, options))
     elif not weights.is_file():
-        raise RecipeError(f"audio.weights: no file {weights}")
+        raise RecipeError(f"audio.weights: no file {weights}{_where_to_get(weights.name)}")
     else:
         with reading_weights(weights):
             trunk = _loaded(name, kind, weights, options, trained=trained)
@@ -299,6 +299,13 @@ def _levelled(front_end: FrontEndConfig, peak_dbfs: Any) -> FrontEndConfig:
         raise RecipeError(
             f"audio.trunk_options.peak_dbfs = {peak_dbfs!r}: it is a level in dB of full scale, so 0 or less"
         ) from error
+
+
+def _where_to_get(name: str) -> str:
+    """The next step where the weights of the trunk that the overlays take are not there."""
+    if not name.startswith("mn04_as_mAP_432."):
+        return ""
+    return "; EfficientAT's release v0.0.1 publishes mn04_as_mAP_432.pt, see docs/distillation.md"
 
 
 def _with_spec_augment(
