@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,15 @@ def test_accents_are_compared_as_letters_however_they_are_written(
 )
 def test_a_format_is_also_how_the_name_ends(text: str, expected: set[str]) -> None:
     assert selected(text, ACCENTS) == expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "format"),
+    [("mkv", "MATROSKA/OPUS"), ("mka", "MATROSKA/OPUS"), ("ac-3", "AC3/AC3"), ("e-ac-3", "EAC3/EAC3")],
+)
+def test_a_format_has_the_names_that_people_write(typed: str, format: str) -> None:
+    files = {"it": replace(ACCENTS["mac"], path="/m/sound", format=format), "other": ACCENTS["typed"]}
+    assert selected(f"format = {typed}", files) == {"it"}
 
 
 # A value just inside and just outside of what a number, a rate or a date stands for.
