@@ -36,9 +36,9 @@ from machine import commit, machine
 from soundseek.audio.decode import read_audio
 from soundseek.audio.logmel import PANNS_FRONT_END, FrontEndConfig, LogMel
 from soundseek.learn.data.caption_neighbours import unique
-from soundseek.learn.data.decoded_cache import WaveformCache
-from soundseek.learn.data.online import OnlineBatches, open_waveforms
-from soundseek.learn.data.pairs import Corpus, plan_clips
+from soundseek.learn.data.decoded_cache import WaveformCache, open_waveforms
+from soundseek.learn.data.online import OnlineBatches, OnlineConfig
+from soundseek.learn.data.pairs import BatchConfig, Corpus, TextInputs, plan_clips
 from soundseek.learn.datasets.layout import Clip, read_split
 from soundseek.learn.recipe.keys import AudioConfig, DataConfig
 
@@ -109,26 +109,21 @@ def measure(paths: list[Path], folder: Path) -> dict[str, Any]:
 
 def live(clips: list[Clip], workers: list[int], folder: Path) -> dict[str, Any]:
     """Clips a second from `OnlineBatches`, and the share of its time that a trainer of nearly this speed waits."""
-    config, front_end = DataConfig(), PANNS_FRONT_END
+    config = DataConfig()
     audio = AudioConfig(trained_blocks="all", crop_s=CROP_S, gain_db=6, mix_share=0.25)
     examples = plan_clips(clips, config, 0)
     texts = unique([caption for example in examples for caption in example.captions])
     waveforms = open_waveforms([clip.path for clip in clips], RATE_HZ, folder)
     results: dict[str, Any] = {"live_batch": BATCH}
+    corpus = Corpus(examples, (), texts, {})
+    drawn = BatchConfig(corpus, config, batch_size=min(BATCH, len(clips)), seed=0)
+    online = OnlineConfig(drawn, audio, waveforms, PANNS_FRONT_END, min_frames=32)
+    text = TextInputs(
+        torch.zeros(len(texts), 1),
+        lambda texts: (torch.zeros(len(texts), 1), torch.ones(len(texts), 1, dtype=torch.bool)),
+    )
     for count in workers:
-        batches = OnlineBatches(
-            Corpus(examples, (), texts, {}),
-            config,
-            audio,
-            waveforms=waveforms,
-            front_end=front_end,
-            min_frames=32,
-            features=torch.zeros(len(texts), 1),
-            tokenize=lambda texts: (torch.zeros(len(texts), 1), torch.ones(len(texts), 1, dtype=torch.bool)),
-            batch_size=min(BATCH, len(clips)),
-            seed=0,
-            workers=count,
-        )
+        batches = OnlineBatches(online, text, workers=count)
         list(batches.for_epoch(0))  # the workers start
         started = time.perf_counter()
         heard = sum(len(batch.clip_ids) for epoch in range(1, 4) for batch in batches.for_epoch(epoch))

@@ -46,7 +46,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=180.0, help="sound to index")
     parser.add_argument("--hours", type=float, default=3.0, help="length of the one long file")
     options = parser.parse_args()
-    where = {"machine": machine(), "commit": commit(), "model": load_model().config.name}
+    where = {
+        "machine": machine(),
+        "commit": commit(),
+        "model": load_model().config.name,
+        "sounds": f"indexed are {max(1, round(options.minutes))} mp3 files of a minute, stereo at {RATE / 1000:g} kHz; "
+        f"the {options.hours:g}-hour file is mono mp3 at {RATE / 1000:g} kHz",
+    }
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -3,7 +3,8 @@
     soundseek evaluate soundseek-small --data DIR --json > docs/results/soundseek-small.json
     python scripts/readme_numbers.py
 
-`docs/results/speed.json`, if it is there, adds rows: `{"machine": "2 cores", "rows": {"what": "much"}}`.
+`docs/results/speed.json`, if it is there, adds rows:
+`{"machine": "2 cores", "sounds": "180 mp3 files", "rows": {"what": "much"}}`.
 """
 
 from __future__ import annotations
@@ -75,11 +76,11 @@ def percent(interval: dict[str, float]) -> str:
 
 
 def speed(report: dict[str, Any]) -> str:
-    """The table of the benchmarks, and the machine."""
+    """The table of the benchmarks, the machine, and which sounds were timed."""
     rows = [f"| {what} | {value} |" for what, value in report["rows"].items()]
     head = (
-        f"Speed on {report['machine']}, commit {report['commit']}, whole processes unless said otherwise "
-        "(`python benchmarks/searching.py`):"
+        f"Speed on {report['machine']}, commit {report['commit']}, whole processes unless said otherwise: "
+        f"{report['sounds']} ([the file](docs/results/speed.json), by `python benchmarks/searching.py`):"
     )
     return "\n".join([head, "", "| | |", "|---|---|", *rows])
 

@@ -34,7 +34,7 @@ def test_it_says_what_it_brought_and_what_to_do_next(say: Say, tmp_path: Path) -
     table, out = tmp_path / "mine.csv", tmp_path / "my model"
     table.write_text("\n".join([*lines, "gone.wav,a gone tone"]) + "\n")
     command = ("adapt", "--data", str(table), "--out", str(out), "--start", str(tmp_path / "model"))
-    code, told, warned = say(*command)
+    code, told, warned = say(*command, "--table")
     assert code == 1 and "gone.wav: there is no such file" in warned  # one file was left out, and is named
     assert "adapted to 21 sounds with 3 different first captions" in told
     assert "on 21 sounds that were held out: mAP@10" in told and "95 % interval" in told

@@ -100,10 +100,15 @@ def test_both_networks_stay_fp32_unless_asked(
         ("--audio-precision", "int8-weights"),
     )
     for arguments in wanted:
-        assert say("export", str(run), "--out", str(tmp_path / "model"), *arguments)[0] == 0
-    precisions = [(each["precision"], each["audio_precision"]) for each in asked]
+        code, told, _ = say("export", str(run), "--out", str(tmp_path / "model"), *arguments)
+        assert code == 0 and json.loads(told)["parity"] == {
+            "audio": 1.0
+        }  # JSON in a pipe, as of every command
+    told = say("export", str(run), "--out", str(tmp_path / "model"), "--table")[1]
+    assert told.endswith("least cosine between PyTorch and ONNX: audio 1.000000\n")
+    precisions = [(each["precision"], each["audio_precision"]) for each in asked[:4]]
     assert precisions == [("fp32", "fp32"), ("int8", "fp32"), ("fp32", "int8"), ("fp32", "int8-weights")]
-    assert [each["calibration"] for each in asked] == [[]] * 4
+    assert [each["calibration"] for each in asked] == [[]] * 5
 
 
 @pytest.mark.parametrize(

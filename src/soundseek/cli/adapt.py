@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from soundseek.cli.options import JsonOption, need_model, option
-from soundseek.cli.output import printable, write_json_lines
+from soundseek.cli.options import JsonOption, TableOption, need_model, option
+from soundseek.cli.output import choose_format, printable, write_json_lines
 from soundseek.cli.progress import CountProgress
 
 if TYPE_CHECKING:
@@ -39,18 +39,20 @@ def adapt_command(
         str | None, option(metavar="NAME", help="What the model is called; default: the name of DIR.")
     ] = None,
     json: JsonOption = False,
+    table: TableOption = False,
 ) -> None:
     """Teach a model the words for sounds of your own, in minutes on a CPU.
 
     Only what words mean is learned: sounds keep their vectors, so a library need not be embedded again. What it brings
     is measured on held-out tenths of the sounds. Stopped, it leaves nothing behind. Next: soundseek index --model DIR
     """
+    output = choose_format(json=json, table=table)
     need_model(start)
     from soundseek.learn.export.adapt import adapt as run
 
     with CountProgress() as shown:
         report = run(data, out, start=start, name=name, report=shown, say=shown.say)
-    if json:
+    if output == "json":
         write_json_lines([report.to_dict()])
     else:
         print("\n".join(_told(report)))

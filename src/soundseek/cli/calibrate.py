@@ -7,8 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from soundseek.cli.options import DataOption, JsonOption, argument, need_captions, need_model, option
-from soundseek.cli.output import console, write_json_lines
+from soundseek.cli.options import (
+    DataOption,
+    JsonOption,
+    TableOption,
+    argument,
+    need_captions,
+    need_model,
+    option,
+)
+from soundseek.cli.output import choose_format, console, write_json_lines
 from soundseek.errors import UsageError
 
 
@@ -38,8 +46,10 @@ def calibrate_command(
         ),
     ] = None,
     json: JsonOption = False,
+    table: TableOption = False,
 ) -> None:
     """Fit how sure a model's hits are, and what "muffled" or "in a big hall" changes, into the model directory."""
+    output = choose_format(json=json, table=table)
     need_model(model)
     for each in (split, reference, *([check] if check else [])):
         need_captions(data, each)
@@ -80,7 +90,7 @@ def calibrate_command(
             "auc_present": report.auc_present,
             "bins": report.bins,
         }
-    if json:
+    if output == "json":
         write_json_lines([record])
         return
     console().print(f"written to {record['file']}")

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from soundseek.learn.evaluation.evaluate import Embedder, EvaluationReport
 
 _DIRECTIONS = {"text_to_audio": "caption to sound", "audio_to_text": "sound to captions"}
-_METRICS = {"R1": "R@1", "R5": "R@5", "R10": "R@10", "mAP10": "mAP@10"}
 
 
 def evaluate_command(
@@ -153,16 +152,18 @@ def _print_ensemble(report: EnsembleReport) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from soundseek.learn.evaluation.rankings import METRICS
+
     whole = report.report
     title = f"{whole.split}: {whole.num_captions:,} captions of {whole.num_clips:,} sounds; caption to sound"
     rows = Table(box=SIMPLE_HEAD, header_style="bold", title=title, title_justify="left")
     rows.add_column("%", style="bold", overflow="fold")
     rows.add_column("weight", justify="right")
-    for name in _METRICS.values():
+    for name in METRICS.values():
         rows.add_column(name, justify="right", no_wrap=True)
     systems = [(escape(each.name), f"{each.weight:.2f}", each.report) for each in report.members]
     for name, weight, each in (*systems, ("together", "", whole)):
-        intervals = [getattr(each.text_to_audio, metric) for metric in _METRICS]
+        intervals = [getattr(each.text_to_audio, metric) for metric in METRICS]
         rows.add_row(name, weight, *(f"[cyan]{100 * found.value:.1f}[/]" for found in intervals))
         rows.add_row(
             "", "", *(f"[dim]{100 * found.low:.1f} to {100 * found.high:.1f}[/]" for found in intervals)
@@ -181,14 +182,16 @@ def _print_table(report: EvaluationReport) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
+    from soundseek.learn.evaluation.rankings import METRICS
+
     title = f"{report.split}: {report.num_captions:,} captions of {report.num_clips:,} sounds"
     rows = Table(box=SIMPLE_HEAD, header_style="bold", title=title, title_justify="left")
     rows.add_column("%", style="bold", no_wrap=True)
-    for name in _METRICS.values():
+    for name in METRICS.values():
         rows.add_column(name, justify="right")
     for direction, shown in _DIRECTIONS.items():
         metrics = getattr(report, direction)
-        intervals = [getattr(metrics, name) for name in _METRICS]
+        intervals = [getattr(metrics, name) for name in METRICS]
         rows.add_row(shown, *(f"[cyan]{100 * each.value:.1f}[/]" for each in intervals))
         rows.add_row("", *(f"[dim]{100 * each.low:.1f} to {100 * each.high:.1f}[/]" for each in intervals))
     console().print(rows)

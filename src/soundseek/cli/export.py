@@ -8,8 +8,8 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from soundseek.cli.options import JsonOption, argument, need_run, option
-from soundseek.cli.output import write_json_lines
+from soundseek.cli.options import JsonOption, TableOption, argument, need_run, option
+from soundseek.cli.output import choose_format, printable, write, write_json_lines
 from soundseek.errors import UsageError
 
 _PRECISIONS = ("fp32", "int8")
@@ -41,8 +41,10 @@ def export_command(
         ),
     ] = None,
     json: JsonOption = False,
+    table: TableOption = False,
 ) -> None:
     """Export a run as a model directory and check that it gives the same vectors."""
+    output = choose_format(json=json, table=table)
     need_run(run)
     text = cast('Literal["fp32", "int8"]', _one_of("--precision", precision, _PRECISIONS))
     audio = cast(
@@ -60,11 +62,11 @@ def export_command(
     for line in skipped:
         print(line, file=sys.stderr)
     parity = export_run(run, out, precision=text, audio_precision=audio, calibration=sounds)
-    if json:
+    if output == "json":
         write_json_lines([{"model": str(out), "parity": parity}])
         return
     agreement = ", ".join(f"{name} {value:.6f}" for name, value in parity.items())
-    print(f"exported to {out}; least cosine between PyTorch and ONNX: {agreement}", file=sys.stderr)
+    write(printable(f"exported to {out}; least cosine between PyTorch and ONNX: {agreement}") + "\n")
 
 
 def _one_of(option: str, value: str, choices: tuple[str, ...]) -> str:

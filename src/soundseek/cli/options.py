@@ -193,8 +193,7 @@ SetOption = Annotated[
     option(
         "--set",
         metavar="KEY=VALUE",
-        help="Replace one value of a recipe, such as training.epochs=5; repeatable. In reproduce, of one recipe alone: "
-        "p-gat:dim=300.",
+        help="Replace one value of a recipe, such as training.epochs=5; repeatable.",
     ),
 ]
 LibraryOption = Annotated[

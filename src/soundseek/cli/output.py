@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from soundseek.library.store.fused import Keywords
 
 
-OutputFormat = Literal["table", "json", "csv", "m3u", "labels"]
+OutputFormat = Literal["table", "json", "csv", "m3u", "labels", "latex"]
 
 BARS = "▁▂▃▄▅▆▇█"
 SCORE_WIDTH = len("-0.123")
@@ -40,6 +40,7 @@ def choose_format(
     m3u: bool = False,
     table: bool = False,
     labels: LabelFormat | None = None,
+    latex: bool = False,
 ) -> OutputFormat:
     """The format asked for; without a wish, a table on a terminal and JSON lines elsewhere.
 
@@ -52,6 +53,7 @@ def choose_format(
         "m3u": m3u,
         "table": table,
         "labels": labels is not None,
+        "latex": latex,
     }
     chosen = [name for name, wished in wishes.items() if wished]
     if len(chosen) > 1:

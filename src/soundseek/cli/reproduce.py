@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import sys
+from json import loads
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from soundseek.cli.options import DataOption, SetOption, need_captions, need_model, option
-from soundseek.cli.output import printable
+from soundseek.cli.options import (
+    CsvOption,
+    DataOption,
+    JsonOption,
+    TableOption,
+    need_captions,
+    need_model,
+    option,
+)
+from soundseek.cli.output import (
+    OutputFormat,
+    choose_format,
+    console,
+    plain_table,
+    plain_text,
+    printable,
+    write,
+    write_json_lines,
+)
 from soundseek.cli.progress import FeatureProgress, say_epoch
 
 
@@ -33,7 +51,14 @@ def reproduce_command(
     split: Annotated[
         str, typer.Option("--split", metavar="NAME", help="The split whose captions are the queries.")
     ] = "evaluation",
-    settings: SetOption = None,
+    settings: Annotated[
+        list[str] | None,
+        option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Replace one value of all recipes, such as training.epochs=5, or of one: p-gat:dim=300; repeatable.",
+        ),
+    ] = None,
     ensembles: Annotated[
         list[str] | None,
         option(
@@ -48,12 +73,18 @@ def reproduce_command(
             help="Add a row for a model as it is, such as an exported CLAP (see: soundseek models); repeatable.",
         ),
     ] = None,
+    json: JsonOption = False,
+    csv: CsvOption = False,
+    latex: Annotated[bool, option("--latex", help="Print a LaTeX table (booktabs).")] = False,
+    table: TableOption = False,
 ) -> None:
     """Train recipes with several seeds, evaluate them, and write one report beside the paper's numbers.
 
-    REPORT gets report.md, report.html and pictures, written anew after every run. What is done is not done
-    again: after a stop, or with more recipes or seeds, give the same command.
+    REPORT gets report.md, report.html, pictures, and Table I as table-one.csv, .json and .tex, written anew after every
+    run; the table is printed at the end. What is done is not done again: after a stop, or with more recipes or seeds,
+    give the same command.
     """
+    output = choose_format(json=json, csv=csv, latex=latex, table=table)
     need_captions(data, split)
     for model in models or ():
         need_model(model)
@@ -74,6 +105,33 @@ def reproduce_command(
         observer=observer,
     )
     _say(f"done: {report}")
+    _print_table_one(report.parent, output)
+
+
+def _print_table_one(folder: Path, output: OutputFormat) -> None:
+    """Table I, out of the files beside the report."""
+    from soundseek.learn.evaluation.rankings import METRICS
+    from soundseek.learn.report import table_files
+
+    if output == "csv":
+        write((folder / table_files.CSV_FILE).read_text(encoding="utf-8"))
+        return
+    if output == "latex":
+        write((folder / table_files.LATEX_FILE).read_text(encoding="utf-8"))
+        return
+    records = loads((folder / table_files.JSON_FILE).read_text(encoding="utf-8"))
+    if output == "json":
+        write_json_lines(records)
+        return
+    rows = plain_table("%", *(each for name in METRICS.values() for each in (f"{name}, paper", name)))
+    for record in records:
+        cells = [record["name"]]
+        for metric in METRICS:
+            paper, deviation = record[f"{metric}_paper"], record[f"{metric}_std"]
+            spread = "" if deviation is None else f" ± {deviation:.1f}"
+            cells += ["–" if paper is None else f"{paper:.1f}", f"{record[metric]:.1f}{spread}"]
+        rows.add_row(*map(plain_text, cells))
+    console().print(rows)
 
 
 def _say(line: str) -> None:

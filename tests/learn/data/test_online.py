@@ -19,8 +19,17 @@ from soundseek.errors import DataError, RecipeError, UsageError
 from soundseek.learn.data import decoded_cache as decoded
 from soundseek.learn.data.caption_neighbours import unique
 from soundseek.learn.data.decoded_cache import OnlineFrames, open_waveforms
-from soundseek.learn.data.online import OnlineBatches, random_gain
-from soundseek.learn.data.pairs import Batch, Corpus, EpochBatches, plan_clips, plan_mixtures
+from soundseek.learn.data.online import OnlineBatches, OnlineConfig, random_gain
+from soundseek.learn.data.pairs import (
+    Batch,
+    BatchConfig,
+    Corpus,
+    EpochBatches,
+    Share,
+    TextInputs,
+    plan_clips,
+    plan_mixtures,
+)
 from soundseek.learn.datasets.layout import Clip, read_split
 from soundseek.learn.recipe.keys import AudioConfig, DataConfig
 
@@ -72,18 +81,24 @@ def live(
     audio = {key: options.pop(key) for key in ("crop_s", "gain_db", "mix_share") if key in options}
     corpus = corpus_of(clips, config)
     features = torch.arange(len(corpus.texts), dtype=torch.float32)[:, None].repeat(1, 2)
-    defaults: dict[str, Any] = {
-        "waveforms": waveforms,
-        "front_end": FRONT_END,
-        "min_frames": MIN_FRAMES,
-        "features": features,
-        "tokenize": letters,
-        "batch_size": 3,
-        "seed": 0,
-    }
-    return OnlineBatches(
-        corpus, config, AudioConfig(trained_blocks="all", **audio), **{**defaults, **options}
+    text = TextInputs(features, options.pop("tokenize", letters))
+    share = Share(options.pop("rank", 0), options.pop("ranks", 1))
+    drawn = BatchConfig(
+        corpus,
+        config,
+        options.pop("batch_size", 3),
+        options.pop("seed", 0),
+        share,
+        options.pop("augment_caption", None),
     )
+    online = OnlineConfig(
+        drawn,
+        AudioConfig(trained_blocks="all", **audio),
+        waveforms,
+        options.pop("front_end", FRONT_END),
+        MIN_FRAMES,
+    )
+    return OnlineBatches(online, text, **options)
 
 
 def assert_equal(first: Sequence[Batch], second: Sequence[Batch]) -> None:
@@ -109,15 +124,11 @@ def test_a_batch_holds_the_log_mels_of_its_clips_and_the_same_pairs_as_cached_fr
     corpus = corpus_of(clips, DataConfig())
     log_mel = LogMel(FRONT_END)
     cached = EpochBatches(
-        corpus,
-        DataConfig(),
+        BatchConfig(corpus, DataConfig(), batch_size=3, seed=0),
+        TextInputs(torch.arange(len(corpus.texts), dtype=torch.float32)[:, None].repeat(1, 2), letters),
+        epoch=2,
         keys={sound: str(sound.parts[0]) for sound in corpus.sounds()},
         store=OnlineFrames(FRONT_END, MIN_FRAMES, waveforms),
-        features=torch.arange(len(corpus.texts), dtype=torch.float32)[:, None].repeat(1, 2),
-        tokenize=letters,
-        batch_size=3,
-        seed=0,
-        epoch=2,
     )
     epoch = live(clips, waveforms).for_epoch(2)
     assert len(epoch) == len(cached) == 2

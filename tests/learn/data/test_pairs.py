@@ -15,9 +15,11 @@ from soundseek.errors import RecipeError
 from soundseek.learn.data.caption_neighbours import tags_heard, unique
 from soundseek.learn.data.mixing import SoundSpec
 from soundseek.learn.data.pairs import (
+    BatchConfig,
     Corpus,
     EpochBatches,
     Example,
+    TextInputs,
     pad,
     plan_altered,
     plan_clips,
@@ -58,17 +60,9 @@ def batches(config: DataConfig, *, epoch: int = 0, batch_size: int = 4, **option
     whole = corpus(config)
     keys = {sound: str(number) for number, sound in enumerate(whole.sounds())}
     features = torch.arange(len(whole.texts), dtype=torch.float32)[:, None].repeat(1, 3)
-    arguments = {"tokenize": None, "seed": 0, **options}
-    return EpochBatches(
-        whole,
-        config,
-        keys=keys,
-        store=Ramp(),
-        features=features,
-        batch_size=batch_size,
-        epoch=epoch,
-        **arguments,
-    )
+    text = TextInputs(features, options.pop("tokenize", None))
+    drawn = BatchConfig(whole, config, batch_size, **{"seed": 0, **options})
+    return EpochBatches(drawn, text, epoch, keys=keys, store=Ramp())
 
 
 def test_every_clip_comes_as_it_is_and_in_its_degraded_versions() -> None:
@@ -296,14 +290,9 @@ def test_a_batch_says_which_sounds_stem_from_one_clip(tones: list[Clip]) -> None
     config = DataConfig(altered=AlteredConfig(copies=40, share=2.0))
     whole = altered_corpus(tones, config)
     keys = {sound: str(number) for number, sound in enumerate(whole.sounds())}
-    batch = next(
-        iter(
-            EpochBatches(
-                whole, config, keys=keys, store=Ramp(), features=torch.zeros(len(whole.texts), 2),
-                tokenize=None, batch_size=99, seed=0, epoch=0,
-            )
-        )
-    )  # fmt: skip
+    text = TextInputs(torch.zeros(len(whole.texts), 2))
+    drawn = BatchConfig(whole, config, batch_size=99, seed=0)
+    batch = next(iter(EpochBatches(drawn, text, 0, keys=keys, store=Ramp())))
     assert batch.origin_ids is not None and batch.says_how is not None
     assert int(batch.origin_ids.max()) <= 3 < int(batch.clip_ids.max())
     assert batch.says_how[batch.clip_ids > 3].all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,20 @@ def test_the_report_says_what_must_be_known_before_its_numbers_are_read(report: 
     )
     assert "**Set in every recipe:** `dim=8 loss.temperature=0.1`" in text
     assert "A \\| note." in text and "2 recipes, 2 seeds" in text and "9 sounds (development)" in text
+
+
+def test_table_one_stands_beside_the_report_as_files(report: Path) -> None:
+    records = json.loads((report.parent / "table-one.json").read_text())
+    assert [(each["name"], each["seeds"], each["R1"]) for each in records] == [
+        ("cnn14", 2, 37.5),
+        ("mine", 2, 81.25),
+    ]
+    assert (
+        (report.parent / "table-one.csv")
+        .read_text()
+        .startswith("name,seeds,R1,R1_std,R1_low,R1_high,R1_paper,")
+    )
+    assert r"\textbf{81.2} $\pm$ 8.8" in (report.parent / "table-one.tex").read_text()
 
 
 def test_the_comparison_has_interval_and_seeds(report: Path) -> None:

@@ -4,7 +4,7 @@ Nothing is decoded while training: `open_waveforms` keeps the files' samples in 
 worker processes read from it what a batch needs (`OnlineDataset`). A training step uses it so::
 
     waveforms = open_waveforms(paths, front_end.sample_rate_hz)         # all clips of the training splits
-    online = OnlineBatches(corpus, recipe.data, recipe.audio, waveforms=waveforms, front_end=..., ...)  # once a run
+    online = OnlineBatches(OnlineConfig(batches, recipe.audio, waveforms, front_end, min_frames), text)  # once a run
     online.for_epoch(epoch)                                             # in place of EpochBatches, in every epoch
 
 Validation has no crops and no workers: `OnlineFrames` stands where the store of cached frames stands.
@@ -13,7 +13,7 @@ Validation has no crops and no workers: `OnlineFrames` stands where the store of
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Literal, NamedTuple
@@ -30,8 +30,8 @@ from soundseek.errors import DataError, RecipeError, UsageError
 from soundseek.learn.data.decoded_cache import ClipWaveforms, clip_log_mel
 from soundseek.learn.data.join_captions import join_captions
 from soundseek.learn.data.mixing import SoundSpec, render
-from soundseek.learn.data.pairs import AugmentCaption, Batch, Corpus, Example, Pairs, pad
-from soundseek.learn.recipe.keys import AudioConfig, DataConfig
+from soundseek.learn.data.pairs import Batch, BatchConfig, Corpus, Example, Pairs, TextInputs, pad
+from soundseek.learn.recipe.keys import AudioConfig
 
 _REVISION = 1  # part of every pair's seed: raise it when the same pair would sound or read differently
 
@@ -41,30 +41,23 @@ class OnlineConfig:
     """All that a batch's sounds and sentences depend on, besides epoch and number.
 
     Attributes:
-        corpus: What to draw from.
-        config: How to draw.
+        batches: What to draw from, and how.
         audio: `crop_s`, `gain_db` and `mix_share`, how each sound is changed.
         waveforms: The samples of every file in the corpus, at the front end's rate.
         front_end: The trunk's.
         min_frames: The trunk's.
-        batch_size: Pairs a batch, of all processes together; a smaller rest is dropped unless it is all there is.
-        seed: Of all that is drawn.
-        rank: Which process of `ranks` this is: it gets its share of every batch's pairs, in order.
-        ranks: How many processes train together.
-        augment_caption: Other words for a sentence.
     """
 
-    corpus: Corpus
-    config: DataConfig
+    batches: BatchConfig
     audio: AudioConfig
     waveforms: ClipWaveforms
     front_end: FrontEndConfig
     min_frames: int
-    batch_size: int
-    seed: int
-    rank: int = 0
-    ranks: int = 1
-    augment_caption: AugmentCaption | None = None
+
+    @property
+    def corpus(self) -> Corpus:
+        """What to draw from."""
+        return self.batches.corpus
 
 
 class OnlineBatch(NamedTuple):
@@ -90,57 +83,52 @@ class OnlineBatch(NamedTuple):
 class OnlineDataset(Dataset[OnlineBatch]):
     """From (epoch, number) to a batch, the same in every process and at every call."""
 
-    def __init__(self, source: OnlineConfig) -> None:
-        self._source = source
-        self._examples = source.corpus.examples
-        self._texts = list(source.corpus.texts)
-        self._log_mel = LogMel(source.front_end)
-        self._drawn: tuple[int, Pairs] = (0, self._draw(0))
+    def __init__(self, config: OnlineConfig) -> None:
+        self._config = config
+        self._examples = config.corpus.examples
+        self._texts = list(config.corpus.texts)
+        self._log_mel = LogMel(config.front_end)
+        self._drawn: tuple[int, Pairs] = (0, config.batches.draw(0))
         self._num_pairs = len(self._drawn[1].texts)  # the same in every epoch
 
     def __len__(self) -> int:
-        return max(1, self._num_pairs // self._source.batch_size)
+        return self._config.batches.num_batches(self._num_pairs)
 
     def pairs_per_batch(self) -> int:
         """Pairs of a batch, in all processes together."""
-        return min(self._source.batch_size, self._num_pairs)
+        return min(self._config.batches.batch_size, self._num_pairs)
 
     def __getitem__(self, place: tuple[int, int]) -> OnlineBatch:
         epoch, number = place
         if self._drawn[0] != epoch:
-            self._drawn = epoch, self._draw(epoch)
-        first = number * self._source.batch_size
-        rows = np.arange(first, min(first + self._source.batch_size, self._num_pairs))
-        mine = np.array_split(rows, self._source.ranks)[self._source.rank]
-        return self._joined([self._pair(epoch, int(row)) for row in mine])
-
-    def _draw(self, epoch: int) -> Pairs:
-        return self._source.corpus.draw(self._source.config, seed=self._source.seed, epoch=epoch)
+            self._drawn = epoch, self._config.batches.draw(epoch)
+        rows = self._config.batches.rows(number, self._num_pairs)
+        return self._joined([self._pair(epoch, int(row)) for row in rows])
 
     def _joined(self, pairs: Sequence[_Pair]) -> OnlineBatch:
         log_mel, frame_mask = pad([pair.log_mel for pair in pairs])
         return OnlineBatch(
             log_mel,
             frame_mask,
-            [pair.sentence for pair in pairs],
-            torch.tensor([pair.texts for pair in pairs]),
-            torch.tensor([pair.clip_id for pair in pairs]),
-            torch.tensor([pair.caption_id for pair in pairs]),
+            [pair.said.sentence for pair in pairs],
+            torch.tensor([pair.said.texts for pair in pairs]),
+            torch.tensor([pair.said.clip_id for pair in pairs]),
+            torch.tensor([pair.said.caption_id for pair in pairs]),
         )
 
     def _pair(self, epoch: int, row: int) -> _Pair:
         """One sound and its sentence, by a generator of their own: no other pair changes them."""
-        generator = np.random.default_rng([self._source.seed, epoch, row, _REVISION])
+        generator = np.random.default_rng([self._config.batches.seed, epoch, row, _REVISION])
         pairs = self._drawn[1]
         example, text = int(pairs.examples[row]), int(pairs.texts[row])
         sound = self._examples[example].sounds[int(pairs.versions[row])]
         said = _Said(self._texts[text], (text, text), example, text)
-        if example < len(self._source.corpus.clips) and generator.random() < self._source.audio.mix_share:
+        if example < len(self._config.corpus.clips) and generator.random() < self._config.audio.mix_share:
             sound, said = self._mixed(row, example, text, generator)
-        if self._source.augment_caption:
-            said = said._replace(sentence=self._source.augment_caption(said.sentence, generator))
+        if self._config.batches.augment_caption:
+            said = said._replace(sentence=self._config.batches.augment_caption(said.sentence, generator))
         waveform = self._levelled(self._cropped(sound, generator), generator)
-        return _Pair(clip_log_mel(waveform, self._log_mel, self._source.min_frames), *said)
+        return _Pair(clip_log_mel(waveform, self._log_mel, self._config.min_frames), said)
 
     def _mixed(
         self, row: int, example: int, text: int, generator: np.random.Generator
@@ -150,17 +138,17 @@ class OnlineDataset(Dataset[OnlineBatch]):
         other = self._partner(example, generator)
         caption = other.captions[int(generator.integers(len(other.captions)))]
         parts = [
-            (self._source.corpus.clips[example].sounds[0], text),
-            (other.sounds[0], self._source.corpus.texts[caption]),
+            (self._config.corpus.clips[example].sounds[0], text),
+            (other.sounds[0], self._config.corpus.texts[caption]),
         ]
         if generator.random() < 0.5:
             parts.reverse()
         sounds, texts = zip(*parts, strict=True)
         random = Random(int(generator.integers(2**31)))
         sentence = join_captions(self._texts[texts[0]], self._texts[texts[1]], kind, random)
-        part_s = self._source.config.part_s
-        if self._source.audio.crop_s is not None:  # so that the crop keeps something of both
-            part_s = min(part_s, self._source.audio.crop_s / (1 if kind == "overlay" else 2))
+        part_s = self._config.batches.data.part_s
+        if self._config.audio.crop_s is not None:  # so that the crop keeps something of both
+            part_s = min(part_s, self._config.audio.crop_s / (1 if kind == "overlay" else 2))
         sound = SoundSpec(
             kind,
             (sounds[0].parts[0], sounds[1].parts[0]),
@@ -174,7 +162,7 @@ class OnlineDataset(Dataset[OnlineBatch]):
 
     def _partner(self, example: int, generator: np.random.Generator) -> Example:
         """Another clip, without a caption in common; after some tries, any other."""
-        clips = self._source.corpus.clips
+        clips = self._config.corpus.clips
         captions = set(clips[example].captions)
         for _ in range(20):
             other = clips[(example + int(generator.integers(1, max(2, len(clips))))) % len(clips)]
@@ -184,8 +172,8 @@ class OnlineDataset(Dataset[OnlineBatch]):
 
     def _cropped(self, sound: SoundSpec, generator: np.random.Generator) -> FloatArray:
         """A sound, or a piece of `crop_s` from anywhere in it; of a clip as it is, only the piece is read."""
-        crop_s, rate_hz = self._source.audio.crop_s, self._source.front_end.sample_rate_hz
-        waveforms = self._source.waveforms
+        crop_s, rate_hz = self._config.audio.crop_s, self._config.front_end.sample_rate_hz
+        waveforms = self._config.waveforms
         if crop_s is None:
             return render(sound, rate_hz, read=waveforms.__getitem__)
         longest = round(crop_s * rate_hz)
@@ -198,7 +186,7 @@ class OnlineDataset(Dataset[OnlineBatch]):
         return waveform[start : start + longest]
 
     def _levelled(self, waveform: FloatArray, generator: np.random.Generator) -> FloatArray:
-        gain_db = self._source.audio.gain_db
+        gain_db = self._config.audio.gain_db
         if not gain_db:
             return waveform
         draws = torch.Generator().manual_seed(int(generator.integers(2**31)))
@@ -217,10 +205,7 @@ class _Said(NamedTuple):
 
 class _Pair(NamedTuple):
     log_mel: FloatArray
-    sentence: str
-    texts: tuple[int, int]
-    clip_id: int
-    caption_id: int
+    said: _Said
 
 
 def _stable_number(sentence: str) -> int:
@@ -235,20 +220,9 @@ class OnlineBatches:
     changes nothing but the speed. Worker processes start with the first epoch and stay for the run.
 
     Args:
-        corpus: What to draw from.
-        config: How to draw.
-        audio: `crop_s`, `gain_db` and `mix_share`, how each sound is changed.
-        waveforms: The samples of every file in the corpus, at the front end's rate.
-        front_end: The trunk's.
-        min_frames: The trunk's.
-        features: `(text, width)` features of the corpus' texts by the frozen text tower.
-        tokenize: For a trained text tower, texts -> token ids and mask; None gives `features` instead.
-        batch_size: Pairs a batch, of all processes together; a smaller rest is dropped unless it is all there is.
-        seed: Of all that is drawn.
+        config: What to draw from, and how each sound is changed.
+        text: What the text tower gets; the features of a joined sentence are the mean of its parts'.
         workers: Processes that read, mix and compute log-mels, one thread each; 0 works in this one.
-        rank: Which process of `ranks` this is: it gets its share of every batch's pairs, in order.
-        ranks: How many processes train together; see `soundseek.learn.parallel`.
-        augment_caption: Other words for a sentence; needs `tokenize`.
 
     Raises:
         RecipeError: `mix_share` or `augment_caption` with a frozen text tower, whose features of new sentences are not
@@ -256,47 +230,18 @@ class OnlineBatches:
         DataError: A file of the corpus that is not among the waveforms, or waveforms at another rate.
     """
 
-    def __init__(
-        self,
-        corpus: Corpus,
-        config: DataConfig,
-        audio: AudioConfig,
-        *,
-        waveforms: ClipWaveforms,
-        front_end: FrontEndConfig,
-        min_frames: int,
-        features: Tensor,
-        tokenize: Callable[[Sequence[str]], tuple[Tensor, Tensor]] | None,
-        batch_size: int,
-        seed: int,
-        workers: int = 0,
-        rank: int = 0,
-        ranks: int = 1,
-        augment_caption: AugmentCaption | None = None,
-    ) -> None:
-        if tokenize is None and (audio.mix_share or augment_caption):
-            cause = "audio.mix_share joins" if audio.mix_share else "text.augment changes"
+    def __init__(self, config: OnlineConfig, text: TextInputs, *, workers: int = 0) -> None:
+        mixes = config.audio.mix_share
+        if text.tokenize is None and (mixes or config.batches.augment_caption):
+            cause = "audio.mix_share joins" if mixes else "text.augment changes"
             raise RecipeError(
                 f"{cause} captions anew in every epoch, which needs a trained text tower: set text.trained_layers; "
                 "with a frozen one, data.overlays and data.sequences mix once, before training"
             )
-        _check_waveforms(corpus, waveforms, front_end)
-        self._features = features
-        self._tokenize = tokenize
-        source = OnlineConfig(
-            corpus=corpus,
-            config=config,
-            audio=audio,
-            waveforms=waveforms,
-            front_end=front_end,
-            min_frames=min_frames,
-            batch_size=batch_size,
-            seed=seed,
-            rank=rank,
-            ranks=ranks,
-            augment_caption=augment_caption,
-        )
-        sounds = OnlineDataset(source)
+        _check_waveforms(config)
+        self._text = text
+        sounds = OnlineDataset(config)
+        ranks = config.batches.share.ranks
         if sounds.pairs_per_batch() < ranks:
             raise RecipeError(
                 f"batches of {sounds.pairs_per_batch()} pairs cannot be shared by {ranks} processes; "
@@ -332,10 +277,8 @@ class OnlineBatches:
 
     def _with_text(self, batch: OnlineBatch) -> Batch:
         # The features of a joined sentence: the mean of its parts', near enough to tell who means the same.
-        meanings = self._features[batch.texts].mean(dim=1)
-        sentences, token_mask = meanings, None
-        if self._tokenize:
-            sentences, token_mask = self._tokenize(batch.sentences)
+        meanings = self._text.features[batch.texts].mean(dim=1)
+        sentences, token_mask = self._text.of(batch.sentences, meanings)
         return Batch(
             batch.log_mel,
             batch.frame_mask,
@@ -375,13 +318,16 @@ class _Order:
         return iter([(self.epoch, number) for number in range(self._num_batches)])
 
 
-def _check_waveforms(corpus: Corpus, waveforms: ClipWaveforms, front_end: FrontEndConfig) -> None:
-    if waveforms.sample_rate_hz != front_end.sample_rate_hz:
+def _check_waveforms(config: OnlineConfig) -> None:
+    rate_hz, wanted_hz = config.waveforms.sample_rate_hz, config.front_end.sample_rate_hz
+    if rate_hz != wanted_hz:
         raise DataError(
-            f"the waveforms are at {waveforms.sample_rate_hz} Hz, but the trunk hears {front_end.sample_rate_hz} Hz; "
+            f"the waveforms are at {rate_hz} Hz, but the trunk hears {wanted_hz} Hz; "
             "open_waveforms takes the front end's rate"
         )
-    absent = {part for sound in corpus.sounds() for part in sound.parts if part not in waveforms}
+    absent = {
+        part for sound in config.corpus.sounds() for part in sound.parts if part not in config.waveforms
+    }
     if absent:
         raise DataError(
             f"{len(absent)} sounds of the corpus are not among the waveforms, {min(absent)} for one"

@@ -6,7 +6,7 @@ A batch is drawn here; which of its pairs are each other's negatives is decided 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from random import Random
@@ -266,11 +266,11 @@ class Corpus:
         table = np.array(rows, np.int64)[order]
         says_how = table[:, 3].astype(bool)
         share = config.listener_captions.share if config.listener_captions else 0.0
-        texts = self._substituted(table[:, 2], share, generator)
+        texts = _replaced(table[:, 2], table[:, 2], self.substitutes, share, generator)
         if config.tag_captions:
-            texts = self._named(table[:, 0], texts, config.tag_captions.share, generator)
+            texts = _replaced(texts, table[:, 0], self.tagged, config.tag_captions.share, generator)
         if config.lexicon:
-            texts = self._in_jargon(table[:, 2], texts, config.lexicon.share, generator)
+            texts = _replaced(texts, table[:, 2], self.jargon, config.lexicon.share, generator)
         texts[says_how] = table[says_how, 2]
         return Pairs(table[:, 0], table[:, 1], texts, says_how)
 
@@ -291,37 +291,25 @@ class Corpus:
                 rows.append((clip, 0, self.texts[plain[int(generator.integers(len(plain)))]], False))
         return rows
 
-    def _substituted(self, texts: IntArray, share: float, generator: np.random.Generator) -> IntArray:
-        reworded: IntArray = texts.copy()
-        for position in np.flatnonzero(generator.random(len(texts)) < share):
-            candidates = self.substitutes.get(int(texts[position]), ())
-            if candidates:
-                reworded[position] = candidates[int(generator.integers(len(candidates)))]
-        return reworded
-
-    def _named(
-        self, examples: IntArray, texts: IntArray, share: float, generator: np.random.Generator
-    ) -> IntArray:
-        named: IntArray = texts.copy()
-        for position in np.flatnonzero(generator.random(len(texts)) < share):
-            candidates = self.tagged.get(int(examples[position]), ())
-            if candidates:
-                named[position] = candidates[int(generator.integers(len(candidates)))]
-        return named
-
-    def _in_jargon(
-        self, captions: IntArray, texts: IntArray, share: float, generator: np.random.Generator
-    ) -> IntArray:
-        said: IntArray = texts.copy()
-        for position in np.flatnonzero(generator.random(len(texts)) < share):
-            candidates = self.jargon.get(int(captions[position]), ())
-            if candidates:
-                said[position] = candidates[int(generator.integers(len(candidates)))]
-        return said
-
     def sounds(self) -> list[SoundSpec]:
         """Every sound that `draw` can choose."""
         return [sound for example in self.examples for sound in example.sounds]
+
+
+def _replaced(
+    texts: IntArray,
+    keys: IntArray,
+    others: Mapping[int, Sequence[int]],
+    share: float,
+    generator: np.random.Generator,
+) -> IntArray:
+    """Texts of which a share gives way to one of the others that stand under its key, where there are any."""
+    replaced: IntArray = texts.copy()
+    for position in np.flatnonzero(generator.random(len(texts)) < share):
+        candidates = others.get(int(keys[position]), ())
+        if candidates:
+            replaced[position] = candidates[int(generator.integers(len(candidates)))]
+    return replaced
 
 
 def _with_pairs(order: IntArray, count: int, generator: np.random.Generator) -> IntArray:
@@ -348,61 +336,111 @@ def _version(example: Example, degraded_share: float, generator: np.random.Gener
     return int(generator.integers(1, len(example.sounds)))
 
 
+@dataclass(frozen=True)
+class Share:
+    """Which part of every batch one of several processes gets.
+
+    Attributes:
+        rank: The process' number, from 0.
+        ranks: How many there are; see `soundseek.learn.parallel`.
+    """
+
+    rank: int = 0
+    ranks: int = 1
+
+
+ALONE = Share()
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """What the batches of a run are drawn from, and how: of cached frames and of log-mels alike.
+
+    Attributes:
+        corpus: What to draw from.
+        data: How to draw.
+        batch_size: Pairs a batch, of all processes together; a smaller rest is dropped unless it is all there is.
+        seed: Of all that is drawn.
+        share: Of every batch's pairs, in order.
+        augment_caption: Other words for a sentence; needs a trained text tower.
+    """
+
+    corpus: Corpus
+    data: DataConfig
+    batch_size: int
+    seed: int
+    share: Share = ALONE
+    augment_caption: AugmentCaption | None = None
+
+    def draw(self, epoch: int) -> Pairs:
+        """The pairs of one epoch."""
+        return self.corpus.draw(self.data, seed=self.seed, epoch=epoch)
+
+    def num_batches(self, num_pairs: int) -> int:
+        """Batches of an epoch of so many pairs."""
+        return max(1, num_pairs // self.batch_size)
+
+    def rows(self, number: int, num_pairs: int) -> IntArray:
+        """The numbers of the pairs that this process gets of a batch."""
+        first = number * self.batch_size
+        rows = np.arange(first, min(first + self.batch_size, num_pairs))
+        return np.array_split(rows, self.share.ranks)[self.share.rank]
+
+
+@dataclass(frozen=True)
+class TextInputs:
+    """What the text tower gets of a batch's sentences.
+
+    Attributes:
+        features: `(text, width)` features of the corpus' texts by the frozen text tower.
+        tokenize: For a trained text tower, texts -> token ids and mask; None gives `features` instead.
+    """
+
+    features: Tensor
+    tokenize: Callable[[Sequence[str]], tuple[Tensor, Tensor]] | None = None
+
+    def of(self, sentences: Iterable[str], meanings: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`Batch.sentences` and `Batch.token_mask` of sentences and their features."""
+        return self.tokenize(list(sentences)) if self.tokenize else (meanings, None)
+
+
 class EpochBatches:
     """The batches of one epoch, a function of seed and epoch alone: a resumed run meets the same ones.
 
     Args:
-        corpus: What to draw from.
-        config: How to draw.
+        config: What to draw from, and how.
+        text: What the text tower gets.
+        epoch: See `Corpus.draw`.
         keys: Each sound's key in `store`.
         store: The trunk's frames.
-        features: `(text, width)` features of the corpus' texts.
-        tokenize: For a trained text tower, texts -> token ids and mask; None gives `features` instead.
-        batch_size: Pairs a batch; a smaller rest is dropped unless it is all there is.
-        seed: See `Corpus.draw`.
-        epoch: See `Corpus.draw`.
-        rank: Which process of `ranks` this is: it gets its share of every batch's pairs, in order.
-        ranks: How many processes train together; see `soundseek.learn.parallel`.
-        augment_caption: Other words for a sentence; needs `tokenize`.
     """
 
     def __init__(
         self,
-        corpus: Corpus,
-        config: DataConfig,
+        config: BatchConfig,
+        text: TextInputs,
+        epoch: int,
         *,
         keys: Mapping[SoundSpec, str],
         store: Frames,
-        features: Tensor,
-        tokenize: Callable[[Sequence[str]], tuple[Tensor, Tensor]] | None,
-        batch_size: int,
-        seed: int,
-        epoch: int,
-        rank: int = 0,
-        ranks: int = 1,
-        augment_caption: AugmentCaption | None = None,
     ) -> None:
+        corpus = config.corpus
+        self._config = config
+        self._text = text
+        self._epoch = epoch
         self._examples = corpus.examples
         self._origins = torch.from_numpy(corpus.origins) if corpus.altered else None
         self._texts = list(corpus.texts)
-        self._pairs = corpus.draw(config, seed=seed, epoch=epoch)
+        self._pairs = config.draw(epoch)
         self._keys = keys
         self._store = store
-        self._features = features
-        self._tokenize = tokenize
-        self._batch_size = batch_size
-        self._seeds = (seed, epoch)
-        self._rank, self._ranks = rank, ranks
-        self._augment_caption = augment_caption
 
     def __len__(self) -> int:
-        return max(1, len(self._pairs.texts) // self._batch_size)
+        return self._config.num_batches(len(self._pairs.texts))
 
     def __iter__(self) -> Iterator[Batch]:
         for number in range(len(self)):
-            first = number * self._batch_size
-            rows = np.arange(first, min(first + self._batch_size, len(self._pairs.texts)))
-            yield self._batch(np.array_split(rows, self._ranks)[self._rank])
+            yield self._batch(self._config.rows(number, len(self._pairs.texts)))
 
     def _batch(self, rows: IntArray) -> Batch:
         examples, texts = self._pairs.examples[rows], self._pairs.texts[rows]
@@ -411,10 +449,8 @@ class EpochBatches:
             for example, version in zip(examples, self._pairs.versions[rows], strict=True)
         )
         frames, frame_mask = pad([self._store[self._keys[sound]] for sound in sounds])
-        meanings = self._features[torch.from_numpy(texts)]
-        sentences, token_mask = meanings, None
-        if self._tokenize:
-            sentences, token_mask = self._tokenize([self._sentence(row) for row in rows])
+        meanings = self._text.features[torch.from_numpy(texts)]
+        sentences, token_mask = self._text.of((self._sentence(row) for row in rows), meanings)
         clip_ids, caption_ids = (torch.from_numpy(numbers) for numbers in (examples, texts))
         batch = Batch(frames, frame_mask, sentences, token_mask, meanings, clip_ids, caption_ids)
         if self._origins is None:
@@ -424,9 +460,10 @@ class EpochBatches:
 
     def _sentence(self, row: int) -> str:
         sentence: str = self._texts[int(self._pairs.texts[row])]
-        if self._augment_caption is None:
+        if self._config.augment_caption is None:
             return sentence
-        return self._augment_caption(sentence, np.random.default_rng([*self._seeds, int(row)]))
+        generator = np.random.default_rng([self._config.seed, self._epoch, int(row)])
+        return self._config.augment_caption(sentence, generator)
 
 
 def pad(clips: Sequence[npt.NDArray[Any]]) -> tuple[Tensor, Tensor]:

@@ -32,14 +32,17 @@ from soundseek.learn.data.caption_neighbours import (
 )
 from soundseek.learn.data.decoded_cache import OnlineFrames, open_waveforms
 from soundseek.learn.data.mixing import SoundSpec, content_digest
-from soundseek.learn.data.online import OnlineBatches
+from soundseek.learn.data.online import OnlineBatches, OnlineConfig
 from soundseek.learn.data.pairs import (
+    ALONE,
     AlteredExample,
-    AugmentCaption,
     Batch,
+    BatchConfig,
     Corpus,
     EpochBatches,
     Example,
+    Share,
+    TextInputs,
     plan_altered,
     plan_clips,
     plan_mixtures,
@@ -113,19 +116,6 @@ class TrainingData:
     pseudo_audio: PseudoAudio | None = None
 
 
-@dataclass(frozen=True)
-class Share:
-    """Which part of every batch one of several processes gets.
-
-    Attributes:
-        rank: The process' number, from 0.
-        ranks: How many there are.
-    """
-
-    rank: int = 0
-    ranks: int = 1
-
-
 def prepare(
     recipe: Recipe,
     data: Path,
@@ -133,7 +123,7 @@ def prepare(
     trunk: Any,
     *,
     data_sets: Sequence[Path] = (),
-    share: Share = Share(),
+    share: Share = ALONE,
     report: Report | None = None,
 ) -> TrainingData:
     """Run the frozen towers over whatever the cache lacks; decode what an online trunk takes.
@@ -161,13 +151,14 @@ def prepare(
     augment_caption = None
     if recipe.text.augment.acts:
         augment_caption = build_text_augment(recipe.text.augment, corpus.texts, report=report)
-    shared = _Shared(corpus, features, text, share, augment_caption)
+    inputs = TextInputs(features, text.tokenize if recipe.text.is_online else None)
+    drawn = BatchConfig(corpus, config, recipe.training.batch_size, recipe.seed, share, augment_caption)
     store = open_features(recipe, trunk)
     if isinstance(store, OnlineFrames):
         frames: Frames = store
-        batches = _live(recipe, trunk, shared, report)
+        batches = _online(recipe, trunk, drawn, inputs, report)
     else:
-        batches, frames = _cached(recipe, trunk, store, shared, report)
+        batches, frames = _cached(recipe, trunk, store, drawn, inputs, report)
     validation = None
     if config.validation_split:
         split = read_split(data, config.validation_split)
@@ -294,62 +285,36 @@ class DataFacts:
     sounds_digest: str
 
 
-@dataclass(frozen=True)
-class _Shared:
-    """What cached and live batches are both made of."""
-
-    corpus: Corpus
-    features: Tensor
-    text: TextTower
-    share: Share
-    augment_caption: AugmentCaption | None
-
-    def options(self, recipe: Recipe) -> dict[str, Any]:
-        """Arguments that `EpochBatches` and `OnlineBatches` have in common."""
-        return {
-            "features": self.features,
-            "tokenize": self.text.tokenize if recipe.text.is_online else None,
-            "batch_size": recipe.training.batch_size,
-            "seed": recipe.seed,
-            "rank": self.share.rank,
-            "ranks": self.share.ranks,
-            "augment_caption": self.augment_caption,
-        }
-
-
-def _live(recipe: Recipe, trunk: Any, shared: _Shared, report: Report | None) -> Callable[[int], Batches]:
+def _online(
+    recipe: Recipe, trunk: Any, drawn: BatchConfig, text: TextInputs, report: Report | None
+) -> Callable[[int], Batches]:
     """Epoch -> its batches of log-mels."""
-    parts = [part for sound in shared.corpus.sounds() for part in sound.parts]
+    parts = [part for sound in drawn.corpus.sounds() for part in sound.parts]
     waveforms = open_waveforms(parts, trunk.front_end.sample_rate_hz, report=report)
-    batches = OnlineBatches(
-        shared.corpus,
-        recipe.data,
-        recipe.audio,
-        waveforms=waveforms,
-        front_end=trunk.front_end,
-        min_frames=trunk.min_frames,
-        workers=recipe.training.workers,
-        **shared.options(recipe),
-    )
-    return batches.for_epoch
+    online = OnlineConfig(drawn, recipe.audio, waveforms, trunk.front_end, trunk.min_frames)
+    return OnlineBatches(online, text, workers=recipe.training.workers).for_epoch
 
 
 def _cached(
-    recipe: Recipe, trunk: nn.Module, store: FeatureStore, shared: _Shared, report: Report | None
+    recipe: Recipe,
+    trunk: nn.Module,
+    store: FeatureStore,
+    drawn: BatchConfig,
+    text: TextInputs,
+    report: Report | None,
 ) -> tuple[Callable[[int], Batches], Frames]:
     """Epoch -> its batches of what the frozen part of the trunk gives, and the frames that they take."""
-    sounds = shared.corpus.sounds()
+    corpus = drawn.corpus
+    sounds = corpus.sounds()
     keys = dict(zip(sounds, sound_keys(sounds, store, recipe, trunk=trunk, report=report), strict=True))
-    corpus = shared.corpus
     if recipe.data.tag_captions:  # of a trunk frozen as a whole, as the recipe has made sure
         found = tags_heard(corpus, keys, store, trunk, recipe.data.tag_captions.min_probability)
-        corpus = replace(corpus, tagged=found)
+        drawn = replace(drawn, corpus=replace(corpus, tagged=found))
     _, tail = split_trunk(trunk, recipe.audio.trained_blocks)
     # Trained layers see every frame's neighbours, and a maximum every frame; else the mean is enough.
     only_means = tail is None and recipe.audio.attention == "none" and recipe.audio.pooling == "mean"
     frames: Frames = MeanFrames(store) if only_means else store
-    batches = partial(EpochBatches, corpus, recipe.data, keys=keys, store=frames, **shared.options(recipe))
-    return lambda epoch: batches(epoch=epoch), frames
+    return partial(EpochBatches, drawn, text, keys=keys, store=frames), frames
 
 
 def _training_clips(data: Path, data_sets: Sequence[Path], splits: Sequence[str]) -> list[Clip]:

@@ -14,7 +14,8 @@ from soundseek.learn.datasets.layout import Clip, read_split
 from soundseek.learn.evaluation.evaluate import Embedder
 from soundseek.learn.evaluation.metrics import Ranks, ranks
 
-METRICS = ("R1", "R5", "R10", "mAP10")
+METRICS = {"R1": "R@1", "R5": "R@5", "R10": "R@10", "mAP10": "mAP@10"}
+"""What is told of a ranking, and how it is written."""
 _QUERIES_AT_ONCE = 1024
 
 

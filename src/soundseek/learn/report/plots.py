@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 _STROKES = ("-", "--", ":", "-.")
 _GREY = "#777777"
-_SHOWN = {"R1": "R@1", "R5": "R@5", "R10": "R@10", "mAP10": "mAP@10"}
 _DPI = 120
 
 
@@ -88,7 +87,7 @@ def plot_differences(systems: Sequence[System]) -> bytes:
             axes.plot([100 * interval.low, 100 * interval.high], [row, row], color=colour, linewidth=2.5)
             axes.plot(100 * interval.value, row, "o", color=colour, markersize=8)
             axes.plot(100 * np.array(found.seeds), [row + 0.22] * len(found.seeds), "|", color=colour)
-        axes.set(title=_SHOWN[metric], xlabel=f"points above {baseline.name}")
+        axes.set(title=METRICS[metric], xlabel=f"points above {baseline.name}")
         axes.set_ylim(len(others) - 0.5, -0.5)
         _finish(axes, legend=False)
     panels[0].set_yticks(range(len(others)), [system.name for system in others])
@@ -119,7 +118,7 @@ def _plot_metric(axes: Axes, metric: str, systems: Sequence[System]) -> None:
                 getattr(paper, metric), row, "D", color=_COLOURS[1], fillstyle="none", markersize=7,
                 label="the paper, on Clotho",
             )  # fmt: skip
-    axes.set(title=_SHOWN[metric], xlabel="%")
+    axes.set(title=METRICS[metric], xlabel="%")
     axes.set_ylim(-0.5, len(systems) - 0.5)
     axes.grid(axis="x", color="#e6e6e6")
     _finish(axes, legend=False)

@@ -1,4 +1,4 @@
-"""One report of several systems: `report.md`, `report.html` (needs no other file) and the pictures."""
+"""One report of several systems: `report.md`, `report.html` (needs no other file), pictures, Table I as files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from soundseek.errors import DataError
-from soundseek.learn.report import plots, sections, table_one
+from soundseek.learn.report import plots, sections, table_files, table_one
 from soundseek.learn.report.document import Block, to_html, to_markdown
 from soundseek.learn.report.sections import Asked
 from soundseek.learn.report.summary import FinishedModel, FinishedRun, System, systems_of
@@ -48,6 +48,10 @@ def write_report(
         (out / file).write_bytes(png)
     page = to_html(blocks, f"Table I on {asked.data}", pictures)
     (out / HTML_FILE).write_text(page, encoding="utf-8")
+    records = table_files.table_one_records(systems, models)
+    (out / table_files.CSV_FILE).write_text(table_files.table_one_csv(records), encoding="utf-8")
+    (out / table_files.JSON_FILE).write_text(table_files.table_one_json(records), encoding="utf-8")
+    (out / table_files.LATEX_FILE).write_text(table_files.table_one_latex(records), encoding="utf-8")
     (out / MARKDOWN_FILE).write_text(to_markdown(blocks), encoding="utf-8")
     return out / MARKDOWN_FILE
 

@@ -20,7 +20,8 @@ from torch import nn
 from soundseek._files import locked
 from soundseek._typing import Report
 from soundseek.errors import RecipeError, Terminated
-from soundseek.learn.data.prepare import Share, TrainingData, check_splits, prepare
+from soundseek.learn.data.pairs import Share
+from soundseek.learn.data.prepare import TrainingData, check_splits, prepare
 from soundseek.learn.data.tower_cache import naming_killed_workers
 from soundseek.learn.evaluation.evaluate import score_split
 from soundseek.learn.models.build import (
