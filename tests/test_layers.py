@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "soundseek"
 # The rooms of the house, from the ground up. A room may import itself and the rooms of earlier lines, and nothing
 # of its own line. Of the searching half `learn` knows what a model directory is, and `query`'s terms of the trade.
 ROOMS = (
-    ("errors", "_typing", "_install"),
+    ("errors", "_typing", "_install", "_lazy"),
     ("_vectors", "_files", "_threads"),
     ("audio",),
     ("model",),

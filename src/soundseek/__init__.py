@@ -11,11 +11,12 @@ Example:
 from __future__ import annotations
 
 import os
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from soundseek import errors as errors
+from soundseek._lazy import lazy_names
+
 if TYPE_CHECKING:
-    from soundseek import errors as errors
     from soundseek.library import Hit as Hit
     from soundseek.library import Library as Library
     from soundseek.model.model import Model as Model
@@ -37,23 +38,14 @@ _HOMES = {
     "similarity": "soundseek.model.model",
 }
 
-__all__ = ["Hit", "Library", "Model", "__version__", "errors", "list_models", "load_model", "similarity"]
+__all__ = [*_HOMES, "__version__", "errors"]
+
+_get, __dir__ = lazy_names(__name__, dict.fromkeys(__all__, "") | _HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(import_module(_HOMES[name]), name)
-    elif name == "errors":
-        value = import_module("soundseek.errors")
-    elif name == "__version__":
-        from importlib.metadata import version
+    if name != "__version__":
+        return _get(name)
+    from importlib.metadata import version
 
-        value = version("soundseek")
-    else:
-        raise AttributeError(f"module 'soundseek' has no attribute {name!r}; it has: {', '.join(__all__)}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return version("soundseek")

@@ -15,8 +15,9 @@ The names below are what a script needs; each is imported when it is first used:
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from soundseek._lazy import lazy_names
 
 if TYPE_CHECKING:
     from soundseek.learn.evaluation.evaluate import RunEmbedder as RunEmbedder
@@ -39,27 +40,6 @@ _HOMES = {
     "train": "soundseek.learn.training.train",
 }
 
-__all__ = [
-    "DualEncoder",
-    "RunEmbedder",
-    "adapt",
-    "evaluate",
-    "export_run",
-    "load_recipe",
-    "load_run",
-    "train",
-]
+__all__ = [*_HOMES]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(
-            f"module 'soundseek.learn' has no attribute {name!r}; it has: {', '.join(__all__)}"
-        )
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

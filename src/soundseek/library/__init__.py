@@ -5,8 +5,9 @@ scan (new, changed, moved, gone) -> workers (embed) -> index (commit) -> store -
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from soundseek._lazy import lazy_names
 
 if TYPE_CHECKING:
     from soundseek.library.index import IndexReport as IndexReport
@@ -21,38 +22,18 @@ if TYPE_CHECKING:
     from soundseek.library.store.base import SoundFile as SoundFile
 
 _HOMES = {
-    "Failure": "store.base",
-    "FileVectors": "library",
-    "Hit": "search",
-    "IndexReport": "index",
-    "Library": "library",
-    "LibraryInfo": "library",
-    "LibrarySet": "library_set",
-    "Progress": "index",
-    "SoundFile": "store.base",
-    "default_library_path": "library",
+    "Failure": "soundseek.library.store.base",
+    "FileVectors": "soundseek.library.library",
+    "Hit": "soundseek.library.search",
+    "IndexReport": "soundseek.library.index",
+    "Library": "soundseek.library.library",
+    "LibraryInfo": "soundseek.library.library",
+    "LibrarySet": "soundseek.library.library_set",
+    "Progress": "soundseek.library.index",
+    "SoundFile": "soundseek.library.store.base",
+    "default_library_path": "soundseek.library.library",
 }
 
-__all__ = [
-    "Failure",
-    "FileVectors",
-    "Hit",
-    "IndexReport",
-    "Library",
-    "LibraryInfo",
-    "LibrarySet",
-    "Progress",
-    "SoundFile",
-    "default_library_path",
-]
+__all__ = [*_HOMES]
 
-
-def __getattr__(name: str) -> Any:
-    """Public names are imported when they are first used: the command line starts without numpy."""
-    if name not in _HOMES:
-        raise AttributeError(
-            f"module 'soundseek.library' has no attribute {name!r}; it has: {', '.join(__all__)}"
-        )
-    value = getattr(import_module(f"soundseek.library.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
