@@ -210,7 +210,7 @@ def test_a_file_that_is_no_crnn_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no trunk at .*none\.safetensors"):
         CRNNTrunk.load(tmp_path / "none.safetensors")
     save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(ModelError, match="holds no CRNN"):
+    with pytest.raises(ModelError, match="holds no crnn"):
         CRNNTrunk.load(tmp_path / "other.safetensors")
     save_file({"x": torch.zeros(1)}, tmp_path / "newer.safetensors", metadata={"crnn": '{"depth": 9}'})
     with pytest.raises(ModelError, match="another version"):

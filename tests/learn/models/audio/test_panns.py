@@ -180,10 +180,10 @@ def test_a_file_with_another_front_end_is_refused(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"weights": 1, "epoch": 2}, "expected tensors under the key 'model', found weights, epoch"),
-        ([1, 2], "expected tensors under the key 'model', found list"),
-        ({"model": {"bn0.weight": 3.0}}, "under 'model' these are no tensors: bn0.weight"),
-        ({"model": Path}, "cannot be read as a file of weights"),  # a pickle that would import something
+        ({"weights": 1, "epoch": 2}, "holds no table of tensors under the key 'model', but: weights, epoch"),
+        ([1, 2], "holds no table of tensors under the key 'model', but: list"),
+        ({"model": {"bn0.weight": 3.0}}, "under the key 'model': these are no tensors: bn0.weight"),
+        ({"model": Path}, "cannot be read as weights"),  # a pickle that would import something
     ],
 )
 def test_a_file_that_is_no_panns_file_is_refused(tmp_path: Path, content: object, message: str) -> None:
@@ -194,7 +194,7 @@ def test_a_file_that_is_no_panns_file_is_refused(tmp_path: Path, content: object
 
 def test_a_damaged_and_an_absent_file_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "damaged.pth").write_bytes(b"not a pickle")
-    with pytest.raises(ModelError, match="cannot be read as a file of weights"):
+    with pytest.raises(ModelError, match="cannot be read as weights"):
         CNN14Trunk.load(tmp_path / "damaged.pth")
     with pytest.raises(ModelError, match=r"no weights at .*Cnn14_mAP=0\.431\.pth is published at https"):
         CNN14Trunk.load(tmp_path / "absent.pth")

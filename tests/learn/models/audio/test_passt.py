@@ -233,11 +233,11 @@ def test_every_missing_surplus_and_misshapen_tensor_is_listed(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([1, 2], "expected tensors by name, found list"),
+        ([1, 2], "holds no table of tensors, but: list"),
         ({"epoch": 3}, "these are no tensors: epoch"),
         (
             {"norm.weight": Path},
-            "cannot be read as a file of weights",
+            "cannot be read as weights: it is no PyTorch checkpoint of tensors alone",
         ),  # a pickle that would import something
     ],
 )

@@ -17,8 +17,6 @@ from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from soundseek.audio.logmel import FrontEndConfig
@@ -33,6 +31,7 @@ from soundseek.learn.models.audio.compact_layers import (
     through,
     with_tags,
 )
+from soundseek.learn.models.audio.weights_file import read_weights, save_weights, saved_config
 
 
 class BlocksConfig(BaseModel):
@@ -265,8 +264,7 @@ class CompactTrunk(nn.Module):
 
     def save(self, path: Path, **facts: str) -> None:
         """Write weights and config to one safetensors file; `facts` (strings) go into its metadata."""
-        tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        save_file(tensors, path, metadata={"compact": self.config.model_dump_json(), **facts})
+        save_weights(self, path, compact=self.config.model_dump_json(), **facts)
 
     @classmethod
     def load(cls, path: str | Path) -> CompactTrunk:
@@ -278,15 +276,9 @@ class CompactTrunk(nn.Module):
         path = Path(path)
         if not path.is_file():
             raise ModelError(f"no trunk at {path}; make one with: soundseek distill")
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-        if "compact" not in metadata:
-            raise ModelError(
-                f"{path} holds no compact trunk (its metadata lacks the key 'compact'); if it is of another, say so: "
-                "--set audio.trunk=efficientat+amplitudes"
-            )
-        trunk = cls(CompactConfig.model_validate_json(metadata["compact"]))
-        trunk.load_state_dict(load_file(path))
+        advice = "; if it is of another trunk, say so: --set audio.trunk=efficientat+amplitudes"
+        trunk = cls(saved_config(path, "compact", CompactConfig, advice))
+        trunk.load_state_dict(read_weights(path))
         return trunk.eval()
 
 

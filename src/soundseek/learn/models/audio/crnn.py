@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -21,6 +19,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError
 from soundseek.learn.models.audio.trunk import refuse_short_clips
+from soundseek.learn.models.audio.weights_file import read_weights, save_weights, saved_config
 
 CRNN_FRONT_END = FrontEndConfig(
     sample_rate_hz=44_100, n_fft=2048, win_length=1764, hop_length=882, window_periodic=True, pre_emphasis=0.0,
@@ -130,8 +129,7 @@ class CRNNTrunk(nn.Module):
 
     def save(self, path: Path, **facts: str) -> None:
         """Write weights and config to one safetensors file; `facts` (strings) go into its metadata."""
-        tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        save_file(tensors, path, metadata={"crnn": self.config.model_dump_json(), **facts})
+        save_weights(self, path, crnn=self.config.model_dump_json(), **facts)
 
     @classmethod
     def load(cls, path: str | Path) -> CRNNTrunk:
@@ -145,15 +143,8 @@ class CRNNTrunk(nn.Module):
             raise ModelError(
                 f"no trunk at {path}; a CRNN has no published weights: train one, audio.weights=null"
             )
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-        if "crnn" not in metadata:
-            raise ModelError(f"{path} holds no CRNN (its metadata lacks the key 'crnn')")
-        try:
-            trunk = cls(CRNNConfig.model_validate_json(metadata["crnn"]))
-        except ValidationError as error:
-            raise ModelError(f"{path} was written by another version of soundseek: {error}") from error
-        trunk.load_state_dict(load_file(path))
+        trunk = cls(saved_config(path, "crnn", CRNNConfig))
+        trunk.load_state_dict(read_weights(path))
         return trunk.eval()
 
     def _through_gru(self, maps: Tensor, mask: Tensor | None) -> Tensor:

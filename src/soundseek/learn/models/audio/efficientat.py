@@ -7,17 +7,17 @@ published by its authors (MIT) and are loaded from a file; soundseek carries non
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError
 from soundseek.learn.models.attention import masked_mean
 from soundseek.learn.models.audio.tags import NUM_CLASSES
+from soundseek.learn.models.audio.weights_file import check_shapes, read_weights, save_weights, shapes_of
 
 
 class _Block(NamedTuple):
@@ -121,7 +121,7 @@ class EfficientATTrunk(nn.Module):
 
     def save(self, path: Path) -> None:
         """Write the weights, head included, to one safetensors file."""
-        save_file({name: tensor.contiguous() for name, tensor in self.state_dict().items()}, path)
+        save_weights(self, path)
 
     @classmethod
     def load(cls, path: str | Path, *, width_factor: float = 0.4) -> EfficientATTrunk:
@@ -136,41 +136,11 @@ class EfficientATTrunk(nn.Module):
             raise ModelError(
                 f"no tagger weights at {path}; see docs/distillation.md for where they are published"
             )
-        state = _read_tensors(path)
+        state = read_weights(path)
         trunk = cls(width_factor)
-        expected = {name: tuple(tensor.shape) for name, tensor in trunk.state_dict().items()}
-        found = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        wrong = sorted(
-            name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
-        )
-        if wrong:
-            raise ModelError(
-                f"{path} is not this network; missing, surplus or misshapen: {', '.join(wrong[:8])}"
-            )
+        check_shapes(path, shapes_of(state), shapes_of(trunk.state_dict()))
         trunk.load_state_dict(state)
         return trunk.eval()
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a `.safetensors` file, or of a `.pt` without running anything that it contains."""
-    state: Any
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    # A damaged archive, a foreign pickle and a cut-off safetensors file share no nearer base.
-    except Exception as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        if "Weights only load failed" in first:  # PyTorch then advises to run whatever the file says
-            first = "it is no PyTorch checkpoint of tensors alone"
-        raise ModelError(
-            f"{path} cannot be read as weights: {first}; fetch it again, or give another file"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        keys = ", ".join(map(str, list(state)[:8])) if isinstance(state, dict) else type(state).__name__
-        raise ModelError(f"{path} holds no plain table of tensors, but: {keys}")
-    return state
 
 
 class _InvertedResidual(nn.Module):

@@ -7,18 +7,14 @@ files stream in one pass and moments are exact.
 
 from __future__ import annotations
 
-import pickle
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from pydantic import BaseModel, ConfigDict, field_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -28,12 +24,18 @@ from soundseek.learn.models.attention import masked_max, masked_mean
 from soundseek.learn.models.audio.spec_augment import SpecAugment
 from soundseek.learn.models.audio.tags import NUM_CLASSES
 from soundseek.learn.models.audio.trunk import refuse_short_clips
+from soundseek.learn.models.audio.weights_file import (
+    Shapes,
+    check_shapes,
+    read_weights,
+    save_weights,
+    saved_config,
+    shapes_of,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 _TOLERANCE = 1e-5
 """Largest difference from our front end, as a share of a matrix's largest entry: far above float32's rounding, far
@@ -51,10 +53,10 @@ def read_published(path: Path, expected: Shapes) -> dict[str, Tensor]:
         ModelError: Not such a file; missing, surplus or misshapen tensors, which are listed; or a front end that
             differs from `PANNS_FRONT_END`.
     """
-    state = _read(path)
+    state = read_weights(path, under="model")
     fixed = fixed_matrices(PANNS_FRONT_END)
     shapes = {name: tuple(matrix.shape) for name, matrix in fixed.items()} | dict(expected)
-    check_shapes(path, {name: tuple(tensor.shape) for name, tensor in state.items()}, shapes)
+    check_shapes(path, shapes_of(state), shapes)
     for name, ours in fixed.items():
         theirs = state.pop(name).double().numpy()
         difference = float(np.abs(theirs - ours).max() / np.abs(ours).max())
@@ -64,21 +66,6 @@ def read_published(path: Path, expected: Shapes) -> dict[str, Tensor]:
                 f"{difference:.2g} of its largest entry"
             )
     return state
-
-
-def check_shapes(path: Path, found: Shapes, expected: Shapes) -> None:
-    """Raise a ModelError that lists every missing, surplus and misshapen tensor of a file, if there is one."""
-    missing = sorted(expected.keys() - found.keys())
-    surplus = sorted(found.keys() - expected.keys())
-    misshapen = [
-        f"{name} is {found[name]}, not {expected[name]}"
-        for name in sorted(found.keys() & expected.keys())
-        if found[name] != expected[name]
-    ]
-    lists = (("missing", missing), ("surplus", surplus), ("misshapen", misshapen))
-    wrong = [f"{kind}: {', '.join(names)}" for kind, names in lists if names]
-    if wrong:
-        raise ModelError(f"{path} holds another network; {'; '.join(wrong)}")
 
 
 def fixed_matrices(config: FrontEndConfig) -> dict[str, npt.NDArray[np.float64]]:
@@ -95,23 +82,6 @@ def fixed_matrices(config: FrontEndConfig) -> dict[str, npt.NDArray[np.float64]]
         "spectrogram_extractor.stft.conv_imag.weight": (-np.sin(2 * np.pi * turns) * window)[:, None],
         "logmel_extractor.melW": mel_matrix(config).astype(np.float64),
     }
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read as a file of weights: {error}") from error
-    model = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(model, dict):
-        keys = ", ".join(map(str, list(content)[:8])) if isinstance(content, dict) else type(content).__name__
-        raise ModelError(
-            f"{path} is no PANNs file: expected tensors under the key 'model', found {keys or 'nothing'}"
-        )
-    strange = [str(name) for name, value in model.items() if not isinstance(value, Tensor)]
-    if strange:
-        raise ModelError(f"{path}: under 'model' these are no tensors: {', '.join(strange)}")
-    return dict(model)
 
 
 FRONT_ENDS = {"published": PANNS_FRONT_END, "paper": PAPER_FRONT_END}
@@ -247,8 +217,7 @@ class PannsTrunk(nn.Module, ABC):
 
     def save(self, path: Path) -> None:
         """Write weights and config to one safetensors file."""
-        tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        save_file(tensors, path, metadata={type(self).__name__: self.config.model_dump_json()})
+        save_weights(self, path, **{type(self).__name__: self.config.model_dump_json()})
 
     @classmethod
     def load(cls, path: str | Path, config: PannsConfig | None = None) -> Self:
@@ -272,7 +241,7 @@ class PannsTrunk(nn.Module, ABC):
         config = config or cls.config_type()
         with torch.device("meta"):  # the whole published network, without its memory
             published = cls._make(cls._published(config))
-        state = read_published(path, _shapes(published.state_dict()))
+        state = read_published(path, shapes_of(published.state_dict()))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             trunk = cls._make(config)
@@ -283,19 +252,12 @@ class PannsTrunk(nn.Module, ABC):
 
     @classmethod
     def _load_saved(cls, path: Path, config: PannsConfig | None) -> Self:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-        if cls.__name__ not in metadata:
-            raise ModelError(f"{path} holds no {cls.__name__} (its metadata lacks that key)")
-        try:
-            saved = cls.config_type.model_validate_json(metadata[cls.__name__])
-        except ValidationError as error:
-            raise ModelError(f"{path} was written by another version of soundseek: {error}") from error
+        saved = saved_config(path, cls.__name__, cls.config_type)
         if config not in (None, saved):
             raise ModelError(f"{path} holds a trunk with {saved!r}; it cannot be read as {config!r}")
         trunk = cls._make(saved)
-        state = load_file(path)
-        check_shapes(path, _shapes(state), _shapes(trunk.state_dict()))
+        state = read_weights(path)
+        check_shapes(path, shapes_of(state), shapes_of(trunk.state_dict()))
         trunk.load_state_dict(state)
         return trunk.eval()
 
@@ -353,7 +315,3 @@ def average_pool(x: Tensor, frame_mask: Tensor | None, side: int) -> tuple[Tenso
         return x, frame_mask
     pooled = functional.avg_pool2d(x, side)
     return pooled, None if frame_mask is None else frame_mask[:, side - 1 :: side]
-
-
-def _shapes(state: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in state.items()}

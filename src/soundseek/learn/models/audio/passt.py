@@ -6,23 +6,26 @@ The modules have the names of the published file `passt-s-f128-p16-s10-ap.476-sw
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError
 from soundseek.learn.models.attention import masked_mean
-from soundseek.learn.models.audio.panns import check_shapes
 from soundseek.learn.models.audio.tags import NUM_CLASSES
 from soundseek.learn.models.audio.trunk import refuse_short_clips
+from soundseek.learn.models.audio.weights_file import (
+    check_shapes,
+    read_weights,
+    save_weights,
+    saved_config,
+    shapes_of,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -157,8 +160,7 @@ class PaSSTTrunk(nn.Module):
 
     def save(self, path: Path) -> None:
         """Write weights and config to one safetensors file."""
-        tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        save_file(tensors, path, metadata={_METADATA: self.config.model_dump_json()})
+        save_weights(self, path, **{_METADATA: self.config.model_dump_json()})
 
     @classmethod
     def load(cls, path: str | Path, config: PaSSTConfig | None = None) -> PaSSTTrunk:
@@ -179,13 +181,16 @@ class PaSSTTrunk(nn.Module):
             )
         saved = path.suffix == ".safetensors"
         if saved:
-            config = _saved_config(path, config)
+            found = saved_config(path, _METADATA, PaSSTConfig)
+            if config not in (None, found):
+                raise ModelError(f"{path} holds a trunk with {found!r}; it cannot be read as {config!r}")
+            config = found
         config = config or PaSSTConfig()
-        state = load_file(path) if saved else _read_published(path)
+        state = read_weights(path)
         with torch.device("meta"):  # its shapes; drawing 86 million numbers in vain takes seconds
             trunk = cls(config)
-        expected = _shapes(trunk.state_dict()) | ({} if saved else _published_only(config))
-        check_shapes(path, _shapes(state), expected)
+        expected = shapes_of(trunk.state_dict()) | ({} if saved else _published_only(config))
+        check_shapes(path, shapes_of(state), expected)
         trunk.load_state_dict({name: state[name].float() for name in trunk.state_dict()}, assign=True)
         return trunk.eval()
 
@@ -283,34 +288,3 @@ def _published_only(config: PaSSTConfig) -> dict[str, tuple[int, ...]]:
         "head.0.weight": norm, "head.0.bias": norm, "head.1.weight": linear, "head.1.bias": (NUM_CLASSES,),
         "head_dist.weight": linear, "head_dist.bias": (NUM_CLASSES,),
     }  # fmt: skip
-
-
-def _read_published(path: Path) -> dict[str, Tensor]:
-    try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read as a file of weights: {error}") from error
-    if not isinstance(state, dict):
-        raise ModelError(f"{path} is no PaSST file: expected tensors by name, found {type(state).__name__}")
-    strange = [str(name) for name, value in state.items() if not isinstance(value, Tensor)]
-    if strange:
-        raise ModelError(f"{path} is no PaSST file: these are no tensors: {', '.join(strange)}")
-    return dict(state)
-
-
-def _saved_config(path: Path, config: PaSSTConfig | None) -> PaSSTConfig:
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata() or {}
-    if _METADATA not in metadata:
-        raise ModelError(f"{path} holds no PaSSTTrunk (its metadata lacks that key)")
-    try:
-        saved = PaSSTConfig.model_validate_json(metadata[_METADATA])
-    except ValidationError as error:
-        raise ModelError(f"{path} was written by another version of soundseek: {error}") from error
-    if config not in (None, saved):
-        raise ModelError(f"{path} holds a trunk with {saved!r}; it cannot be read as {config!r}")
-    return saved
-
-
-def _shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in state.items()}
