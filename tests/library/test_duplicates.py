@@ -14,13 +14,18 @@ import soundfile
 import soxr
 from toy_model import make_toy_model
 
+from soundseek._typing import FloatArray
 from soundseek.library import Library
 from soundseek.library.duplicates import (
+    Candidates,
+    KeptWaveforms,
+    _neighbours_together,
     compare_waveforms,
     correlate,
     duplicates_csv,
     duplicates_record,
     find_duplicates,
+    outline_of,
     propose,
 )
 from soundseek.model.model import Model
@@ -101,6 +106,46 @@ def test_scores_do_not_depend_on_level_polarity_and_offset(library: Library) -> 
     turned = np.concatenate([np.zeros(50), -3 * take(1)])
     score, start = correlate(take(1), turned)
     assert score == pytest.approx(1.0, abs=1e-4) and start == 50
+
+
+def test_waveforms_are_compared_only_where_their_outlines_are_alike(library: Library) -> None:
+    by_name = {Path(file.path).name: file for file in library.store.files()}
+    read: list[str] = []
+
+    class Told(KeptWaveforms):
+        def read(self, path: str, rate_hz: int, start_s: float, end_s: float) -> tuple[FloatArray, float]:
+            read.append(Path(path).name)
+            return super().read(path, rate_hz, start_s, end_s)
+
+    def compared(one: str, other: str) -> float:
+        return compare_waveforms(by_name[one], by_name[other], waveforms=kept)[0]
+
+    kept = Told()
+    assert compared("second.wav", "first.wav") < 0.2
+    assert read == ["second.wav", "first.wav"]  # for their outlines
+    compared("third.wav", "first.wav")
+    assert read[2:] == ["third.wav"]  # the other outline is kept
+    assert compared("quiet.flac", "first.wav") > 0.95
+    assert read[3:] == ["quiet.flac", "quiet.flac", "first.wav"]
+
+
+@pytest.mark.parametrize("shift", [0, 1, 3, 4, 7])
+def test_outlines_of_a_high_sound_are_alike_wherever_it_begins(shift: int) -> None:
+    """Most of it lies above half of the outline's rate: sampled more thinly, it would depend on the shift."""
+    generator = np.random.default_rng(0)
+    hiss = np.diff(generator.standard_normal(RATE_HZ + 64), n=4)
+    low = 0.2 * np.convolve(generator.standard_normal(len(hiss)), np.hanning(33) / 16, "same")
+    whole = outline_of(np.diff(hiss + low).astype(np.float32), 3)
+    part = outline_of(np.diff((hiss + low)[4000 + shift : 12_000]).astype(np.float32), 3)
+    score, start = correlate(part, whole)
+    assert score > 0.45 and abs(start - 500) <= 1
+
+
+def test_candidates_of_a_file_follow_it(library: Library) -> None:
+    files = list(library.store.files())[:5]
+    near = [[(4, None)], [], [(1, None)], [], [(0, None), (2, None)]]
+    longer: list[list[tuple[int, float]]] = [[], [], [], [], [(3, 0.0)]]
+    assert list(_neighbours_together(Candidates(files, near, longer))) == [0, 4, 2, 1, 3]
 
 
 def test_a_file_that_is_gone_is_no_copy_of_anything(library: Library, tmp_path: Path) -> None:
