@@ -87,7 +87,8 @@ def test_the_report_has_the_runs_numbers_and_no_folder_of_this_machine(done: Pat
         assert str(place) not in text and str(Path.home()) not in text
         assert "plain.yaml,joined.yaml" in text
     assert sorted(path.name for path in done.iterdir()) == [
-        "differences.png", "recall.png", "report.html", "report.md", "runs", "table-one.png", "training.png"
+        "differences.png", "recall.png", "report.html", "report.md", "runs", "table-one.csv", "table-one.json",
+        "table-one.png", "table-one.tex", "training.png",
     ]  # fmt: skip
 
 
