@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from soundseek.audio.logmel import (
+    CLAP_FRONT_END,
     PANNS_FRONT_END,
     PAPER_FRONT_END,
     FrontEndConfig,
@@ -154,6 +155,23 @@ def test_the_sum_over_a_window_of_ones_is_the_power_at_zero_hertz() -> None:
 def test_features_equal_a_loop_over_sums(config: FrontEndConfig, num_samples: int) -> None:
     wave = noise(num_samples)
     np.testing.assert_allclose(LogMel(config)(wave), naive_log_mel(config, wave), atol=2e-4)
+
+
+@pytest.mark.parametrize("hertz", [100, 3000, 12_000])
+def test_in_32_bits_a_tone_at_full_scale_makes_no_other_band_wrong(hertz: float) -> None:
+    wave = np.sin(2 * np.pi * hertz * np.arange(32_000) / 32_000).astype(np.float32)
+    config = FrontEndConfig()
+    assert config.transforms_in_32_bits
+    exact = LogMel(config.model_copy(update={"precision": "float64"}))(wave)
+    np.testing.assert_allclose(LogMel(config)(wave), exact, atol=2e-4)
+
+
+@pytest.mark.parametrize("config", [PANNS_FRONT_END, PAPER_FRONT_END, CLAP_FRONT_END])
+def test_decibels_that_would_show_the_rounding_are_transformed_in_64_bits(config: FrontEndConfig) -> None:
+    assert not config.transforms_in_32_bits
+    wave = np.sin(2 * np.pi * 3000 * np.arange(96_000) / config.sample_rate_hz).astype(np.float32)
+    exact = LogMel(config.model_copy(update={"precision": "float64"}))(wave)
+    np.testing.assert_allclose(LogMel(config)(wave), exact, atol=2e-3)
 
 
 @pytest.mark.parametrize("num_samples", [48, 50, 64])

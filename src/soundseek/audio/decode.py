@@ -199,10 +199,11 @@ class AudioStream:
         if rate_hz != self._sample_rate_hz:
             resampler = soxr.ResampleStream(rate_hz, self._sample_rate_hz, 1, dtype="float32", quality="HQ")
         try:
-            while len(mono := self._mono_block()):
+            done = -1
+            while done < self._num_frames:
+                done = self._num_frames
+                mono = self._mono_block(resampler)
                 self._need_bytes_for_it()
-                if resampler is not None:
-                    mono = resampler.resample_chunk(mono)
                 if len(mono):
                     yield mono
             self._judge()
@@ -213,15 +214,17 @@ class AudioStream:
         finally:
             self._source.close()
 
-    def _mono_block(self) -> FloatArray:
-        """Ten seconds `(samples,)` at the file's rate; less at the end of file or cap, none behind it."""
+    def _mono_block(self, resampler: soxr.ResampleStream | None) -> FloatArray:
+        """Ten seconds `(samples,)` at the model's rate; less at the end of file or cap, none behind it."""
         parts: list[FloatArray] = []
         end = self._num_frames + BLOCK_S * self.info.sample_rate_hz
         while not self._cut and self._num_frames < end and len(raw := self._source.read()):
             left = self._max_frames - self._num_frames
             self._cut = len(raw) > left
             if left:
-                parts.append(self._mono(raw[:left]))
+                mono = self._mono(raw[:left])
+                # A piece that was just mixed is still in the cache: a sixth less time than for ten seconds at once.
+                parts.append(mono if resampler is None else resampler.resample_chunk(mono))
         return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
     def _need_bytes_for_it(self) -> None:

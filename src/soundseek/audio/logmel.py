@@ -1,4 +1,4 @@
-"""Waveform -> log-mel, with numpy's float32 rfft in blocks; whole or streamed, the same numbers either way."""
+"""Waveform -> log-mel, with numpy's rfft in blocks; whole or streamed, the same numbers either way."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from soundseek.errors import UsageError
 _ONE_THREAD = 1 << 18  # multiplications in a matrix product that OpenBLAS does not share among threads
 _TILE_ROWS = 64
 _GROUPED_ROWS = 256  # for which the groups of mel bands are cut; other groups would be sums in another order
+# A transform of 32 bits is wrong by some 1e-9 of power in frames at full scale. A floor so far above it is added to all
+# power, so that no band can tell; decibels above a floor of 1e-10 magnify it to .04 dB in bands far below a tone.
+_HIDES_ROUNDING = 1e-6
 _BLOCK_FRAMES = 64  # 64 x 1024 float64 = 0.5 MB: a block, its spectrum and its power stay in the L2 cache
 
 
@@ -109,6 +112,11 @@ class FrontEndConfig(BaseModel):
         return np.float64 if self.precision == "float64" else np.float32
 
     @property
+    def transforms_in_32_bits(self) -> bool:
+        """Whether transforms of 32 bits, which take half the time, give the same log-mel as those of 64."""
+        return self.precision is None and self.log == "ln" and self.floor >= _HIDES_ROUNDING
+
+    @property
     def hop_s(self) -> float:
         """Seconds from one log-mel frame to the next."""
         return self.hop_length / self.sample_rate_hz
@@ -185,7 +193,10 @@ class LogMel:
     def __init__(self, config: FrontEndConfig) -> None:
         self.config = config
         self._window: Any = _padded_window(config).astype(config.dtype)
-        self._mel = _grouped(_mel_bands(config).astype(config.dtype))
+        # numpy computes transforms of 32 bits in 64, at half the speed, unless they are divided by their size.
+        self._norm: Literal["forward", "backward"] = "forward" if config.transforms_in_32_bits else "backward"
+        undivided = config.n_fft**2 if config.transforms_in_32_bits else 1
+        self._mel = _grouped((_mel_bands(config) * undivided).astype(config.dtype))
 
     def __call__(self, waveform: FloatArray) -> FloatArray:
         """The features of a whole waveform.
@@ -220,16 +231,17 @@ class LogMel:
             return out.astype(np.float32)
         framed = np.lib.stride_tricks.sliding_window_view(signal, config.n_fft)[:: config.hop_length]
         # Made once: fresh memory for every block costs as much as the transforms.
-        windowed = np.empty((min(_BLOCK_FRAMES, num_frames), config.n_fft), config.dtype)
+        windowed = np.zeros((min(_BLOCK_FRAMES, num_frames), config.n_fft), config.dtype)
+        inside = slice(
+            (config.n_fft - config.win_length) // 2, (config.n_fft + config.win_length) // 2
+        )  # the window
         # Whole tiles of rows: a product sums up the rows of the last, partial tile in another order.
         power = np.zeros((-(-len(windowed) // _TILE_ROWS) * _TILE_ROWS, config.n_fft // 2 + 1), config.dtype)
         for start in range(0, num_frames, _BLOCK_FRAMES):
             block = framed[start : start + _BLOCK_FRAMES]
             rows = len(block)
-            np.multiply(block, self._window, out=windowed[:rows])
-            # numpy computes this in 64 bits. In 32 it would take 1.4 ms less of 10 s, and bins far below a tone, which
-            # decibels magnify, would be wrong by .04 dB.
-            spectrum = np.fft.rfft(windowed[:rows], axis=1)
+            np.multiply(block[:, inside], self._window[inside], out=windowed[:rows, inside])
+            spectrum = np.fft.rfft(windowed[:rows], axis=1, norm=self._norm)
             squares = spectrum.view(spectrum.real.dtype)  # (rows, 2 * bins): real, imaginary, real ...
             np.square(squares, out=squares)
             np.add(squares[:, 0::2], squares[:, 1::2], out=power[:rows])
@@ -309,7 +321,8 @@ class LogMelStream:
             return block
         joined = np.concatenate([self._last, block])
         self._last = joined[-1:]
-        emphasised: FloatArray = joined[1:] - np.float32(coefficient) * joined[:-1]
+        emphasised: FloatArray = joined[:-1] * np.float32(-coefficient)
+        emphasised += joined[1:]
         return emphasised
 
     def _begin(self, signal: FloatArray) -> None:
