@@ -40,7 +40,8 @@ class PeakNormaliser:
 
     def push(self, block: FloatArray) -> FloatArray:
         """The blocks behind which so much is known that their gains are; may be none."""
-        self._rest = np.concatenate([self._rest, np.asarray(block, np.float32)])
+        block = np.asarray(block, np.float32)
+        self._rest = np.concatenate([self._rest, block]) if len(self._rest) else block
         ready = [np.empty(0, np.float32)]
         while len(self._rest) >= self._length:
             self._take(self._rest[: self._length])

@@ -319,8 +319,8 @@ class LogMelStream:
         coefficient = self._log_mel.config.pre_emphasis
         if not coefficient:
             return block
-        joined = np.concatenate([self._last, block])
-        self._last = joined[-1:]
+        joined = np.concatenate([self._last, block]) if len(self._last) else block
+        self._last = joined[-1:].copy()
         emphasised: FloatArray = joined[:-1] * np.float32(-coefficient)
         emphasised += joined[1:]
         return emphasised
@@ -332,7 +332,7 @@ class LogMelStream:
 
     def _advance(self, block: FloatArray) -> FloatArray:
         if self._signal is None:
-            self._pending = np.concatenate([self._pending, block])
+            self._pending = np.concatenate([self._pending, block]) if len(self._pending) else block
             if len(self._pending) < self._log_mel.config.n_fft:
                 return np.empty((0, self._log_mel.config.num_mels), np.float32)
             self._begin(self._pending)
