@@ -3,10 +3,11 @@
     python scripts/compile_lexicon.py FOLDER [FOLDER ...]
 
 Each folder holds some of these tables, UTF-8 CSV with a header; a later folder adds to an earlier one, whose terms
-win: `jargon.csv` (term, plain, kind, note), `languages.csv` (language, term, plain), `english_collisions.csv`
-(language, term), `stop_words.csv` (language, words), `endings.csv` (language, endings), `heads.csv` (plain, head),
-`ucs.csv` (cat_id, category, subcategory, plain, synonyms) and `ucs_parts.csv` (position, part, meaning).
-Rows of `jargon.csv` whose `plain` only explains a group of terms are left out. scripts/lexicon is read last.
+win, and scripts/lexicon is read first: `jargon.csv` (term, plain, kind, note), `languages.csv` (language, term, plain),
+`english_collisions.csv` (language, term), `stop_words.csv` (language, words), `endings.csv` (language, endings),
+`heads.csv` (plain, head), `ucs.csv` (cat_id, category, subcategory, plain, synonyms), `ucs_parts.csv` (position, part,
+meaning) and `labels.csv` (plain, label; `nearest_labels.py` writes it). Rows of `jargon.csv` whose `plain` only
+explains a group of terms are left out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import argparse
 import csv
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from soundseek.query.lexicon import ENGLISH_FILE, FOLDER, LANGUAGES_FILE, steeri
 from soundseek.query.text import fold, loosen, respelled
 
 OWN = Path(__file__).parent / "lexicon"
+LABELS_FILE = "labels.csv"
 
 Row = dict[str, str]
 
@@ -41,18 +43,25 @@ class Readings:
 def compile_english(folders: Sequence[Path]) -> dict[str, Any]:
     """Jargon and UCS, as JSON holds them."""
     readings = Readings()
+    labels = {row["plain"]: row["label"] for row in rows(folders, LABELS_FILE)}
     terms: dict[str, list[int | str]] = {}
     for row in rows(folders, "jargon.csv"):
-        if is_gloss(row["plain"]):
+        plain = row["plain"]
+        if is_gloss(plain):
             continue
-        terms.setdefault(
-            fold(row["term"]), [readings.number(row["plain"]), row["kind"], steering(row["note"])]
-        )
+        if takes_a_label(row["kind"], row["note"]):
+            plain = with_label(plain, labels)
+        terms.setdefault(fold(row["term"]), [readings.number(plain), row["kind"], steering(row["note"])])
     parts: dict[str, dict[str, str]] = {"prefix": {}, "suffix": {}}
     for row in rows(folders, "ucs_parts.csv"):
         parts[row["position"]].setdefault(row["part"], row["meaning"])
     ucs = {
-        row["cat_id"]: [row["category"], row["subcategory"], row["plain"], row["synonyms"]]
+        row["cat_id"]: [
+            row["category"],
+            row["subcategory"],
+            with_label(row["plain"], labels),
+            row["synonyms"],
+        ]
         for row in rows(folders, "ucs.csv")
     }
     return {"readings": list(readings.numbers), "terms": terms, "ucs": ucs, "ucs_parts": parts}
@@ -63,6 +72,20 @@ def is_gloss(plain: str) -> bool:
     cannot be searched for.
     """
     return ":" in plain
+
+
+def takes_a_label(kind: str, note: str) -> bool:
+    """False for a mood, which no label is about, for readings that differ in meaning, and for what has no sound."""
+    return kind != "mood" and not set(steering(note)) & set("en")
+
+
+def with_label(plain: str, labels: Mapping[str, str]) -> str:
+    """A reading, and the nearest label of recordings where there is one.
+
+    >>> with_label("propeller plane droning", {"propeller plane droning": "airplane flying"})
+    'propeller plane droning|airplane flying'
+    """
+    return f"{plain}|{labels[plain]}" if plain in labels else plain
 
 
 def compile_languages(folders: Sequence[Path]) -> dict[str, Any]:
@@ -117,7 +140,7 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
     parser.add_argument("--out", type=Path, default=FOLDER)
     given = parser.parse_args()
-    folders = [*given.folders, OWN]
+    folders = [OWN, *given.folders]
     for name, content in (
         (ENGLISH_FILE, compile_english(folders)),
         (LANGUAGES_FILE, compile_languages(folders)),

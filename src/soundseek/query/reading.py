@@ -44,6 +44,12 @@ _FUNCTION_WORDS = word_set(
     between above below toward towards per via etc please find search need want show give looking sfx fx s t m
     re ve ll d"""
 )
+# "Creepy atmosphere": no word for what sounds.
+_OF_A_MOOD = word_set(
+    """mood moods vibe vibes feeling feelings feel atmosphere atmospheres ambience ambiance ambient sound sounds
+    soundscape soundscapes scene scenes background tone texture effect effects sfx stuff"""
+)
+_MUSIC = word_set("music song songs tune tunes melody melodies soundtrack score track loop bgm underscore")
 _DOUBLED = re.compile(r"\b([^\W\d_]+)(?: \1\b)+", re.IGNORECASE)
 _ROMAN_SOUND = re.compile(r"\b(?:sounds?|noises?|sfx|fx|sound\s+effects?|effects?)\b", re.IGNORECASE)
 
@@ -229,7 +235,7 @@ class QueryReader:
         if name == "English":
             parts = negation_in_english(text)
             if parts is None:
-                return self._in_manner(text) or self._english(text)
+                return self._in_manner(text) or self._in_mood(text) or self._english(text)
             return self._manner_apart(self._joined(text, parts, self._part))
         translated = translator(name)
         parts = negation_in(name, text, translated.is_word)
@@ -290,6 +296,37 @@ class QueryReader:
         notes = [Note("manner", *each) for each in zip(found.sources, found.manners, strict=False)]
         return replace(sound, typed=text, manners=found.manners, notes=(*notes, *sound.notes))
 
+    def _in_mood(self, text: str) -> Reading | None:
+        """A mood and what has it, "angry dog": the dog counts once more, or other angry sounds would come first.
+
+        The mood alone is meant where nothing sounds, as in "creepy atmosphere".
+        """
+        typed = words(text)
+        if not 2 <= len(typed) <= _FEW_WORDS or " ".join(typed) != " ".join(text.split()):
+            return None
+        for end in range(len(typed) - 1, 0, -1):
+            term = english().term(" ".join(typed[:end]))
+            if term is None or term.kind != "mood":
+                continue
+            sound = typed[end:]
+            if {word.lower() for word in sound} <= _OF_A_MOOD:
+                return self._of_term(text, term)
+            if len(sound) == 1 and sound[0].lower() in _MUSIC:
+                music = [each for each in term.readings if "music" in words(each)]
+                if not music or any(_same_words(text, each) for each in music):
+                    return Reading(text, ((text,),))
+                return Reading(text, ((text, music[0]),), notes=(Note("term", text, f"{text} | {music[0]}"),))
+            if _FUNCTION_WORDS.isdisjoint(word.lower() for word in sound):
+                plain = self._part(" ".join(sound))
+                if plain.texts and not plain.negatives:
+                    return Reading(
+                        text,
+                        ((text, plain.text),),
+                        notes=(Note("term", text, f"{text} | {plain.text}"), *plain.notes),
+                        unknown=plain.unknown,
+                    )
+        return None
+
     def _manner_apart(self, reading: Reading) -> Reading:
         """A reading in one English text, with what that says of how the sound should sound apart from it."""
         found = manner_of(reading.text, self._manners) if len(reading.texts) == 1 else None
@@ -307,7 +344,14 @@ class QueryReader:
         if "n" in term.steering:
             return Reading(text, ((text,),))
         if "a" in term.steering:
-            return Reading(text, ((text, f"{text}, {term.readings[0]}"),), notes=(note,))
+            in_mood = self._in_mood(text) if words(text)[-1].lower() in _MUSIC else None
+            if in_mood is not None:
+                return in_mood
+            both = f"{text}, {term.readings[0]}"
+            if not self._counts or self._is_common(text):
+                return Reading(text, ((text, both),), notes=(note,))
+            # A model that never met the term is led astray by it alone.
+            return Reading(text, ((both, *term.readings),), notes=(note,))
         if "e" in term.steering:
             return Reading(text, tuple((reading,) for reading in term.readings), notes=(note,))
         return Reading(text, (term.readings,), notes=(note,))
