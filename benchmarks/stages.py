@@ -6,6 +6,8 @@ Processor time of one thread for ten seconds of stereo sound at 44.1 kHz, median
 Sounds are the same as in `peers.py`, and a second time with two channels that are nearly alike, as most recordings have
 them: channels that have nothing in common are mixed in quadrature, which costs transforms.
 
+What else was tried for a stage is measured in the same turns (`tried_ms`).
+
 A floor is what a stage cannot be quicker than: of passes over samples, their bytes at the rate at which memory is
 copied; of arithmetic, its operations at the rate of a large matrix product. A codec is somebody else's, its own floor.
 """
@@ -19,6 +21,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
 import soundfile
+import soxr
 from machine import keep_result
 
 from soundseek.audio.decode import read_audio
@@ -56,7 +60,9 @@ def main() -> None:
     model = load_model(options.model)
     with tempfile.TemporaryDirectory() as folder:
         stages, floors = stages_of(model, Path(folder))
-        times = timed(stages, options.repeats)
+        tried = alternatives(model, Path(folder))
+        both = timed(stages | tried, options.repeats)
+    times = {stage: both[stage] for stage in stages}
     whole = {
         kind: sum(times[stage]["median"] for stage in times if stage.split(" ")[-1] in (kind, "all"))
         for kind in ("wav", "flac", "mp3", "wav-alike")
@@ -67,6 +73,7 @@ def main() -> None:
         "cpu_ms": times,
         "floor_ms": floors,
         "whole_ms": whole,
+        "tried_ms": {way: both[way] for way in tried},
     }
     keep_result(options.json, model.config.name, result)
 
@@ -129,6 +136,66 @@ def stages_of(model: Model, folder: Path) -> tuple[dict[str, Callable[[], float]
     stages["store all"] = lambda: _committed(store, sound)
     floors["store all"] = 1e3 * (embedded.frames.nbytes + embedded.vectors.nbytes / 2) / copied
     return stages, floors
+
+
+def alternatives(model: Model, folder: Path) -> dict[str, Callable[[], float]]:
+    """Other ways to compute a stage of a model that is one stream, behind the sounds of `stages_of`."""
+    if model.front_end.window_s:
+        return {}
+    front_end = model.front_end.model_copy(update={"peak_dbfs": None})
+    waveform = read_audio(folder / "wav.wav", sample_rate_hz=front_end.sample_rate_hz)
+    own_rate = read_audio(folder / "wav.wav", sample_rate_hz=RATE)
+    features = LogMel(front_end)(waveform)
+    # A floor below what 32 bits can hide, and all else as it is.
+    in_64_bits = LogMel(front_end.model_copy(update={"floor": front_end.floor / 1000}))
+    ways = {
+        "codec mp3: 16-bit samples": lambda: _read_pcm(folder / "mp3.mp3", "int16"),
+        "resampling: a second at a time": lambda: _resampled(own_rate, front_end.sample_rate_hz, RATE),
+        "resampling: ten seconds at once": lambda: _resampled(
+            own_rate, front_end.sample_rate_hz, len(own_rate)
+        ),
+        "resampling: soxr's MQ": lambda: _resampled(own_rate, front_end.sample_rate_hz, RATE, "MQ"),
+        "log-mel: transforms of 64 bits": lambda: in_64_bits(waveform),
+    }
+    with suppress(ImportError):
+        import av
+
+        ways["codec mp3: FFmpeg"] = lambda: _read_with_ffmpeg(av, folder / "mp3.mp3")
+    for name, session in _sessions(model, folder).items():
+        ways[f"network: {name}"] = lambda session=session: session.run(None, {"log_mel": features[None]})
+    return {name: spent(way) for name, way in ways.items()}
+
+
+def _sessions(model: Model, folder: Path) -> dict[str, Any]:
+    """The audio network as ONNX Runtime can run it otherwise."""
+    import onnxruntime
+    from onnxruntime import GraphOptimizationLevel as Level
+
+    def session(
+        path: Path, level: Any = Level.ORT_ENABLE_ALL, write: Path | None = None, **entries: str
+    ) -> Any:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        options.graph_optimization_level = level
+        if write is not None:
+            options.optimized_model_filepath = str(write)
+        for key, value in entries.items():
+            options.add_session_config_entry(key.replace("__", "."), value)
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    path, plain = model.directory / "audio.onnx", folder / "plain.onnx"
+    sessions = {
+        "channels not in blocks (NCHWc)": session(path, Level.ORT_ENABLE_EXTENDED),
+        "denormals as zero": session(path, session__set_denormal_as_zero="1"),
+    }
+    with suppress(ImportError):
+        from soundseek.learn.export.quantize import calibration_log_mels, quantize_convolutions
+
+        session(path, Level.ORT_ENABLE_BASIC, plain)  # weights in 32 bits, which the quantiser needs
+        quantize_convolutions(plain, calibration_log_mels(model.front_end))
+        sessions["convolutions in 8 bits"] = session(plain)
+    return sessions
 
 
 def write_sounds(folder: Path) -> dict[str, Path]:
@@ -216,10 +283,24 @@ def operations(path: Path, num_frames: int) -> float:
     return total
 
 
-def _read_pcm(path: Path) -> None:
+def _read_pcm(path: Path, dtype: str = "float32") -> None:
     with soundfile.SoundFile(path) as file:
-        while len(file.read(1 << 16, dtype="float32")):
+        while len(file.read(1 << 16, dtype=dtype)):
             pass
+
+
+def _read_with_ffmpeg(av: Any, path: Path) -> None:
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[0]
+        stream.codec_context.thread_count = 1
+        for frame in container.decode(stream):
+            frame.to_ndarray()
+
+
+def _resampled(waveform: Any, rate_hz: int, piece: int, quality: str = "HQ") -> None:
+    resampler = soxr.ResampleStream(RATE, rate_hz, 1, dtype="float32", quality=quality)
+    for start in range(0, len(waveform), piece):
+        resampler.resample_chunk(waveform[start : start + piece], last=start + piece >= len(waveform))
 
 
 def _levelled(waveform: Any, peak_dbfs: float, rate_hz: int) -> Any:

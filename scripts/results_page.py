@@ -744,9 +744,28 @@ def stages(reports: list[Report]) -> str:
             "memory is copied, or its operations at that of a large matrix product. "
             f"Again: {STAGES_AGAIN}.",
             table(["stage", "ms", "quartiles", "floor"], rows),
-            f"Together: {whole}. Measured: commit {report['commit']}, {report['machine']}.",
+            f"Together: {whole}. {without_network(report)} Measured: commit {report['commit']}, {report['machine']}.",
         ]
+        if "tried_ms" in report:
+            ways = [
+                [way, f"{times['median']:.2f}", f"{times['low']:.2f} to {times['high']:.2f}"]
+                for way, times in report["tried_ms"].items()
+            ]
+            parts += [
+                "What else a stage could be, in the same turns:",
+                table(["way", "ms", "quartiles"], ways),
+            ]
     return joined(*parts)
+
+
+def without_network(report: Report) -> str:
+    """How fast a model with this front end could be at most."""
+    network = report["cpu_ms"]["network all"]["median"]
+    speeds = ", ".join(
+        f"{kind} {1000 * report['seconds'] / (value - network):,.0f}"
+        for kind, value in report["whole_ms"].items()
+    )
+    return f"With a network that costs nothing, times real time: {speeds}."
 
 
 def spread(seconds: Report) -> str:

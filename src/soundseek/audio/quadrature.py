@@ -25,7 +25,7 @@ _DELAYS = (1, 0)
 _BLOCK_FRAMES = 64
 # Blocks in one product: so small that OpenBLAS computes it on one thread, whatever their number (see `LogMel`).
 _ROWS = 28
-_NOTHING = 1e-9  # a share of a state that has no effect in 32 bits
+_NOTHING = 1e-8  # a share of a state that has no effect in 32 bits
 
 NUM_REMEMBERED = 4096
 """Frames after which a sound has left the filters, but for 0.6 %."""
@@ -37,13 +37,13 @@ class _Blocks(NamedTuple):
     Attributes:
         to_state: `(2 * frames, state)`, what a block leaves in the state behind it.
         to_output: `(2 * frames + state, frames)`, of a block and of the state in front of it.
-        decay: `(state,)`, what is left of a state after a block; falling.
+        aged: `(blocks, state)`, what is left of a state after each number of blocks down to none.
         steps: Blocks of each step of the doubling, with the decay over so many of the states that last so long.
     """
 
     to_state: FloatArray
     to_output: FloatArray
-    decay: DoubleArray
+    aged: FloatArray
     steps: list[tuple[int, FloatArray]]
 
 
@@ -56,13 +56,14 @@ def quadrature_sum(piece: FloatArray, before: FloatArray | None) -> FloatArray:
     """
     blocks, num_frames, width = _blocks(), len(piece), 2 * _BLOCK_FRAMES
     num_blocks = -(-num_frames // (_BLOCK_FRAMES * _ROWS)) * _ROWS
-    rows = np.zeros((num_blocks, width + len(blocks.decay)), np.float32)
+    num_states = blocks.to_state.shape[1]
+    rows = np.zeros((num_blocks, width + num_states), np.float32)
     whole = num_frames // _BLOCK_FRAMES
     rows[:whole, :width] = piece[: whole * _BLOCK_FRAMES].reshape(whole, width)
     rest = piece[whole * _BLOCK_FRAMES :].reshape(-1)
     rows[whole : whole + 1, : len(rest)] = rest
     groups = rows.reshape(-1, _ROWS, rows.shape[1])  # a product for each
-    states = np.empty((len(blocks.decay), num_blocks + 1), np.float32)
+    states = np.empty((num_states, num_blocks + 1), np.float32)
     states[:, 0] = 0 if before is None else _state_behind(before, blocks)
     states[:, 1:] = (groups[:, :, :width] @ blocks.to_state).reshape(num_blocks, -1).T
     for step, decay in blocks.steps:
@@ -77,8 +78,7 @@ def _state_behind(frames: FloatArray, blocks: _Blocks) -> FloatArray:
     """`(state,)` that frames `(frames, 2)` leave behind them."""
     rows = np.zeros((-(-len(frames) // _BLOCK_FRAMES), 2 * _BLOCK_FRAMES), np.float32)
     rows.reshape(-1)[rows.size - frames.size :] = frames.reshape(-1)
-    ages = np.arange(len(rows))[::-1, None]
-    state: FloatArray = (rows @ blocks.to_state * blocks.decay**ages).sum(axis=0, dtype=np.float32)
+    state: FloatArray = (rows @ blocks.to_state * blocks.aged[-len(rows) :]).sum(axis=0, dtype=np.float32)
     return state
 
 
@@ -121,7 +121,8 @@ def _blocks() -> _Blocks:
         steps.append((step, (lasting**step).astype(np.float32)))
     to_output = np.concatenate([inside.reshape(2 * _BLOCK_FRAMES, -1), [state[2] for state in states]])
     to_state = np.stack([state[1] for state in states], axis=1)
-    return _Blocks(to_state.astype(np.float32), to_output.astype(np.float32), decay, steps)
+    aged = decay ** np.arange(NUM_REMEMBERED // _BLOCK_FRAMES)[::-1, None]
+    return _Blocks(*(matrix.astype(np.float32) for matrix in (to_state, to_output, aged)), steps)
 
 
 def _residue(poles: DoubleArray, number: int) -> float:
