@@ -122,7 +122,7 @@ def _blocks() -> _Blocks:
     to_output = np.concatenate([inside.reshape(2 * _BLOCK_FRAMES, -1), [state[2] for state in states]])
     to_state = np.stack([state[1] for state in states], axis=1)
     aged = decay ** np.arange(NUM_REMEMBERED // _BLOCK_FRAMES)[::-1, None]
-    return _Blocks(*(matrix.astype(np.float32) for matrix in (to_state, to_output, aged)), steps)
+    return _Blocks(to_state.astype(np.float32), to_output.astype(np.float32), aged.astype(np.float32), steps)
 
 
 def _residue(poles: DoubleArray, number: int) -> float:
