@@ -4,7 +4,8 @@
 
 Processor time of one thread for ten seconds of stereo sound at 44.1 kHz, medians with quartiles, all stages in turns.
 Sounds are the same as in `peers.py`, and a second time with two channels that are nearly alike, as most recordings have
-them: channels that have nothing in common are mixed in quadrature, which costs transforms.
+them: channels that have nothing in common are mixed in quadrature, which costs filters. What needs neither mixing nor
+resampling, mono at the model's rate, is `wav-ready`.
 
 What else was tried for a stage is measured in the same turns (`tried_ms`).
 
@@ -43,6 +44,7 @@ from soundseek.model.registry import load_model
 
 RATE, SECONDS = 44_100, 10
 FORMATS = ("wav", "flac", "mp3")
+READY = "wav-ready"
 SOUNDS_A_COMMIT = 64
 
 
@@ -65,7 +67,7 @@ def main() -> None:
     times = {stage: both[stage] for stage in stages}
     whole = {
         kind: sum(times[stage]["median"] for stage in times if stage.split(" ")[-1] in (kind, "all"))
-        for kind in ("wav", "flac", "mp3", "wav-alike")
+        for kind in (*FORMATS, "wav-alike", READY)
     }
     result = {
         "seconds": SECONDS,
@@ -106,6 +108,13 @@ def stages_of(model: Model, folder: Path) -> tuple[dict[str, Callable[[], float]
         )
         floors[f"mixing {kind}"] = 1e3 * pcm_bytes / copied
         floors[f"resampling {kind}"] = 1e3 * (pcm_bytes / 2 + waveform.nbytes) / copied
+    ready = folder / f"{READY}.wav"
+    soundfile.write(ready, waveform, front_end.sample_rate_hz)
+    stages[f"codec {READY}"] = spent(lambda: _read_pcm(ready))
+    stages[f"mixing {READY}"] = less(
+        lambda: read_audio(ready, sample_rate_hz=front_end.sample_rate_hz), lambda: _read_pcm(ready)
+    )
+    floors[f"mixing {READY}"] = 1e3 * waveform.nbytes / copied
     if front_end.peak_dbfs is not None:
         stages["level all"] = spent(
             lambda: _levelled(waveform, front_end.peak_dbfs or 0.0, front_end.sample_rate_hz)

@@ -739,9 +739,10 @@ def stages(reports: list[Report]) -> str:
         whole = ", ".join(f"{kind} {value:.0f} ms" for kind, value in report["whole_ms"].items())
         parts += [
             f"{name}, {report['seconds']} s of stereo sound at 44.1 kHz, milliseconds of processor time on one thread, "
-            f"medians of {report['repeats']} in turns. In `wav-alike` the channels are nearly the same; in the others "
-            "they are independent noise, and mixed in quadrature. A floor is the bytes of a stage at the rate at which "
-            "memory is copied, or its operations at that of a large matrix product. "
+            f"medians of {report['repeats']} in turns. In `wav-alike` the channels are nearly the same, in the others "
+            "they are independent noise, and mixed in quadrature; `wav-ready` is mono at the model's rate. A floor is "
+            "the bytes of a stage at the rate at which memory is copied, or its operations at that of a large matrix "
+            "product. "
             f"Again: {STAGES_AGAIN}.",
             table(["stage", "ms", "quartiles", "floor"], rows),
             f"Together: {whole}. {without_network(report)} Measured: commit {report['commit']}, {report['machine']}.",
@@ -759,13 +760,19 @@ def stages(reports: list[Report]) -> str:
 
 
 def without_network(report: Report) -> str:
-    """How fast a model with this front end could be at most."""
+    """How fast a model with this front end could be at most, and what 1,000 times real time leaves its network."""
     network = report["cpu_ms"]["network all"]["median"]
-    speeds = ", ".join(
-        f"{kind} {1000 * report['seconds'] / (value - network):,.0f}"
-        for kind, value in report["whole_ms"].items()
+    least = {kind: value - network for kind, value in report["whole_ms"].items()}
+    speeds = ", ".join(f"{kind} {1000 * report['seconds'] / value:,.0f}" for kind, value in least.items())
+    left = [
+        f"{report['seconds'] - value:.1f} ms of {kind}"
+        for kind, value in least.items()
+        if value < report["seconds"]
+    ]
+    return (
+        f"With a network that costs nothing, times real time: {speeds}. For 1,000 times, it may take "
+        f"{', '.join(left) or 'less than nothing of any of them'}."
     )
-    return f"With a network that costs nothing, times real time: {speeds}."
 
 
 def spread(seconds: Report) -> str:
