@@ -51,3 +51,28 @@ def test_a_gpu_goes_on_from_a_trunk_with_the_statistics_that_it_has(
     assert [(config.norms_frozen_at, config.learning_rate) for config in asked] == [
         (norms_frozen_at, learning_rate)
     ]
+
+
+def test_a_tiny_student_takes_a_model_to_learn_from(
+    soundseek: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from soundseek.learn import distill as package
+    from soundseek.learn.models.audio.compact import SOUNDSEEK_TINY
+
+    asked = []
+    monkeypatch.setattr(
+        package, "distill", lambda teacher, train, yardsticks, out, config: asked.append((teacher, config))
+    )
+    (tmp_path / "sounds").mkdir()
+    soundfile.write(tmp_path / "sounds" / "noise.wav", np.full(3200, 0.1), 32_000)
+    common = ["--data", tmp_path / "sounds", "--out", tmp_path / "run", "--device", "cpu"]
+    done = soundseek("distill", "--teacher", "soundseek-small", "--student", "tiny", *common)
+    assert done.returncode == 0, done.stderr
+    [(teacher, config)] = asked
+    assert (teacher / "audio.onnx").is_file() and config.trunk == SOUNDSEEK_TINY
+    assert (config.retrieval_weight, config.norms_frozen_at) == (2.0, 0.0)
+
+    refused = soundseek("distill", "--teacher", "soundseek-small", *common)
+    assert refused.returncode == 2 and b"a tiny student takes a model as its --teacher" in refused.stderr
+    unknown = soundseek("distill", "--teacher", "soundseek-small", "--student", "huge", *common)
+    assert unknown.returncode == 2 and b"--student huge is not allowed" in unknown.stderr

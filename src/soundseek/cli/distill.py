@@ -9,13 +9,20 @@ import typer
 
 from soundseek.cli.options import above, need_file, need_folder, option, whole_number
 from soundseek.errors import UsageError
+from soundseek.model.registry import installed_models
 
 _DEVICES = ("auto", "cpu", "cuda")
+_STUDENTS = ("small", "tiny")
 
 
 def distill_command(
     teacher: Annotated[
-        Path, typer.Option(metavar="FILE", help="Weights of EfficientAT's mn04_as (.pt or .safetensors).")
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Weights of EfficientAT's mn04_as (.pt or .safetensors); or a model such as soundseek-small, whose "
+            "trunk a tiny student imitates.",
+        ),
     ],
     data: Annotated[
         list[Path],
@@ -27,6 +34,13 @@ def distill_command(
     out: Annotated[
         Path, typer.Option(metavar="RUN", help="Run folder: checkpoint, metrics and trunk.safetensors.")
     ],
+    student: Annotated[
+        str,
+        option(
+            metavar="SHAPE",
+            help="small, the trunk of soundseek-small, or tiny, a cheaper one that begins as a shrunken small.",
+        ),
+    ] = "small",
     hours: Annotated[
         float,
         typer.Option(
@@ -87,7 +101,18 @@ def distill_command(
         raise UsageError(f"--device {device} is not allowed; give one of {', '.join(_DEVICES)}")
     if sentences and not heads:
         raise UsageError("--sentences takes --heads RUN, in whose space they are compared with sounds")
-    need_file(teacher, "--teacher", "it takes the published weights of mn04_as, .pt or .safetensors")
+    if student not in _STUDENTS:
+        raise UsageError(f"--student {student} is not allowed; give one of {', '.join(_STUDENTS)}")
+    teacher = installed_models().get(str(teacher), teacher)
+    if not teacher.is_dir():
+        need_file(
+            teacher, "--teacher", "it takes the published weights of mn04_as, .pt or .safetensors, or a model"
+        )
+    if teacher.is_dir() != (student == "tiny") or (teacher.is_dir() and (start or heads or sentences)):
+        raise UsageError(
+            "a tiny student takes a model as its --teacher, whose trunk and heads it begins with, and no --start, "
+            "--heads or --sentences; a small one takes the weights of mn04_as"
+        )
     for folder in data:
         need_folder(folder, "--data", "it takes a folder of sounds, such as soundseek data clotho makes")
     need_file(leave_out, "--leave-out", "it takes a text file that names a sound or a collection a line")
@@ -100,11 +125,16 @@ def distill_command(
     from soundseek.learn.data.decoded_cache import WaveformCache
     from soundseek.learn.distill import DistillConfig, find_device, find_sounds
     from soundseek.learn.distill import distill as run
+    from soundseek.learn.models.audio.compact import SOUNDSEEK_TINY
 
     on_gpu = find_device(device) == "cuda"
+    is_tiny = student == "tiny"
     settings: dict[str, Any] = (
         {"device": "cuda", "mixing": "torch", "processes": 1, "report_s": 30.0} if on_gpu else {}
     )
+    if is_tiny:
+        # few steps are enough for what is left to repair
+        settings |= {"trunk": SOUNDSEEK_TINY, "warmup_steps": 50}
     config = DistillConfig(
         **{"processes": processes, **settings},
         hours=hours,
@@ -113,9 +143,10 @@ def distill_command(
         start=start,
         heads=heads,
         sentences=sentences,
-        learning_rate=_learning_rate(going_on=start is not None, on_gpu=on_gpu),
-        norms_frozen_at=0.0 if start and on_gpu else 0.7,  # docs/distillation.md has what it brought
-        retrieval_weight=2.0 if heads else 0.0,
+        learning_rate=_learning_rate(going_on=start is not None or is_tiny, on_gpu=on_gpu),
+        # docs/distillation.md has what it brought; the norms of a shrunken trunk were measured when it was repaired
+        norms_frozen_at=0.0 if is_tiny or (start and on_gpu) else 0.7,
+        retrieval_weight=2.0 if heads or is_tiny else 0.0,
         sentences_weight=0.5 if sentences else 0.0,
     )
     sounds = find_sounds(data, leave_out)

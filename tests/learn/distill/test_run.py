@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import torch
 from quick_processes import start_together
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from soundseek._files import locked
 from soundseek.audio.logmel import LogMel
@@ -31,7 +31,9 @@ from soundseek.learn.distill.networks import (
     distillation_losses,
     learning_rate_factor,
     load_heads,
+    load_teacher,
     mean_average_precision,
+    read_compact_trunk,
 )
 from soundseek.learn.distill.run import find_device, seconds
 from soundseek.learn.distill.tensor_mixtures import TensorLogMel
@@ -43,6 +45,7 @@ from soundseek.learn.models.audio.compact import (
 )
 from soundseek.learn.models.audio.compact_layers import TagsConfig
 from soundseek.learn.models.audio.efficientat import EfficientATTrunk
+from soundseek.learn.models.audio.shrink import shrink
 
 ROOT = Path(__file__).parents[3]
 ONE_STEP = 1e-9  # hours: a run ends with the step in which they are spent
@@ -433,3 +436,99 @@ def test_one_process_at_a_time_writes_to_a_distillation(tmp_path: Path) -> None:
         pytest.raises(UsageError, match=r"distillation .* is being written"),
     ):
         distill(Path("teacher"), tmp_path, {}, tmp_path, DistillConfig(trunk=TINY))
+
+
+SLOWER = TINY.model_copy(
+    update={
+        "stages": (*TINY.stages[:2], TINY.stages[2].model_copy(update={"time_stride": 1})),
+        "front_end": TINY.front_end.model_copy(update={"hop_length": 640}),
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def compact_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory as far as a student needs it: a `compact` trunk and heads, in half precision."""
+    torch.manual_seed(0)
+    trunk, folder = CompactTrunk(TINY), tmp_path_factory.mktemp("model")
+    state = {f"trunk.{name}": tensor for name, tensor in trunk.state_dict().items()} | {
+        "audio_projector.weight": torch.randn(4, trunk.width),
+        "audio_projector.bias": torch.randn(4),
+        "audio_mean": torch.randn(trunk.width),
+        "audio_scale": torch.rand(trunk.width) + 0.5,
+    }
+    half = {name: each.half() if each.is_floating_point() else each for name, each in state.items()}
+    save_file(half, folder / "model.safetensors", {"trunk": TINY.model_dump_json()})
+    return folder
+
+
+@torch.no_grad()
+def test_a_compact_teacher_says_what_its_model_says(compact_model: Path) -> None:
+    teacher, trunk = load_teacher(compact_model).eval(), read_compact_trunk(compact_model)
+    log_mel = torch.randn(2, 96, 128)
+    frames, _ = trunk(log_mel)
+    found = teacher(log_mel)
+    torch.testing.assert_close(found.frames, frames[..., :16], atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(found.amplitudes, frames[..., 16:].mean(dim=1), atol=1e-4, rtol=1e-3)
+    state = {name: each.float() for name, each in load_file(compact_model / "model.safetensors").items()}
+    standardised = (frames.mean(dim=1) - state["audio_mean"]) * state["audio_scale"]
+    embedding = standardised @ state["audio_projector.weight"].T + state["audio_projector.bias"]
+    torch.testing.assert_close(
+        teacher.embed(found), torch.nn.functional.normalize(embedding), atol=1e-3, rtol=1e-3
+    )
+
+
+def test_a_model_without_a_compact_trunk_cannot_teach(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"has no model\.safetensors, which holds the trunk"):
+        load_teacher(tmp_path)
+    save_file({"audio_mean": torch.zeros(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match="has no trunk `compact`"):
+        load_teacher(tmp_path)
+
+
+@torch.no_grad()
+def test_a_student_at_half_the_log_mel_rate_hears_every_second_frame(compact_model: Path) -> None:
+    teacher, trunk = load_teacher(compact_model).eval(), CompactTrunk(SLOWER)
+    student = Student(trunk, teacher.width, front_end=teacher.front_end).eval()
+    teacher.mean.copy_(torch.randn(16))
+    teacher.deviation.copy_(torch.rand(16) + 0.5)
+    student.keep_translation(teacher)
+    log_mel = torch.randn(2, 95, 128)
+    found, wanted = student(log_mel), teacher(log_mel)
+    assert found.frames.shape == wanted.frames.shape
+    own, _ = trunk(log_mel[:, ::2])
+    torch.testing.assert_close(found.frames, (own[..., :16] - teacher.mean) / teacher.deviation)
+
+
+def test_a_student_with_another_front_end_than_a_multiple_of_the_hop_is_refused() -> None:
+    for change in ({"hop_length": 480}, {"hop_length": 640, "num_mels": 64}):
+        trunk = CompactTrunk(TINY.model_copy(update={"front_end": TINY.front_end.model_copy(update=change)}))
+        with pytest.raises(ValueError, match="must share a front end, but for a whole multiple of its hop"):
+            Student(trunk, 16, front_end=TINY.front_end)
+
+
+def test_a_model_teaches_a_shrunken_copy_of_itself_and_the_run_goes_on(
+    compact_model: Path, clips: Path, tmp_path: Path
+) -> None:
+    config = DistillConfig(
+        hours=ONE_STEP, processes=1, batch_s=6.0, trunk=SLOWER, learning_rate=0.0, retrieval_weight=1.0
+    )
+    distill(compact_model, clips, {"left_out": clips}, tmp_path, config)
+    first = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    expected = CompactTrunk(SLOWER)
+    shrink(read_compact_trunk(compact_model), expected)
+    found = CompactTrunk.load(tmp_path / TRUNK)
+    assert found.config == SLOWER
+    for place, layer in enumerate(expected.layers):
+        kernels = {name: each for name, each in layer.state_dict().items() if "norm" not in name}
+        for name, kernel in kernels.items():  # with no learning rate, they are as shrink has left them
+            torch.testing.assert_close(found.layers[place].state_dict()[name], kernel)
+    translation = first["student"]["to_frames.weight"]
+    torch.testing.assert_close(translation, torch.diag(1 / first["teacher_deviation"]))
+    longer = config.model_copy(update={"hours": (first["elapsed_s"] + 1e-3) / 3600})
+    distill(compact_model, clips, {"left_out": clips}, tmp_path, longer)
+    second = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert second["step"] == 2
+    torch.testing.assert_close(second["student"]["to_frames.weight"], translation)
+    row = json.loads((tmp_path / METRICS).read_text(encoding="utf-8").splitlines()[-1])
+    assert -1 <= row["left_out"]["retrieval_cosine"] <= 1

@@ -7,22 +7,25 @@ a cosine on the raw, non-negative vectors is dominated by their mean.
 from __future__ import annotations
 
 import copy
+import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from soundseek._typing import FloatArray
+from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError
 from soundseek.learn.data.caption_neighbours import read_sentences
 from soundseek.learn.distill.config import DistillConfig
 from soundseek.learn.distill.tensor_mixtures import PEAK_DBFS, TensorLogMel, to_peak
-from soundseek.learn.models.audio.compact import CompactTrunk, within
+from soundseek.learn.models.audio.compact import CompactConfig, CompactTrunk, within
 from soundseek.learn.models.audio.compact_layers import with_tags
 from soundseek.learn.models.audio.efficientat import EfficientATTrunk
 from soundseek.learn.models.audio.tags import AMPLITUDE_GAIN, NUM_CLASSES
@@ -71,27 +74,42 @@ class Heads(nn.Module):
 
 
 class Teacher(nn.Module):
-    """The tagger with batch norms folded into its convolutions and its targets standardised."""
+    """A trunk that tags, with batch norms folded into its convolutions and its targets standardised.
+
+    Attributes:
+        front_end: Of the log-mel that it hears.
+        hop: Log-mel frames from one of its frames to the next.
+        peak_dbfs: Of the recordings that it hears.
+    """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, trunk: EfficientATTrunk, heads: Heads | None = None) -> None:
+    def __init__(self, trunk: EfficientATTrunk | CompactTrunk, heads: Heads | None = None) -> None:
         super().__init__()
         self.trunk = _folded(trunk).requires_grad_(False)
         self.heads = heads
-        self.register_buffer("mean", torch.zeros(trunk.width))
-        self.register_buffer("deviation", torch.ones(trunk.width))
+        self.is_compact = isinstance(trunk, CompactTrunk)
+        self.front_end, self.hop = trunk.front_end, trunk.frame_hop
+        self.peak_dbfs = PEAK_DBFS if self.is_compact else TAGGERS_PEAK_DBFS
+        self.width: int = trunk.config.width if isinstance(trunk, CompactTrunk) else trunk.width
+        self.register_buffer("mean", torch.zeros(self.width))
+        self.register_buffer("deviation", torch.ones(self.width))
 
     @torch.no_grad()
     def forward(self, log_mel: Tensor) -> Targets:
         # Half precision moves the standardised frames by a cosine of 2e-4, and is a third faster on a GPU.
         with torch.autocast(log_mel.device.type, torch.float16, enabled=log_mel.is_cuda):
-            frames, _ = self.trunk(log_mel)
-        frames = frames.float()
-        logits = self.trunk.logits(frames)
+            heard, _ = self.trunk(log_mel)
+        heard = heard.float()
+        frames, tags = heard[..., : self.width], heard[..., self.width :]
+        if self.is_compact:  # its tags are local, and heads take their mean
+            logits, loudness = self.trunk.tags.classifier(frames.mean(dim=1)), tags.mean(dim=1)
+        else:
+            logits = self.trunk.logits(frames)
+            loudness = amplitudes(logits)
         frames = (frames - self.mean) / self.deviation
-        return Targets(frames, frames.mean(dim=1), logits, amplitudes(logits))
+        return Targets(frames, frames.mean(dim=1), logits, loudness)
 
     def embed(self, targets: Targets) -> Tensor:
         """Unit vectors `(batch, dim)` where the heads put clips."""
@@ -102,19 +120,76 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def standardise(self, batches: Iterable[Tensor]) -> None:
         """Set the per-dimension mean and deviation of pooled embeddings from some batches."""
-        pooled = torch.cat([self.trunk(log_mel)[0].mean(dim=1) for log_mel in batches])
+        pooled = torch.cat([self.trunk(log_mel)[0][..., : self.width].mean(dim=1) for log_mel in batches])
         self.mean.copy_(pooled.mean(dim=0))
         self.deviation.copy_(pooled.std(dim=0).clamp_min(1e-3))
+
+
+TAGGERS_PEAK_DBFS = -12.0
+"""At which the published tagger hears recordings best."""
+
+
+def load_teacher(path: Path, heads: Path | None = None, sentences: Path | None = None) -> Teacher:
+    """Who teaches.
+
+    Args:
+        path: Published weights of the tagger mn04_as, or a model directory whose trunk is a `compact` one; its own
+            heads are then taken, unless others are named.
+        heads: A run of heads on the teacher's frames; see `load_heads`.
+        sentences: See `load_heads`.
+
+    Raises:
+        ModelError: It is neither, or the heads are on other frames.
+    """
+    if path.is_dir():
+        compact = read_compact_trunk(path)
+        return Teacher(compact, load_heads(heads or path, compact.config.width, sentences))
+    tagger = EfficientATTrunk.load(path)
+    return Teacher(tagger, load_heads(heads, tagger.width, sentences) if heads else None)
+
+
+def read_compact_trunk(model: Path) -> CompactTrunk:
+    """The `compact` trunk of a model directory, which has it in half precision; in eval mode.
+
+    Raises:
+        ModelError: The directory has none.
+    """
+    path = model / MODEL_FILE
+    if not path.is_file():
+        raise ModelError(
+            f"{model} has no {MODEL_FILE}, which holds the trunk; name a model that soundseek has made"
+        )
+    with safe_open(path, "pt") as file:
+        shape = json.loads((file.metadata() or {}).get("trunk", "null"))
+    state = {
+        name.removeprefix("trunk."): tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in load_file(path).items()
+        if name.startswith("trunk.")
+    }
+    if not shape or "stem_width" not in shape:
+        raise ModelError(f"{model} has no trunk `compact`; only such a model can teach, or a file of mn04_as")
+    trunk = CompactTrunk(CompactConfig.model_validate(shape))
+    trunk.load_state_dict(state)
+    return trunk.eval()
 
 
 class Student(nn.Module):
     """The trunk with its tagger, and the layer that translates its frames into the teacher's, which is not kept."""
 
-    def __init__(self, trunk: CompactTrunk, teacher_width: int, *, teacher_hop: int = 32) -> None:
+    def __init__(
+        self,
+        trunk: CompactTrunk,
+        teacher_width: int,
+        *,
+        teacher_hop: int = 32,
+        front_end: FrontEndConfig | None = None,
+    ) -> None:
         super().__init__()
-        if teacher_hop % trunk.frame_hop:
+        self.every = _log_mel_frames_apart(trunk.front_end, front_end or trunk.front_end)
+        hop = trunk.frame_hop * self.every
+        if teacher_hop % hop:
             raise ValueError(
-                f"the teacher gives a frame every {teacher_hop} of the log-mel's, the student every {trunk.frame_hop}; "
+                f"the teacher gives a frame every {teacher_hop} of the log-mel's, the student every {hop}; "
                 "choose strides so that a whole number of the student's makes one of the teacher's"
             )
         if trunk.tags is None or trunk.tags.classifier[-1].out_features != NUM_CLASSES:
@@ -122,11 +197,12 @@ class Student(nn.Module):
                 f"the student learns all tags of its teacher: trunk.tags.num_tags = {NUM_CLASSES}"
             )
         self.trunk = trunk
-        self.frames_per_frame = teacher_hop // trunk.frame_hop
+        self.frames_per_frame = teacher_hop // hop
         self.to_frames = nn.Linear(trunk.config.width, teacher_width)
 
     def forward(self, log_mel: Tensor) -> Targets:
-        trunk = self.trunk
+        """What it says of the teacher's log-mel, of which it hears every `every`th frame."""
+        trunk, log_mel = self.trunk, log_mel[:, :: self.every]
         assert trunk.tags is not None  # checked above
         with torch.autocast(log_mel.device.type, torch.bfloat16, enabled=log_mel.is_cuda):
             features, frame_mask = trunk.features_with_margins(log_mel, None)
@@ -140,6 +216,15 @@ class Student(nn.Module):
         )
 
     @torch.no_grad()
+    def keep_translation(self, teacher: Teacher) -> None:
+        """Let the trunk's own features be the teacher's: what translates standardises them and does not learn.
+
+        Heads on the teacher then fit the student as they are.
+        """
+        self.to_frames.weight.copy_(torch.diag(1 / teacher.deviation))
+        self.to_frames.bias.copy_(-teacher.mean / teacher.deviation)
+
+    @torch.no_grad()
     def fit_translation(self, teacher: Teacher, batches: Iterable[Tensor]) -> None:
         """Set the layer that translates frames to the ridge regression from what the trunk gives already.
 
@@ -148,7 +233,8 @@ class Student(nn.Module):
         gram: Tensor | float = 0.0
         product: Tensor | float = 0.0
         for log_mel in batches:
-            features = self._at_the_teachers_rate(self.trunk.features(log_mel)[0]).flatten(0, 1).double()
+            features = self._at_the_teachers_rate(self.trunk.features(log_mel[:, :: self.every])[0])
+            features = features.flatten(0, 1).double()
             features = torch.cat([features, torch.ones_like(features[:, :1])], dim=1)
             gram = gram + features.T @ features
             product = product + features.T @ teacher(log_mel).frames.flatten(0, 1).double()
@@ -167,6 +253,16 @@ class Student(nn.Module):
         return fewer.transpose(1, 2)
 
 
+def _log_mel_frames_apart(own: FrontEndConfig, teachers: FrontEndConfig) -> int:
+    """Every how many frames of the teacher's log-mel are the student's own."""
+    every, rest = divmod(own.hop_length, teachers.hop_length)
+    if rest or own.model_copy(update={"hop_length": teachers.hop_length}) != teachers:
+        raise ValueError(
+            "teacher and student must share a front end, but for a whole multiple of its hop: both hear one log-mel"
+        )
+    return every
+
+
 def amplitudes(logits: Tensor) -> Tensor:
     """Tags as features: `3 * sqrt(probability)`, of the shape of `logits`."""
     return AMPLITUDE_GAIN * (0.5 * nn.functional.logsigmoid(logits)).exp()
@@ -183,7 +279,9 @@ def load_heads(run: Path, width: int, sentences: Path | None = None) -> Heads:
     Raises:
         ModelError: Its heads are not linear, or on other frames.
     """
-    state = load_file(run / MODEL_FILE)
+    state = {
+        name: tensor.float() for name, tensor in load_file(run / MODEL_FILE).items() if "trunk." not in name
+    }
     for side in ("audio", "text") if sentences else ("audio",):
         if f"{side}_projector.weight" not in state:
             raise ModelError(
@@ -218,7 +316,7 @@ def _embedded(run: Path, state: dict[str, Tensor], path: Path) -> Tensor:
     return nn.functional.normalize(projected, dim=-1)
 
 
-def _folded(trunk: EfficientATTrunk) -> EfficientATTrunk:
+def _folded(trunk: nn.Module) -> Any:
     """A copy for inference only: batch norms folded into convolutions, activations in place."""
     folded = copy.deepcopy(trunk).eval()
     for module in folded.modules():
@@ -228,13 +326,18 @@ def _folded(trunk: EfficientATTrunk) -> EfficientATTrunk:
             convolution = module[0]
             assert isinstance(convolution, nn.Conv2d)
             module[0], module[1] = fuse_conv_bn_eval(convolution, module[1]), nn.Identity()
+        for name, convolution in list(module.named_children()):  # `compact` has them by name
+            norm = getattr(module, "norm" if name == "conv" else f"{name}_norm", None)
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(convolution, norm))
+                setattr(module, "norm" if name == "conv" else f"{name}_norm", nn.Identity())
     return folded
 
 
 class Yardstick:
     """Clips on which student and teacher are compared, and what the teacher says of them.
 
-    Each is heard as the models hear it, from its beginning for 5.12 s: by the student at -6 dBFS, by the teacher at
+    Each is heard as the models hear it, from its beginning for 5.12 s: by the student at -6 dBFS, by the tagger at
     -12. All have one length, a shorter one silence behind it: for every new shape a GPU prepares its kernels anew,
     which takes seconds.
 
@@ -262,7 +365,7 @@ class Yardstick:
                 row[: min(len(waveform), num_samples)] = torch.from_numpy(waveform[:num_samples])
             batch = to_peak(batch.to(device))
             self._heard.append(log_mel(batch * 10 ** (PEAK_DBFS / 20)).half())
-            said.append(teacher(log_mel(batch * 10 ** (-12 / 20))))
+            said.append(teacher(log_mel(batch * 10 ** (teacher.peak_dbfs / 20))))
         self._size = len(waveforms)
         self._wanted = self._together(said)
 

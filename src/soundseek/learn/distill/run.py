@@ -31,15 +31,15 @@ from soundseek.learn.distill.config import DistillConfig
 from soundseek.learn.distill.mixtures import MelDamage, MixtureBatch, draw_batch, prefetched
 from soundseek.learn.distill.networks import (
     Student,
-    Teacher,
     Yardstick,
     distillation_losses,
     learning_rate_factor,
-    load_heads,
+    load_teacher,
+    read_compact_trunk,
 )
 from soundseek.learn.distill.tensor_mixtures import ClipPool, TensorLogMel, TensorMixer
 from soundseek.learn.models.audio.compact import CompactTrunk
-from soundseek.learn.models.audio.efficientat import EfficientATTrunk
+from soundseek.learn.models.audio.shrink import repair, shrink
 from soundseek.learn.parallel import leave_group
 
 _M = TypeVar("_M", bound=nn.Module)
@@ -58,7 +58,8 @@ def distill(
     """Teach a compact trunk; continues where an interrupted run of the same config stopped.
 
     Args:
-        teacher_file: Published weights of the tagger (see `EfficientATTrunk.load`).
+        teacher_file: Published weights of the tagger, or a model directory (see `load_teacher`), whose trunk the
+            student then begins from, shrunk.
         train: Directory of a `WaveformCache` to draw mixtures from.
         yardsticks: Name -> directory of a `WaveformCache` to measure agreement on, beside some clips of `train`.
         out: Run directory: checkpoint, metrics and the trunk.
@@ -79,7 +80,7 @@ def distill(
 def _distill_locked(
     teacher_file: Path, train: Path, yardsticks: Mapping[str, Path], out: Path, config: DistillConfig
 ) -> Path:
-    _claim(out, config)
+    _claim(out, config, has_heads=teacher_file.is_dir())
     arguments = (teacher_file, train, dict(yardsticks), out, config)
     if config.processes == 1:
         threads = torch.get_num_threads()
@@ -96,9 +97,12 @@ def _distill_locked(
     return out / TRUNK
 
 
-def _claim(out: Path, config: DistillConfig) -> None:
-    """Write the run's config, or make sure that a run to go on with is of this one; only its hours may change."""
-    if (config.retrieval_weight or config.sentences_weight) and config.heads is None:
+def _claim(out: Path, config: DistillConfig, *, has_heads: bool) -> None:
+    """Write the run's config, or make sure that a run to go on with is of this one; only its hours may change.
+
+    `has_heads`: the teacher brings some.
+    """
+    if (config.retrieval_weight or config.sentences_weight) and config.heads is None and not has_heads:
         raise UsageError(
             "retrieval_weight and sentences_weight weigh errors in the space of heads; give heads, too"
         )
@@ -139,27 +143,31 @@ class _Run:
         self.rank, self.out, self.config = rank, out, config
         self.device = torch.device(config.device)
         trunk = CompactTrunk(config.trunk)
-        tagger = EfficientATTrunk.load(teacher_file)
-        if trunk.front_end != tagger.front_end:
-            raise ValueError("teacher and student must share a front end: both hear one log-mel")
-        heads = load_heads(config.heads, tagger.width, config.sentences) if config.heads else None
-        self.student = self._placed(Student(trunk, tagger.width, teacher_hop=tagger.frame_hop))
+        teacher = load_teacher(teacher_file, config.heads, config.sentences)
+        self.student = self._placed(
+            Student(trunk, teacher.width, teacher_hop=teacher.hop, front_end=teacher.front_end)
+        )
+        self.student.to_frames.requires_grad_(not teacher.is_compact)
         self.averaged = copy.deepcopy(self.student).requires_grad_(False)
-        self.teacher = self._placed(Teacher(tagger, heads)).eval()
+        self.teacher = self._placed(teacher).eval()
         self.norms = [module for module in self.student.modules() if isinstance(module, nn.BatchNorm2d)]
         for norm in self.norms:
             norm.momentum = 0.03  # lengths and damage differ from batch to batch: some thirty are remembered
         self.optimizer = self._optimizer()
         self.step, self.elapsed_s, self.heard_s = 0, 0.0, 0.0
         self.cache = WaveformCache(train)
-        self.draw = self._mixing()
+        self.draw = self._mixing(rank)
         if (out / CHECKPOINT).is_file():
             self._restore(_read_checkpoint(out / CHECKPOINT, self.device))
         elif config.start and config.start.is_dir():
             self._grow_from(config.start)
         else:
             self.teacher.standardise(self._first_batches(8))
-            if config.start:
+            if self.teacher.is_compact:
+                self._shrink(read_compact_trunk(teacher_file))
+                self.student.keep_translation(self.teacher)
+                self.averaged.load_state_dict(self.student.state_dict())
+            elif config.start:
                 self.student.trunk.grow_from(CompactTrunk.load(config.start))
                 self.student.fit_translation(self.teacher, self._first_batches(16))
                 self.averaged.load_state_dict(self.student.state_dict())
@@ -201,15 +209,15 @@ class _Run:
         nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
         self.optimizer.step()
         self.step += 1
-        self.heard_s += len(batch.clean) * batch.clean.shape[1] * self.student.trunk.front_end.hop_s
+        self.heard_s += len(batch.clean) * batch.clean.shape[1] * self.teacher.front_end.hop_s
         keep = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(_floating(self.averaged), _floating(self.student), 1 - keep)
         return values.detach()
 
-    def _mixing(self) -> Callable[[int], MixtureBatch]:
-        """What draws the batch of a step."""
-        config, front_end, rank = self.config, self.student.trunk.front_end, self.rank
+    def _mixing(self, rank: int) -> Callable[[int], MixtureBatch]:
+        """What draws the batch of a step of some process."""
+        config, front_end = self.config, self.teacher.front_end
         if config.mixing == "torch":
             pool = ClipPool(self.cache, self.device)
             return TensorMixer(
@@ -222,12 +230,20 @@ class _Run:
         )
 
     def _first_batches(self, number: int) -> Iterator[Tensor]:
-        """Mixtures that no step will hear, undamaged."""
-        return (self.draw(FIRST_BATCHES + each).clean for each in range(number))
+        """Mixtures that no step will hear, undamaged; in all processes the same, for all begin alike."""
+        draw = self.draw if self.rank == 0 else self._mixing(0)
+        return (draw(FIRST_BATCHES + each).clean for each in range(number))
+
+    def _shrink(self, trunk: CompactTrunk) -> None:
+        """Begin with as much of the teacher's trunk as the student has room for."""
+        smaller = CompactTrunk(self.config.trunk)
+        shrink(trunk, smaller)
+        repair(trunk, smaller, [each.cpu() for each in self._first_batches(32)])
+        self.student.trunk.load_state_dict(smaller.state_dict())
 
     def _open(self, yardsticks: dict[str, Path]) -> dict[str, Yardstick]:
         """The clips to compare on, and as many of those that are trained on."""
-        log_mel = TensorLogMel(self.student.trunk.front_end, self.device)
+        log_mel = TensorLogMel(self.teacher.front_end, self.device)
         length = Yardstick.NUM_FRAMES * log_mel.config.hop_length
         caches = {name: WaveformCache(directory) for name, directory in yardsticks.items()} | {
             "trained": self.cache

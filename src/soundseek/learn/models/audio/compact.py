@@ -42,6 +42,7 @@ class BlocksConfig(BaseModel):
         expansion: Channels inside a block, as a multiple of its input's.
         kernel: Side of the depthwise kernel.
         stride: Stride of the first block, on both axes.
+        time_stride: Its stride over time where that is another.
         blocks: Number of blocks.
     """
 
@@ -52,6 +53,7 @@ class BlocksConfig(BaseModel):
     kernel: int
     stride: int
     blocks: int
+    time_stride: int | None = None
 
 
 class TemporalConfig(BaseModel):
@@ -124,6 +126,20 @@ SOUNDSEEK_SMALL = CompactConfig(
 )
 """The trunk of soundseek-small: 3,650,704 parameters and 533,007 of its tagger."""
 
+SOUNDSEEK_TINY = CompactConfig(
+    stages=(
+        BlocksConfig(width=24, expansion=2, kernel=3, stride=1, blocks=1),  # 32 bands, 80 ms
+        BlocksConfig(width=48, expansion=2, kernel=3, stride=2, blocks=2),  # 16 bands, 160 ms
+        BlocksConfig(width=96, expansion=2, kernel=5, stride=2, blocks=4),  # 8 bands, 320 ms
+        BlocksConfig(width=160, expansion=2, kernel=3, stride=2, time_stride=1, blocks=4),  # 4 bands, 320 ms
+    ),
+    temporal=TemporalConfig(blocks=1),
+    tags=TagsConfig(hidden=256),
+    front_end=FrontEndConfig(hop_length=640),
+    margin_frames=32,  # half as long as that of soundseek-small
+)
+"""The trunk of soundseek-tiny: half the log-mel frames, two thirds of the channels inside its blocks, fewer blocks."""
+
 
 class CompactTrunk(nn.Module):
     """Log-mel `(batch, time, mel)` -> frames `(batch, ceil(time / frame_hop), width)`."""
@@ -142,8 +158,10 @@ class CompactTrunk(nn.Module):
         self.frame_hop, reach = stride, kernel // 2
         for stage in config.stages:
             for block in range(stage.blocks):
-                step = stage.stride if block == 0 else 1
-                layers.append(InvertedResidual(channels, stage.width, stage.expansion, stage.kernel, step))
+                band_step = stage.stride if block == 0 else 1
+                step = band_step if stage.time_stride is None or block else stage.time_stride
+                strides = (step, band_step)
+                layers.append(InvertedResidual(channels, stage.width, stage.expansion, stage.kernel, strides))
                 channels = stage.width
                 reach += stage.kernel // 2 * self.frame_hop
                 self.frame_hop *= step
@@ -253,8 +271,8 @@ class CompactTrunk(nn.Module):
         Raises:
             ValueError: A layer of the smaller trunk has no place here.
         """
-        places = dict(zip(_places(self.config), self.layers, strict=True))
-        for place, layer in zip(_places(smaller.config), smaller.layers, strict=True):
+        places = dict(zip(place_of_layers(self.config), self.layers, strict=True))
+        for place, layer in zip(place_of_layers(smaller.config), smaller.layers, strict=True):
             if place not in places:
                 raise ValueError(f"layer {place} of the smaller trunk has no place in {self.config}")
             state = places[place].state_dict()
@@ -353,7 +371,7 @@ def within(frames: Tensor, frame_mask: Tensor, margin: int) -> tuple[Tensor, Ten
     return frames[:, margin:-margin], frame_mask[:, 2 * margin :]
 
 
-def _places(config: CompactConfig) -> list[tuple[int, int]]:
+def place_of_layers(config: CompactConfig) -> list[tuple[int, int]]:
     """Stage and block of each layer: (-1, 0) is the stem, stage 100 what comes after the stages."""
     blocks = [(stage, block) for stage, each in enumerate(config.stages) for block in range(each.blocks)]
     after = 1 + (config.temporal.blocks if config.temporal else 0)

@@ -17,7 +17,7 @@ class ConvNormAct(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int) -> None:
         super().__init__()
         self.inputs = inputs
-        self.stride = stride
+        self.stride = self.band_stride = stride
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
 
@@ -47,22 +47,29 @@ class InvertedResidual(nn.Module):
         outputs: Channels that leave.
         expansion: Channels of the depthwise convolution, as a multiple of `inputs`.
         kernel: Side of the depthwise kernel, or its two sides (time, band).
-        stride: On both axes.
+        stride: On both axes, or of the two (time, band).
     """
 
     def __init__(
-        self, inputs: int, outputs: int, expansion: int, kernel: int | tuple[int, int], stride: int
+        self,
+        inputs: int,
+        outputs: int,
+        expansion: int,
+        kernel: int | tuple[int, int],
+        stride: int | tuple[int, int],
     ) -> None:
         super().__init__()
         sides = (kernel, kernel) if isinstance(kernel, int) else kernel
         padding = (sides[0] // 2, sides[1] // 2)
         hidden = inputs * expansion
         self.inputs = inputs
-        self.stride = stride
-        self.residual = stride == 1 and inputs == outputs
+        self.stride, self.band_stride = (stride, stride) if isinstance(stride, int) else stride
+        self.residual = self.stride == self.band_stride == 1 and inputs == outputs
         self.expand = nn.Conv2d(inputs, hidden, 1, bias=False)
         self.expand_norm = nn.BatchNorm2d(hidden)
-        self.depthwise = nn.Conv2d(hidden, hidden, sides, stride, padding, groups=hidden, bias=False)
+        self.depthwise = nn.Conv2d(
+            hidden, hidden, sides, (self.stride, self.band_stride), padding, groups=hidden, bias=False
+        )
         self.depthwise_norm = nn.BatchNorm2d(hidden)
         self.project = nn.Conv2d(hidden, outputs, 1, bias=False)
         self.project_norm = nn.BatchNorm2d(outputs)
@@ -149,5 +156,5 @@ def count_bands(num_mels: int, layers: Iterable[nn.Module]) -> int:
     """Bands that some layers leave of the log-mel's."""
     bands = num_mels
     for layer in layers:
-        bands = 1 if isinstance(layer, FoldBands) else -(-bands // int(layer.stride))  # type: ignore[arg-type]
+        bands = 1 if isinstance(layer, FoldBands) else -(-bands // int(layer.band_stride))  # type: ignore[arg-type]
     return bands
