@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from library import fakes
+from library.best_matches import best_matches
 
 from soundseek.library.index import IndexReport, update
 from soundseek.library.store.sqlite import SqliteStore
@@ -45,7 +46,7 @@ class Shelf:
 
     def says(self, text: str) -> str:
         """The name of the file that sounds most like a text, which must be exactly like it."""
-        (match,) = self.store.search(fakes.content(text), k=1)
+        (match,) = best_matches(self.store, fakes.content(text), k=1)
         assert match.score == pytest.approx(1, abs=2e-3)
         return os.path.relpath(match.file.path, self.folder)
 

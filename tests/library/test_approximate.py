@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from library.approximations import DIM, FILES, WIDE, numbered_sounds, queries
+from library.best_matches import best_matches
 from library.stores import sound_of_vectors, unit_rows
 
 from soundseek.errors import UsageError
@@ -17,7 +18,7 @@ from soundseek.library.search import SearchOptions, find_matches
 from soundseek.library.store import approximate
 from soundseek.library.store.approximate import FROM_SETTING, FROM_VARIABLE
 from soundseek.library.store.approximate_files import MANIFEST, Graph, Manifest
-from soundseek.library.store.base import Changes, Match
+from soundseek.library.store.base import Changes, Match, Question
 from soundseek.library.store.estimates import Estimates
 from soundseek.library.store.rows import Snapshot
 from soundseek.library.store.sqlite import SqliteStore
@@ -54,7 +55,7 @@ def exactly(
     """What a search finds that compares every segment."""
     with monkeypatch.context() as patch:
         patch.setenv(FROM_VARIABLE, "never")
-        return found(store.search(query, k=10, **options))  # type: ignore[arg-type]
+        return found(best_matches(store, query, k=10, **options))  # type: ignore[arg-type]
 
 
 def recall(store: SqliteStore, monkeypatch: pytest.MonkeyPatch, **options: object) -> float:
@@ -62,7 +63,7 @@ def recall(store: SqliteStore, monkeypatch: pytest.MonkeyPatch, **options: objec
     shares = []
     for query in queries():
         truth = exactly(store, query, monkeypatch, **options)
-        ours = found(store.search(query, k=10, **options))  # type: ignore[arg-type]
+        ours = found(best_matches(store, query, k=10, **options))  # type: ignore[arg-type]
         assert len(ours) == len(truth) == 10
         shares.append(len(set(ours) & set(truth)) / 10)
     return float(np.mean(shares))
@@ -72,7 +73,7 @@ def recall(store: SqliteStore, monkeypatch: pytest.MonkeyPatch, **options: objec
 def test_it_finds_what_an_exact_search_finds_without_comparing_every_segment(
     indexed: SqliteStore, per: str, scanned_rows: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ours = [found(indexed.search(query, k=10, per=per)) for query in queries()]  # type: ignore[arg-type]
+    ours = [found(best_matches(indexed, query, k=10, per=per)) for query in queries()]  # type: ignore[arg-type]
     assert scanned_rows == []
     truth = [exactly(indexed, query, monkeypatch, per=per) for query in queries()]
     assert scanned_rows  # the exact one does compare
@@ -100,7 +101,7 @@ def test_rows_behind_the_index_are_compared_exactly(
         indexed.commit(Changes(sounds=numbered_sounds(FILES, FILES + 30)))
     newest = indexed.vectors(f"/{FILES + 29:05}.wav")
     assert newest is not None
-    assert found(indexed.search(newest[1][0].astype(np.float32), k=1))[0][0] == f"/{FILES + 29:05}.wav"
+    assert found(best_matches(indexed, newest[1][0].astype(np.float32), k=1))[0][0] == f"/{FILES + 29:05}.wav"
     assert set(scanned_rows) == {60}
     assert recall(indexed, monkeypatch) >= 0.95
 
@@ -109,7 +110,7 @@ def test_removed_and_replaced_sounds_do_not_answer_and_a_compaction_keeps_the_in
     indexed: SqliteStore, scanned_rows: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = queries(1)[0]
-    first = found(indexed.search(query, k=3))
+    first = found(best_matches(indexed, query, k=3))
     replaced = numbered_sounds(0, FILES)[int(first[1][0][1:6])]
     with indexed.writing():
         gone = [f"/{number:05}.wav" for number in range(0, FILES, 7)]
@@ -117,14 +118,14 @@ def test_removed_and_replaced_sounds_do_not_answer_and_a_compaction_keeps_the_in
         indexed.commit(Changes(removed=[first[0][0], *gone]))
         indexed.commit(Changes(sounds=[sound_of_vectors(replaced.file.path, moved)]))
     for _ in range(2):
-        paths = [path for path, *_ in found(indexed.search(query, k=10))]
+        paths = [path for path, *_ in found(best_matches(indexed, query, k=10))]
         assert not set(paths) & {first[0][0], first[1][0], *gone}
         assert recall(indexed, monkeypatch) >= 0.95
         with indexed.writing():
             compacted = indexed.compact(dead_share=0.0)
         scanned_rows.clear()
     assert compacted is False and indexed.approximation.state().covered == 2 * FILES
-    indexed.search(query, k=10)
+    best_matches(indexed, query, k=10)
     assert scanned_rows == [2]  # only the sound that came after the index
 
 
@@ -133,16 +134,16 @@ def test_a_narrow_filter_goes_exact_and_a_broad_one_asks_for_more_candidates(
 ) -> None:
     monkeypatch.setattr(approximate, "EXACT_SHARE", 0.5)  # of 200 segments: 100
     tenth = parse_where("format = flac")
-    ours = [found(indexed.search(query, k=10, where=tenth)) for query in queries()]
+    ours = [found(best_matches(indexed, query, k=10, where=tenth)) for query in queries()]
     assert scanned_rows == []
     truth = [exactly(indexed, query, monkeypatch, where=tenth) for query in queries()]
     assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(ours, truth, strict=True)]) >= 0.95
     monkeypatch.setattr(Graph, "nearest", None)  # the index is not asked
     narrow = parse_where("duration < 20")
-    assert found(indexed.search(queries(1)[0], k=10, where=narrow)) == exactly(
+    assert found(best_matches(indexed, queries(1)[0], k=10, where=narrow)) == exactly(
         indexed, queries(1)[0], monkeypatch, where=narrow
     )
-    assert indexed.search(queries(1)[0], k=10, where=parse_where("duration > 99999")) == []
+    assert best_matches(indexed, queries(1)[0], k=10, where=parse_where("duration > 99999")) == []
 
 
 def test_where_it_takes_too_many_candidates_every_segment_is_compared(
@@ -150,7 +151,7 @@ def test_where_it_takes_too_many_candidates_every_segment_is_compared(
 ) -> None:
     monkeypatch.setattr(approximate, "MOST_CANDIDATES", 500)
     query = queries(1)[0]
-    assert len(indexed.search(query, k=600)) == 600
+    assert len(best_matches(indexed, query, k=600)) == 600
     assert scanned_rows[0] == 2 * FILES
 
 
@@ -166,7 +167,7 @@ def test_long_files_are_always_looked_at(tmp_path: Path) -> None:
     store.approximate()
     with store.writing():
         store.commit(Changes(sounds=[sound_of_vectors("/later.wav", far[20:])]))
-    listed = store.shortlist(query, segments=20, files=20)
+    listed = store.shortlist(Question(query), segments=20, files=20)
     store.close()
     of_long = [match.file.path for match in listed if match.file.path in {"/hour.wav", "/later.wav"}]
     assert sorted(of_long) == ["/hour.wav"] * 4 + ["/later.wav"] * 4
@@ -177,7 +178,7 @@ def test_a_library_that_is_closed_lets_go_of_the_index(indexed: SqliteStore) -> 
     def is_mapped() -> bool:
         return str(indexed.directory / "approximate.") in Path("/proc/self/maps").read_text()
 
-    indexed.search(queries(1)[0], k=5)
+    best_matches(indexed, queries(1)[0], k=5)
     assert is_mapped()
     indexed.close()
     assert not is_mapped()
@@ -187,7 +188,7 @@ def test_a_search_goes_on_with_the_old_index_while_a_new_one_is_opened(
     indexed: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     approximation = indexed.approximation
-    indexed.search(queries(1)[0], k=1)
+    best_matches(indexed, queries(1)[0], k=1)
     old = approximation.graph()
     assert old is not None
     release, opened = threading.Event(), threading.Event()
@@ -203,7 +204,7 @@ def test_a_search_goes_on_with_the_old_index_while_a_new_one_is_opened(
     monkeypatch.setattr(approximate, "open_graph", slow)
     (indexed.directory / MANIFEST).touch()
     assert approximation.graph() is old
-    assert len(indexed.search(queries(1)[0], k=10)) == 10
+    assert len(best_matches(indexed, queries(1)[0], k=10)) == 10
     release.set()
     opened.wait(30)
     with approximation._opening:
@@ -232,7 +233,7 @@ def test_damage_costs_nothing_and_is_said(
     else:
         Manifest(**{**vars(manifest), "fingerprint": "f" * 12}).write(folder / MANIFEST)
     for query in queries(3):
-        assert found(indexed.search(query, k=10)) == exactly(indexed, query, monkeypatch)
+        assert found(best_matches(indexed, query, k=10)) == exactly(indexed, query, monkeypatch)
     assert scanned_rows[0] == 2 * FILES
     (damage,) = indexed.check()
     assert Path(damage.path).name == MANIFEST and "every segment is compared" in damage.what
@@ -250,10 +251,10 @@ def test_an_index_of_nothing_finds_what_came_later(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv(FROM_VARIABLE, "0")
     store = SqliteStore.open(tmp_path / "library", identity=WIDE)
     store.approximate()
-    assert store.search(queries(1)[0], k=3) == [] and store.check() == []
+    assert best_matches(store, queries(1)[0], k=3) == [] and store.check() == []
     with store.writing():
         store.commit(Changes(sounds=numbered_sounds(0, 3)))
-    assert len(store.search(queries(1)[0], k=3)) == 3 and store.check() == []
+    assert len(best_matches(store, queries(1)[0], k=3)) == 3 and store.check() == []
     store.close()
 
 
@@ -262,10 +263,10 @@ def test_from_how_many_segments_on_is_remembered_and_the_environment_comes_first
 ) -> None:
     with indexed.writing():
         indexed.commit(Changes(settings={FROM_SETTING: "never"}))
-    indexed.search(queries(1)[0], k=1)
+    best_matches(indexed, queries(1)[0], k=1)
     assert scanned_rows == []
     monkeypatch.delenv(FROM_VARIABLE)
-    indexed.search(queries(1)[0], k=1)
+    best_matches(indexed, queries(1)[0], k=1)
     assert scanned_rows == [2 * FILES]
     assert indexed.stats().approximate == "never: every segment is compared"
     with indexed.writing():
@@ -273,7 +274,7 @@ def test_from_how_many_segments_on_is_remembered_and_the_environment_comes_first
     assert indexed.stats().approximate == "none: every segment is compared below 3,000 segments"
     monkeypatch.setenv(FROM_VARIABLE, "many")
     with pytest.raises(UsageError, match="SOUNDSEEK_APPROXIMATE_FROM is 'many'; give a number"):
-        indexed.search(queries(1)[0], k=1)
+        best_matches(indexed, queries(1)[0], k=1)
 
 
 def test_a_copy_of_a_library_has_no_index_yet_and_is_the_same(indexed: SqliteStore, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from library.approximations import DIM, FILES, FROM, WIDE, numbered_sounds, queries
+from library.best_matches import best_matches
 from library.stores import unit_rows
 
 from soundseek._files import take_lock
@@ -103,7 +104,7 @@ def test_leftovers_of_a_killed_build_are_no_index_and_go_with_the_next(indexed: 
     whole = indexed.directory / "approximate.11111111.graph"
     leftover.write_bytes(b"x")
     whole.write_bytes(b"y")
-    assert indexed.check() == [] and len(indexed.search(queries(1)[0], k=3)) == 3
+    assert indexed.check() == [] and len(best_matches(indexed, queries(1)[0], k=3)) == 3
     indexed.approximate()
     assert not leftover.exists() and not whole.exists()
 

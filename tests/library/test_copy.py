@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from library.best_matches import best_matches
 from library.engines import ENGINES, place_in
 from library.stores import IDENTITY, sound_file, sound_number, sound_of_vectors, unit_rows, with_windows
 
@@ -65,8 +66,8 @@ def test_everything_arrives(source: Store, target: Store) -> None:
     )  # fmt: skip
     assert target.stats().last_indexed == source.stats().last_indexed
     query = unit_rows(np.random.default_rng(1), 1)[0]
-    assert [(m.file.path, m.score) for m in target.search(query, k=9)] == [
-        (m.file.path, m.score) for m in source.search(query, k=9)
+    assert [(m.file.path, m.score) for m in best_matches(target, query, k=9)] == [
+        (m.file.path, m.score) for m in best_matches(source, query, k=9)
     ]
 
 

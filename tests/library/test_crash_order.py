@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from library.stores import DIM, IDENTITY, sound_file, sound_from_frames
-from soundseek.library.store.base import Changes
+from soundseek.library.store.base import Changes, Question
 from soundseek.library.store.sqlite import SqliteStore
 from soundseek.model.model import Model
 
@@ -22,7 +22,8 @@ store = SqliteStore.open(folder / "library", identity=IDENTITY)
 with store.writing():
     store.commit(Changes(sounds=[sound_from_frames(sound_file("/a.wav"), np.eye(DIM, dtype=np.float16), [(0, 2)])]))
 assert "onnxruntime" not in sys.modules and "numkong" not in sys.modules
-assert store.search(np.eye(DIM, dtype=np.float32)[0], k=1)[0].file.path == "/a.wav"
+question = Question(np.eye(DIM, dtype=np.float32)[0])
+assert store.shortlist(question, segments=1, files=1)[0].file.path == "/a.wav"
 assert "numkong" in sys.modules and "onnxruntime" not in sys.modules
 assert Model(folder / "toy").embed_text(["a dog"]).shape == (1, 16)
 """

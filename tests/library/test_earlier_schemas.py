@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from library.best_matches import best_matches
 from library.stores import DIM, IDENTITY
 
 from soundseek.library.collections import FAVOURITES, Collections, NewEntry
@@ -55,7 +56,7 @@ def check_contents(store: SqliteStore) -> None:
         sound = store.read(path)
         assert sound is not None
         np.testing.assert_array_equal(sound.vectors, vectors_of(path))
-        (best,) = store.search(vectors_of(path)[0].astype(np.float32), k=1)
+        (best,) = best_matches(store, vectors_of(path)[0].astype(np.float32), k=1)
         assert (best.file.path, best.start_s) == (path, 0.0)
     (failure,) = store.failures()
     assert (failure.path, failure.reason, failure.mtime_ns) == ("/s/bad.wav", "no sound in it", 4)
@@ -86,7 +87,7 @@ def test_the_first_writer_brings_it_up_to_date(folder: Path) -> None:
     check_contents(store)
     assert [file.path for file in store.files(parse_where("name = café.wav"))] == [CAFE]
     query = np.eye(DIM, dtype=np.float32)[0]
-    (named,) = store.search(query, k=9, names=NameQuery("wood", ("wood",), is_all=True))
+    (named,) = best_matches(store, query, k=9, names=NameQuery("wood", ("wood",), is_all=True))
     assert (named.file.path, named.keywords) == (KNOCK, ("wood",))
     tagged = Description((("scene", "12"),), 16)
     with store.writing():

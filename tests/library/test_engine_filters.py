@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from library.best_matches import best_matches
 from library.engines import ENGINES, place_in
 from library.filter_cases import ACCENTS, CASES, CONDITIONS, FILES, matches
 from library.stores import DIM, IDENTITY, sound_from_frames
@@ -57,5 +58,5 @@ def test_any_condition(filled: Store, text: str) -> None:
 
 def test_a_filter_and_a_search_select_the_same(filled: Store) -> None:
     condition = parse_where("not (duration < 5 and channels = 1)")
-    found = filled.search(np.eye(DIM, dtype=np.float32)[0], k=99, where=condition)
+    found = best_matches(filled, np.eye(DIM, dtype=np.float32)[0], k=99, where=condition)
     assert {match.file.path for match in found} == {path for path, f in ALL.items() if matches(condition, f)}

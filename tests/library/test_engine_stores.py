@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from library.best_matches import best_matches
 from library.engines import ENGINES, empty_store, milvus_file, place_in, spoil_rows
 from library.stores import (
     DIM,
@@ -21,7 +22,7 @@ from library.stores import (
 
 from soundseek.errors import LibraryError, UsageError
 from soundseek.library.store import milvus_connection, open_store
-from soundseek.library.store.base import Changes, NoLibraryError, Store
+from soundseek.library.store.base import Changes, NoLibraryError, Question, Store
 from soundseek.library.store.fused import NameQuery
 from soundseek.library.store.sqlite import SqliteStore
 
@@ -58,7 +59,7 @@ def test_frames_of_a_segment_are_read_out_of_several_rows(
     spans = [(0, 10), (250, 262), (256, 512), (990, 1000), (100, 800)]
     with store.writing():
         store.commit(Changes(sounds=[sound_from_frames(sound_file("/long.wav"), frames, spans)]))
-    found = store.search(np.eye(DIM, dtype=np.float32)[0], k=9, per="segment")
+    found = best_matches(store, np.eye(DIM, dtype=np.float32)[0], k=9, per="segment")
     by_start = {match.start_s: match.frames for match in found}
     for first, last in spans:
         np.testing.assert_array_equal(by_start[first * 0.5], frames[first:last].astype(np.float16))
@@ -94,7 +95,7 @@ def test_names_count_as_they_do_in_a_folder(store: Store, tmp_path: Path) -> Non
         ours, theirs = (
             [
                 (m.file.path, m.start_s, round(m.bonus, 5), m.keywords, round(m.score, 5))
-                for m in each.shortlist(query, segments=4, files=3, names=asked)
+                for m in each.shortlist(Question(query, names=asked), segments=4, files=3)
             ]
             for each in (store, folder)
         )

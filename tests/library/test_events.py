@@ -11,7 +11,7 @@ from library.stores import DIM, IDENTITY, sound_file, sound_from_frames
 
 from soundseek.audio.segments import plan_segments
 from soundseek.library.search import Hit, SearchOptions, find, find_any
-from soundseek.library.store.base import Changes
+from soundseek.library.store.base import Changes, Question
 from soundseek.library.store.exact import LONG_FILE, OF_A_LONG_FILE
 from soundseek.library.store.sqlite import SqliteStore
 
@@ -128,7 +128,7 @@ def test_a_long_file_is_looked_at_however_many_short_ones_come_first_by_their_me
         ]
         frames = np.tile(0.6 * EAST + 0.4 * NORTH, (4, 1))
         store.commit(Changes([sound_from_frames(file, frames, [(0, 4)]) for file in files]))
-    shortlist = store.shortlist(EAST, segments=10, files=10)
+    shortlist = store.shortlist(Question(EAST), segments=10, files=10)
     assert sum(match.file.path == "/long.wav" for match in shortlist) == OF_A_LONG_FILE
     assert any(match.start_s <= 31 and match.end_s >= 33 for match in shortlist if len(match.frames) > 4)
 
@@ -137,8 +137,8 @@ def test_the_shortlist_keeps_to_the_files_that_may_answer(store: SqliteStore) ->
     for number in range(6):
         recording(store, f"/{number}.wav", 70.0 if number % 2 else 10.0)
     only = ["/1.wav", "/2.wav"]
-    found = store.shortlist(UP, segments=99, files=99, only=only)
+    found = store.shortlist(Question(UP, only=only), segments=99, files=99)
     assert {match.file.path for match in found} == set(only)
-    left = store.shortlist(UP, segments=99, files=99, leave_out=["/3.wav"])
+    left = store.shortlist(Question(UP, leave_out=["/3.wav"]), segments=99, files=99)
     assert {match.file.path for match in left} == {f"/{number}.wav" for number in (0, 1, 2, 4, 5)}
-    assert store.shortlist(UP, segments=9, files=9, only=[]) == []
+    assert store.shortlist(Question(UP, only=[]), segments=9, files=9) == []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from library.best_matches import best_matches
 from library.stores import DIM, IDENTITY, sound_file, sound_from_frames
 
 from soundseek._typing import AnyFloatArray, AnyIntArray, FloatArray, HalfArray
@@ -16,7 +17,6 @@ from soundseek.library.store.estimates import Estimates, VectorCodes, half_estim
 from soundseek.library.store.exact import (
     LONG_FILE,
     OF_A_LONG_FILE,
-    best_rows,
     inner_products,
     kth_largest,
     shortlisted_rows,
@@ -99,31 +99,10 @@ def test_copies_of_a_sound_have_one_score_and_stand_in_the_order_of_their_rows()
     for row in range(10):
         query = originals[row].astype(np.float32)
         for scan in (partial(codes.estimates, num_rows=len(copies)), partial(half_estimates, copies)):
-            rows, scores = best_rows(copies, query, k=10, scan=scan)
+            runs = Runs.of(np.arange(len(copies)))
+            rows = shortlisted_rows(copies, query, segments=10, files=1, runs=runs, scan=scan)
             assert rows.tolist() == [row + 50 * place for place in range(10)]
-            assert len(set(scores.tolist())) == 1
-
-
-@pytest.mark.parametrize("with_runs", [True, False])
-@pytest.mark.parametrize("seed", range(6))
-def test_the_best_rows_are_those_of_a_float32_product(seed: int, with_runs: bool) -> None:
-    rng = np.random.default_rng(seed)
-    vectors, query = unit_halves(rng, 400, 16, spread=0.05), unit_query(rng, 16)
-    files = np.repeat(np.arange(400), rng.integers(1, 30, 400))[:400]
-    products = inner_products(vectors, query)
-    for allowed in (None, rng.random(400) < 0.5, np.arange(400) == 17):
-        order = np.lexsort((np.arange(400), -products))
-        order = order if allowed is None else order[allowed[order]]
-        if with_runs:
-            order = order[np.sort(np.unique(files[order], return_index=True)[1])]
-        for scan in (coded(vectors), partial(half_estimates, vectors), wrong_by(0.02, vectors, seed)):
-            if isinstance(scan, VectorCodes):
-                scan = partial(scan.estimates, num_rows=400)
-            for k in (1, 7, 1000):
-                runs = Runs.of(files) if with_runs else None
-                rows, scores = best_rows(vectors, query, k=k, runs=runs, allowed=allowed, scan=scan)  # type: ignore[arg-type]
-                assert rows.tolist() == order[:k].tolist()
-                assert np.allclose(scores, products[order[:k]], rtol=0, atol=1e-6)
+            assert len(set(inner_products(copies, query, rows).tolist())) == 1
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -132,18 +111,25 @@ def test_the_shortlist_has_the_best_rows_files_and_parts_of_long_files(seed: int
     vectors, query = unit_halves(rng, 400, 16, spread=0.05), unit_query(rng, 16)
     files = np.repeat(np.arange(400) * 3 + 5, rng.integers(1, 40, 400))[:400]
     products = inner_products(vectors, query)
+    scans = (
+        partial(coded(vectors).estimates, num_rows=400),
+        partial(half_estimates, vectors),
+        wrong_by(0.02, vectors, seed),
+    )
     for allowed in (np.ones(400, bool), files % 2 == 0, files == files[100]):
-        for segments, num_files in ((5, 5), (3, 1000), (1000, 2)):
-            rows = shortlisted_rows(
-                vectors,
-                query,
-                segments=segments,
-                files=num_files,
-                runs=Runs.of(files),
-                allowed=allowed,
-                scan=wrong_by(0.02, vectors, seed),  # type: ignore[arg-type]
-            )
-            assert rows.tolist() == naive_shortlist(products, files, segments, num_files, allowed)
+        for segments, num_files in ((1, 1), (5, 5), (3, 1000), (1000, 2)):
+            listed = naive_shortlist(products, files, segments, num_files, allowed)
+            for scan in scans:
+                rows = shortlisted_rows(
+                    vectors,
+                    query,
+                    segments=segments,
+                    files=num_files,
+                    runs=Runs.of(files),
+                    allowed=allowed,
+                    scan=scan,  # type: ignore[arg-type]
+                )
+                assert rows.tolist() == listed
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.01, 0.0])
@@ -169,8 +155,6 @@ def test_only_what_may_be_among_the_largest_is_put_in_order(monkeypatch: pytest.
 
 def test_of_equal_rows_the_first_are_found() -> None:
     vectors = np.repeat(np.eye(2, dtype=np.float16)[:1], 50, axis=0)
-    rows, _ = best_rows(vectors, np.float32([1, 0]), k=3, scan=partial(half_estimates, vectors))
-    assert rows.tolist() == [0, 1, 2]
     listed = shortlisted_rows(
         vectors,
         np.float32([1, 0]),
@@ -201,7 +185,7 @@ def test_a_store_that_is_asked_often_finds_the_same_with_codes_as_without(
             store.commit(Changes(sounds=sounds))
 
     def found() -> list[tuple[str, float]]:
-        return [(match.file.path, match.score) for match in store.search(query, k=5)]
+        return [(match.file.path, match.score) for match in best_matches(store, query, k=5)]
 
     query = unit_query(rng, DIM)
     with_codes: list[int] = []
@@ -222,7 +206,7 @@ def test_a_store_that_is_asked_often_finds_the_same_with_codes_as_without(
     assert with_codes[-1] == 120
     store.close()
     again = SqliteStore.open(tmp_path / "library", identity=IDENTITY)
-    assert [(match.file.path, match.score) for match in again.search(query, k=5)] == grown
+    assert [(match.file.path, match.score) for match in best_matches(again, query, k=5)] == grown
     again.close()
 
 
@@ -238,14 +222,14 @@ def test_codes_are_made_anew_where_another_process_has_compacted_the_library(tmp
     query = unit_query(rng, DIM)
     with searching._reading() as (_, snapshot):
         snapshot.codes.make(snapshot.maps.vectors)
-    searching.search(query, k=5)
+    best_matches(searching, query, k=5)
     writing = SqliteStore.open(tmp_path / "library", identity=IDENTITY)
     with writing.writing():
         writing.commit(Changes(removed=[sound.file.path for sound in sounds[:20]]))
         assert writing.compact()
     fresh = SqliteStore.open(tmp_path / "library", identity=IDENTITY)
-    expected = [(match.file.path, match.score) for match in fresh.search(query, k=10)]
-    assert [(match.file.path, match.score) for match in searching.search(query, k=10)] == expected
+    expected = [(match.file.path, match.score) for match in best_matches(fresh, query, k=10)]
+    assert [(match.file.path, match.score) for match in best_matches(searching, query, k=10)] == expected
     assert len(expected) == 10
     for store in (searching, writing, fresh):
         store.close()

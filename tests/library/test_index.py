@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from library import fakes
+from library.best_matches import best_matches
 from library.shelves import EXTENSIONS, Shelf, counts, set_time
 from library.stores import IDENTITY
 
@@ -214,7 +215,7 @@ def test_a_cut_file_is_counted_and_heard_again_when_more_is_wanted(shelf: Shelf)
     assert shelf.index(max_duration_s=12) == {"unchanged": 1}
     assert shelf.index(max_duration_s=10) == {"unchanged": 1}
     assert shelf.index(max_duration_s=60) == {"changed": 1}
-    (match,) = shelf.store.search(fakes.content("LASTS 25 bell"), k=1)
+    (match,) = best_matches(shelf.store, fakes.content("LASTS 25 bell"), k=1)
     assert (match.file.duration_s, match.file.truncated) == (25, False)
     assert shelf.index(max_duration_s=99) == {"unchanged": 1}
 

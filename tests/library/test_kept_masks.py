@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from library.best_matches import best_matches
 from library.stores import DIM, IDENTITY, sound_of_vectors, unit_rows
 
 from soundseek.library.filters import parse_where
-from soundseek.library.store.base import Changes, Match, Move
+from soundseek.library.store.base import Changes, Match, Move, Question
 from soundseek.library.store.kept_masks import MOST_MASKS, KeptMasks
 from soundseek.library.store.sqlite import SqliteStore
 
@@ -50,21 +51,21 @@ def paths(found: list[Match]) -> set[str]:
 
 def test_files_are_listed_once_for_a_filter_and_a_version(store: SqliteStore) -> None:
     seen = statements(store)
-    first = store.search(QUERY, k=20, where=SHORT)
+    first = best_matches(store, QUERY, k=20, where=SHORT)
     assert sum("duration_s < 5" in each for each in seen) == 1
     seen.clear()
-    again = store.search(QUERY, k=20, where=parse_where("duration < 5"))
-    listed = store.shortlist(QUERY, segments=20, files=20, where=SHORT)
+    again = best_matches(store, QUERY, k=20, where=parse_where("duration < 5"))
+    listed = store.shortlist(Question(QUERY, SHORT), segments=20, files=20)
     assert not any("duration_s <" in each for each in seen)
     assert paths(first) == paths(again) == paths(listed) == {f"/{n}.wav" for n in range(5)}
     assert [match.score for match in again] == [match.score for match in first]
-    assert paths(store.search(QUERY, k=20, where=parse_where("duration < 4"))) == {
+    assert paths(best_matches(store, QUERY, k=20, where=parse_where("duration < 4"))) == {
         f"/{n}.wav" for n in range(4)
     }
 
 
 def test_a_change_counts_for_the_next_search(store: SqliteStore) -> None:
-    store.search(QUERY, k=20, where=SHORT)
+    best_matches(store, QUERY, k=20, where=SHORT)
     with store.writing():
         store.commit(
             Changes(
@@ -74,21 +75,21 @@ def test_a_change_counts_for_the_next_search(store: SqliteStore) -> None:
             )
         )
     expected = {"/1.wav", "/two.wav", "/3.wav", "/4.wav", "/9.wav"}
-    assert paths(store.search(QUERY, k=20, where=SHORT)) == expected
+    assert paths(best_matches(store, QUERY, k=20, where=SHORT)) == expected
     with store.writing():
         assert store.compact(dead_share=0.0)
-    found = store.search(QUERY, k=20, per="segment", where=SHORT)
+    found = best_matches(store, QUERY, k=20, per="segment", where=SHORT)
     assert paths(found) == expected
     assert len(found) == store.count(SHORT)[1]
 
 
 def test_what_one_search_leaves_out_the_next_one_has(store: SqliteStore) -> None:
-    store.search(QUERY, k=20, where=SHORT)
-    left = paths(store.search(QUERY, k=20, where=SHORT, leave_out=["/1.wav"]))
-    chosen = paths(store.search(QUERY, k=20, where=SHORT, only=["/2.wav", "/9.wav"]))
+    best_matches(store, QUERY, k=20, where=SHORT)
+    left = paths(best_matches(store, QUERY, k=20, where=SHORT, leave_out=["/1.wav"]))
+    chosen = paths(best_matches(store, QUERY, k=20, where=SHORT, only=["/2.wav", "/9.wav"]))
     assert "/1.wav" not in left
     assert chosen == {"/2.wav"}
-    assert paths(store.search(QUERY, k=20, where=SHORT)) == {f"/{n}.wav" for n in range(5)}
+    assert paths(best_matches(store, QUERY, k=20, where=SHORT)) == {f"/{n}.wav" for n in range(5)}
 
 
 def test_the_masks_asked_for_last_are_kept_within_their_bytes_and_number() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from library.best_matches import best_matches
 from library.shelves import Shelf
 from library.stores import DIM, sound_file, sound_from_frames, sound_of_vectors
 
@@ -45,7 +46,7 @@ def named(shelf: Shelf) -> Shelf:
 
 
 def found(shelf: Shelf, query: NameQuery, **options: object) -> list[Match]:
-    return shelf.store.search(QUERY, k=4, names=query, **options)  # type: ignore[arg-type]
+    return best_matches(shelf.store, QUERY, k=4, names=query, **options)  # type: ignore[arg-type]
 
 
 def stems(matches: list[Match]) -> list[str]:

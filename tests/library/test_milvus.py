@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from library.best_matches import best_matches
 from library.engines import empty_store, milvus_file
 from library.stores import (
     DIM,
@@ -55,7 +56,7 @@ def test_a_run_that_is_killed_before_a_files_row_leaves_nothing_of_it(
     assert len(store._rows.all("segments", "", ["id"])) > len(before.vectors)  # type: ignore[union-attr]
     after = store.read(sound_number(1).file.path)
     np.testing.assert_array_equal(after.vectors, before.vectors)  # type: ignore[union-attr]
-    found = store.search(np.eye(DIM, dtype=np.float32)[0], k=99, per="segment")
+    found = best_matches(store, np.eye(DIM, dtype=np.float32)[0], k=99, per="segment")
     assert {match.file.path for match in found} == {sound_number(1).file.path}
     with store.writing():
         pass
@@ -75,8 +76,8 @@ def test_new_facts_of_a_file_reach_its_filters_and_leave_its_frames(store: Milvu
     np.testing.assert_array_equal(after.frames, before.frames)
     assert (after.file.mtime_ns, after.file.description) == (42, tagged)
     query = np.eye(DIM, dtype=np.float32)[0]
-    assert store.search(query, k=1, where=parse_where('tag ~ "scene 12" and bits = 24'))
-    assert not store.search(query, k=1, where=parse_where("bits = 16"))
+    assert best_matches(store, query, k=1, where=parse_where('tag ~ "scene 12" and bits = 24'))
+    assert not best_matches(store, query, k=1, where=parse_where("bits = 16"))
     assert store.states("/")[path].volume == "disk" and store.check() == []
 
 
@@ -147,7 +148,7 @@ def test_what_was_released_is_loaded_again(store: MilvusStore) -> None:
     for kind in ("segments", "frames", "files", "notes"):
         store._rows.client.release_collection(store._rows.name(kind))
     again = MilvusStore.open(store.location)
-    assert len(again.search(np.eye(DIM, dtype=np.float32)[0], k=9)) == 1
+    assert len(best_matches(again, np.eye(DIM, dtype=np.float32)[0], k=9)) == 1
 
 
 def test_somebody_elses_collections_stay_as_they_are(store: MilvusStore) -> None:

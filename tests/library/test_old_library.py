@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from library import fakes
+from library.best_matches import best_matches
 from library.shelves import Shelf, set_time
 from library.stores import IDENTITY
 
@@ -42,7 +43,7 @@ def old(tmp_path: Path) -> Iterator[Shelf]:
 def test_it_is_searched_without_being_written_to(old: Shelf) -> None:
     before = (old.store.directory / "library.sqlite").read_bytes()
     assert old.store.identity == IDENTITY
-    assert old.store.search(fakes.content("bell"), k=1)[0].file.path == f"{FOLDER}/bell.wav"
+    assert best_matches(old.store, fakes.content("bell"), k=1)[0].file.path == f"{FOLDER}/bell.wav"
     assert (old.store.stats().files, old.store.stats().truncated) == (3, 1)
     assert old.store.settings().get("max_duration_s") is None
     assert (old.store.directory / "library.sqlite").read_bytes() == before
@@ -56,7 +57,7 @@ def test_it_goes_on_where_it_was(old: Shelf) -> None:
     # since other versions read it.
     assert old.index() == {"changed": 1, "unchanged": 2, "failed": 1}
     assert sorted(old.embedded) == ["bad.wav", "long.wav"]
-    (match,) = old.store.search(fakes.content("LASTS 25 train"), k=1)
+    (match,) = best_matches(old.store, fakes.content("LASTS 25 train"), k=1)
     assert (match.file.duration_s, match.file.truncated) == (25, False)
     assert all(state.volume for state in old.store.states(str(old.folder)).values())
 
@@ -69,9 +70,13 @@ def test_the_next_run_reads_names_and_tags_without_embedding_anything(
     with pytest.raises(LibraryError, match=r"bring it up to date.*soundseek index --library"):
         old.store.files(parse_where("bits = 24"))
     query = NameQuery("café", ("café",))
-    assert [match.bonus for match in old.store.search(fakes.content("bell"), k=3, names=query)] == [0, 0, 0]
+    assert [match.bonus for match in best_matches(old.store, fakes.content("bell"), k=3, names=query)] == [
+        0,
+        0,
+        0,
+    ]
     relocate_folder(old.store, FOLDER, old.folder)  # a write: names are known from here on
-    (first, *_) = old.store.search(fakes.content("bell"), k=3, names=query)
+    (first, *_) = best_matches(old.store, fakes.content("bell"), k=3, names=query)
     assert (Path(first.file.path).name, first.keywords) == (
         unicodedata.normalize("NFD", "Café.wav"),
         ("café",),
@@ -94,7 +99,7 @@ def test_its_names_are_found_however_they_are_composed(old: Shelf) -> None:
     with old.store.writing():
         pass
     where = parse_where(f'name = "café.wav" and folder = "{FOLDER}/Übung"')
-    (match,) = old.store.search(fakes.content("bell"), k=5, where=where)
+    (match,) = best_matches(old.store, fakes.content("bell"), k=5, where=where)
     assert match.file.path == unicodedata.normalize("NFD", f"{FOLDER}/Übung/Café.wav")
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from library.best_matches import best_matches
 from library.engines import place_in, postgres_uri
 from library.stores import (
     DIM,
@@ -22,7 +23,7 @@ from soundseek.errors import LibraryError, UsageError
 from soundseek.library.filters import parse_where
 from soundseek.library.location import EngineLocation
 from soundseek.library.store import open_store, postgres_changes, postgres_search
-from soundseek.library.store.base import Changes, Failure
+from soundseek.library.store.base import Changes, Failure, Question
 from soundseek.library.store.postgres import PostgresStore
 from soundseek.library.store.postgres_connection import (
     check_pgvector,
@@ -125,7 +126,7 @@ def test_readers_see_whole_commits(place: str, store: PostgresStore) -> None:
 
     def read() -> None:
         while not is_done.is_set():
-            seen.append(len(reader.search(np.eye(DIM, dtype=np.float32)[0], k=99)))
+            seen.append(len(best_matches(reader, np.eye(DIM, dtype=np.float32)[0], k=99)))
 
     thread = threading.Thread(target=read)
     thread.start()
@@ -245,12 +246,12 @@ def test_above_a_size_an_index_answers_and_narrow_filters_stay_exact(
     hits = total = 0
     for where in (None, parse_where("duration < 10"), parse_where("duration < 1")):
         for query in unit_rows(generator, 10):
-            ours = [match.file.path for match in store.search(query, k=10, where=where)]
-            truth = [match.file.path for match in exact.search(query, k=10, where=where)]
+            ours = [match.file.path for match in best_matches(store, query, k=10, where=where)]
+            truth = [match.file.path for match in best_matches(exact, query, k=10, where=where)]
             if where == parse_where("duration < 1"):
                 assert ours == truth
             hits, total = hits + len(set(ours) & set(truth)), total + len(truth)
-            short = store.shortlist(query, segments=20, files=20, where=where)
+            short = store.shortlist(Question(query, where), segments=20, files=20)
             assert {match.file.path for match in short} >= set(ours[:5])
     exact.close()
     assert hits >= 0.95 * total
@@ -274,5 +275,5 @@ def test_a_long_file_is_looked_at_though_hundreds_come_before_it(
             )
         )
         store.compact()
-    found = [match.file.path for match in store.shortlist(east, segments=10, files=10)]
+    found = [match.file.path for match in store.shortlist(Question(east), segments=10, files=10)]
     assert found.count("/long.wav") == 4 and len(found) == 14

@@ -19,6 +19,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from library.best_matches import best_matches
 from library.stores import (
     DIM,
     IDENTITY,
@@ -30,7 +31,7 @@ from library.stores import (
 
 from soundseek.errors import LibraryError, UsageError
 from soundseek.library.store import open_store
-from soundseek.library.store.base import Changes, NoLibraryError
+from soundseek.library.store.base import Changes, NoLibraryError, Question
 from soundseek.library.store.sqlite import SqliteStore
 from soundseek.library.taught import TaughtSounds
 
@@ -76,7 +77,7 @@ def check_every_row(folder: Path) -> int:
         np.testing.assert_array_equal(read.frames, expected.frames.astype(np.float16))
         np.testing.assert_array_equal(read.spans, expected.spans)
     for path in paths[-3:]:
-        (best,) = store.search(sound_number(int(Path(path).stem)).vectors[0], k=1)
+        (best,) = best_matches(store, sound_number(int(Path(path).stem)).vectors[0], k=1)
         assert best.file.path == path
     store.close()
     return len(paths)
@@ -188,7 +189,7 @@ def test_a_reader_beside_a_writer_always_sees_a_whole_version(folder: Path) -> N
         seen: set[int] = set()
         until = time.monotonic() + 240
         while len(seen) < 15 and time.monotonic() < until:
-            for match in reader.search(EAST, k=50, per="segment"):
+            for match in best_matches(reader, EAST, k=50, per="segment"):
                 expected = sound_number(int(Path(match.file.path).stem))
                 row = round(match.start_s / match.file.frame_s)
                 assert match.score == pytest.approx(float(expected.vectors[row] @ EAST), abs=1e-3)
@@ -210,7 +211,7 @@ def test_threads_share_a_store(store: SqliteStore) -> None:
     def ask(number: int) -> None:
         try:
             for _ in range(20):
-                (best,) = store.search(sound_number(number).vectors[0], k=1)
+                (best,) = best_matches(store, sound_number(number).vectors[0], k=1)
                 if best.file.path != f"/sounds/{number:06d}.wav":
                     wrong.append(best)
         except Exception as error:
@@ -247,7 +248,7 @@ def test_everything_may_be_removed(folder: Path, store: SqliteStore) -> None:
     commit(store, removed=list(store.states("/")))
     with store.writing():
         assert store.compact()
-    assert store.search(EAST, k=5) == []
+    assert best_matches(store, EAST, k=5) == []
     commit(store, 3)
     assert check_every_row(folder) == 1
 
@@ -255,13 +256,13 @@ def test_everything_may_be_removed(folder: Path, store: SqliteStore) -> None:
 def test_a_reader_survives_a_compaction(folder: Path, store: SqliteStore) -> None:
     commit(store, *range(10))
     reader = SqliteStore.open(folder, create=False)
-    assert len(reader.search(EAST, k=20)) == 10
-    held = reader.search(EAST, k=20)
+    assert len(best_matches(reader, EAST, k=20)) == 10
+    held = best_matches(reader, EAST, k=20)
     before = [match.frames.tolist() for match in held]
     commit(store, removed=[f"/sounds/{n:06d}.wav" for n in range(5)])
     with store.writing():
         assert store.compact()
-    assert len(reader.search(EAST, k=20)) == 5
+    assert len(best_matches(reader, EAST, k=20)) == 5
     assert [match.frames.tolist() for match in held] == before
     reader.close()
 
@@ -293,7 +294,7 @@ def test_a_vector_file_that_was_cut_is_an_error_that_names_it(folder: Path, stor
         open_closing(folder) as again,
         pytest.raises(LibraryError, match=r"vectors\.1\.f16 is damaged.*8 bytes"),
     ):
-        again.search(EAST, k=1)
+        best_matches(again, EAST, k=1)
     with pytest.raises(LibraryError, match="is damaged"):
         commit(store, 11)
 
@@ -359,9 +360,11 @@ def public_folder() -> Iterator[Path]:
 def test_a_library_that_nobody_may_write_to_can_be_searched(public_folder: Path) -> None:
     with open_closing(public_folder) as store:
         commit(store, *range(20))
-        expected = [match.file.path for match in store.search(EAST, k=5)]  # imports what root alone may read
+        expected = [
+            match.file.path for match in best_matches(store, EAST, k=5)
+        ]  # imports what root alone may read
     with only_readable(public_folder), open_closing(public_folder) as store:
-        assert [match.file.path for match in store.search(EAST, k=5)] == expected
+        assert [match.file.path for match in best_matches(store, EAST, k=5)] == expected
         assert store.stats().files == 20
         writers = (lambda: commit(store, 21), lambda: TaughtSounds(store).create("knocks"))
         for write in writers:
@@ -510,8 +513,8 @@ def test_two_thousand_files_are_found_by_one_filter_each(store: SqliteStore) -> 
     vectors = unit_rows(generator, 2000)
     with store.writing():
         store.commit(Changes([sound_of_vectors(f"/{n:04d}.wav", vectors[n : n + 1]) for n in range(2000)]))
-    assert len(store.search(EAST, k=2000)) == 2000
-    assert len({match.file.path for match in store.search(EAST, k=1500)}) == 1500
+    assert len(best_matches(store, EAST, k=2000)) == 2000
+    assert len({match.file.path for match in best_matches(store, EAST, k=1500)}) == 1500
 
 
 @pytest.mark.skipif(
@@ -531,12 +534,12 @@ def test_frames_that_searches_read_are_let_go_and_can_be_read_again(
         return int(of_frames.split("Rss:")[1].split()[0])
 
     def asked() -> list[float]:
-        matches = store.shortlist(EAST, segments=4000, files=1)
+        matches = store.shortlist(Question(EAST), segments=4000, files=1)
         return [float(match.frames.sum()) for match in matches]
 
     first = asked()
     assert held_kb() >= vectors.astype(np.float16).nbytes // 1024
     monkeypatch.setattr("soundseek.library.store.sqlite.SEGMENTS_HELD", 10)
-    store.shortlist(EAST, segments=4000, files=1)
+    store.shortlist(Question(EAST), segments=4000, files=1)
     assert held_kb() == 0
     assert asked() == first

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from library.best_matches import best_matches
 from library.engines import EXACT_ENGINES, empty_store
 from library.stores import (
     DIM,
@@ -58,14 +59,14 @@ def commit(store: Store, *sounds: EmbeddedSound, **changes: object) -> None:
 
 
 def paths(store: Store, query: np.ndarray, **options: object) -> list[str]:
-    found = store.search(query, k=100, **options)  # type: ignore[arg-type]
+    found = best_matches(store, query, k=100, **options)  # type: ignore[arg-type]
     return [match.file.path for match in found]
 
 
 def test_the_nearest_segment_comes_first_with_its_time_and_score(store: Store) -> None:
     east_then_north = sound_of_vectors("/a.wav", np.stack([EAST, NORTH]))
     commit(store, east_then_north, sound_of_vectors("/b.wav", np.stack([WEST])))
-    best, second = store.search(NORTH, k=2)
+    best, second = best_matches(store, NORTH, k=2)
     assert (best.file.path, best.start_s, best.end_s, best.score) == ("/a.wav", 0.5, 1.0, 1.0)
     assert (second.file.path, second.score) == ("/b.wav", 0.0)
 
@@ -73,7 +74,7 @@ def test_the_nearest_segment_comes_first_with_its_time_and_score(store: Store) -
 def test_a_file_answers_once_and_its_segments_one_by_one(store: Store) -> None:
     commit(store, sound_of_vectors("/a.wav", np.stack([EAST, NORTH, EAST])))
     assert paths(store, EAST) == ["/a.wav"]
-    assert [match.score for match in store.search(EAST, k=9, per="segment")] == [1.0, 1.0, 0.0]
+    assert [match.score for match in best_matches(store, EAST, k=9, per="segment")] == [1.0, 1.0, 0.0]
 
 
 def test_no_score_is_above_1_though_a_half_precision_row_may_be_longer(store: Store) -> None:
@@ -83,12 +84,12 @@ def test_no_score_is_above_1_though_a_half_precision_row_may_be_longer(store: St
     commit(store, *(sound_of_vectors(f"/{number}.wav", rows[[number]]) for number in range(50)))
     longest = int(products.argmax())
     for query, score in ((rows[longest], 1.0), (-rows[longest], -1.0)):
-        scores = {match.file.path: match.score for match in store.search(query, k=50)}
+        scores = {match.file.path: match.score for match in best_matches(store, query, k=50)}
         assert scores[f"/{longest}.wav"] == score
 
 
 def test_an_empty_store_answers_nothing(store: Store) -> None:
-    assert store.search(EAST, k=10) == []
+    assert best_matches(store, EAST, k=10) == []
     assert store.stats().segments == 0
 
 
@@ -104,7 +105,7 @@ def test_search_is_exact(exact_store: Store, per: str) -> None:
         scores = stored @ query
         if per == "file":
             scores = np.array([scores[files == n].max() for n in np.unique(files)])
-        found = exact_store.search(query, k=25, per=per)  # type: ignore[arg-type]
+        found = best_matches(exact_store, query, k=25, per=per)  # type: ignore[arg-type]
         np.testing.assert_allclose([match.score for match in found], np.sort(scores)[::-1][:25], atol=2e-6)
 
 
@@ -148,21 +149,21 @@ def test_files_that_own_the_first_thousands_of_segments_hide_nobody(exact_store:
     commit(
         exact_store, sound_of_vectors("/long.wav", near), sound_of_vectors("/longer.wav", near * 2), *others
     )
-    found = [match.file.path for match in exact_store.search(EAST, k=10)]
+    found = [match.file.path for match in best_matches(exact_store, EAST, k=10)]
     assert set(found[:2]) == {"/long.wav", "/longer.wav"}
     assert found[2:] == [f"/other{n}.wav" for n in range(1, 9)]
 
 
 def test_more_than_there_is_may_be_asked_for(store: Store) -> None:
     commit(store, *(sound_of_vectors(f"/{n}.wav", np.stack([EAST])) for n in range(3)))
-    assert len(store.search(EAST, k=1000)) == 3
-    assert store.search(EAST, k=0) == []
+    assert len(best_matches(store, EAST, k=1000)) == 3
+    assert best_matches(store, EAST, k=0) == []
 
 
 def test_a_replaced_file_answers_with_its_new_vectors_only(store: Store) -> None:
     commit(store, sound_of_vectors("/a.wav", np.stack([EAST, EAST])))
     commit(store, sound_of_vectors("/a.wav", np.stack([NORTH])))
-    assert [match.score for match in store.search(EAST, k=9, per="segment")] == [0.0]
+    assert [match.score for match in best_matches(store, EAST, k=9, per="segment")] == [0.0]
     assert store.stats().segments == 1
 
 
@@ -175,7 +176,7 @@ def test_a_removed_file_answers_no_more(store: Store) -> None:
 def test_a_moved_file_keeps_its_vectors_and_replaces_what_was_there(store: Store) -> None:
     commit(store, sound_of_vectors("/a.wav", np.stack([EAST])), sound_of_vectors("/b.wav", np.stack([WEST])))
     commit(store, moves=[Move("/a.wav", "/b.wav", mtime_ns=7)])
-    (match,) = store.search(EAST, k=9)
+    (match,) = best_matches(store, EAST, k=9)
     assert (match.file.path, match.file.mtime_ns, match.score) == ("/b.wav", 7, 1.0)
     assert paths(store, EAST, where=parse_where("name = b.wav")) == ["/b.wav"]
 
@@ -302,7 +303,7 @@ def test_the_frames_of_a_match_average_to_its_score(store: Store) -> None:
     frames = generator.standard_normal((9, DIM)).astype(np.float32)
     commit(store, sound_of_vectors("/before.wav", unit_rows(generator, 3)))
     commit(store, sound_from_frames(sound_file("/a.wav"), frames, [(0, 4), (2, 9)]))
-    matches = [m for m in store.search(EAST, k=9, per="segment") if m.file.path == "/a.wav"]
+    matches = [m for m in best_matches(store, EAST, k=9, per="segment") if m.file.path == "/a.wav"]
     assert sorted((match.start_s, match.end_s) for match in matches) == [(0.0, 2.0), (1.0, 4.5)]
     for match in matches:
         heard = np.asarray(match.frames, np.float32)
@@ -350,7 +351,7 @@ def test_a_failure_is_kept_until_its_file_is_heard_or_gone(store: Store) -> None
 def test_a_failed_change_takes_the_old_vectors_away(store: Store) -> None:
     commit(store, sound_of_vectors("/a.wav", np.stack([EAST])))
     commit(store, failures=[Failure("/a.wav", "now it is text", "2024-05-01T00:00:00Z")])
-    assert store.search(EAST, k=9) == []
+    assert best_matches(store, EAST, k=9) == []
     assert store.stats().failures == 1
 
 
@@ -421,11 +422,15 @@ def test_compaction_changes_no_answer(store: Store) -> None:
         commit(store, sound_from_frames(sound_file(f"/{n}.wav"), frames, [(0, 4), (3, 7)]))
     commit(store, removed=[f"/{n}.wav" for n in range(0, 12, 2)])
     before = [
-        (m.file, m.start_s, m.score, m.frames.tolist()) for m in store.search(EAST, k=99, per="segment")
+        (m.file, m.start_s, m.score, m.frames.tolist())
+        for m in best_matches(store, EAST, k=99, per="segment")
     ]
     with store.writing():
         store.compact()
-    after = [(m.file, m.start_s, m.score, m.frames.tolist()) for m in store.search(EAST, k=99, per="segment")]
+    after = [
+        (m.file, m.start_s, m.score, m.frames.tolist())
+        for m in best_matches(store, EAST, k=99, per="segment")
+    ]
     assert len(after) == 12 and after == before
     commit(store, sound_of_vectors("/new.wav", np.stack([EAST])))
     assert paths(store, EAST)[0] == "/new.wav"

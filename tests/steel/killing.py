@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from library import fakes
+from library.best_matches import best_matches
 from library.engines import place_in
 from library.stores import IDENTITY, sound_number
 
@@ -394,7 +395,7 @@ class Judge:
         found = []
         for least in ("0", "never"):
             os.environ[FROM_VARIABLE] = least
-            matches = store.search(sound_number(5).vectors[0], k=20)
+            matches = best_matches(store, sound_number(5).vectors[0], k=20)
             found.append([(match.file.path, match.start_s) for match in matches])
         del os.environ[FROM_VARIABLE]
         assert found[0] == found[1]

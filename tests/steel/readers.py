@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+from library.best_matches import best_matches
 from library.stores import DIM, IDENTITY, sound_of_vectors, unit_rows
 
 from soundseek.library.store.base import Changes, EmbeddedSound, Match
@@ -92,7 +93,7 @@ def read(folder: Path, seconds: float, pipe: Connection) -> None:
 
 def by_search(store: SqliteStore) -> int:
     """The number of the commit that a search over all segments sees, which must be one and whole."""
-    matches = store.search(EAST, k=1000, per="segment")
+    matches = best_matches(store, EAST, k=1000, per="segment")
     expected = sounds_of(_only(matches))
     found = sorted(
         (m.file.path, round(m.start_s / m.file.frame_s), m.score, m.frames[0].tobytes()) for m in matches

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from library.best_matches import best_matches
 from library.stores import IDENTITY, sound_of_vectors
 from steel.killing import Contents
 from toy_model import make_toy_model
@@ -109,9 +110,9 @@ def test_ties_keep_the_order_in_which_sounds_came_in_whatever_is_asked(tmp_path:
             store.commit(Changes(sounds=[sound_of_vectors(path, east)]))
         for per in ("file", "segment"):
             for k in (1, 3, 6, 20):
-                found = [m.file.path for m in store.search(east[0], k=k, per=per)]  # type: ignore[arg-type]
+                found = [m.file.path for m in best_matches(store, east[0], k=k, per=per)]  # type: ignore[arg-type]
                 assert found == tied[:k]
         store.commit(Changes(removed=[tied[2]]))
         store.compact(dead_share=0.0)
-        assert [m.file.path for m in store.search(east[0], k=3)] == [tied[0], tied[1], tied[3]]
+        assert [m.file.path for m in best_matches(store, east[0], k=3)] == [tied[0], tied[1], tied[3]]
     store.close()

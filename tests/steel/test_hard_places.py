@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from library.best_matches import best_matches
 from library.shelves import Shelf, set_time
 from library.stores import IDENTITY, sound_number
 
@@ -149,7 +150,7 @@ def test_a_library_that_a_later_soundseek_wrote_is_searched_and_not_written_to(t
     other.close()
     # It was open when the later one came, and is opened again.
     for each in (store, SqliteStore.open(tmp_path / "library", identity=IDENTITY)):
-        (best,) = each.search(sound_number(7).vectors[0], k=1)
+        (best,) = best_matches(each, sound_number(7).vectors[0], k=1)
         assert best.file.path == "/sounds/000007.wav"
         with pytest.raises(
             LibraryError, match=r"later soundseek \(schema 99.*update soundseek.*Searching still"

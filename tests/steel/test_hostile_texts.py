@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from library.best_matches import best_matches
 from library.stores import IDENTITY, sound_number
 from steel.examples import few
 
@@ -66,7 +67,9 @@ def test_a_query_is_read_whatever_is_typed(text: str) -> None:
 @given(text=TYPED)
 def test_names_are_asked_for_whatever_is_typed(text: str, store: SqliteStore) -> None:
     words = tuple(word for word in text.split() if word)
-    found = store.search(np.eye(1, IDENTITY.dim, dtype=np.float32)[0], k=20, names=NameQuery(text, words))
+    found = best_matches(
+        store, np.eye(1, IDENTITY.dim, dtype=np.float32)[0], k=20, names=NameQuery(text, words)
+    )
     assert len(found) == 9
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from library.best_matches import best_matches
 from library.stores import DIM, IDENTITY, sound_of_vectors, unit_rows
 from steel.examples import few
 from steel.killing import folder_in_memory
@@ -143,7 +144,7 @@ class StoreAndModel(RuleBasedStateMachine):
         # Of so few segments an approximate index finds all.
         os.environ[FROM_VARIABLE] = from_segments
         try:
-            found = self.store.search(query, k=k, per=per, where=where)  # type: ignore[arg-type]
+            found = best_matches(self.store, query, k=k, per=per, where=where)  # type: ignore[arg-type]
         finally:
             del os.environ[FROM_VARIABLE]
         np.testing.assert_allclose(

@@ -16,7 +16,7 @@ from soundseek._typing import AnyFloatArray
 from soundseek.errors import QueryError
 from soundseek.library.events import events_of
 from soundseek.library.filters import Condition
-from soundseek.library.store.base import Match, Per, ScoredBy, SoundFile, Store
+from soundseek.library.store.base import Match, Per, Question, ScoredBy, SoundFile, Store
 from soundseek.library.store.fused import NameQuery
 from soundseek.model.stretches import scores_of_sentences, segment_scores
 from soundseek.query import Reading
@@ -262,17 +262,10 @@ def find_matches(store: Store, query: AnyFloatArray, options: SearchOptions) -> 
     """
     k, per = options.k, options.per
     queries = np.atleast_2d(query)
+    question = Question(queries[0], options.where, options.leave_out, options.only, options.names)
     looked_at = max(SHORTLIST[per], 2 * k)
     while True:
-        matches = store.shortlist(
-            queries[0],
-            segments=looked_at,
-            files=looked_at,
-            where=options.where,
-            leave_out=options.leave_out,
-            only=options.only,
-            names=options.names,
-        )
+        matches = store.shortlist(question, segments=looked_at, files=looked_at)
         scored = _with_scores(matches, queries, options.by)
         if per == "segment":
             scored = events_of(scored, queries, enough=2 * k, by=options.by)

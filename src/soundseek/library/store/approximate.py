@@ -43,7 +43,6 @@ from soundseek.library.store.exact import (
     LONG_FILE,
     LONG_FILE_ROWS,
     OF_A_LONG_FILE,
-    SPARE_GROUPS,
     inner_products,
 )
 from soundseek.library.store.rows import Rows, Snapshot
@@ -112,35 +111,6 @@ class Approximation:
 
     # --- Searching ----------------------------------------------------------------------------------------------------
 
-    def best_rows(
-        self,
-        connection: Connection,
-        snapshot: Snapshot,
-        query: AnyFloatArray,
-        *,
-        k: int,
-        by_file: bool,
-        allowed: BoolArray | None,
-    ) -> _Found | None:
-        """What `exact.best_rows` gives, out of the candidates of the index; None where every row is to be compared.
-
-        Args:
-            connection: Inside the read transaction of the search.
-            snapshot: The rows of that transaction.
-            query: `(dim,)` float32.
-            k: How many.
-            by_file: The best row of each file, or every row.
-            allowed: `(rows,)` True where a row may answer; None when all may.
-        """
-        search = self._search(connection, snapshot, query, allowed)
-        while search is not None and (found := search.more(4 * (k + SPARE_GROUPS))) is not None:
-            rows, scores = found
-            if by_file:
-                rows, scores = _best_of_files(snapshot.maps.segments, rows, scores)
-            if len(rows) >= k:
-                return rows[:k], scores[:k]
-        return None
-
     def shortlisted_rows(
         self,
         connection: Connection,
@@ -151,7 +121,7 @@ class Approximation:
         files: int,
         allowed: BoolArray | None,
     ) -> AnyIntArray | None:
-        """What `exact.shortlisted_rows` gives, out of the candidates of the index; None as for `best_rows`.
+        """What `exact.shortlisted_rows` gives, out of the candidates of the index; None where every row is compared.
 
         Args:
             connection: Inside the read transaction of the search.

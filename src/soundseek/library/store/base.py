@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 import shlex
+import threading
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -392,25 +394,54 @@ class Damage:
     is_sound: bool
 
 
-class Store(Protocol):
+@dataclass(frozen=True)
+class Question:
+    """What is compared with a library, and which of its sounds may answer.
+
+    Attributes:
+        vector: `(dim,)` float32.
+        where: Only files that fulfil it.
+        leave_out: Paths that do not answer (the examples of the query).
+        only: Paths that may answer; None lets all.
+        names: What names and tags add; None lets the sound alone decide.
+    """
+
+    vector: AnyFloatArray
+    where: Condition | None = None
+    leave_out: Collection[str] = ()
+    only: Collection[str] | None = None
+    names: NameQuery | None = None
+
+
+class Store(ABC):
     """Where the vectors and facts of a library are kept: one writer at a time, any number of readers.
 
     Threads may share one; it is equal to itself alone. Every method raises a `LibraryError` that names the library and
-    the next step where the disk, or the server, does not do its part.
+    the next step where the disk, or the server, does not do its part. `writing` notes in `_writer` the thread that
+    holds the right to write, and None when it has let go.
+
+    Args:
+        location: Where it is, for people and for `open_store`.
+        identity: The model that filled it.
     """
 
-    def __hash__(self) -> int:
-        """What is kept of a search is kept by its store."""
+    def __init__(self, location: str, identity: ModelIdentity) -> None:
+        self._location = location
+        self._identity = identity
+        self._writer: int | None = None
 
     @property
     def location(self) -> str:
         """Where it is, for people and for `open_store`: a folder, "memory://", a server's URI without its password."""
+        return self._location
 
     @property
     def identity(self) -> ModelIdentity:
         """The model that filled it."""
+        return self._identity
 
     @property
+    @abstractmethod
     def compacts_by(self) -> str:
         """What `compact` does here, in words for people: a sentence without its full stop."""
 
@@ -420,7 +451,12 @@ class Store(Protocol):
         Raises:
             LibraryError: It would give sounds other vectors, or another process is writing.
         """
+        check_identity(self.location, self._identity, identity)
+        with self.writing():
+            self._rename_model(identity)
+        self._identity = replace(self._identity, name=identity.name, source=identity.source)
 
+    @abstractmethod
     def writing(self) -> AbstractContextManager[None]:
         """Hold the right to write; `commit`, `finish_run`, `relocate`, `repair` and `compact` need it.
 
@@ -429,156 +465,187 @@ class Store(Protocol):
         """
 
     def commit(self, changes: Changes) -> None:
-        """Apply all of `changes` durably, or none of it."""
+        """Apply all of `changes` durably, or none of it; Milvus keeps to that sound by sound.
 
+        Raises:
+            LibraryError: This thread has not the right to write, a sound's arrays do not fit, or they cannot be kept.
+        """
+        self._need_lock()
+        for sound in changes.sounds:
+            check_sound(sound, self._identity.dim)
+        self._apply(changes)
+
+    @abstractmethod
     def finish_run(self, seen_at: str) -> None:
         """Note when a run ended."""
 
+    @abstractmethod
     def relocate(self, old: str, new: str) -> int:
         """Let everything at or below a path be at another one, without touching a vector; how many files moved."""
 
+    @abstractmethod
     def compact(self, *, dead_share: float = 0.3) -> bool:
         """Give back the room of removed sounds, when it is more than `dead_share` of all; True if there was any."""
 
+    @abstractmethod
     def check(self) -> list[Damage]:
         """Everything in the library that is not as it was written; every vector and frame is read."""
 
     def repair(self, damages: Sequence[Damage]) -> int:
         """Drop damaged sounds and their rows, so that the next run embeds them anew; how many were dropped."""
+        dropped = [damage.path for damage in damages if damage.is_sound]
+        self.commit(Changes(removed=dropped))
+        return len(dropped)
 
+    @abstractmethod
     def states(self, under: str) -> dict[str, FileState]:
         """Path -> state of the files at or below a path."""
 
+    @abstractmethod
     def failures(self, under: str | None = None) -> list[Failure]:
         """Failures at or below a path, or all, ordered by path."""
 
+    @abstractmethod
     def settings(self) -> dict[str, str]:
         """What the library remembers of its runs, by name."""
 
+    @abstractmethod
     def roots(self) -> Mapping[str, int]:
         """Scanned folders -> the device number that each had."""
 
+    @abstractmethod
     def sizes(self) -> set[int]:
         """Every file size: a new file of another size cannot be known content."""
 
+    @abstractmethod
     def has_size(self, size_bytes: int) -> bool:
         """Whether a file has this size."""
 
+    @abstractmethod
     def same_content(self, content_hash: bytes) -> list[SoundFile]:
         """Files with this content, ordered by path."""
 
     def twin(self, content_hash: bytes, limit_s: float) -> SoundFile | None:
         """One file with this content, embedded whole or at least up to `limit_s`."""
+        return next((file for file in self.same_content(content_hash) if file.suffices(limit_s)), None)
 
+    @abstractmethod
     def copies(self, contents: Iterable[bytes]) -> dict[bytes, list[str]]:
         """Hash of a content -> paths of the files that have it, in order; without those that none has."""
 
+    @abstractmethod
     def contents(self, paths: Iterable[str], limit_s: float) -> dict[str, bytes]:
         """Path -> hash of the content, of those files that are embedded whole or at least up to `limit_s`."""
 
+    @abstractmethod
     def cut_files(self) -> list[SoundFile]:
         """Files of which only the beginning was embedded, ordered by path."""
 
+    @abstractmethod
     def file(self, path: str) -> SoundFile | None:
         """What is known of one file."""
 
+    @abstractmethod
     def files(
         self, where: Condition | None = None, *, order: FileOrder = "path", k: int = -1, offset: int = 0
     ) -> list[SoundFile]:
         """At most `k` files (all if negative) that fulfil a condition, the latest or longest first, or by path."""
 
+    @abstractmethod
     def count(
         self, where: Condition | None = None, *, only: Collection[str] | None = None
     ) -> tuple[int, int]:
         """Files that fulfil a condition (of some paths, or of all), and their segments."""
 
+    @abstractmethod
     def read(self, path: str) -> EmbeddedSound | None:
         """All of one file; None of one that is not here."""
 
+    @abstractmethod
     def vectors(self, path: str) -> tuple[AnyFloatArray, AnyFloatArray] | None:
         """Times `(segments, 2)` and vectors `(segments, dim)` of one file."""
 
-    def search(
-        self,
-        query: AnyFloatArray,
-        *,
-        k: int,
-        per: Per = "file",
-        where: Condition | None = None,
-        leave_out: Collection[str] = (),
-        only: Collection[str] | None = None,
-        names: NameQuery | None = None,
-    ) -> list[Match]:
-        """The best `k` by inner product, best first.
-
-        Args:
-            query: `(dim,)` float32.
-            k: How many.
-            per: "file" keeps the best segment of each file; "segment" ranks every segment.
-            where: Only files that fulfil it.
-            leave_out: Paths that do not answer (the examples of the query).
-            only: Paths that may answer; None lets all.
-            names: What names and tags add; None lets the sound alone decide.
-        """
-
-    def shortlist(
-        self,
-        query: AnyFloatArray,
-        *,
-        segments: int,
-        files: int,
-        where: Condition | None = None,
-        leave_out: Collection[str] = (),
-        only: Collection[str] | None = None,
-        names: NameQuery | None = None,
-    ) -> list[Match]:
+    @abstractmethod
+    def shortlist(self, question: Question, *, segments: int, files: int) -> list[Match]:
         """The segments that are worth a closer look at their frames, best first by their means.
 
         Args:
-            query: `(dim,)` float32.
+            question: With names, the best segment of a file that is so called is listed, with its bonus.
             segments: How many of the best segments of all.
             files: Of how many of the best files the best segment.
-            where: Only files that fulfil it.
-            leave_out: Paths that do not answer.
-            only: Paths that may answer; None lets all.
-            names: What names and tags add; the best segment of a file that is so called is listed, with its bonus.
         """
 
+    @abstractmethod
     def spread_vectors(self, count: int) -> AnyFloatArray:
         """Vectors of at most `count` segments, evenly spread over the library, `(n, dim)` float32; always the same."""
 
+    @abstractmethod
     def file_means(self) -> tuple[list[SoundFile], AnyFloatArray]:
         """Every file, and the mean of its segments' vectors at unit norm, `(files, dim)` float32."""
 
     def frames_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
         """The frames of each file, `(frames, dim)` float16; none of one that is not here."""
+        return [frames for frames, _ in self._frames_and_windows_of(paths)]
 
     def windows_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
         """The window vectors of each file, `(windows, dim)` float16, in order of time; none where it keeps none."""
+        return [windows for _, windows in self._frames_and_windows_of(paths)]
 
+    @abstractmethod
     def without_windows(self) -> set[str]:
         """Paths of the files whose window vectors are not kept."""
 
+    @abstractmethod
     def facets(self) -> Facets:
         """Which values a filter can ask for."""
 
+    @abstractmethod
     def version(self) -> int:
         """Grows with every commit."""
 
+    @abstractmethod
     def stats(self) -> StoreStats:
         """Totals."""
 
+    @abstractmethod
     def reading_beside(self) -> AbstractContextManager[Connection]:
         """An SQLite connection to read the tables with that stand beside the store's own: collections, what was taught.
 
         An engine that is no SQLite keeps these few rows as one, and gives a copy in memory.
         """
 
+    @abstractmethod
     def writing_beside(self) -> AbstractContextManager[Connection]:
         """A transaction on these tables; other writers wait."""
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of files and connections."""
+
+    @abstractmethod
+    def _frames_and_windows_of(self, paths: Sequence[str]) -> list[tuple[AnyFloatArray, AnyFloatArray]]:
+        """The frames and the windows of each file, `(n, dim)` float16; none of one that is not here."""
+
+    @abstractmethod
+    def _apply(self, changes: Changes) -> None:
+        """Write changes whose arrays fit."""
+
+    @abstractmethod
+    def _rename_model(self, identity: ModelIdentity) -> None:
+        """Write name and source of the model that searches."""
+
+    def _need_lock(self) -> None:
+        if self._writer != threading.get_ident():
+            raise LibraryError(
+                f"{self.location}: writing needs the lock; do it inside `with store.writing():`"
+            )
+
+
+def being_written(location: object, holder: str) -> LibraryError:
+    """What is raised where somebody else has the right to write."""
+    return LibraryError(
+        f"{location} is being written by {holder}; wait until it is done, or stop it. Searching still works"
+    )
 
 
 def check_identity(location: str, stored: ModelIdentity, asked: ModelIdentity) -> None:

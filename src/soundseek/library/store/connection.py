@@ -12,7 +12,7 @@ from pathlib import Path
 from soundseek._files import has_full_disk, is_full_disk, release_lock, take_lock
 from soundseek.errors import LibraryError
 from soundseek.library.filters import IS_BELOW, PATH_HAS, is_below, path_has
-from soundseek.library.store.single_writer import being_written
+from soundseek.library.store.base import being_written
 from soundseek.library.store.tables import DATABASE_FILE
 
 BUSY_TIMEOUT_S = 30.0

@@ -1,4 +1,4 @@
-"""The best rows, or the best row of each file, exactly, out of estimates whose errors are bounded.
+"""The rows that are worth a closer look, exactly, out of estimates whose errors are bounded.
 
 A scan says of every row what its inner product with the query is about, and how far off that may be. Rows that may be
 among the best are then multiplied in float32; no other row can be among them.
@@ -14,8 +14,6 @@ from soundseek._typing import AnyFloatArray, AnyIntArray, BoolArray, FloatArray,
 from soundseek.library.store.estimates import Estimates
 from soundseek.library.store.rows import Runs, expand_ranges
 
-# Engines whose own scan may round look at this many more files than they are asked for.
-SPARE_GROUPS = 16
 # A selection below this share of the rows is copied together and multiplied at once; above, all rows are scanned.
 GATHER_SHARE = 0.03
 # Rows multiplied at a time: 32 MB of 512 numbers in float32.
@@ -52,41 +50,6 @@ def inner_products(
             "rd,d->r", vectors[some if rows is None else rows[some]].astype(np.float32), wide, out=out[some]
         )
     return out
-
-
-def best_rows(
-    vectors: AnyFloatArray,
-    query: AnyFloatArray,
-    *,
-    k: int,
-    runs: Runs | None = None,
-    allowed: BoolArray | None = None,
-    scan: Scan,
-) -> tuple[AnyIntArray, AnyFloatArray]:
-    """The `k` best rows by inner product, or the best row of each of the `k` best files.
-
-    Args:
-        vectors: `(rows, dim)` float16, unit norm; may be a memory map, which is not copied.
-        query: `(dim,)` float32.
-        k: How many rows or files.
-        runs: The file of each row; None ranks every row.
-        allowed: `(rows,)` bool, True = may answer; None allows all.
-        scan: What all products are about.
-
-    Returns:
-        Row numbers `(n,)` and float32 scores `(n,)` in [-1, 1], n <= k, best first; of equal rows the first one.
-    """
-    if k < 1 or not len(vectors):
-        return np.empty(0, np.int64), np.empty(0, np.float32)
-    low, high = _bounds(vectors, query, allowed, scan)
-    if runs is None:
-        rows, products = _multiplied(vectors, query, _reaching(high, kth_largest(low, k)))
-    else:
-        rows, products = _multiplied(vectors, query, _reaching_of_files(low, high, runs, k))
-        first = _first_of_each(runs.files[rows])
-        rows, products = rows[first], products[first]
-    # A float16 row is up to some 5e-4 longer or shorter than 1; no cosine is above 1.
-    return rows[:k], np.clip(products[:k], -1.0, 1.0)
 
 
 def shortlisted_rows(

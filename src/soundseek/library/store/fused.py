@@ -14,19 +14,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from soundseek._typing import AnyFloatArray, AnyIntArray, BoolArray, FloatArray, IntArray
 from soundseek.library.keywords import name_token, query_words
-from soundseek.library.store.rows import Rows, expand_ranges
-from soundseek.library.store.tables import numbers_in
+from soundseek.library.store.rows import Snapshot, expand_ranges
+from soundseek.library.store.tables import has_descriptions, numbers_in
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-    from soundseek.library.store.base import Per
+    from soundseek.library.store.base import Question
 
 Keywords = Literal["auto", "off", "only"]
 """Whether names and tags count: beside the sound, not at all, or alone."""
@@ -115,42 +115,48 @@ def found_words(connection: Connection, query: NameQuery, file_ids: list[int]) -
     return {file_id: tuple(words) for file_id, words in found.items()}
 
 
+class Ranking(NamedTuple):
+    """Rows of a library in their order.
+
+    Attributes:
+        rows: `(n,)` their numbers.
+        scores: `(n,)` theirs: inner products with the query.
+        bonuses: `(n,)` what names add.
+    """
+
+    rows: AnyIntArray
+    scores: AnyFloatArray
+    bonuses: AnyFloatArray
+
+
 def rank_with_names(
     connection: Connection,
-    bonuses: FloatArray,
-    *,
-    vectors: AnyFloatArray,
-    segments: Rows,
-    query: AnyFloatArray,
+    snapshot: Snapshot,
+    question: Question,
     rows: AnyIntArray,
     scores: AnyFloatArray,
     allowed: BoolArray | None,
-    k: int,
-    per: Per,
-    is_all: bool,
-) -> tuple[AnyIntArray, AnyFloatArray, AnyFloatArray]:
-    """The best `k` rows by score and bonus, out of the best by score and those of the files with the largest bonuses.
+) -> Ranking:
+    """Rows by score and bonus, best first: the best by score, and those of the files with the largest bonuses.
 
     Args:
         connection: Inside the read transaction of the search.
-        bonuses: `(numbers,)` the bonus of each file, by its number.
-        vectors: `(rows, dim)` of the library.
-        segments: `(rows,)` records of the library.
-        query: `(dim,)` float32.
+        snapshot: What this transaction sees.
+        question: With the names that are asked for; without any, the rows stay as they are.
         rows: `(n,)` the best rows by score alone.
         scores: `(n,)` theirs.
         allowed: `(rows,)` True where a row may answer; None when all may.
-        k: How many.
-        per: "file" keeps the best row of each file.
-        is_all: Rows of files without a bonus are left out.
-
-    Returns:
-        Row numbers, their scores and their bonuses, each `(n,)`, n <= k, best first.
     """
+    names, bonuses = question.names, None
+    if names is not None and has_descriptions(connection):
+        bonuses = name_bonuses(connection, names, num_files=snapshot.num_files, last=snapshot.last_file)
+    if names is None or bonuses is None:
+        end = 0 if names is not None and names.is_all else len(rows)
+        return Ranking(rows[:end], scores[:end], np.zeros(end, np.float32))
+    vectors, segments, is_all = snapshot.maps.vectors, snapshot.maps.segments, names.is_all
     named_files = np.flatnonzero(bonuses)
-    added = named_files[
-        np.argsort(-bonuses[named_files], kind="stable")[: max(MOST_ADDED, k if is_all else 0)]
-    ]
+    most = len(named_files) if is_all else MOST_ADDED
+    added = named_files[np.argsort(-bonuses[named_files], kind="stable")[:most]]
     ranges = [
         connection.execute("SELECT first_row, num_rows FROM files WHERE id = ?", (file_id,)).fetchone()
         or (0, 0)
@@ -162,17 +168,17 @@ def rank_with_names(
         named = named[allowed[named]]
     more = np.setdiff1d(named, rows)
     # Row by row, so that a score does not depend on which other rows are there.
-    products = np.clip((vectors[more].astype(np.float32) * query.astype(np.float32)).sum(axis=1), -1.0, 1.0)
+    products = np.clip(
+        (vectors[more].astype(np.float32) * question.vector.astype(np.float32)).sum(axis=1), -1.0, 1.0
+    )
     both, scores = np.concatenate([rows, more]), np.concatenate([scores, products])
     owners = segments["file_id"][both]
     extra = bonuses[owners]
     if is_all:
         kept = extra > 0
         both, scores, owners, extra = both[kept], scores[kept], owners[kept], extra[kept]
-    order, extra = order_with_bonuses(
-        both, scores, owners, extra, np.isin(both, rows), k=k, per=per, is_all=is_all
-    )
-    return both[order], scores[order], extra
+    order, extra = order_with_bonuses(both, scores, owners, extra, np.isin(both, rows), is_all=is_all)
+    return Ranking(both[order], scores[order], extra)
 
 
 def order_with_bonuses(
@@ -182,8 +188,6 @@ def order_with_bonuses(
     bonuses: AnyFloatArray,
     is_listed: BoolArray,
     *,
-    k: int,
-    per: Per,
     is_all: bool,
 ) -> tuple[AnyIntArray, AnyFloatArray]:
     """The order of rows by score and bonus.
@@ -194,27 +198,20 @@ def order_with_bonuses(
         owners: `(n,)` the file of each.
         bonuses: `(n,)` that of its file.
         is_listed: `(n,)` False of a row that only the name of its file brought.
-        k: How many.
-        per: "file" keeps the best row of each file.
         is_all: Every row of a file with a bonus counts.
 
     Returns:
-        Places in `rows`, best first, and the bonus that each place has, both `(m,)`, m <= k.
+        Places in `rows`, best first, and the bonus that each place has, both `(m,)`.
     """
     order = np.lexsort((rows, -(scores + bonuses)))
-    if per == "file":
-        _, first = np.unique(owners[order], return_index=True)
-        order = order[np.sort(first)]
-    else:
-        # Of a named file, what does not sound like the query ranks by its sound: only the best segment has the name.
-        _, best = np.unique(owners[order], return_index=True)
-        is_best = np.zeros(len(order), np.bool_)
-        is_best[order[best]] = True
-        bonuses = np.where(is_best, bonuses, 0.0).astype(np.float32)
-        order = np.lexsort((rows, -(scores + bonuses)))
-        if not is_all:
-            order = order[(is_listed | (bonuses > 0))[order]]
-    order = order[:k]
+    # Of a named file, what does not sound like the query ranks by its sound: only the best segment has the name.
+    _, best = np.unique(owners[order], return_index=True)
+    is_best = np.zeros(len(order), np.bool_)
+    is_best[order[best]] = True
+    bonuses = np.where(is_best, bonuses, 0.0).astype(np.float32)
+    order = np.lexsort((rows, -(scores + bonuses)))
+    if not is_all:
+        order = order[(is_listed | (bonuses > 0))[order]]
     return order, bonuses[order]
 
 

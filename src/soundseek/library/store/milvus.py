@@ -39,15 +39,15 @@ from soundseek.library.store.base import (
     FileState,
     Match,
     ModelIdentity,
-    Per,
+    Question,
     SoundFile,
+    Store,
     StoreStats,
+    being_written,
     frames_and_windows,
     keeps_windows,
     known_identity,
 )
-from soundseek.library.store.exact import SPARE_GROUPS
-from soundseek.library.store.fused import NameQuery
 from soundseek.library.store.milvus_collections import ROWS_A_CALL, MilvusCollections
 from soundseek.library.store.milvus_connection import (
     KINDS,
@@ -67,7 +67,6 @@ from soundseek.library.store.milvus_search import (
 from soundseek.library.store.rows import spread_evenly
 from soundseek.library.store.segment_rows import SegmentRow, arrays_of, wrong_with_rows
 from soundseek.library.store.side_tables import script_to_make, tables_beside
-from soundseek.library.store.single_writer import SingleWriterStore, being_written
 
 if TYPE_CHECKING:
     import sqlite3
@@ -79,7 +78,7 @@ _writers_mutex = threading.Lock()
 _beside_mutex = threading.RLock()
 
 
-class MilvusStore(SingleWriterStore):
+class MilvusStore(Store):
     """The vectors and facts of a library in Milvus: one writer at a time, any number of readers.
 
     Make it with `MilvusStore.open`.
@@ -122,7 +121,6 @@ class MilvusStore(SingleWriterStore):
 
     @property
     def compacts_by(self) -> str:
-        """What `compact` does here."""
         return "segments and frames that no file has any more were deleted, and Milvus was asked to compact"
 
     @contextmanager
@@ -147,12 +145,10 @@ class MilvusStore(SingleWriterStore):
                 self._rows.delete("notes", 'id == "writer"')
 
     def finish_run(self, seen_at: str) -> None:
-        """Note when a run ended."""
         self._need_lock()
         self._rows.put_notes({"last_indexed": seen_at})
 
     def relocate(self, old: str, new: str) -> int:
-        """Let everything at or below a path be at another one; see `Store`."""
         self._need_lock()
         moved = list(self.states(old))
         renamed = {path: moved_below(path, old, new) for path in moved}
@@ -194,7 +190,6 @@ class MilvusStore(SingleWriterStore):
         return True
 
     def check(self) -> list[Damage]:
-        """Everything in the library that is not as it was written; every vector and frame is read."""
         found = []
         with explained_by_milvus(self._place):
             for row in sorted(self._rows.all("files", "", ["*"]), key=lambda row: str(row["path"])):
@@ -204,7 +199,6 @@ class MilvusStore(SingleWriterStore):
         return found
 
     def states(self, under: str) -> dict[str, FileState]:
-        """Path -> state of the files at or below a path."""
         found = {}
         for row in self._rows.all("files", _at_or_below(under), ["facts", "volume", "revision"]):
             file = rows.file_of_text(row["facts"])
@@ -214,47 +208,37 @@ class MilvusStore(SingleWriterStore):
         return found
 
     def failures(self, under: str | None = None) -> list[Failure]:
-        """Failures at or below a path, or all."""
         found = [_failure_of(value) for value in self._rows.notes("failure/").values()]
         kept = [each for each in found if under is None or is_at_or_below(each.path, under)]
         return sorted(kept, key=lambda failure: os.fsencode(failure.path))
 
     def settings(self) -> dict[str, str]:
-        """What the library remembers of its runs, by name."""
         return {key.removeprefix("setting/"): value for key, value in self._rows.notes("setting/").items()}
 
     def roots(self) -> Mapping[str, int]:
-        """Scanned folders -> the device number that each had."""
         return {_path_in(key): int(device) for key, device in self._rows.notes("root/").items()}
 
     def sizes(self) -> set[int]:
-        """Every file size."""
         return {row["size_bytes"] for row in self._rows.all("files", "", ["size_bytes"])}
 
     def has_size(self, size_bytes: int) -> bool:
-        """Whether a file has this size."""
         return bool(self._rows.query("files", f"size_bytes == {size_bytes}", ["path"], limit=1))
 
     def same_content(self, content_hash: bytes) -> list[SoundFile]:
-        """Files with this content, ordered by path."""
         return self._files(f'content_hash == "{content_hash.hex()}"')
 
     def copies(self, contents: Iterable[bytes]) -> dict[bytes, list[str]]:
-        """Hash of a content -> paths of the files that have it, in order."""
         found = {content: [file.path for file in self.same_content(content)] for content in contents}
         return {content: paths for content, paths in found.items() if paths}
 
     def contents(self, paths: Iterable[str], limit_s: float) -> dict[str, bytes]:
-        """Path -> hash of the content, of those files that are embedded whole or at least up to `limit_s`."""
         found = [rows.file_of_text(row["facts"]) for row in self._rows_of(list(paths))]
         return {file.path: file.content_hash for file in found if file.suffices(limit_s)}
 
     def cut_files(self) -> list[SoundFile]:
-        """Files of which only the beginning was embedded, ordered by path."""
         return self._files("truncated == true")
 
     def file(self, path: str) -> SoundFile | None:
-        """What is known of one file."""
         row = next(iter(self._rows_of([path])), None)
         return rows.file_of_text(row["facts"]) if row is not None else None
 
@@ -272,7 +256,6 @@ class MilvusStore(SingleWriterStore):
     def count(
         self, where: Condition | None = None, *, only: Collection[str] | None = None
     ) -> tuple[int, int]:
-        """Files that fulfil a condition (of some paths, or of all), and their segments."""
         asked = files_expression(where, (), only)
         if asked is None:
             return 0, 0
@@ -280,7 +263,6 @@ class MilvusStore(SingleWriterStore):
         return len(num_rows), sum(num_rows)
 
     def read(self, path: str) -> EmbeddedSound | None:
-        """All of one file."""
         row = next(iter(self._rows_of([path])), None)
         return self._sound_of(row) if row is not None else None
 
@@ -292,49 +274,20 @@ class MilvusStore(SingleWriterStore):
         times_s, _, vectors = arrays_of(self._segments_of(row["file_id"]), self._identity.dim)
         return times_s, vectors
 
-    def search(
-        self,
-        query: AnyFloatArray,
-        *,
-        k: int,
-        per: Per = "file",
-        where: Condition | None = None,
-        leave_out: Collection[str] = (),
-        only: Collection[str] | None = None,
-        names: NameQuery | None = None,
-    ) -> list[Match]:
-        """The best `k`, best first; see `Store`."""
-        asked = files_expression(where, leave_out, only)
-        if asked is None or k < 1:
-            return []
-        found = nearest_segments(self._rows, query, asked, k + SPARE_GROUPS, per)
-        return matches_of(self._rows, query, found, asked, names, k=k, per=per)
-
-    def shortlist(
-        self,
-        query: AnyFloatArray,
-        *,
-        segments: int,
-        files: int,
-        where: Condition | None = None,
-        leave_out: Collection[str] = (),
-        only: Collection[str] | None = None,
-        names: NameQuery | None = None,
-    ) -> list[Match]:
-        """The segments that are worth a closer look at their frames, best first by their means; see `Store`."""
-        asked = files_expression(where, leave_out, only)
+    def shortlist(self, question: Question, *, segments: int, files: int) -> list[Match]:
+        asked = files_expression(question.where, question.leave_out, question.only)
         if asked is None:
             return []
-        found = nearest_segments(self._rows, query, asked, max(segments, files), "file")
+        query = question.vector
+        found = nearest_segments(self._rows, query, asked, max(segments, files))
         owners = np.array([row.file_id for row in found], np.int64)
         _, first = np.unique(owners, return_index=True)
         chosen = dict.fromkeys([*range(min(segments, len(found))), *np.sort(first)[:files].tolist()])
         listed = [found[place] for place in chosen]
         listed += best_of_long_files(self._rows, query, asked)
-        return matches_of(self._rows, query, listed, asked, names, k=None, per="segment")
+        return matches_of(self._rows, question, listed, asked)
 
     def spread_vectors(self, count: int) -> AnyFloatArray:
-        """Vectors of at most `count` segments, evenly spread over the library; always the same."""
         keys = sorted(row["id"] for row in self._rows.all("segments", "", ["id"]))
         wanted = [keys[place] for place in spread_evenly(len(keys), count).tolist()]
         found = {row["id"]: row for row in self._rows.get("segments", wanted, ["id", "vector"])}
@@ -342,20 +295,11 @@ class MilvusStore(SingleWriterStore):
         return unit_rows(vectors.reshape(len(wanted), self._identity.dim))
 
     def file_means(self) -> tuple[list[SoundFile], AnyFloatArray]:
-        """Every file, and the mean of its segments' vectors at unit norm."""
         found = sorted(
             self._rows.all("files", "", ["path", "facts", "vector"]), key=lambda row: str(row["path"])
         )
         means = np.array([row["vector"] for row in found], np.float32).reshape(len(found), self._identity.dim)
         return [rows.file_of_text(row["facts"]) for row in found], means
-
-    def frames_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
-        """The frames of each file, `(frames, dim)` float16; none of one that is not here."""
-        return [frames for frames, _ in self._frames_and_windows_of(paths)]
-
-    def windows_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
-        """The window vectors of each file, `(windows, dim)` float16; none where it keeps none."""
-        return [windows for _, windows in self._frames_and_windows_of(paths)]
 
     def _frames_and_windows_of(self, paths: Sequence[str]) -> list[tuple[AnyFloatArray, AnyFloatArray]]:
         found = {row["path"]: row for row in self._rows_of(paths)}
@@ -371,7 +315,6 @@ class MilvusStore(SingleWriterStore):
         ]
 
     def without_windows(self) -> set[str]:
-        """Paths of the files whose window vectors are not kept."""
         missing = set()
         for row in self._rows.all("files", "", ["path", "facts", "file_id", "num_frames"]):
             file = rows.file_of_text(row["facts"])
@@ -385,7 +328,6 @@ class MilvusStore(SingleWriterStore):
         return max((int(each["last_frame"]) for each in found), default=0)
 
     def facets(self) -> Facets:
-        """Which values a filter can ask for."""
         found = self._files("")
         formats: dict[str, int] = {}
         for file in found:
@@ -397,7 +339,6 @@ class MilvusStore(SingleWriterStore):
         )
 
     def version(self) -> int:
-        """Grows with every commit."""
         return int(self._rows.notes("version").get("version", 0))
 
     def stats(self) -> StoreStats:
@@ -440,7 +381,6 @@ class MilvusStore(SingleWriterStore):
             self._rows.delete_notes(more)
 
     def close(self) -> None:
-        """Let go of the connection."""
         with suppress(Exception):
             self._rows.client.close()
 

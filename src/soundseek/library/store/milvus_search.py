@@ -12,12 +12,13 @@ from soundseek._typing import AnyFloatArray
 from soundseek.library.filters import Condition
 from soundseek.library.keywords import name_token
 from soundseek.library.store import milvus_rows as rows
-from soundseek.library.store.base import Match, Per
+from soundseek.library.store.base import Match, Question
 from soundseek.library.store.exact import LONG_FILE, OF_A_LONG_FILE
 from soundseek.library.store.fused import (
     ALL_WORDS_BONUS,
     EXACT_BONUS,
     MANY_FILES,
+    MOST_ADDED,
     NAME_WEIGHT,
     NameQuery,
     name_query_words,
@@ -25,26 +26,23 @@ from soundseek.library.store.fused import (
 )
 from soundseek.library.store.milvus_collections import ROWS_A_CALL, MilvusCollections
 from soundseek.library.store.milvus_connection import explained_by_milvus
-from soundseek.library.store.segment_rows import SegmentRow, as_matches, most_named, ranked
+from soundseek.library.store.segment_rows import SegmentRow, as_matches, ranked
 from soundseek.library.store.terms import terms_of_word
 
 _LEAST_EF = 400
 
 
 def nearest_segments(
-    collections: MilvusCollections, query: AnyFloatArray, asked: str, wanted: int, per: Per
+    collections: MilvusCollections, query: AnyFloatArray, asked: str, wanted: int
 ) -> list[SegmentRow]:
-    """The best segments, of at least `wanted` files (or as many segments) where there are so many, best first."""
+    """The best segments, of at least `wanted` files where there are so many, best first."""
     count = min(rows.MOST_ROWS, max(4 * wanted, 64))
     while True:
         found = _found(collections, query, asked, count)
-        groups = len({row.file_id for row in found}) if per == "file" else len(found)
-        if groups >= wanted or len(found) < count or count == rows.MOST_ROWS:
-            break
+        num_files = len({row.file_id for row in found})
+        if num_files >= wanted or len(found) < count or count == rows.MOST_ROWS:
+            return found
         count = min(rows.MOST_ROWS, count * 8)
-    if per == "segment":
-        return found[:wanted]
-    return found
 
 
 def best_of_long_files(collections: MilvusCollections, query: AnyFloatArray, asked: str) -> list[SegmentRow]:
@@ -70,21 +68,18 @@ def best_of_long_files(collections: MilvusCollections, query: AnyFloatArray, ask
 
 def matches_of(
     collections: MilvusCollections,
-    query: AnyFloatArray,
+    question: Question,
     found: Sequence[SegmentRow],
     asked: str,
-    names: NameQuery | None,
-    *,
-    k: int | None,
-    per: Per,
 ) -> list[Match]:
     """Segments as matches, best first, once names and tags have been asked as well."""
+    query, names = question.vector, question.names
     bonuses: dict[int, float] = {}
     segments = {(row.file_id, row.number): row for row in found}
     listed = set(segments)
     if names is not None:
         bonuses = _bonuses(collections, names, asked)
-        added = sorted(bonuses, key=lambda file_id: (-bonuses[file_id], file_id))[: most_named(names, k)]
+        added = sorted(bonuses, key=lambda file_id: (-bonuses[file_id], file_id))[:MOST_ADDED]
         more = _found(collections, query, f"file_id in {added}", rows.MOST_ROWS) if added else []
         segments |= {
             (row.file_id, row.number): row for row in more if (row.file_id, row.number) not in listed
@@ -98,7 +93,7 @@ def matches_of(
         some = ids[at : at + ROWS_A_CALL]
         files |= {row["file_id"]: row for row in collections.query("files", f"file_id in {some}", ["*"])}
     there = [row for _, row in sorted(segments.items()) if row.file_id in files]
-    best = ranked(query, there, listed, bonuses, names, k=k, per=per)
+    best = ranked(query, there, listed, bonuses, names)
     about = {
         each.row.file_id: (
             rows.file_of_text(files[each.row.file_id]["facts"]),

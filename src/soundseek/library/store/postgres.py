@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -33,15 +33,15 @@ from soundseek.library.store.base import (
     FileState,
     Match,
     ModelIdentity,
-    Per,
+    Question,
     SoundFile,
     StoreStats,
+    being_written,
     frames_and_windows,
     keeps_windows,
     known_identity,
 )
-from soundseek.library.store.exact import LONG_FILE, OF_A_LONG_FILE, SPARE_GROUPS
-from soundseek.library.store.fused import NameQuery
+from soundseek.library.store.exact import LONG_FILE, OF_A_LONG_FILE
 from soundseek.library.store.postgres_changes import move_tree, write_changes
 from soundseek.library.store.postgres_connection import (
     ADVISORY_CLASS,
@@ -57,7 +57,6 @@ from soundseek.library.store.postgres_search import listed_segments, matches_in,
 from soundseek.library.store.rows import spread_evenly
 from soundseek.library.store.segment_rows import arrays_of, wrong_with_rows
 from soundseek.library.store.side_tables import script_to_make, tables_beside
-from soundseek.library.store.single_writer import being_written
 from soundseek.library.store.sql_facts import SqlFacts
 from soundseek.library.store.tables import at_or_below, state_of
 
@@ -117,7 +116,6 @@ class PostgresStore(SqlFacts):
 
     @property
     def compacts_by(self) -> str:
-        """What `compact` does here."""
         return (
             "PostgreSQL vacuumed its tables: new sounds take the room of removed ones, and what is free at a "
             "table's end went back to the disk (VACUUM FULL gives all of it back, and lets nobody search meanwhile)"
@@ -125,7 +123,6 @@ class PostgresStore(SqlFacts):
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the right to write; see `Store`."""
         with explained_by_postgres(self._place):
             connection = self._alive()
             key = fetch_one(connection, "SELECT hashtext(current_schema()::text)")
@@ -153,7 +150,6 @@ class PostgresStore(SqlFacts):
         self._index_if_large()
 
     def relocate(self, old: str, new: str) -> int:
-        """Let everything at or below a path be at another one; see `Store`."""
         self._need_lock()
         with self._transaction() as connection:
             return move_tree(connection, old, new)
@@ -169,7 +165,6 @@ class PostgresStore(SqlFacts):
         return True
 
     def check(self) -> list[Damage]:
-        """Everything in the library that is not as it was written; every vector and frame is read."""
         found = [
             Damage(
                 f"{self.location}, index {name}",
@@ -189,7 +184,6 @@ class PostgresStore(SqlFacts):
         return found
 
     def repair(self, damages: Sequence[Damage]) -> int:
-        """Drop damaged sounds and their rows; see `Store`."""
         num_dropped = super().repair(damages)
         if num_dropped < len(damages):
             with explained_by_postgres(self._place):
@@ -198,14 +192,12 @@ class PostgresStore(SqlFacts):
         return num_dropped
 
     def states(self, under: str) -> dict[str, FileState]:
-        """Path -> state of the files at or below a path."""
         sql, values = at_or_below(under)
         return dict(
             map(state_of, self._fetch(f"SELECT {tables.STATE_COLUMNS} FROM files WHERE {sql}", values))
         )
 
     def read(self, path: str) -> EmbeddedSound | None:
-        """All of one file."""
         with self._reading() as connection:
             row = connection.execute(
                 f"SELECT {tables.FILE_COLUMNS}, id FROM files WHERE path = %s", (os.fsencode(path),)
@@ -224,49 +216,16 @@ class PostgresStore(SqlFacts):
         times_s, _, vectors = arrays_of(found, self._identity.dim)
         return times_s, vectors
 
-    def search(
-        self,
-        query: AnyFloatArray,
-        *,
-        k: int,
-        per: Per = "file",
-        where: Condition | None = None,
-        leave_out: Collection[str] = (),
-        only: Collection[str] | None = None,
-        names: NameQuery | None = None,
-    ) -> list[Match]:
-        """The best `k`, best first; see `Store`."""
-        wanted = k + SPARE_GROUPS
-        chosen = "of_file = 1 AND file_place <= %s" if per == "file" else "place <= %s"
+    def shortlist(self, question: Question, *, segments: int, files: int) -> list[Match]:
         with self._reading() as connection:
-            pool = pool_of(connection, query, wanted, per, where, leave_out, only)
-            rows = pool.chosen(chosen, [wanted]) if k > 0 else []
-            return matches_in(connection, pool, rows, names, k=k, per=per)
-
-    def shortlist(
-        self,
-        query: AnyFloatArray,
-        *,
-        segments: int,
-        files: int,
-        where: Condition | None = None,
-        leave_out: Collection[str] = (),
-        only: Collection[str] | None = None,
-        names: NameQuery | None = None,
-    ) -> list[Match]:
-        """The segments that are worth a closer look at their frames, best first by their means; see `Store`."""
-        with self._reading() as connection:
-            pool = pool_of(
-                connection, query, max(segments, files), "file", where, leave_out, only, with_long=True
-            )
+            pool = pool_of(connection, question, max(segments, files))
             rows = pool.chosen(
                 "place <= %s OR (of_file = 1 AND file_place <= %s) OR (num_rows >= %s AND of_file <= %s)",
                 [segments, files, LONG_FILE, OF_A_LONG_FILE],
             )
-            return matches_in(connection, pool, rows, names, k=None, per="segment")
+            return matches_in(connection, pool, rows, question.names)
 
     def spread_vectors(self, count: int) -> AnyFloatArray:
-        """Vectors of at most `count` segments, evenly spread over the library; always the same."""
         with self._reading() as connection:
             files = np.array(
                 connection.execute("SELECT id, num_rows FROM files ORDER BY id").fetchall(), np.int64
@@ -280,7 +239,6 @@ class PostgresStore(SqlFacts):
         return unit_rows(arrays_of(found, self._identity.dim)[2].astype(np.float32))
 
     def file_means(self) -> tuple[list[SoundFile], AnyFloatArray]:
-        """Every file, and the mean of its segments' vectors at unit norm."""
         with self._reading() as connection:
             rows = connection.execute(f"SELECT {tables.FILE_COLUMNS}, id FROM files ORDER BY path").fetchall()
             sums = {
@@ -291,14 +249,6 @@ class PostgresStore(SqlFacts):
             }
         means = np.array([sums[row[-1]] for row in rows], np.float32).reshape(len(rows), self._identity.dim)
         return [tables.file_of_row(row) for row in rows], unit_rows(means)
-
-    def frames_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
-        """The frames of each file, `(frames, dim)` float16; none of one that is not here."""
-        return [frames for frames, _ in self._frames_and_windows_of(paths)]
-
-    def windows_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
-        """The window vectors of each file, `(windows, dim)` float16; none where it keeps none."""
-        return [windows for _, windows in self._frames_and_windows_of(paths)]
 
     def _frames_and_windows_of(self, paths: Sequence[str]) -> list[tuple[AnyFloatArray, AnyFloatArray]]:
         with self._reading() as connection:
@@ -318,7 +268,6 @@ class PostgresStore(SqlFacts):
             ]
 
     def without_windows(self) -> set[str]:
-        """Paths of the files whose window vectors are not kept."""
         return {
             os.fsdecode(path)
             for path, _, duration_s, num_frames, reached in self._fetch(f"{_REACHED} GROUP BY files.id")

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from soundseek._typing import AnyFloatArray
-from soundseek.library.filters import Condition
 from soundseek.library.store import postgres_tables as tables
-from soundseek.library.store.base import Match, Per, SoundFile
+from soundseek.library.store.base import Match, Question, SoundFile
 from soundseek.library.store.exact import LONG_FILE, LONG_FILE_ROWS
-from soundseek.library.store.fused import MANY_FILES, NameQuery
+from soundseek.library.store.fused import MANY_FILES, MOST_ADDED, NameQuery
 from soundseek.library.store.postgres_connection import fetch_one, fetch_row, has_vector_index
-from soundseek.library.store.segment_rows import SegmentRow, as_matches, most_named, ranked
+from soundseek.library.store.segment_rows import SegmentRow, as_matches, ranked
 from soundseek.library.store.terms import terms_of_word
 
 if TYPE_CHECKING:
@@ -82,10 +81,10 @@ class SegmentPool:
         )
         self._values += [self._text, LONG_FILE, *self._allowed_values, LONG_FILE_ROWS]
 
-    def num_groups(self, per: Per) -> int:
-        """Files (or segments) in the pool."""
-        counted = "count(DISTINCT file_id)" if per == "file" else "count(*)"
-        return int(fetch_one(self._connection, f"SELECT {counted} FROM ({self._sql}) AS pool", self._values))
+    def num_files(self) -> int:
+        """Files in the pool."""
+        sql = f"SELECT count(DISTINCT file_id) FROM ({self._sql}) AS pool"
+        return int(fetch_one(self._connection, sql, self._values))
 
     def chosen(self, sql: str, values: Sequence[object]) -> list[tuple[int, int]]:
         """`(file, number)` of the segments that fulfil a condition over their places and those of their files."""
@@ -128,32 +127,21 @@ class SegmentPool:
         return {file_id: float(value) for file_id, value, _ in found}, set(rows)
 
 
-def pool_of(
-    connection: Connection[Any],
-    query: AnyFloatArray,
-    wanted: int,
-    per: Per,
-    where: Condition | None,
-    leave_out: Collection[str],
-    only: Collection[str] | None,
-    *,
-    with_long: bool = False,
-) -> SegmentPool:
-    """The segments that a search ranks: all that pass the filter, or the best by the index."""
-    sql, values = _allowed(where, leave_out, only)
+def pool_of(connection: Connection[Any], question: Question, wanted: int) -> SegmentPool:
+    """The segments that a search ranks: all that pass the filter, or the best of `wanted` files by the index."""
+    query = question.vector
+    sql, values = _allowed(question)
     counted = f"SELECT count(*), coalesce(sum(num_rows), 0)::bigint FROM files WHERE {sql}"
     num_files, num_rows = fetch_row(connection, counted, values)
     text = "[" + ",".join(map(repr, query.astype(np.float32).tolist())) + "]"
     pool = SegmentPool(connection, query, text, sql, values)
     if num_rows <= EXACT_SEGMENTS or not has_vector_index(connection):
         return pool
-    groups = num_files if per == "file" else num_rows
     count = 4 * wanted
     while True:
         pool.by_index(min(count, num_rows))
-        if with_long:
-            pool.and_long_files()
-        if count >= num_rows or pool.num_groups(per) >= min(wanted, groups):
+        pool.and_long_files()
+        if count >= num_rows or pool.num_files() >= min(wanted, num_files):
             return pool
         count *= 8
         if count > _MAX_SCAN_TUPLES:  # the index gives no more; few files own what is near
@@ -165,9 +153,6 @@ def matches_in(
     pool: SegmentPool,
     rows: list[tuple[int, int]],
     names: NameQuery | None,
-    *,
-    k: int | None,
-    per: Per,
 ) -> list[Match]:
     """Rows `(file, number)` of a pool as matches, best first, once names and tags have been asked as well."""
     bonuses: dict[int, float] = {}
@@ -178,14 +163,14 @@ def matches_in(
             return []
         if bonus is not None:
             file_ids = {file_id for file_id, _ in rows}
-            bonuses, added = pool.named(bonus, file_ids, most_named(names, k), names.is_all)
+            bonuses, added = pool.named(bonus, file_ids, MOST_ADDED, names.is_all)
             rows = sorted(listed | added)
             if names.is_all:
                 rows = [row for row in rows if bonuses.get(row[0])]
-    if not rows or k == 0:
+    if not rows:
         return []
     dim = len(pool.query)
-    best = ranked(pool.query, listed_segments(connection, rows, dim), listed, bonuses, names, k=k, per=per)
+    best = ranked(pool.query, listed_segments(connection, rows, dim), listed, bonuses, names)
     files = _files_by_id(connection, {each.row.file_id for each in best})
     frames = _frames_of_segments(connection, [each.row for each in best], dim)
     return as_matches(best, frames, files, names)
@@ -241,20 +226,18 @@ def _frames_of_segments(
     return [np.frombuffer(b"".join(each), dtype="<f2").reshape(-1, dim) for each in pieces]
 
 
-def _allowed(
-    where: Condition | None, leave_out: Collection[str], only: Collection[str] | None
-) -> tuple[str, list[object]]:
+def _allowed(question: Question) -> tuple[str, list[object]]:
     """What a file has to fulfil to answer, in SQL, and the values."""
     tests, values = [], list[object]()
-    if where is not None:
-        sql, values = tables.where_sql(where)
+    if question.where is not None:
+        sql, values = tables.where_sql(question.where)
         tests.append(f"({sql})")
-    if only is not None:
+    if question.only is not None:
         tests.append("path = ANY(%s::bytea[])")
-        values.append([os.fsencode(path) for path in only])
-    if leave_out:
+        values.append([os.fsencode(path) for path in question.only])
+    if question.leave_out:
         tests.append("path <> ALL(%s::bytea[])")
-        values.append([os.fsencode(path) for path in leave_out])
+        values.append([os.fsencode(path) for path in question.leave_out])
     return " AND ".join(tests) or "true", values
 
 

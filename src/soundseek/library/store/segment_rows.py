@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from soundseek._typing import AnyFloatArray, AnyIntArray
-from soundseek.library.store.base import EmbeddedSound, Match, Per, SoundFile
+from soundseek.library.store.base import EmbeddedSound, Match, SoundFile
 from soundseek.library.store.check import wrong_with
 from soundseek.library.store.exact import inner_products
-from soundseek.library.store.fused import MOST_ADDED, NameQuery, name_query_words, order_with_bonuses
+from soundseek.library.store.fused import NameQuery, name_query_words, order_with_bonuses
 from soundseek.library.store.rows import SEGMENT_DTYPE
 from soundseek.library.store.terms import terms_of_word
 
@@ -59,20 +59,12 @@ def arrays_of(segments: Sequence[SegmentRow], dim: int) -> tuple[AnyFloatArray, 
     return times_s, spans, np.array([row.vector for row in segments], np.float16).reshape(-1, dim)
 
 
-def most_named(names: NameQuery, k: int | None) -> int:
-    """How many files are listed for their names alone."""
-    return max(MOST_ADDED, k or 0) if names.is_all else MOST_ADDED
-
-
 def ranked(
     query: AnyFloatArray,
     segments: Sequence[SegmentRow],
     listed: Collection[tuple[int, int]],
     bonuses: Mapping[int, float],
     names: NameQuery | None,
-    *,
-    k: int | None,
-    per: Per,
 ) -> list[RankedSegment]:
     """Segments by score and bonus, best first.
 
@@ -82,8 +74,6 @@ def ranked(
         listed: `(file, number)` of those that the sound has brought; the others were brought by names.
         bonuses: File -> what its name adds; nothing of a file that is not there.
         names: What names and tags were asked for.
-        k: How many; None takes all.
-        per: "file" keeps the best segment of each file.
     """
     if not segments:
         return []
@@ -96,8 +86,6 @@ def ranked(
         np.array([row.file_id for row in segments], np.int64),
         np.array([bonuses.get(row.file_id, 0.0) for row in segments], np.float32),
         np.array([(row.file_id, row.number) in listed for row in segments], np.bool_),
-        k=len(segments) if k is None else k,
-        per=per,
         is_all=names is not None and names.is_all,
     )
     return [

@@ -8,8 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from soundseek.library.filters import Condition
-from soundseek.library.store.base import Facets, Failure, FileOrder, SoundFile
-from soundseek.library.store.single_writer import SingleWriterStore
+from soundseek.library.store.base import Facets, Failure, FileOrder, SoundFile, Store
 from soundseek.library.store.tables import at_or_below, read_failure
 
 _ORDERS = {"path": "path", "modified": "mtime_ns DESC, path", "duration": "duration_s DESC, path"}
@@ -17,7 +16,7 @@ _NO_LIMIT = 1 << 62
 _VALUES_A_CALL = 500
 
 
-class SqlFacts(SingleWriterStore):
+class SqlFacts(Store):
     """The part of a store that asks the tables `files`, `failures`, `roots`, `about` and `state`."""
 
     @abstractmethod
@@ -35,22 +34,18 @@ class SqlFacts(SingleWriterStore):
         """The SQL of a condition, with `?` for every value, and the values."""
 
     def failures(self, under: str | None = None) -> list[Failure]:
-        """Failures at or below a path, or all, ordered by path."""
         sql, values = at_or_below(under) if under is not None else ("true", [])
         rows = self._fetch(f"SELECT * FROM failures WHERE {sql} ORDER BY path", values)
         return [read_failure(row) for row in rows]
 
     def settings(self) -> dict[str, str]:
-        """What the library remembers of its runs, by name."""
         return dict(self._fetch("SELECT key, value FROM about"))
 
     def roots(self) -> Mapping[str, int]:
-        """Scanned folders -> the device number that each had."""
         rows = self._fetch("SELECT path, device FROM roots")
         return {os.fsdecode(path): int(device) for path, device in rows}
 
     def sizes(self) -> set[int]:
-        """Every file size: a new file of another size cannot be known content."""
         return {size for (size,) in self._fetch("SELECT DISTINCT size_bytes FROM files")}
 
     def has_size(self, size_bytes: int) -> bool:
@@ -58,18 +53,15 @@ class SqlFacts(SingleWriterStore):
         return bool(self._fetch("SELECT 1 FROM files WHERE size_bytes = ? LIMIT 1", [size_bytes]))
 
     def same_content(self, content_hash: bytes) -> list[SoundFile]:
-        """Files with this content, ordered by path."""
         return self._files("content_hash = ?", [content_hash])
 
     def twin(self, content_hash: bytes, limit_s: float) -> SoundFile | None:
-        """One file with this content, embedded whole or at least up to `limit_s`."""
         # Not one of all of them: of n copies, each of which asks, that would be n times n. And in no order but that of
         # the index, so that none is sorted.
         condition = "content_hash = ? AND (NOT truncated OR limit_s >= ?)"
         return next(iter(self._files(condition, [content_hash, limit_s], "LIMIT 1", by="content_hash")), None)
 
     def copies(self, contents: Iterable[bytes]) -> dict[bytes, list[str]]:
-        """Hash of a content -> paths of the files that have it, in order."""
         found: dict[bytes, list[str]] = {}
         for marks, some in _marked(contents):
             sql = f"SELECT content_hash, path FROM files WHERE content_hash IN ({marks}) ORDER BY path"
@@ -78,7 +70,6 @@ class SqlFacts(SingleWriterStore):
         return found
 
     def contents(self, paths: Iterable[str], limit_s: float) -> dict[str, bytes]:
-        """Path -> hash of the content, of those files that are embedded whole or at least up to `limit_s`."""
         found: dict[str, bytes] = {}
         for marks, some in _marked(paths):
             sql = f"SELECT path, content_hash FROM files WHERE (NOT truncated OR limit_s >= ?) AND path IN ({marks})"
@@ -87,17 +78,14 @@ class SqlFacts(SingleWriterStore):
         return found
 
     def cut_files(self) -> list[SoundFile]:
-        """Files of which only the beginning was embedded, ordered by path."""
         return self._files("truncated")
 
     def file(self, path: str) -> SoundFile | None:
-        """What is known of one file."""
         return next(iter(self._files("path = ?", [os.fsencode(path)])), None)
 
     def files(
         self, where: Condition | None = None, *, order: FileOrder = "path", k: int = -1, offset: int = 0
     ) -> list[SoundFile]:
-        """At most `k` files (all if negative) that fulfil a condition, the latest or longest first, or by path."""
         sql, values = self._where(where) if where is not None else ("true", [])
         limits = [_NO_LIMIT if k < 0 else k, offset]
         return self._files(sql, [*values, *limits], "LIMIT ? OFFSET ?", by=_ORDERS[order])
@@ -105,7 +93,6 @@ class SqlFacts(SingleWriterStore):
     def count(
         self, where: Condition | None = None, *, only: Collection[str] | None = None
     ) -> tuple[int, int]:
-        """Files that fulfil a condition (of some paths, or of all), and their segments."""
         sql, values = self._where(where) if where is not None else ("true", [])
         counted = f"SELECT count(*), coalesce(sum(num_rows), 0) FROM files WHERE {sql}"
         if only is None:
@@ -119,14 +106,12 @@ class SqlFacts(SingleWriterStore):
         return sum(row[0] for row in rows), sum(int(row[1]) for row in rows)
 
     def facets(self) -> Facets:
-        """Which values a filter can ask for."""
         formats = self._fetch("SELECT format FROM files GROUP BY format ORDER BY count(*) DESC, format")
         rates = self._fetch("SELECT DISTINCT sample_rate_hz FROM files ORDER BY 1")
         longest = self._fetch("SELECT coalesce(max(duration_s), 0.0) FROM files")
         return Facets(tuple(f for (f,) in formats), tuple(r for (r,) in rates), longest[0][0])
 
     def version(self) -> int:
-        """Grows with every commit."""
         return int(self._fetch("SELECT version FROM state")[0][0])
 
 

@@ -23,7 +23,7 @@ import sqlite3
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from soundseek._typing import AnyFloatArray, AnyIntArray, BoolArray
+from soundseek._typing import AnyFloatArray
 from soundseek._vectors import unit_rows
 from soundseek.errors import LibraryError
 from soundseek.library.filters import Condition, to_sql
@@ -45,7 +45,7 @@ from soundseek.library.store.base import (
     FileState,
     Match,
     ModelIdentity,
-    Per,
+    Question,
     SoundFile,
     StoreStats,
     frames_and_windows,
@@ -55,8 +55,8 @@ from soundseek.library.store.base import (
 from soundseek.library.store.check import find_damage, lengthen
 from soundseek.library.store.connection import connect, explained, write_lock
 from soundseek.library.store.estimates import VectorCodes
-from soundseek.library.store.exact import best_rows, inner_products, shortlisted_rows
-from soundseek.library.store.fused import NameQuery, found_words, name_bonuses, rank_with_names
+from soundseek.library.store.exact import inner_products, shortlisted_rows
+from soundseek.library.store.fused import NameQuery, Ranking, found_words, rank_with_names
 from soundseek.library.store.rows import (
     Generation,
     Snapshot,
@@ -72,7 +72,6 @@ from soundseek.library.store.tables import (
     create_tables,
     file_and_place,
     files_by_id,
-    has_descriptions,
     migrate,
     read_about,
     read_state,
@@ -143,7 +142,6 @@ class SqliteStore(SqlFacts):
 
     @property
     def compacts_by(self) -> str:
-        """What `compact` does here."""
         return "the row files were written anew without the rows of removed sounds"
 
     @contextmanager
@@ -180,7 +178,6 @@ class SqliteStore(SqlFacts):
             tables.rename_model(self._connection(), identity)
 
     def finish_run(self, seen_at: str) -> None:
-        """Note when a run ended."""
         connection = self._connection_for_writing()
         with explained(self.directory), transaction(connection):
             connection.execute("UPDATE state SET last_indexed = ?", (seen_at,))
@@ -188,7 +185,6 @@ class SqliteStore(SqlFacts):
             self.approximation.build_in_background()
 
     def relocate(self, old: str, new: str) -> int:
-        """Let everything at or below a path be at another one, without touching a vector; how many files moved."""
         connection = self._connection_for_writing()
         with explained(self.directory), transaction(connection):
             return tables.move_below(connection, old, new)
@@ -214,7 +210,6 @@ class SqliteStore(SqlFacts):
         return True
 
     def check(self) -> list[Damage]:
-        """Everything in the library that is not as it was written; every vector and frame is read."""
         connection = self._connection()
         with explained(self.directory):
             connection.execute("BEGIN")
@@ -229,7 +224,6 @@ class SqliteStore(SqlFacts):
         return found
 
     def repair(self, damages: Sequence[Damage]) -> int:
-        """Drop damaged sounds and their rows, so that the next run embeds them anew; how many were dropped."""
         if any(Path(damage.path).name == MANIFEST for damage in damages):
             self.approximation.remove()
         num_dropped = super().repair(damages)
@@ -262,7 +256,6 @@ class SqliteStore(SqlFacts):
             self.approximation.build(snapshot, next_file=next_file, progress=progress)
 
     def states(self, under: str) -> dict[str, FileState]:
-        """Path -> state of the files at or below a path."""
         sql, values = tables.at_or_below(under)
         with explained(self.directory):
             select = tables.select_states(self._connection())
@@ -295,54 +288,10 @@ class SqliteStore(SqlFacts):
             times_s = np.stack([records["start_s"], records["end_s"]], axis=1)
             return times_s, snapshot.maps.vectors[found[1]].copy()
 
-    def search(
-        self,
-        query: AnyFloatArray,
-        *,
-        k: int,
-        per: Per = "file",
-        where: Condition | None = None,
-        leave_out: Collection[str] = (),
-        only: Collection[str] | None = None,
-        names: NameQuery | None = None,
-    ) -> list[Match]:
-        """The best `k`, best first; exactly, but for what an approximate index misses (see `approximate.py`, `Store`).
-
-        A library of an earlier soundseek knows no names before its next index run.
-        """
-        with self._reading() as (connection, snapshot):
-            allowed = allowed_rows(connection, snapshot, where, leave_out, only)
-            found = self.approximation.best_rows(
-                connection, snapshot, query, k=k, by_file=per == "file", allowed=allowed
-            )
-            rows, scores = found or best_rows(
-                snapshot.maps.vectors,
-                query,
-                k=k,
-                runs=snapshot.runs if per == "file" else None,
-                allowed=allowed,
-                scan=snapshot.estimates,
-            )
-            rows, scores, extra = _named(
-                connection, snapshot, names, query, rows, scores, allowed, k=k, per=per
-            )
-            return _matches(connection, snapshot, rows, scores, extra, names)
-
-    def shortlist(
-        self,
-        query: AnyFloatArray,
-        *,
-        segments: int,
-        files: int,
-        where: Condition | None = None,
-        leave_out: Collection[str] = (),
-        only: Collection[str] | None = None,
-        names: NameQuery | None = None,
-    ) -> list[Match]:
-        """The segments that are worth a closer look at their frames, best first by their means; see `Store`."""
+    def shortlist(self, question: Question, *, segments: int, files: int) -> list[Match]:
         with self._reading() as (connection, snapshot):
             vectors = snapshot.maps.vectors
-            allowed = allowed_rows(connection, snapshot, where, leave_out, only)
+            query, allowed = question.vector, allowed_rows(connection, snapshot, question)
             rows = self.approximation.shortlisted_rows(
                 connection, snapshot, query, segments=segments, files=files, allowed=allowed
             )
@@ -359,14 +308,11 @@ class SqliteStore(SqlFacts):
             scores = np.clip(inner_products(vectors, query, rows), -1.0, 1.0)
             order = np.lexsort((rows, -scores))
             rows, scores = rows[order], scores[order]
-            rows, scores, extra = _named(
-                connection, snapshot, names, query, rows, scores, allowed, k=len(vectors), per="segment"
-            )
-            self._make_room_for(len(rows), snapshot)
-            return _matches(connection, snapshot, rows, scores, extra, names)
+            ranking = rank_with_names(connection, snapshot, question, rows, scores, allowed)
+            self._make_room_for(len(ranking.rows), snapshot)
+            return _matches(connection, snapshot, ranking, question.names)
 
     def file_means(self) -> tuple[list[SoundFile], AnyFloatArray]:
-        """Every file, and the mean of its segments' vectors at unit norm, `(files, dim)` float32."""
         with self._reading() as (connection, snapshot):
             rows = connection.execute(
                 f"{tables.select_files(connection, 'first_row', 'num_rows')} ORDER BY path"
@@ -378,19 +324,10 @@ class SqliteStore(SqlFacts):
         return [tables.file_of(row) for row in rows], unit_rows(means)
 
     def spread_vectors(self, count: int) -> AnyFloatArray:
-        """Vectors of at most `count` segments, evenly spread over the library, `(n, dim)` float32; always the same."""
         with self._reading() as (_, snapshot):
             num_rows = len(snapshot.maps.vectors)
             live = np.arange(num_rows) if snapshot.live is None else np.flatnonzero(snapshot.live)
             return unit_rows(snapshot.maps.vectors[live[spread_evenly(len(live), count)]].astype(np.float32))
-
-    def frames_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
-        """The frames of each file, `(frames, dim)` float16, still on the disk; none of one that is not here."""
-        return [frames for frames, _ in self._frames_and_windows_of(paths)]
-
-    def windows_of(self, paths: Sequence[str]) -> list[AnyFloatArray]:
-        """The window vectors of each file, `(windows, dim)` float16, still on the disk; none where it keeps none."""
-        return [windows for _, windows in self._frames_and_windows_of(paths)]
 
     def _frames_and_windows_of(self, paths: Sequence[str]) -> list[tuple[AnyFloatArray, AnyFloatArray]]:
         nothing = np.empty((0, self._identity.dim), np.float16)
@@ -407,7 +344,6 @@ class SqliteStore(SqlFacts):
         return found
 
     def without_windows(self) -> set[str]:
-        """Paths of the files whose window vectors are not kept."""
         sql = "SELECT path, duration_s, first_row, num_rows, first_frame, num_frames FROM files"
         missing = set()
         with self._reading() as (connection, snapshot):
@@ -419,7 +355,6 @@ class SqliteStore(SqlFacts):
         return missing
 
     def stats(self) -> StoreStats:
-        """Totals."""
         num_bytes = 0
         for path in self.directory.iterdir():
             with suppress(
@@ -432,7 +367,6 @@ class SqliteStore(SqlFacts):
 
     @contextmanager
     def reading_beside(self) -> Iterator[sqlite3.Connection]:
-        """This thread's connection, to read tables with that stand beside the store's own."""
         with explained(self.directory):
             yield self._connection()
 
@@ -546,55 +480,14 @@ class SqliteStore(SqlFacts):
         return Generation(self.directory, self._identity.dim, number)
 
 
-def _named(
-    connection: sqlite3.Connection,
-    snapshot: Snapshot,
-    names: NameQuery | None,
-    query: AnyFloatArray,
-    rows: AnyIntArray,
-    scores: AnyFloatArray,
-    allowed: BoolArray | None,
-    *,
-    k: int,
-    per: Per,
-) -> tuple[AnyIntArray, AnyFloatArray, AnyFloatArray]:
-    """Rows, scores and bonuses `(n,)`, n <= k, once names and tags have been asked as well; see `rank_with_names`."""
-    if names is not None:
-        bonuses = None
-        if has_descriptions(connection):
-            bonuses = name_bonuses(connection, names, num_files=snapshot.num_files, last=snapshot.last_file)
-        if bonuses is None and names.is_all:
-            return rows[:0], scores[:0], np.zeros(0, np.float32)
-        if bonuses is not None:
-            return rank_with_names(
-                connection,
-                bonuses,
-                vectors=snapshot.maps.vectors,
-                segments=snapshot.maps.segments,
-                query=query,
-                rows=rows,
-                scores=scores,
-                allowed=allowed,
-                k=k,
-                per=per,
-                is_all=names.is_all,
-            )
-    return rows, scores, np.zeros(len(rows), np.float32)
-
-
 def _matches(
-    connection: sqlite3.Connection,
-    snapshot: Snapshot,
-    rows: AnyIntArray,
-    scores: AnyFloatArray,
-    bonuses: AnyFloatArray,
-    names: NameQuery | None,
+    connection: sqlite3.Connection, snapshot: Snapshot, ranking: Ranking, names: NameQuery | None
 ) -> list[Match]:
     """Rows of a snapshot as matches, in their order."""
-    records = snapshot.maps.segments[rows]
+    records = snapshot.maps.segments[ranking.rows]
     files = files_by_id(connection, sorted(set(records["file_id"].tolist())))
     words: dict[int, tuple[str, ...]] = {}
-    if names is not None and bonuses.any():
+    if names is not None and ranking.bonuses.any():
         words = found_words(connection, names, list(files))
     return [
         Match(
@@ -606,7 +499,7 @@ def _matches(
             bonus=float(bonus),
             keywords=words.get(int(record["file_id"]), ()) if bonus else (),
         )
-        for record, score, bonus in zip(records, scores, bonuses, strict=True)
+        for record, score, bonus in zip(records, ranking.scores, ranking.bonuses, strict=True)
     ]
 
 

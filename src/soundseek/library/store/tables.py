@@ -17,7 +17,7 @@ import numpy as np
 from soundseek._typing import BoolArray, IntArray
 from soundseek.audio.files import TAGS_REVISION
 from soundseek.errors import LibraryError
-from soundseek.library.filters import Condition, file_name, to_sql
+from soundseek.library.filters import file_name, to_sql
 from soundseek.library.keywords import folder_words, name_token, name_words, tag_words
 from soundseek.library.paths import moved_below
 from soundseek.library.store.base import (
@@ -27,6 +27,7 @@ from soundseek.library.store.base import (
     Failure,
     FileState,
     ModelIdentity,
+    Question,
     SoundFile,
     StoreStats,
     about_library,
@@ -432,19 +433,16 @@ def _renew_keywords(connection: Connection, paths: Collection[str]) -> None:
 def allowed_rows(
     connection: Connection,
     snapshot: Snapshot,
-    where: Condition | None,
-    leave_out: Collection[str],
-    only: Collection[str] | None = None,
+    question: Question,
 ) -> BoolArray | None:
     """`(rows,)` True where a row may answer; None when all may.
 
     Args:
         connection: Inside the read transaction of the search.
         snapshot: What this transaction sees.
-        where: Only files that fulfil it.
-        leave_out: Paths that may not answer.
-        only: Paths that may; None = all.
+        question: Says which files may.
     """
+    where, only = question.where, question.only
     num_rows, mask = len(snapshot.maps.vectors), snapshot.live
     if only is not None:
         allowed = np.zeros(num_rows, dtype=np.bool_)
@@ -459,7 +457,7 @@ def allowed_rows(
         )
     if only is not None:
         mask = allowed if mask is None else mask & allowed
-    for path in leave_out:
+    for path in question.leave_out:
         found = file_and_place(connection, path)
         if found is not None:
             mask = np.ones(num_rows, dtype=np.bool_) if mask is None else mask.copy()
