@@ -69,11 +69,16 @@ def sound_number(number: int) -> EmbeddedSound:
     return sound_of_vectors(f"/sounds/{number:06d}.wav", unit_rows(generator, 1 + number % 4))
 
 
-def ingest_for_ever(directory: str, started: Connection | None = None) -> None:
-    """Commit batches of numbered sounds, replace and remove some, compact: until killed."""
+def ingest_for_ever(directory: str, told: Connection | None = None) -> None:
+    """Commit batches of numbered sounds, replace and remove some, compact: until killed.
+
+    Args:
+        directory: Of the library.
+        told: Is sent "started", and "committed" after each commit.
+    """
     sound_number(0)  # whatever is imported late is imported now
-    if started is not None:
-        started.send("started")
+    if told is not None:
+        told.send("started")
     store = SqliteStore.open(Path(directory), identity=IDENTITY)
     with store.writing():
         known = store.states("/sounds")
@@ -86,4 +91,6 @@ def ingest_for_ever(directory: str, started: Connection | None = None) -> None:
                 changes.sounds.append(sound_number(number % 10))  # replaced by itself: its old rows die
                 changes.removed.append(f"/sounds/{10 + number % 10:06d}.wav")
             store.commit(changes)
+            if told is not None:
+                told.send("committed")
             store.compact(dead_share=0.1)

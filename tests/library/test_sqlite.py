@@ -106,8 +106,12 @@ def test_kills_at_random_moments_lose_nothing_that_was_committed(folder_in_memor
         ours, theirs = context.Pipe()
         process = context.Process(target=ingest_for_ever, args=(str(folder), theirs))
         process.start()
+        theirs.close()
         assert ours.recv() == "started"
-        time.sleep(chance.uniform(0, 0.06))
+        # After so many commits, not seconds: on a busy machine none may come in them.
+        for _ in range(chance.randrange(4)):
+            assert ours.recv() == "committed"
+        time.sleep(chance.uniform(0, 0.02))
         process.kill()
         process.join()
         files = check_every_row(folder)

@@ -14,6 +14,7 @@ from mcp import Client as McpClient
 
 from soundseek.library import Library
 from soundseek.library.duplicates import find_duplicates
+from soundseek.server import mcp_tools
 from soundseek.server.config import ServerConfig
 from soundseek.server.mcp_tools import build_mcp, closing_state
 from soundseek.server.state import State
@@ -116,7 +117,9 @@ def test_a_score_that_is_none_is_refused(serve: Any, filled: Path, score: object
     assert serve(filled).post("duplicates", json={"min_score": score}).status_code == 422
 
 
-def test_an_assistant_waits_for_the_groups(with_copies: Path) -> None:
+def test_an_assistant_waits_for_the_groups(with_copies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp_tools, "PATIENCE_S", 240.0)  # the search lets all others go first
+
     async def run() -> dict[str, Any]:
         state = State(ServerConfig(library=with_copies))
         async with closing_state(state), McpClient(build_mcp(state)) as client:

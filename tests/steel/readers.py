@@ -11,7 +11,8 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from soundseek.library.store.base import Changes, EmbeddedSound, Match
 from soundseek.library.store.sqlite import SqliteStore
 
 EAST = np.eye(1, DIM, dtype=np.float32)[0]
+LEAST_VERSIONS = 8
 
 
 @dataclass
@@ -52,14 +54,13 @@ def sounds_of(number: int) -> list[EmbeddedSound]:
     ]
 
 
-def write(folder: Path, seconds: float, pipe: Connection) -> None:
+def write(folder: Path, end: Event, pipe: Connection) -> None:
     """Commit one number after the other, and compact now and then."""
     seen = Seen()
     with _telling(pipe, seen):
         store = SqliteStore.open(folder, identity=IDENTITY)
-        until = time.monotonic() + seconds
         with store.writing():
-            while time.monotonic() < until:
+            while not end.is_set():
                 seen.steps += 1
                 sounds = sounds_of(seen.steps)
                 removed = [path for path in store.states("/") if path not in {s.file.path for s in sounds}]
@@ -70,14 +71,17 @@ def write(folder: Path, seconds: float, pipe: Connection) -> None:
     seen.versions = seen.steps
 
 
-def read(folder: Path, seconds: float, pipe: Connection) -> None:
-    """Search, list and read; open the library anew now and then."""
+def read(folder: Path, seconds: float, end: Event, pipe: Connection) -> None:
+    """Search, list and read; open the library anew now and then.
+
+    On a busy machine the seconds may pass before the writer has got to work: some commits are waited for.
+    """
     seen = Seen()
     with _telling(pipe, seen):
         store = SqliteStore.open(folder, create=False)
         until, last, versions = time.monotonic() + seconds, 0, set[int]()
         looks: list[Callable[[SqliteStore], int]] = [by_search, by_list, by_means]
-        while time.monotonic() < until:
+        while (time.monotonic() < until or len(versions) < LEAST_VERSIONS) and not end.is_set():
             seen.steps += 1
             number = looks[seen.steps % len(looks)](store)
             if number < last:
@@ -163,15 +167,21 @@ def one_writer_many_readers(folder: Path, *, readers: int, seconds: float) -> tu
     store.close()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["steel.readers"])
+    end = context.Event()
     pipes, processes = [], []
     for number in range(readers + 1):
         ours, theirs = context.Pipe()
-        work = write if number == 0 else read
-        process = context.Process(target=work, args=(folder, seconds, theirs), daemon=True)
+        work, how_long = (write, (end,)) if number == 0 else (read, (seconds, end))
+        process = context.Process(target=work, args=(folder, *how_long, theirs), daemon=True)
         process.start()
         theirs.close()
         pipes.append(ours)
         processes.append(process)
+    waiting = pipes[1:]
+    while waiting and not pipes[0].poll():  # a writer that ends before it is told to has failed
+        ready = wait([pipes[0], *waiting])
+        waiting = [pipe for pipe in waiting if pipe not in ready]
+    end.set()
     done: list[Seen] = []
     for pipe, process in zip(pipes, processes, strict=True):
         try:

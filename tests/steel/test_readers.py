@@ -1,4 +1,4 @@
-"""One writer and readers beside it, for two seconds; `python benchmarks/readers.py` lets eight run for ten minutes."""
+"""One writer and readers beside it, for some seconds; `python benchmarks/readers.py` lets eight run for ten minutes."""
 
 from __future__ import annotations
 
