@@ -90,6 +90,14 @@ def keep_playing(page: Any) -> None:
     )
 
 
+def pause(page: Any) -> None:
+    """Stop the player by its key: no clock goes on while a test takes its steps."""
+    page.keyboard.press(" ")
+    until(
+        page, "import('/page/js/player.js').then(({ audio, isPlaying }) => audio.paused && !isPlaying.value)"
+    )
+
+
 def until_it_plays(page: Any) -> float:
     """Wait for the player to play; the seconds of the file where the first sound after `keep_playing` began."""
     until(

@@ -23,6 +23,12 @@ FLAGS = [
     "--disable-features=MediaRouter,PaintHolding,HttpsUpgrades,WebUIOmniboxPopup,WebUIOmniboxAimPopup",
 ]  # fmt: skip
 
+# The page's messages go by themselves after 4 to 10 s, which on a busy machine is before a test looks: here they stay.
+MESSAGES_STAY = """(() => {
+    const wait = window.setTimeout;
+    window.setTimeout = (what, ms, ...more) => wait(what, ms >= 4000 && ms <= 10_000 ? 1e9 : ms, ...more);
+})();"""
+
 
 @pytest.fixture(scope="session")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -99,6 +105,7 @@ def open_page(browser: Any, server: Server) -> Iterator[Callable[..., Any]]:
             permissions=["clipboard-read", "clipboard-write", "microphone"], **options,
         )  # fmt: skip
         context.set_default_timeout(WAIT_MS)
+        context.add_init_script(MESSAGES_STAY)
         contexts.append((context, expect))
         page = context.new_page()
         watch(page)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from page_server import keep_playing, until, until_effects_ran, until_it_plays
+from page_server import WAIT_MS, keep_playing, until, until_effects_ran, until_it_plays
 
 
 @pytest.fixture
 def mapped(open_page: Any) -> Any:
     page = open_page("?view=map", color_scheme="dark")
-    page.locator(".map-points").wait_for(timeout=60_000)
+    page.locator(".map-points").wait_for(timeout=4 * WAIT_MS)  # a process that lets all others go first
     until(page, "document.querySelectorAll('.legend li').length > 3")
     until_effects_ran(page)  # colours and states are set, and asked to be drawn
     return page
@@ -108,10 +108,10 @@ def test_hits_of_a_search_glow(mapped: Any) -> None:
 def test_colours_stand_for_folders_or_for_what_sounds_are(mapped: Any) -> None:
     folders = mapped.locator(".legend li").all_text_contents()
     mapped.locator(".legend .segment", has_text="Sound").click()
-    mapped.get_by_role("list", name="Sounds by colour").wait_for(timeout=60_000)
+    mapped.get_by_role("list", name="Sounds by colour").wait_for()
     sounds = mapped.locator(".legend li").all_text_contents()
     assert sounds != folders and any(name.startswith("Animals") for name in sounds)
     mapped.locator(".legend-entry", has_text="Animals").click()
     until(mapped, "document.querySelectorAll('.legend-entry[aria-pressed=true]').length === 1")
     mapped.reload()  # the choice is remembered
-    mapped.get_by_role("list", name="Sounds by colour").wait_for(timeout=60_000)
+    mapped.get_by_role("list", name="Sounds by colour").wait_for()
