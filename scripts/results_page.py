@@ -700,12 +700,30 @@ def peers(reports: list[Report]) -> str:
             table(["", *files], walls),
             "Processor time for a window of what stands beside over that of the first, median of the files:",
             table(["", "beside", "times as fast", "wanted"], ratios),
+            goals(report["contenders"], "10.mp3"),
             at_once(report.get("workers", [])),
             f"Least cosine with PyTorch: {cosines}." + (f" Left out, {missing}." if missing else ""),
             f"Measured: commit {report['commit']}, {report['machine']}, load {report['load_average'][0]:.1f}; "
             f"[the file](results/{quote(report['file'])}).",
         ]
     return joined(*parts)
+
+
+def goals(contenders: dict[str, Report], file: str) -> str:
+    """How many times as fast as others' code soundseek-small is wanted to be from mp3, and is."""
+    wanted = {"laion-clap": 12, "panns-inference": 30}
+    if not {"soundseek-small", *wanted} <= contenders.keys():
+        return ""
+    took = {name: contenders[name]["cpu_s"][file][0] for name in ("soundseek-small", *wanted)}
+    own = took.pop("soundseek-small")
+    each = " and ".join(
+        f"{wanted[name]} times {name}, {1000 * seconds / wanted[name]:.0f} ms ({seconds / own:.1f} times reached)"
+        for name, seconds in took.items()
+    )
+    return (
+        f"Wanted of soundseek-small from mp3 (`{file}`): {each}. What the rest is made of stands under "
+        '"Where the time goes": the codec and the network.'
+    )
 
 
 def at_once(measured: list[Report]) -> str:
