@@ -714,7 +714,7 @@ def goals(contenders: dict[str, Report], file: str) -> str:
     wanted = {"laion-clap": 12, "panns-inference": 30}
     if not {"soundseek-small", *wanted} <= contenders.keys():
         return ""
-    took = {name: contenders[name]["cpu_s"][file][0] for name in ("soundseek-small", *wanted)}
+    took = {name: contenders[name]["cpu_s"][file]["median"] for name in ("soundseek-small", *wanted)}
     own = took.pop("soundseek-small")
     each = " and ".join(
         f"{wanted[name]} times {name}, {1000 * seconds / wanted[name]:.0f} ms ({seconds / own:.1f} times reached)"
