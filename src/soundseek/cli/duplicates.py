@@ -10,7 +10,15 @@ import typer
 
 from soundseek.cli.index import counted
 from soundseek.cli.options import CsvOption, JsonOption, LibraryOption, TableOption, open_library, share
-from soundseek.cli.output import choose_format, clock, console, short_path, write, write_json_lines
+from soundseek.cli.output import (
+    choose_format,
+    clock,
+    console,
+    dense_table,
+    short_path,
+    write,
+    write_json_lines,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -67,11 +75,9 @@ def _show(done: int, total: int) -> None:
 
 
 def _table(groups: Sequence[DuplicateGroup]) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    shown = dense_table()
     shown.add_column("group", justify="right", style="bold")
     shown.add_column("file", no_wrap=True)
     shown.add_column("length", justify="right")

@@ -12,13 +12,14 @@ import typer
 from soundseek.cli.options import (
     DataOption,
     JsonOption,
+    SplitOption,
     TableOption,
     argument,
     need_captions,
     need_model,
     option,
 )
-from soundseek.cli.output import choose_format, console, write_json_lines
+from soundseek.cli.output import choose_format, console, plain_table, write_json_lines
 from soundseek.cli.progress import FeatureProgress
 from soundseek.errors import ModelError, NotFiniteError, UsageError
 
@@ -37,9 +38,7 @@ def evaluate_command(
         ),
     ],
     data: DataOption,
-    split: Annotated[
-        str, typer.Option("--split", metavar="NAME", help="The split whose captions are the queries.")
-    ] = "evaluation",
+    split: SplitOption = "evaluation",
     record: Annotated[
         bool,
         typer.Option("--record", help="Write the scores into the model directory's config.json and README."),
@@ -148,19 +147,13 @@ def _embedder(model: str) -> Embedder:
 
 
 def _print_ensemble(report: EnsembleReport) -> None:
-    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
-    from rich.table import Table
 
     from soundseek.learn.evaluation.rankings import METRICS
 
     whole = report.report
     title = f"{whole.split}: {whole.num_captions:,} captions of {whole.num_clips:,} sounds; caption to sound"
-    rows = Table(box=SIMPLE_HEAD, header_style="bold", title=title, title_justify="left")
-    rows.add_column("%", style="bold", overflow="fold")
-    rows.add_column("weight", justify="right")
-    for name in METRICS.values():
-        rows.add_column(name, justify="right", no_wrap=True)
+    rows = plain_table("%", "weight", *METRICS.values(), title=title)
     systems = [(escape(each.name), f"{each.weight:.2f}", each.report) for each in report.members]
     for name, weight, each in (*systems, ("together", "", whole)):
         intervals = [getattr(each.text_to_audio, metric) for metric in METRICS]
@@ -179,16 +172,10 @@ def _print_ensemble(report: EnsembleReport) -> None:
 
 
 def _print_table(report: EvaluationReport) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     from soundseek.learn.evaluation.rankings import METRICS
 
     title = f"{report.split}: {report.num_captions:,} captions of {report.num_clips:,} sounds"
-    rows = Table(box=SIMPLE_HEAD, header_style="bold", title=title, title_justify="left")
-    rows.add_column("%", style="bold", no_wrap=True)
-    for name in METRICS.values():
-        rows.add_column(name, justify="right")
+    rows = plain_table("%", *METRICS.values(), title=title)
     for direction, shown in _DIRECTIONS.items():
         metrics = getattr(report, direction)
         intervals = [getattr(metrics, name) for name in METRICS]

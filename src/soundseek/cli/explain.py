@@ -21,6 +21,7 @@ from soundseek.cli.output import (
     choose_format,
     clock,
     console,
+    dense_table,
     printable,
     short_path,
     write_json_lines,
@@ -146,11 +147,9 @@ def _moment(explanation: Explanation) -> str:
 
 def _words_table(words: tuple[WordContribution, ...], score: float, telling: Collection[str]) -> Table:
     """Word, the score without it, the difference, and a bar as long as that; words that name no sound last, without."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    table = dense_table()
     table.add_column("word", overflow="fold")
     table.add_column("score without", justify="right", no_wrap=True)
     table.add_column("contributed", justify="right", style="cyan", no_wrap=True)

@@ -26,6 +26,7 @@ from soundseek.cli.output import (
     choose_format,
     clock,
     console,
+    dense_table,
     printable,
     say_if_cut,
     short_path,
@@ -181,9 +182,7 @@ def _write_copy(sound: str, root: str, directory: Path, labelled: LabelledSound)
 
 def _table(rows: Sequence[LabelledSound], width: int) -> Table:
     """A line for each label; the file stands in the first one of its own, in what room the labels leave of `width`."""
-    from rich.box import SIMPLE_HEAD
     from rich.cells import cell_len
-    from rich.table import Table
     from rich.text import Text
 
     from soundseek.model.match import match_word
@@ -200,7 +199,7 @@ def _table(rows: Sequence[LabelledSound], width: int) -> Table:
     others += [max(map(len, codes))] if has_code else []
     room = width - sum(each + 2 for each in others)
     file_width = max(_LEAST_FILE_WIDTH, min(_FILE_WIDTH, room))
-    table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    table = dense_table()
     table.add_column("file", no_wrap=True)
     if with_times:
         table.add_column("from", style="green", no_wrap=True, justify="right")

@@ -10,7 +10,7 @@ import typer
 from soundseek.cli.get import get_command
 from soundseek.cli.main import commands_of, plain_errors
 from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library
-from soundseek.cli.output import choose_format, console, printable, write, write_json_lines
+from soundseek.cli.output import choose_format, console, dense_table, printable, write, write_json_lines
 from soundseek.cli.push import push_command
 from soundseek.errors import LibraryError, ModelError
 
@@ -159,13 +159,11 @@ def _print_table(records: list[dict[str, Any]]) -> None:
 
 
 def _scores_table(records: list[dict[str, Any]]) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
     scores = [_by_split(record.get("scores", {})) for record in records]
     metrics = list(dict.fromkeys(name for each in scores for values in each.values() for name in values))
-    rows = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    rows = dense_table()
     rows.add_column("model", no_wrap=True)
     rows.add_column("size", justify="right", no_wrap=True)
     rows.add_column("licence", overflow="fold")

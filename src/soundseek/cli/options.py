@@ -188,6 +188,9 @@ DataOption = Annotated[
         help="Captioned sounds in Clotho's layout: captions_{split}.csv and {split}/.",
     ),
 ]
+SplitOption = Annotated[
+    str, typer.Option("--split", metavar="NAME", help="The split whose captions are the queries.")
+]
 SetOption = Annotated[
     list[str] | None,
     option(

@@ -183,8 +183,6 @@ def hits_table(hits: Sequence[Hit], why: Sequence[str], width: int) -> Table:
         why: One explanation a hit; all empty leaves the column out.
         width: Columns of the terminal.
     """
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
     from soundseek.model.match import match_word
@@ -198,8 +196,7 @@ def hits_table(hits: Sequence[Hit], why: Sequence[str], width: int) -> Table:
     file_width, strip_width, why_width = _share(room, hits, reasons)
     scores = [score for hit in hits for score in hit.moments] or [0.0]
     low, high = min(scores), max(scores)
-    # SIMPLE_HEAD puts a blank between columns; with one blank of padding, they stand two apart.
-    table = Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    table = dense_table()
     table.add_column("score", justify="right", style="cyan", no_wrap=True, min_width=SCORE_WIDTH)
     if any(sure):
         table.add_column("match", no_wrap=True, min_width=MATCH_WIDTH)
@@ -443,18 +440,30 @@ def say_if_nothing(
     print(f"nothing found: {printable(why)}", file=sys.stderr)
 
 
-def plain_table(first: str, *columns: str, right: Sequence[str] | None = None) -> Table:
+def dense_table() -> Table:
+    """A table without columns so far, two blanks between them and no margins."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    # SIMPLE_HEAD puts a blank between columns; with one blank of padding, they stand two apart.
+    return Table(box=SIMPLE_HEAD, show_edge=False, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+
+
+def plain_table(
+    first: str, *columns: str, right: Sequence[str] | None = None, title: str | None = None
+) -> Table:
     """A table without lines between its rows.
 
     Args:
         first: Title of the first column, which is bold.
         columns: Titles of the others.
         right: Those that stand at the right; None means all.
+        title: What stands above it.
     """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    rows = Table(box=SIMPLE_HEAD, header_style="bold")
+    rows = Table(box=SIMPLE_HEAD, header_style="bold", title=title, title_justify="left")
     rows.add_column(first, style="bold")
     for column in columns:
         aligned = right is None or column in right

@@ -13,6 +13,7 @@ from soundseek.cli.options import (
     CsvOption,
     DataOption,
     JsonOption,
+    SplitOption,
     TableOption,
     need_captions,
     need_model,
@@ -48,9 +49,7 @@ def reproduce_command(
         int,
         typer.Option("--seeds", min=1, metavar="N", help="Runs per recipe, with seeds 0, 1, 2 and so on."),
     ] = 3,
-    split: Annotated[
-        str, typer.Option("--split", metavar="NAME", help="The split whose captions are the queries.")
-    ] = "evaluation",
+    split: SplitOption = "evaluation",
     settings: Annotated[
         list[str] | None,
         option(

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from soundseek.cli.options import DataOption, JsonOption, TableOption, argument, need_captions, need_model
-from soundseek.cli.output import choose_format, console, write_json_lines
+from soundseek.cli.options import (
+    DataOption,
+    JsonOption,
+    SplitOption,
+    TableOption,
+    argument,
+    need_captions,
+    need_model,
+)
+from soundseek.cli.output import choose_format, console, plain_table, write_json_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,9 +27,7 @@ if TYPE_CHECKING:
 def robustness_command(
     model: Annotated[str, argument(metavar="MODEL", help="A model's name or directory.")],
     data: DataOption,
-    split: Annotated[
-        str, typer.Option("--split", metavar="NAME", help="The split whose captions are the queries.")
-    ] = "evaluation",
+    split: SplitOption = "evaluation",
     seed: Annotated[
         int, typer.Option("--seed", min=0, metavar="N", help="Seed of noise, rooms and typing errors.")
     ] = 0,
@@ -57,13 +63,7 @@ def _say(row: Row) -> None:
 
 
 def _table(rows: tuple[Row, ...], title: str) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    shown = Table(box=SIMPLE_HEAD, header_style="bold", title=title, title_justify="left")
-    shown.add_column("%", no_wrap=True)
-    for column in ("changed", "mAP@10", "difference, 95 % interval", "R@10"):
-        shown.add_column(column, justify="right", no_wrap=True)
+    shown = plain_table("%", "changed", "mAP@10", "difference, 95 % interval", "R@10", title=title)
     for row in rows:
         shown.add_row(
             row.name,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from soundseek.cli.options import JsonOption, TableOption, need_file
-from soundseek.cli.output import choose_format, console, write_json_lines
+from soundseek.cli.output import choose_format, console, plain_table, write_json_lines
 
 
 def score_command(
@@ -34,14 +34,8 @@ def score_command(
     if output == "json":
         write_json_lines([scores])
         return
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    rows = Table(box=SIMPLE_HEAD, header_style="bold")
-    rows.add_column("metric", style="bold")
-    rows.add_column("%", justify="right", style="cyan")
-    rows.add_column("95 % interval", justify="right")
+    rows = plain_table("metric", "%", "95 % interval")
     for name, interval in scores.items():
         value, low, high = (100 * interval[key] for key in ("value", "low", "high"))
-        rows.add_row(name, f"{value:.1f}", f"{low:.1f} to {high:.1f}")
+        rows.add_row(name, f"[cyan]{value:.1f}[/]", f"{low:.1f} to {high:.1f}")
     console().print(rows)

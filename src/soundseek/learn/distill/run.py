@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -75,18 +76,26 @@ def distill(
         StorageError: The disk of `out` is full, or the folder cannot be written to; what was there before stays.
     """
     with locked(out, "distillation"):
-        return _distill_locked(teacher_file, train, yardsticks, out, config)
+        return _distill_locked(_Places(teacher_file, train, dict(yardsticks), out), config)
 
 
-def _distill_locked(
-    teacher_file: Path, train: Path, yardsticks: Mapping[str, Path], out: Path, config: DistillConfig
-) -> Path:
-    _claim(out, config, has_heads=teacher_file.is_dir())
-    arguments = (teacher_file, train, dict(yardsticks), out, config)
+@dataclass(frozen=True)
+class _Places:
+    """The places that `distill` is given, for every process."""
+
+    teacher_file: Path
+    train: Path
+    yardsticks: Mapping[str, Path]
+    out: Path
+
+
+def _distill_locked(places: _Places, config: DistillConfig) -> Path:
+    out = places.out
+    _claim(out, config, has_heads=places.teacher_file.is_dir())
     if config.processes == 1:
         threads = torch.get_num_threads()
         try:
-            _work(0, *arguments, None)
+            _work(0, places, config, None)
         finally:
             torch.set_num_threads(threads)
         return out / TRUNK
@@ -94,7 +103,7 @@ def _distill_locked(
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
     rendezvous = out / "rendezvous"
     rendezvous.unlink(missing_ok=True)
-    spawn(_work, args=(*arguments, rendezvous), nprocs=config.processes)  # type: ignore[no-untyped-call]
+    spawn(_work, args=(places, config, rendezvous), nprocs=config.processes)  # type: ignore[no-untyped-call]
     return out / TRUNK
 
 
@@ -131,20 +140,13 @@ def _claim(out: Path, config: DistillConfig, *, has_heads: bool) -> None:
 class _Run:
     """One process of a distillation: state, step, checkpoint."""
 
-    def __init__(
-        self,
-        rank: int,
-        teacher_file: Path,
-        train: Path,
-        yardsticks: dict[str, Path],
-        out: Path,
-        config: DistillConfig,
-    ) -> None:
+    def __init__(self, rank: int, places: _Places, config: DistillConfig) -> None:
         torch.manual_seed(config.seed)
+        out = places.out
         self.rank, self.out, self.config = rank, out, config
         self.device = torch.device(config.device)
         trunk = CompactTrunk(config.trunk)
-        teacher = load_teacher(teacher_file, config.heads, config.sentences)
+        teacher = load_teacher(places.teacher_file, config.heads, config.sentences)
         self.student = self._placed(
             Student(trunk, teacher.width, teacher_hop=teacher.hop, front_end=teacher.front_end)
         )
@@ -156,7 +158,7 @@ class _Run:
             norm.momentum = 0.03  # lengths and damage differ from batch to batch: some thirty are remembered
         self.optimizer = self._optimizer()
         self.step, self.elapsed_s, self.heard_s = 0, 0.0, 0.0
-        self.cache = WaveformCache(train)
+        self.cache = WaveformCache(places.train)
         self.draw = self._mixing(rank)
         if (out / CHECKPOINT).is_file():
             self._restore(_read_checkpoint(out / CHECKPOINT, self.device))
@@ -165,14 +167,14 @@ class _Run:
         else:
             self.teacher.standardise(self._first_batches(8))
             if self.teacher.is_compact:
-                self._shrink(read_compact_trunk(teacher_file))
+                self._shrink(read_compact_trunk(places.teacher_file))
                 self.student.keep_translation(self.teacher)
                 self.averaged.load_state_dict(self.student.state_dict())
             elif config.start:
                 self.student.trunk.grow_from(CompactTrunk.load(config.start))
                 self.student.fit_translation(self.teacher, self._first_batches(16))
                 self.averaged.load_state_dict(self.student.state_dict())
-        self.yardsticks = self._open(yardsticks) if rank == 0 else {}
+        self.yardsticks = self._open(places.yardsticks) if rank == 0 else {}
 
     def run(self) -> None:
         """Step until the hours are spent; measure and checkpoint now and then."""
@@ -242,7 +244,7 @@ class _Run:
         repair(trunk, smaller, [each.cpu() for each in self._first_batches(REPAIR_BATCHES)])
         self.student.trunk.load_state_dict(smaller.state_dict())
 
-    def _open(self, yardsticks: dict[str, Path]) -> dict[str, Yardstick]:
+    def _open(self, yardsticks: Mapping[str, Path]) -> dict[str, Yardstick]:
         """The clips to compare on, and as many of those that are trained on."""
         log_mel = TensorLogMel(self.teacher.front_end, self.device)
         length = Yardstick.NUM_FRAMES * log_mel.config.hop_length
@@ -346,22 +348,14 @@ class _Run:
         return module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _work(
-    rank: int,
-    teacher_file: Path,
-    train: Path,
-    yardsticks: dict[str, Path],
-    out: Path,
-    config: DistillConfig,
-    rendezvous: Path | None,
-) -> None:
+def _work(rank: int, places: _Places, config: DistillConfig, rendezvous: Path | None) -> None:
     """The life of one process, in a group if there are several, which meet at a file."""
     torch.set_num_threads(1)
     if rendezvous:
         dist.init_process_group(
             "gloo", init_method=f"file://{rendezvous.resolve()}", rank=rank, world_size=config.processes
         )
-    _Run(rank, teacher_file, train, yardsticks, out, config).run()
+    _Run(rank, places, config).run()
     leave_group()
 
 
