@@ -23,3 +23,11 @@ def write_tone(path: Path, *, frequency_hz: float, duration_s: float = 2.0) -> N
         file.setframerate(SAMPLE_RATE_HZ)
         file.writeframes(samples.astype("<i2").tobytes())
     path.write_bytes(raw.getvalue())
+
+
+def write_tones(folder: Path) -> Path:
+    """Six short sounds, an octave apart, and one of 22 s, which has several segments; the folder."""
+    for number in range(6):
+        write_tone(folder / f"tone{number}.wav", frequency_hz=150.0 * 2**number)
+    write_tone(folder / "long.wav", frequency_hz=440.0, duration_s=22.0)
+    return folder

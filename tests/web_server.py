@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from local_server import QuietHandler, served_by
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Site:
 def serving(site: Site) -> Iterator[Site]:
     """Serve `site` at `site.url`."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             name, wanted = self.path.lstrip("/"), self.headers.get("Range", "")
             site.requests.append((name, wanted))
@@ -59,14 +59,5 @@ def serving(site: Site) -> Iterator[Site]:
             self.end_headers()
             self.wfile.write(body[: site.hang_up_after.pop(0)] if site.hang_up_after else body)
 
-        def log_message(self, *arguments: object) -> None:
-            """Say nothing: what was asked stands in `site.requests`."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    site.url = f"http://127.0.0.1:{server.server_port}"
-    try:
+    with served_by(Handler) as site.url:
         yield site
-    finally:
-        server.shutdown()
-        server.server_close()

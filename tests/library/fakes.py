@@ -7,7 +7,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from library.stores import DIM, IDENTITY
 
+from soundseek._typing import FloatArray
+from soundseek._vectors import unit_rows
 from soundseek.audio.decode import AudioInfo
 from soundseek.audio.segments import plan_segments
 from soundseek.errors import DecodeError, MissingFileError, ModelError
@@ -202,3 +204,19 @@ def renamed(sound: EmbeddedSound, path: str) -> EmbeddedSound:
 def changes(sound: EmbeddedSound, *, root: str) -> Changes:
     """One sound, in a folder of its own."""
     return Changes(sounds=[sound], roots={root: 1})
+
+
+class ToyEmbedder:
+    """Dog is the first axis, rain the second, all else adds to the third; the sum is made unit."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+
+    def embed_text(self, texts: Sequence[str], /) -> FloatArray:
+        self.calls.append(list(texts))
+        axes = {"dog": 0, "rain": 1}
+        vectors = np.zeros((len(texts), 3), np.float32)
+        for row, text in zip(vectors, texts, strict=True):
+            for word in text.lower().split():
+                row[axes.get(word, 2)] += 1
+        return unit_rows(vectors)

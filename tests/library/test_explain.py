@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import pytest
+from library.fakes import ToyEmbedder
 
 from soundseek.library.explain import (
     MAX_WORDS,
@@ -18,22 +17,6 @@ from soundseek.library.explain import (
 )
 
 Float = npt.NDArray[np.float32]
-
-
-class ToyEmbedder:
-    """Dog is the first axis, rain the second, all else adds to the third; the sum is made unit."""
-
-    def __init__(self) -> None:
-        self.calls: list[list[str]] = []
-
-    def embed_text(self, texts: Sequence[str], /) -> Float:
-        self.calls.append(list(texts))
-        axes = {"dog": 0, "rain": 1}
-        vectors = np.zeros((len(texts), 3), np.float32)
-        for row, text in zip(vectors, texts, strict=True):
-            for word in text.lower().split():
-                row[axes.get(word, 2)] += 1
-        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
 DOG = np.array([[1, 0, 0]], np.float32)

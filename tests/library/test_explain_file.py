@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from library.fakes import ToyEmbedder
 from tones import write_tone
 from toy_model import make_toy_model
 
@@ -21,16 +21,8 @@ from soundseek.model.model import AudioEmbedding, Model
 Float = npt.NDArray[np.float32]
 
 
-class ToyListener:
+class ToyListener(ToyEmbedder):
     """Hears a dog (first axis) in the first second and rain (second axis) in the next; words as they say."""
-
-    def embed_text(self, texts: Sequence[str], /) -> Float:
-        axes = {"dog": 0, "rain": 1}
-        vectors = np.zeros((len(texts), 3), np.float32)
-        for row, text in zip(vectors, texts, strict=True):
-            for word in text.lower().split():
-                row[axes.get(word, 2)] += 1
-        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
     def embed_file(self, path: str | Path, /) -> AudioEmbedding:
         frames = np.array([[3, 0, 0], [0, 4, 0], [0, 4, 0]], np.float16)

@@ -27,6 +27,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "sounds"
 
 
+@pytest.fixture
+def locked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of that name cannot be read."""
+    real = os.scandir
+
+    def refuse(path: str | int) -> Iterator[os.DirEntry[str]]:
+        if str(path).endswith("locked"):  # a number is a folder that is open already
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+
 def put(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("sound")
@@ -106,20 +119,13 @@ def test_a_pipe_is_named_and_never_opened(store: SqliteStore, folder: Path) -> N
     assert found.no_files == {str(folder / "pipe.wav"): "no regular file (a pipe, a socket or a device)"}
 
 
+@pytest.mark.usefixtures("locked")
 def test_a_folder_that_cannot_be_read_is_named_and_what_lies_below_is_kept(
-    store: SqliteStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, folder: Path
 ) -> None:
     known = str(put(folder / "locked" / "a.wav"))
     gone = str(folder / "open" / "b.wav")
     remember(store, known, gone)
-    real = os.scandir
-
-    def refuse(path: str) -> Iterator[os.DirEntry[str]]:
-        if path.endswith("locked"):
-            raise PermissionError(13, "Permission denied")
-        return real(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
     found = scan(store, folder)
     assert found.unreadable == {str(folder / "locked"): "the folder cannot be read: Permission denied"}
     assert set(found.gone) == {gone}
@@ -209,21 +215,12 @@ def volume_of(folder: Path) -> str:
     return Volumes().name(os.path.realpath(folder))
 
 
-def test_failures_below_a_folder_that_cannot_be_read_stay(
-    store: SqliteStore, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("locked")
+def test_failures_below_a_folder_that_cannot_be_read_stay(store: SqliteStore, folder: Path) -> None:
     inside, outside = put(folder / "locked" / "a.wav"), folder / "gone.wav"
     with store.writing():
         failures = [Failure(str(path), "bad", "2024") for path in (inside, outside)]
         store.commit(Changes(failures=failures))
-    real = os.scandir
-
-    def refuse(path: str) -> Iterator[os.DirEntry[str]]:
-        if path.endswith("locked"):
-            raise PermissionError(13, "Permission denied")
-        return real(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
     assert scan(store, folder).resolved == [str(outside)]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from tones import write_tone
+from tones import write_tones
 from toy_model import make_toy_model
 
 from soundseek.library import Library
@@ -96,13 +96,9 @@ def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six short sounds and one of 22 s, which has several segments."""
     folder = (tmp_path_factory.mktemp("sounds") / "sounds").resolve()
     folder.mkdir()
-    for number in range(6):
-        write_tone(folder / f"tone{number}.wav", frequency_hz=150.0 * 2**number)
-    write_tone(folder / "long.wav", frequency_hz=440.0, duration_s=22.0)
-    return folder
+    return write_tones(folder)
 
 
 @pytest.fixture(scope="session")
