@@ -36,7 +36,7 @@ from machine import keep_result
 from soundseek.audio.decode import read_audio
 from soundseek.audio.level import PeakNormaliser
 from soundseek.audio.logmel import LogMel
-from soundseek.library.library import identity_of
+from soundseek.library.library_model import identity_of
 from soundseek.library.store.base import Changes, EmbeddedSound, SoundFile
 from soundseek.library.store.sqlite import SqliteStore
 from soundseek.model.model import Model

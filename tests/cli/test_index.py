@@ -114,7 +114,7 @@ def test_a_folder_of_bad_files_alone_is_not_called_empty(soundseek: Run, tmp_pat
 def test_a_crash_of_the_decoder_takes_one_file_and_not_the_run(
     workers: str, soundseek: Run, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("soundseek.library.library._load_for_worker", CrashingModel)
+    monkeypatch.setattr("soundseek.library.library_model._load_for_worker", CrashingModel)
     folder, library = tmp_path / "mine", tmp_path / "library"
     shutil.copytree(sounds, folder)
     shutil.copy(sounds / "tone1.wav", folder / "crash.wav")

@@ -62,7 +62,7 @@ def explain_command(
         raise UsageError('nothing to explain; say it in words: soundseek explain FILE "a dog barks"')
     from soundseek.library.explain import explain_file
     from soundseek.library.hit_formats import searched_for
-    from soundseek.library.library import identity_of
+    from soundseek.library.library_model import identity_of
     from soundseek.model.registry import load_model
     from soundseek.query import QueryReader
     from soundseek.query import as_typed as read_as_typed

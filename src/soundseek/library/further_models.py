@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TypeGuard
 
 from soundseek.errors import LibraryError, UsageError
-from soundseek.library.library import Library, default_library_path, holds_library, identity_of
+from soundseek.library.library import Library, default_library_path, holds_library
+from soundseek.library.library_model import identity_of
 from soundseek.library.location import engine_of
 from soundseek.library.store import open_store
 from soundseek.library.store.base import ModelIdentity, NoLibraryError

@@ -6,40 +6,37 @@ import logging
 import math
 import os
 import shlex
-import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
 from soundseek._typing import AnyFloatArray
-from soundseek._vectors import unit_rows
 from soundseek.audio.segments import plan_windows
 from soundseek.errors import LibraryError, ModelError, QueryError, UsageError
 from soundseek.library.explain import explain_file, explain_sound, strongest_words, word_contributions
 from soundseek.library.filters import And, Comparison, Condition, Not, Or, parse_where
+from soundseek.library.library_model import given_model, identity_of, load_named_model, loader_of
 from soundseek.library.location import engine_of, shown_location
 from soundseek.library.paths import absolute, is_there, known_as, on_disk
+from soundseek.library.query_vectors import find_example, names_of, query_vectors, whole_queries
 from soundseek.library.search import (
     Certainty,
     Hit,
     Hits,
     SearchOptions,
     Shown,
-    away_from,
-    combine,
     find_any,
     listed,
 )
 from soundseek.library.store import open_store
 from soundseek.library.store.base import (
     Failure,
-    ModelIdentity,
     NoLibraryError,
     SoundFile,
     Store,
@@ -54,10 +51,8 @@ from soundseek.library.windows import (
     with_kept_windows,
     with_window_scores,
 )
-from soundseek.model.manners import in_manners
 from soundseek.query import QueryReader, Reading
 from soundseek.query import as_typed as read_as_typed
-from soundseek.query.parts import sentence_parts
 
 if TYPE_CHECKING:
     from soundseek.library.duplicates import DuplicateGroup
@@ -66,7 +61,7 @@ if TYPE_CHECKING:
     from soundseek.library.labelling import LabelledSound
     from soundseek.library.taught import TaughtSound
     from soundseek.library.windows import WindowModel
-    from soundseek.library.workers import EmbeddingModel, LoadModel
+    from soundseek.library.workers import EmbeddingModel
     from soundseek.model.match import MatchCalibration
     from soundseek.model.model import AudioEmbedding
 
@@ -217,7 +212,7 @@ class Library:
             raise LibraryError(
                 f"{shown_location(location)} holds a library already; open it with Library.open"
             )
-        model = given_model(model) or _load_model(None)
+        model = given_model(model) or load_named_model(None)
         return cls(open_store(location, identity=identity_of(model), create=True), model)
 
     @property
@@ -231,7 +226,7 @@ class Library:
         if self._model is None:
             identity = self.store.identity
             try:
-                model = _load_model(identity.source or identity.name)
+                model = load_named_model(identity.source or identity.name)
             except ModelError as error:
                 raise ModelError(
                     f"{self.store.location} was filled by the model {identity.name} "
@@ -310,7 +305,7 @@ class Library:
             given = identity_of(self._model)
             if given != self.store.identity:
                 self.store.use_model(given)
-        load = _loader(self.model, in_this_process=workers == 0 and ray is None)
+        load = loader_of(self.model, in_this_process=workers == 0 and ray is None)
         embed: Embed = embed_all
         if ray is not None:
             from soundseek.library.ray_workers import embed_on_ray
@@ -431,12 +426,12 @@ class Library:
         negatives = [
             each for each in (self._read_aloud(each, as_typed) for each in without) if each is not None
         ]
-        examples = [self._example(path) for path in like]
+        examples = [find_example(self.store, path) for path in like]
         leave_out = [path for example in examples for path in example.own_paths]
         if duplicates == "hide":
             own = [example.file for example in examples if example.own_paths and example.file is not None]
             leave_out += chain.from_iterable(self.store.copies(file.content_hash for file in own).values())
-        queries = self._queries(reading, examples, negatives, taught)
+        queries = query_vectors(self.store, lambda: self.model, reading, examples, negatives, taught)
         asked = self.asked_of_files(condition, missing=missing)
         options = SearchOptions(
             k=10 if k is None else k,
@@ -463,7 +458,7 @@ class Library:
                 )
             hits = [hit for hit in hits if hit.match is not None and hit.match >= min_match]
         if WINDOWS in self.store.settings():
-            hits = with_kept_windows(self.store, hits, _wholes(queries))
+            hits = with_kept_windows(self.store, hits, whole_queries(queries))
         return Hits(hits, reading=reading, negatives=negatives)
 
     def mark(
@@ -533,7 +528,7 @@ class Library:
             UsageError: The library has no such file.
         """
         name = on_disk(absolute(path, "the path of a sound"))
-        for each in dict.fromkeys([name, known_as(name, self.store.roots()) or name, os.path.realpath(name)]):
+        for each in names_of(self.store, name):
             found = self.store.vectors(each)
             if found is not None:
                 times_s, vectors = found
@@ -569,10 +564,11 @@ class Library:
             return hits
         reading = self._read_aloud(text, as_typed=False)
         negatives = [each for each in (self._read_aloud(each, False) for each in without) if each is not None]
-        queries = self._queries(reading, [self._example(path) for path in like], negatives, taught)
+        examples = [find_example(self.store, path) for path in like]
+        queries = query_vectors(self.store, lambda: self.model, reading, examples, negatives, taught)
         return Hits(
             with_clocks(
-                self.store, with_window_scores(cast("WindowModel", self.model), hits, _wholes(queries))
+                self.store, with_window_scores(cast("WindowModel", self.model), hits, whole_queries(queries))
             ),
             reading=hits.reading,
             negatives=hits.negatives,
@@ -650,7 +646,7 @@ class Library:
         query = "" if text.manners else text.text
         query = query or read_as_typed(text.typed).text
         name = absolute(path, "the file to explain")
-        example = self._example(name)
+        example = find_example(self.store, name)
         sound = self.store.read(example.file.path) if example.file is not None else None
         if sound is None:
             return explain_file(self.model, name, query)
@@ -721,7 +717,7 @@ class Library:
         Raises:
             DecodeError: It is not in the library, and cannot be decoded.
         """
-        example = self._example(path)
+        example = find_example(self.store, path)
         sound = self.store.read(example.file.path) if example.file is not None else None
         return sound.embedding() if sound is not None else self.model.embed_file(example.path)
 
@@ -802,96 +798,13 @@ class Library:
             log.warning("%s", warning)
         return reading
 
-    def _queries(
-        self,
-        reading: Reading | None,
-        examples: Sequence[_Example],
-        negatives: Sequence[Reading],
-        taught: str | None = None,
-    ) -> list[AnyFloatArray]:
-        """Each alternative of a reading as a unit vector, with examples and negatives, and below it the vectors of the
-        sounds that a sentence names, `(1 + parts, dim)`; one batch of texts. Of what was taught, the vector alone.
-        """
-        if taught is None:
-            return self._untaught_queries(reading, examples, negatives)
-        from soundseek.library.taught import taught_query
-
-        if examples or (reading is not None and (reading.alternatives or reading.negatives)):
-            queries = self._untaught_queries(reading, examples, negatives)
-            return [taught_query(self.store, taught, np.atleast_2d(query)[0]) for query in queries]
-        query = taught_query(self.store, taught, None)
-        unwanted = [text for each in negatives for text in each.texts]
-        return [combine(query[None], self.model.embed_text(unwanted))] if unwanted else [query]
-
-    def _untaught_queries(
-        self, reading: Reading | None, examples: Sequence[_Example], negatives: Sequence[Reading]
-    ) -> list[AnyFloatArray]:
-        alternatives = reading.alternatives if reading else ()
-        unwanted = [
-            *(reading.negatives if reading else ()),
-            *(text for each in negatives for text in each.texts),
-        ]
-        nothing = np.empty((0, self.store.identity.dim), np.float32)
-        if not alternatives and not examples and not (reading and unwanted):
-            return [combine(nothing, nothing)]
-        parts = {text: sentence_parts(text) for each in alternatives for text in each}
-        texts = [text for each in alternatives for text in each]
-        texts = list(dict.fromkeys([*texts, *(part for own in parts.values() for part in own), *unwanted]))
-        embedded = dict(zip(texts, self.model.embed_text(texts) if texts else nothing, strict=True))
-        excluded = _stacked(embedded, unwanted, nothing)
-        sounds = np.array([self._whole_vector(example) for example in examples], np.float32)
-        sounds = sounds.reshape(len(examples), self.store.identity.dim)
-        if not alternatives:
-            return [combine(sounds, excluded) if examples else away_from(excluded)]
-        queries = []
-        directions = getattr(self.model, "manners", {})
-        for each in alternatives:
-            # The texts of one alternative say the same thing, so that together they count as much as one example.
-            words = combine(_stacked(embedded, each, nothing), nothing)
-            words = in_manners(words, reading.manners if reading else (), directions)
-            whole = combine(np.concatenate([words[None], sounds]), excluded)
-            named = parts[each[0]] if len(each) == 1 and not examples else ()
-            queries.append(np.stack([whole, *(combine(embedded[part][None], excluded) for part in named)]))
-        return queries
-
-    def _example(self, path: str | os.PathLike[str]) -> _Example:
-        """What the library knows of a file: by its path, by another name of its folder, or by its content."""
-        name = on_disk(absolute(path, "the path of an example sound"))
-        names = dict.fromkeys([name, known_as(name, self.store.roots()) or name, os.path.realpath(name)])
-        own = [file for each in names if (file := self.store.file(each)) is not None]
-        own_paths = tuple(file.path for file in own)
-        try:
-            status = os.stat(name)  # noqa: PTH116
-        except OSError:  # on a drive that is not there now, perhaps
-            return _Example(name, own[0] if own else None, own_paths)
-        for file in own:
-            if (file.size_bytes, file.mtime_ns) == (status.st_size, status.st_mtime_ns):
-                return _Example(name, file, own_paths)
-        if not stat.S_ISREG(status.st_mode) or not self.store.has_size(status.st_size):
-            return _Example(name, None, own_paths)
-        from soundseek.library.workers import hash_file
-
-        try:
-            twins = self.store.same_content(hash_file(name))
-        except OSError:
-            return _Example(name, None, own_paths)
-        itself = [twin.path for twin in twins if _is_same_file(twin.path, name)]
-        return _Example(name, twins[0] if twins else None, (*own_paths, *itself))
-
     def _file_of_mark(self, path: str | os.PathLike[str]) -> SoundFile:
         name = on_disk(absolute(path, "the path of a sound"))
-        for each in dict.fromkeys([name, known_as(name, self.store.roots()) or name, os.path.realpath(name)]):
+        for each in names_of(self.store, name):
             file = self.store.file(each)
             if file is not None:
                 return file
         raise UsageError(f"{name} is not in the library {self.store.location}; index it first")
-
-    def _whole_vector(self, example: _Example) -> AnyFloatArray:
-        """`(dim,)` the mean of a file's frames, of unit norm."""
-        sound = self.store.read(example.file.path) if example.file is not None else None
-        frames = sound.frames if sound is not None else self.model.embed_file(example.path).frames
-        vector: AnyFloatArray = unit_rows(frames.mean(axis=0, dtype=np.float32)[None])[0]
-        return vector
 
     def _vector_of(self, hit: Hit) -> AnyFloatArray:
         """`(dim,)` of a hit's segment; zeros where there is none any more."""
@@ -959,33 +872,6 @@ def _place(place: MarkedPlace) -> tuple[str | os.PathLike[str], float | None, fl
     return path, start_s, end_s
 
 
-def _wholes(queries: Sequence[AnyFloatArray]) -> AnyFloatArray:
-    """`(queries, dim)` of each query the first row; its parts stand below it."""
-    return np.stack([np.atleast_2d(query)[0] for query in queries])
-
-
-def _stacked(
-    embedded: Mapping[str, AnyFloatArray], texts: Sequence[str], nothing: AnyFloatArray
-) -> AnyFloatArray:
-    """`(texts, dim)`."""
-    return np.stack([embedded[text] for text in texts]) if texts else nothing
-
-
-@dataclass(frozen=True)
-class _Example:
-    """A sound that a query names.
-
-    Attributes:
-        path: The file.
-        file: What the library knows of this content; None if nothing, or if the file has changed since.
-        own_paths: Names under which the library knows this very file.
-    """
-
-    path: str
-    file: SoundFile | None
-    own_paths: tuple[str, ...]
-
-
 def name_query(reading: Reading | None, keywords: Keywords) -> NameQuery | None:
     """What names and tags are asked for by a query as it was read; None where they do not count."""
     if reading is None or keywords == "off" or not reading.alternatives:
@@ -993,13 +879,6 @@ def name_query(reading: Reading | None, keywords: Keywords) -> NameQuery | None:
     # What a query excludes, "rain without thunder", is no reason to rank a name higher.
     texts = reading.texts if reading.negatives else (reading.typed, *reading.texts)
     return NameQuery(reading.typed, texts, is_all=keywords == "only")
-
-
-def _is_same_file(one: str, other: str) -> bool:
-    try:
-        return os.path.samefile(one, other)  # noqa: PTH121
-    except OSError:
-        return False
 
 
 def holds_library(location: str) -> bool:
@@ -1015,65 +894,6 @@ def holds_library(location: str) -> bool:
             return False
         return True
     return (Path(location).expanduser() / DATABASE_FILE).is_file()
-
-
-def identity_of(model: EmbeddingModel) -> ModelIdentity:
-    """What a library notes of its model."""
-    config: Any = getattr(model, "config", None)
-    directory: Path | None = getattr(model, "directory", None)
-    name = config.name if config is not None else type(model).__name__
-    # An adapted model has words of its own, and gives sounds the vectors of the one that it was adapted from.
-    fingerprint = (config.hears_as if config is not None else "") or model.fingerprint
-    return ModelIdentity(name, fingerprint, model.dim, _source(name, directory))
-
-
-def _source(name: str, directory: Path | None) -> str:
-    """Where the model is found again: an installed one by its name, since its folder may move."""
-    if directory is None:
-        return ""
-    from soundseek.model.registry import installed_models
-
-    resolved = directory.resolve()
-    installed = installed_models().get(directory.name)
-    return directory.name if installed is not None and installed.resolve() == resolved else str(resolved)
-
-
-def given_model(model: EmbeddingModel | str | Path | None) -> EmbeddingModel | None:
-    """A model that was given by its name or directory is loaded.
-
-    Raises:
-        ModelError: There is no such model.
-        UsageError: It is no model at all.
-    """
-    if isinstance(model, str | Path):
-        return _load_model(model)
-    if model is not None and not hasattr(model, "fingerprint"):
-        raise UsageError(f"model takes a model, its name or its directory, not {model!r:.60}")
-    return model
-
-
-def _load_model(source: str | Path | None) -> EmbeddingModel:
-    from soundseek.model.registry import load_model
-
-    return load_model(source)
-
-
-def _loader(model: EmbeddingModel, *, in_this_process: bool) -> LoadModel:
-    """What gives a worker its model; another process loads the model directory itself, on one thread."""
-    directory: Path | None = getattr(model, "directory", None)
-    if in_this_process or directory is None:
-        return partial(_given, model)
-    return partial(_load_for_worker, directory)
-
-
-def _given(model: EmbeddingModel) -> EmbeddingModel:
-    return model
-
-
-def _load_for_worker(directory: Path) -> EmbeddingModel:
-    from soundseek.model.model import Model
-
-    return Model(directory, threads=1)
 
 
 def _need_text(text: object) -> None:

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from soundseek.errors import LibraryError, UsageError
-from soundseek.library.library import Library, LibraryInfo, given_model
+from soundseek.library.library import Library, LibraryInfo
+from soundseek.library.library_model import given_model
 from soundseek.library.location import engine_of
 from soundseek.library.paths import absolute
 from soundseek.library.search import Hit, Hits, of_library

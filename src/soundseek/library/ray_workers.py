@@ -159,7 +159,7 @@ def _model(load: LoadModel, fingerprint: str) -> EmbeddingModel:
         ModelError: It is another one than the library's.
     """
     if fingerprint not in _models:
-        from soundseek.library.library import identity_of
+        from soundseek.library.library_model import identity_of
 
         model = load()
         if identity_of(model).fingerprint != fingerprint:
