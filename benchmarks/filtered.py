@@ -29,8 +29,7 @@ from synthetic_library import IDENTITY_OF_RANDOM, SEGMENTS_PER_FILE, lean_sound
 
 from soundseek.library.filters import parse_where
 from soundseek.library.store import sqlite
-from soundseek.library.store.base import Changes, Description, EmbeddedSound
-from soundseek.library.store.fused import NameQuery
+from soundseek.library.store.base import Changes, Description, EmbeddedSound, NameQuery
 from soundseek.library.store.sqlite import SqliteStore
 
 LONGEST_S = 100.0

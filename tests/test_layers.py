@@ -84,7 +84,7 @@ HOMES = {
     "tinytag": {"audio/tags.py"},
     "wavinfo": {"audio/tags.py"},
     "mcp": {"server/mcp_tools.py"},
-    "pandas": {"library/notebook.py"},
+    "pandas": {"library/hits.py"},
     "watchfiles": {"library/watching.py"},
     "prometheus_client": {"server/metrics.py"},
     "transformers": {

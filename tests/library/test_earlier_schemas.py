@@ -19,8 +19,7 @@ from library.stores import DIM, IDENTITY
 from soundseek.library.collections import FAVOURITES, Collections, NewEntry
 from soundseek.library.filters import parse_where
 from soundseek.library.store import tables
-from soundseek.library.store.base import Changes, Description
-from soundseek.library.store.fused import NameQuery
+from soundseek.library.store.base import Changes, Description, NameQuery
 from soundseek.library.store.sqlite import SqliteStore
 
 WRITTEN = Path(__file__).parent / "libraries_of_earlier_schemas"

@@ -22,8 +22,7 @@ from library.stores import (
 
 from soundseek.errors import LibraryError, UsageError
 from soundseek.library.store import milvus_connection, open_store
-from soundseek.library.store.base import Changes, NoLibraryError, Question, Store
-from soundseek.library.store.fused import NameQuery
+from soundseek.library.store.base import Changes, NameQuery, NoLibraryError, Question, Store
 from soundseek.library.store.sqlite import SqliteStore
 
 

@@ -10,7 +10,8 @@ import pytest
 from library.stores import DIM, IDENTITY, sound_file, sound_from_frames
 
 from soundseek.audio.segments import plan_segments
-from soundseek.library.search import Hit, SearchOptions, find, find_any
+from soundseek.library.hits import Hit
+from soundseek.library.search import SearchOptions, find, find_any
 from soundseek.library.store.base import Changes, Question
 from soundseek.library.store.exact import LONG_FILE, OF_A_LONG_FILE
 from soundseek.library.store.sqlite import SqliteStore

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tones import write_tone
 
-from soundseek.library.search import Hit
+from soundseek.library.hits import Hit
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from soundseek.library.hit_formats import CSV_COLUMNS, FIRST_KEYS, csv_text, m3u_text, record
-from soundseek.library.search import Hit
+from soundseek.library.hits import Hit
 
 PLAIN = Hit("/s/dog, barking.wav", 5.0, 15.0, 0.25, (0.0, 0.25, 0.5), 60.0, 13.5, 44100, "WAV")
 ODD = Hit(os.fsdecode(b"/s/caf\xe9\n.wav"), 0.0, 0.5, -0.125, (-0.125,))

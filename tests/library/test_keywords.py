@@ -14,8 +14,8 @@ from soundseek.library.filters import parse_where
 from soundseek.library.folders import relocate_folder
 from soundseek.library.keywords import folder_words, name_words, phrase, plain_name, query_words
 from soundseek.library.library import name_query
-from soundseek.library.store.base import Changes, Description, EmbeddedSound, Match
-from soundseek.library.store.fused import NAME_WEIGHT, NameQuery
+from soundseek.library.store.base import Changes, Description, EmbeddedSound, Match, NameQuery
+from soundseek.library.store.fused import NAME_WEIGHT
 from soundseek.query import Reading, as_typed
 
 QUERY = np.eye(DIM, dtype=np.float32)[0]

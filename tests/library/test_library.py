@@ -20,7 +20,7 @@ from toy_model import make_toy_model
 from soundseek.errors import DecodeError, LibraryError, ModelError, QueryError, UsageError
 from soundseek.library import Hit, Library, LibrarySet, default_library_path
 from soundseek.library.library_model import identity_of
-from soundseek.library.search import combine
+from soundseek.library.query_vectors import combine
 from soundseek.model.model import Model
 from soundseek.model.stretches import segment_scores
 

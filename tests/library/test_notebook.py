@@ -16,8 +16,7 @@ from toy_model import make_toy_model
 
 from soundseek.errors import UsageError
 from soundseek.library import Library
-from soundseek.library.notebook import COLUMNS, MOST_PLAYERS
-from soundseek.library.search import Hit, Hits
+from soundseek.library.hits import COLUMNS, MOST_PLAYERS, Hit, Hits
 from soundseek.model.registry import load_model
 
 

@@ -18,8 +18,7 @@ from soundseek.errors import LibraryError
 from soundseek.library import workers
 from soundseek.library.filters import parse_where
 from soundseek.library.folders import relocate_folder
-from soundseek.library.store.base import Description
-from soundseek.library.store.fused import NameQuery
+from soundseek.library.store.base import Description, NameQuery
 from soundseek.library.store.sqlite import SqliteStore
 
 WRITTEN = Path(__file__).parent / "library_of_0.1.0"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from library.stores import DIM, IDENTITY, sound_file, sound_from_frames, unit_rows
 
 from soundseek.errors import QueryError
-from soundseek.library.search import NEGATIVE_WEIGHT, SearchOptions, combine, find, moments_of, strongest_s
+from soundseek.library.query_vectors import NEGATIVE_WEIGHT, combine
+from soundseek.library.search import SearchOptions, find, moments_of, strongest_s
 from soundseek.library.store.base import Changes
 from soundseek.library.store.sqlite import SqliteStore
 

@@ -21,8 +21,7 @@ from soundseek.audio.tags import read_tags
 from soundseek.errors import QueryError, SoundseekError
 from soundseek.library.filters import FIELDS, parse_where
 from soundseek.library.ignore import spec_of
-from soundseek.library.store.base import Changes
-from soundseek.library.store.fused import NameQuery
+from soundseek.library.store.base import Changes, NameQuery
 from soundseek.library.store.sqlite import SqliteStore
 from soundseek.model.match import MatchCalibration
 from soundseek.query import as_typed, read_query

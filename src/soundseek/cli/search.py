@@ -39,7 +39,7 @@ from soundseek.errors import UsageError
 
 if TYPE_CHECKING:
     from soundseek.library import Library, LibrarySet
-    from soundseek.library.search import Hits
+    from soundseek.library.hits import Hits
     from soundseek.query import Reading
 
 

@@ -16,8 +16,9 @@ import numpy as np
 from soundseek._typing import FloatArray
 from soundseek.audio.segments import WINDOW_HOP_S
 from soundseek.errors import QueryError
+from soundseek.library.hits import Hit
 from soundseek.library.paths import absolute
-from soundseek.library.search import Hit, moments_of, strongest_s
+from soundseek.library.search import moments_of, strongest_s
 from soundseek.library.windows import windows_within, with_moments
 from soundseek.model.stretches import scores_of_sentences, segment_scores
 from soundseek.query.parts import sentence_parts

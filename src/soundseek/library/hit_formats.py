@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from soundseek.library.search import Hit
+from soundseek.library.hits import Hit
 from soundseek.query import Reading
 
 FIRST_KEYS = ("path", "start_s", "end_s", "score", "moments")

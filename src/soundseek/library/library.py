@@ -21,28 +21,22 @@ from soundseek.audio.segments import plan_windows
 from soundseek.errors import LibraryError, ModelError, QueryError, UsageError
 from soundseek.library.explain import explain_file, explain_sound, strongest_words, word_contributions
 from soundseek.library.filters import And, Comparison, Condition, Not, Or, parse_where
+from soundseek.library.hits import Hit, Hits
 from soundseek.library.library_model import given_model, identity_of, load_named_model, loader_of
 from soundseek.library.location import engine_of, shown_location
 from soundseek.library.paths import absolute, is_there, known_as, on_disk
 from soundseek.library.query_vectors import find_example, names_of, query_vectors, whole_queries
-from soundseek.library.search import (
-    Certainty,
-    Hit,
-    Hits,
-    SearchOptions,
-    Shown,
-    find_any,
-    listed,
-)
+from soundseek.library.search import Certainty, SearchOptions, Shown, find_any, listed
 from soundseek.library.store import open_store
 from soundseek.library.store.base import (
     Failure,
+    NameQuery,
     NoLibraryError,
     SoundFile,
     Store,
     check_identity,
 )
-from soundseek.library.store.fused import Keywords, NameQuery
+from soundseek.library.store.fused import Keywords
 from soundseek.library.store.tables import DATABASE_FILE
 from soundseek.library.windows import (
     WINDOWS,

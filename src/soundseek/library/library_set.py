@@ -11,11 +11,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from soundseek.errors import LibraryError, UsageError
+from soundseek.library.hits import Hit, Hits
 from soundseek.library.library import Library, LibraryInfo
 from soundseek.library.library_model import given_model
 from soundseek.library.location import engine_of
 from soundseek.library.paths import absolute
-from soundseek.library.search import Hit, Hits, of_library
+from soundseek.library.search import of_library
 
 if TYPE_CHECKING:
     from soundseek.library.workers import EmbeddingModel

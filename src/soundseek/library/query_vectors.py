@@ -12,8 +12,8 @@ import numpy as np
 
 from soundseek._typing import AnyFloatArray
 from soundseek._vectors import unit_rows
+from soundseek.errors import QueryError
 from soundseek.library.paths import absolute, known_as, on_disk
-from soundseek.library.search import away_from, combine
 from soundseek.library.store.base import SoundFile, Store
 from soundseek.model.manners import in_manners
 from soundseek.query import Reading
@@ -21,6 +21,11 @@ from soundseek.query.parts import sentence_parts
 
 if TYPE_CHECKING:
     from soundseek.library.workers import EmbeddingModel
+
+
+# How much a negative counts. Below 1, so that a sound which has what was asked for and a little of what was
+# not still beats one that has neither; at 0.5 the query always keeps most of its own direction.
+NEGATIVE_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -159,3 +164,65 @@ def _is_same_file(one: str, other: str) -> bool:
         return os.path.samefile(one, other)  # noqa: PTH121
     except OSError:
         return False
+
+
+def combine(
+    positives: AnyFloatArray, negatives: AnyFloatArray, *, negative_weight: float = NEGATIVE_WEIGHT
+) -> AnyFloatArray:
+    """The direction that a query looks in: `unit(unit(sum(positives)) - 0.5 * unit(sum(negatives)))`.
+
+    It stays one vector, so the score of a segment stays the mean of its frames' scores, with negatives too:
+    for a unit vector x the score is `(p·x - 0.5 n·x) / |p - 0.5 n|`, p and n being the two unit sums.
+
+    Args:
+        positives: `(n, dim)` vectors of words and example sounds; at unit norm each counts the same.
+        negatives: `(m, dim)` vectors of what the sounds should not be like; m may be 0.
+        negative_weight: How much they count, 0 to below 1.
+
+    Returns:
+        `(dim,)` float32, unit norm.
+
+    Raises:
+        QueryError: There is no positive, or they cancel each other out.
+
+    Example:
+        >>> [f"{x:.3f}" for x in combine(np.eye(3)[:1], np.eye(3)[1:2])]
+        ['0.894', '-0.447', '0.000']
+    """
+    if not len(positives):
+        raise QueryError("nothing to look for; say it in words or give an example sound (like=[FILE])")
+    wanted = _unit(positives.sum(axis=0))
+    if wanted is None:
+        raise QueryError(
+            "the words and examples of this query cancel each other out; ask for them one by one"
+        )
+    unwanted = _unit(negatives.sum(axis=0)) if len(negatives) else None
+    if unwanted is None:
+        return wanted
+    # |p| = 1 and |0.5 n| = 0.5, so the difference is never shorter than 0.5.
+    difference = wanted - negative_weight * unwanted
+    combined: AnyFloatArray = (difference / np.linalg.norm(difference)).astype(np.float32)
+    return combined
+
+
+def away_from(negatives: AnyFloatArray) -> AnyFloatArray:
+    """The direction of a query that only excludes, "no music": away from what it names.
+
+    Args:
+        negatives: `(m, dim)` unit vectors; at least one.
+
+    Raises:
+        QueryError: They cancel each other out.
+    """
+    unwanted = _unit(negatives.sum(axis=0))
+    if unwanted is None:
+        raise QueryError("what this query excludes cancels out; exclude one thing at a time")
+    return -unwanted
+
+
+def _unit(vector: AnyFloatArray) -> AnyFloatArray | None:
+    norm = float(np.linalg.norm(vector))
+    if norm < 1e-6:
+        return None
+    scaled: AnyFloatArray = (vector / norm).astype(np.float32)
+    return scaled

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from soundseek.errors import LibraryError
 from soundseek.library.further_models import folder_of_model
+from soundseek.library.hits import Hit, Hits
 from soundseek.library.library import Library, holds_library
 from soundseek.library.location import engine_of
-from soundseek.library.search import Hit, Hits
 from soundseek.library.store.sqlite import MEMORY
 from soundseek.library.workers import EmbeddingModel
 

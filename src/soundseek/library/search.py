@@ -8,180 +8,25 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from soundseek._typing import AnyFloatArray
-from soundseek.errors import QueryError
 from soundseek.library.events import events_of
 from soundseek.library.filters import Condition
-from soundseek.library.store.base import Match, Per, Question, ScoredBy, SoundFile, Store
-from soundseek.library.store.fused import NameQuery
+from soundseek.library.hits import Hit
+from soundseek.library.store.base import Match, NameQuery, Per, Question, ScoredBy, SoundFile, Store
 from soundseek.model.stretches import scores_of_sentences, segment_scores
-from soundseek.query import Reading
 
-# How much a negative counts. Below 1, so that a sound which has what was asked for and a little of what was
-# not still beats one that has neither; at 0.5 the query always keeps most of its own direction.
-NEGATIVE_WEIGHT = 0.5
 # Segments (and files' best ones) whose frames are read to give them their scores, for files and for moments: with twice
 # as many, precision on validation is the same.
 SHORTLIST: dict[Per, int] = {"file": 60, "segment": 120}
 
 
-def combine(
-    positives: AnyFloatArray, negatives: AnyFloatArray, *, negative_weight: float = NEGATIVE_WEIGHT
-) -> AnyFloatArray:
-    """The direction that a query looks in: `unit(unit(sum(positives)) - 0.5 * unit(sum(negatives)))`.
-
-    It stays one vector, so the score of a segment stays the mean of its frames' scores, with negatives too:
-    for a unit vector x the score is `(p·x - 0.5 n·x) / |p - 0.5 n|`, p and n being the two unit sums.
-
-    Args:
-        positives: `(n, dim)` vectors of words and example sounds; at unit norm each counts the same.
-        negatives: `(m, dim)` vectors of what the sounds should not be like; m may be 0.
-        negative_weight: How much they count, 0 to below 1.
-
-    Returns:
-        `(dim,)` float32, unit norm.
-
-    Raises:
-        QueryError: There is no positive, or they cancel each other out.
-
-    Example:
-        >>> [f"{x:.3f}" for x in combine(np.eye(3)[:1], np.eye(3)[1:2])]
-        ['0.894', '-0.447', '0.000']
-    """
-    if not len(positives):
-        raise QueryError("nothing to look for; say it in words or give an example sound (like=[FILE])")
-    wanted = _unit(positives.sum(axis=0))
-    if wanted is None:
-        raise QueryError(
-            "the words and examples of this query cancel each other out; ask for them one by one"
-        )
-    unwanted = _unit(negatives.sum(axis=0)) if len(negatives) else None
-    if unwanted is None:
-        return wanted
-    # |p| = 1 and |0.5 n| = 0.5, so the difference is never shorter than 0.5.
-    difference = wanted - negative_weight * unwanted
-    combined: AnyFloatArray = (difference / np.linalg.norm(difference)).astype(np.float32)
-    return combined
-
-
-def away_from(negatives: AnyFloatArray) -> AnyFloatArray:
-    """The direction of a query that only excludes, "no music": away from what it names.
-
-    Args:
-        negatives: `(m, dim)` unit vectors; at least one.
-
-    Raises:
-        QueryError: They cancel each other out.
-    """
-    unwanted = _unit(negatives.sum(axis=0))
-    if unwanted is None:
-        raise QueryError("what this query excludes cancels out; exclude one thing at a time")
-    return -unwanted
-
-
-def _unit(vector: AnyFloatArray) -> AnyFloatArray | None:
-    norm = float(np.linalg.norm(vector))
-    if norm < 1e-6:
-        return None
-    scaled: AnyFloatArray = (vector / norm).astype(np.float32)
-    return scaled
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One place where a sound was found.
-
-    Attributes:
-        path: The file.
-        start_s: Where the segment starts.
-        end_s: Where it ends.
-        score: How well it fits, -1 to 1: by the cosine of the query and the segment and, for the larger part, that of
-            the query and the segment's best two seconds; of a sentence that names several sounds, its parts count as
-            well. With example sounds it is the segment's cosine alone.
-        moments: The score of each frame from `start_s` to `end_s`; their mean is the cosine of that whole stretch.
-        duration_s: Length of the whole file.
-        moment_s: The middle of the best frame, in seconds from the file's beginning.
-        sample_rate_hz: The file's own rate.
-        format: "WAV", "OGG/VORBIS" ...
-        also_at: Paths of files with the same content, which are no hits of their own.
-        is_cut: Only the beginning of the file is in the library, `duration_s` of it (`--max-duration`).
-        match: Probability that a listener would agree, 0 to 1; None where the model does not say (see
-            `soundseek calibrate`) or the query has example sounds or only excludes, for which it is not fitted.
-        keywords: Words of the query that the file's name, folder or tags hold, where these counted.
-        clock: When `moment_s` was recorded, as `2023-06-14T10:22:03.250`, where a Broadcast Wave file says so.
-        library: The library that the hit is of, where several were searched.
-        window_s: Where the moments are scores of windows of this length, each embedded alone, one a second (see
-            `Library.score_windows`): their mean is not `score`. None where they are frames.
-    """
-
-    path: str
-    start_s: float
-    end_s: float
-    score: float
-    moments: tuple[float, ...]
-    duration_s: float = 0.0
-    moment_s: float = 0.0
-    sample_rate_hz: int = 0
-    format: str = ""
-    also_at: tuple[str, ...] = ()
-    is_cut: bool = False
-    match: float | None = None
-    keywords: tuple[str, ...] = ()
-    clock: str | None = None
-    library: str | None = None
-    window_s: float | None = None
-
-    @property
-    def rank_score(self) -> float:
-        """What hits are ranked by: the score, and what the file's name adds."""
-        return self.score + float(self.__dict__.get("_bonus", 0.0))
-
-    @property
-    def vector(self) -> AnyFloatArray | None:
-        """`(dim,)` the segment's unit vector, of a hit that a search made; it is no field, so hits stay plain data."""
-        vector: AnyFloatArray | None = self.__dict__.get("_vector")
-        return vector
-
-
 Shown: TypeAlias = Literal["show", "hide"]
 Certainty: TypeAlias = Callable[[AnyFloatArray, AnyFloatArray], AnyFloatArray]
 """A query `(dim,)` and the scores of its hits `(hits,)` -> the probability of each that a listener would agree."""
-
-
-class Hits(list[Hit]):
-    """Hits, best first, and what they were searched for.
-
-    Attributes:
-        reading: The query's words as they were read; None where no words were asked for.
-        negatives: The readings of the negatives that were given beside it.
-    """
-
-    def __init__(
-        self, hits: Iterable[Hit] = (), *, reading: Reading | None = None, negatives: Sequence[Reading] = ()
-    ) -> None:
-        super().__init__(hits)
-        self.reading = reading
-        self.negatives = tuple(negatives)
-
-    def to_pandas(self) -> Any:
-        """A `pandas.DataFrame` with a row for each hit; its index is the rank.
-
-        Raises:
-            UsageError: pandas is not installed.
-        """
-        from soundseek.library.notebook import hits_frame
-
-        return hits_frame(self)
-
-    def _repr_html_(self) -> str:
-        """What a notebook shows: a table with players."""
-        from soundseek.library.notebook import hits_html
-
-        return hits_html(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ import numpy as np
 from soundseek._typing import AnyFloatArray
 from soundseek.audio.segments import Segment, plan_windows
 from soundseek.errors import DecodeError, UsageError
-from soundseek.library.search import Hit
+from soundseek.library.hits import Hit
 from soundseek.library.store.base import Store
 
 WINDOWS = "windows"

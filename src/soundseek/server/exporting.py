@@ -19,8 +19,8 @@ from soundseek._files import is_full_disk
 from soundseek.audio.excerpt import cut
 from soundseek.audio.files import printable_path
 from soundseek.library.hit_formats import csv_text, m3u_text, record
+from soundseek.library.hits import Hit
 from soundseek.library.label_tracks import LABEL_SUFFIXES, Label, LabelFormat, label_track
-from soundseek.library.search import Hit
 from soundseek.server.items import find_file, item_id, servable_path
 from soundseek.server.problems import ProblemError
 from soundseek.server.schemas import Cut, ExportAnswer, ExportedFile, ExportedRegion, ExportSkipped, Region

@@ -21,15 +21,13 @@ from soundseek.errors import QueryError
 from soundseek.library import paths
 from soundseek.library.collections import Collections
 from soundseek.library.filters import And, Condition, parse_where
+from soundseek.library.hits import Hit
 from soundseek.library.library import name_query
+from soundseek.library.query_vectors import NEGATIVE_WEIGHT, away_from, combine
 from soundseek.library.regions import Embedded
 from soundseek.library.search import (
-    NEGATIVE_WEIGHT,
     Certainty,
-    Hit,
     SearchOptions,
-    away_from,
-    combine,
     copies_of,
     find_matches,
     hit_of,

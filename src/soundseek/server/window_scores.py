@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from soundseek._typing import AnyFloatArray, FloatArray
 from soundseek.audio.segments import WINDOW_HOP_S, Segment
-from soundseek.library.search import Hit
+from soundseek.library.hits import Hit
 from soundseek.library.windows import with_window_scores
 from soundseek.server.decoding import embed_windows
 from soundseek.server.problems import ProblemError

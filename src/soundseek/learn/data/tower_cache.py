@@ -27,7 +27,8 @@ from soundseek.audio.level import LEVEL_REVISION
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import DataError, DecodeError, WorkerError
 from soundseek.learn.data.mixing import SoundSpec, render
-from soundseek.learn.models.build import Trunk, build_trunk, split_trunk, weights_digest
+from soundseek.learn.models.audio.trunk import Trunk
+from soundseek.learn.models.build import build_trunk, split_trunk, weights_digest
 from soundseek.learn.models.text.tower import TextTower
 
 _FRAMES_REVISION = 1  # part of the folder's name: raise it when the same trunk would give other frames

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from pydantic import BaseModel, ValidationError
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError, RecipeError
-from soundseek.learn.models.audio.trunk import check_same_network, trunk_config
+from soundseek.learn.models.audio.trunk import Trunk, check_same_network, trunk_config
 from soundseek.learn.models.text.tower import TextTower
 from soundseek.learn.recipe.keys import Recipe
 from soundseek.learn.recipe.load import nearest
@@ -27,32 +27,6 @@ if TYPE_CHECKING:
 
 
 WORD2VEC = "word2vec"
-
-
-class Trunk(Protocol):
-    """What every audio trunk offers.
-
-    Attributes:
-        front_end: The features it was trained on.
-        width: Width of its frames.
-        frame_hop: Log-mel frames per output frame.
-        scope: "local": a frame depends on its neighbourhood alone; "clip": on the whole clip.
-        context_frames: For "local", log-mel frames on either side that a frame can depend on.
-        min_frames: Shortest log-mel it accepts.
-
-    A trunk that can be trained has `save(path)` too, which writes a file that `build_trunk` reads.
-    """
-
-    front_end: FrontEndConfig
-    width: int
-    frame_hop: int
-    scope: Literal["local", "clip"]
-    context_frames: int
-    min_frames: int
-
-    def __call__(self, log_mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Frames `(batch, time', width)` and their mask `(batch, time')`, True = real."""
-        ...
 
 
 @dataclass(frozen=True)

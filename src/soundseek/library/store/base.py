@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from soundseek.library.filters import Condition
-    from soundseek.library.store.fused import NameQuery
     from soundseek.model.model import AudioEmbedding
 
 Per = Literal["file", "segment"]
@@ -392,6 +391,21 @@ class Damage:
     path: str
     what: str
     is_sound: bool
+
+
+@dataclass(frozen=True)
+class NameQuery:
+    """What names and tags are asked for.
+
+    Attributes:
+        typed: The query as it was typed: a name, perhaps.
+        texts: It, and what it was read as; each file counts by the one that its words answer best.
+        is_all: Files that have none of the words are no hits.
+    """
+
+    typed: str
+    texts: tuple[str, ...]
+    is_all: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ take 3", "ZOOM0746") has all its words in a file's name or tags, the file comes 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -26,7 +25,7 @@ from soundseek.library.store.tables import has_descriptions, numbers_in
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-    from soundseek.library.store.base import Question
+    from soundseek.library.store.base import NameQuery, Question
 
 Keywords = Literal["auto", "off", "only"]
 """Whether names and tags count: beside the sound, not at all, or alone."""
@@ -40,21 +39,6 @@ MOST_ADDED = 60
 # From here on, a word that a fourth of all names have is not looked up.
 MANY_FILES = 5_000
 _MOST_WORDS = 24
-
-
-@dataclass(frozen=True)
-class NameQuery:
-    """What names and tags are asked for.
-
-    Attributes:
-        typed: The query as it was typed: a name, perhaps.
-        texts: It, and what it was read as; each file counts by the one that its words answer best.
-        is_all: Files that have none of the words are no hits.
-    """
-
-    typed: str
-    texts: tuple[str, ...]
-    is_all: bool = False
 
 
 def name_bonuses(connection: Connection, query: NameQuery, *, num_files: int, last: int) -> FloatArray | None:

@@ -12,7 +12,7 @@ from soundseek._typing import AnyFloatArray
 from soundseek.library.filters import Condition
 from soundseek.library.keywords import name_token
 from soundseek.library.store import milvus_rows as rows
-from soundseek.library.store.base import Match, Question
+from soundseek.library.store.base import Match, NameQuery, Question
 from soundseek.library.store.exact import LONG_FILE, OF_A_LONG_FILE
 from soundseek.library.store.fused import (
     ALL_WORDS_BONUS,
@@ -20,7 +20,6 @@ from soundseek.library.store.fused import (
     MANY_FILES,
     MOST_ADDED,
     NAME_WEIGHT,
-    NameQuery,
     name_query_words,
     word_weight,
 )

@@ -10,9 +10,9 @@ import numpy as np
 
 from soundseek._typing import AnyFloatArray
 from soundseek.library.store import postgres_tables as tables
-from soundseek.library.store.base import Match, Question, SoundFile
+from soundseek.library.store.base import Match, NameQuery, Question, SoundFile
 from soundseek.library.store.exact import LONG_FILE, LONG_FILE_ROWS
-from soundseek.library.store.fused import MANY_FILES, MOST_ADDED, NameQuery
+from soundseek.library.store.fused import MANY_FILES, MOST_ADDED
 from soundseek.library.store.postgres_connection import fetch_one, fetch_row, has_vector_index
 from soundseek.library.store.segment_rows import SegmentRow, as_matches, ranked
 from soundseek.library.store.terms import terms_of_word

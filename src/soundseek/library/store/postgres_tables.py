@@ -31,12 +31,11 @@ from soundseek.library.filters import (
     storable,
 )
 from soundseek.library.keywords import name_token
-from soundseek.library.store.base import Description, SoundFile
+from soundseek.library.store.base import Description, NameQuery, SoundFile
 from soundseek.library.store.fused import (
     ALL_WORDS_BONUS,
     EXACT_BONUS,
     NAME_WEIGHT,
-    NameQuery,
     name_query_words,
     word_weight,
 )

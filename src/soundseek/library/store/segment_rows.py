@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from soundseek._typing import AnyFloatArray, AnyIntArray
-from soundseek.library.store.base import EmbeddedSound, Match, SoundFile
+from soundseek.library.store.base import EmbeddedSound, Match, NameQuery, SoundFile
 from soundseek.library.store.check import wrong_with
 from soundseek.library.store.exact import inner_products
-from soundseek.library.store.fused import NameQuery, name_query_words, order_with_bonuses
+from soundseek.library.store.fused import name_query_words, order_with_bonuses
 from soundseek.library.store.rows import SEGMENT_DTYPE
 from soundseek.library.store.terms import terms_of_word
 

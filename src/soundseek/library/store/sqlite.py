@@ -45,6 +45,7 @@ from soundseek.library.store.base import (
     FileState,
     Match,
     ModelIdentity,
+    NameQuery,
     Question,
     SoundFile,
     StoreStats,
@@ -56,7 +57,7 @@ from soundseek.library.store.check import find_damage, lengthen
 from soundseek.library.store.connection import connect, explained, write_lock
 from soundseek.library.store.estimates import VectorCodes
 from soundseek.library.store.exact import inner_products, shortlisted_rows
-from soundseek.library.store.fused import NameQuery, Ranking, found_words, rank_with_names
+from soundseek.library.store.fused import Ranking, found_words, rank_with_names
 from soundseek.library.store.rows import (
     Generation,
     Snapshot,

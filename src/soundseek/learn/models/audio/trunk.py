@@ -1,24 +1,47 @@
-"""What every audio trunk shares: its options in a recipe, and clips that are too short for it."""
+"""What every audio trunk shares: what it offers, its options in a recipe, and clips that are too short for it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
+from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError, RecipeError
 from soundseek.learn.recipe.load import keys_at, nearest
-
-if TYPE_CHECKING:
-    from soundseek.learn.models.build import Trunk
-
 
 Config = TypeVar("Config", bound=BaseModel)
 
 _SECTION = "audio.trunk_options"
+
+
+class Trunk(Protocol):
+    """What every audio trunk offers.
+
+    Attributes:
+        front_end: The features it was trained on.
+        width: Width of its frames.
+        frame_hop: Log-mel frames per output frame.
+        scope: "local": a frame depends on its neighbourhood alone; "clip": on the whole clip.
+        context_frames: For "local", log-mel frames on either side that a frame can depend on.
+        min_frames: Shortest log-mel it accepts.
+
+    A trunk that can be trained has `save(path)` too, which writes a file that `build_trunk` reads.
+    """
+
+    front_end: FrontEndConfig
+    width: int
+    frame_hop: int
+    scope: Literal["local", "clip"]
+    context_frames: int
+    min_frames: int
+
+    def __call__(self, log_mel: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Frames `(batch, time', width)` and their mask `(batch, time')`, True = real."""
+        ...
 
 
 def trunk_config(name: str, config_type: type[Config], options: Mapping[str, Any]) -> Config:
