@@ -183,7 +183,7 @@ def look(folder: Path, compare_s: float) -> dict[str, Any]:
     result: dict[str, Any] = {}
     with Library.open(folder / "library", model=load_model()) as library:
         try:
-            groups = duplicates.find_duplicates(library, progress=told)
+            groups = duplicates.find_duplicates(library.store, progress=told)
         except Enough:
             pass
         else:

@@ -61,7 +61,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
 
 
 def names(library: Library, **how: float) -> list[dict[str, tuple[str, str]]]:
-    groups = find_duplicates(library, **how)  # type: ignore[arg-type]
+    groups = find_duplicates(library.store, **how)  # type: ignore[arg-type]
     return [
         {Path(each.path).name: (each.kind, Path(each.of).name) for each in group.files} for group in groups
     ]
@@ -79,7 +79,7 @@ def test_copies_parts_and_identical_files_are_grouped_and_other_takes_are_not(li
 
 
 def test_the_first_of_a_group_is_a_copy_of_none_and_equals_are_copies_of_it(library: Library) -> None:
-    groups = find_duplicates(library)
+    groups = find_duplicates(library.store)
     assert all(group.files[0].of == group.files[0].path for group in groups)
     assert not any(each.of == each.path for group in groups for each in group.files[1:])
     assert {
@@ -88,7 +88,7 @@ def test_the_first_of_a_group_is_a_copy_of_none_and_equals_are_copies_of_it(libr
 
 
 def test_a_part_says_where_it_lies(library: Library) -> None:
-    groups = {Path(each.path).name: each for group in find_duplicates(library) for each in group.files}
+    groups = {Path(each.path).name: each for group in find_duplicates(library.store) for each in group.files}
     second, trimmed = groups["second.wav"], groups["trimmed.wav"]
     assert (second.start_s, second.end_s) == (pytest.approx(4.0, abs=0.01), pytest.approx(6.0, abs=0.01))
     assert trimmed.start_s == pytest.approx(0.5, abs=0.01) and trimmed.score > 0.95
@@ -166,11 +166,11 @@ def test_each_content_is_proposed_once_and_nothing_to_itself(library: Library) -
 def test_an_empty_library_has_none(tmp_path: Path) -> None:
     model = Model(make_toy_model(tmp_path / "model"))
     with Library.create(tmp_path / "library", model=model) as library:
-        assert find_duplicates(library) == []
+        assert find_duplicates(library.store) == []
 
 
 def test_json_and_csv_have_a_record_for_each_file(library: Library) -> None:
-    groups = find_duplicates(library)
+    groups = find_duplicates(library.store)
     rows = list(csv.DictReader(io.StringIO(duplicates_csv(groups))))
     records = [file for group in groups for file in duplicates_record(group)["files"]]
     assert [row["path"] for row in rows] == [record["path"] for record in records]
@@ -182,5 +182,5 @@ def test_json_and_csv_have_a_record_for_each_file(library: Library) -> None:
 
 def test_progress_ends_with_all_files(library: Library) -> None:
     told: list[tuple[int, int]] = []
-    find_duplicates(library, progress=lambda done, total: told.append((done, total)))
+    find_duplicates(library.store, progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (8, 8)

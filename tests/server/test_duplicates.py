@@ -56,7 +56,7 @@ def test_groups_are_those_of_the_library_with_items_to_play(serve: Any, with_cop
         False,
     )
     with Library.open(with_copies, create=False) as library:
-        expected = find_duplicates(library, min_score=0.5)
+        expected = find_duplicates(library.store, min_score=0.5)
     found = client.get("duplicates").json()
     assert found["total"] == len(expected) > 0
     assert found["more_files"] == sum(len(group.files) - 1 for group in expected)

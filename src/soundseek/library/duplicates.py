@@ -26,7 +26,6 @@ from soundseek.audio.decode import open_audio
 from soundseek.errors import SoundseekError
 
 if TYPE_CHECKING:
-    from soundseek.library.library import Library
     from soundseek.library.store.base import SoundFile, Store
 
 MIN_SCORE = 0.45
@@ -109,7 +108,7 @@ class Candidates:
 
 
 def find_duplicates(
-    library: Library,
+    store: Store,
     *,
     min_score: float = MIN_SCORE,
     progress: Callable[[int, int], None] | None = None,
@@ -119,14 +118,14 @@ def find_duplicates(
     A file that is not there now, or cannot be read, is compared by its bytes' hash alone.
 
     Args:
-        library: The library.
+        store: The library's.
         min_score: Least correlation of two waveforms.
         progress: Is told how many files are done, and of how many.
     """
     by_content: dict[bytes, list[SoundFile]] = defaultdict(list)
-    for file in library.store.files():
+    for file in store.files():
         by_content[file.content_hash].append(file)
-    found = propose(library.store)
+    found = propose(store)
     compared: dict[tuple[int, int], tuple[float, float]] = {}
     waveforms = KeptWaveforms()
     for done, number in enumerate(_neighbours_together(found), 1):

@@ -703,7 +703,7 @@ class Library:
         from soundseek.library.duplicates import find_duplicates
 
         _need_number("min_score", min_score)
-        return find_duplicates(self, min_score=min_score, progress=progress)
+        return find_duplicates(self.store, min_score=min_score, progress=progress)
 
     def embedding_of(self, path: str | os.PathLike[str]) -> AudioEmbedding:
         """All vectors of a file: the library's, where it has the file unchanged; else it is embedded whole.
