@@ -95,7 +95,6 @@ HOMES = {
     "lightning": {f"learn/training/{name}.py" for name in ("train", "module", "resume")},
     "gensim": {"learn/models/text/word2vec.py"},
     "py7zr": {"learn/datasets/archives.py"},
-    "sklearn": {"learn/evaluation/sound_map.py"},
     "optuna": {"learn/experiments/tune.py"},
     "yaml": {"learn/recipe/load.py", "learn/experiments/tune.py", "learn/datasets/audiocaps_macs_wavcaps.py"},
 }  # fmt: skip
@@ -109,7 +108,6 @@ ONLY_LEARNING = {
     "onnx",
     "matplotlib",
     "gensim",
-    "sklearn",
 }
 ONLY_COMMAND_LINE = {"typer", "rich"}
 # What the searching half imports and does without: an extra of the same pyproject.toml brings it.

@@ -34,22 +34,6 @@ def record_scores(directory: Path, report: dict[str, Any]) -> None:
     write_readme(directory, card)
 
 
-def record_map(directory: Path, png: bytes, *, split: str, num_sounds: int) -> Path:
-    """Write a map of a split's sounds into a model directory and show it in the README; returns the picture's path.
-
-    Raises:
-        ModelError: No readable card there.
-    """
-    card = ModelConfig.read(directory)
-    card = card.model_copy(
-        update={"training": {**card.training, "map": {"split": split, "num_sounds": num_sounds}}}
-    )
-    (directory / MAP_FILE).write_bytes(png)
-    card.write(directory)
-    write_readme(directory, card)
-    return directory / MAP_FILE
-
-
 def write_readme(directory: Path, card: ModelConfig) -> None:
     """Write `README.md` beside the card."""
     parts = [f"# {card.name}", card.summary, _use(card), _scores(card), _map(card), _made(card)]
