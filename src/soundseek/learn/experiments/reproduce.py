@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +31,7 @@ from soundseek.learn.datasets.layout import read_split
 from soundseek.learn.evaluation.ensemble import Ensemble, build_ensemble
 from soundseek.learn.evaluation.evaluate import RunEmbedder
 from soundseek.learn.evaluation.rankings import Answers, load_answers, questions, rank_queries, save_answers
-from soundseek.learn.experiments.cost import CostMeter, machine
+from soundseek.learn.experiments.cost import Cost, CostMeter, machine
 from soundseek.learn.experiments.plan import RANKS_FILE, Observer, Planned, plan, with_teachers
 from soundseek.learn.recipe.keys import Recipe
 from soundseek.learn.recipe.load import changed
@@ -82,178 +84,150 @@ def reproduce(
         RecipeError: A recipe that there is not, or a value that it cannot have.
         SoundseekError: A recipe could not be run; the others were, and the report has them.
     """
-    observer = observer or Observer()
     planned = list(plan(names, out, num_seeds=num_seeds, settings=settings))
     _refuse_other_questions(planned, data, split)
     _refuse_other_ensembles(ensembles, planned, num_seeds)
     settings_shown = tuple(without_folders(setting) for setting in settings)
-    command = _command(names, num_seeds, split, settings_shown, ensembles, models)
+    asked = Asked(
+        data=data.resolve().name,
+        split=split,
+        num_runs=len(planned),
+        command=_command(names, num_seeds, split, settings_shown, ensembles, models),
+        settings=settings_shown,
+        machine=machine(),
+    )
     loaded = [load_model(name) for name in models]
     with locked(out, "report"):
-        return _all(planned, data, out, split, command, settings_shown, ensembles, loaded, observer)
+        return _Reproduction(planned, data, out, split, observer or Observer()).all(asked, ensembles, loaded)
 
 
-def _all(
-    planned: Sequence[Planned],
-    data: Path,
-    out: Path,
-    split: str,
-    command: str,
-    settings_shown: tuple[str, ...],
-    ensembles: Sequence[str],
-    models: Sequence[Model],
-    observer: Observer,
-) -> Path:
-    """Every run that is planned, and the report."""
-    failed: dict[str, str] = {}
-    report = out / MARKDOWN_FILE
-    for number, (recipe, folder) in enumerate(planned, start=1):
-        observer.tell(f"run {number} of {len(planned)}: {recipe.name}, seed {recipe.seed}")
-        did_something = recipe.name not in failed and _tried(
-            recipe, data, folder, split, observer, failed, planned
-        )
-        is_last = number == len(planned)
-        runs = list(finished(planned)) if did_something or is_last else []
-        together: list[FinishedRun] = []
-        beside: list[FinishedModel] = []
-        if is_last:
-            together = [
-                each for name in ensembles for each in _together(name, planned, data, split, observer)
-            ]
-            beside = [_of_model(model, data, out, split, observer) for model in models] if runs else []
-        if runs:
-            asked = Asked(
-                data=data.resolve().name,
-                split=split,
-                num_runs=len(planned) + len(together),
-                command=command,
-                settings=settings_shown,
-                machine=machine(),
-                failed=dict(failed),
-            )
-            report = write_report([*runs, *together], asked, out, models=beside)
-    if failed:
-        raise SoundseekError("; ".join(f"{name} could not be run: {why}" for name, why in failed.items()))
-    return report
+@dataclass(frozen=True)
+class _Reproduction:
+    """Runs of one report.
 
-
-def finish(
-    recipe: Recipe,
-    data: Path,
-    folder: Path,
-    *,
-    split: str,
-    observer: Observer,
-    planned: Sequence[Planned] = (),
-) -> bool:
-    """Do what one run lacks, training or its rest and the answers; False if it lacks nothing.
-
-    Args:
-        recipe: What to train.
+    Attributes:
+        planned: Each with its folder; finished ones may be teachers of later ones.
         data: A directory in Clotho's layout.
-        folder: The run folder.
+        out: The report's folder.
         split: The split that asks.
         observer: Told how it goes on.
-        planned: All runs; finished ones may be teachers of this one.
-
-    Raises:
-        UsageError: The folder holds a run of another recipe.
-        SoundseekError: The run cannot be done.
     """
-    with CostMeter() as whole:
-        taught = with_teachers(recipe, folder, planned)
-        train(taught, data, folder, resume=True, report=observer.features, on_epoch=observer.epoch)
-        if (folder / RANKS_FILE).is_file():
-            return False
-        with CostMeter() as evaluation:
-            embedder = RunEmbedder(*load_run(folder), report=observer.features)
-            answers = rank_queries(embedder, data, split)
-    cost = {**whole.cost.to_dict(), "evaluation_s": evaluation.cost.wall_s}
-    replace_text(folder / COST_FILE, json.dumps(cost, indent=2) + "\n")
-    with naming_the_disk(folder / RANKS_FILE):
-        save_answers(answers, folder / RANKS_FILE)  # last: a folder with ranks is done
-    observer.tell(f"{recipe.name}, seed {recipe.seed}: mAP10 {_percent(answers)} on {split}")
-    return True
+
+    planned: Sequence[Planned]
+    data: Path
+    out: Path
+    split: str
+    observer: Observer
+
+    def all(self, asked: Asked, ensembles: Sequence[str], models: Sequence[Model]) -> Path:
+        """Every run that is planned, and the report."""
+        failed: dict[str, str] = {}
+        report = self.out / MARKDOWN_FILE
+        for number, (recipe, folder) in enumerate(self.planned, start=1):
+            self.observer.tell(f"run {number} of {len(self.planned)}: {recipe.name}, seed {recipe.seed}")
+            did_something = recipe.name not in failed and self._tried(recipe, folder, failed)
+            is_last = number == len(self.planned)
+            runs = list(finished(self.planned)) if did_something or is_last else []
+            together: list[FinishedRun] = []
+            beside: list[FinishedModel] = []
+            if is_last:
+                together = [each for name in ensembles for each in self._together(name)]
+                beside = [self._of_model(model) for model in models] if runs else []
+            if runs:
+                num_runs = asked.num_runs + len(together)
+                told = replace(asked, num_runs=num_runs, failed=dict(failed))
+                report = write_report([*runs, *together], told, self.out, models=beside)
+        if failed:
+            raise SoundseekError("; ".join(f"{name} could not be run: {why}" for name, why in failed.items()))
+        return report
+
+    def _tried(self, recipe: Recipe, folder: Path, failed: dict[str, str]) -> bool:
+        """`_finish`, but what cannot be run is noted in `failed` and the others go on."""
+        try:
+            return self._finish(recipe, folder)
+        except (RecipeError, ModelError, DataError, DivergedError, WorkerError) as error:
+            failed[recipe.name] = str(error)
+            self.observer.tell(f"{recipe.name} could not be run: {error}")
+            return True
+
+    def _finish(self, recipe: Recipe, folder: Path) -> bool:
+        """Do what one run lacks, training or its rest and the answers; False if it lacks nothing.
+
+        Raises:
+            UsageError: The folder holds a run of another recipe.
+            SoundseekError: The run cannot be done.
+        """
+        observer = self.observer
+        with CostMeter() as whole:
+            taught = with_teachers(recipe, folder, self.planned)
+            train(taught, self.data, folder, resume=True, report=observer.features, on_epoch=observer.epoch)
+            if (folder / RANKS_FILE).is_file():
+                return False
+            with CostMeter() as evaluation:
+                embedder = RunEmbedder(*load_run(folder), report=observer.features)
+                answers = rank_queries(embedder, self.data, self.split)
+        with naming_the_disk(folder / RANKS_FILE):
+            _keep(answers, folder, whole.cost, evaluation_s=evaluation.cost.wall_s)
+        observer.tell(f"{recipe.name}, seed {recipe.seed}: mAP10 {_percent(answers)} on {self.split}")
+        return True
+
+    def _together(self, name: str) -> Iterator[FinishedRun]:
+        """The seeds of a recipe as one system, once all have their answers."""
+        runs = [path for recipe, path in self.planned if recipe.name == name]
+        if not all((path / RANKS_FILE).is_file() for path in runs):
+            return
+        folder = runs[0].parent / f"seeds-0-to-{len(runs) - 1}"
+        if not (folder / RANKS_FILE).is_file():
+            with CostMeter() as meter:
+                ensemble = _ensemble(runs, self.data)
+                answers = rank_queries(ensemble, self.data, self.split)
+            folder.mkdir(exist_ok=True)
+            replace_text(folder / WEIGHTS_FILE, json.dumps(ensemble.weights) + "\n")
+            _keep(answers, folder, meter.cost, evaluation_s=meter.cost.wall_s)
+            self.observer.tell(f"{name}, all seeds together: mAP10 {_percent(answers)} on {self.split}")
+        first = next(recipe for recipe, path in self.planned if path == runs[0])
+        together = changed(first, {"name": f"{name}, {len(runs)} seeds together"})
+        yield _read(together, folder, record=read_record(runs[0]))
+
+    def _of_model(self, model: Model) -> FinishedModel:
+        """A model's answers, kept in the report's folder for the next time."""
+        name, fingerprint = model.config.name, model.fingerprint
+        path = self.out / MODELS_FOLDER / f"{name}-{fingerprint}-{self.split}.npz"
+        if path.is_file():
+            answers = load_answers(path)
+        else:
+            answers = rank_queries(model, self.data, self.split)
+            path.parent.mkdir(exist_ok=True)
+            with naming_the_disk(path):
+                save_answers(answers, path)
+            self.observer.tell(f"{name}: mAP10 {_percent(answers)} on {self.split}")
+        return FinishedModel(name, fingerprint, answers)
 
 
 def finished(planned: Sequence[Planned]) -> Iterator[FinishedRun]:
     """The runs that have their answers."""
     for recipe, folder in planned:
         if (folder / RANKS_FILE).is_file():
-            yield FinishedRun(
-                recipe=recipe,
-                answers=load_answers(folder / RANKS_FILE),
-                epochs=_epochs(folder),
-                record=read_record(folder),
-                cost=json.loads((folder / COST_FILE).read_text()),
-            )
+            yield _read(recipe, folder, record=read_record(folder), epochs=_epochs(folder))
+
+
+def _keep(answers: Answers, folder: Path, cost: Cost, *, evaluation_s: float) -> None:
+    told = {**cost.to_dict(), "evaluation_s": evaluation_s}
+    replace_text(folder / COST_FILE, json.dumps(told, indent=2) + "\n")
+    save_answers(answers, folder / RANKS_FILE)  # last: a folder with ranks is done
+
+
+def _read(
+    recipe: Recipe, folder: Path, *, record: dict[str, Any], epochs: Sequence[Epoch] = ()
+) -> FinishedRun:
+    cost = json.loads((folder / COST_FILE).read_text())
+    return FinishedRun(recipe, load_answers(folder / RANKS_FILE), epochs, record, cost)
 
 
 def _epochs(folder: Path) -> list[Epoch]:
     """The epochs that validation has seen: of the search for their number, where there was one."""
     selection = folder / SELECTION_FOLDER
     return read_metrics(selection if selection.is_dir() else folder)
-
-
-def _tried(
-    recipe: Recipe,
-    data: Path,
-    folder: Path,
-    split: str,
-    observer: Observer,
-    failed: dict[str, str],
-    planned: Sequence[Planned],
-) -> bool:
-    """`finish`, but what cannot be run is noted in `failed` and the others go on."""
-    try:
-        return finish(recipe, data, folder, split=split, observer=observer, planned=planned)
-    except (RecipeError, ModelError, DataError, DivergedError, WorkerError) as error:
-        failed[recipe.name] = str(error)
-        observer.tell(f"{recipe.name} could not be run: {error}")
-        return True
-
-
-def _together(
-    name: str, planned: Sequence[Planned], data: Path, split: str, observer: Observer
-) -> Iterator[FinishedRun]:
-    """The seeds of a recipe as one system, once all have their answers."""
-    runs = [path for recipe, path in planned if recipe.name == name]
-    if not all((path / RANKS_FILE).is_file() for path in runs):
-        return
-    folder = runs[0].parent / f"seeds-0-to-{len(runs) - 1}"
-    if not (folder / RANKS_FILE).is_file():
-        with CostMeter() as meter:
-            ensemble = _ensemble(runs, data)
-            answers = rank_queries(ensemble, data, split)
-        folder.mkdir(exist_ok=True)
-        cost = {**meter.cost.to_dict(), "evaluation_s": meter.cost.wall_s}
-        replace_text(folder / COST_FILE, json.dumps(cost, indent=2) + "\n")
-        replace_text(folder / WEIGHTS_FILE, json.dumps(ensemble.weights) + "\n")
-        save_answers(answers, folder / RANKS_FILE)
-        observer.tell(f"{name}, all seeds together: mAP10 {_percent(answers)} on {split}")
-    first = next(recipe for recipe, path in planned if path == runs[0])
-    yield FinishedRun(
-        recipe=changed(first, {"name": f"{name}, {len(runs)} seeds together"}),
-        answers=load_answers(folder / RANKS_FILE),
-        epochs=[],
-        record=read_record(runs[0]),
-        cost=json.loads((folder / COST_FILE).read_text()),
-    )
-
-
-def _of_model(model: Model, data: Path, out: Path, split: str, observer: Observer) -> FinishedModel:
-    """A model's answers, kept in the report's folder for the next time."""
-    name, fingerprint = model.config.name, model.fingerprint
-    path = out / MODELS_FOLDER / f"{name}-{fingerprint}-{split}.npz"
-    if path.is_file():
-        answers = load_answers(path)
-    else:
-        answers = rank_queries(model, data, split)
-        path.parent.mkdir(exist_ok=True)
-        with naming_the_disk(path):
-            save_answers(answers, path)
-        observer.tell(f"{name}: mAP10 {_percent(answers)} on {split}")
-    return FinishedModel(name, fingerprint, answers)
 
 
 def _ensemble(runs: Sequence[Path], data: Path) -> Ensemble:
