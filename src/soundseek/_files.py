@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
                 os.fsync(file.fileno())
             _open_to_others(partial)
             partial.replace(path)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -121,8 +121,9 @@ def _open_to_others(path: Path) -> None:
         path.chmod(0o666 & ~mask)
 
 
-def _sync_folder(folder: Path) -> None:
-    if os.name == "posix":  # Windows cannot
+def sync_folder(folder: Path) -> None:
+    """Make new names in a folder survive a power cut (where the system can: not on Windows)."""
+    if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Protocol, cast
 from uuid import uuid4
 
@@ -117,9 +116,7 @@ class FeatureWriter:
             self._index.flush()
         self._start += len(rows)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._rows.close()
         self._index.close()
         self.store.refresh()

@@ -8,7 +8,6 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -51,9 +50,7 @@ class CostMeter:
         self._began = time.monotonic()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
         self.cost = Cost(time.monotonic() - self._began, _peak_bytes(), gpu)
 

@@ -21,7 +21,6 @@ import numpy as np
 
 from soundseek._typing import AnyFloatArray
 from soundseek._vectors import unit_rows
-from soundseek.errors import LibraryError
 from soundseek.library.filters import Condition
 from soundseek.library.location import EngineLocation
 from soundseek.library.store import postgres_search
@@ -59,6 +58,7 @@ from soundseek.library.store.segment_rows import arrays_of, wrong_with_rows
 from soundseek.library.store.side_tables import script_to_make, tables_beside
 from soundseek.library.store.sql_facts import SqlFacts
 from soundseek.library.store.tables import at_or_below, state_of
+from soundseek.library.store.thread_connections import ThreadConnections
 
 if TYPE_CHECKING:
     import sqlite3
@@ -81,10 +81,7 @@ class PostgresStore(SqlFacts):
     def __init__(self, place: EngineLocation, identity: ModelIdentity) -> None:
         super().__init__(place.shown, identity)
         self._place = place
-        self._local = threading.local()
-        self._connections: list[Connection[Any]] = []
-        self._mutex = threading.Lock()
-        self._closed = False
+        self._connections = ThreadConnections(place.shown, lambda: connect_to_postgres(place))
 
     @classmethod
     def open(
@@ -303,26 +300,13 @@ class PostgresStore(SqlFacts):
 
     def close(self) -> None:
         """Close every thread's connection."""
-        with self._mutex:
-            self._closed = True
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
-        self._local = threading.local()
+        self._connections.close()
 
     def _connection(self) -> Connection[Any]:
-        connection: Connection[Any] | None = getattr(self._local, "connection", None)
+        connection = self._connections.known()
         if connection is not None and connection.closed and self._writer != threading.get_ident():
-            self._forget_connection(connection)
-            connection = None
-        if connection is None:
-            if self._closed:
-                raise LibraryError(f"the library {self.location} is closed; open it again with Library.open")
-            connection = connect_to_postgres(self._place)
-            self._local.connection = connection
-            with self._mutex:
-                self._connections.append(connection)
-        return connection
+            self._connections.forget()
+        return self._connections.get()
 
     def _alive(self) -> Connection[Any]:
         """This thread's connection; a new one where the server has closed it since (a restart, a firewall)."""
@@ -334,15 +318,8 @@ class PostgresStore(SqlFacts):
         try:
             connection.execute("SELECT 1")
         except psycopg.OperationalError:
-            self._forget_connection(connection)
+            self._connections.forget()
         return self._connection()
-
-    def _forget_connection(self, connection: Connection[Any]) -> None:
-        self._local.connection = None
-        with self._mutex, suppress(ValueError):
-            self._connections.remove(connection)
-        with suppress(Exception):
-            connection.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection[Any]]:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from soundseek._files import sync_folder
 from soundseek._typing import AnyFloatArray, AnyIntArray, IntArray
 from soundseek.errors import LibraryError
 from soundseek.library.store.base import EmbeddedSound
@@ -78,7 +79,7 @@ class RowFile:
         made = not self.path.exists()
         handle = self.path.open("wb" if made else "r+b")
         if made:
-            sync_directory(self.path.parent)
+            sync_folder(self.path.parent)
         return handle
 
     def map(self, num_rows: int) -> Rows:
@@ -141,23 +142,12 @@ def rows_without(num_rows: int, dead: Sequence[tuple[int, int]]) -> npt.NDArray[
     return live
 
 
-def sync_directory(directory: Path) -> None:
-    """Make new names in a folder survive a power cut (where the system can: not on Windows)."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def make_folder(directory: Path) -> None:
     """Make a folder, and those above it, so that they survive a power cut; one that is there stays as it is."""
     missing = [each for each in (directory, *directory.parents) if not each.exists()]
     directory.mkdir(parents=True, exist_ok=True)
     for made in missing:
-        sync_directory(made.parent)
+        sync_folder(made.parent)
 
 
 # Rows copied at a time: 32 MB of 512-wide vectors.

@@ -81,6 +81,7 @@ from soundseek.library.store.tables import (
     switch_generation,
     transaction,
 )
+from soundseek.library.store.thread_connections import ThreadConnections
 
 MEMORY = "memory://"
 # Segments whose frames stay in memory: some hundred megabytes.
@@ -98,12 +99,10 @@ class SqliteStore(SqlFacts):
     def __init__(self, directory: Path, identity: ModelIdentity) -> None:
         super().__init__(str(directory), identity)
         self.directory = directory
-        self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections = ThreadConnections(str(directory), self._connect)
         self._mutex = threading.Lock()
         self._cached: Snapshot | None = None
         self._num_read = 0
-        self._closed = False
         self.approximation = Approximation(directory, identity)
         self._remove: Callable[[], object] | None = None
 
@@ -379,28 +378,19 @@ class SqliteStore(SqlFacts):
 
     def close(self) -> None:
         """Close every thread's connection and let go of the maps."""
+        self._connections.close()
         with self._mutex:
-            self._closed = True
-            for connection in self._connections:
-                connection.close()
-            self._connections.clear()
             self._cached = None
         self.approximation.close()
-        self._local = threading.local()
         if self._remove is not None:
             self._remove()
 
+    def _connect(self) -> sqlite3.Connection:
+        with explained(self.directory):
+            return connect(self.directory)
+
     def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            if self._closed:
-                raise LibraryError(f"the library {self.directory} is closed; open it again with Library.open")
-            with explained(self.directory):
-                connection = connect(self.directory)
-            self._local.connection = connection
-            with self._mutex:
-                self._connections.append(connection)
-        return connection
+        return self._connections.get()
 
     def _connection_for_writing(self) -> sqlite3.Connection:
         self._need_lock()
