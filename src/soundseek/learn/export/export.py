@@ -107,22 +107,23 @@ def export_run(
     refuse_other_folders(out)
     model, recipe = load_run(run)
     with built_beside(out) as made:
-        return _write(model, recipe, run, made, precision, audio_precision, calibration, name, with_words)
+        made.mkdir()
+        parity = export_audio(model, made / AUDIO_FILE, precision=audio_precision, calibration=calibration)
+        parity |= _export_text(model, made / TEXT_FILE, precision)
+        facts = {"precision": precision, "audio_precision": audio_precision, "parity": parity}
+        card = _write(model, recipe, made, name or recipe.name, {**facts, **_portable(read_record(run))})
+        if audio_precision == "fp32":
+            parity["clip"] = accepted_parity("a clip of half a minute", _clip_parity(model, made), PARITY)
+            card.write(made)
+        write_readme(made, card)
+        if with_words:
+            write_learned_words(run, made)
+            _calibrate_match(run, made)
+    return parity
 
 
-def _write(
-    model: DualEncoder,
-    recipe: Recipe,
-    run: Path,
-    out: Path,
-    precision: Precision,
-    audio_precision: AudioPrecision,
-    calibration: Sequence[Path],
-    name: str | None,
-    with_words: bool,
-) -> dict[str, float]:
-    """Write every file of the model directory into a new folder."""
-    out.mkdir()
+def _write(model: DualEncoder, recipe: Recipe, out: Path, name: str, training: dict[str, Any]) -> ModelConfig:
+    """Write into a model directory what stands beside its networks, and return its card."""
     trunk: Any = model.trunk
     text: Any = model.text
     scope = scope_of(model, recipe.audio.attention)
@@ -133,8 +134,6 @@ def _write(
         min_frames=trunk.min_frames,
         is_linear=model.has_moments,
     )
-    parity = export_audio(model, out / AUDIO_FILE, precision=audio_precision, calibration=calibration)
-    parity |= _export_text(model, out / TEXT_FILE, precision)
     text.save_tokenizer(out / TOKENIZER_FILE)
     # Half precision is plenty to go on from, and the towers above are what is asked.
     weights = {key: _halved(value) for key, value in _own_weights(model, recipe).items()}
@@ -143,7 +142,7 @@ def _write(
         metadata["trunk"] = shape.model_dump_json()
     save_file(weights, out / WEIGHTS_FILE, metadata=metadata)
     card = ModelConfig(
-        name=name or recipe.name,
+        name=name,
         version="1",
         dim=recipe.dim,
         front_end=trunk.front_end,
@@ -154,22 +153,10 @@ def _write(
         summary=recipe.card.summary,
         credits=recipe.card.credits,
         limits=(*recipe.card.limits, *(() if model.has_moments else (FLAT_MOMENTS,))),
-        training={
-            "precision": precision,
-            "audio_precision": audio_precision,
-            "parity": parity,
-            **_portable(read_record(run)),
-        },
+        training=training,
     )
     card.write(out)
-    if audio_precision == "fp32":
-        parity["clip"] = accepted_parity("a clip of half a minute", _clip_parity(model, out), PARITY)
-        card.write(out)
-    write_readme(out, card)
-    if with_words:
-        write_learned_words(run, out)
-        _calibrate_match(run, out)
-    return parity
+    return card
 
 
 def _clip_parity(model: DualEncoder, out: Path) -> float:
