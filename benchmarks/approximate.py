@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 from engines import LONGEST_S, TIE, K, texts, without_frames
 from machine import keep_result
+from synthetic_library import best_files
 
 from soundseek import load_model
 from soundseek.library import Library
@@ -40,7 +41,7 @@ from soundseek.library.filters import parse_where
 from soundseek.library.search import SHORTLIST
 from soundseek.library.store import sqlite
 from soundseek.library.store.approximate import FROM_VARIABLE
-from soundseek.library.store.base import Changes, Match, ModelIdentity
+from soundseek.library.store.base import Changes, Match, ModelIdentity, Question
 from soundseek.library.store.sqlite import SqliteStore
 
 SHARES = (1.0, 0.5, 0.1, 0.05, 0.01)
@@ -142,16 +143,18 @@ def answers(folder: Path, queries: np.ndarray, approximate_from: str) -> Report:
     os.environ[FROM_VARIABLE] = approximate_from
     with opened(folder, dim_of(folder)) as store:
         began = time.perf_counter()
-        store.search(queries[0], k=K)
+        best_files(store, queries[0], K)
         first_s = time.perf_counter() - began
         asked = {}
         for share in SHARES:
             where = None if share == 1 else parse_where(f"duration < {share * LONGEST_S:g}")
             asked[f"{share}"] = asked_of(
-                queries, lambda query, where=where: store.search(query, k=K, where=where)
+                queries, lambda query, where=where: best_files(store, query, K, where)
             )
         num = SHORTLIST["file"]
-        asked["shortlist"] = asked_of(queries, lambda query: store.shortlist(query, segments=num, files=num))
+        asked["shortlist"] = asked_of(
+            queries, lambda query: store.shortlist(Question(query), segments=num, files=num)
+        )
     return {"opening_s": round(first_s, 3), "asked": asked}
 
 

@@ -29,7 +29,7 @@ from synthetic_library import IDENTITY_OF_RANDOM, SEGMENTS_PER_FILE, lean_sound
 
 from soundseek.library.filters import parse_where
 from soundseek.library.store import sqlite
-from soundseek.library.store.base import Changes, Description, EmbeddedSound, NameQuery
+from soundseek.library.store.base import Changes, Description, EmbeddedSound, NameQuery, Question
 from soundseek.library.store.sqlite import SqliteStore
 
 LONGEST_S = 100.0
@@ -92,7 +92,7 @@ def measured(store: SqliteStore) -> dict[str, Any]:
 
     def ask(query: np.ndarray, condition: str | None) -> Callable[[], object]:
         where = None if condition is None else parse_where(condition)
-        return lambda: store.shortlist(query, segments=K, files=K, where=where, names=named)
+        return lambda: store.shortlist(Question(query, where, names=named), segments=K, files=K)
 
     store.count(parse_where("duration < 1"))
     for query in queries:  # asked often enough, it has the vectors in 8 bits

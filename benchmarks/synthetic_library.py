@@ -9,8 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
+from soundseek.library.filters import Condition
 from soundseek.library.search import SearchOptions, find_matches
-from soundseek.library.store.base import Changes, EmbeddedSound, Match, ModelIdentity, SoundFile
+from soundseek.library.store.base import (
+    Changes,
+    EmbeddedSound,
+    Match,
+    ModelIdentity,
+    Question,
+    SoundFile,
+    Store,
+)
 from soundseek.library.store.sqlite import SqliteStore
 
 IDENTITY_OF_RANDOM = ModelIdentity("random", "0" * 12, 512)
@@ -133,3 +142,11 @@ def full_sound(number: int, dim: int, generator: np.random.Generator) -> Embedde
         frames=np.repeat(vectors.astype(np.float16), 20, axis=0),
         spans=np.stack([first_frames, first_frames + round(10.0 / FRAME_S)], axis=1),
     )
+
+
+def best_files(store: Store, query: np.ndarray, k: int, where: Condition | None = None) -> list[Match]:
+    """The best segment of each of the `k` best files, by means, out of a store's shortlist."""
+    first: dict[str, Match] = {}
+    for match in store.shortlist(Question(query, where), segments=k, files=k):
+        first.setdefault(match.file.path, match)
+    return list(first.values())[:k]
