@@ -11,28 +11,25 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import BinaryIO
 
 from soundseek.audio import files, mp3
 from soundseek.audio.beginnings import kind_at, next_beginning
+from soundseek.audio.true_headers import WRAP, ChunkForm, bytes_a_second, header_of
 
 Extents = tuple[tuple[int, int], ...]
 """`(start, end)` byte ranges of a file, in order."""
 
-_WRAP = 1 << 32  # a 32-bit size begins at 0 again here
 _UNKNOWN_32 = 0x7FFFF000  # programs that stream write the largest size they can for "not known yet"
 _UNKNOWN_64 = 1 << 62
 _MAX_CHUNKS = 10_000
 _MAX_DESCRIPTION_BYTES = 1 << 24  # a table of packets, of a day of sound
 _TAIL_BYTES = 1 << 20  # chunks behind a sound are looked for this far from the end
 _FEWEST_S = 0.1  # fewer bytes than this lasts, behind a sound, are leftovers and no sound
-_SMALL_BYTES = (
-    1 << 20
-)  # a FLAC is read as it stands from here on: quicker, but a count that is too small is noticed late
-_RIFF_MAX = _WRAP - 1024
+# A FLAC is read as it stands from here on: quicker, but a count that is too small is noticed late.
+_SMALL_BYTES = 1 << 20
 
 # What programs write behind the sound. Each name is trusted even where its size is not.
 _CHUNKS_BEHIND = frozenset({
@@ -289,26 +286,14 @@ _KNOWN_CHUNKS = _CHUNKS_BEHIND.union(_DESCRIPTIONS, _SOUND_CHUNKS)
 _GSM_BLOCK_BYTES, _GSM_BLOCK_FRAMES = 65, 320
 
 
-@dataclass
-class _Form:
-    """One RIFF, FORM or CAF file: the chunks that describe its sound, and where the sound lies."""
-
-    magic: bytes
-    kind: bytes  # WAVE, AIFF, AIFC, 8SVX
-    described: dict[bytes, bytes]
-    extents: list[tuple[int, int]]
-    stated_share: float = 1.0
-    as_it_stands: bool = True
-
-
 def behind_chunks(data: FileBytes, start: int) -> int:
     """The position behind the last of the RIFF, FORM, W64 and CAF files that follow each other from `start` on."""
     return _read_forms(data, start)[1]
 
 
-def _read_forms(data: FileBytes, position: int) -> tuple[list[_Form], int]:
+def _read_forms(data: FileBytes, position: int) -> tuple[list[ChunkForm], int]:
     """Forms that follow each other, and the position behind them."""
-    found: list[_Form] = []
+    found: list[ChunkForm] = []
     while position < data.size and (magic := data.at(position, 4)) in _FORMS:
         form, behind = _read_form(data, position, magic)
         if form is None:
@@ -322,7 +307,7 @@ def _parts_of_chunks(data: FileBytes, start: int) -> Iterator[Part]:
     found, _ = _read_forms(data, start)
     for form in found:
         num_bytes = sum(end - start for start, end in form.extents)
-        header = _header_of(form, num_bytes)
+        header = header_of(form, num_bytes)
         if header is None:
             continue
         yield Part(
@@ -335,14 +320,14 @@ def _parts_of_chunks(data: FileBytes, start: int) -> Iterator[Part]:
         )
 
 
-def _frames_of_gsm(form: _Form, num_bytes: int) -> int | None:
+def _frames_of_gsm(form: ChunkForm, num_bytes: int) -> int | None:
     """The samples of a WAV in GSM 6.10, where libsndfile takes the byte that pads it for one more block; else None."""
     if form.kind != b"WAVE" or form.described[b"fmt "][:2] != b"\x31\0":
         return None
     return num_bytes // _GSM_BLOCK_BYTES * _GSM_BLOCK_FRAMES or None
 
 
-def _read_form(data: FileBytes, position: int, magic: bytes) -> tuple[_Form | None, int]:
+def _read_form(data: FileBytes, position: int, magic: bytes) -> tuple[ChunkForm | None, int]:
     """The form at a position, and the position behind it; None if it is no sound."""
     layout = _FORMS[magic]
     form_at = position
@@ -356,7 +341,7 @@ def _read_form(data: FileBytes, position: int, magic: bytes) -> tuple[_Form | No
         form_size = layout.size.unpack_from(head.ljust(8, b"\0"), 4)[0] + 8
     if kind not in (b"WAVE", b"AIFF", b"AIFC", b"8SVX", b"16SV", b"caff"):
         return None, position
-    form = _Form(magic, kind, {}, [])
+    form = ChunkForm(magic, kind, {}, [])
     for _ in range(_MAX_CHUNKS):
         chunk = layout.chunk(data, position)
         if chunk is None or (chunk.name in _FORMS and form.extents):
@@ -376,12 +361,12 @@ def _read_form(data: FileBytes, position: int, magic: bytes) -> tuple[_Form | No
     return form, position
 
 
-def _take_sound(data: FileBytes, layout: _Layout, form: _Form, chunk: _Chunk, *, is_whole: bool) -> int:
+def _take_sound(data: FileBytes, layout: _Layout, form: ChunkForm, chunk: _Chunk, *, is_whole: bool) -> int:
     """Add the bytes of a sound chunk to a form; the position behind them."""
     stated = chunk.size
     if form.magic in (b"RF64", b"BW64"):
         sizes = form.described.get(b"ds64", b"")
-        if chunk.size == _WRAP - 1:  # without a ds64 nothing says how long it is
+        if chunk.size == WRAP - 1:  # without a ds64 nothing says how long it is
             stated = struct.unpack_from("<Q", sizes, 8)[0] if len(sizes) >= 16 else _UNKNOWN_64
     before = {b"SSND": 8, b"data": 4 if form.magic == b"caff" else 0}.get(chunk.name, 0)
     if chunk.name == b"SSND":
@@ -389,7 +374,7 @@ def _take_sound(data: FileBytes, layout: _Layout, form: _Form, chunk: _Chunk, *,
     start = min(chunk.start + before, data.size)
     unknown = _UNKNOWN_32 if layout.size.size == 4 and form.magic not in (b"RF64", b"BW64") else _UNKNOWN_64
     known = None if stated < before or (stated >= unknown and start + stated > data.size) else stated - before
-    end, share = _true_end(data, layout, start, known, _bytes_a_second(form), is_whole=is_whole)
+    end, share = _true_end(data, layout, start, known, bytes_a_second(form), is_whole=is_whole)
     if known is None or end != start + known or form.extents:
         form.as_it_stands = False
     if layout is _W64 and layout.behind(data, end) < data.size:
@@ -420,7 +405,7 @@ def _true_end(
         ), 1.0
     if stated > there:
         return data.size, 1.0 if is_whole else stated / there
-    for end in range(start + stated, data.size + 1, _WRAP):
+    for end in range(start + stated, data.size + 1, WRAP):
         if layout is not None and layout.fits(data, layout.behind(data, end)):
             return end, 1.0
     end = start + stated
@@ -466,145 +451,6 @@ def _lead_to_end(data: FileBytes, layout: _Layout, position: int) -> bool:
     return False
 
 
-def _bytes_a_second(form: _Form) -> int:
-    """How many bytes of sound last a second; 0 if the form does not say."""
-    fmt, common = form.described.get(b"fmt ", b""), form.described.get(b"COMM", b"")
-    if len(fmt) >= 16:
-        return int(struct.unpack_from(">I" if form.magic == b"RIFX" else "<I", fmt, 8)[0])
-    if len(common) >= 18:
-        channels, _, bits = struct.unpack_from(">hIh", common)
-        return int(channels * -(-bits // 8) * _from_extended(common[8:18]))
-    desc = form.described.get(b"desc", b"")
-    if len(desc) >= 32:
-        rate_hz, packet_bytes, packet_frames = (
-            *struct.unpack_from(">d", desc),
-            *struct.unpack_from(">II", desc, 16),
-        )
-        return int(rate_hz * packet_bytes / max(1, packet_frames)) if 0 < rate_hz < 1e7 else 0
-    return 0
-
-
-def _from_extended(number: bytes) -> float:
-    """A number of 80 bits, as AIFF writes its sample rate."""
-    exponent, mantissa = int.from_bytes(number[:2], "big") & 0x7FFF, int.from_bytes(number[2:10], "big")
-    return float(mantissa) * 2.0 ** (exponent - 16383 - 63) if exponent < 16383 + 64 else 0.0
-
-
-# --- headers that are true --------------------------------------------------------------------------------
-
-
-def _header_of(form: _Form, num_bytes: int) -> bytes | None:
-    """A header of the same codec for so many bytes; None if the form does not describe its sound."""
-    if form.kind == b"WAVE":
-        return _wave_header(form, num_bytes) if b"fmt " in form.described else None
-    if form.kind in (b"AIFF", b"AIFC"):
-        return _aiff_header(form, num_bytes) if len(form.described.get(b"COMM", b"")) >= 18 else None
-    if form.kind == b"caff":
-        return _caf_header(form, num_bytes) if len(form.described.get(b"desc", b"")) >= 32 else None
-    header = form.described.get(b"VHDR", b"")
-    if len(header) < 20 or num_bytes > _RIFF_MAX:
-        return None
-    # The one-shot part is the whole sound; a part that repeats is not counted twice.
-    header = struct.pack(">III", num_bytes, 0, 0) + header[12:]
-    chunks = _big_chunk(b"VHDR", header) + b"BODY" + struct.pack(">I", num_bytes)
-    return b"FORM" + struct.pack(">I", 4 + len(chunks) + num_bytes) + form.kind + chunks
-
-
-def _wave_header(form: _Form, num_bytes: int) -> bytes | None:
-    fmt = form.described[b"fmt "]
-    order = ">" if form.magic == b"RIFX" else "<"
-    described = b"fmt " + struct.pack(order + "I", len(fmt)) + fmt + bytes(len(fmt) & 1)
-    if num_bytes <= _RIFF_MAX:
-        size = 4 + len(described) + 8 + num_bytes
-        magic = b"RIFX" if form.magic == b"RIFX" else b"RIFF"
-        return (
-            magic
-            + struct.pack(order + "I", size)
-            + b"WAVE"
-            + described
-            + b"data"
-            + struct.pack(order + "I", num_bytes)
-        )
-    if form.magic == b"RIFX":
-        return None
-    block = struct.unpack_from("<H", fmt, 12)[0] if len(fmt) >= 14 else 0
-    sizes = struct.pack(
-        "<QQQI", 4 + 36 + len(described) + 8 + num_bytes, num_bytes, num_bytes // max(1, block), 0
-    )
-    unknown = struct.pack("<I", _WRAP - 1)
-    return (
-        b"RF64"
-        + unknown
-        + b"WAVEds64"
-        + struct.pack("<I", len(sizes))
-        + sizes
-        + described
-        + b"data"
-        + unknown
-    )
-
-
-def _aiff_header(form: _Form, num_bytes: int) -> bytes | None:
-    common = form.described[b"COMM"]
-    channels, frames, bits = struct.unpack_from(">HIH", common)
-    compression = common[18:22] if form.kind == b"AIFC" else b"NONE"
-    is_pcm = compression in (
-        b"NONE",
-        b"twos",
-        b"sowt",
-        b"fl32",
-        b"FL32",
-        b"fl64",
-        b"FL64",
-        b"in24",
-        b"in32",
-        b"raw ",
-    )
-    if num_bytes > _RIFF_MAX:
-        return _caf_of_aiff(common, compression, num_bytes) if is_pcm else None
-    if compression in (b"ulaw", b"ULAW", b"alaw", b"ALAW"):
-        frames = num_bytes // max(1, channels)
-    elif compression == b"GSM ":
-        frames = num_bytes // 33 * 160
-    elif is_pcm:
-        frames = num_bytes // max(1, channels * -(-bits // 8))
-    common = struct.pack(">HI", channels, frames) + common[6:]
-    chunks = _big_chunk(b"COMM", common) + b"SSND" + struct.pack(">III", num_bytes + 8, 0, 0)
-    if form.kind == b"AIFC":
-        chunks = _big_chunk(b"FVER", struct.pack(">I", 0xA2805140)) + chunks
-    return b"FORM" + struct.pack(">I", 4 + len(chunks) + num_bytes) + form.kind + chunks
-
-
-def _caf_of_aiff(common: bytes, compression: bytes, num_bytes: int) -> bytes:
-    """CAF has 64-bit sizes, and the same samples inside."""
-    channels, _, bits = struct.unpack_from(">HIH", common)
-    flags = (compression.lower() in (b"fl32", b"fl64")) | (compression == b"sowt") << 1
-    width = -(-bits // 8) * channels
-    desc = struct.pack(">d4sIIIII", _from_extended(common[8:18]), b"lpcm", flags, width, 1, channels, bits)
-    return _caf(desc, num_bytes)
-
-
-def _caf_header(form: _Form, num_bytes: int) -> bytes | None:
-    has_constant_packets = struct.unpack_from(">I", form.described[b"desc"], 16)[0] > 0
-    if not has_constant_packets and b"pakt" not in form.described:
-        return None  # where one packet ends and the next begins is in the table alone
-    chunks: dict[bytes, bytes] = {
-        name: form.described[name] for name in (b"kuki", b"pakt") if name in form.described
-    }
-    return _caf(form.described[b"desc"][:32], num_bytes, chunks)
-
-
-def _caf(desc: bytes, num_bytes: int, chunks: Mapping[bytes, bytes] = MappingProxyType({})) -> bytes:
-    header = b"caff" + struct.pack(">HH", 1, 0)
-    for name, body in {b"desc": desc, **chunks}.items():
-        header += name + struct.pack(">q", len(body)) + body
-    return header + b"data" + struct.pack(">qI", num_bytes + 4, 0)
-
-
-def _big_chunk(name: bytes, body: bytes) -> bytes:
-    return name + struct.pack(">I", len(body)) + body + bytes(len(body) & 1)
-
-
 # --- AU, FLAC, Ogg ----------------------------------------------------------------------------------------
 
 
@@ -620,7 +466,7 @@ def _parts_of_au(data: FileBytes, start: int) -> Iterator[Part]:
         width = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}.get(encoding, 1)
         stated = None if size >= _UNKNOWN_32 and first + size > data.size else size
         end, share = _true_end(data, None, first, stated, min(rate_hz, 1 << 20) * min(channels, 1024) * width)
-        true_size = end - first if end - first < _UNKNOWN_32 else _WRAP - 1
+        true_size = end - first if end - first < _UNKNOWN_32 else WRAP - 1
         header = head[:4] + struct.pack(order + "2I", 24, max(0, true_size)) + head[12:24]
         is_alone = start == position == 0 and end == data.size and size == end - first
         yield Part("AU", header, ((first, end),) if end > first else (), is_alone, share)
