@@ -521,8 +521,8 @@ def _open_with_libsndfile(
         return SoundfileSource(path, shown, None if span is None else Part("", b"", (span,)))
     if any(part.num_tracks > 1 for part in parts):
         kind = "several tracks in Ogg"
-        open_part = partial(ffmpeg.open_ffmpeg, path, shown, kind, demuxers="ogg", piece_s=_PIECE_S)
-        return JoinedSource([partial(open_part, part=part) for part in parts])
+        whole = ffmpeg.FFmpegInput(path, shown, kind, "ogg", _PIECE_S)
+        return JoinedSource([partial(ffmpeg.open_ffmpeg, replace(whole, part=part)) for part in parts])
     if len(parts) > 1:
         return JoinedSource([partial(SoundfileSource, path, shown, part) for part in parts])
     try:
@@ -538,7 +538,7 @@ def _open_with_ffmpeg(
     path: str, shown: str, known: files.Format, head: bytes, start: int, span: ByteSpan | None
 ) -> AudioSource:
     kind = files.name_with_codec(known, head)
-    open_part = partial(ffmpeg.open_ffmpeg, path, shown, kind, demuxers=known.demuxers, piece_s=_PIECE_S)
+    source = ffmpeg.FFmpegInput(path, shown, kind, known.demuxers, _PIECE_S)
     with _opened(path, shown, span) as file:
         found = joined_parts(file, known.name) if known.only_ffmpeg else _parts_for_ffmpeg(file, known, head)
         if not found and (extents := without_filler(file, known.name)):
@@ -546,13 +546,16 @@ def _open_with_ffmpeg(
         parts = _in_file(found, span)
         first, end = span or (0, file.seek(0, os.SEEK_END))
     if len(parts) > 1:
-        return JoinedSource([partial(open_part, part=part) for part in parts])
+        return JoinedSource([partial(ffmpeg.open_ffmpeg, replace(source, part=part)) for part in parts])
     if parts:
         num_bytes = sum(end - start for start, end in parts[0].extents)
-        return open_part(part=parts[0], stated_share=files.stated_share(head, num_bytes))
-    first += start
-    whole = Part("", b"", ((first, end),)) if start or span is not None else None
-    return open_part(part=whole, stated_share=files.stated_share(head, end - first))
+        part: Part | None = parts[0]
+    else:
+        first += start
+        num_bytes = end - first
+        part = Part("", b"", ((first, end),)) if start or span is not None else None
+    share = files.stated_share(head, num_bytes)
+    return ffmpeg.open_ffmpeg(replace(source, part=part, stated_share=share))
 
 
 def _parts_for_ffmpeg(file: BinaryIO, known: files.Format, head: bytes) -> list[Part]:

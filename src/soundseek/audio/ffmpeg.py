@@ -6,6 +6,7 @@ import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -51,19 +52,11 @@ def needs_extra(kind: str) -> str:
     return f"{kind} needs one more package: {install_command('formats')}"
 
 
-def open_ffmpeg(
-    path: str,
-    shown: str,
-    kind: str,
-    *,
-    demuxers: str,
-    piece_s: float,
-    part: Part | None = None,
-    stated_share: float = 1.0,
-) -> AudioSource:
-    """A source of all audio tracks of a file that FFmpeg can decode.
+@dataclass(frozen=True)
+class FFmpegInput:
+    """A file as FFmpeg gets it.
 
-    Args:
+    Attributes:
         path: The file.
         shown: Its name as messages show it.
         kind: What the file was taken for, for messages.
@@ -71,36 +64,34 @@ def open_ffmpeg(
         piece_s: Length of a piece in seconds.
         part: One of several recordings in the file; None for the whole file.
         stated_share: See `files.stated_share`.
+    """
+
+    path: str
+    shown: str
+    kind: str
+    demuxers: str
+    piece_s: float
+    part: Part | None = None
+    stated_share: float = 1.0
+
+
+def open_ffmpeg(source: FFmpegInput) -> AudioSource:
+    """A source of all audio tracks of a file that FFmpeg can decode.
 
     Raises:
         DecodeError: PyAV is not installed, or FFmpeg cannot read the file.
     """
-    av = _import_av(shown, kind)
-
-    def open_track(track: int | None) -> FFmpegTrack:
-        return FFmpegTrack(
-            av,
-            path,
-            shown,
-            kind,
-            demuxers=demuxers,
-            piece_s=piece_s,
-            part=part,
-            track=track,
-            stated_share=stated_share,
-        )
-
-    first = open_track(None)
+    av = _import_av(source.shown, source.kind)
+    first = FFmpegTrack(av, source)
     if first.num_tracks == 1:
         return first
     opened: list[FFmpegTrack] = [first]
     for track in range(first.num_tracks):
         if track != first.track:
             try:
-                opened.append(open_track(track))
-            except (
-                DecodeError
-            ):  # a codec that FFmpeg does not know, a track of nothing: the others are the sound
+                opened.append(FFmpegTrack(av, source, track))
+            except DecodeError:
+                # A codec that FFmpeg does not know, a track of nothing: the others are the sound.
                 continue
     if len(opened) == 1:
         return first
@@ -115,53 +106,33 @@ class FFmpegTrack:
 
     Args:
         av: PyAV.
-        path: See `open_ffmpeg`.
-        shown: See there.
-        kind: See there.
-        demuxers: See there.
-        piece_s: See there.
-        part: See there.
+        source: The file.
         track: Number of the track among the audio tracks; None for the first that can be decoded.
-        stated_share: See `open_ffmpeg`.
 
     Raises:
         DecodeError: FFmpeg cannot read the file, or not this track.
     """
 
-    def __init__(
-        self,
-        av: ModuleType,
-        path: str,
-        shown: str,
-        kind: str,
-        *,
-        demuxers: str,
-        piece_s: float,
-        part: Part | None,
-        track: int | None,
-        stated_share: float = 1.0,
-    ) -> None:
-        self._stated_share = stated_share
-        self._av, self._shown, self._kind, self._piece_s = av, shown, kind, piece_s
+    def __init__(self, av: ModuleType, source: FFmpegInput, track: int | None = None) -> None:
+        self._av, self._source, self._shown, self._kind = av, source, source.shown, source.kind
         self._file: BinaryIO | None = None
         self._view: PartFile | None = None
         try:
-            if part is not None:
-                self._file = Path(path).open("rb")  # noqa: SIM115 (until `close`)
-                self._view = PartFile(self._file, part)
-            self._path, self._part = path, part
-            self._container = self._open_container(demuxers)
+            if source.part is not None:
+                self._file = Path(source.path).open("rb")  # noqa: SIM115 (until `close`)
+                self._view = PartFile(self._file, source.part)
+            self._container = self._open_container(source.demuxers)
             self._open_tracks(track)
         except av.FFmpegError as error:
             self.close()
-            raise DecodeError(shown, f"damaged {kind}, or cut off: {_words(error)}") from error
+            raise DecodeError(source.shown, f"damaged {source.kind}, or cut off: {_words(error)}") from error
         except BaseException:
             self.close()
             raise
 
     def _open_container(self, demuxers: str) -> Any:
         # "file:" because FFmpeg reads names as URLs: a file may be called "concat:x" or "http:x".
-        name = self._view or f"file:{self._path}"
+        name = self._view or f"file:{self._source.path}"
         options = {"format_whitelist": demuxers, "protocol_whitelist": "file"}
         open_as = partial(self._av.open, name, metadata_errors="replace", options=options)
         try:
@@ -178,8 +149,8 @@ class FFmpegTrack:
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
         """The bytes that FFmpeg reads, as a file of its own."""
-        with Path(self._path).open("rb") as file:
-            yield file if self._part is None else cast("BinaryIO", PartFile(file, self._part))
+        with Path(self._source.path).open("rb") as file:
+            yield file if self._source.part is None else cast("BinaryIO", PartFile(file, self._source.part))
 
     def _open_tracks(self, track: int | None) -> None:
         tracks = self._container.streams.audio
@@ -230,7 +201,7 @@ class FFmpegTrack:
 
     def read(self) -> FloatArray:
         """The next piece `(frames, channels)`, empty at the end."""
-        num_frames = max(1, round(self._piece_s * self.sample_rate_hz))
+        num_frames = max(1, round(self._source.piece_s * self.sample_rate_hz))
         parts = [] if self._next is None else [self._next]
         self._next = None
         total = sum(map(len, parts))
@@ -266,7 +237,7 @@ class FFmpegTrack:
             self._file.close()
 
     def _stated_length(self, container: str) -> float | None:
-        is_cut = self._stated_share > 1 / MIN_DECODED_SHARE
+        is_cut = self._source.stated_share > 1 / MIN_DECODED_SHARE
         if container not in _STATES_LENGTH and not (is_cut and container in _GUESSES):
             return None
         if container == "asf":
@@ -274,7 +245,9 @@ class FFmpegTrack:
         elif container == "matroska":  # says when a track ends, or when the last one does
             stated_s = self._duration_s() - self.start_s
         else:
-            stated_s = self._duration_s() * (self._stated_share if container in _BELIEVES_BYTES else 1.0)
+            stated_s = self._duration_s() * (
+                self._source.stated_share if container in _BELIEVES_BYTES else 1.0
+            )
         return stated_s if stated_s >= _LEAST_STATED_S else None
 
     def _duration_s(self) -> float:
