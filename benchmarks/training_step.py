@@ -21,7 +21,8 @@ from machine import commit, machine
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
-from soundseek.learn.losses.contrastive import cosine_scores, match_matrix, nt_xent
+from soundseek.learn.losses.contrastive import cosine_scores, nt_xent
+from soundseek.learn.losses.negatives import match_matrix
 from soundseek.learn.models.build import build_trunk
 from soundseek.learn.models.dual_encoder import DualEncoder
 from soundseek.learn.models.text.bert import BertText
