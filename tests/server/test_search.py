@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from tones import write_tone
@@ -14,6 +18,8 @@ from soundseek.errors import QueryError
 from soundseek.library import Library
 from soundseek.model.match import MatchCalibration
 from soundseek.model.registry import load_model
+from soundseek.server.problems import ProblemError
+from soundseek.server.processes import RETRY_AFTER_S
 from soundseek.server.searching import Embedded
 
 
@@ -252,14 +258,22 @@ def test_moments_are_those_of_the_hits(client: Any) -> None:
     assert client.get(f"moments/{id}", params={"text": "tone"}).json()["scores"] == moments["scores"]
 
 
-def test_window_scores_are_the_moments_of_a_model_that_has_none(
-    serve: Any, sounds: Path, tmp_path: Path
-) -> None:
-    directory = make_toy_model(tmp_path / "flat", is_linear=False)
-    with Library.create(tmp_path / "library", model=load_model(directory)) as library:
+@pytest.fixture(scope="module")
+def flat_library(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of a model that has no moments, without windows."""
+    folder = tmp_path_factory.mktemp("flat")
+    model = load_model(make_toy_model(folder / "model", is_linear=False))
+    with Library.create(folder / "library", model=model) as library:
         library.index(sounds)
+    return folder / "library"
+
+
+def test_window_scores_are_the_moments_of_a_model_that_has_none(
+    serve: Any, sounds: Path, flat_library: Path, tmp_path: Path
+) -> None:
+    with Library.open(flat_library, create=False) as library:
         expected = library.score_windows(library.search("hum", k=7), "hum")
-    client = serve(tmp_path / "library")
+    client = serve(flat_library)
     assert client.get("library").json()["has_moments"] is False
     flat = client.post("search", json={"text": "hum", "k": 7}).json()["hits"]
     assert {hit["window_s"] for hit in flat} == {None}
@@ -287,10 +301,95 @@ def test_windows_that_a_library_keeps_are_the_moments_without_being_asked_for(
     with Library.create(tmp_path / "library", model=load_model(directory)) as library:
         library.index(sounds, windows=True)
         expected = library.search("hum", k=7)
-    hits = serve(tmp_path / "library").post("search", json={"text": "hum", "k": 7}).json()["hits"]
+    client = serve(tmp_path / "library")
+    answer = client.post("search", json={"text": "hum", "k": 7}).json()
+    hits = answer["hits"]
     for hit, known in zip(hits, expected, strict=True):
         assert (hit["path"], hit["window_s"], hit["frame_s"]) == (known.path, 2.0, 1.0)
         assert (hit["moment_s"], hit["moments"]) == (known.moment_s, pytest.approx(known.moments, abs=1e-5))
+    # And those of the whole file: 21 windows in 22 s, of which the hit has those whose middle lies in its segment.
+    (long,) = (hit for hit in hits if hit["name"] == "long.wav")
+    over_time = client.get(f"moments/{long['id']}", params={"query": answer["query"]}).json()
+    assert (over_time["window_s"], over_time["frame_s"], len(over_time["scores"])) == (2.0, 1.0, 21)
+    inside = [n for n in range(21) if long["start_s"] <= n + 1 <= long["end_s"]]
+    assert [over_time["scores"][n] for n in inside] == pytest.approx(long["moments"], abs=1e-5)
+    assert over_time["moment_s"] == int(np.argmax(over_time["scores"])) + 1.0
+    coarse = client.get(f"moments/{long['id']}", params={"query": answer["query"], "n": 5}).json()
+    assert (coarse["frame_s"], coarse["moment_s"]) == (5.0, over_time["moment_s"])
+    assert max(coarse["scores"]) == max(over_time["scores"])
+
+
+def _sleep(flag: str) -> None:
+    Path(flag).touch()
+    time.sleep(600)
+
+
+async def _until_it_runs(flag: Path) -> None:
+    while not flag.exists():
+        await asyncio.sleep(0.01)
+
+
+def test_too_many_searches_for_window_scores_are_refused(
+    serve: Any, flat_library: Path, tmp_path: Path
+) -> None:
+    client = serve(flat_library, num_waiting_windows=0)
+    processes = client.app.app.app.state.soundseek.window_processes
+
+    async def meanwhile(http: httpx.AsyncClient) -> None:
+        other = asyncio.create_task(processes.run(_sleep, str(tmp_path / "embeds")))
+        await _until_it_runs(tmp_path / "embeds")
+        refused = await http.post("/api/v1/search", json={"text": "hum", "windows": True})
+        assert refused.status_code == 429 and refused.headers["retry-after"] == str(RETRY_AFTER_S)
+        assert "windows" in refused.json()["detail"] and "try again" in refused.json()["detail"]
+        assert (await http.post("/api/v1/search", json={"text": "hum"})).status_code == 200
+        processes._all[0].kill()
+        with pytest.raises(ProblemError):
+            await other
+
+    client.run(meanwhile)
+
+
+def test_whoever_leaves_has_no_further_windows_embedded(
+    serve: Any, flat_library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve(flat_library)
+    state = client.app.app.app.state.soundseek
+    embedded: list[str] = []
+
+    async def leave(http: httpx.AsyncClient) -> None:
+        has_begun, is_over = asyncio.Event(), asyncio.Event()
+
+        async def embeds_for_ever(function: Any, directory: str, path: str, spans: Any) -> None:
+            embedded.append(path)
+            has_begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                is_over.set()
+
+        monkeypatch.setattr(state.window_processes, "run", embeds_for_ever)
+        body = json.dumps({"text": "hum", "windows": True}).encode()
+        headers = {"host": "127.0.0.1", "content-type": "application/json"}
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
+            "path": "/api/v1/search", "raw_path": b"/api/v1/search", "query_string": b"", "root_path": "",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }  # fmt: skip
+        messages: list[dict[str, Any]] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> dict[str, Any]:
+            if messages:
+                return messages.pop()
+            await has_begun.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None: ...
+
+        await asyncio.wait_for(client.app(scope, receive, send), 60)
+        assert is_over.is_set()
+
+    client.run(leave)
+    assert len(embedded) == 1
 
 
 @pytest.mark.parametrize("wrong", [{"k": 51}, {"libraries": ["/"]}])

@@ -139,6 +139,31 @@ def test_a_crash_or_a_slow_call_costs_one_process_and_the_next_call_has_another(
     asyncio.run(calls())
 
 
+def test_a_call_whose_caller_has_gone_is_not_begun_and_counts_until_its_place_is_free(tmp_path: Path) -> None:
+    async def calls() -> None:
+        pool = Processes("tests", num=1, num_waiting=1, timeout_s=240)
+        try:
+            running = asyncio.create_task(pool.run(_sleep, str(tmp_path / "first")))
+            while not (tmp_path / "first").exists():
+                await asyncio.sleep(0.01)
+            waiting = asyncio.create_task(pool.run(_sleep, str(tmp_path / "second")))
+            await asyncio.sleep(0)
+            assert pool.pending == 2
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            assert pool.pending == 1
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            assert pool.pending == 1, "its process works on"
+            pool._all[0].kill()
+            assert await pool.run(_double, 4) == 8
+            assert pool.pending == 0 and not (tmp_path / "second").exists()
+        finally:
+            pool.close()
+
+    asyncio.run(calls())
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA is Linux's")
 def test_a_file_that_takes_too_much_memory_does_not_take_the_machine() -> None:
     async def call() -> None:

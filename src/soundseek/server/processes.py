@@ -67,12 +67,13 @@ class Processes:
                 what the function itself raised.
         """
         self.must_have_room()
-        self._pending += 1
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, partial(self._call, function, args, kwargs))
-        finally:
-            self._pending -= 1
+        with self._mutex:
+            self._pending += 1
+        # Counted until the thread is free again, also where whoever waited has gone: one that waits for a thread is
+        # taken out at once, one that runs ends by itself.
+        call = self._threads.submit(partial(self._call, function, args, kwargs))
+        call.add_done_callback(self._ended)
+        return await asyncio.wrap_future(call)
 
     def must_have_room(self) -> None:
         """Refuse work before its data is taken in.
@@ -100,6 +101,10 @@ class Processes:
         for process in processes:
             process.kill()
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _ended(self, _call: object) -> None:
+        with self._mutex:
+            self._pending -= 1
 
     def _call(self, function: Callable[..., R], args: Any, kwargs: Any) -> R:
         process = self._take()

@@ -520,6 +520,11 @@ class Moments(_Answer):
     id: ItemId
     duration_s: float
     frame_s: float = Field(description="Seconds that one of `scores` stands for.")
+    window_s: float | None = Field(
+        default=None,
+        description="Length of the windows that `scores` are of, one every `frame_s`, where the library keeps windows; "
+        "null where they are of frames, which do not overlap.",
+    )
     scores: list[float] = Field(description="From the file's beginning.")
     moment_s: float = Field(description="The middle of the best one.")
     segments: list[SegmentScore]

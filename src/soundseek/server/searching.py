@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from soundseek._typing import FloatArray
-from soundseek.audio.segments import WINDOW_HOP_S
+from soundseek.audio.segments import WINDOW_HOP_S, plan_windows
 from soundseek.errors import QueryError
 from soundseek.library import paths
 from soundseek.library.collections import Collections
@@ -230,14 +230,24 @@ class Searching:
         vector = vectors[int((sound.vectors.astype(np.float32) @ vectors.T).max(axis=0).argmax())]
         segments = [sound.frames[first:last] for first, last in sound.spans]
         scores = segment_scores(segments, vector[None], frame_s=[file.frame_s] * len(segments))[:, 0]
-        over_time, frame_s = _over_time(Embedded.of(sound), vector, n)
-        best = int(np.argmax(over_time))
+        over_time, window_s = _over_time(Embedded.of(sound), vector), None
+        moment_s = min((int(np.argmax(over_time)) + 0.5) * file.frame_s, file.duration_s)
+        frame_s = file.frame_s
+        windows = library.store.windows_of([file.path])[0] if WINDOWS in library.store.settings() else ()
+        if len(windows):
+            # As for a hit: a window's score is the best one of the alternatives.
+            over_time = (np.asarray(windows, np.float32) @ vectors.T).max(axis=1)
+            planned = plan_windows(file.duration_s)
+            best = planned[int(np.argmax(over_time))]
+            moment_s, frame_s, window_s = (best.start_s + best.end_s) / 2, WINDOW_HOP_S, best.duration_s
+        over_time, frame_s = _at_most(n, over_time, frame_s)
         return Moments(
             id=id,
             duration_s=file.duration_s,
             frame_s=frame_s,
+            window_s=window_s,
             scores=[round(value, 5) for value in over_time.tolist()],
-            moment_s=min((best + 0.5) * frame_s, file.duration_s),
+            moment_s=moment_s,
             segments=[
                 SegmentScore(start_s=start_s, end_s=end_s, score=round(score, 6))
                 for (start_s, end_s), score in zip(sound.times_s.tolist(), scores.tolist(), strict=True)
@@ -564,8 +574,8 @@ def _best_of_each(
     return list(best.values())
 
 
-def _over_time(sound: Embedded, query: FloatArray, n: int) -> tuple[FloatArray, float]:
-    """Frame scores `(points,)` on one grid of time, the mean where segments overlap, and seconds from one to the next.
+def _over_time(sound: Embedded, query: FloatArray) -> FloatArray:
+    """Frame scores `(frames,)` on one grid of time, the mean where segments overlap.
 
     Each segment's frame scores have the segment's cosine as their mean, as a hit's moments have.
     """
@@ -576,10 +586,14 @@ def _over_time(sound: Embedded, query: FloatArray, n: int) -> tuple[FloatArray, 
         places = np.clip(round(start_s / sound.frame_s) + np.arange(last - first), 0, num - 1)
         np.add.at(sums, places, moments)
         np.add.at(counts, places, 1)
-    over_time = sums / np.maximum(counts, 1)
+    return (sums / np.maximum(counts, 1)).astype(np.float32)
+
+
+def _at_most(n: int, over_time: FloatArray, frame_s: float) -> tuple[FloatArray, float]:
+    """No more than `n` scores, the best of each piece, so that no moment is lost; and seconds from one to the next."""
+    num = len(over_time)
     if num <= n:
-        return over_time.astype(np.float32), sound.frame_s
-    # Fewer points than frames: the best of each piece, so that no moment is lost.
+        return over_time, frame_s
     piece = -(-num // n)
     padded = np.pad(over_time, (0, -num % piece), mode="edge").reshape(-1, piece)
-    return padded.max(axis=1).astype(np.float32), sound.frame_s * piece
+    return padded.max(axis=1), frame_s * piece

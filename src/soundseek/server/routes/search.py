@@ -13,6 +13,7 @@ from soundseek.errors import ModelError
 from soundseek.library.search import Shown
 from soundseek.library.store.base import Per
 from soundseek.server.answers import answer, no_content
+from soundseek.server.clients import while_connected
 from soundseek.server.decoding import embed
 from soundseek.server.items import when
 from soundseek.server.openapi import problems
@@ -45,12 +46,15 @@ router = APIRouter(tags=["search"])
 
 
 @router.post("/search", response_model=SearchAnswer, responses=problems(404, 410, 429))
-async def search(request: SearchRequest, state: StateOf) -> Response:
+async def search(request: SearchRequest, state: StateOf, client: Request) -> Response:
     """Find sounds by words, by example sounds, or by both; each hit says at which moments."""
     if request.libraries:
         return answer(await search_together(state.together, request))
     found = await state.with_library(lambda library: state.searching.search(library, request))
-    return answer(await scored_by_windows(state, found) if request.windows else found)
+    if request.windows:
+        # Seconds for each file: whoever types on, or closes the page, does not want them any more.
+        found = await while_connected(client, scored_by_windows(state, found)) or found
+    return answer(found)
 
 
 @router.get("/similar", response_model=SearchAnswer, responses=problems(404))

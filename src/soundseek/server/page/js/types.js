@@ -98,6 +98,7 @@
  *
  * @typedef {Object} Moments          The score of a whole file over time.
  * @property {number} frame_s
+ * @property {number | null} [window_s]  Length of a window, where the library keeps windows and the scores are theirs.
  * @property {number[]} scores
  * @property {number} moment_s
  * @property {{start_s: number, end_s: number, score: number}[]} segments

@@ -14,7 +14,7 @@ import Timeline from "../../vendor/wavesurfer-timeline.js";
 import * as api from "../api.js";
 import { clock } from "../format.js";
 import { html, IconButton } from "../html.js";
-import { momentsOf } from "../moments.js";
+import { momentsOf, momentsOfFile } from "../moments.js";
 import { peaksOf } from "../peaks.js";
 import * as player from "../player.js";
 import { showsSpectrogram } from "../settings.js";
@@ -81,18 +81,18 @@ export function DeckWave({ hit }) {
   </div>`;
 }
 
-/** The scores of the whole file where the server still knows the query, else those of the hit.
- *  @param {import("../types.js").Hit} hit */
+/** The scores of the whole file where the server still knows the query, else those of the hit; window scores only where the
+ *  library keeps those of the whole file. @param {import("../types.js").Hit} hit */
 function useMoments(hit) {
   const own = momentsOf(hit);
-  const [all, setAll] = useState(/** @type {{id: string, start_s: number, frame_s: number, scores: number[]} | null} */ (null));
+  const [all, setAll] = useState(/** @type {({id: string} & import("../moments.js").PlacedMoments) | null} */ (null));
   const { queryId } = results.value;
   useEffect(() => {
     setAll(null);
-    if (!queryId || !own || hit.window_s || hit.end_s - hit.start_s >= hit.duration_s - 0.05) return undefined;
+    if (!queryId || !own || hit.end_s - hit.start_s >= hit.duration_s - 0.05) return undefined;
     const controller = new AbortController();
     const pause = setTimeout(() => api.moments(hit.id, queryId, controller.signal).then(
-      (moments) => setAll({ id: hit.id, start_s: 0, frame_s: moments.frame_s, scores: moments.scores }), () => {}), 250);
+      (moments) => { if (moments.window_s || !hit.window_s) setAll({ id: hit.id, ...momentsOfFile(moments) }); }, () => {}), 250);
     return () => {
       clearTimeout(pause);
       controller.abort();

@@ -52,6 +52,7 @@ function Facts({ hit }) {
       <div><dt>Size</dt><dd>${size(hit.size_bytes)}</dd></div>
       <div><dt>Modified</dt><dd>${date(hit.modified)}</dd></div>
       ${Number.isFinite(hit.score) && html`<div><dt>Score</dt><dd>${hit.score.toFixed(3)}${typeof hit.match === "number" ? ` (${matchWord(hit.match)})` : ""}, best moment at ${clock(hit.moment_s)}</dd></div>`}
+      ${hit.window_s && html`<div><dt>Moments</dt><dd>scores of windows of ${length(hit.window_s)}, each heard alone</dd></div>`}
       ${hit.clock && html`<div><dt>Recorded</dt><dd>${timeOfDay(hit.clock)}</dd></div>`}
       ${item?.is_truncated && html`<div><dt>Indexed</dt><dd>only its beginning</dd></div>`}
     </dl>
