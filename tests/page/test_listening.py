@@ -119,6 +119,33 @@ def test_a_region_is_dragged_looped_and_searched_by(open_page: Any, rows: Any) -
     assert page.locator(".chip.like .chip-region").inner_text() == "0:05.0–0:06.0"
 
 
+AXIS = """() => {
+    const wave = document.querySelector('.wave > div');
+    const left = wave.getBoundingClientRect().x;
+    return [...wave.shadowRoot.querySelectorAll('[part~=timeline-notch-primary]')]
+        .filter((one) => one.textContent).map((one) => [one.textContent, one.getBoundingClientRect().x - left]);
+}"""
+
+
+def test_the_axis_says_the_time_of_the_file_wherever_the_waveform_begins(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=fire+roaring")
+    row = rows(page).index("fire-roaring-1.ogg")
+    wave = page.locator(f"[data-row='{row}'] .row-wave")
+    wave.click(position={"x": wave.bounding_box()["width"] * 0.7, "y": 10})
+    page.keyboard.press(" ")
+    page.wait_for_selector(".wave > div")
+    page.get_by_label("Closer").click()
+    until(page, "document.querySelector('.overview')")
+    until_effects_ran(page)
+    until(page, f"({AXIS})().length > 3")
+    axis = page.evaluate(AXIS)
+    assert not axis[0][0].startswith("0:00")
+    for label, x in (axis[0], axis[len(axis) // 2]):
+        page.locator(".wave").click(position={"x": x, "y": 20})
+        minutes, seconds = label.split(":")
+        assert abs(state(page)["time"] - 60 * int(minutes) - float(seconds)) < 0.06
+
+
 def test_a_region_made_before_the_waveform_is_drawn_stays_as_it_is(open_page: Any, rows: Any) -> None:
     page = open_page("?name=fire-roaring")
     rows(page)

@@ -196,3 +196,65 @@ def test_single_letters_can_be_turned_off(open_page: Any, rows: Any) -> None:
     assert page.locator(".hit[aria-selected=true]").count() == 0
     page.keyboard.press("Shift+ArrowDown")
     until(page, "document.querySelectorAll('.hit[aria-selected=true]').length === 2")
+
+
+def held_nodes(page: Any) -> int:
+    """How many nodes the page keeps in memory, drawn or not."""
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+    session.send("HeapProfiler.collectGarbage")
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    session.detach()
+    return int(next(one["value"] for one in metrics if one["name"] == "Nodes"))
+
+
+def test_a_list_that_was_left_is_no_longer_in_memory(open_page: Any) -> None:
+    page = open_page()
+    at_first = held_nodes(page)
+    page.get_by_role("button", name="All sounds").click()
+    until(page, "document.querySelectorAll('.hit').length === 60")  # waiting for a selector would hold a row
+    of_list = held_nodes(page) - at_first
+    assert of_list > 2000
+    page.locator(".brand").click()
+    page.locator(".start").wait_for()
+    left = of_list
+    for _ in range(100):  # waveforms that were asked for hold their rows until they are there
+        left = held_nodes(page) - at_first
+        if left < of_list / 2:
+            break
+        page.wait_for_timeout(20)
+    assert left < of_list / 2
+
+
+def test_no_column_of_the_list_is_cut_off_at_any_width(open_page: Any) -> None:
+    page = open_page("?q=dog", width=1440, height=900)
+    until(page, "document.querySelectorAll('.hit').length > 10")
+    overflow = "[document.querySelector('.results')].map((list) => list.scrollWidth - list.clientWidth)[0]"
+    cut = {}
+    for width in (*range(375, 1500, 75), 2500, 3840):
+        page.set_viewport_size({"width": width, "height": 900})
+        cut[width] = page.evaluate(overflow)
+    page.locator(".segment", has_text="Map").click()
+    until(page, "document.querySelector('.split .hit')")
+    cut["beside the map"] = page.evaluate(overflow)
+    assert not any(cut.values()), cut
+
+
+def test_the_player_is_drawn_anew_for_another_width(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=fire+roaring", width=3840, height=1200)
+    rows(page)
+    page.locator("#search-text").press("ArrowDown")
+    page.wait_for_selector(".wave > div")
+    page.set_viewport_size({"width": 375, "height": 812})
+    apart = """() => {
+        const root = document.querySelector('.wave > div')?.shadowRoot;
+        const labels = [...(root?.querySelectorAll('[part~=timeline-notch-primary]') ?? [])]
+            .filter((one) => one.textContent);
+        const boxes = labels.map((one) => {
+            const range = document.createRange();
+            range.selectNodeContents(one);
+            return range.getBoundingClientRect();
+        });
+        return boxes.length > 1 && boxes.every((box, at) => !at || box.left > boxes[at - 1].right);
+    }"""
+    until(page, f"({apart})()")

@@ -291,6 +291,7 @@ def test_without_a_server_the_page_says_so_and_goes_on_by_itself(open_page: Any,
         page.locator("#search-text").fill("thunder")
         page.locator(".offline").wait_for()
         page.get_by_role("heading", name="Not connected").wait_for()
+        assert page.locator(".state > .icon use").evaluate("(icon) => icon.getBBox().width") > 5  # is drawn
     finally:
         server.start_again()
     page.locator(".offline").wait_for(state="detached", timeout=2 * WAIT_MS)

@@ -123,8 +123,16 @@ def test_a_folder_is_written_to_and_nothing_in_it_is_overwritten(
     assert Path(written["path"]).read_bytes() == (sounds / "tone1.wav").read_bytes()
     assert (root / "out" / "tone1.wav").read_text() == "mine"
     assert (root / "out" / "tone1.labels.txt").read_text() == "0.000000\t2.000000\ttone1\n"
-    for folder, status in [(str(root.parent), 403), (f"{root}/none", 404), ("out", 422)]:
+    new = {**request, "folder": f"{root}/new"}
+    (made,) = client.post("export", json=new).json()["files"]
+    assert Path(made["path"]) == root / "new" / "tone1.wav" and Path(made["path"]).is_file()
+    for folder, status in [
+        (str(root.parent), 403), (f"{root.parent}/none", 403), (f"{root}/none/deep", 404),
+        (f"{root}/out/tone1.wav", 404), ("out", 422),
+    ]:  # fmt: skip
         assert client.post("export", json={**request, "folder": folder}).status_code == status
+    deep = client.post("export", json={**request, "folder": f"{root}/none/deep"}).json()["detail"]
+    assert f"{root}/none is no folder; make that first" in deep and not (root / "none").exists()
 
 
 def test_a_file_that_is_gone_is_told_of_and_the_others_come(

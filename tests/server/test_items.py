@@ -265,4 +265,7 @@ def test_a_file_is_shown_in_the_file_manager_of_this_machine_alone(
     if sys.platform == "linux":
         assert client.post(f"items/{item['id']}/show").status_code == 204
         assert (tmp_path / "shown").read_text() == item["folder"]
+        tool.write_text("#!/bin/sh\nexit 3\n")
+        refused = client.post(f"items/{item['id']}/show")
+        assert refused.status_code == 501 and "found no file manager" in refused.json()["detail"]
     assert serve(filled, is_local=False).post(f"items/{item['id']}/show").status_code == 403

@@ -12,6 +12,7 @@ import zipfile
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -232,13 +233,14 @@ async def as_zip(state: State, exporter: Exporter, texts: dict[str, str]) -> Asy
 
 
 async def into_folder(state: State, exporter: Exporter, texts: dict[str, str], folder: Path) -> ExportAnswer:
-    """Write an export into a folder; nothing that is there is overwritten.
+    """Write an export into a folder, which is made where it is new; nothing that is there is overwritten.
 
     Raises:
         ProblemError: "forbidden" where the folder cannot be written to, "full" where its disk is full.
     """
     written: list[ExportedFile] = []
     try:
+        await state.in_thread(partial(os.makedirs, folder, exist_ok=True))
         names = Names(await state.in_thread(os.listdir, folder))
         async for name, path, each in exporter.files(names):
             source = exporter.opened(path, each)

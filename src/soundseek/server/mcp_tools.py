@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -273,7 +274,9 @@ class _Tools:
             if format == "folder":
                 if folder is None:
                     raise ProblemError("request", "`folder` says where to write to; give an absolute path")
-                target = await self.state.in_thread(allowed_folder, self.state, folder)
+                target = await self.state.in_thread(
+                    partial(allowed_folder, self.state, folder, may_be_new=True)
+                )
                 written = await into_folder(self.state, Exporter(self.state, chosen, cut, roots), {}, target)
                 return ToolExport(files=written.files, skipped=written.skipped)
             if format in ("csv", "json", "m3u"):

@@ -1025,7 +1025,9 @@ class ExportRequest(_Request):
     )
     items: list[ExportedRegion] = Field(min_length=1, max_length=MAX_EXPORTED)
     folder: str | None = Field(
-        default=None, max_length=4096, description="For `folder`: where to; below an allowed root."
+        default=None,
+        max_length=4096,
+        description="For `folder`: where to; below an allowed root. A new one is made.",
     )
     cut: Cut | None = Field(default=None, description="For `zip` and `folder`.")
     labels: list[Literal["audacity", "reaper", "raven"]] = Field(

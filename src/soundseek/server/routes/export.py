@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,7 @@ async def export(body: ExportRequest, state: StateOf) -> Response:
     folder: Path | None = None
     if body.format == "folder":
         assert body.folder is not None
-        folder = await state.in_thread(allowed_folder, state, body.folder)
+        folder = await state.in_thread(partial(allowed_folder, state, body.folder, may_be_new=True))
     chosen, roots = await state.with_library(read)
     if body.format in ("csv", "json", "m3u"):
         text, kind = as_list(chosen, body.format)

@@ -130,8 +130,13 @@ async def failures(state: StateOf, k: KQuery = 100, offset: OffsetQuery = 0) -> 
     )
 
 
-def allowed_folder(state: State, path: str) -> Path:
+def allowed_folder(state: State, path: str, *, may_be_new: bool = False) -> Path:
     """A folder below the allowed roots, with all links followed.
+
+    Args:
+        state: Knows the roots.
+        path: Absolute.
+        may_be_new: It need not be there, where the folder is that it is to be made in.
 
     Raises:
         ProblemError: "not-found" where there is no such folder, "forbidden" where it is not allowed.
@@ -149,9 +154,13 @@ def allowed_folder(state: State, path: str) -> Path:
         raise ProblemError(
             "forbidden", f"{path} lies outside the allowed roots ({roots}); start with --root for it"
         )
-    if not real.is_dir():
-        raise ProblemError("not-found", f"{path} is no folder; see GET /folders")
-    return real
+    if real.is_dir():
+        return real
+    if may_be_new and not real.exists():
+        if real.parent.is_dir():
+            return real
+        raise ProblemError("not-found", f"{path} cannot be made: {real.parent} is no folder; make that first")
+    raise ProblemError("not-found", f"{path} is no folder; see GET /folders")
 
 
 def _is_allowed(state: State, folder: Path) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import sys
+from contextlib import suppress
 from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from soundseek.library.store.base import SoundFile
 
 router = APIRouter(tags=["items"])
+
+SHOWS_WITHIN_S = 5.0
 
 BYTES = {
     "description": "The sound.",
@@ -105,7 +108,14 @@ async def show_in_folder(id: ItemPath, state: StateOf) -> Response:
         raise ProblemError(
             "not-installed", f"{command[0]} is not on this machine; copy the path instead"
         ) from None
-    await process.wait()
+    # One that stays is the file manager itself. The Explorer's exit code is 1 also when all is well.
+    with suppress(asyncio.TimeoutError):
+        code = await asyncio.wait_for(process.wait(), SHOWS_WITHIN_S)
+        if code and sys.platform != "win32":
+            raise ProblemError(
+                "not-installed",
+                f"{command[0]} found no file manager (exit code {code}); copy the path instead",
+            )
     return no_content()
 
 

@@ -2,10 +2,19 @@
 
 import htm from "../vendor/htm.js";
 import { h } from "../vendor/preact.js";
+import { ICON } from "./icons.js";
 
-export const html = htm.bind(h);
-
-const SPRITE = new URL("../vendor/icons.svg", import.meta.url).pathname;
+/**
+ * Markup as an element. htm would keep the elements of markup without values and hand them out again; preact writes into
+ * them which list they were last drawn in, and that list's rows would stay in memory with them.
+ * @type {typeof h}
+ */
+export const html = htm.bind(
+  /** @this {any[]} @param {[any, any, ...any]} made */
+  function uncached(...made) {
+    this[0] = 3; // how htm is told not to keep it
+    return h(...made);
+  });
 
 /**
  * A decorative icon; the control around it carries the name.
@@ -14,7 +23,7 @@ const SPRITE = new URL("../vendor/icons.svg", import.meta.url).pathname;
 export function Icon({ name, size = 18, filled = false }) {
   const side = `${size / 16}rem`;
   return html`<svg class=${filled ? "icon filled" : "icon"} style=${{ width: side, height: side }} aria-hidden="true">
-    <use href=${`${SPRITE}#${name}`}></use>
+    <use href=${`#${ICON}${name}`}></use>
   </svg>`;
 }
 

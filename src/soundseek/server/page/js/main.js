@@ -6,6 +6,7 @@ import * as api from "./api.js";
 import { refreshCollections } from "./collections.js";
 import { App } from "./components/app.js";
 import { html } from "./html.js";
+import { keepIcons } from "./icons.js";
 import { pickUp, refreshLibrary } from "./indexing.js";
 import "./navigation.js";
 import { retry, start } from "./search.js";
@@ -54,6 +55,7 @@ effect(() => {
   if (isOffline.value) askIn(ASK_AGAIN_MS);
 });
 
+keepIcons();
 start();
 startWindowScores();
 render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById("app")));

@@ -135,9 +135,10 @@ export class MapRenderer {
     gl.uniform2f(uniform("scale"), (2 * this.unit) / canvas.clientWidth, (2 * this.unit) / canvas.clientHeight);
     gl.uniform2f(uniform("centre"), this.centre[0], this.centre[1]);
     gl.uniform3fv(uniform("colours"), this.palette);
-    // Few points are large, many small; both grow with the zoom, slower than it.
+    // Few points are large, many small; both grow with the page's type, and with the zoom, slower than it.
     const crowd = Math.max(2.2, Math.min(11, 260 / Math.sqrt(this.count)));
-    gl.uniform1f(uniform("size"), density * crowd * Math.max(1, this.zoom) ** 0.4);
+    const type = parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+    gl.uniform1f(uniform("size"), density * type * crowd * Math.max(1, this.zoom) ** 0.4);
     gl.drawArrays(gl.POINTS, 0, this.count);
   }
 

@@ -109,6 +109,7 @@ function Wave({ hit, span, scores, onZoom }) {
   const wave = useRef(/** @type {any} */ (null));
   const range = momentRange.value;
   const colours = palette.value;
+  const width = useWidth(box);
   shown.current = { span, scores, range, palette: colours };
 
   useEffect(() => {
@@ -129,7 +130,7 @@ function Wave({ hit, span, scores, onZoom }) {
       wave.current = null;
       undo.forEach((one) => one());
     };
-  }, [hit.id, span.start_s, span.end_s]);
+  }, [hit.id, span.start_s, span.end_s, width]);
 
   useEffect(() => {
     wave.current?.setOptions({ cursorColor: colours.cursor });
@@ -159,6 +160,31 @@ function Wave({ hit, span, scores, onZoom }) {
     }}></div>`;
 }
 
+const WIDTH_RESTS_MS = 150;
+
+/** The width of an element, once it rests: labels and heights of another width do not fit. @param {{current: HTMLElement | null}} box */
+function useWidth(box) {
+  const [width, setWidth] = useState(0);
+  useEffect(() => {
+    const element = /** @type {HTMLElement} */ (box.current);
+    let timer = 0;
+    let isFirst = true;
+    const observer = new ResizeObserver(() => {
+      if (isFirst) isFirst = false;
+      else {
+        clearTimeout(timer);
+        timer = setTimeout(() => setWidth(element.clientWidth), WIDTH_RESTS_MS);
+      }
+    });
+    observer.observe(element);
+    return () => {
+      clearTimeout(timer);
+      observer.disconnect();
+    };
+  }, []);
+  return width;
+}
+
 /** The pointer leaves the focus where it is, so that the arrows still go through the list after a region was dragged. @param {Event} event */
 function keepFocus(event) {
   event.preventDefault();
@@ -172,12 +198,15 @@ function draw(container, peaks, hit, shown) {
   const { span } = shown.current;
   const seconds = span.end_s - span.start_s;
   const axis = ticks(seconds, container.clientWidth);
+  const isFine = axis.primaryLabelInterval < 1;
+  const first_s = isFine ? Math.floor(10 * span.start_s) / 10 : Math.floor(span.start_s);
   const regions = Regions.create();
   const surfer = WaveSurfer.create({
     container, height: HEIGHT * rem(), peaks: [peaks.max], duration: seconds, interact: true, cursorWidth: 2,
     cursorColor: shown.current.palette.cursor, progressColor: "transparent", hideScrollbar: true,
     plugins: [regions, Timeline.create({
-      height: AXIS * rem(), timeOffset: span.start_s, formatTimeCallback: (/** @type {number} */ at) => (at - span.start_s > seconds - axis.primaryLabelInterval / 2 ? "" : clock(at, axis.primaryLabelInterval < 1 ? 1 : 0)),
+      // Notches count from the beginning of the axis: it is moved so that they stand at round times of the file.
+      height: AXIS * rem(), timeOffset: first_s - span.start_s, formatTimeCallback: (/** @type {number} */ at) => (at > seconds - axis.primaryLabelInterval / 2 ? "" : clock(first_s + at, isFine ? 1 : 0)),
       ...axis, style: { fontSize: "0.6875rem", color: "var(--text-3)" },
     })],
     renderFunction: (/** @type {unknown} */ _channels, /** @type {CanvasRenderingContext2D} */ context) => {
@@ -242,9 +271,9 @@ function draw(container, peaks, hit, shown) {
   };
 }
 
-/** Marks of the time axis: about one label every 90 pixels, at a round step. @param {number} seconds @param {number} width */
+/** Marks of the time axis: about one label every 90 pixels at the usual type, at a round step. @param {number} seconds @param {number} width */
 function ticks(seconds, width) {
-  const wanted = (seconds * 90) / Math.max(1, width);
+  const wanted = (seconds * 5.625 * rem()) / Math.max(1, width);
   const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800].find((one) => one >= wanted) ?? 3600;
   return { timeInterval: step / 2, primaryLabelInterval: step, secondaryLabelInterval: 0, secondaryLabelOpacity: 0 };
 }

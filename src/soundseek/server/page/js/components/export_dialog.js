@@ -107,7 +107,7 @@ export function ExportDialog({ hits }) {
           <option value="own">the file's own, sample for sample</option><option value="wav24">WAV, 24 bits</option></select></label></div>`}
       ${isCopy && html`<fieldset class="plain-set row"><legend>Labels beside them</legend>${LABELS.map(([id, title]) => html`<label class="check"><input type="checkbox" checked=${labels.includes(id)}
         onChange=${() => setLabels(labels.includes(id) ? labels.filter((one) => one !== id) : [...labels, id])} /><span>${title}</span></label>`)}</fieldset>`}
-      ${format === "folder" && html`<label class="stacked"><span>Folder, below an allowed root</span><input type="text" required value=${folder} placeholder=${`${library.value?.folders[0] ?? "/sounds"}/picked`} onInput=${(/** @type {any} */ event) => setFolder(event.target.value)} /></label>`}
+      ${format === "folder" && html`<label class="stacked"><span>Folder, below an allowed root; a new one is made</span><input type="text" required value=${folder} placeholder=${`${library.value?.folders[0] ?? "/sounds"}/picked`} onInput=${(/** @type {any} */ event) => setFolder(event.target.value)} /></label>`}
       <p class="dialog-state" role="status">${state.error ? html`<span class="problem-text"><${Icon} name="circle-alert" size=${16} />${state.error}</span>` : state.done ? html`<span><${Icon} name="check" size=${16} />${state.done}</span>` : ""}</p>
       <div class="dialog-foot"><button type="button" class="button" onClick=${closeDialog}>${state.done ? "Close" : "Cancel"}</button>
         <button type="submit" class="button primary" disabled=${state.busy}>${state.busy ? "Writing …" : "Export"}</button></div>

@@ -10,7 +10,7 @@ import { whole } from "../search.js";
 import { colourMapBy } from "../settings.js";
 import { lassoed, library, query, results, selection } from "../state.js";
 import { palette, rgb } from "../theme.js";
-import { complain } from "../toast.js";
+import { complain, say } from "../toast.js";
 import { ownName } from "../together.js";
 
 const COLOURS = 10;
@@ -144,6 +144,7 @@ function Points({ map }) {
       const { items } = await api.mapItems(map.version, points.slice(0, MOST_IN_LASSO));
       selection.value = new Set();
       lassoed.value = items.flatMap((item) => (item ? [whole(item)] : []));
+      if (points.length > MOST_IN_LASSO) say(`The list shows ${count(MOST_IN_LASSO)} of the ${count(points.length)} sounds in the lasso; zoom in for fewer.`);
     } catch (problem) {
       complain(problem);
     }
