@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
+from html import unescape
 from itertools import cycle
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -27,6 +30,7 @@ from schemathesis.checks import (
     status_code_conformance,
 )
 
+from soundseek.server import schemas
 from soundseek.server.app import create_api
 from soundseek.server.config import ServerConfig
 from soundseek.server.schemas import ITEM_ID
@@ -127,5 +131,23 @@ def test_the_description_reads_well(address: str) -> None:
                     assert list(told["content"]) == ["application/problem+json"]
     for name, schema in DESCRIBED["components"]["schemas"].items():
         assert schema.get("description"), name
-    page = httpx.get(f"{address}/api/v1/docs").text
+    page = unescape(httpx.get(f"{address}/api/v1/docs").text)
     assert all(f'id="shape-{name}"' in page for name in DESCRIBED["components"]["schemas"])
+
+
+def test_each_route_has_a_command_to_copy_whose_body_is_taken(address: str) -> None:
+    page = unescape(httpx.get(f"{address}/api/v1/docs").text)
+    sections = re.findall(r'<section class="route" id="(?:get|post|patch|delete)-.*?</section>', page, re.S)
+    assert len(sections) == sum(len(methods) for methods in DESCRIBED["paths"].values())
+    bodies = 0
+    for section in sections:
+        method, path = re.search(r'class="method">(\w+)</span> <code>([^<]+)', section).groups()  # type: ignore[union-attr]
+        (command,) = re.findall(r"<pre>(curl [^<]+)</pre>", section)
+        arguments = shlex.split(command)
+        assert urlsplit(arguments[-1]).path.count("/") == path.count("/") and "{" not in arguments[-1]
+        if "-d" in arguments:
+            bodies += 1
+            content = DESCRIBED["paths"][path][method.lower()]["requestBody"]["content"]["application/json"]
+            model = getattr(schemas, content["schema"]["$ref"].rsplit("/", 1)[-1])
+            model.model_validate_json(arguments[arguments.index("-d") + 1])
+    assert bodies >= 10

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 from soundseek.server.problems import KINDS
 
@@ -34,14 +35,14 @@ def docs_page(described: Described) -> str:
         for path, methods in described["paths"].items()
         for method, operation in methods.items()
     ]
+    schemas = described["components"]["schemas"]
     parts = []
     for tag in described.get("tags", []):
         own = [route for route in routes if tag["name"] in route[2].get("tags", [])]
         if own:
             parts.append(f'<h2 id="{tag["name"]}">{escape(tag["name"].capitalize())}</h2>')
             parts.append(f"<p>{escape(tag['description'])}</p>")
-            parts += [_route(path, method, operation) for path, method, operation in own]
-    schemas = described["components"]["schemas"]
+            parts += [_route(path, method, operation, schemas) for path, method, operation in own]
     shapes = [_schema(name, schema) for name, schema in sorted(schemas.items())]
     links = "".join(
         f'<li><a href="#{_anchor(method, path)}"><code>{method.upper()} {escape(path)}</code></a></li>'
@@ -69,7 +70,41 @@ def _anchor(method: str, path: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", f"{method}{path}".lower()).strip("-")
 
 
-def _route(path: str, method: str, operation: Described) -> str:
+def example_body(schema: Described) -> Any:
+    """A request to begin with: the schema's own example, or that of each of its fields that has one."""
+    if schema.get("examples"):
+        return schema["examples"][0]
+    fields = schema.get("properties", {})
+    return {name: told["examples"][0] for name, told in fields.items() if told.get("examples")}
+
+
+def _curl(path: str, method: str, operation: Described, schemas: Described) -> str:
+    """The route as a command to copy."""
+    asked = []
+    for each in operation.get("parameters", []):
+        examples = each.get("examples") or each["schema"].get("examples")
+        value = str(examples[0]) if examples else each["name"].upper()
+        if each["in"] == "path":
+            path = path.replace(f"{{{each['name']}}}", value)
+        elif each.get("required") or examples:
+            asked.append(f"{each['name']}={quote(value)}")
+    address = "http://127.0.0.1:8765" + "?".join([path, "&".join(asked)] if asked else [path])
+    command = ["curl", "-s"]
+    kinds = [kind for told in operation["responses"].values() for kind in told.get("content", {})]
+    if "text/event-stream" in kinds:
+        command.append("-N")
+    for kind, told in operation.get("requestBody", {}).get("content", {}).items():
+        if "$ref" in told["schema"]:
+            example = example_body(schemas[told["schema"]["$ref"].rsplit("/", 1)[-1]])
+            command += [f"-H 'Content-Type: {kind}'", f"-d '{json.dumps(example)}'"]
+        else:
+            command.append("--data-binary @creek.wav")
+    if method not in ("get", "post") or (method == "post" and len(command) == 2):
+        command.append(f"-X {method.upper()}")
+    return " ".join([*command, f"'{address}'"])
+
+
+def _route(path: str, method: str, operation: Described, schemas: Described) -> str:
     rows = [
         _row(
             each["name"], each["in"], each["schema"], each.get("description", ""), each.get("required", False)
@@ -88,6 +123,7 @@ def _route(path: str, method: str, operation: Described) -> str:
     return (
         f'<section class="route" id="{_anchor(method, path)}"><h3><span class="method">{method.upper()}</span> '
         f"<code>{escape(path)}</code></h3>{_prose(operation.get('description', ''))}{parameters}{asks}"
+        f"<pre>{escape(_curl(path, method, operation, schemas))}</pre>"
         f"<details><summary>Answers</summary>{_table(('Status', 'Meaning', 'Shape'), answers)}</details></section>"
     )
 

@@ -48,13 +48,15 @@ QUERY_ID = r"^[0-9a-f]{32}$"
 
 # A file name need not be UTF-8: its odd bytes are lone surrogates, `\udcXX` in JSON, as the command line writes them.
 FileName = Annotated[str, PlainValidator(_any_text), WithJsonSchema({"type": "string"})]
+_AN_ITEM = "3f2a9c5d0b6e4718a2c4e6f801234567-0a1b2c3d"
+
 ItemId = Annotated[
     str,
     Field(
         pattern=ITEM_ID,
         description="An item: the hash of its content and, behind the hyphen, of its path. It stays the same until the "
         "file's content changes; one that has moved since is still found by it.",
-        examples=["3f2a9c5d0b6e4718a2c4e6f80123456789abcdef"[:32] + "-0a1b2c3d"],
+        examples=[_AN_ITEM],
     ),
 ]
 UploadId = Annotated[
@@ -540,9 +542,11 @@ class LabelsRequest(_Request):
         min_length=1,
         max_length=MAX_LABELLED,
         description="Files or parts of them; `score` and `moment_s` do not count.",
+        examples=[[{"id": _AN_ITEM}]],
     )
     labels: Literal["audioset", "ucs"] | list[OwnLabel] = Field(
         default="audioset",
+        examples=["ucs"],
         description="AudioSet's 527 names, the 752 categories of the Universal Category System, or labels of your own.",
     )
     per: Per = Field(
@@ -603,6 +607,7 @@ class DuplicatesRequest(_Request):
 
     min_score: float = Field(
         default=MIN_SCORE,
+        examples=[0.5],
         ge=0.05,
         le=1.0,
         allow_inf_nan=False,
@@ -697,7 +702,9 @@ class AddedEntry(Region):
 class AddedEntries(_Request):
     """Sounds to put into a collection; what is in it already stays as it is."""
 
-    items: list[AddedEntry] = Field(min_length=1, max_length=MAX_EXPORTED)
+    items: list[AddedEntry] = Field(
+        min_length=1, max_length=MAX_EXPORTED, examples=[[{"id": _AN_ITEM, "start_s": 1.0, "end_s": 2.5}]]
+    )
 
 
 class CollectionEntry(_Answer):
@@ -763,7 +770,9 @@ class AddedMark(_Request):
 class AddedMarks(_Request):
     """Sounds to mark; one that is marked already changes its mind."""
 
-    marks: list[AddedMark] = Field(min_length=1, max_length=MAX_MARKED)
+    marks: list[AddedMark] = Field(
+        min_length=1, max_length=MAX_MARKED, examples=[[{"id": _AN_ITEM, "is_right": True}]]
+    )
 
 
 class MarkAnswer(_Answer):
@@ -791,7 +800,10 @@ class JobRequest(_Request):
     """Index some folders; none means those of earlier runs again."""
 
     folders: list[FileName] = Field(
-        default=[], max_length=64, description="Absolute paths below the allowed roots (`GET /folders`)."
+        default=[],
+        max_length=64,
+        description="Absolute paths below the allowed roots (`GET /folders`).",
+        examples=[["/home/me/Sounds"]],
     )
     max_duration_s: float | None = Field(
         default=None,
@@ -951,9 +963,9 @@ class MapAnswer(_Answer):
 class MapItemsRequest(_Request):
     """Points of the map."""
 
-    version: int = Field(ge=0, le=2**53)
+    version: int = Field(ge=0, le=2**53, description="That of `GET /map`.", examples=[7])
     points: list[Annotated[int, Field(ge=0, le=2**31)]] = Field(
-        min_length=1, max_length=MAX_EXPORTED, description="Their numbers, from 0."
+        min_length=1, max_length=MAX_EXPORTED, description="Their numbers, from 0.", examples=[[0, 1]]
     )
 
 
@@ -975,8 +987,8 @@ class MapLabels(_Answer):
 class MapFindRequest(_Request):
     """Items to find on the map."""
 
-    version: int = Field(ge=0, le=2**53)
-    ids: list[ItemId] = Field(min_length=1, max_length=MAX_EXPORTED)
+    version: int = Field(ge=0, le=2**53, description="That of `GET /map`.", examples=[7])
+    ids: list[ItemId] = Field(min_length=1, max_length=MAX_EXPORTED, examples=[[_AN_ITEM]])
 
 
 class MapFound(_Answer):
@@ -1021,9 +1033,12 @@ class ExportRequest(_Request):
 
     format: ExportFormat = Field(
         description="`csv`, `json`, `m3u`: a list. `zip`, `folder`: the files, or cuts of them. `audacity`, `reaper`, "
-        "`raven`: labels; of several files a ZIP with labels for each."
+        "`raven`: labels; of several files a ZIP with labels for each.",
+        examples=["reaper"],
     )
-    items: list[ExportedRegion] = Field(min_length=1, max_length=MAX_EXPORTED)
+    items: list[ExportedRegion] = Field(
+        min_length=1, max_length=MAX_EXPORTED, examples=[[{"id": _AN_ITEM, "start_s": 1.0, "end_s": 2.5}]]
+    )
     folder: str | None = Field(
         default=None,
         max_length=4096,

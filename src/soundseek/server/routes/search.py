@@ -90,7 +90,9 @@ async def moments(
         str | None,
         Query(pattern=QUERY_ID, description="`query` of a search's answer: all of what was asked."),
     ] = None,
-    text: Annotated[str | None, Query(max_length=MAX_TEXT, description="Instead of it, words.")] = None,
+    text: Annotated[
+        str | None, Query(max_length=MAX_TEXT, description="Instead of it, words.", examples=["a dog barks"])
+    ] = None,
     n: Annotated[int, Query(ge=1, le=20_000, description="At most so many scores.")] = 2_000,
 ) -> Response:
     """The score of a whole file over time: at which moments it fits a query."""
