@@ -164,7 +164,7 @@ function Points({ map }) {
       <${IconButton} icon="maximize-2" label="The whole map" onClick=${() => renderer.current?.reset()} />
     </div>
     <${Legend} kinds=${kinds} only=${only} onOnly=${setOnly} isWaiting=${colourMapBy.value === "label" && !labels} />
-    <p class="map-state" role="status">${ownName.value && query.value.libraries.length > 0 && html`<strong>The map is of ${ownName.value}${" "}alone. </strong>`}${map.is_stale ? "The library has changed; the next map is on its way." : `${count(map.count)} sounds`}${found.length ? `, the ${count(found.length)} best of the search glow` : ""}</p>
+    <p class="map-state" role="status">${ownName.value && query.value.libraries.length > 0 && html`<strong>The map is of ${ownName.value}${" "}alone. </strong>`}${[`${count(map.count)} sounds`, found.length > 0 && `the ${count(found.length)} best of the search glow`].filter(Boolean).join(", ")}${map.is_stale && ". The library has changed; the next map is on its way."}</p>
   </div>`;
 }
 
