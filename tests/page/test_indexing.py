@@ -42,6 +42,9 @@ def test_a_folder_is_indexed_from_the_page_and_its_sounds_are_found(open_page: A
     assert (
         "1 new" in page.locator(".job").inner_text() and "1 not readable" in page.locator(".job").inner_text()
     )
+    moved = {"added": 0, "changed": 0, "moved": 1200, "removed": 0, "unchanged": 3, "failed": 0}
+    words = "(report) => import('/page/js/indexing.js').then(({ foundInWords }) => foundInWords(report))"
+    assert page.evaluate(words, moved) == "1,200 moved, 3 unchanged"
     page.get_by_text("1 file could not be read").click()
     assert "broken.wav" in page.locator(".failures li").inner_text()
     page.get_by_label("Close", exact=True).click()

@@ -1,6 +1,7 @@
 /** The run that indexes: started, followed, stopped. The library is asked again as it grows. */
 
 import * as api from "./api.js";
+import { count } from "./format.js";
 import { can, job, library } from "./state.js";
 import { complain, say } from "./toast.js";
 
@@ -64,7 +65,13 @@ function follow(id) {
     job.value = run;
     const hasEnded = !isRunning(run);
     if (hasEnded || Date.now() - lastRefresh > 5000) refreshLibrary().catch(() => {});
-    if (run.state === "done" && run.report) say(`Indexed: ${run.report.added} new, ${run.report.changed} changed${run.report.failed ? `, ${run.report.failed} not readable` : ""}`);
+    if (run.state === "done" && run.report) say(`Indexed: ${foundInWords(run.report)}`);
     if (run.state === "failed") complain(run.error ?? "Indexing failed.");
   });
+}
+
+/** "3 new, 10 moved": what a run found. @param {NonNullable<import("./types.js").Job["report"]>} report */
+export function foundInWords({ added, changed, moved, removed, unchanged, failed }) {
+  return /** @type {[number, string][]} */ ([[added, "new"], [changed, "changed"], [moved, "moved"], [removed, "removed"], [unchanged, "unchanged"], [failed, "not readable"]])
+    .filter(([number]) => number).map(([number, word]) => `${count(number)} ${word}`).join(", ") || "no sounds";
 }

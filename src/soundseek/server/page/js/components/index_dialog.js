@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "../../vendor/preact-hooks.js";
 import * as api from "../api.js";
 import { count, counted, date, shown, wait } from "../format.js";
 import { html, Icon } from "../html.js";
-import { isRunning, resumeIndexing, startIndexing, stopIndexing } from "../indexing.js";
+import { foundInWords, isRunning, resumeIndexing, startIndexing, stopIndexing } from "../indexing.js";
 import { job, library } from "../state.js";
 import { Dialog } from "./dialog.js";
 
@@ -37,8 +37,7 @@ function Report({ run }) {
   return html`<section class="job" role="status">
     <p class="job-line"><strong>${title}</strong>${report && html`<span class="number">${wait(report.elapsed_s)}</span>`}</p>
     ${run.error && html`<p class="problem-text">${run.error}</p>`}
-    ${report && html`<p>${[[report.added, "new"], [report.changed, "changed"], [report.moved, "moved"], [report.removed, "removed"], [report.unchanged, "unchanged"], [report.failed, "not readable"]]
-      .filter(([number]) => number).map(([number, word]) => `${count(/** @type {number} */ (number))} ${word}`).join(", ") || "Nothing has changed."}</p>`}
+    ${report && html`<p>${foundInWords(report)}</p>`}
     ${run.state === "stopped" && html`<button type="button" class="button" onClick=${resumeIndexing}><${Icon} name="play" size=${14} />Go on</button>`}
   </section>`;
 }
