@@ -31,6 +31,7 @@ from soundseek.learn.experiments.cost import machine
 from soundseek.learn.training.run_folder import environment
 from soundseek.model.manners import in_manners
 from soundseek.query import QueryReader
+from soundseek.query.looked_up import embed_query
 
 RATE_HZ = 32000
 SHORT_S = 4.0  # clips up to here are taken for one event
@@ -266,7 +267,7 @@ def as_searched(model: Any, queries: list[str]) -> FloatArray:
     vectors = []
     for query in queries:
         reading = reader.read(query)
-        words = model.embed_text(list(reading.alternatives[0])).mean(axis=0)
+        words = embed_query(model, list(reading.alternatives[0])).mean(axis=0)
         vectors.append(in_manners(words / np.linalg.norm(words), reading.manners, model.manners))
     return np.array(vectors, np.float32)
 

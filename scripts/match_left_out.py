@@ -2,7 +2,8 @@
 
     python scripts/match_left_out.py MODEL --data DATA --leave-out FILES > left-out-match.json
 
-MODEL has learned from `development` of DATA without FILES (`data.leave_out`). Its `match` is fitted on `validation`,
+MODEL has learned from `development` of DATA without FILES (`data.leave_out`), and remembers what is left of it, as
+`soundseek calibrate` would have it. Its `match` is fitted on `validation`,
 alone and with the sounds of every second collection (`set` in metadata.csv) of FILES, and tested on the other
 collections; then the halves change places. The figures are the means of both tests.
 """
@@ -21,12 +22,13 @@ import numpy as np
 from soundseek._typing import FloatArray
 from soundseek.learn.datasets.tables import read_lines
 from soundseek.learn.evaluation.match import MatchReport, Unmet, ask, check_match, fit_match
+from soundseek.learn.evaluation.memory import Remembering, remember
 from soundseek.learn.experiments.cost import machine
 from soundseek.learn.training.run_folder import environment
 from soundseek.model.model import Model
 
 
-class Remembering:
+class OnceForEachFile:
     """A model that embeds each file once."""
 
     def __init__(self, model: Model) -> None:
@@ -48,8 +50,9 @@ def main() -> None:
     parser.add_argument("--leave-out", type=Path, required=True, metavar="FILES")
     given = parser.parse_args()
     loaded = Model(given.model)
-    model = Remembering(loaded)
+    once = OnceForEachFile(loaded)
     names = set(read_lines(given.leave_out))
+    model = Remembering(once, remember(once, given.data, split="development", leave_out=names))
     with (given.data / "metadata.csv").open(encoding="utf-8", newline="") as file:
         sets = {row["file_name"]: row["set"] for row in csv.DictReader(file) if row["file_name"] in names}
     collections = sorted(set(sets.values()))

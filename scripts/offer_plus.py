@@ -25,9 +25,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, equal
 
 from soundseek.errors import DataError, UsageError
+from soundseek.learn.datasets.layout import read_split
 from soundseek.learn.evaluation.evaluate import evaluate
 from soundseek.learn.evaluation.manners import fit_manners
-from soundseek.learn.evaluation.match import fit_match
+from soundseek.learn.evaluation.match import fit_match, varied_sounds
+from soundseek.learn.evaluation.memory import Remembering, remember
 from soundseek.learn.export.assemble import check_golden, join, published_tensors, tensors_digest, with_trunk
 from soundseek.learn.export.golden_vectors import golden_vectors_of, save_probes
 from soundseek.learn.export.model_card import record_scores, write_readme
@@ -38,6 +40,7 @@ from soundseek.learn.training.run_folder import MODEL_FILE, RECIPE_FILE, read_re
 from soundseek.model.config import TEXT_FILE, ModelConfig
 from soundseek.model.manners import MANNERS_FILE, write_manners
 from soundseek.model.match import MATCH_FILE
+from soundseek.model.memory import MEMORY_FILE
 from soundseek.model.model import Model
 from soundseek.model.registry import (
     AVAILABLE,
@@ -93,10 +96,13 @@ def carry(
         if data is not None:
             record_scores(joined, evaluate(Model(joined), data, split).to_dict())
             with suppress(DataError):  # too few clips to fit on: then hits do not say how sure they are
+                memory = remember(Model(joined), data, split="development")
+                memory.write(fresh)
                 model = Model(joined)
-                match = fit_match(model, data, reference_split="development")
+                match = fit_match(Remembering(model, memory), data, reference_split="development")
                 match.write(fresh)
-                manners = fit_manners(model, data, split="development", reference=match.reference)
+                varied = varied_sounds(model, read_split(data, "development"))
+                manners = fit_manners(model, data, split="development", reference=varied)
                 write_manners(fresh, manners)
         save_probes(golden_vectors_of(Model(joined)), fresh / GOLDEN_FILE)
         offer = measured(offer, joined, heads, scores or {})
@@ -109,7 +115,7 @@ def carry(
         offered.mkdir(parents=True, exist_ok=True)
         for name in (HEADS_FILE, HEADS_RECIPE_FILE, GOLDEN_FILE, AVAILABLE_FILE):
             shutil.copyfile(fresh / name, offered / name)
-        for name in (WORDS_FILE, MATCH_FILE, MANNERS_FILE):
+        for name in (WORDS_FILE, MATCH_FILE, MANNERS_FILE, MEMORY_FILE):
             if (fresh / name).is_file():
                 shutil.copyfile(fresh / name, offered / name)
             else:  # those of other captions, of other heads

@@ -35,14 +35,15 @@ LEARN_USES_OF_MODEL = {
     "config",
     "manners",
     "match",
+    "memory",
     "model",
     "published",
     "registry",
     "spelling",
     "stretches",
 }
-# Of `query`, the lexicon, how its terms are looked up, and what the codes of the Universal Category System mean.
-LEARN_USES_OF_QUERY = {"lexicon", "text", "ucs"}
+# Of `query`, the lexicon, how terms and words are looked up, and what the codes of the Universal Category System mean.
+LEARN_USES_OF_QUERY = {"lexicon", "looked_up", "text", "ucs"}
 
 # The rooms inside `learn`, in the same manner.
 LEARN_ROOMS = (

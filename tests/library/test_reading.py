@@ -17,9 +17,10 @@ from soundseek.library import Library
 from soundseek.library.hit_formats import searched_for
 from soundseek.model.manners import write_manners
 from soundseek.model.match import MatchCalibration
+from soundseek.model.memory import SoundMemory
 from soundseek.model.model import Model
 from soundseek.model.spelling import WORDS_FILE, write_words
-from soundseek.model.stretches import segment_scores
+from soundseek.model.stretches import scores_of_sentences, segment_scores
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +139,37 @@ def test_a_hit_is_as_sure_of_a_sound_in_a_manner_as_of_the_sound(tmp_path: Path,
         plain = {each.path: each.match for each in opened.search("a high tone", keywords="off")}
         muffled = {each.path: each.match for each in opened.search("muffled a high tone", keywords="off")}
     assert muffled[hit.path] == pytest.approx(plain[hit.path], abs=0.02)
+
+
+def test_words_are_looked_for_as_the_sounds_that_they_name(tmp_path: Path, library: Library) -> None:
+    shutil.copytree(Path(library.info().path), tmp_path / "library")
+    shutil.copytree(library.model.directory, tmp_path / "toy")
+    text, unwanted = "a high tone", "thunder"
+    last = library.search(text, keywords="off")[-1]
+    assert last.vector is not None
+    memory = SoundMemory(np.asarray(last.vector, np.float32)[None])
+    memory.write(tmp_path / "toy")
+    with Library.open(tmp_path / "library", model=Model(tmp_path / "toy")) as remembering:
+        found = remembering.search(text, keywords="off")
+        words, away = library.model.embed_text([text, unwanted])
+        turned = memory.turned(words[None])[0]
+        without = turned - 0.5 * away  # what is unwanted does not turn
+        # Of a sentence that names two sounds the whole stays, and the parts turn.
+        both = remembering.search(f"{text} while rain falls", as_typed=True, keywords="off")
+        whole, rain = library.model.embed_text([f"{text} while rain falls", "rain falls"])
+        of_both = np.stack([whole, turned, memory.turned(rain[None])[0]])
+        less = remembering.search(text, without=[unwanted], keywords="off")
+        for hits, vectors in (
+            (found, turned[None]),
+            (less, (without / np.linalg.norm(without))[None]),
+            (both, of_both),
+        ):
+            for hit in hits:
+                sound = remembering.model.embed_file(hit.path)
+                segments = [sound.frames[first:last] for first, last in sound.spans]
+                scores = segment_scores(segments, vectors, frame_s=[sound.frame_s] * len(segments))
+                assert hit.score == pytest.approx(float(scores_of_sentences(scores).max()), abs=2e-3)
+        explained = remembering.explain_file(found[0].path, text)
+        assert explained.hit.score == pytest.approx(found[0].score, abs=2e-3)
+    before = {hit.path: hit.score for hit in library.search(text, keywords="off")}
+    assert next(hit.score for hit in found if hit.path == last.path) > before[last.path] + 0.01

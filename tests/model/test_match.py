@@ -11,6 +11,7 @@ import pytest
 
 from soundseek.errors import ModelError, StorageError
 from soundseek.model.match import MATCH_FILE, MatchCalibration, match_features, match_word
+from soundseek.model.memory import SoundMemory
 
 REFERENCE = np.eye(4, dtype=np.float16)  # a query along one axis scores 1, 0, 0, 0
 QUERY = np.float32([1, 0, 0, 0])
@@ -68,6 +69,22 @@ def test_what_is_written_is_read_and_a_directory_without_it_has_none(tmp_path: P
     np.testing.assert_array_equal(
         read.probabilities(QUERY, scores, num_files=5), written.probabilities(QUERY, scores, num_files=5)
     )
+
+
+def test_what_the_model_remembers_is_its_reference_and_stored_once(tmp_path: Path) -> None:
+    memory = SoundMemory(REFERENCE.astype(np.float32))
+    weights = np.array([-1.0, 2.0, 0.5, 0, -0.1, 0.5, 0])
+    calibrated = MatchCalibration(memory.sounds, np.zeros(6), np.ones(6), weights, 99, is_of_memory=True)
+    calibrated.write(tmp_path)
+    with pytest.raises(ModelError, match=r"match\.npz needs memory\.npz beside it.*soundseek calibrate"):
+        MatchCalibration.read(tmp_path, dim=4)
+    memory.write(tmp_path)
+    read = MatchCalibration.read(tmp_path, dim=4)
+    assert read is not None and read.is_of_memory
+    scores = np.float32([0.3, 0.1])
+    found = [each.probabilities(QUERY, scores, num_files=5) for each in (read, calibrated)]
+    np.testing.assert_allclose(*found, atol=1e-6)
+    assert "reference" not in np.load(tmp_path / MATCH_FILE)
 
 
 def test_a_file_of_another_model_or_a_damaged_one_is_named(tmp_path: Path) -> None:

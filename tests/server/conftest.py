@@ -15,9 +15,11 @@ import pytest
 from tones import write_tones
 from toy_model import make_toy_model
 
+from soundseek._vectors import unit_rows
 from soundseek.library import Library
 from soundseek.model.config import ModelConfig
 from soundseek.model.manners import write_manners
+from soundseek.model.memory import SoundMemory
 from soundseek.model.registry import load_model
 from soundseek.server.app import create_app
 from soundseek.server.config import ServerConfig
@@ -91,6 +93,8 @@ def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = make_toy_model(tmp_path_factory.mktemp("models") / "toy")
     dim = ModelConfig.read(directory).dim
     write_manners(directory, {"distant": np.random.default_rng(5).standard_normal(dim) / np.sqrt(dim)})
+    remembered = np.random.default_rng(6).standard_normal((9, dim)).astype(np.float32)
+    SoundMemory(unit_rows(remembered)).write(directory)
     return directory
 
 

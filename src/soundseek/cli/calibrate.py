@@ -1,4 +1,4 @@
-"""`soundseek calibrate`: how sure a model's hits are, and what words of manner change, fitted on captioned sounds."""
+"""`soundseek calibrate`: how sure a model's hits are, what words of manner change, and the sounds that it remembers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def calibrate_command(
     json: JsonOption = False,
     table: TableOption = False,
 ) -> None:
-    """Fit how sure a model's hits are, and what "muffled" or "in a big hall" changes, into the model directory."""
+    """Fit how sure a model's hits are, keep the sounds that words are looked up among, and what "muffled" changes."""
     output = choose_format(json=json, table=table)
     need_model(model)
     for each in (split, reference, *([check] if check else [])):
@@ -57,32 +57,41 @@ def calibrate_command(
         raise UsageError(f"--check {check}: a split that it was fitted on shows nothing; take another")
     if (unmet is None) != (unmet_files is None):
         raise UsageError("--unmet MODEL and --unmet-files FILE belong together; give both or neither")
+    from soundseek.learn.datasets.layout import read_split
     from soundseek.learn.datasets.tables import read_lines
     from soundseek.learn.evaluation.manners import fit_manners
-    from soundseek.learn.evaluation.match import Unmet, ask, check_match, fit_match
+    from soundseek.learn.evaluation.match import Unmet, ask, check_match, fit_match, varied_sounds
+    from soundseek.learn.evaluation.memory import Remembering, remember
     from soundseek.model.manners import write_manners
     from soundseek.model.match import MATCH_FILE
     from soundseek.model.registry import load_model
 
     loaded = load_model(model)
+    memory = remember(loaded, data, split=reference)
+    remembering = Remembering(loaded, memory)
     others = None
     if unmet is not None and unmet_files is not None:
         need_model(unmet)
-        others = Unmet(load_model(unmet), frozenset(read_lines(unmet_files)))
-    calibration = fit_match(loaded, data, reference_split=reference, split=split, unmet=others)
+        met_not, files = load_model(unmet), frozenset(read_lines(unmet_files))
+        known = remember(met_not, data, split=reference, leave_out=files)
+        others = Unmet(Remembering(met_not, known), files)
+    calibration = fit_match(remembering, data, reference_split=reference, split=split, unmet=others)
+    memory.write(loaded.directory)
     calibration.write(loaded.directory)
-    manners = fit_manners(loaded, data, split=reference, reference=calibration.reference)
+    varied = varied_sounds(loaded, read_split(data, reference))
+    manners = fit_manners(loaded, data, split=reference, reference=varied)
     write_manners(loaded.directory, manners)
     record: dict[str, Any] = {
         "model": loaded.config.name,
         "file": str(loaded.directory / MATCH_FILE),
         "split": split,
         "manners": sorted(manners),
+        "remembered": len(memory.sounds),
     }
     if others is not None:
         record |= {"unmet": str(unmet), "unmet_files": len(others.files)}
     if check:
-        report = check_match(calibration, ask(loaded, data, check))
+        report = check_match(calibration, ask(remembering, data, check))
         record |= {
             "check": check,
             "calibration_error": report.calibration_error,

@@ -21,6 +21,7 @@ from soundseek.library.paths import absolute
 from soundseek.library.search import moments_of, strongest_s
 from soundseek.library.windows import windows_within, with_moments
 from soundseek.model.stretches import scores_of_sentences, segment_scores
+from soundseek.query.looked_up import embed_query
 from soundseek.query.parts import sentence_parts
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def _embedded(model: EmbeddingModel, query: str, left: Sequence[str]) -> FloatAr
 
     The empty text would still have some direction.
     """
-    embedded = model.embed_text([query, *filter(None, left)])
+    embedded = embed_query(model, [query, *filter(None, left)])
     texts = np.zeros((1 + len(left), embedded.shape[1]), np.float32)
     texts[[0, *(row for row, text in enumerate(left, 1) if text)]] = embedded
     return texts

@@ -21,6 +21,7 @@ from soundseek._vectors import unit_rows
 from soundseek.errors import QueryError
 from soundseek.query import QueryReader, Reading
 from soundseek.query.label_lists import LabelList, label_list
+from soundseek.query.looked_up import embed_query
 
 if TYPE_CHECKING:
     from soundseek.library.workers import EmbeddingModel
@@ -123,7 +124,7 @@ class Labeller:
     def vectors(self) -> FloatArray:
         """`(labels, dim)` unit vectors of the labels."""
         texts = [self._prompt.format(text) for each in self.labels.candidates for text in each.texts]
-        embedded, means, at = self.model.embed_text(texts), [], 0
+        embedded, means, at = embed_query(self.model, texts), [], 0
         for each in self.labels.candidates:
             means.append(embedded[at : at + len(each.texts)].mean(axis=0))
             at += len(each.texts)

@@ -17,6 +17,7 @@ from soundseek.library.paths import absolute, known_as, on_disk
 from soundseek.library.store.base import SoundFile, Store
 from soundseek.model.manners import in_manners
 from soundseek.query import Reading
+from soundseek.query.looked_up import embed_query
 from soundseek.query.parts import sentence_parts
 
 if TYPE_CHECKING:
@@ -120,9 +121,9 @@ def _untaught(
         return [combine(nothing, nothing)]
     parts = {text: sentence_parts(text) for each in alternatives for text in each}
     texts = [text for each in alternatives for text in each]
-    texts = list(dict.fromkeys([*texts, *(part for own in parts.values() for part in own), *unwanted]))
-    embedded = dict(zip(texts, model().embed_text(texts) if texts else nothing, strict=True))
-    excluded = _stacked(embedded, unwanted, nothing)
+    texts = list(dict.fromkeys([*texts, *(part for own in parts.values() for part in own)]))
+    embedded = dict(zip(texts, embed_query(model(), texts) if texts else nothing, strict=True))
+    excluded = model().embed_text(unwanted) if unwanted else nothing
     sounds = np.array([_whole_vector(store, model, example) for example in examples], np.float32)
     sounds = sounds.reshape(len(examples), store.identity.dim)
     if not alternatives:

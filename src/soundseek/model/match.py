@@ -1,21 +1,25 @@
 """How sure a hit is: a score becomes the probability that a listener would agree.
 
-A cosine of 0.35 is a good hit for one query and a poor one for another. So a model directory may hold `match.npz`: the
-vectors of some hundred varied sounds, the reference, and a logistic regression over what the query scores there. It is
-fitted by `soundseek calibrate` on captioned sounds (`learn/evaluation/match.py`).
+A cosine of 0.35 is a good hit for one query and a poor one for another. So a score is compared with what the query
+scores on varied sounds, the reference: those that the model remembers (`memory.npz`), or, where it remembers none, some
+hundred of its own. `match.npz` in a model directory holds a logistic regression over that, fitted by `soundseek
+calibrate` on captioned sounds (`learn/evaluation/match.py`). A reference is what the verification of speakers calls a
+cohort, and this the T-norm of Auckenthaler, Carey and Lloyd-Thomas, Digital Signal Processing 10, 2000.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
 from soundseek._files import replacing
-from soundseek._typing import AnyFloatArray, DoubleArray, FloatArray, HalfArray
+from soundseek._typing import AnyFloatArray, DoubleArray, FloatArray
 from soundseek.errors import ModelError
+from soundseek.model.memory import MEMORY_FILE, SoundMemory
 
 MATCH_FILE = "match.npz"
 WORDS = ((0.8, "sure"), (0.5, "likely"), (0.2, "maybe"), (0.0, "unlikely"))
@@ -38,13 +42,15 @@ class MatchCalibration:
         weights: `(1 + features,)` of the logistic regression, the constant first.
         most_files: The largest library that it was fitted on; a larger one counts as that large, for what a few
             hundred files teach says nothing of a hundred thousand.
+        is_of_memory: The reference is what the model remembers, and is not stored once more.
     """
 
-    reference: HalfArray
+    reference: AnyFloatArray
     mean: DoubleArray
     scale: DoubleArray
     weights: DoubleArray
     most_files: int
+    is_of_memory: bool = False
 
     def probabilities(self, query: AnyFloatArray, scores: AnyFloatArray, *, num_files: int) -> FloatArray:
         """`(hits,)` probabilities that a listener would agree.
@@ -68,15 +74,16 @@ class MatchCalibration:
         Raises:
             StorageError: The disk is full, or the directory cannot be written to.
         """
+        arrays: dict[str, Any] = {
+            "mean": self.mean,
+            "scale": self.scale,
+            "weights": self.weights,
+            "most_files": np.int64(self.most_files),
+        }
+        if not self.is_of_memory:
+            arrays["reference"] = self.reference
         with replacing(directory / MATCH_FILE) as partial, partial.open("wb") as file:
-            np.savez(
-                file,
-                reference=self.reference,
-                mean=self.mean,
-                scale=self.scale,
-                weights=self.weights,
-                most_files=np.int64(self.most_files),
-            )
+            np.savez(file, **arrays)
 
     @classmethod
     def read(cls, directory: Path, *, dim: int) -> MatchCalibration | None:
@@ -90,10 +97,23 @@ class MatchCalibration:
             return None
         try:
             with np.load(path, allow_pickle=False) as stored:
-                parts = [stored[name] for name in ("reference", "mean", "scale", "weights")]
+                is_of_memory = "reference" not in stored
+                names = (
+                    ("mean", "scale", "weights")
+                    if is_of_memory
+                    else ("reference", "mean", "scale", "weights")
+                )
+                parts = [stored[name] for name in names]
                 most_files = int(stored["most_files"])
         except (OSError, ValueError, TypeError, KeyError, BadZipFile, EOFError) as error:
             raise ModelError(f"{path} is damaged: {error}; make it anew: soundseek calibrate") from error
+        if is_of_memory:
+            memory = SoundMemory.read(directory, dim=dim)
+            if memory is None:
+                raise ModelError(
+                    f"{path} needs {MEMORY_FILE} beside it, which is not there; make both anew: soundseek calibrate"
+                )
+            parts = [memory.sounds, *parts]
         shapes = [part.shape for part in parts]
         fitting = [[(num,), (num,), (1 + num,)] for num in (NUM_FEATURES, FORMER_FEATURES)]
         if shapes[0][1:] != (dim,) or shapes[1:] not in fitting:
@@ -101,7 +121,7 @@ class MatchCalibration:
                 f"{path} is of another model (shapes {shapes}); make it anew: soundseek calibrate"
             )
         reference, mean, scale, weights = parts
-        return cls(reference, mean, scale, weights, most_files)
+        return cls(reference, mean, scale, weights, most_files, is_of_memory)
 
 
 def match_features(

@@ -33,6 +33,7 @@ from soundseek.model.frames import (
 )
 from soundseek.model.manners import read_manners
 from soundseek.model.match import MatchCalibration
+from soundseek.model.memory import SoundMemory
 from soundseek.model.onnx_files import need_own_numbers
 
 if TYPE_CHECKING:
@@ -149,6 +150,15 @@ class Model:
             ModelError: `manners.npz` is damaged or of another model.
         """
         return read_manners(self.directory, dim=self.dim)
+
+    @cached_property
+    def memory(self) -> SoundMemory | None:
+        """The sounds towards which the words of a search are turned; None where the directory has none.
+
+        Raises:
+            ModelError: `memory.npz` is damaged or of another model.
+        """
+        return SoundMemory.read(self.directory, dim=self.dim)
 
     def embed_text(self, texts: str | Sequence[str]) -> FloatArray:
         """Unit vectors of sentences: `(n, dim)` of a list, `(dim,)` of one string.

@@ -19,7 +19,7 @@ STRETCH_WEIGHT = 0.6
 # Off the score of the best stretch for each factor e in their number; chosen on validation, as the weight is.
 STRETCH_COST = 0.05
 # How much the parts of a sentence count, and how softly the least of them is taken; chosen on validation too.
-PARTS_WEIGHT, PARTS_SOFTNESS = 0.5, 0.03
+PARTS_WEIGHT, PARTS_SOFTNESS = 0.6, 0.03
 _AT_ONCE = 64  # segments: four megabytes of frames
 
 
@@ -65,7 +65,7 @@ def segment_scores(
 def scores_of_sentences(scores: FloatArray) -> FloatArray:
     """`(n,)` of the scores `(n, 1 + parts)` of a sentence and of the sounds that it names.
 
-    Half counts what the sentence scores, half, about, the part that is least to be heard.
+    Less than half counts what the sentence scores, the rest, about, the part that is least to be heard.
 
     Example:
         >>> scores_of_sentences(np.float32([[0.5], [0.4]])).tolist() == np.float32([0.5, 0.4]).tolist()

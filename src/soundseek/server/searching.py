@@ -40,6 +40,7 @@ from soundseek.model.manners import in_manners
 from soundseek.model.stretches import segment_scores
 from soundseek.query import Reading
 from soundseek.query import as_typed as read_as_typed
+from soundseek.query.looked_up import embed_query
 from soundseek.query.parts import sentence_parts
 from soundseek.server.collect_warnings import collected_warnings
 from soundseek.server.items import file_facts, find_file, find_files
@@ -348,7 +349,8 @@ class Searching:
                     sentence_parts(texts[0]) if len(texts) == 1 else () for texts in reading.alternatives
                 ]
                 flat = [part for parts in named for part in parts]
-                embedded = library.model.embed_text([*reading.texts, *reading.negatives, *flat])
+                embedded = embed_query(library.model, [*reading.texts, *flat])
+                unwanted = library.model.embed_text(reading.negatives) if reading.negatives else embedded[:0]
             nothing = np.empty((0, library.store.identity.dim), np.float32)
             manners = getattr(library.model, "manners", {})
             vectors, at = [], 0
@@ -357,13 +359,12 @@ class Searching:
                 vectors.append(in_manners(words, reading.manners, manners))
                 at += len(texts)
             told = (*warnings, *(() if as_typed else reading.warnings()))
-            of_parts = len(embedded) - len(flat)
             borders = np.cumsum([len(parts) for parts in named])
             known = _Text(
                 reading,
                 np.array(vectors, np.float32).reshape(-1, embedded.shape[1]),
-                tuple(np.split(embedded[of_parts:], borders)[:-1]) if named else (),
-                embedded[at:of_parts],
+                tuple(np.split(embedded[at:], borders)[:-1]) if named else (),
+                unwanted,
                 told,
             )
             self._texts.put(key, known)

@@ -14,6 +14,7 @@ from soundseek.audio.decode import AudioInfo
 from soundseek.audio.segments import Segment
 from soundseek.errors import DataError
 from soundseek.learn.evaluation.match import MatchQueries, Unmet, ask, check_match, fit_match
+from soundseek.learn.evaluation.memory import Remembering, remember
 from soundseek.model.match import MatchCalibration
 from soundseek.model.model import AudioEmbedding
 
@@ -91,6 +92,17 @@ def test_sounds_that_were_not_met_make_it_less_sure(data: Path) -> None:
     errors = [check_match(fitted, asked).calibration_error for fitted in (alone, both)]
     assert errors[1] < 0.06 < errors[0]
     np.testing.assert_array_equal(both.reference, alone.reference)
+
+
+def test_what_a_model_remembers_is_the_reference_and_turns_the_questions(data: Path) -> None:
+    model = Toy(noise=0.3)
+    remembering = Remembering(model, remember(model, data, split="development"))
+    fitted = fit_match(remembering, data, reference_split="development")
+    assert fitted.is_of_memory and fitted.reference is remembering.memory.sounds
+    plain, turned = (ask(each, data, "evaluation", seed=1) for each in (model, remembering))
+    assert np.abs(plain.queries - turned.queries).max() > 0.05
+    report = check_match(fitted, turned)
+    assert report.calibration_error < 0.05 and report.auc_hits > 0.9
 
 
 def test_only_the_named_files_are_asked(data: Path) -> None:

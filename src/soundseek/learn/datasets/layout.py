@@ -6,12 +6,16 @@ them, `read_table` lists all of it. `metadata_{split}.csv`, if it is there, says
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from soundseek._typing import StrArray
 from soundseek.errors import DataError
 from soundseek.learn.datasets.tables import TableFault, inspect_csv, raise_first, read_csv
 
@@ -185,3 +189,17 @@ def recording_ids(data: Path, splits: Sequence[str]) -> dict[tuple[str, str], st
             if found:
                 ids[split or row.cells.get("split", ""), row.cells["file_name"]] = found
     return ids
+
+
+def kinds_of_clips(data: Path, clips: Sequence[Clip]) -> StrArray:
+    """`(clips,)`: the label of each clip in `metadata.csv`; the clip's own name where there is none."""
+    labels: dict[str, str] = {}
+    table = data / "metadata.csv"
+    if table.is_file():
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            labels = {
+                row["file_name"]: row.get("label") or ""
+                for row in csv.DictReader(file)
+                if row.get("file_name")
+            }
+    return np.array([labels.get(clip.path.name) or clip.path.name for clip in clips])

@@ -7,7 +7,6 @@ kind: of its clip's label in `metadata.csv` beside the data, or else of the clip
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,15 @@ from typing import Protocol
 
 import numpy as np
 
-from soundseek._typing import AnyFloatArray, BoolArray, DoubleArray, FloatArray, HalfArray, StrArray
+from soundseek._typing import AnyFloatArray, BoolArray, DoubleArray, FloatArray, HalfArray
 from soundseek._vectors import unit_rows
 from soundseek.errors import DataError
-from soundseek.learn.datasets.layout import Clip, read_split
+from soundseek.learn.datasets.layout import Clip, kinds_of_clips, read_split
 from soundseek.model.match import MatchCalibration, match_features
+from soundseek.model.memory import SoundMemory
 from soundseek.model.model import AudioEmbedding
 from soundseek.model.stretches import segment_scores
+from soundseek.query.looked_up import embed_query
 
 NUM_REFERENCE = 512
 _SIZES = (40, 120, 300, 1000)
@@ -32,7 +33,10 @@ _BINS = 15
 
 
 class FrameEmbedder(Protocol):
-    """Sounds to their segments and frames, and sentences to vectors of the same space: a model directory's `Model`."""
+    """Sounds to their segments and frames, and sentences to vectors of the same space: a model directory's `Model`.
+
+    What it remembers, its `memory`, turns queries.
+    """
 
     def embed_file(self, path: Path) -> AudioEmbedding:
         """All that the model makes of a sound."""
@@ -106,7 +110,7 @@ def fit_match(
     Args:
         model: A model directory's `Model`.
         data: A directory in Clotho's layout.
-        reference_split: The split whose sounds are the reference.
+        reference_split: The split whose sounds are the reference, where the model remembers none.
         split: The split whose captions are asked.
         unmet: Sounds of collections that a model trained alike has not met, to be fitted on, too: a split that
             resembles what the model has learned from makes it too sure of others.
@@ -116,20 +120,21 @@ def fit_match(
         DataError: Fewer than 40 clips in the split, or of `unmet`.
     """
     clips = read_split(data, reference_split)
-    reference = _reference(model, clips, seed)
+    memory: SoundMemory | None = getattr(model, "memory", None)
+    reference = _cohort(model, clips, seed)
     asked = ask(model, data, split, seed=seed)
     features, right = [_features(reference, asked)], [asked.right.ravel()]
     num_files = list(asked.num_files)
     if unmet is not None:
         others = [clip for clip in clips if clip.path.name not in unmet.files]
         asked = ask(unmet.model, data, reference_split, files=unmet.files, seed=seed)
-        features.append(_features(_reference(unmet.model, others, seed), asked))
+        features.append(_features(_cohort(unmet.model, others, seed), asked))
         right.append(asked.right.ravel())
         num_files += asked.num_files
     rows = np.concatenate(features)
     mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-9
     weights = _logistic_regression((rows - mean) / scale, np.concatenate(right))
-    return MatchCalibration(reference, mean, scale, weights, max(num_files))
+    return MatchCalibration(reference, mean, scale, weights, max(num_files), is_of_memory=memory is not None)
 
 
 def check_match(calibration: MatchCalibration, asked: MatchQueries) -> MatchReport:
@@ -173,10 +178,10 @@ def ask(
         raise DataError(
             f"{data}: the split {split} has {len(clips)} clips{named}; {_SIZES[0]} are needed to fit match"
         )
-    kinds = _kinds(data, clips)
+    kinds = kinds_of_clips(data, clips)
     captions = [caption for clip in clips for caption in clip.captions]
     owners = np.repeat(np.arange(len(clips)), [len(clip.captions) for clip in clips])
-    text = model.embed_text(captions)
+    text = embed_query(model, captions)
     fit = search_scores([model.embed_file(clip.path) for clip in clips], text)  # (clips, captions)
     generator = np.random.default_rng(seed)
     queries, all_scores, right, present, sizes = [], [], [], [], []
@@ -207,26 +212,18 @@ def search_scores(sounds: Sequence[AudioEmbedding], queries: FloatArray) -> Floa
     return best
 
 
-def _reference(model: FrameEmbedder, clips: Sequence[Clip], seed: int) -> HalfArray:
-    """`(sounds, dim)` unit vectors of some of the clips."""
+def varied_sounds(model: FrameEmbedder, clips: Sequence[Clip], *, seed: int = 0) -> HalfArray:
+    """`(sounds, dim)` unit vectors of some of the clips, `NUM_REFERENCE` where there are so many."""
     chosen = np.random.default_rng(seed).choice(len(clips), min(NUM_REFERENCE, len(clips)), replace=False)
     sounds = [model.embed_file(clips[number].path) for number in sorted(chosen)]
     means = np.stack([sound.frames.mean(axis=0, dtype=np.float32) for sound in sounds])
     return unit_rows(means).astype(np.float16)
 
 
-def _kinds(data: Path, clips: Sequence[Clip]) -> StrArray:
-    """`(clips,)`: the label of each clip in `metadata.csv`; the clip's own name where there is none."""
-    labels: dict[str, str] = {}
-    table = data / "metadata.csv"
-    if table.is_file():
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            labels = {
-                row["file_name"]: row.get("label") or ""
-                for row in csv.DictReader(file)
-                if row.get("file_name")
-            }
-    return np.array([labels.get(clip.path.name) or clip.path.name for clip in clips])
+def _cohort(model: FrameEmbedder, clips: Sequence[Clip], seed: int) -> AnyFloatArray:
+    """`(sounds, dim)` that scores are compared with: what the model remembers, or else some of the clips."""
+    memory: SoundMemory | None = getattr(model, "memory", None)
+    return varied_sounds(model, clips, seed=seed) if memory is None else memory.sounds
 
 
 def _features(reference: AnyFloatArray, asked: MatchQueries) -> DoubleArray:

@@ -30,6 +30,7 @@ from soundseek.learn.training.run_folder import MODEL_FILE, RECIPE_FILE, RECORD_
 from soundseek.model.config import ModelConfig
 from soundseek.model.manners import MANNERS_FILE
 from soundseek.model.match import MATCH_FILE
+from soundseek.model.memory import MEMORY_FILE
 from soundseek.model.registry import GOLDEN_FILE, HEADS_FILE, HEADS_RECIPE_FILE, AvailableModel
 from soundseek.model.spelling import WORDS_FILE
 
@@ -233,7 +234,7 @@ def _take_further_files(offered: Path, out: Path) -> bool:
     No vector depends on them.
     """
     taken = False
-    for name in (WORDS_FILE, MATCH_FILE, MANNERS_FILE):
+    for name in (WORDS_FILE, MATCH_FILE, MANNERS_FILE, MEMORY_FILE):
         offers, there = offered / name, out / name
         if offers.is_file() and not (there.is_file() and there.read_bytes() == offers.read_bytes()):
             shutil.copyfile(offers, there)

@@ -20,6 +20,7 @@ from soundseek.learn.export.model_card import README_FILE
 from soundseek.model.config import AUDIO_FILE, CONFIG_FILE, TEXT_FILE, TOKENIZER_FILE, ModelConfig
 from soundseek.model.manners import MANNERS_FILE
 from soundseek.model.match import MATCH_FILE
+from soundseek.model.memory import MEMORY_FILE
 from soundseek.model.spelling import WORDS_FILE
 
 WEIGHTS_FILE = "model.safetensors"
@@ -29,6 +30,7 @@ MODEL_FILES = frozenset(
         CONFIG_FILE,
         MANNERS_FILE,
         MATCH_FILE,
+        MEMORY_FILE,
         README_FILE,
         TEXT_FILE,
         TOKENIZER_FILE,

@@ -33,6 +33,7 @@ from soundseek.model.config import (
 )
 from soundseek.model.manners import MANNERS_FILE
 from soundseek.model.match import MATCH_FILE
+from soundseek.model.memory import MEMORY_FILE
 from soundseek.model.spelling import WORDS_FILE
 
 _DIFFERENCE = "text_map_difference"
@@ -58,7 +59,7 @@ def write_mapped_model(
     """
     card = ModelConfig.read(start)
     out.mkdir(parents=True)
-    for file in (AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, MANNERS_FILE, MATCH_FILE, WORDS_FILE):
+    for file in (AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, MANNERS_FILE, MATCH_FILE, MEMORY_FILE, WORDS_FILE):
         if (start / file).is_file():
             shutil.copyfile(start / file, out / file)
     append_text_map(out / TEXT_FILE, difference)

@@ -1,0 +1,85 @@
+"""Sounds that a model remembers: what words mean is looked up among them, and the words turn towards what they name.
+
+Vectors of words and of sounds share a space, but lie apart in it. Words are better understood as sounds: as the mean of
+those remembered sounds that they name best, each counting the more the closer it is. So a model directory may hold
+`memory.npz`, vectors of varied sounds; `soundseek calibrate` makes it (`learn/evaluation/memory.py`). This is the
+support memory of Li et al., "DeCap", ICLR 2023, from words to sounds in place of from pictures to words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from soundseek._files import replacing
+from soundseek._typing import AnyFloatArray, FloatArray
+from soundseek._vectors import unit_rows
+from soundseek.errors import ModelError
+
+MEMORY_FILE = "memory.npz"
+# How fast a remembered sound counts less that is further from the words, and how much all of them count beside the
+# words. Chosen on validation: short clips, moments of field recordings, and sounds of collections that were not met.
+TEMPERATURE, WEIGHT = 0.03, 0.6
+
+
+@dataclass(frozen=True)
+class SoundMemory:
+    """The sounds that a model remembers.
+
+    Attributes:
+        sounds: `(sounds, dim)` unit vectors.
+    """
+
+    sounds: FloatArray
+
+    def turned(self, words: AnyFloatArray) -> FloatArray:
+        """`(n, dim)` unit vectors of words, turned towards the sounds that they name.
+
+        Args:
+            words: `(n, dim)`, unit norm.
+
+        Example:
+            >>> near, far = SoundMemory(np.float32([[0.6, 0.8], [-1, 0]])).turned(np.float32([[0, 1], [-1, 0]]))
+            >>> [f"{x:.2f}" for x in (*near, *far)]
+            ['0.16', '0.99', '-1.00', '0.00']
+        """
+        wanted = np.asarray(words, np.float32)
+        close = wanted @ self.sounds.T
+        shares = np.exp((close - close.max(axis=1, keepdims=True)) / TEMPERATURE)
+        turned: FloatArray = unit_rows(wanted + np.float32(WEIGHT) * unit_rows(shares @ self.sounds))
+        return turned
+
+    def write(self, directory: Path) -> None:
+        """Write `memory.npz` into a model directory, whole or not at all: a byte for each component.
+
+        Raises:
+            StorageError: The disk is full, or the directory cannot be written to.
+        """
+        with replacing(directory / MEMORY_FILE) as partial, partial.open("wb") as file:
+            largest = np.abs(self.sounds).max(axis=1, keepdims=True)
+            np.savez(file, sounds=np.rint(self.sounds * (127 / largest)).astype(np.int8))
+
+    @classmethod
+    def read(cls, directory: Path, *, dim: int) -> SoundMemory | None:
+        """The memory of a model directory; None where it has none.
+
+        Raises:
+            ModelError: The file is damaged, or of another model.
+        """
+        path = directory / MEMORY_FILE
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                sounds: npt.NDArray[np.int8] = stored["sounds"]
+        except (OSError, ValueError, TypeError, KeyError, BadZipFile, EOFError) as error:
+            raise ModelError(f"{path} is damaged: {error}; make it anew: soundseek calibrate") from error
+        if sounds.dtype != np.int8 or sounds.ndim != 2 or not len(sounds) or sounds.shape[1] != dim:
+            raise ModelError(
+                f"{path} is of another model (shape {sounds.shape}); make it anew: soundseek calibrate"
+            )
+        return cls(unit_rows(sounds.astype(np.float32)))

@@ -1,0 +1,35 @@
+"""The vectors that a search looks for: words, turned towards the sounds that the model remembers.
+
+A sentence that names several sounds is looked for as it is: turned, it would be one of them. Its parts are turned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from soundseek._typing import AnyFloatArray, FloatArray
+from soundseek.model.memory import SoundMemory
+from soundseek.query.parts import sentence_parts
+
+
+class WordEmbedder(Protocol):
+    """Sentences to vectors; a `Model` has a `memory`, too."""
+
+    def embed_text(self, texts: Sequence[str], /) -> AnyFloatArray:
+        """`(len(texts), dim)`, unit norm."""
+        ...
+
+
+def embed_query(model: WordEmbedder, texts: Sequence[str]) -> FloatArray:
+    """`(len(texts), dim)` unit vectors of what to look for, as they are where the model remembers no sounds."""
+    embedded: FloatArray = np.asarray(model.embed_text(texts), np.float32)
+    memory: SoundMemory | None = getattr(model, "memory", None)
+    is_one = np.array([not sentence_parts(text) for text in texts], np.bool_)
+    if memory is None or not is_one.any():
+        return embedded
+    looked_for: FloatArray = embedded.copy()
+    looked_for[is_one] = memory.turned(looked_for[is_one])
+    return looked_for
