@@ -14,7 +14,7 @@ from library.stores import sound_of_vectors, unit_rows
 from soundseek.errors import UsageError
 from soundseek.library.copy import copy_library
 from soundseek.library.filters import parse_where
-from soundseek.library.search import SearchOptions, find_matches
+from soundseek.library.search import SHORTLIST, SearchOptions, find_matches
 from soundseek.library.store import approximate
 from soundseek.library.store.approximate import FROM_SETTING, FROM_VARIABLE
 from soundseek.library.store.approximate_files import MANIFEST, Graph, Manifest
@@ -171,6 +171,35 @@ def test_long_files_are_always_looked_at(tmp_path: Path) -> None:
     store.close()
     of_long = [match.file.path for match in listed if match.file.path in {"/hour.wav", "/later.wav"}]
     assert sorted(of_long) == ["/hour.wav"] * 4 + ["/later.wav"] * 4
+
+
+def test_where_files_are_few_and_long_it_is_said_that_every_segment_is_compared(
+    tmp_path: Path, scanned_rows: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert SHORTLIST["file"] == approximate.LEAST_FILES
+    store = SqliteStore.open(tmp_path / "library", identity=WIDE)
+    with store.writing():
+        store.commit(Changes(sounds=numbered_sounds(0, 30, segments=50)))
+    assert not store.approximation_is_due()
+    store.approximate()
+    assert store.stats().approximate.endswith(
+        "; a search wants the best segment of 60 files and here are 30, so every segment is compared all the same"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(Graph, "nearest", None)  # it is not even asked
+        store.shortlist(Question(queries(1)[0]), segments=60, files=60)
+        assert scanned_rows == [30 * 50]
+        best_matches(store, queries(1)[0], k=31)
+    best_matches(store, queries(1)[0], k=5)
+    assert scanned_rows.count(30 * 50) == 2  # fewer are those of one long file
+    with store.writing():
+        store.commit(Changes(sounds=numbered_sounds(30, 70, segments=50)))
+    assert store.approximation_is_due()
+    monkeypatch.setattr(approximate, "MOST_CANDIDATES", 60 * 45)
+    assert "; files have 50 segments each: where the 2,700 nearest are" in store.stats().approximate
+    monkeypatch.setattr(approximate, "MOST_CANDIDATES", 60 * 55)
+    assert store.stats().approximate.endswith("newer ones compared exactly")
+    store.close()
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not tell what is mapped")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,68 @@ def test_leftovers_of_a_killed_build_are_no_index_and_go_with_the_next(indexed: 
     assert indexed.check() == [] and len(best_matches(indexed, queries(1)[0], k=3)) == 3
     indexed.approximate()
     assert not leftover.exists() and not whole.exists()
+
+
+class Killed(BaseException):
+    """The process ends."""
+
+
+def best_paths(store: SqliteStore, query: np.ndarray) -> set[str]:
+    return {match.file.path for match in best_matches(store, query, k=10)}
+
+
+def killed_at(least: int) -> Callable[[int, int], None]:
+    def progress(done: int, of: int) -> None:
+        if done >= least:
+            raise Killed
+
+    return progress
+
+
+def test_a_build_that_was_killed_goes_on_from_the_last_doubling(
+    indexed: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approximate_build, "KEPT_ROWS", 200)
+    monkeypatch.setattr(approximate_build, "PIECE_ROWS", 100)
+    asked = queries()
+    with monkeypatch.context() as without:
+        without.setenv(FROM_VARIABLE, "never")
+        exact = [best_paths(indexed, query) for query in asked]
+    indexed.approximation.remove()
+    with pytest.raises(Killed):
+        indexed.approximate(progress=killed_at(1500))
+    half = Manifest.read(indexed.directory / MANIFEST)
+    # 200 rows and the file that comes then, twice as many and one, ...
+    assert half.num_rows == 814 and half.next_file == 408
+    assert indexed.approximation_is_due() and indexed.check() == []
+    assert indexed.stats().approximate.endswith("1,186 newer ones compared exactly")
+    found = [best_paths(indexed, query) for query in asked]
+    assert np.mean([len(truth & ours) / 10 for truth, ours in zip(exact, found, strict=True)]) > 0.95
+    told: list[tuple[int, int]] = []
+    indexed.approximate(progress=lambda done, of: told.append((done, of)))
+    whole = Manifest.read(indexed.directory / MANIFEST)
+    assert told[-1] == (1186, 1186) and whole.num_rows == 2 * FILES and not indexed.approximation_is_due()
+    assert len(list(indexed.directory.glob("approximate.*.graph*"))) == 1
+
+
+def test_an_index_is_not_given_up_for_a_part_of_the_next(
+    indexed: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(approximate_build, "KEPT_ROWS", 200)
+    monkeypatch.setattr(approximate_build, "PIECE_ROWS", 100)
+    before = Manifest.read(indexed.directory / MANIFEST)
+    with indexed.writing():
+        indexed.commit(Changes(removed=[f"/{number:05}.wav" for number in range(400)]))
+    with pytest.raises(Killed):  # so many are gone that it is made from nothing
+        indexed.approximate(progress=killed_at(1900))
+    assert Manifest.read(indexed.directory / MANIFEST).graph == before.graph
+
+
+def test_a_long_file_is_not_cut_where_a_graph_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(approximate_build, "KEPT_ROWS", 3)
+    numbers = np.array([1, 1, 2, 5, 5, 5, 5, 9, 9])
+    assert [approximate_build._next_stop(numbers, at, 0) for at in (0, 2, 7)] == [7, 7, 9]
+    assert approximate_build._next_stop(numbers, 2, 6) == 9
 
 
 def test_one_process_builds_at_a_time(indexed: SqliteStore) -> None:

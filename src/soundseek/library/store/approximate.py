@@ -62,6 +62,8 @@ CANDIDATES = 512
 # candidates would be needed than this.
 EXACT_SHARE = 0.05
 MOST_CANDIDATES = 16_384
+LEAST_FILES = 60
+"""A search wants the best segment of so many files, or more: candidates of fewer are no answer."""
 # So many new rows, as a part of what is in the library, are worth another index.
 TAIL_SHARE = 0.1
 
@@ -131,7 +133,7 @@ class Approximation:
             files: The best row of how many files.
             allowed: `(rows,)` True where a row may answer; None when all may.
         """
-        search = self._search(connection, snapshot, query, allowed)
+        search = self._search(connection, snapshot, query, allowed, files=files)
         while search is not None and (found := search.more(4 * (segments + files))) is not None:
             rows, scores = found
             best, _ = _best_of_files(snapshot.maps.segments, rows, scores)
@@ -146,11 +148,13 @@ class Approximation:
         snapshot: Snapshot,
         query: AnyFloatArray,
         allowed: BoolArray | None,
+        *,
+        files: int,
     ) -> _Search | None:
         """A search by the index; None where there is none to use, or so few rows may answer that they are compared."""
         num_rows = len(snapshot.maps.vectors)
         least = from_segments(connection)
-        if least is None or num_rows < max(least, 1):
+        if least is None or num_rows < max(least, 1) or files > snapshot.num_files:
             return None
         num_allowed = num_rows if allowed is None else int(np.count_nonzero(allowed))
         if num_allowed == 0 or num_allowed < EXACT_SHARE * least:
@@ -272,7 +276,8 @@ class Approximation:
             why = f" (the last try failed: {failed})" if failed else ""
             return f"none yet{why}, every segment is compared; make one: soundseek library approximate"
         newer = tail_rows(Manifest.read(self.directory / MANIFEST), snapshot)
-        return f"of {state.covered:,} segments ({state.num_bytes / 1e6:,.1f} MB); {newer:,} newer ones compared exactly"
+        told = f"of {state.covered:,} segments ({state.num_bytes / 1e6:,.1f} MB); {newer:,} newer ones compared exactly"
+        return f"{told}{_of_little_use(snapshot)}"
 
     def find_damage(self, snapshot: Snapshot) -> Iterator[Damage]:
         """What is wrong with the index; all of it is read, and some segments must find themselves."""
@@ -305,7 +310,7 @@ class Approximation:
     def is_due(self, connection: Connection, snapshot: Snapshot) -> bool:
         """Whether the library is large enough for an index, and has none, or one that covers too little of it."""
         least, num_rows = from_segments(connection), len(snapshot.maps.vectors)
-        if least is None or num_rows < max(least, 1):
+        if least is None or num_rows < max(least, 1) or snapshot.num_files < LEAST_FILES:
             return False
         state = self.state()
         if state.problem is not None or not state.covered:
@@ -380,6 +385,22 @@ class _Search:
         scores = np.clip(inner_products(maps.vectors, self.query, rows), -1.0, 1.0)
         order = np.lexsort((rows, -scores))
         return rows[order], scores[order]
+
+
+def _of_little_use(snapshot: Snapshot) -> str:
+    """Why an index answers no search of a library, or few: its files are few and long."""
+    if snapshot.num_files < LEAST_FILES:
+        return (
+            f"; a search wants the best segment of {LEAST_FILES} files and here are {snapshot.num_files:,}, so every "
+            "segment is compared all the same"
+        )
+    of_a_file = len(snapshot.maps.vectors) / snapshot.num_files
+    if of_a_file > MOST_CANDIDATES / LEAST_FILES:
+        return (
+            f"; files have {of_a_file:,.0f} segments each: where the {MOST_CANDIDATES:,} nearest are of fewer than "
+            f"{LEAST_FILES} files, every segment is compared all the same"
+        )
+    return ""
 
 
 def from_segments(connection: Connection) -> int | None:

@@ -1,6 +1,7 @@
 """An approximate index is made of a library's vectors, or brought up to date.
 
-A new graph is written beside the old one, synced, and counts once the manifest has been replaced. Nothing here takes
+A new graph is written beside the old one, synced, and counts once the manifest has been replaced. One of many segments
+is kept on the way: a build that was killed goes on from there, and what it covers is of use before. Nothing here takes
 the right to write to the library: an index is built while others search and index.
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from soundseek._files import release_lock, replacing, take_lock
-from soundseek._typing import FloatArray, IntArray
+from soundseek._typing import AnyIntArray, FloatArray, IntArray
 from soundseek.errors import LibraryError
 from soundseek.library.store.approximate_files import (
     MANIFEST,
@@ -42,6 +43,9 @@ BUILD_ERROR = "approximate.error.txt"
 SHORT_DIM = 128
 SAMPLE_ROWS = 20_000
 PIECE_ROWS = 8192
+# A graph is kept each time that it has doubled, from so many rows on; all that is written on the way is less than twice
+# what is written in the end.
+KEPT_ROWS = 1 << 20
 
 # Parts of what is in the index: with so many dead segments, or so much growth, it is made from nothing.
 DEAD_SHARE = 0.3
@@ -73,25 +77,69 @@ def build_approximation(
     """
     with _building(directory), _keeping_the_error(directory):
         _remove_leftovers(directory)
+        covered = _covered_rows(directory)
         former = former_graph(directory, fingerprint, snapshot)
         graph = former if former is not None else _new_graph(snapshot)
-        first = int(first_rows(snapshot.maps.segments["file_id"], [graph.manifest.next_file])[0])
-        _add_rows(graph, snapshot, first, progress)
-        name = f"approximate.{secrets.token_hex(4)}.graph"
-        with replacing(directory / name) as partial:
-            graph.index.save(partial)
-        Manifest(
-            graph=name,
-            num_bytes=(directory / name).stat().st_size,
-            checksum=checksum_of(directory / name),
-            fingerprint=fingerprint,
-            num_rows=len(graph.index),
-            next_file=next_file,
-            built_rows=graph.manifest.built_rows,
-            projection=graph.manifest.projection,
-            long_files=_long_files(snapshot),
-        ).write(directory / MANIFEST)
-        _remove_leftovers(directory)
+        numbers = snapshot.maps.segments["file_id"]
+        first, end = int(first_rows(numbers, [graph.manifest.next_file])[0]), len(numbers)
+        at = first
+        while at < end and (stop := _next_stop(numbers, at, len(graph.index))) < end:
+            _add_rows(graph, snapshot, range(at, stop), first, progress)
+            at = stop
+            # One that is made from nothing beside an index that is there covers less than that, at first.
+            if len(graph.index) > covered:
+                _keep(directory, fingerprint, graph, snapshot, int(numbers[stop]))
+        _add_rows(graph, snapshot, range(at, end), first, progress)
+        _keep(directory, fingerprint, graph, snapshot, next_file)
+
+
+def _next_stop(numbers: AnyIntArray, at: int, in_graph: int) -> int:
+    """The row before which a graph is kept, the first one of a file; behind the last row where it is not.
+
+    Args:
+        numbers: `(rows,)` the file of each row, ascending.
+        at: The next row that is added.
+        in_graph: Rows that are in the graph.
+    """
+    stop = at + max(KEPT_ROWS, in_graph)
+    if stop >= len(numbers):
+        return len(numbers)
+    # The next file's first row: the whole of this one, however long, comes before.
+    return int(first_rows(numbers, [int(numbers[stop]) + 1])[0])
+
+
+def _keep(directory: Path, fingerprint: str, graph: Graph, snapshot: Snapshot, next_file: int) -> None:
+    """Let a graph count from now on.
+
+    Args:
+        directory: The library's folder.
+        fingerprint: The model that filled it.
+        graph: The graph, in memory.
+        snapshot: The rows that it is made of.
+        next_file: Files with lower numbers are in it.
+    """
+    name = f"approximate.{secrets.token_hex(4)}.graph"
+    with replacing(directory / name) as partial:
+        graph.index.save(partial)
+    Manifest(
+        graph=name,
+        num_bytes=(directory / name).stat().st_size,
+        checksum=checksum_of(directory / name),
+        fingerprint=fingerprint,
+        num_rows=len(graph.index),
+        next_file=next_file,
+        built_rows=graph.manifest.built_rows,
+        projection=graph.manifest.projection,
+        long_files=_long_files(snapshot),
+    ).write(directory / MANIFEST)
+    _remove_leftovers(directory)
+
+
+def _covered_rows(directory: Path) -> int:
+    """Segments in the index that counts now; 0 where there is none to use."""
+    with suppress(FileNotFoundError, DamagedIndexError):
+        return Manifest.read(directory / MANIFEST).num_rows
+    return 0
 
 
 def build_approximation_in_background(directory: Path) -> None:
@@ -170,13 +218,13 @@ def principal_directions(snapshot: Snapshot) -> FloatArray:
 
 
 def _add_rows(
-    graph: Graph, snapshot: Snapshot, first: int, progress: Callable[[int, int], None] | None
+    graph: Graph, snapshot: Snapshot, rows: range, first: int, progress: Callable[[int, int], None] | None
 ) -> None:
-    """Put the rows from `first` on into a graph."""
+    """Put rows into a graph; `progress` counts from the row `first` of the library on."""
     maps = snapshot.maps
     threads = max(1, (os.cpu_count() or 1) // 2)
-    for at in range(first, len(maps.vectors), PIECE_ROWS):
-        last = min(at + PIECE_ROWS, len(maps.vectors))
+    for at in range(rows.start, rows.stop, PIECE_ROWS):
+        last = min(at + PIECE_ROWS, rows.stop)
         keys = keys_of_rows(maps.segments["file_id"], at, last)
         short = maps.vectors[at:last].astype(np.float32) @ graph.manifest.projection
         if snapshot.live is not None:
