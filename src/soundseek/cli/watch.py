@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,8 +15,11 @@ from soundseek.cli.output import printable
 
 def watch_command(
     folders: Annotated[
-        list[Path] | None,
-        argument(metavar="FOLDER", help="Folders of sounds; default: those that the library knows."),
+        list[str] | None,
+        argument(
+            metavar="FOLDER",
+            help="Folders of sounds, here or in a bucket (s3://BUCKET/FOLDER); default: those that the library knows.",
+        ),
     ] = None,
     library: LibraryOption = None,
     model: ModelOption = None,
@@ -36,14 +38,15 @@ def watch_command(
             "--rescan",
             parser=above(0, "seconds"),
             metavar="SECONDS",
-            help="Scan everything after so long, for what no event told of, as on network drives.",
+            help="Scan everything after so long, for what no event told of, as on network drives and in buckets.",
         ),
     ] = 600.0,
 ) -> None:
     """Keep the library current while files are recorded, copied, moved and removed; Ctrl-C ends it.
 
     Prints a line for each change. A file is taken once it has stopped growing; one that cannot be embedded is named,
-    as `soundseek index` does. Searching and `soundseek serve` go on beside it. Needs the extra `watch`.
+    as `soundseek index` does. A bucket tells of no changes: it is listed again after `--rescan`. Searching and
+    `soundseek serve` go on beside it. Needs the extra `watch`.
     """
     from soundseek.cli.extras import need
 
@@ -56,18 +59,19 @@ def watch_command(
     check_folders(folders or ())
     with open_library(library, model, create=bool(folders)) as opened:
         named = [on_disk(absolute(folder)) for folder in folders or opened.info().folders]
-        named = [
-            folder for folder in named if not is_url(folder)
-        ]  # a bucket tells of no changes: rescans see them
+        buckets = [folder for folder in named if is_url(folder)]
+        here = [folder for folder in named if not is_url(folder)]
         watching = FolderWatch(
             opened,
-            named,
+            here,
             say=_say,
             index=lambda still_grows: opened.index(*(folders or ()), workers=1, still_grows=still_grows),
             settled_s=settle,
             rescan_s=rescan,
         )
-        print(f"watching {printable(', '.join(named))}; Ctrl-C ends it", file=sys.stderr)
+        what = [f"watching {', '.join(here)}"] if here else []
+        what += [f"listing {', '.join(buckets)} every {rescan:g} seconds"] if buckets else []
+        print(printable(f"{', and '.join(what or ['nothing to watch'])}; Ctrl-C ends it"), file=sys.stderr)
         with suppress(KeyboardInterrupt):
             watching.run(folder_events)
     print("stopped watching", file=sys.stderr)

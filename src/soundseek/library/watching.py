@@ -2,19 +2,20 @@
 
 Events (`watchfiles`) say which files to look at and when; what became of them an index run finds out, so that moves,
 copies, failures and drives that go are what they are there. Now and then all is scanned again, for what no event told
-of: network drives, and what happened while a folder was not there.
+of: network drives, buckets, and what happened while a folder was not there.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from soundseek.errors import LibraryError, UsageError
 from soundseek.library.ignore import IGNORE_FILE
+from soundseek.library.paths import is_there, is_url
 
 if TYPE_CHECKING:
     from soundseek.library.index import IndexReport
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 SETTLED_S = 3.0
 RESCAN_S = 600.0
+# A bucket that did not answer is asked again after so long; a folder is looked for more often.
+_BUCKET_WAITS_S = 30.0
 _TICK_S = 0.5
 
 Events: TypeAlias = Callable[[Sequence[str]], Iterator[Iterable[str]]]
@@ -40,7 +43,7 @@ class FolderWatch:
 
     Attributes:
         library: The library.
-        folders: Absolute paths.
+        folders: Absolute paths on this machine; none where only buckets are followed, by scanning them.
         say: Is told one line for each change.
         index: Brings the folders up to date.
         settled_s: A file counts once nothing has happened to it for so long.
@@ -96,6 +99,8 @@ class FolderWatch:
 
     def still_grows(self, path: str, mtime_ns: int) -> bool:
         """Whether something has happened to a file just now: by its events, or by its modification time."""
+        if is_url(path):  # what a bucket lists is whole
+            return False
         if self._touched.get(path, -float("inf")) + self.settled_s > self.clock():
             return True
         # A time in the future (another machine's clock) is no sign of growth.
@@ -115,25 +120,29 @@ class FolderWatch:
             if str(error) != self._last_trouble:
                 self.say(f"waiting: {error}")
             self._last_trouble = str(error)
-            self._scan_at = self.clock() + self.settled_s
+            waits_s = self.settled_s if self.folders else max(self.settled_s, _BUCKET_WAITS_S)
+            self._scan_at = self.clock() + min(self.rescan_s, waits_s)
             self._touched.clear()
             return False
         self._last_trouble = ""
         for line in _Known.of(self.library).news_since(before):
             self.say(line)
-        self._say_what_is_absent(frozenset(report.missing_folders))
+        self._say_what_is_absent(frozenset(report.missing_folders), report.unreachable)
         # This run has looked at what had settled when it began; what still grew is looked at again.
         self._touched = {path: when for path, when in self._touched.items() if began - when < self.settled_s}
         return report.interrupted
 
-    def _say_what_is_absent(self, absent: frozenset[str]) -> None:
-        """A line for each drive, link or folder that went away or came back since the last look."""
+    def _say_what_is_absent(self, absent: frozenset[str], unreachable: Mapping[str, str]) -> None:
+        """A line for each drive, link, folder or bucket that went away or came back since the last look."""
         for folder in sorted(absent - self._absent):
-            self.say(
-                f"absent   {folder}: what the library has of it stays, and is no hit until it is there again"
-            )
+            if folder in unreachable:
+                self.say(f"absent   {folder}: {unreachable[folder]}; what the library has of it stays")
+            else:
+                self.say(
+                    f"absent   {folder}: what the library has of it stays, and is no hit until it is there again"
+                )
         for folder in sorted(self._absent - absent):
-            if os.path.exists(folder):
+            if is_there(folder):
                 self.say(f"back     {folder}")
         self._absent = absent
 
@@ -181,12 +190,12 @@ def _trace(state: FileState) -> tuple[int, int]:
 
 def folder_events(folders: Sequence[str]) -> Iterator[Iterable[str]]:
     """What happens below some folders, as the operating system tells it; ends on Ctrl-C."""
-    import watchfiles
-
     if not folders:
         while True:
             time.sleep(_TICK_S)
             yield ()
+    import watchfiles
+
     changes = watchfiles.watch(
         *folders,
         watch_filter=None,
