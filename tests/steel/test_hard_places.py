@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from library.best_matches import best_matches
@@ -158,6 +159,26 @@ def test_a_library_that_a_later_soundseek_wrote_is_searched_and_not_written_to(t
             each.writing().__enter__()
         assert each.stats().files == 20
         each.close()
+
+
+@pytest.mark.parametrize("said", ["locking protocol", "disk I/O error", "database is locked"])
+def test_what_sqlite_says_on_a_network_drive_comes_with_the_next_step(said: str, tmp_path: Path) -> None:
+    """Where processes share no memory, its WAL fails in words of its own."""
+    store = filled(tmp_path / "library")
+
+    def fail(*_: object) -> NoReturn:
+        raise sqlite3.OperationalError(said)
+
+    with pytest.MonkeyPatch.context() as shared_memory:
+        shared_memory.setattr(store, "_connection", lambda: type("None", (), {"execute": fail})())
+        with pytest.raises(LibraryError) as told:
+            best_matches(store, sound_number(7).vectors[0], k=1)
+    assert str(told.value) == (
+        f"the library {tmp_path / 'library'} cannot be used ({said}); if it lies on a network drive or a full disk, "
+        "put the library on a local disk with --library DIR (or SOUNDSEEK_LIBRARY)"
+    )
+    assert best_matches(store, sound_number(7).vectors[0], k=1)[0].file.path == "/sounds/000007.wav"
+    store.close()
 
 
 def test_a_clock_that_goes_back_hides_no_change(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
