@@ -91,11 +91,12 @@ def main() -> None:
         _some(sounds.yardsticks["left_out"], options.clips, options.work / "left_out"),
     )
     keep("agreement", clips=options.clips, sounds=options.sounds, rows=student.repair(options.batches))
-    models = {"soundseek-small": model} | student.models(
-        options.work, sounds.train[:: len(sounds.train) // options.fit]
-    )
+    fit = [
+        Path(each) for each in np.random.default_rng(SEED).choice(sounds.train, options.fit, replace=False)
+    ]
+    models = {"soundseek-small": model} | student.models(options.work, fit)
     clips = read_split(options.data, "validation")
-    keep("finding", clips=len(clips), fitted_to=options.fit, rows=precision(models, clips))
+    keep("finding", clips=len(clips), fitted_to=len(fit), rows=precision(models, clips))
     del models["fitted"]  # costs what the other costs
     with tempfile.TemporaryDirectory() as folder:
         cost = timed(turns(models, Path(folder)), options.repeats)
