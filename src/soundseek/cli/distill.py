@@ -38,7 +38,7 @@ def distill_command(
         str,
         option(
             metavar="SHAPE",
-            help="small, the trunk of soundseek-small, or tiny, a cheaper one that begins as a shrunken small.",
+            help="The student: small, the trunk of soundseek-small, or tiny, a cheaper one that begins as that.",
         ),
     ] = "small",
     hours: Annotated[
@@ -108,10 +108,15 @@ def distill_command(
         need_file(
             teacher, "--teacher", "it takes the published weights of mn04_as, .pt or .safetensors, or a model"
         )
-    if teacher.is_dir() != (student == "tiny") or (teacher.is_dir() and (start or heads or sentences)):
+    if teacher.is_dir() != (student == "tiny"):
+        given = "a folder" if teacher.is_dir() else "a file"
         raise UsageError(
-            "a tiny student takes a model as its --teacher, whose trunk and heads it begins with, and no --start, "
-            "--heads or --sentences; a small one takes the weights of mn04_as"
+            f"--teacher {teacher} is {given}; --student small takes the file of the weights of mn04_as, "
+            f"--student tiny a model, whose trunk and heads it begins with"
+        )
+    if student == "tiny" and (start or heads or sentences):
+        raise UsageError(
+            "--student tiny begins with its --teacher's trunk and heads; leave out --start, --heads and --sentences"
         )
     for folder in data:
         need_folder(folder, "--data", "it takes a folder of sounds, such as soundseek data clotho makes")

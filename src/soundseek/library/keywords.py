@@ -31,8 +31,8 @@ _STOP_WORDS = word_set(
 def name_words(name: str) -> str:
     """A file's name without its ending, its parts, and in words what its UCS code means.
 
-    >>> name_words("DOORWood_OldCellarDoor_ZOOM0746.wav")
-    'DOORWood_OldCellarDoor_ZOOM0746 Old Cellar Door ZOOM 0746 746 wooden door opening or closing'
+    >>> name_words("AMBForst_OldForest_ZOOM0746.wav")
+    'AMBForst_OldForest_ZOOM0746 Old Forest ZOOM 0746 746 forest ambience'
     """
     stem = _readable(os.path.splitext(name)[0] or name)  # noqa: PTH122 (300,000 times, on plain strings)
     tokens = _TOKEN.findall(stem)

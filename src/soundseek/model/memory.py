@@ -45,7 +45,7 @@ class SoundMemory:
         Example:
             >>> near, far = SoundMemory(np.float32([[0.6, 0.8], [-1, 0]])).turned(np.float32([[0, 1], [-1, 0]]))
             >>> [f"{x:.2f}" for x in (*near, *far)]
-            ['0.16', '0.99', '-1.00', '0.00']
+            ['0.24', '0.97', '-1.00', '0.00']
         """
         wanted = np.asarray(words, np.float32)
         close = wanted @ self.sounds.T

@@ -21,11 +21,11 @@ def touch(*paths: Path) -> None:
     [
         (
             "DOORWood_Old Cellar Door Slam_JD.wav",
-            ("Old Cellar Door Slam", "wooden door opening or closing"),
+            ("Old Cellar Door Slam", "door opening or shutting", "wooden door opening or closing"),
         ),
         ("WTHRThun/01.wav", ("thunder rumbling",)),
         ("Weather - Thunder/x.wav", ("weather thunder", "thunder rumbling")),
-        ("Doors/Wood/a.wav", ("wood", "wooden door opening or closing")),
+        ("Doors/Wood/a.wav", ("wood", "door opening or shutting", "wooden door opening or closing")),
         ("sounds/dog_bark2/1.wav", ("the sound of dog bark", "dog bark")),
         ("Beasts/BigDog/1.wav", ("the sound of big dog", "beasts big dog", "big dog")),
         ("wav/take 01.wav", ()),

@@ -147,7 +147,7 @@ def captions_of_path(path: Path) -> tuple[str, ...]:
         path: Relative to the folder that is learned from.
 
     >>> captions_of_path(Path("DOORWood_Old Cellar Door Slam_JD.wav"))
-    ('Old Cellar Door Slam', 'wooden door opening or closing')
+    ('Old Cellar Door Slam', 'door opening or shutting', 'wooden door opening or closing')
     >>> captions_of_path(Path("Weather/thunder_far/take 01.wav"))
     ('the sound of thunder far', 'weather thunder far', 'thunder far')
     >>> captions_of_path(Path("take 01.wav"))
