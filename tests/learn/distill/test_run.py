@@ -45,7 +45,7 @@ from soundseek.learn.models.audio.compact import (
 )
 from soundseek.learn.models.audio.compact_layers import InvertedResidual, TagsConfig
 from soundseek.learn.models.audio.efficientat import EfficientATTrunk
-from soundseek.learn.models.audio.shrink import shrink
+from soundseek.learn.models.audio.shrink import repair, shrink
 
 ROOT = Path(__file__).parents[3]
 ONE_STEP = 1e-9  # hours: a run ends with the step in which they are spent
@@ -508,12 +508,21 @@ def test_a_student_with_another_front_end_than_a_multiple_of_the_hop_is_refused(
 
 
 def test_a_model_teaches_a_shrunken_copy_of_itself_and_the_run_goes_on(
-    compact_model: Path, clips: Path, tmp_path: Path
+    compact_model: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = DistillConfig(
         hours=ONE_STEP, processes=1, batch_s=6.0, trunk=SLOWER, learning_rate=0.0, retrieval_weight=1.0
     )
+    repaired_with: list[int] = []
+
+    def counted(trunk: CompactTrunk, smaller: CompactTrunk, log_mels: list[torch.Tensor]) -> None:
+        repaired_with.append(len(log_mels))
+        repair(trunk, smaller, log_mels)
+
+    monkeypatch.setattr("soundseek.learn.distill.run.repair", counted)
+    monkeypatch.setattr("soundseek.learn.distill.run.REPAIR_S", 12.0)
     distill(compact_model, clips, {"left_out": clips}, tmp_path, config)
+    assert repaired_with == [2]  # as much sound as it may hold in memory, in batches of any size
     first = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     expected = CompactTrunk(SLOWER)
     shrink(read_compact_trunk(compact_model), expected)

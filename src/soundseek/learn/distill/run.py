@@ -50,7 +50,7 @@ _IN_A_CHECKPOINT = (
     "student", "averaged", "optimizer", "teacher_mean", "teacher_deviation", "step", "elapsed_s", "heard_s"
 )  # fmt: skip
 FIRST_BATCHES = 10**9  # steps that are never reached: what standardises the teacher's view
-REPAIR_BATCHES = 32  # 43 minutes of sound: 2 GB of maps meanwhile
+REPAIR_S, REPAIR_BATCHES = 2560.0, 32  # of sound, and at most: 2 GB of maps meanwhile
 YARDSTICK_CLIPS = 300  # of the clips that are trained on, as many as stand beside those that are not
 
 
@@ -241,7 +241,8 @@ class _Run:
         """Begin with as much of the teacher's trunk as the student has room for."""
         smaller = CompactTrunk(self.config.trunk)
         shrink(trunk, smaller)
-        repair(trunk, smaller, [each.cpu() for each in self._first_batches(REPAIR_BATCHES)])
+        number = min(REPAIR_BATCHES, max(1, round(REPAIR_S / self.config.batch_s)))  # a GPU's are large
+        repair(trunk, smaller, [each.cpu() for each in self._first_batches(number)])
         self.student.trunk.load_state_dict(smaller.state_dict())
 
     def _open(self, yardsticks: Mapping[str, Path]) -> dict[str, Yardstick]:
