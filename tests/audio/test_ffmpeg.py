@@ -470,3 +470,23 @@ def test_without_pyav_the_error_names_the_extra(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(DecodeError) as caught:
         read_audio(tmp_path / "x.m4a", sample_rate_hz=8000)
     assert caught.value.reason == f"MP4 needs one more package: {install_command('formats')}"
+
+
+def test_opus_whose_time_steps_back_is_read_to_its_end(tmp_path: Path) -> None:
+    """Encoders that follow a clock write such pages; libsndfile 1.2 stops there, FFmpeg and players do not."""
+    wave = tone(12)[:, 0]  # taken to be at 48 kHz
+    with av.open(str(tmp_path / "x.opus"), "w") as container:
+        stream = container.add_stream("libopus", rate=48_000, layout="mono")
+        resampler = av.AudioResampler(format=stream.codec_context.format.name)
+        for start in range(0, len(wave), 960):
+            frame = av.AudioFrame.from_ndarray(wave[None, start : start + 960], format="fltp", layout="mono")
+            frame.sample_rate = 48_000
+            for piece in resampler.resample(frame):
+                piece.pts = start - 480 * (start >= 400 * 960)
+                container.mux(stream.encode(piece))
+        container.mux(stream.encode(None))
+    with pytest.raises(soundfile.LibsndfileError):
+        soundfile.read(tmp_path / "x.opus")
+    found = read_audio(tmp_path / "x.opus", sample_rate_hz=48_000)
+    assert len(found) == pytest.approx(len(wave), abs=960)
+    np.testing.assert_allclose(found[48_000:-48_000], wave[48_000 : len(found) - 48_000], atol=0.05)

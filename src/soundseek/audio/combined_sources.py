@@ -10,6 +10,7 @@ import soxr
 
 from soundseek._typing import FloatArray
 from soundseek.audio.downmix import Downmix
+from soundseek.errors import DecodeError
 
 
 class AudioSource(Protocol):
@@ -120,6 +121,62 @@ class JoinedSource:
         """Let go of the file."""
         if self._current is not None:
             self._current.close()
+
+
+class ContinuedSource:
+    """A recording that a second decoder goes on with where the first one stumbles.
+
+    Args:
+        first: The decoder that is asked as long as it answers.
+        opener: Opens the second one, which passes over what the first has given; it must have the same rate and as many
+            channels.
+    """
+
+    def __init__(self, first: AudioSource, opener: Callable[[], AudioSource]) -> None:
+        self._source = first
+        self._opener: Callable[[], AudioSource] | None = opener
+        self._num_frames = 0
+        self.format, self.sample_rate_hz, self.channels = first.format, first.sample_rate_hz, first.channels
+        self.declared_s = first.declared_s
+
+    def read(self) -> FloatArray:
+        """The next piece `(frames, channels)`, empty at the end.
+
+        Raises:
+            DecodeError: The first decoder's, where the second one cannot go on either.
+        """
+        try:
+            piece = self._source.read()
+        except DecodeError as error:
+            if self._opener is None:
+                raise
+            try:
+                piece = self._go_on(self._opener)
+            except DecodeError:
+                raise error from None
+            if not len(piece):
+                raise
+        self._num_frames += len(piece)
+        return piece
+
+    def _go_on(self, opener: Callable[[], AudioSource]) -> FloatArray:
+        """The second decoder's first piece behind what the first has given; empty where it does not come so far."""
+        self._opener = None
+        second = opener()
+        self._source.close()
+        self._source = second
+        if (second.sample_rate_hz, second.channels) != (self.sample_rate_hz, self.channels):
+            return np.empty((0, self.channels), np.float32)
+        left = self._num_frames
+        while len(piece := second.read()):
+            if len(piece) > left:
+                return piece[left:]
+            left -= len(piece)
+        return piece
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._source.close()
 
 
 class TracksSource:

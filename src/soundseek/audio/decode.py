@@ -29,7 +29,7 @@ import soxr
 from soundseek._install import install_command
 from soundseek._typing import FloatArray
 from soundseek.audio import ffmpeg, files
-from soundseek.audio.combined_sources import AudioSource, JoinedSource
+from soundseek.audio.combined_sources import AudioSource, ContinuedSource, JoinedSource
 from soundseek.audio.downmix import Downmix
 from soundseek.audio.ffmpeg import MIN_DECODED_SHARE
 from soundseek.audio.files import AUDIO_EXTENSIONS, FORMATS_EXTENSIONS
@@ -410,6 +410,7 @@ def pcm_bits(path: str | os.PathLike[str]) -> int | None:
 
 # What libsndfile reads whole: where it fails, the file is damaged and no package is missing.
 _READ_BY_LIBSNDFILE = frozenset({"Vorbis in Ogg", "Opus in Ogg", "FLAC"})
+_OPUS = "OGG/OPUS"
 
 
 def open_source(path: str) -> AudioSource:
@@ -454,7 +455,12 @@ def _open(path: str, shown: str, head: bytes, extension: str, span: ByteSpan | N
     if known is not None and known.only_ffmpeg:
         return _checked(_open_with_ffmpeg(path, shown, known, behind, start, span), shown)
     try:
-        return _checked(_open_with_libsndfile(path, shown, head, extension, span), shown)
+        source = _checked(_open_with_libsndfile(path, shown, head, extension, span), shown)
+        if known is not None and source.format == _OPUS:  # libsndfile stumbles where a page's time steps back
+            return ContinuedSource(
+                source, partial(_open_with_ffmpeg, path, shown, known, behind, start, span)
+            )
+        return source
     except soundfile.LibsndfileError as error:
         reason = _why_not(error, behind)
         if known is None or error.code in _HEADER_CLAIMS:
