@@ -122,3 +122,18 @@ def test_a_hit_says_how_probable_it_is_where_it_is_asked_to() -> None:
         pytest.approx(0.5**0.5 / 2, abs=1e-3),
     ]
     assert all(hit.match is None for hit in find(store, query, SearchOptions(k=3)))
+
+
+def test_how_probable_a_hit_of_a_sentence_is_goes_by_its_parts_too() -> None:
+    store = SqliteStore.temporary(IDENTITY)
+    with store.writing():
+        frames = np.eye(DIM, dtype=np.float32)[[1, 2]]
+        store.commit(Changes([sound_from_frames(sound_file("/a.wav"), frames, [(0, 2)])]))
+    sentence = np.eye(DIM, dtype=np.float32)[[3, 1, 2]]
+
+    def certainty(asked: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        np.testing.assert_array_equal(asked, sentence)
+        return scores
+
+    (hit,) = find(store, sentence, SearchOptions(k=1, certainty=certainty))
+    assert hit.match == hit.score

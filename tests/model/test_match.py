@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from soundseek._vectors import unit_rows
 from soundseek.errors import ModelError, StorageError
 from soundseek.model.match import MATCH_FILE, MatchCalibration, match_features, match_word
 from soundseek.model.memory import SoundMemory
+from soundseek.model.stretches import scores_of_sentences
 
 REFERENCE = np.eye(4, dtype=np.float16)  # a query along one axis scores 1, 0, 0, 0
 QUERY = np.float32([1, 0, 0, 0])
@@ -28,6 +30,25 @@ def test_features_by_hand() -> None:
     highest = np.quantile([1, 0, 0, 0], 0.99)
     by_hand = [0.5, (0.5 - mean) / deviation, 0.5 - highest, np.log(100), 0.5 - 1, 0.25]
     np.testing.assert_allclose(row, by_hand, atol=1e-6)
+
+
+def test_a_sentence_that_names_several_sounds_is_compared_with_what_sounds_score_for_it() -> None:
+    both = unit_rows(np.float32([[1, 1, 0.2, 0], [1, 0, 0, 0], [0, 1, 0, 0]]))
+    varied = unit_rows(np.random.default_rng(3).standard_normal((50, 4)).astype(np.float32))
+    usual = scores_of_sentences(varied @ both.T)
+    (row,) = match_features(varied, both, usual[[7]], 100)
+    by_hand = [
+        usual[7], (usual[7] - usual.mean()) / usual.std(), usual[7] - np.quantile(usual, 0.99), np.log(100),
+        usual[7] - usual.max(), np.sort(usual)[-5:].mean(),
+    ]  # fmt: skip
+    np.testing.assert_allclose(row, by_hand, atol=1e-5)
+    # By its least part a sound scores lower than by the sentence as a whole: that is no reason to doubt it.
+    best = np.float32([usual.max()])
+    assert match_features(varied, both, best, 100)[0, 4] == pytest.approx(0, abs=1e-6)
+    assert match_features(varied, both[0], best, 100)[0, 4] < -0.1
+    # A query that names one sound is the same, with and without a row of its own, to the last bit.
+    alone = [match_features(varied, each, usual, 100) for each in (both[1], both[1:2])]
+    np.testing.assert_array_equal(*alone)
 
 
 def test_a_probability_by_hand() -> None:

@@ -63,10 +63,9 @@ def test_a_sound_in_a_manner_is_found_as_the_library_finds_it(client: Any, libra
 
 def test_how_sure_hits_are_is_what_the_library_says(serve: Any, sounds: Path, tmp_path: Path) -> None:
     directory = make_toy_model(tmp_path / "sure")
-    # The higher a hit scores, the surer it is.
-    MatchCalibration(
-        np.zeros((2, 16), np.float16), np.zeros(4), np.ones(4), np.array([0.0, 1, 0, 0, 0]), 1_000
-    ).write(directory)
+    # The higher a hit scores, the surer it is, by itself and beside what varied sounds score.
+    varied = np.eye(16, dtype=np.float16)[:9]
+    MatchCalibration(varied, np.zeros(4), np.ones(4), np.array([0.0, 1, 0.1, 0, 0]), 1_000).write(directory)
     with Library.create(tmp_path / "library", model=load_model(directory)) as library:
         library.index(sounds)
         expected = library.search("a tone", k=7, keywords="off")
@@ -76,6 +75,11 @@ def test_how_sure_hits_are_is_what_the_library_says(serve: Any, sounds: Path, tm
     hits += client.post("search", json={**request, "offset": 4}).json()["hits"]
     assert [hit["match"] for hit in hits] == [pytest.approx(hit.match, abs=1e-4) for hit in expected]
     assert len({hit["match"] for hit in hits}) == 7
+    sentence = "a tone while a dog barks"  # of its parts, too, the hits are as sure as the library's
+    with Library.open(tmp_path / "library", model=load_model(directory)) as library:
+        expected = library.search(sentence, k=4, keywords="off")
+    hits = client.post("search", json={**request, "text": sentence}).json()["hits"]
+    assert [hit["match"] for hit in hits] == [pytest.approx(hit.match, abs=1e-4) for hit in expected]
     only_out = client.post("search", json={"text": "no music", "k": 4}).json()["hits"]
     assert len(only_out) == 4 and {hit["match"] for hit in only_out} == {None}
 

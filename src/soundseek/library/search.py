@@ -26,7 +26,8 @@ SHORTLIST: dict[Per, int] = {"file": 60, "segment": 120}
 
 Shown: TypeAlias = Literal["show", "hide"]
 Certainty: TypeAlias = Callable[[AnyFloatArray, AnyFloatArray], AnyFloatArray]
-"""A query `(dim,)` and the scores of its hits `(hits,)` -> the probability of each that a listener would agree."""
+"""A query, as `find` takes it, and the scores of its hits `(hits,)` -> the probability of each that a listener would
+agree."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,7 @@ def find(store: Store, query: AnyFloatArray, options: SearchOptions) -> list[Hit
     whole = np.atleast_2d(query)[0]
     sure: Sequence[float | None] = [None] * len(matches)
     if options.certainty is not None and matches:
-        sure = options.certainty(whole, np.array([match.score for match in matches], np.float32)).tolist()
+        sure = options.certainty(query, np.array([match.score for match in matches], np.float32)).tolist()
     return [
         hit_of(match, whole, also_at=also_at, probability=probability)
         for match, also_at, probability in zip(matches, copies_of(store, matches, options), sure, strict=True)

@@ -20,6 +20,7 @@ from soundseek._files import replacing
 from soundseek._typing import AnyFloatArray, DoubleArray, FloatArray
 from soundseek.errors import ModelError
 from soundseek.model.memory import MEMORY_FILE, SoundMemory
+from soundseek.model.stretches import scores_of_sentences
 
 MATCH_FILE = "match.npz"
 WORDS = ((0.8, "sure"), (0.5, "likely"), (0.2, "maybe"), (0.0, "unlikely"))
@@ -56,7 +57,7 @@ class MatchCalibration:
         """`(hits,)` probabilities that a listener would agree.
 
         Args:
-            query: `(dim,)`, unit norm.
+            query: `(dim,)`, unit norm; or `(1 + parts, dim)`, a sentence that names several sounds, and its parts.
             scores: `(hits,)` of the query and each hit, as a search gives them.
             num_files: Files that were searched: the more there are, the higher chance scores (up to `most_files`).
         """
@@ -127,13 +128,14 @@ class MatchCalibration:
 def match_features(
     reference: AnyFloatArray, query: AnyFloatArray, scores: AnyFloatArray, num_files: int
 ) -> DoubleArray:
-    """`(hits, NUM_FEATURES)` of the scores of a query.
+    """`(hits, NUM_FEATURES)` of the scores of a query: `(dim,)`, or a sentence and its parts, `(1 + parts, dim)`.
 
     The score; the score in standard deviations of the query's scores on the reference; its distance to their highest
     hundredth; the logarithm of the library's size; its distance to their highest; and the mean of their five highest,
     which is low where nothing usual is like the query.
     """
-    usual = np.asarray(reference, np.float32) @ np.asarray(query, np.float32)
+    queries = np.atleast_2d(np.asarray(query, np.float32))
+    usual = scores_of_sentences(np.asarray(reference, np.float32) @ queries.T)
     wide = np.asarray(scores, np.float64)
     standard = (wide - usual.mean()) / max(float(usual.std()), 1e-6)
     highest = np.sort(usual)[-5:].astype(np.float64)

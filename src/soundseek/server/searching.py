@@ -136,12 +136,7 @@ class Searching:
             is_there=is_there,
             names=names,
         )
-        wholes = [query[0] for query in queries]
-        found = [
-            (match, whole)
-            for query, whole in zip(queries, wholes, strict=True)
-            for match in find_matches(store, query, options)
-        ]
+        found = [(match, query) for query in queries for match in find_matches(store, query, options)]
         if len(queries) > 1:
             found = _best_of_each(found, per_segment=request.per == "segment")
         pairs = found[request.offset : request.offset + request.k]
@@ -154,11 +149,12 @@ class Searching:
         )
         certainty = library.certainty(counted[0], reading.manners) if reading and is_fitted else None
         hits = [
-            hit_of(match, query, also_at=also_at, probability=probability)
+            hit_of(match, query[0], also_at=also_at, probability=probability)
             for (match, query), also_at, probability in zip(
                 pairs, copies_of(store, page, options), _probabilities(pairs, certainty), strict=True
             )
         ]
+        wholes = [query[0] for query in queries]
         if WINDOWS in store.settings():
             hits = with_kept_windows(store, hits, np.array(wholes))
         searched_for = _searched_for(request, texts)
