@@ -30,13 +30,13 @@ import numpy as np
 import torch
 from machine import keep_result
 from stages import spent, timed, write_sounds
-from torch import nn
+from torch import Tensor, nn
 
 from soundseek.audio.decode import read_audio
 from soundseek.audio.logmel import LogMel
 from soundseek.learn.data.decoded_cache import WaveformCache
 from soundseek.learn.datasets.layout import Clip, read_split
-from soundseek.learn.distill import DistillConfig, find_sounds
+from soundseek.learn.distill import TRUNK, DistillConfig, find_sounds
 from soundseek.learn.distill.mixtures import MelDamage, draw_batch
 from soundseek.learn.distill.networks import (
     Student,
@@ -73,8 +73,11 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=128, help="left out, to compare on")
     parser.add_argument("--fit", type=int, default=200, help="sounds to fit the projector to")
     parser.add_argument("--batches", type=int, nargs="+", default=[32], help="of 80 s, to repair with")
-    parser.add_argument("--rates", type=float, nargs="+", default=[3e-4, 1e-4])
+    parser.add_argument("--rates", type=float, nargs="+", default=[3e-4, 1e-4, 3e-5, 1e-5])
     parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument(
+        "--steps-only", action="store_true", help="from the trunk that an earlier call left in DIR"
+    )
     parser.add_argument("--repeats", type=int, default=25)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
@@ -90,10 +93,26 @@ def main() -> None:
         _some(sounds.train, options.sounds, options.work / "train"),
         _some(sounds.yardsticks["left_out"], options.clips, options.work / "left_out"),
     )
-    keep("agreement", clips=options.clips, sounds=options.sounds, rows=student.repair(options.batches))
-    fit = [
-        Path(each) for each in np.random.default_rng(SEED).choice(sounds.train, options.fit, replace=False)
-    ]
+    if options.steps_only:
+        student.take(options.work / TRUNK)
+    else:
+        rows = student.repair(options.batches)
+        keep("agreement", clips=options.clips, sounds=options.sounds, rows=rows)
+        _find_and_cost(model, student, sounds.train, options, keep)
+    for rate in options.rates:
+        row = student.teach(rate, options.steps)
+        keep(f"steps at {rate}", steps=options.steps, batch_s=STEP_BATCH_S, row=row)
+
+
+def _find_and_cost(
+    model: Model,
+    student: _Repaired,
+    sounds: list[Path],
+    options: argparse.Namespace,
+    keep: Callable[..., None],
+) -> None:
+    """How the student finds and what it costs, beside its teacher."""
+    fit = [Path(each) for each in np.random.default_rng(SEED).choice(sounds, options.fit, replace=False)]
     models = {"soundseek-small": model} | student.models(options.work, fit)
     clips = read_split(options.data, "validation")
     keep("finding", clips=len(clips), fitted_to=len(fit), rows=precision(models, clips))
@@ -101,9 +120,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cost = timed(turns(models, Path(folder)), options.repeats)
     keep("cost", repeats=options.repeats, cpu_ms=cost)
-    for rate in options.rates:
-        row = student.teach(rate, options.steps)
-        keep(f"steps at {rate}", steps=options.steps, batch_s=STEP_BATCH_S, row=row)
 
 
 def _some(paths: Sequence[Path], number: int, directory: Path) -> WaveformCache:
@@ -129,21 +145,7 @@ class _Repaired:
 
     def repair(self, numbers: Sequence[int]) -> dict[str, Any]:
         """Agreement as shrunk, and repaired with so many batches, of which the last number stays."""
-        drawn = [
-            draw_batch(
-                self._train,
-                self._log_mel,
-                None,
-                REPAIR_BATCH_S,
-                np.random.default_rng([SEED, 0, FIRST_BATCHES + each]),
-            ).clean
-            for each in range(max(numbers))
-        ]
-        self._teacher.standardise(drawn[:8])
-        device = torch.device("cpu")
-        self._yardstick = Yardstick(
-            self._waveforms, self._teacher, TensorLogMel(self._small.front_end, device), device
-        )
+        drawn = self._open(max(8, *numbers))
         shrink(self._small, self._trunk)
         rows: dict[str, Any] = {"shrunk": self._yardstick(self._student(self._trunk))}
         for number in numbers:
@@ -159,9 +161,27 @@ class _Repaired:
             }
         return rows
 
+    def take(self, trunk: Path) -> None:
+        """Go on with a trunk that was repaired before."""
+        self._open(8)
+        self._trunk.load_state_dict(CompactTrunk.load(trunk).state_dict())
+
+    def _open(self, number: int) -> list[Tensor]:
+        """The yardstick, and undamaged mixtures, of which the first eight standardise the teacher's view."""
+        generators = (np.random.default_rng([SEED, 0, FIRST_BATCHES + each]) for each in range(number))
+        drawn = [
+            draw_batch(self._train, self._log_mel, None, REPAIR_BATCH_S, generator).clean
+            for generator in generators
+        ]
+        self._teacher.standardise(drawn[:8])
+        device = torch.device("cpu")
+        log_mel = TensorLogMel(self._small.front_end, device)
+        self._yardstick = Yardstick(self._waveforms, self._teacher, log_mel, device)
+        return drawn
+
     def models(self, work: Path, sounds: list[Path]) -> dict[str, Model]:
         """Model directories of it: with the heads as they are, and fitted to some sounds."""
-        file = work / "trunk.safetensors"
+        file = work / TRUNK
         self._trunk.save(file)
         write = runpy.run_path(str(ROOT / "scripts" / "tiny_model.py"))["write_tiny_model"]
         for name, fit in (("tiny", []), ("fitted", sounds)):
