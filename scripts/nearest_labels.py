@@ -27,6 +27,8 @@ from soundseek.query.text import fold
 
 LEAST_CLIPS = 2
 LEAST_COSINE = 0.5  # a label that is further away is about something else
+# Readings whose nearest label is of something else: brown noise is no gas.
+NO_LABEL = frozenset({"steady hissing noise|continuous static like noise"})
 LEFT_OUT = Path(__file__).parent / "left_out_collections.txt"
 
 
@@ -85,7 +87,9 @@ def nearest_labels(name: str, readings: Sequence[str], labels: Sequence[str]) ->
         for reading, number, cosine in zip(
             readings, cosines.argmax(axis=1).tolist(), cosines.max(axis=1).tolist(), strict=True
         )
-        if cosine >= LEAST_COSINE and fold(labels[number]) not in map(fold, reading.split("|"))
+        if reading not in NO_LABEL
+        and cosine >= LEAST_COSINE
+        and fold(labels[number]) not in map(fold, reading.split("|"))
     }
 
 

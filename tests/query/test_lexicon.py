@@ -156,6 +156,11 @@ def test_a_reading_and_the_nearest_label_are_searched_for_together(labels: dict[
         assert languages().heads[row["plain"]] == row["head"]
 
 
+def test_brown_noise_is_no_gas() -> None:
+    term = english().term("brown noise")
+    assert term is not None and term.readings == ("steady hissing noise", "continuous static like noise")
+
+
 def test_the_lexicon_adds_less_than_three_megabytes() -> None:
     assert sum((FOLDER / name).stat().st_size for name in (ENGLISH_FILE, LANGUAGES_FILE)) < 3_000_000
 

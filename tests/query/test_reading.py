@@ -74,6 +74,8 @@ def test_a_broad_reading_is_added_and_does_not_replace_the_term(reader: QueryRea
         ("happy music", ("happy music", "happy festive music")),
         ("relaxing music", None),
         ("heavy rain", None),
+        ("science fiction effect", None),
+        ("creepy effects", None),
     ],
 )
 def test_what_has_a_mood_counts_beside_the_mood(
@@ -82,7 +84,9 @@ def test_what_has_a_mood_counts_beside_the_mood(
     assert reader.read(query).alternatives == ((texts or (query,)),)
 
 
-@pytest.mark.parametrize("query", ["creepy", "creepy atmosphere", "creepy sound", "creepy vibes"])
+@pytest.mark.parametrize(
+    "query", ["creepy", "creepy atmosphere", "creepy sound", "creepy sound effect", "creepy vibes"]
+)
 def test_a_mood_alone_is_the_sounds_that_have_it(reader: QueryReader, query: str) -> None:
     ((*texts,),) = reader.read(query).alternatives
     assert texts == ["scary music", "eerie atmosphere", "dark drone"]

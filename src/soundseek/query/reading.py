@@ -47,8 +47,9 @@ _FUNCTION_WORDS = word_set(
 # "Creepy atmosphere": no word for what sounds.
 _OF_A_MOOD = word_set(
     """mood moods vibe vibes feeling feelings feel atmosphere atmospheres ambience ambiance ambient sound sounds
-    soundscape soundscapes scene scenes background tone texture effect effects sfx stuff"""
+    soundscape soundscapes scene scenes background tone texture sfx stuff"""
 )
+_EFFECTS = word_set("effect effects")  # "science fiction effect": a made sound, not what has the mood
 _MUSIC = word_set("music song songs tune tunes melody melodies soundtrack score track loop bgm underscore")
 _DOUBLED = re.compile(r"\b([^\W\d_]+)(?: \1\b)+", re.IGNORECASE)
 _ROMAN_SOUND = re.compile(r"\b(?:sounds?|noises?|sfx|fx|sound\s+effects?|effects?)\b", re.IGNORECASE)
@@ -309,6 +310,8 @@ class QueryReader:
             if term is None or term.kind != "mood":
                 continue
             sound = typed[end:]
+            if {word.lower() for word in sound} <= _EFFECTS:
+                return None
             if {word.lower() for word in sound} <= _OF_A_MOOD:
                 return self._of_term(text, term)
             if len(sound) == 1 and sound[0].lower() in _MUSIC:
@@ -433,7 +436,10 @@ class QueryReader:
                 return term
         shorter = " ".join(_ROMAN_SOUND.sub(" ", text).split())
         if shorter and shorter != text and len(shorter) > 2:
-            return next((term for form in _inflections(shorter) if (term := lexicon.term(form))), None)
+            term = next((term for form in _inflections(shorter) if (term := lexicon.term(form))), None)
+            left_out = {word.lower() for word in words(text)} - {word.lower() for word in words(shorter)}
+            if term is None or term.kind != "mood" or not left_out <= _EFFECTS:
+                return term
         return None
 
     def _corrected(self, text: str) -> str:
