@@ -237,7 +237,7 @@ def measure(
             for words in each.words
         ]
         as_read = [
-            ahead(as_searched(model, [words.format(label) for label in named]), fits, other)
+            ahead_as_searched(model, [words.format(label) for label in named], fits, other)
             for words in each.words
         ]
         rows.append(
@@ -261,15 +261,20 @@ def measure(
     return {"model": name, "fingerprint": model.fingerprint, "rows": rows}
 
 
-def as_searched(model: Any, queries: list[str]) -> FloatArray:
-    """`(queries, dim)` what a search looks for: the sound, and how it should sound apart from it."""
+def ahead_as_searched(model: Any, queries: list[str], fits: FloatArray, other: FloatArray) -> float:
+    """The share of queries for which a search puts `fits` first: by the sound, and by how it should sound."""
     reader = QueryReader.of(model)
-    vectors = []
-    for query in queries:
+    right = []
+    for query, *pair in zip(queries, fits, other, strict=True):
         reading = reader.read(query)
         words = embed_query(model, list(reading.alternatives[0])).mean(axis=0)
-        vectors.append(in_manners(words / np.linalg.norm(words), reading.manners, model.manners))
-    return np.array(vectors, np.float32)
+        vectors = np.array(pair)
+        scores = vectors @ (words / np.linalg.norm(words))
+        wanted = in_manners(reading.manners, model.manners)
+        if wanted is not None:
+            scores = scores + wanted.bonuses(vectors)
+        right.append(scores[0] > scores[1])
+    return float(np.mean(right))
 
 
 def ahead(text: FloatArray, fits: FloatArray, other: FloatArray) -> float:

@@ -15,7 +15,8 @@ from toy_model import make_toy_model
 from soundseek.errors import QueryError
 from soundseek.library import Library
 from soundseek.library.hit_formats import searched_for
-from soundseek.model.manners import write_manners
+from soundseek.model import manners
+from soundseek.model.manners import MannerDirection, write_manners
 from soundseek.model.match import MatchCalibration
 from soundseek.model.memory import SoundMemory
 from soundseek.model.model import Model
@@ -98,16 +99,20 @@ def test_a_damaged_list_is_named_once_and_the_search_goes_on(
 
 
 def test_a_manner_orders_what_the_sound_finds(
-    tmp_path: Path, library: Library, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, library: Library, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(Path(library.info().path), tmp_path / "library")
     shutil.copytree(library.model.directory, tmp_path / "toy")
     hits = library.search("a high tone", keywords="off")
     first, last = (np.asarray(hit.vector, np.float32) for hit in (hits[0], hits[-1]))
-    write_manners(tmp_path / "toy", {"muffled": 4 * (last - first)})
+    between = (last - first) / np.linalg.norm(last - first)
+    middle = float((first + last) @ between / 2)
+    monkeypatch.setitem(manners._COUNTS, "muffled", (-3.0, 100.0))
+    write_manners(tmp_path / "toy", {"muffled": MannerDirection(between, middle, 1.0)})
     with Library.open(tmp_path / "library", model=Model(tmp_path / "toy")) as with_manners:
         found = with_manners.search("muffled a high tone", keywords="off")
         assert [hit.path for hit in found] != [hit.path for hit in hits] and found[0].path == hits[-1].path
+        assert {hit.path: hit.score for hit in found} == {hit.path: hit.score for hit in hits}
         assert found.reading is not None and found.reading.manners == ("muffled",)
         assert searched_for(found.reading) == {
             "query": "a high tone", "typed": "muffled a high tone", "manners": ["muffled"],
@@ -134,11 +139,11 @@ def test_a_hit_is_as_sure_of_a_sound_in_a_manner_as_of_the_sound(tmp_path: Path,
     # a direction in which neither the sound, nor the words, nor the reference differ
     basis = np.linalg.qr(np.stack([hit.vector, library.model.embed_text("a high tone"), *reference]).T)[0]
     across -= basis @ (basis.T @ across)
-    write_manners(tmp_path / "toy", {"muffled": 0.8 * across / np.linalg.norm(across)})
+    write_manners(tmp_path / "toy", {"muffled": MannerDirection(across / np.linalg.norm(across), 0.0, 0.05)})
     with Library.open(tmp_path / "library", model=Model(tmp_path / "toy")) as opened:
         plain = {each.path: each.match for each in opened.search("a high tone", keywords="off")}
         muffled = {each.path: each.match for each in opened.search("muffled a high tone", keywords="off")}
-    assert muffled[hit.path] == pytest.approx(plain[hit.path], abs=0.02)
+    assert muffled[hit.path] == pytest.approx(plain[hit.path], abs=1e-5)
 
 
 def test_words_are_looked_for_as_the_sounds_that_they_name(tmp_path: Path, library: Library) -> None:

@@ -1,4 +1,4 @@
-"""Directions of how sounds sound: a query is turned by them; they are kept in a model directory."""
+"""How sounds sound: what it adds to a hit, and what of it is kept in a model directory."""
 
 from __future__ import annotations
 
@@ -8,29 +8,63 @@ import numpy as np
 import pytest
 
 from soundseek.errors import ModelError
-from soundseek.model.manners import MANNERS_FILE, in_manners, read_manners, write_manners
+from soundseek.model.manners import (
+    MANNERS_FILE,
+    MannerDirection,
+    in_manners,
+    manner_among,
+    read_manners,
+    write_manners,
+)
 
 EAST, NORTH = np.float32([1, 0]), np.float32([0, 1])
+MUFFLED = MannerDirection(NORTH, 0.0, 0.1)
+PLAIN, DULL, DULLER = np.float32([1, 0]), np.float32([0.8, 0.6]), np.float32([0.6, 0.8])
 
 
-def test_a_manner_orders_sounds_that_fit_alike() -> None:
-    query = in_manners(EAST, ["muffled"], {"muffled": 0.75 * NORTH})
-    np.testing.assert_allclose(query, [0.8, 0.6])
-    plain, muffled = np.float32([0.9, -0.1]), np.float32([0.9, 0.1])
-    assert muffled @ query > plain @ query
-    assert muffled @ EAST == plain @ EAST
+def test_a_sound_gains_by_what_it_has_of_a_manner_beyond_others() -> None:
+    wanted = in_manners(["muffled"], {"muffled": MUFFLED, "distant": MannerDirection(EAST, 0.0, 0.1)})
+    assert wanted is not None and list(wanted.manners) == ["muffled"]
+    bright, plain, little, dull = wanted.bonuses(np.stack([-DULL, PLAIN, DULL, DULLER]))
+    assert bright == plain == 0 < little <= dull < 1
+
+
+def test_two_manners_add_up() -> None:
+    known = {"muffled": MUFFLED, "distant": MannerDirection(EAST, 0.0, 0.1)}
+    each = [in_manners([name], known) for name in known]
+    both = in_manners(list(known), known)
+    assert both is not None
+    expected = sum(one.bonuses(DULL[None]) for one in each if one is not None)
+    np.testing.assert_allclose(both.bonuses(DULL[None]), expected)
+
+
+def test_what_a_store_proposes_leans_towards_the_manner() -> None:
+    wanted = in_manners(["muffled"], {"muffled": MUFFLED})
+    assert wanted is not None
+    query = wanted.proposing(EAST)
+    assert np.linalg.norm(query) == pytest.approx(1) and query @ DULL > query @ -DULL and query[0] > query[1]
 
 
 def test_an_unknown_manner_changes_nothing() -> None:
-    np.testing.assert_array_equal(in_manners(EAST, ["muffled"], {}), EAST)
+    assert in_manners(["muffled"], {}) is None and in_manners([], {"muffled": MUFFLED}) is None
+
+
+def test_a_manner_is_measured_by_varied_sounds() -> None:
+    manner = manner_among(5 * NORTH, np.stack([DULL, DULLER, PLAIN]))
+    np.testing.assert_allclose(manner.direction, NORTH)
+    assert (manner.mean, manner.spread) == (
+        pytest.approx(np.mean([0.6, 0.8, 0])),
+        pytest.approx(np.std([0.6, 0.8, 0])),
+    )
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert read_manners(tmp_path, dim=2) == {}
-    write_manners(tmp_path, {"muffled": NORTH, "distant": -EAST})
+    write_manners(tmp_path, {"muffled": MUFFLED, "distant": MannerDirection(-EAST, 0.25, 0.5)})
     found = read_manners(tmp_path, dim=2)
     assert sorted(found) == ["distant", "muffled"]
-    np.testing.assert_array_equal(found["distant"], -EAST)
+    np.testing.assert_array_equal(found["distant"].direction, -EAST)
+    assert found["distant"][1:] == (0.25, 0.5)
 
 
 def test_a_model_that_tells_no_manner_apart_is_read(tmp_path: Path) -> None:
@@ -39,10 +73,17 @@ def test_a_model_that_tells_no_manner_apart_is_read(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_and_that_of_another_model_are_refused(tmp_path: Path) -> None:
-    write_manners(tmp_path, {"muffled": NORTH})
+    write_manners(tmp_path, {"muffled": MUFFLED})
     with pytest.raises(ModelError, match="of another model"):
         read_manners(tmp_path, dim=3)
     whole = (tmp_path / MANNERS_FILE).read_bytes()
     (tmp_path / MANNERS_FILE).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelError, match="damaged"):
         read_manners(tmp_path, dim=2)
+
+
+def test_a_file_of_directions_alone_is_read(tmp_path: Path) -> None:
+    np.savez(tmp_path / MANNERS_FILE, names=np.array(["muffled"]), directions=0.8 * NORTH[None])
+    manner = read_manners(tmp_path, dim=2)["muffled"]
+    np.testing.assert_allclose(manner.direction, NORTH)
+    assert manner[1:] == (0.0, pytest.approx(2**-0.5))

@@ -18,7 +18,7 @@ from toy_model import make_toy_model
 from soundseek._vectors import unit_rows
 from soundseek.library import Library
 from soundseek.model.config import ModelConfig
-from soundseek.model.manners import write_manners
+from soundseek.model.manners import MannerDirection, write_manners
 from soundseek.model.memory import SoundMemory
 from soundseek.model.registry import load_model
 from soundseek.server.app import create_app
@@ -92,7 +92,8 @@ class Client:
 def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = make_toy_model(tmp_path_factory.mktemp("models") / "toy")
     dim = ModelConfig.read(directory).dim
-    write_manners(directory, {"distant": np.random.default_rng(5).standard_normal(dim) / np.sqrt(dim)})
+    direction = np.random.default_rng(5).standard_normal(dim).astype(np.float32)
+    write_manners(directory, {"distant": MannerDirection(direction / np.linalg.norm(direction), 0.0, 0.02)})
     remembered = np.random.default_rng(6).standard_normal((9, dim)).astype(np.float32)
     SoundMemory(unit_rows(remembered)).write(directory)
     return directory

@@ -67,7 +67,7 @@ class Hit:
 
     @property
     def rank_score(self) -> float:
-        """What hits are ranked by: the score, and what the file's name adds."""
+        """What hits are ranked by: the score, what the file's name adds, and how it sounds where that was asked for."""
         return self.score + float(self.__dict__.get("_bonus", 0.0))
 
     @property

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import shlex
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from itertools import chain
@@ -44,6 +44,7 @@ from soundseek.library.windows import (
     with_kept_windows,
     with_window_scores,
 )
+from soundseek.model.manners import InManners, in_manners
 from soundseek.query import QueryReader, Reading
 from soundseek.query import as_typed as read_as_typed
 
@@ -435,10 +436,11 @@ class Library:
             only=only,
             duplicates=duplicates,
             is_there=None if missing == "show" else lru_cache(maxsize=None)(is_there),
-            certainty=self.certainty(self.store.count(asked)[0], reading.manners)
+            certainty=self.certainty(self.store.count(asked)[0])
             if reading and reading.alternatives and not (examples or taught)
             else None,
             names=name_query(reading, keywords),
+            manners=self.in_manners(reading),
         )
         hits = find_any(self.store, queries, options)
         if min_match:
@@ -567,19 +569,20 @@ class Library:
             negatives=hits.negatives,
         )
 
-    def certainty(self, num_files: int, manners: Sequence[str] = ()) -> Certainty | None:
-        """How the scores of a query with these manners become probabilities among so many files; None where the model
-        does not say.
-        """
+    def in_manners(self, reading: Reading | None) -> InManners | None:
+        """How the hits of a query should sound; None where it says nothing of that."""
+        if reading is None or not reading.manners:
+            return None
+        return in_manners(reading.manners, getattr(self.model, "manners", {}))
+
+    def certainty(self, num_files: int) -> Certainty | None:
+        """How the scores of a query become probabilities among so many files; None where the model does not say."""
         calibration: MatchCalibration | None = getattr(self.model, "match", None)
         if calibration is None:
             return None
-        own: Mapping[str, AnyFloatArray] = getattr(self.model, "manners", {})
-        # A unit vector that looks for a manner, too, gives lower scores to what sounds.
-        length = math.sqrt(1 + sum(float(np.square(own[name]).sum()) for name in manners if name in own))
 
         def probabilities(query: AnyFloatArray, scores: AnyFloatArray) -> AnyFloatArray:
-            return calibration.probabilities(length * query, length * scores, num_files=num_files)
+            return calibration.probabilities(query, scores, num_files=num_files)
 
         return probabilities
 

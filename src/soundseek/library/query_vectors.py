@@ -15,7 +15,6 @@ from soundseek._vectors import unit_rows
 from soundseek.errors import QueryError
 from soundseek.library.paths import absolute, known_as, on_disk
 from soundseek.library.store.base import SoundFile, Store
-from soundseek.model.manners import in_manners
 from soundseek.query import Reading
 from soundseek.query.looked_up import embed_query
 from soundseek.query.parts import sentence_parts
@@ -129,11 +128,9 @@ def _untaught(
     if not alternatives:
         return [combine(sounds, excluded) if examples else away_from(excluded)]
     queries = []
-    directions = getattr(model(), "manners", {})
     for each in alternatives:
         # The texts of one alternative say the same thing, so that together they count as much as one example.
         words = combine(_stacked(embedded, each, nothing), nothing)
-        words = in_manners(words, reading.manners if reading else (), directions)
         whole = combine(np.concatenate([words[None], sounds]), excluded)
         named = parts[each[0]] if len(each) == 1 and not examples else ()
         queries.append(np.stack([whole, *(combine(embedded[part][None], excluded) for part in named)]))

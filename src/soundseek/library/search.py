@@ -13,10 +13,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from soundseek._typing import AnyFloatArray
+from soundseek._vectors import unit_rows
 from soundseek.library.events import events_of
 from soundseek.library.filters import Condition
 from soundseek.library.hits import Hit
 from soundseek.library.store.base import Match, NameQuery, Per, Question, ScoredBy, SoundFile, Store
+from soundseek.model.manners import InManners
 from soundseek.model.stretches import scores_of_sentences, segment_scores
 
 # Segments (and files' best ones) whose frames are read to give them their scores, for files and for moments: with twice
@@ -45,6 +47,7 @@ class SearchOptions:
         is_there: Whether a path answers at all; None lets all.
         certainty: Gives each hit its `match`.
         names: What names and tags add; None lets the sound alone decide.
+        manners: How the hits should sound, which is added to what they are ranked by; None where that is all one.
     """
 
     k: int
@@ -57,6 +60,7 @@ class SearchOptions:
     is_there: Callable[[str], bool] | None = None
     certainty: Certainty | None = None
     names: NameQuery | None = None
+    manners: InManners | None = None
 
 
 def find_any(store: Store, queries: Sequence[AnyFloatArray], options: SearchOptions) -> list[Hit]:
@@ -108,7 +112,8 @@ def find_matches(store: Store, query: AnyFloatArray, options: SearchOptions) -> 
     """
     k, per = options.k, options.per
     queries = np.atleast_2d(query)
-    question = Question(queries[0], options.where, options.leave_out, options.only, options.names)
+    wanted = queries[0] if options.manners is None else options.manners.proposing(queries[0])
+    question = Question(wanted, options.where, options.leave_out, options.only, options.names)
     looked_at = max(SHORTLIST[per], 2 * k)
     while True:
         matches = store.shortlist(question, segments=looked_at, files=looked_at)
@@ -116,6 +121,8 @@ def find_matches(store: Store, query: AnyFloatArray, options: SearchOptions) -> 
         if per == "segment":
             scored = events_of(scored, queries, enough=2 * k, by=options.by)
         scored = _with_bonuses(scored, matches, per)
+        if options.manners is not None and scored:
+            scored = _with_manners(scored, queries[0], options.manners, by=options.by)
         first: dict[bytes, str] = {}
         kept: list[Match] = []
         found: set[str] = set()
@@ -156,6 +163,20 @@ def _with_bonuses(scored: Sequence[Match], shortlist: Sequence[Match], per: Per)
             if per == "segment":
                 del named[match.file.path]
         with_bonus.append(match)
+    return sorted(with_bonus, key=lambda match: -(match.score + match.bonus))
+
+
+def _with_manners(
+    scored: Sequence[Match], query: AnyFloatArray, manners: InManners, *, by: ScoredBy
+) -> list[Match]:
+    """Matches, best first by score and bonus, to which is added how they sound."""
+    vectors = unit_rows(np.array([np.asarray(match.frames, np.float32).mean(axis=0) for match in scored]))
+    # By means alone, matches still have the score that they were proposed by.
+    scores = (vectors @ query).tolist() if by == "mean" else [match.score for match in scored]
+    with_bonus = [
+        replace(match, score=score, bonus=match.bonus + bonus)
+        for match, score, bonus in zip(scored, scores, manners.bonuses(vectors).tolist(), strict=True)
+    ]
     return sorted(with_bonus, key=lambda match: -(match.score + match.bonus))
 
 

@@ -31,7 +31,7 @@ from soundseek.model.frames import (
     segment_frames,
     span_means,
 )
-from soundseek.model.manners import read_manners
+from soundseek.model.manners import MannerDirection, read_manners
 from soundseek.model.match import MatchCalibration
 from soundseek.model.memory import SoundMemory
 from soundseek.model.onnx_files import need_own_numbers
@@ -143,8 +143,8 @@ class Model:
         return MatchCalibration.read(self.directory, dim=self.dim)
 
     @cached_property
-    def manners(self) -> dict[str, FloatArray]:
-        """`(dim,)` of each way to sound that a query can ask for ("muffled"), see `in_manners`; {} where none is known.
+    def manners(self) -> dict[str, MannerDirection]:
+        """Each way to sound that a query can ask for ("muffled"), see `InManners`; {} where none is known.
 
         Raises:
             ModelError: `manners.npz` is damaged or of another model.

@@ -36,7 +36,6 @@ from soundseek.library.search import (
 )
 from soundseek.library.taught import taught_query
 from soundseek.library.windows import WINDOWS, with_kept_windows
-from soundseek.model.manners import in_manners
 from soundseek.model.stretches import segment_scores
 from soundseek.query import Reading
 from soundseek.query import as_typed as read_as_typed
@@ -135,6 +134,7 @@ class Searching:
             duplicates=request.duplicates,
             is_there=is_there,
             names=names,
+            manners=library.in_manners(texts[request.text].reading) if request.text in texts else None,
         )
         found = [(match, query) for query in queries for match in find_matches(store, query, options)]
         if len(queries) > 1:
@@ -147,7 +147,7 @@ class Searching:
         is_fitted = (
             reading is not None and reading.alternatives and not request.like and request.taught is None
         )
-        certainty = library.certainty(counted[0], reading.manners) if reading and is_fitted else None
+        certainty = library.certainty(counted[0]) if reading and is_fitted else None
         hits = [
             hit_of(match, query[0], also_at=also_at, probability=probability)
             for (match, query), also_at, probability in zip(
@@ -348,11 +348,9 @@ class Searching:
                 embedded = embed_query(library.model, [*reading.texts, *flat])
                 unwanted = library.model.embed_text(reading.negatives) if reading.negatives else embedded[:0]
             nothing = np.empty((0, library.store.identity.dim), np.float32)
-            manners = getattr(library.model, "manners", {})
             vectors, at = [], 0
             for texts in reading.alternatives:
-                words = combine(embedded[at : at + len(texts)], nothing)
-                vectors.append(in_manners(words, reading.manners, manners))
+                vectors.append(combine(embedded[at : at + len(texts)], nothing))
                 at += len(texts)
             told = (*warnings, *(() if as_typed else reading.warnings()))
             borders = np.cumsum([len(parts) for parts in named])

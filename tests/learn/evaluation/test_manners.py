@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from soundseek.learn.evaluation.manners import LEAST_CLIPS, LENGTH, fit_manners
+from soundseek.learn.evaluation.manners import LEAST_CLIPS, fit_manners
+from soundseek.model.manners import MannerDirection
 
 RATE_HZ = 32_000
 
@@ -48,30 +49,30 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def manners(data: Path) -> dict[str, np.ndarray]:
+def manners(data: Path) -> dict[str, MannerDirection]:
     clips = [soundfile.read(path, dtype="float32") for path in sorted((data / "development").iterdir())]
     return fit_manners(Toy(), data, split="development", reference=Toy().embed_audio(clips))
 
 
-def test_a_manner_is_where_changed_copies_lie(manners: dict[str, np.ndarray]) -> None:
-    assert manners["muffled"][0] < 0 < manners["bright"][0]
+def test_a_manner_is_where_changed_copies_lie(manners: dict[str, MannerDirection]) -> None:
+    assert manners["muffled"].direction[0] < 0 < manners["bright"].direction[0]
     assert {"distant", "reverberant", "slow", "three times"} <= set(manners)
-    for direction in manners.values():
-        assert np.linalg.norm(direction) == pytest.approx(LENGTH, rel=1e-5)
+    for direction, _, spread in manners.values():
+        assert np.linalg.norm(direction) == pytest.approx(1, rel=1e-5) and spread > 0
 
 
-def test_a_manner_is_heard_in_sounds_that_it_was_not_fitted_on(manners: dict[str, np.ndarray]) -> None:
+def test_a_manner_is_heard_in_sounds_that_it_was_not_fitted_on(manners: dict[str, MannerDirection]) -> None:
     noise = 0.1 * np.random.default_rng(9).standard_normal(RATE_HZ).astype(np.float32)
     dull = np.convolve(noise, np.ones(40, np.float32) / 40, "same")
     bright, muffled = Toy().embed_audio([(noise, RATE_HZ), (dull, RATE_HZ)])
-    assert muffled @ manners["muffled"] > bright @ manners["muffled"]
-    assert bright @ manners["bright"] > muffled @ manners["bright"]
+    assert muffled @ manners["muffled"].direction > bright @ manners["muffled"].direction
+    assert bright @ manners["bright"].direction > muffled @ manners["bright"].direction
 
 
-def test_the_same_clips_give_the_same_manners(data: Path, manners: dict[str, np.ndarray]) -> None:
+def test_the_same_clips_give_the_same_manners(data: Path, manners: dict[str, MannerDirection]) -> None:
     clips = [soundfile.read(path, dtype="float32") for path in sorted((data / "development").iterdir())]
     again = fit_manners(Toy(), data, split="development", reference=Toy().embed_audio(clips))
-    assert all(np.array_equal(again[name], direction) for name, direction in manners.items())
+    assert all(np.array_equal(again[name].direction, each.direction) for name, each in manners.items())
 
 
 def test_too_few_clips_give_none(data: Path, tmp_path: Path) -> None:

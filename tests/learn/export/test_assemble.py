@@ -29,7 +29,7 @@ from soundseek.learn.models.build import build_text
 from soundseek.learn.recipe.load import load_recipe
 from soundseek.learn.training.run_folder import MODEL_FILE, build_dual_encoder
 from soundseek.model.config import ModelConfig
-from soundseek.model.manners import write_manners
+from soundseek.model.manners import MannerDirection, write_manners
 from soundseek.model.match import MatchCalibration
 from soundseek.model.model import Model
 from soundseek.model.registry import AVAILABLE, GOLDEN_FILE, HEADS_FILE, HEADS_RECIPE_FILE, AvailableModel
@@ -281,7 +281,8 @@ def test_a_model_made_before_manners_were_known_gets_them(
     out = tmp_path / "m" / "toy-plus"
     get_model(offered, out, trunk=trunk)
     assert Model(out).manners == {}
-    write_manners(offered, {"muffled": np.ones(Model(out).dim, np.float32)})
+    direction = np.ones(Model(out).dim, np.float32)
+    write_manners(offered, {"muffled": MannerDirection(direction, 0.0, 1.0)})
     assert get_model(offered, out).done == "mended"
     assert sorted(Model(out).manners) == ["muffled"]
     assert get_model(offered, out).done == "here"

@@ -18,15 +18,13 @@ from soundseek._typing import AnyFloatArray, FloatArray
 from soundseek.audio.decode import read_audio
 from soundseek.learn.data.how_it_sounds import LONGEST_EVENT_CLIP_S, MANNERS, manners_for
 from soundseek.learn.datasets.layout import read_split
+from soundseek.model.manners import MannerDirection, manner_among
 
 NUM_SHORT, NUM_LONG = 180, 90  # clips; of short ones every manner is made
 LEAST_CLIPS = 24  # that a manner needs
 _LONGEST_S = 10.0
 _RATE_HZ = 32_000
-# How long a direction is beside the unit vector of words, and what is added to the covariance, of its mean variance.
-# Chosen on pairs of `validation` (scripts/how_it_sounds.py) and labelled clips of `development`: the longer, the more
-# pairs are in order, and the fewer of the first ten hits are what should sound.
-LENGTH = 0.8
+# Added to the covariance, of its mean variance; chosen on pairs of `validation` (scripts/how_it_sounds.py).
 _RIDGE = 0.5
 
 
@@ -40,8 +38,8 @@ class WaveformEmbedder(Protocol):
 
 def fit_manners(
     model: WaveformEmbedder, data: Path, *, split: str, reference: AnyFloatArray, seed: int = 0
-) -> dict[str, FloatArray]:
-    """`(dim,)` of each manner, `LENGTH` long; those are left out for which the split has too few (short) clips.
+) -> dict[str, MannerDirection]:
+    """Each manner by its name; those are left out for which the split has too few (short) clips.
 
     Args:
         model: A model directory's `Model`.
@@ -57,7 +55,7 @@ def fit_manners(
     for name, ways in _ways(model, data, split, seed).items():
         if len(ways) >= LEAST_CLIPS:
             direction = np.linalg.solve(covariance + ridge, np.mean(ways, axis=0, dtype=np.float64))
-            found[name] = (LENGTH * direction / np.linalg.norm(direction)).astype(np.float32)
+            found[name] = manner_among(direction, varied)
     return found
 
 
