@@ -33,14 +33,13 @@ from soundseek.learn.evaluation.memory import Remembering, remember
 from soundseek.learn.export.assemble import check_golden, join, published_tensors, tensors_digest, with_trunk
 from soundseek.learn.export.golden_vectors import golden_vectors_of, save_probes
 from soundseek.learn.export.model_card import record_scores, write_readme
+from soundseek.learn.export.replace import QUERY_FILES
 from soundseek.learn.export.vocabulary import write_learned_words
 from soundseek.learn.models.build import build_trunk
 from soundseek.learn.recipe.load import Recipe, load_recipe, save_recipe
 from soundseek.learn.training.run_folder import MODEL_FILE, RECIPE_FILE, read_record
 from soundseek.model.config import TEXT_FILE, ModelConfig
-from soundseek.model.manners import MANNERS_FILE, write_manners
-from soundseek.model.match import MATCH_FILE
-from soundseek.model.memory import MEMORY_FILE
+from soundseek.model.manners import write_manners
 from soundseek.model.model import Model
 from soundseek.model.registry import (
     AVAILABLE,
@@ -50,7 +49,6 @@ from soundseek.model.registry import (
     HEADS_RECIPE_FILE,
     AvailableModel,
 )
-from soundseek.model.spelling import WORDS_FILE
 
 MOST_BYTES = 8_000_000
 """Of heads in the repository and the wheel; linear ones are 1.6 MB."""
@@ -115,7 +113,7 @@ def carry(
         offered.mkdir(parents=True, exist_ok=True)
         for name in (HEADS_FILE, HEADS_RECIPE_FILE, GOLDEN_FILE, AVAILABLE_FILE):
             shutil.copyfile(fresh / name, offered / name)
-        for name in (WORDS_FILE, MATCH_FILE, MANNERS_FILE, MEMORY_FILE):
+        for name in QUERY_FILES:
             if (fresh / name).is_file():
                 shutil.copyfile(fresh / name, offered / name)
             else:  # those of other captions, of other heads

@@ -25,6 +25,7 @@ from soundseek.learn.distill import find_sounds
 from soundseek.learn.distill.networks import load_teacher
 from soundseek.learn.export.export import least_cosine, run_onnx, write_onnx
 from soundseek.learn.export.model_card import write_readme
+from soundseek.learn.export.replace import QUERY_FILES
 from soundseek.learn.models.audio.compact import CompactTrunk
 from soundseek.learn.models.audio.shrink import moved_to_fit
 from soundseek.model.config import (
@@ -35,10 +36,7 @@ from soundseek.model.config import (
     ModelConfig,
     fingerprint,
 )
-from soundseek.model.manners import MANNERS_FILE
-from soundseek.model.match import MATCH_FILE
 from soundseek.model.registry import load_model
-from soundseek.model.spelling import WORDS_FILE
 
 FIT_S = 10.0  # of each sound that the projector is fitted to
 FIT_SOUNDS = 1500
@@ -98,7 +96,7 @@ def write_tiny_model(trunk_file: Path, teacher: Path, out: Path, sounds: list[Pa
     )
     frames = torch.export.Dim("time", min=trunk.min_frames, max=1_000_000)
     write_onnx(network, (example,), out / AUDIO_FILE, ["log_mel"], "frames", {"log_mel": {1: frames}})
-    for file in (TEXT_FILE, TOKENIZER_FILE, MANNERS_FILE, MATCH_FILE, WORDS_FILE):
+    for file in (TEXT_FILE, TOKENIZER_FILE, *QUERY_FILES):
         if (teacher / file).is_file():
             shutil.copyfile(teacher / file, out / file)
     tiny = card.model_copy(

@@ -15,6 +15,7 @@ from soundseek.library.explain import (
     without_word,
     word_contributions,
 )
+from soundseek.model.memory import SoundMemory
 
 Float = npt.NDArray[np.float32]
 
@@ -29,6 +30,18 @@ def test_the_word_that_a_segment_holds_carries_its_hit() -> None:
     assert of_dog[0].word == "dog" and of_dog[0].contribution == pytest.approx(0.5**0.5)
     assert of_dog[1].word == "rain" and of_dog[1].contribution == pytest.approx(0.5**0.5 - 1)
     assert of_rain[0].word == "rain"
+
+
+def test_what_is_left_of_a_sentence_of_two_sounds_is_not_turned_where_the_sentence_is_not() -> None:
+    class Remembering(ToyEmbedder):
+        memory = SoundMemory(
+            np.float32([[0, 0, 1]])
+        )  # whatever turns towards it moves away from dog and rain
+
+    query = "a dog barks while rain falls"
+    plain, turned = (word_contributions(model, query, DOG) for model in (ToyEmbedder(), Remembering()))
+    assert plain == turned
+    assert word_contributions(Remembering(), "dog", DOG) != word_contributions(ToyEmbedder(), "dog", DOG)
 
 
 def test_every_segment_is_explained_from_one_batch_of_texts() -> None:

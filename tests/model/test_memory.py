@@ -52,6 +52,13 @@ def test_what_is_written_is_read_to_a_byte_and_a_directory_without_it_has_none(t
     np.testing.assert_allclose(np.linalg.norm(read.sounds, axis=1), 1, atol=1e-6)
 
 
+def test_a_kind_whose_clips_cancel_each_other_out_is_not_kept(tmp_path: Path) -> None:
+    SoundMemory(np.float32([[0, 0], [1, 0]])).write(tmp_path)
+    read = SoundMemory.read(tmp_path, dim=2)
+    assert read is not None
+    np.testing.assert_array_equal(read.sounds, [[1, 0]])
+
+
 def test_a_file_of_another_model_or_a_damaged_one_is_named(tmp_path: Path) -> None:
     SoundMemory(np.stack([EAST, NORTH])).write(tmp_path)
     with pytest.raises(ModelError, match=r"of another model \(shape \(2, 2\)\).*soundseek calibrate"):

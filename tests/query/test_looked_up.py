@@ -35,6 +35,15 @@ def test_one_sound_is_turned_and_a_sentence_of_several_is_not() -> None:
     assert np.abs(found[[0, 2]] - plain[[0, 2]]).max() > 0.05
 
 
+def test_texts_are_turned_alike_where_that_is_asked_for() -> None:
+    texts = ["a dog barks while rain falls", "rain falls"]
+    plain = Words(None).embed_text(texts)
+    np.testing.assert_array_equal(embed_query(Words(SOUNDS), texts, as_one=False), plain)
+    np.testing.assert_allclose(
+        embed_query(Words(SOUNDS), texts, as_one=True), SOUNDS.turned(plain), atol=1e-6
+    )
+
+
 def test_a_model_that_remembers_nothing_and_a_search_for_nothing_stay_as_they_are() -> None:
     texts = ["a dog barks"]
     np.testing.assert_array_equal(embed_query(Words(None), texts), Words(None).embed_text(texts))

@@ -229,9 +229,10 @@ def need_words(query: str) -> None:
 def _embedded(model: EmbeddingModel, query: str, left: Sequence[str]) -> FloatArray:
     """`(1 + left, dim)`: the query, and what is left of it without each word; zeros, which score 0, for nothing.
 
-    The empty text would still have some direction.
+    The empty text would still have some direction. What is left is looked for as the query is: turned towards one sound
+    where the query is not, it would score higher for that alone.
     """
-    embedded = embed_query(model, [query, *filter(None, left)])
+    embedded = embed_query(model, [query, *filter(None, left)], as_one=not sentence_parts(query))
     texts = np.zeros((1 + len(left), embedded.shape[1]), np.float32)
     texts[[0, *(row for row, text in enumerate(left, 1) if text)]] = embedded
     return texts

@@ -61,7 +61,8 @@ class SoundMemory:
         """
         with replacing(directory / MEMORY_FILE) as partial, partial.open("wb") as file:
             largest = np.abs(self.sounds).max(axis=1, keepdims=True)
-            np.savez(file, sounds=np.rint(self.sounds * (127 / largest)).astype(np.int8))
+            known = largest[:, 0] > 0  # the clips of a kind may cancel each other out
+            np.savez(file, sounds=np.rint(self.sounds[known] * (127 / largest[known])).astype(np.int8))
 
     @classmethod
     def read(cls, directory: Path, *, dim: int) -> SoundMemory | None:

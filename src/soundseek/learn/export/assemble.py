@@ -14,6 +14,7 @@ from typing import Literal
 from platformdirs import user_cache_path
 from torch import Tensor, nn
 
+from soundseek._files import replacing
 from soundseek._typing import Report
 from soundseek.errors import ModelError, UsageError
 from soundseek.learn.datasets.download import CannotFetchError, Patience, fetch, need_space
@@ -21,18 +22,14 @@ from soundseek.learn.datasets.sources import RemoteFile
 from soundseek.learn.export.export import export_run
 from soundseek.learn.export.golden_vectors import AGREEMENT, agreement
 from soundseek.learn.export.model_card import write_readme
-from soundseek.learn.export.replace import MODEL_FILES, built_beside
+from soundseek.learn.export.replace import MODEL_FILES, QUERY_FILES, built_beside
 from soundseek.learn.models.audio.tags import WithTags
 from soundseek.learn.models.build import build_trunk
 from soundseek.learn.recipe.keys import Recipe
 from soundseek.learn.recipe.load import load_recipe, save_recipe
 from soundseek.learn.training.run_folder import MODEL_FILE, RECIPE_FILE, RECORD_FILE
 from soundseek.model.config import ModelConfig
-from soundseek.model.manners import MANNERS_FILE
-from soundseek.model.match import MATCH_FILE
-from soundseek.model.memory import MEMORY_FILE
 from soundseek.model.registry import GOLDEN_FILE, HEADS_FILE, HEADS_RECIPE_FILE, AvailableModel
-from soundseek.model.spelling import WORDS_FILE
 
 Done = Literal["made", "replaced", "mended", "here"]
 
@@ -229,14 +226,12 @@ def _agreement_if_whole(directory: Path, offered: Path) -> float | None:
 
 
 def _take_further_files(offered: Path, out: Path) -> bool:
-    """Copy an offer's list of words and how sure its hits are, where it has them; False if they were there.
-
-    No vector depends on them.
-    """
+    """Copy an offer's list of words and how sure its hits are, where it has them; False if they were there."""
     taken = False
-    for name in (WORDS_FILE, MATCH_FILE, MANNERS_FILE, MEMORY_FILE):
+    for name in QUERY_FILES:
         offers, there = offered / name, out / name
         if offers.is_file() and not (there.is_file() and there.read_bytes() == offers.read_bytes()):
-            shutil.copyfile(offers, there)
+            with replacing(there) as partial:
+                shutil.copyfile(offers, partial)
             taken = True
     return taken

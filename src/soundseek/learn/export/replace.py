@@ -24,19 +24,11 @@ from soundseek.model.memory import MEMORY_FILE
 from soundseek.model.spelling import WORDS_FILE
 
 WEIGHTS_FILE = "model.safetensors"
+QUERY_FILES = (WORDS_FILE, MANNERS_FILE, MEMORY_FILE, MATCH_FILE)
+"""What a model may have beside its networks; no sound's vector depends on it. A match needs the memory before it."""
+
 MODEL_FILES = frozenset(
-    {
-        AUDIO_FILE,
-        CONFIG_FILE,
-        MANNERS_FILE,
-        MATCH_FILE,
-        MEMORY_FILE,
-        README_FILE,
-        TEXT_FILE,
-        TOKENIZER_FILE,
-        WEIGHTS_FILE,
-        WORDS_FILE,
-    }
+    {AUDIO_FILE, CONFIG_FILE, README_FILE, TEXT_FILE, TOKENIZER_FILE, WEIGHTS_FILE, *QUERY_FILES}
 )
 """What a model directory consists of; anything else in it is somebody's own."""
 

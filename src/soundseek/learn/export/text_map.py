@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from soundseek._typing import FloatArray
 from soundseek.errors import ModelError
 from soundseek.learn.export.model_card import MAP_FILE, write_readme
-from soundseek.learn.export.replace import WEIGHTS_FILE
+from soundseek.learn.export.replace import QUERY_FILES, WEIGHTS_FILE
 from soundseek.model.config import (
     AUDIO_FILE,
     CONFIG_FILE,
@@ -31,10 +31,6 @@ from soundseek.model.config import (
     ModelConfig,
     fingerprint,
 )
-from soundseek.model.manners import MANNERS_FILE
-from soundseek.model.match import MATCH_FILE
-from soundseek.model.memory import MEMORY_FILE
-from soundseek.model.spelling import WORDS_FILE
 
 _DIFFERENCE = "text_map_difference"
 _OUTPUT = "text_embedding"
@@ -59,7 +55,7 @@ def write_mapped_model(
     """
     card = ModelConfig.read(start)
     out.mkdir(parents=True)
-    for file in (AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, MANNERS_FILE, MATCH_FILE, MEMORY_FILE, WORDS_FILE):
+    for file in (AUDIO_FILE, TEXT_FILE, TOKENIZER_FILE, *QUERY_FILES):
         if (start / file).is_file():
             shutil.copyfile(start / file, out / file)
     append_text_map(out / TEXT_FILE, difference)

@@ -53,9 +53,9 @@ async function watch() {
 // A search may be the first to find no server; the next look would be up to twenty seconds away.
 effect(() => {
   if (isOffline.value) askIn(ASK_AGAIN_MS);
+  else keepIcons();
 });
 
-keepIcons();
 start();
 startWindowScores();
 render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById("app")));
