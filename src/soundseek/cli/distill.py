@@ -148,7 +148,7 @@ def distill_command(
         start=start,
         heads=heads,
         sentences=sentences,
-        learning_rate=3e-4 if is_tiny else _learning_rate(going_on=start is not None, on_gpu=on_gpu),
+        learning_rate=1e-4 if is_tiny else _learning_rate(going_on=start is not None, on_gpu=on_gpu),
         # docs/distillation.md has what it brought; the norms of a shrunken trunk were measured when it was repaired
         norms_frozen_at=0.0 if is_tiny or (start and on_gpu) else 0.7,
         retrieval_weight=2.0 if heads or is_tiny else 0.0,

@@ -165,3 +165,22 @@ def test_the_tiny_trunk_gives_a_frame_as_often_as_the_small_one_from_half_the_lo
     assert tiny.front_end.hop_length == 2 * small.front_end.hop_length
     frames, _ = tiny.eval()(torch.zeros(1, 500, 128))
     assert frames.shape == (1, 32, 512 + 527)
+
+
+@torch.no_grad()
+def test_repaired_weights_are_as_long_as_before_so_that_gradient_steps_do_not_undo_them(
+    trunk: CompactTrunk,
+) -> None:
+    slim = SMALL.model_copy(
+        update={"stages": (*SMALL.stages[:1], SMALL.stages[1].model_copy(update={"blocks": 2}))}
+    )
+    shrunk, repaired = CompactTrunk(slim).eval(), CompactTrunk(slim).eval()
+    shrink(trunk, shrunk)
+    shrink(trunk, repaired)
+    repair(trunk, repaired, [torch.randn(2, 64, 128, generator=torch.Generator().manual_seed(0))])
+    for before, after in zip(shrunk.layers, repaired.layers, strict=True):
+        for name in ("project", "conv", "fold"):
+            if hasattr(before, name):
+                old, new = (getattr(each, name).weight.flatten(1) for each in (before, after))
+                assert not torch.equal(new, old)
+                torch.testing.assert_close(new.norm(dim=1), old.norm(dim=1), rtol=1e-3, atol=1e-6)

@@ -239,12 +239,15 @@ def _fit(
     deviation = _deviation(norm)
     present = convolution.weight.flatten(1) * (norm.weight / deviation).unsqueeze(1)
     weight, bias = moved_to_fit(present, patches, targets, ridge)
-    convolution.weight.copy_(weight.view_as(convolution.weight))
+    # Rows stay as long as they were: steps of Adam are as long as its rate, whatever they change, and undo short rows.
+    before = convolution.weight.flatten(1).norm(dim=1)
+    longer = (before / weight.norm(dim=1).clamp_min(1e-9)).clamp(1e-3, 1e3)
+    convolution.weight.copy_((weight * longer.unsqueeze(1)).view_as(convolution.weight))
     given = [convolution(each) for each in inputs]
     _measure(norm, given)
-    norm.weight.copy_(_deviation(norm))
+    norm.weight.copy_(_deviation(norm) / longer)
     assert norm.running_mean is not None
-    norm.bias.copy_(norm.running_mean + bias)
+    norm.bias.copy_(norm.running_mean / longer + bias)
 
 
 def moved_to_fit(
