@@ -25,6 +25,7 @@ from soundseek.learn.export.adapt import (
     own_vectors,
 )
 from soundseek.model.match import MatchCalibration
+from soundseek.model.memory import SoundMemory
 from soundseek.model.model import Model
 from soundseek.model.spelling import read_words
 
@@ -40,7 +41,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("adapt")
     model = Model(make_toy_model(folder / "model"))
     noises = unit_rows(np.random.default_rng(0).standard_normal((12, 16)).astype(np.float32))
-    MatchCalibration(noises.astype(np.float16), np.zeros(4), np.ones(4), np.zeros(5), 9).write(
+    SoundMemory(noises).write(model.directory)
+    MatchCalibration(noises, np.zeros(4), np.ones(4), np.zeros(5), 9, is_of_memory=True).write(
         model.directory
     )
     for label, pitch_hz in PITCHES_HZ.items():
@@ -90,6 +92,17 @@ def test_the_adapted_model_finds_what_the_start_did_not(place: Path, adapted: Pa
             row.count(label) for row, label in zip(first, PITCHES_HZ, strict=True)
         )  # of three times eight
     assert found["adapted"] >= 20 > found["model"]
+
+
+def test_what_the_start_remembers_is_remembered_for_sounds_keep_their_vectors(
+    place: Path, adapted: Path
+) -> None:
+    start, made = Model(place / "model"), Model(adapted)
+    assert start.memory is not None and made.memory is not None and made.match is not None
+    np.testing.assert_array_equal(made.memory.sounds, start.memory.sounds)
+    assert made.match.is_of_memory and len(made.match.reference) == 12
+    sounds = sorted((place / "mine" / "zork").glob("*.wav"))
+    np.testing.assert_array_equal(made.embed_audio(sounds), start.embed_audio(sounds))
 
 
 def test_its_card_says_what_it_was_made_of(adapted: Path, place: Path) -> None:

@@ -37,6 +37,8 @@ from soundseek.learn.training.run_folder import (
     update_record,
 )
 from soundseek.model.config import TEXT_FILE, ModelConfig, fingerprint
+from soundseek.model.match import MatchCalibration
+from soundseek.model.memory import SoundMemory
 from soundseek.model.model import Model
 from soundseek.model.spelling import WORDS_FILE
 
@@ -231,6 +233,9 @@ def test_a_new_export_replaces_the_model_whole_and_keeps_what_is_somebodys_own(
     out = tmp_path / "model"
     shutil.copytree(exported[0], out)
     (out / "notes.txt").write_text("mine")
+    # What the former model remembers are its vectors: the new one would look words up among another's.
+    SoundMemory(np.eye(4, dtype=np.float32)).write(out)
+    MatchCalibration(np.eye(4), np.zeros(6), np.ones(6), np.zeros(7), 9, is_of_memory=True).write(out)
     with built_beside(out) as made:
         made.mkdir()
         (made / "config.json").write_text("new")
