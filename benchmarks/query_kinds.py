@@ -6,7 +6,8 @@ SOUNDS has `metadata.csv` (file_name, split, set, label) and a folder for each s
 files: the validation split, the collections of --left-out, and every n-th clip of the rest; an existing one is used as
 it is. benchmarks/queries/queries.csv has the queries; what answers them stands in concepts.csv as a pattern over the
 labels that the clips came with, written by hand and not by the lexicon. A query with fewer than ten answers is measured
-over those.
+over those. A model remembers clips of `development` (`memory.npz`), so what is read is asked of the validation split
+alone as well.
 """
 
 from __future__ import annotations
@@ -122,6 +123,11 @@ def measure(library: Library, labels: Mapping[str, str]) -> dict[str, Any]:
     library.read(queries[-1].text)
     load_ms = 1000 * (time.process_time() - began)
     precisions: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    unheld: dict[str, list[float]] = defaultdict(list)
+    validation = {path for path in labels if Path(path).parent.name == "validation"}
+    alone = " or ".join(
+        f'folder = "{folder}"' for folder in sorted({str(Path(p).parent) for p in validation})
+    )
     reading_ms, unread = [], 0
     for query in queries:
         relevant = answers(query, labels, concepts)
@@ -136,18 +142,24 @@ def measure(library: Library, labels: Mapping[str, str]) -> dict[str, Any]:
         ]
         kind = query.kind if query.language == "English" else query.language
         precisions[kind].append((found[0], found[1]))
+        if there := relevant & validation:
+            hits = library.search(reading, k=K, where=alone)
+            unheld[kind].append(sum(hit.path in there for hit in hits) / min(K, len(there)))
     rows = [
         {
             "kind": kind,
             "queries": len(pairs),
             "typed": mean(a for a, _ in pairs),
             "read": mean(b for _, b in pairs),
+            "validation": mean(unheld[kind]) if unheld[kind] else None,
+            "validation_queries": len(unheld[kind]),
         }
         for kind, pairs in precisions.items()
     ]
     return {
         "rows": rows,
         "files": len(labels),
+        "validation_files": len(validation),
         "model": library.info().model,
         "fingerprint": library.info().fingerprint,
         "with_unread_words": unread,

@@ -143,7 +143,11 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
             **{"commit": "abcdef0", "machine": "abacus"},
         },
         "query-kinds": {
-            "rows": [{"kind": "jargon", "queries": 9, "typed": 0.25, "read": 0.5}],
+            "rows": [
+                {"kind": "jargon", "queries": 9, "typed": 0.25, "read": 0.5, "validation": 0.75}
+                | {"validation_queries": 3},
+                {"kind": "moods", "queries": 4, "typed": 0.25, "read": 0.5, "validation": None},
+            ],
             **{"model": "toy", "files": 40, "reading_ms": 0.5, "slowest_ms": 7.0, "first_ms": 90.0},
             **{"note": "Small.", "commit": "abcdef0", "machine": "abacus"},
         },
@@ -223,7 +227,11 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
     assert "| **c** |  |" in page and "| a\\|b | 0.25 |" in page
     assert "| noise | 50.0 | -3.4 (-5.6 to -1.1) | 50.0 | 98 |" in page
     assert "seed 7, commit abcdef0, abacus, 2 cores" in page
-    assert "| jargon | 9 | 0.25 | 0.50 |" in page and "takes 0.5 ms on average and 7 ms at most" in page
+    assert (
+        "| jargon | 9 | 0.25 | 0.50 | 0.75 (3) |" in page
+        and "| moods | 4 | 0.25 | 0.50 |  |" in page
+        and "takes 0.5 ms on average and 7 ms at most" in page
+    )
     assert "| labels | 9 | 0.25 | 0.50 | 0.12 |" in page and "| names | 40 | 3 | 40 | 38 |" in page
     assert "| toy | 25.0 | 50.0 | 12.5 |" in page and "Captions of 7 sounds of a, b" in page
     assert "| evaluation | 0.030 | 90.0 | 75.0 |" in page and "| 0.25 | 0.20 |" in page
