@@ -158,7 +158,7 @@ def test_a_value_is_never_pasted_into_sql() -> None:
     [
         ("", "expected a field .* it ends there"),
         ("duraton < 5", r"no field 'duraton'; did you mean 'duration'\? Fields: duration, format, rate"),
-        ("xyzzy = 5", r"no field 'xyzzy'; Fields: duration"),
+        ("xyzzy = 5", r"no field 'xyzzy'; fields: duration"),
         ("duration 5", "expected one of = != .* after 'duration'"),
         ("duration <", "expected a value .* after 'duration <'"),
         ("duration < five", "duration < 'five': not understood; write seconds"),

@@ -254,8 +254,8 @@ def _field(word: str) -> FieldName:
     if lowered in ALIASES:
         return ALIASES[lowered]
     nearest = difflib.get_close_matches(lowered, [*FIELDS, *ALIASES], n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    raise QueryError(f"--where knows no field {word!r}; {hint}Fields: {', '.join(FIELDS)}")
+    hint = f"did you mean {nearest[0]!r}? Fields" if nearest else "fields"
+    raise QueryError(f"--where knows no field {word!r}; {hint}: {', '.join(FIELDS)}")
 
 
 def _compare(field: FieldName, written: str, literal: str) -> Comparison:
