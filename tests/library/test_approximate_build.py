@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,23 @@ def test_an_index_is_not_given_up_for_a_part_of_the_next(
     with pytest.raises(Killed):  # so many are gone that it is made from nothing
         indexed.approximate(progress=killed_at(1900))
     assert Manifest.read(indexed.directory / MANIFEST).graph == before.graph
+
+
+@pytest.mark.parametrize("why", ["another model", "no graph"])
+def test_an_index_that_no_search_can_use_holds_back_no_part_of_the_next(
+    indexed: SqliteStore, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    monkeypatch.setattr(approximate_build, "KEPT_ROWS", 200)
+    monkeypatch.setattr(approximate_build, "PIECE_ROWS", 100)
+    before = Manifest.read(indexed.directory / MANIFEST)
+    if why == "no graph":
+        (indexed.directory / before.graph).unlink()
+    else:
+        replace(before, fingerprint="f" * 12).write(indexed.directory / MANIFEST)
+    with pytest.raises(Killed):
+        indexed.approximate(progress=killed_at(1500))
+    kept = Manifest.read(indexed.directory / MANIFEST)
+    assert kept.graph != before.graph and kept.num_rows == 814 and kept.fingerprint == WIDE.fingerprint
 
 
 def test_a_long_file_is_not_cut_where_a_graph_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

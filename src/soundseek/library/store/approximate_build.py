@@ -77,7 +77,7 @@ def build_approximation(
     """
     with _building(directory), _keeping_the_error(directory):
         _remove_leftovers(directory)
-        covered = _covered_rows(directory)
+        covered = _covered_rows(directory, fingerprint)
         former = former_graph(directory, fingerprint, snapshot)
         graph = former if former is not None else _new_graph(snapshot)
         numbers = snapshot.maps.segments["file_id"]
@@ -135,10 +135,10 @@ def _keep(directory: Path, fingerprint: str, graph: Graph, snapshot: Snapshot, n
     _remove_leftovers(directory)
 
 
-def _covered_rows(directory: Path) -> int:
-    """Segments in the index that counts now; 0 where there is none to use."""
+def _covered_rows(directory: Path, fingerprint: str) -> int:
+    """Segments in the index that counts now; 0 where there is none that a search can use."""
     with suppress(FileNotFoundError, DamagedIndexError):
-        return Manifest.read(directory / MANIFEST).num_rows
+        return open_graph(directory, fingerprint).manifest.num_rows
     return 0
 
 
