@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Generic, Protocol, TypeVar
 
 from soundseek.errors import LibraryError
@@ -50,11 +50,17 @@ class ThreadConnections(Generic[AnyConnection]):
         connection = self.known()
         if connection is None:
             if self._closed:
-                raise LibraryError(f"the library {self._location} is closed; open it again with Library.open")
+                raise self._closed_error()
             connection = self._connect()
-            self._local.connection = connection
             with self._mutex:
-                self._opened.append(connection)
+                # All may have been closed while this one was being opened.
+                if not self._closed:
+                    self._local.connection = connection
+                    self._opened.append(connection)
+                    return connection
+            with suppress(Exception):
+                connection.close()
+            raise self._closed_error()
         return connection
 
     def forget(self) -> None:
@@ -69,10 +75,13 @@ class ThreadConnections(Generic[AnyConnection]):
             connection.close()
 
     def close(self) -> None:
-        """Close every thread's, for good."""
-        with self._mutex:
+        """Close every thread's, for good: all of them, also where one refuses, whose error is then raised."""
+        with self._mutex, ExitStack() as closing:
             self._closed = True
             for connection in self._opened:
-                connection.close()
+                closing.callback(connection.close)
             self._opened.clear()
-        self._local = threading.local()
+            self._local = threading.local()
+
+    def _closed_error(self) -> LibraryError:
+        return LibraryError(f"the library {self._location} is closed; open it again with Library.open")
