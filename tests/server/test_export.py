@@ -172,6 +172,9 @@ def test_a_file_that_cannot_be_read_is_told_of_and_the_others_are_copied(
     assert [each["id"] for each in answer["files"]] == [items[1]["id"]]
     assert [each["id"] for each in answer["skipped"]] == [items[0]["id"]]
     assert "cannot be read" in answer["skipped"][0]["reason"]
+    nothing = {**request, "folder": str(tmp_path.resolve() / "new"), "items": items[:1]}
+    answer = client.post("export", json=nothing).json()
+    assert answer["files"] == [] and len(answer["skipped"]) == 1 and not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(
@@ -186,9 +189,9 @@ def test_a_full_disk_is_told_from_a_folder_that_may_not_be_written_to(
     status: int,
     kind: str,
 ) -> None:
-    def fails(source: Any, target: Path) -> None:
+    def fails(source: Any, folder: Path, name: str) -> None:
         source.close()
-        raise OSError(number, os.strerror(number), str(target))
+        raise OSError(number, os.strerror(number), str(folder / name))
 
     monkeypatch.setattr(exporting, "_copy", fails)
     client = serve(filled, roots=(tmp_path.resolve(),))
@@ -208,7 +211,7 @@ def test_a_copy_that_fails_leaves_nothing(tmp_path: Path) -> None:
             raise OSError("I/O error")
 
     with pytest.raises(OSError, match="I/O error"):
-        exporting._copy(Broken(), tmp_path / "copy.wav")
+        exporting._copy(Broken(), tmp_path, "copy.wav")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,6 +11,7 @@ import shutil
 import zipfile
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -233,21 +234,24 @@ async def as_zip(state: State, exporter: Exporter, texts: dict[str, str]) -> Asy
 
 
 async def into_folder(state: State, exporter: Exporter, texts: dict[str, str], folder: Path) -> ExportAnswer:
-    """Write an export into a folder, which is made where it is new; nothing that is there is overwritten.
+    """Write an export into a folder; nothing that is there is overwritten.
+
+    A new folder is made with the first file, so that an export of which all was skipped leaves none.
 
     Raises:
         ProblemError: "forbidden" where the folder cannot be written to, "full" where its disk is full.
     """
     written: list[ExportedFile] = []
     try:
-        await state.in_thread(partial(os.makedirs, folder, exist_ok=True))
-        names = Names(await state.in_thread(os.listdir, folder))
+        names = Names(await state.in_thread(_names_in, folder))
         async for name, path, each in exporter.files(names):
             source = exporter.opened(path, each)
             if source is None:
                 continue
-            await state.in_thread(_copy, source, folder / name)
+            await state.in_thread(_copy, source, folder, name)
             written.append(ExportedFile(path=str(folder / name), id=item_id(each.file)))
+        if texts:
+            await state.in_thread(partial(folder.mkdir, parents=True, exist_ok=True))
         for name, text in texts.items():
             stem, dot, suffix = name.partition(".")
             own = names.take(stem, dot + suffix)
@@ -261,14 +265,24 @@ async def into_folder(state: State, exporter: Exporter, texts: dict[str, str], f
     return ExportAnswer(folder=str(folder), files=written, skipped=exporter.skipped)
 
 
-def _copy(source: BinaryIO, target: Path) -> None:
-    """Copy a file, with its date, whole or not at all; `source` is closed."""
-    with source, target.open("xb") as out:
-        try:
-            shutil.copyfileobj(source, out, _CHUNK_BYTES)
-        except BaseException:
-            target.unlink()
-            raise
+def _names_in(folder: Path) -> list[str]:
+    """What lies in a folder; nothing where it is still to be made."""
+    with suppress(FileNotFoundError):
+        return [path.name for path in folder.iterdir()]
+    return []
+
+
+def _copy(source: BinaryIO, folder: Path, name: str) -> None:
+    """Copy a file into a folder, with its date, whole or not at all; `source` is closed."""
+    target = folder / name
+    with source:
+        folder.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as out:
+            try:
+                shutil.copyfileobj(source, out, _CHUNK_BYTES)
+            except BaseException:
+                target.unlink()
+                raise
         status = os.fstat(source.fileno())
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
