@@ -14,6 +14,8 @@ from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.spec import AbstractFileSystem
 from library import fakes
 from library.stores import IDENTITY
 from library.test_ray_workers import InlineCluster
@@ -104,6 +106,23 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[str]]]:
     assert not list(Path(tempfile.gettempdir()).glob(f"soundseek-fetched-{os.getpid()}-*"))
 
 
+class GenericFiles(MemoryFileSystem):
+    """Files that fsspec finds by listing each folder, one of which may refuse."""
+
+    protocol = "generic"
+    unlisted = ""
+    find = AbstractFileSystem.find
+
+    def ls(self, path: str, detail: bool = True, **options: Any) -> Any:
+        if self._strip_protocol(path) == self.unlisted:
+            raise OSError("the server is busy")
+        return super().ls(path, detail=detail, **options)
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(MemoryFileSystem._strip_protocol(path.removeprefix("generic://")))
+
+
 def refuse(url: str) -> tuple[Any, str]:
     """What stands for `remote._opened` where the key is missing."""
     raise RuntimeError("Unable to locate credentials")
@@ -176,6 +195,27 @@ def test_a_bucket_that_is_gone_or_refuses_is_kept_and_said(
         "a.wav",
         "b.wav",
     }
+
+
+def test_a_folder_that_cannot_be_listed_takes_no_sound_away(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec.register_implementation("generic", GenericFiles, clobber=True)
+    bucket = Bucket(fsspec.filesystem("generic"), "generic")
+    monkeypatch.setattr(GenericFiles, "store", {})
+    monkeypatch.setattr(GenericFiles, "pseudo_dirs", [""])
+    bucket.put(a_wav="dog", sub__b_wav="rain", sub__deep__c_wav="cat")
+    assert bucket.index(store, bucket.root).added == 3
+    monkeypatch.setattr(GenericFiles, "unlisted", "/sounds/sfx/sub")
+    bucket.put(new_wav="horn")
+    report = bucket.index(store)
+    told = [(each.path, each.reason) for each in store.failures()]
+    assert told == [(bucket.root, "the folder cannot be read: the server is busy")] and report.removed == 0
+    assert bucket.names(store) == {"a.wav", "sub/b.wav", "sub/deep/c.wav"}
+    monkeypatch.setattr(GenericFiles, "unlisted", "")
+    bucket.files.rm("sounds/sfx/sub/deep/c.wav")
+    report = bucket.index(store)
+    assert (report.added, report.removed, store.failures()) == (1, 1, [])
 
 
 def test_a_file_that_cannot_be_fetched_is_named_keeps_its_vectors_and_is_tried_again(

@@ -57,7 +57,7 @@ def remote_files(url: str) -> dict[str, ListedFile]:
     with _reasons():
         files, name = _opened(url)
         files.invalidate_cache()
-        found = files.find(name, detail=True)
+        found = _found_below(files, name)
     return {
         url + path[len(name) :]: ListedFile(int(about.get("size") or 0), _stamp(about))
         for path, about in found.items()
@@ -131,6 +131,31 @@ def _opened(url: str) -> tuple[Any, str]:
 
     files, name = fsspec.url_to_fs(url)
     return files, str(name)
+
+
+def _found_below(files: Any, name: str) -> dict[str, dict[str, Any]]:
+    """What a file system's own `find` tells of all that lies below a name, or its listings, folder by folder.
+
+    fsspec's generic `find` leaves out the folders that cannot be listed, so that their files would be taken as gone;
+    its `walk(on_error="raise")` hands that wish to no subfolder.
+    """
+    from fsspec.asyn import AsyncFileSystem
+    from fsspec.spec import AbstractFileSystem
+
+    kind = type(files)
+    own = getattr(kind, "_find", AsyncFileSystem._find) is not AsyncFileSystem._find
+    if own or kind.find is not AbstractFileSystem.find:
+        return dict(files.find(name, detail=True))
+    found: dict[str, dict[str, Any]] = {}
+    folders = [name]
+    while folders:
+        folder = folders.pop()
+        for about in files.ls(folder, detail=True):
+            if about["type"] != "directory":
+                found[about["name"]] = about
+            elif about["name"].rstrip("/") != folder.rstrip("/"):
+                folders.append(about["name"])
+    return found
 
 
 def _stamp(about: Mapping[str, Any]) -> int:
