@@ -26,8 +26,9 @@ from library.stores import (
 
 from soundseek.errors import LibraryError
 from soundseek.library.filters import parse_where
-from soundseek.library.store.base import Changes, EmbeddedSound, Failure, FileState, Move, Store
+from soundseek.library.store.base import Changes, EmbeddedSound, Failure, FileState, Move, NameQuery, Store
 from soundseek.library.store.connection import connect
+from soundseek.library.store.fused import MOST_ADDED
 from soundseek.library.store.side_tables import script_to_make, tables_beside
 from soundseek.library.store.sqlite import SqliteStore
 from soundseek.library.store.tables import transaction
@@ -158,6 +159,18 @@ def test_more_than_there_is_may_be_asked_for(store: Store) -> None:
     commit(store, *(sound_of_vectors(f"/{n}.wav", np.stack([EAST])) for n in range(3)))
     assert len(best_matches(store, EAST, k=1000)) == 3
     assert best_matches(store, EAST, k=0) == []
+
+
+def test_names_alone_bring_every_file_that_is_so_called(store: Store) -> None:
+    wanted = [f"/dog {number}.wav" for number in range(MOST_ADDED + 15)]
+    nearer = [f"/cat {number}.wav" for number in range(100)]
+    commit(
+        store,
+        *(sound_of_vectors(path, EAST[None]) for path in nearer),
+        *(sound_of_vectors(path, NORTH[None]) for path in wanted),
+    )
+    asked = NameQuery("dog", ("dog",), is_all=True)
+    assert sorted(paths(store, EAST, names=asked)) == sorted(wanted)
 
 
 def test_a_replaced_file_answers_with_its_new_vectors_only(store: Store) -> None:

@@ -78,11 +78,14 @@ def matches_of(
     listed = set(segments)
     if names is not None:
         bonuses = _bonuses(collections, names, asked)
-        added = sorted(bonuses, key=lambda file_id: (-bonuses[file_id], file_id))[:MOST_ADDED]
-        more = _found(collections, query, f"file_id in {added}", rows.MOST_ROWS) if added else []
-        segments |= {
-            (row.file_id, row.number): row for row in more if (row.file_id, row.number) not in listed
-        }
+        added = sorted(bonuses, key=lambda file_id: (-bonuses[file_id], file_id))
+        # One search brings so many rows at most: few files at a time.
+        for at in range(0, len(added) if names.is_all else min(len(added), MOST_ADDED), MOST_ADDED):
+            some = added[at : at + MOST_ADDED]
+            more = _found(collections, query, f"file_id in {some}", rows.MOST_ROWS)
+            segments |= {
+                (row.file_id, row.number): row for row in more if (row.file_id, row.number) not in listed
+            }
         if names.is_all:
             segments = {key: row for key, row in segments.items() if row.file_id in bonuses}
     # A number that no file has is of a sound that is being written, or was removed.

@@ -100,22 +100,27 @@ class SegmentPool:
         ).fetchall()
 
     def named(
-        self, bonus: tables.BonusSql, file_ids: set[int], most: int, is_all: bool
+        self, bonus: tables.BonusSql, file_ids: set[int], is_all: bool
     ) -> tuple[dict[int, float], set[tuple[int, int]]]:
-        """The bonuses of some files and of the `most` with the largest ones; and the best segments of these.
+        """The bonuses of some files and of those with the largest ones; and the best segments of these.
 
         Args:
             bonus: What names are asked for.
             file_ids: Files that are listed already.
-            most: How many are added.
-            is_all: Every segment of the added files, not the best one alone.
+            is_all: Every file that is so called and every segment of it, not `MOST_ADDED` and the best one alone.
         """
         found = self._connection.execute(
             f"WITH named AS (SELECT id, {bonus.sql} AS bonus FROM files "
             f" WHERE terms && %s::text[] AND ({self._allowed})) "
             "(SELECT id, bonus, true FROM named WHERE bonus > 0 ORDER BY bonus DESC, id LIMIT %s) UNION ALL "
             "(SELECT id, bonus, false FROM named WHERE bonus > 0 AND id = ANY(%s))",
-            [*bonus.values, bonus.terms, *self._allowed_values, most, list(file_ids)],
+            [
+                *bonus.values,
+                bonus.terms,
+                *self._allowed_values,
+                None if is_all else MOST_ADDED,
+                list(file_ids),
+            ],
         ).fetchall()
         added = [file_id for file_id, _, is_added in found if is_added]
         first = "" if is_all else "DISTINCT ON (file_id)"
@@ -163,7 +168,7 @@ def matches_in(
             return []
         if bonus is not None:
             file_ids = {file_id for file_id, _ in rows}
-            bonuses, added = pool.named(bonus, file_ids, MOST_ADDED, names.is_all)
+            bonuses, added = pool.named(bonus, file_ids, names.is_all)
             rows = sorted(listed | added)
             if names.is_all:
                 rows = [row for row in rows if bonuses.get(row[0])]
