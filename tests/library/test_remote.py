@@ -288,7 +288,7 @@ def test_a_bucket_is_followed_by_listing_it_again(
             library,
             [],
             say=lines.append,
-            index=lambda still_grows: library.index(bucket.root, still_grows=still_grows),
+            index=lambda still_grows, _: library.index(bucket.root, still_grows=still_grows),
             rescan_s=300.0,
             clock=lambda: seconds,
         )
@@ -318,7 +318,9 @@ def test_a_bucket_beside_folders_that_does_not_answer_and_comes_back_is_said(
             library,
             [str(tmp_path / "here")],
             say=lines.append,
-            index=lambda still_grows: library.index(bucket.root, tmp_path / "here", still_grows=still_grows),
+            index=lambda still_grows, is_rescan: library.index(
+                *([bucket.root] if is_rescan else []), tmp_path / "here", still_grows=still_grows
+            ),
             clock=lambda: seconds,
         )
         watch.take(())
@@ -326,11 +328,16 @@ def test_a_bucket_beside_folders_that_does_not_answer_and_comes_back_is_said(
         with monkeypatch.context() as broken:
             broken.setattr(remote, "_opened", refuse)
             watch.take(())
+        (tmp_path / "here" / "near.wav").write_text("rain")
+        os.utime(tmp_path / "here" / "near.wav", (1, 1))
+        for seconds in (700.0, 704.0):  # a run for what an event told of asks no bucket
+            watch.take([str(tmp_path / "here" / "near.wav")] if seconds == 700.0 else ())
         seconds = 1202.0
         watch.take(())
     assert lines == [
         f"added    {bucket.root}/a.wav",
         f"absent   {bucket.root}: Unable to locate credentials; what the library has of it stays",
+        f"added    {tmp_path}/here/near.wav",
         f"back     {bucket.root}",
     ]
 

@@ -27,7 +27,7 @@ class World:
         self.folder.mkdir()
         self.library = Library.create(folder / "library", model=FakeModel())  # type: ignore[arg-type]
         self.seconds = 100.0
-        self.runs = 0
+        self.runs = self.rescans = 0
         self.lines: list[str] = []
         self.watch = FolderWatch(
             self.library,
@@ -40,8 +40,9 @@ class World:
             now=lambda: 1_000_000.0 + self.seconds,
         )
 
-    def _index(self, still_grows: Callable[[str, int], bool]) -> object:
+    def _index(self, still_grows: Callable[[str, int], bool], is_rescan: bool) -> object:
         self.runs += 1
+        self.rescans += is_rescan
         return self.library.index(self.folder, still_grows=still_grows)
 
     def write(self, name: str, text: str, *, age_s: float = 1000.0) -> str:
@@ -114,6 +115,16 @@ def test_what_no_event_told_of_is_found_by_the_rescan(world: World) -> None:
     world.write("quiet.wav", "dog")
     assert world.after(599) == []
     assert world.after(2) == ["added    quiet.wav"]
+
+
+def test_events_ask_no_bucket_and_do_not_put_the_rescan_off(world: World) -> None:
+    world.after(0)
+    for number in range(5):
+        world.after(100, world.write(f"{number}.wav", "dog"))
+        assert world.after(4) == [f"added    {number}.wav"]
+    assert (world.runs, world.rescans) == (6, 1)
+    world.after(80)
+    assert (world.runs, world.rescans) == (7, 2)
 
 
 def test_events_of_other_files_cost_nothing(world: World) -> None:

@@ -65,7 +65,9 @@ def watch_command(
             opened,
             here,
             say=_say,
-            index=lambda still_grows: opened.index(*(folders or ()), workers=1, still_grows=still_grows),
+            index=lambda still_grows, is_rescan: opened.index(
+                *(folders or () if is_rescan or not buckets else here), workers=1, still_grows=still_grows
+            ),
             settled_s=settle,
             rescan_s=rescan,
         )

@@ -33,8 +33,8 @@ _TICK_S = 0.5
 
 Events: TypeAlias = Callable[[Sequence[str]], Iterator[Iterable[str]]]
 """Folders -> the paths that something happened to, again and again; an empty one now and then when nothing did."""
-Index: TypeAlias = "Callable[[Callable[[str, int], bool]], IndexReport]"
-"""One run: is told which files still grow, by path and modification time in ns."""
+Index: TypeAlias = "Callable[[Callable[[str, int], bool], bool], IndexReport]"
+"""One run: is told which files still grow, by path and modification time in ns, and whether buckets are listed too."""
 
 
 @dataclass
@@ -112,10 +112,12 @@ class FolderWatch:
 
     def _index(self) -> bool:
         began = self.clock()
-        self._scan_at = began + self.rescan_s
+        is_rescan = began >= self._scan_at
+        if is_rescan:  # events do not put it off: they tell nothing of buckets
+            self._scan_at = began + self.rescan_s
         before = _Known.of(self.library)
         try:
-            report = self.index(self.still_grows)
+            report = self.index(self.still_grows, is_rescan)
         except (UsageError, LibraryError) as error:  # all folders are gone, or somebody else is writing
             if str(error) != self._last_trouble:
                 self.say(f"waiting: {error}")
@@ -127,7 +129,8 @@ class FolderWatch:
         self._last_trouble = ""
         for line in _Known.of(self.library).news_since(before):
             self.say(line)
-        self._say_what_is_absent(frozenset(report.missing_folders), report.unreachable)
+        not_asked = () if is_rescan else filter(is_url, self._absent)
+        self._say_what_is_absent(frozenset([*report.missing_folders, *not_asked]), report.unreachable)
         # This run has looked at what had settled when it began; what still grew is looked at again.
         self._touched = {path: when for path, when in self._touched.items() if began - when < self.settled_s}
         return report.interrupted
