@@ -2,7 +2,7 @@
 
     python scripts/duplicates_accuracy.py --data DIR --work DIR > docs/results/duplicates.json
 
-Of a hundred validation clips ten copies each are made with ffmpeg in `--work` (kept for the next time) and indexed
+Of a hundred validation clips twelve copies each are made with ffmpeg in `--work` (kept for the next time) and indexed
 beside all validation clips. Takes are all pairs of validation clips with one label in one set.
 """
 
@@ -70,6 +70,9 @@ def make_copies(rows: list[dict[str, str]], folder: Path, copies: Path) -> None:
         samples, rate_hz = read(source)
         n = len(samples)
         soundfile.write(copies / f"{name}__level.wav", 0.2 * samples, rate_hz)
+        encode(source, copies / f"{name}__low_cut.wav", "-af", "highpass=f=1000")
+        hum = 0.1 * np.sin(2 * np.pi * 100 * np.arange(n) / rate_hz)
+        soundfile.write(copies / f"{name}__hum.wav", (0.5 * samples + hum).clip(-1, 1), rate_hz)
         soundfile.write(copies / f"{name}__trim.wav", samples[int(0.2 * n) : int(0.85 * n)], rate_hz)
         part = copies / f"{name}__part.wav"
         soundfile.write(part, 0.2 * samples[int(0.1 * n) : int(0.8 * n)], rate_hz)
