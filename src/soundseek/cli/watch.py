@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Annotated
 
@@ -50,17 +51,22 @@ def watch_command(
     """
     from soundseek.cli.extras import need
 
-    need(["watchfiles"], extra="watch", why="watching folders belongs to an extra")
     compute_on_one_thread()
     from soundseek.library.paths import absolute, is_url, on_disk
     from soundseek.library.scan import check_folders
     from soundseek.library.watching import FolderWatch, folder_events
 
+    def need_events_of(some: Iterable[str]) -> None:
+        if not all(is_url(folder) for folder in some):
+            need(["watchfiles"], extra="watch", why="watching folders belongs to an extra")
+
+    need_events_of(folders or ())  # before a library is made
     check_folders(folders or ())
     with open_library(library, model, create=bool(folders)) as opened:
         named = [on_disk(absolute(folder)) for folder in folders or opened.info().folders]
         buckets = [folder for folder in named if is_url(folder)]
         here = [folder for folder in named if not is_url(folder)]
+        need_events_of(here)
         watching = FolderWatch(
             opened,
             here,
