@@ -38,7 +38,7 @@ def test_each_of_several_words_turns_as_it_does_alone() -> None:
     together = memory.turned(words)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-6)
     for word, turned in zip(words, together, strict=True):
-        np.testing.assert_allclose(memory.turned(word[None])[0], turned, atol=1e-6)
+        np.testing.assert_array_equal(memory.turned(word[None])[0], turned)
         assert (memory.sounds @ turned).max() > (memory.sounds @ word).max()
 
 

@@ -170,8 +170,8 @@ def library_approximate(
             if from_segments is not None:
                 with store.writing():
                     store.commit(Changes(settings={FROM_SETTING: from_segments}))
-            is_asked = from_segments is None and not if_due
-            if is_asked or store.approximation_is_due():
+            is_due = store.approximation_is_due(is_asked=from_segments is not None and not if_due)
+            if is_due or (from_segments is None and not if_due):
                 with CountProgress() as progress:
                     store.approximate(progress=partial(progress, "segments"))
             described.append(store.stats().approximate)

@@ -48,8 +48,13 @@ class SoundMemory:
             ['0.24', '0.97', '-1.00', '0.00']
         """
         wanted = np.asarray(words, np.float32)
+        # One by one: a product of matrices rounds a row by what stands beside it; a query is the same in every batch.
+        turned: FloatArray = np.concatenate([self._turned(row[None]) for row in wanted] or [wanted])
+        return turned
+
+    def _turned(self, wanted: FloatArray) -> FloatArray:
         close = wanted @ self.sounds.T
-        shares = np.exp((close - close.max(axis=1, keepdims=True)) / TEMPERATURE)
+        shares = np.exp((close - close.max()) / TEMPERATURE)
         turned: FloatArray = unit_rows(wanted + np.float32(WEIGHT) * unit_rows(shares @ self.sounds))
         return turned
 

@@ -76,7 +76,7 @@ class _Text:
 
     Attributes:
         reading: What it is searched for.
-        vectors: `(alternatives, dim)`, unit norm: each hit counts the best of them.
+        vectors: `(alternatives, dim)`, unit norm, as looked for: each hit counts the best of them.
         parts: `(parts, dim)` of each alternative: the sounds that a sentence names, where it names several.
         negatives: `(negatives, dim)`, unit norm: what the text itself excludes.
         warnings: What the searcher should know.
@@ -303,8 +303,8 @@ class Searching:
             if negative.text is not None:
                 if not negative.text.strip():
                     continue
-                texts[negative.text] = self._read(library, negative.text, as_typed=request.as_typed)
-                vectors = texts[negative.text].vectors
+                read = texts[negative.text] = self._read(library, negative.text, as_typed=request.as_typed)
+                vectors = np.asarray(library.model.embed_text(read.reading.texts), np.float32)
             else:
                 vectors = self._sound(library, negative)[0][None]
             negatives += list(vectors * np.float32(negative.weight))

@@ -307,10 +307,13 @@ class Approximation:
 
     # --- Building -----------------------------------------------------------------------------------------------------
 
-    def is_due(self, connection: Connection, snapshot: Snapshot) -> bool:
-        """Whether the library is large enough for an index, and has none, or one that covers too little of it."""
+    def is_due(self, connection: Connection, snapshot: Snapshot, *, is_asked: bool) -> bool:
+        """Whether the library is large enough for an index, and has none, or one that covers too little of it.
+
+        Where nobody asks for it, one of few files, which searches cannot use, is not due.
+        """
         least, num_rows = from_segments(connection), len(snapshot.maps.vectors)
-        if least is None or num_rows < max(least, 1) or snapshot.num_files < LEAST_FILES:
+        if least is None or num_rows < max(least, 1) or (snapshot.num_files < LEAST_FILES and not is_asked):
             return False
         state = self.state()
         if state.problem is not None or not state.covered:

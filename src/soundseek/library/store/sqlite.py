@@ -235,10 +235,14 @@ class SqliteStore(SqlFacts):
         self.compact(dead_share=0.0)
         return num_dropped
 
-    def approximation_is_due(self) -> bool:
-        """Whether the library is large enough for an index, and has none, or one that covers too little of it."""
+    def approximation_is_due(self, *, is_asked: bool = False) -> bool:
+        """Whether the library is large enough for an index, and has none, or one that covers too little of it.
+
+        Args:
+            is_asked: Somebody wants it, though of few files it is of little use.
+        """
         with self._reading() as (connection, snapshot):
-            return self.approximation.is_due(connection, snapshot)
+            return self.approximation.is_due(connection, snapshot, is_asked=is_asked)
 
     def approximate(self, *, progress: Callable[[int, int], None] | None = None) -> None:
         """Make the approximate index of all segments that are there now; others may search and index meanwhile.
