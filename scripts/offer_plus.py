@@ -93,15 +93,6 @@ def carry(
         join(fresh, weights, joined)
         if data is not None:
             record_scores(joined, evaluate(Model(joined), data, split).to_dict())
-            with suppress(DataError):  # too few clips to fit on: then hits do not say how sure they are
-                memory = remember(Model(joined), data, split="development")
-                memory.write(fresh)
-                model = Model(joined)
-                match = fit_match(Remembering(model, memory), data, reference_split="development")
-                match.write(fresh)
-                varied = varied_sounds(model, read_split(data, "development"))
-                manners = fit_manners(model, data, split="development", reference=varied)
-                write_manners(fresh, manners)
         save_probes(golden_vectors_of(Model(joined)), fresh / GOLDEN_FILE)
         offer = measured(offer, joined, heads, scores or {})
         offer.write(fresh)
@@ -110,6 +101,16 @@ def carry(
         card.write(joined)
         write_readme(joined, card)
         check_golden(joined, fresh)
+        if data is not None:
+            with suppress(DataError):  # too few clips to fit on: then hits do not say how sure they are
+                model = Model(joined)  # with its fingerprint, which these files name
+                memory = remember(model, data, split="development")
+                memory.write(fresh)
+                match = fit_match(Remembering(model, memory), data, reference_split="development")
+                match.write(fresh)
+                varied = varied_sounds(model, read_split(data, "development"))
+                manners = fit_manners(model, data, split="development", reference=varied)
+                write_manners(fresh, manners, heard_by=model.hears_like)
         offered.mkdir(parents=True, exist_ok=True)
         for name in (HEADS_FILE, HEADS_RECIPE_FILE, GOLDEN_FILE, AVAILABLE_FILE):
             shutil.copyfile(fresh / name, offered / name)

@@ -14,6 +14,7 @@ from tones import write_tone
 from toy_model import make_toy_model
 
 from soundseek._vectors import unit_rows
+from soundseek.errors import ModelError
 from soundseek.model.manners import MANNERS_FILE
 from soundseek.model.model import Model
 
@@ -63,9 +64,15 @@ def test_a_model_of_ones_own_remembers_its_own_sounds_and_says_how_sure_it_is(
     kinds = [unit_rows(np.array(part)).sum(axis=0) for part in (vectors[4:], vectors[:4])]  # by name
     np.testing.assert_allclose(model.memory.sounds, unit_rows(np.array(kinds)), atol=0.01)
     assert (own / MANNERS_FILE).is_file()
-    # Another model's memory is replaced by its own.
+    assert model.memory.heard_by == model.match.heard_by == model.fingerprint
+    # Another model's memory is refused, and replaced by its own.
     other = make_toy_model(tmp_path / "other", seed=9)
-    shutil.copyfile(own / "memory.npz", other / "memory.npz")
+    for name in ("memory.npz", "match.npz", "manners.npz"):
+        shutil.copyfile(own / name, other / name)
+    refusing = Model(other)
+    for kept in ("memory", "match", "manners"):
+        with pytest.raises(ModelError, match=f"is of the model {model.fingerprint}, and this directory's is"):
+            getattr(refusing, kept)
     assert say("calibrate", str(other), "--data", str(tmp_path))[0] == 0
     mine = Model(other).memory
     assert mine is not None and np.abs(mine.sounds - model.memory.sounds).max() > 0.05

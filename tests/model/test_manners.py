@@ -82,6 +82,13 @@ def test_a_damaged_file_and_that_of_another_model_are_refused(tmp_path: Path) ->
         read_manners(tmp_path, dim=2)
 
 
+def test_manners_of_another_model_of_the_same_dimension_are_refused(tmp_path: Path) -> None:
+    write_manners(tmp_path, {"muffled": MUFFLED}, heard_by="aaaaaaaaaaaa")
+    assert read_manners(tmp_path, dim=2, hears_like="aaaaaaaaaaaa")
+    with pytest.raises(ModelError, match=r"of the model a{12}, and this directory's is b{12}.*calibrate"):
+        read_manners(tmp_path, dim=2, hears_like="bbbbbbbbbbbb")
+
+
 def test_a_file_of_directions_alone_is_read(tmp_path: Path) -> None:
     np.savez(tmp_path / MANNERS_FILE, names=np.array(["muffled"]), directions=0.8 * NORTH[None])
     manner = read_manners(tmp_path, dim=2)["muffled"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,18 @@ def test_a_file_of_another_model_or_a_damaged_one_is_named(tmp_path: Path) -> No
         (tmp_path / MATCH_FILE).write_bytes(content)
         with pytest.raises(ModelError, match=r"is damaged.*soundseek calibrate"):
             MatchCalibration.read(tmp_path, dim=4)
+
+
+def test_a_calibration_of_another_model_of_the_same_dimension_is_refused(tmp_path: Path) -> None:
+    replace(calibration([0.0] * 5), heard_by="aaaaaaaaaaaa").write(tmp_path)
+    assert MatchCalibration.read(tmp_path, dim=4, hears_like="aaaaaaaaaaaa") is not None
+    with pytest.raises(ModelError, match=r"of the model a{12}, and this directory's is b{12}.*calibrate"):
+        MatchCalibration.read(tmp_path, dim=4, hears_like="bbbbbbbbbbbb")
+    # So is the memory of another one that it is to be compared with.
+    replace(calibration([0.0] * 5), is_of_memory=True).write(tmp_path)
+    SoundMemory(REFERENCE.astype(np.float32), heard_by="aaaaaaaaaaaa").write(tmp_path)
+    with pytest.raises(ModelError, match=r"memory\.npz is of the model a{12}"):
+        MatchCalibration.read(tmp_path, dim=4, hears_like="bbbbbbbbbbbb")
 
 
 def test_objects_that_run_code_are_not_read(tmp_path: Path) -> None:

@@ -70,6 +70,20 @@ def test_a_file_of_another_model_or_a_damaged_one_is_named(tmp_path: Path) -> No
             SoundMemory.read(tmp_path, dim=2)
 
 
+def test_a_memory_of_another_model_of_the_same_dimension_is_refused(tmp_path: Path) -> None:
+    sounds = np.stack([EAST, NORTH])
+    SoundMemory(sounds, heard_by="aaaaaaaaaaaa").write(tmp_path)
+    own = SoundMemory.read(tmp_path, dim=2, hears_like="aaaaaaaaaaaa")
+    assert own is not None and own.heard_by == "aaaaaaaaaaaa"
+    with pytest.raises(
+        ModelError, match=r"is of the model a{12}, and this directory's is b{12}; .*soundseek calibrate"
+    ):
+        SoundMemory.read(tmp_path, dim=2, hears_like="bbbbbbbbbbbb")
+    SoundMemory(sounds).write(tmp_path)  # a file of before does not say
+    former = SoundMemory.read(tmp_path, dim=2, hears_like="bbbbbbbbbbbb")
+    assert former is not None and former.heard_by == ""
+
+
 @pytest.mark.parametrize(
     "sounds", [np.zeros((0, 2), np.int8), np.ones((2, 2), np.float32), np.ones(2, np.int8)]
 )

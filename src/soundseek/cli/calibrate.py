@@ -80,7 +80,7 @@ def calibrate_command(
     calibration.write(loaded.directory)
     varied = varied_sounds(loaded, read_split(data, reference))
     manners = fit_manners(loaded, data, split=reference, reference=varied)
-    write_manners(loaded.directory, manners)
+    write_manners(loaded.directory, manners, heard_by=loaded.hears_like)
     record: dict[str, Any] = {
         "model": loaded.config.name,
         "file": str(loaded.directory / MATCH_FILE),

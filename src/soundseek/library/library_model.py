@@ -19,7 +19,7 @@ def identity_of(model: EmbeddingModel) -> ModelIdentity:
     directory: Path | None = getattr(model, "directory", None)
     name = config.name if config is not None else type(model).__name__
     # An adapted model has words of its own, and gives sounds the vectors of the one that it was adapted from.
-    fingerprint = (config.hears_as if config is not None else "") or model.fingerprint
+    fingerprint = (config.hears_like if config is not None else "") or model.fingerprint
     return ModelIdentity(name, fingerprint, model.dim, _source(name, directory))
 
 

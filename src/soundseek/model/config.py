@@ -77,6 +77,11 @@ class ModelConfig(BaseModel):
     scores: dict[str, float] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
 
+    @property
+    def hears_like(self) -> str:
+        """Fingerprint of the model that gives sounds these vectors: this one, or the one that it was adapted from."""
+        return self.hears_as or self.fingerprint
+
     @classmethod
     def read(cls, directory: Path) -> ModelConfig:
         """The card of a model directory.

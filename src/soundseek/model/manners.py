@@ -20,6 +20,7 @@ import numpy as np
 from soundseek._files import replacing
 from soundseek._typing import AnyFloatArray, FloatArray
 from soundseek.errors import ModelError
+from soundseek.model.heard_by import heard_by_array, read_heard_by
 
 MANNERS_FILE = "manners.npz"
 # From how many standard deviations above the mean of varied sounds on a sound is in a manner, and what each further one
@@ -114,12 +115,13 @@ def manner_among(direction: AnyFloatArray, varied: AnyFloatArray) -> MannerDirec
     return MannerDirection(unit, float(reached.mean()), float(reached.std()))
 
 
-def write_manners(directory: Path, manners: Mapping[str, MannerDirection]) -> None:
+def write_manners(directory: Path, manners: Mapping[str, MannerDirection], *, heard_by: str = "") -> None:
     """Write `manners.npz` into a model directory, whole or not at all.
 
     Args:
         directory: The model directory.
         manners: Each by its name.
+        heard_by: Fingerprint of the model whose vectors they are of; empty: not known.
 
     Raises:
         StorageError: The disk is full, or the directory cannot be written to.
@@ -132,11 +134,17 @@ def write_manners(directory: Path, manners: Mapping[str, MannerDirection]) -> No
             directions=np.array([manners[name].direction for name in names], np.float16),
             means=np.array([manners[name].mean for name in names], np.float32),
             spreads=np.array([manners[name].spread for name in names], np.float32),
+            **heard_by_array(heard_by),
         )
 
 
-def read_manners(directory: Path, *, dim: int) -> dict[str, MannerDirection]:
+def read_manners(directory: Path, *, dim: int, hears_like: str = "") -> dict[str, MannerDirection]:
     """Each manner that a model directory knows, by its name; none where it has no such file.
+
+    Args:
+        directory: The model directory.
+        dim: Of the model.
+        hears_like: Of the model (`ModelConfig.hears_like`); empty: not compared.
 
     Raises:
         ModelError: The file is damaged or of another model.
@@ -146,6 +154,7 @@ def read_manners(directory: Path, *, dim: int) -> dict[str, MannerDirection]:
         return {}
     try:
         with np.load(path, allow_pickle=False) as stored:
+            read_heard_by(path, stored, hears_like)
             names, directions = stored["names"].tolist(), stored["directions"].astype(np.float32)
             # A file of before has none: unit vectors that lie in no direction more than in others reach that far.
             means = (

@@ -19,6 +19,7 @@ import numpy as np
 from soundseek._files import replacing
 from soundseek._typing import AnyFloatArray, DoubleArray, FloatArray
 from soundseek.errors import ModelError
+from soundseek.model.heard_by import heard_by_array, read_heard_by
 from soundseek.model.memory import MEMORY_FILE, SoundMemory
 from soundseek.model.stretches import scores_of_sentences
 
@@ -44,6 +45,7 @@ class MatchCalibration:
         most_files: The largest library that it was fitted on; a larger one counts as that large, for what a few
             hundred files teach says nothing of a hundred thousand.
         is_of_memory: The reference is what the model remembers, and is not stored once more.
+        heard_by: Fingerprint of the model that it was fitted for; empty: not known.
     """
 
     reference: AnyFloatArray
@@ -52,6 +54,7 @@ class MatchCalibration:
     weights: DoubleArray
     most_files: int
     is_of_memory: bool = False
+    heard_by: str = ""
 
     def probabilities(self, query: AnyFloatArray, scores: AnyFloatArray, *, num_files: int) -> FloatArray:
         """`(hits,)` probabilities that a listener would agree.
@@ -80,6 +83,7 @@ class MatchCalibration:
             "scale": self.scale,
             "weights": self.weights,
             "most_files": np.int64(self.most_files),
+            **heard_by_array(self.heard_by),
         }
         if not self.is_of_memory:
             arrays["reference"] = self.reference
@@ -87,8 +91,13 @@ class MatchCalibration:
             np.savez(file, **arrays)
 
     @classmethod
-    def read(cls, directory: Path, *, dim: int) -> MatchCalibration | None:
+    def read(cls, directory: Path, *, dim: int, hears_like: str = "") -> MatchCalibration | None:
         """The calibration of a model directory; None where it has none.
+
+        Args:
+            directory: The model directory.
+            dim: Of the model.
+            hears_like: Of the model (`ModelConfig.hears_like`); empty: not compared.
 
         Raises:
             ModelError: The file is damaged, or of another model.
@@ -106,10 +115,11 @@ class MatchCalibration:
                 )
                 parts = [stored[name] for name in names]
                 most_files = int(stored["most_files"])
+                heard_by = read_heard_by(path, stored, hears_like)
         except (OSError, ValueError, TypeError, KeyError, BadZipFile, EOFError) as error:
             raise ModelError(f"{path} is damaged: {error}; make it anew: soundseek calibrate") from error
         if is_of_memory:
-            memory = SoundMemory.read(directory, dim=dim)
+            memory = SoundMemory.read(directory, dim=dim, hears_like=hears_like)
             if memory is None:
                 raise ModelError(
                     f"{path} needs {MEMORY_FILE} beside it, which is not there; make both anew: soundseek calibrate"
@@ -122,7 +132,7 @@ class MatchCalibration:
                 f"{path} is of another model (shapes {shapes}); make it anew: soundseek calibrate"
             )
         reference, mean, scale, weights = parts
-        return cls(reference, mean, scale, weights, most_files, is_of_memory)
+        return cls(reference, mean, scale, weights, most_files, is_of_memory, heard_by)
 
 
 def match_features(

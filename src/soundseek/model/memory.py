@@ -19,6 +19,7 @@ from soundseek._files import replacing
 from soundseek._typing import AnyFloatArray, FloatArray
 from soundseek._vectors import unit_rows
 from soundseek.errors import ModelError
+from soundseek.model.heard_by import heard_by_array, read_heard_by
 
 MEMORY_FILE = "memory.npz"
 # How fast a remembered sound counts less that is further from the words, and how much all of them count beside the
@@ -32,9 +33,11 @@ class SoundMemory:
 
     Attributes:
         sounds: `(sounds, dim)` unit vectors.
+        heard_by: Fingerprint of the model that gave them; empty: not known.
     """
 
     sounds: FloatArray
+    heard_by: str = ""
 
     def turned(self, words: AnyFloatArray) -> FloatArray:
         """`(n, dim)` unit vectors of words, turned towards the sounds that they name.
@@ -67,11 +70,17 @@ class SoundMemory:
         with replacing(directory / MEMORY_FILE) as partial, partial.open("wb") as file:
             largest = np.abs(self.sounds).max(axis=1, keepdims=True)
             known = largest[:, 0] > 0  # the clips of a kind may cancel each other out
-            np.savez(file, sounds=np.rint(self.sounds[known] * (127 / largest[known])).astype(np.int8))
+            rounded = np.rint(self.sounds[known] * (127 / largest[known])).astype(np.int8)
+            np.savez(file, sounds=rounded, **heard_by_array(self.heard_by))
 
     @classmethod
-    def read(cls, directory: Path, *, dim: int) -> SoundMemory | None:
+    def read(cls, directory: Path, *, dim: int, hears_like: str = "") -> SoundMemory | None:
         """The memory of a model directory; None where it has none.
+
+        Args:
+            directory: The model directory.
+            dim: Of the model.
+            hears_like: Of the model (`ModelConfig.hears_like`); empty: not compared.
 
         Raises:
             ModelError: The file is damaged, or of another model.
@@ -82,10 +91,11 @@ class SoundMemory:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 sounds: npt.NDArray[np.int8] = stored["sounds"]
+                heard_by = read_heard_by(path, stored, hears_like)
         except (OSError, ValueError, TypeError, KeyError, BadZipFile, EOFError) as error:
             raise ModelError(f"{path} is damaged: {error}; make it anew: soundseek calibrate") from error
         if sounds.dtype != np.int8 or sounds.ndim != 2 or not len(sounds) or sounds.shape[1] != dim:
             raise ModelError(
                 f"{path} is of another model (shape {sounds.shape}); make it anew: soundseek calibrate"
             )
-        return cls(unit_rows(sounds.astype(np.float32)))
+        return cls(unit_rows(sounds.astype(np.float32)), heard_by)

@@ -113,6 +113,11 @@ class Model:
         return self.config.fingerprint
 
     @property
+    def hears_like(self) -> str:
+        """Fingerprint of the model that gives sounds these vectors: this one, or the one that it was adapted from."""
+        return self.config.hears_like
+
+    @property
     def front_end(self) -> FrontEndConfig:
         """How the model hears."""
         return self.config.front_end
@@ -140,7 +145,7 @@ class Model:
         Raises:
             ModelError: `match.npz` is damaged or of another model.
         """
-        return MatchCalibration.read(self.directory, dim=self.dim)
+        return MatchCalibration.read(self.directory, dim=self.dim, hears_like=self.hears_like)
 
     @cached_property
     def manners(self) -> dict[str, MannerDirection]:
@@ -149,7 +154,7 @@ class Model:
         Raises:
             ModelError: `manners.npz` is damaged or of another model.
         """
-        return read_manners(self.directory, dim=self.dim)
+        return read_manners(self.directory, dim=self.dim, hears_like=self.hears_like)
 
     @cached_property
     def memory(self) -> SoundMemory | None:
@@ -158,7 +163,7 @@ class Model:
         Raises:
             ModelError: `memory.npz` is damaged or of another model.
         """
-        return SoundMemory.read(self.directory, dim=self.dim)
+        return SoundMemory.read(self.directory, dim=self.dim, hears_like=self.hears_like)
 
     def embed_text(self, texts: str | Sequence[str]) -> FloatArray:
         """Unit vectors of sentences: `(n, dim)` of a list, `(dim,)` of one string.

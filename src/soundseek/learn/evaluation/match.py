@@ -134,7 +134,15 @@ def fit_match(
     rows = np.concatenate(features)
     mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-9
     weights = _logistic_regression((rows - mean) / scale, np.concatenate(right))
-    return MatchCalibration(reference, mean, scale, weights, max(num_files), is_of_memory=memory is not None)
+    return MatchCalibration(
+        reference,
+        mean,
+        scale,
+        weights,
+        max(num_files),
+        is_of_memory=memory is not None,
+        heard_by=getattr(model, "hears_like", "") if memory is None else memory.heard_by,
+    )
 
 
 def check_match(calibration: MatchCalibration, asked: MatchQueries) -> MatchReport:

@@ -73,4 +73,4 @@ def remember(
             sums = np.zeros((len(kept), len(vector)), np.float32)
         sums[row] += vector
     assert sums is not None
-    return SoundMemory(unit_rows(sums))
+    return SoundMemory(unit_rows(sums), getattr(model, "hears_like", ""))

@@ -66,7 +66,7 @@ def write_mapped_model(
             "name": name,
             "summary": summary,
             "fingerprint": fingerprint(out, card.front_end),
-            "hears_as": card.hears_as or card.fingerprint,
+            "hears_as": card.hears_like,
             "scores": {},  # those of the start
             "training": {**kept, "adapted": dict(facts)},
         }
