@@ -10,7 +10,7 @@ Everything runs on one thread. A search is what `soundseek search` asks of the s
 files. The exact comparison answers everything first, then the index: in turns, the vectors of a large library would
 push the index out of the system's cache at each query. Each size takes some 1.7 kB a segment on the disk.
 
-Of one size after the other, a library is filled, its index built, and so on. With `--keep FOLDER` library, index and
+Of one size after the other, a library is filled, asked exactly, its index built, and so on. With `--keep FOLDER` library, index and
 exact answers stay there, and a further run takes what it finds; only the index is asked again. `--until STEP` stops
 before.
 """
@@ -61,15 +61,15 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=100)
     parser.add_argument("--folder", type=Path, help="where the libraries are made; removed at the end")
     parser.add_argument("--keep", type=Path, help="where the libraries are made, and stay")
-    parser.add_argument("--until", choices=["fill", "build", "exact", "index"], default="index")
+    parser.add_argument("--until", choices=["fill", "exact", "build", "index"], default="index")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     sqlite.THREADED_ROWS = 1 << 60
     queries = load_model().embed_text(texts(args.queries))
     steps: dict[str, Callable[[Path], Report]] = {
         "fill": lambda folder: fill(folder, args.library, int(folder.name)),
-        "build": build,
         "exact": lambda folder: answers(folder, queries, "never"),
+        "build": build,
         "index": lambda folder: answers(folder, queries, "0"),
     }
     for segments in args.segments:

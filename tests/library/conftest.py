@@ -54,6 +54,7 @@ def for_small_libraries(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     monkeypatch.setenv(approximate.FROM_VARIABLE, str(FROM))
     monkeypatch.setattr(approximate, "CANDIDATES", 128)
     monkeypatch.setattr(approximate_files, "EXPANSION", 256)
+    monkeypatch.setattr(approximate_files, "EXPANSION_OF_SEVERAL", 128)
     # Of this module alone: numpy starts processes, too.
     monkeypatch.setattr(
         approximate_build, "subprocess", SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL)

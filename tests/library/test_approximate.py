@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from soundseek.library.filters import parse_where
 from soundseek.library.search import SHORTLIST, SearchOptions, find_matches
 from soundseek.library.store import approximate
 from soundseek.library.store.approximate import FROM_SETTING, FROM_VARIABLE
-from soundseek.library.store.approximate_files import MANIFEST, Graph, Manifest
+from soundseek.library.store.approximate_files import MANIFEST, Graph, Manifest, OpenIndex
 from soundseek.library.store.base import Changes, Match, Question
 from soundseek.library.store.estimates import Estimates
 from soundseek.library.store.rows import Snapshot
@@ -138,7 +139,7 @@ def test_a_narrow_filter_goes_exact_and_a_broad_one_asks_for_more_candidates(
     assert scanned_rows == []
     truth = [exactly(indexed, query, monkeypatch, where=tenth) for query in queries()]
     assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(ours, truth, strict=True)]) >= 0.95
-    monkeypatch.setattr(Graph, "nearest", None)  # the index is not asked
+    monkeypatch.setattr(OpenIndex, "nearest", None)  # the index is not asked
     narrow = parse_where("duration < 20")
     assert found(best_matches(indexed, queries(1)[0], k=10, where=narrow)) == exactly(
         indexed, queries(1)[0], monkeypatch, where=narrow
@@ -186,7 +187,7 @@ def test_where_files_are_few_and_long_it_is_said_that_every_segment_is_compared(
         "; a search wants the best segment of 60 files and here are 30, so every segment is compared all the same"
     )
     with monkeypatch.context() as patch:
-        patch.setattr(Graph, "nearest", None)  # it is not even asked
+        patch.setattr(OpenIndex, "nearest", None)  # it is not even asked
         store.shortlist(Question(queries(1)[0]), segments=60, files=60)
         assert scanned_rows == [30 * 50]
         best_matches(store, queries(1)[0], k=31)
@@ -218,26 +219,26 @@ def test_a_search_goes_on_with_the_old_index_while_a_new_one_is_opened(
 ) -> None:
     approximation = indexed.approximation
     best_matches(indexed, queries(1)[0], k=1)
-    old = approximation.graph()
+    old = approximation.index()
     assert old is not None
     release, opened = threading.Event(), threading.Event()
-    real = approximate.open_graph
+    real = approximate.open_index
 
-    def slow(directory: Path, fingerprint: str) -> Graph:
+    def slow(directory: Path, fingerprint: str, known: Iterable[Graph]) -> OpenIndex:
         release.wait(30)
         try:
-            return real(directory, fingerprint)
+            return real(directory, fingerprint, known)
         finally:
             opened.set()
 
-    monkeypatch.setattr(approximate, "open_graph", slow)
+    monkeypatch.setattr(approximate, "open_index", slow)
     (indexed.directory / MANIFEST).touch()
-    assert approximation.graph() is old
+    assert approximation.index() is old
     assert len(best_matches(indexed, queries(1)[0], k=10)) == 10
     release.set()
     opened.wait(30)
     with approximation._opening:
-        assert approximation._graph is not old
+        assert approximation._index is not old
 
 
 @pytest.mark.parametrize(
@@ -248,7 +249,7 @@ def test_damage_costs_nothing_and_is_said(
 ) -> None:
     folder = indexed.directory
     manifest = Manifest.read(folder / MANIFEST)
-    graph = folder / manifest.graph
+    graph = folder / manifest.parts[0].graph
     held = bytearray(graph.read_bytes())
     if what == "a bit of the graph":
         held[len(held) // 3] ^= 16

@@ -23,17 +23,17 @@ from soundseek.errors import UsageError
 from soundseek.library.store.approximate_build import (
     build_approximation,
     build_approximation_in_background,
-    finds_itself,
-    is_stale,
+    index_finds_itself,
     last_build_error,
+    stale_parts,
     tail_rows,
 )
 from soundseek.library.store.approximate_files import (
     MANIFEST,
     DamagedIndexError,
-    Graph,
     Manifest,
-    open_graph,
+    OpenIndex,
+    open_index,
     remove_graphs,
 )
 from soundseek.library.store.approximate_keys import first_rows, rows_of_keys
@@ -64,8 +64,10 @@ EXACT_SHARE = 0.05
 MOST_CANDIDATES = 16_384
 LEAST_FILES = 60
 """A search wants the best segment of so many files, or more: candidates of fewer are no answer."""
-# So many new rows, as a part of what is in the library, are worth another index.
+# So many new rows, as a part of what is in the library, are worth bringing the index up to date; at most so many, which
+# a search compares in 6 ms.
 TAIL_SHARE = 0.1
+TAIL_ROWS = 50_000
 
 _Found = tuple[IntArray, FloatArray]
 """Rows, the best first, and their scores."""
@@ -107,7 +109,7 @@ class Approximation:
         self.fingerprint = identity.fingerprint
         self._opening = threading.Lock()
         self._stamp: tuple[int, int, int] | None = None
-        self._graph: Graph | None = None
+        self._index: OpenIndex | None = None
         self._problem: str | None = None
         self._tail: tuple[object, _Tail] | None = None
 
@@ -159,25 +161,25 @@ class Approximation:
         num_allowed = num_rows if allowed is None else int(np.count_nonzero(allowed))
         if num_allowed == 0 or num_allowed < EXACT_SHARE * least:
             return None
-        graph = self.graph()
-        if graph is None:
+        index = self.index()
+        if index is None:
             return None
-        tail = self._tail_of(snapshot, graph)
-        return _Search(graph, tail, snapshot, query, allowed, num_allowed / num_rows)
+        tail = self._tail_of(snapshot, index)
+        return _Search(index, tail, snapshot, query, allowed, num_allowed / num_rows)
 
-    def _tail_of(self, snapshot: Snapshot, graph: Graph) -> _Tail:
+    def _tail_of(self, snapshot: Snapshot, index: OpenIndex) -> _Tail:
         """The rows that the index does not cover, and which of them are of long files."""
         known = self._tail
-        key = (snapshot.version, graph)
+        key = (snapshot.version, index)
         if known is not None and known[0] == key:
             return known[1]
         numbers = snapshot.maps.segments["file_id"]
-        first = int(first_rows(numbers, np.array([graph.manifest.next_file]))[0])
+        first = int(first_rows(numbers, np.array([index.manifest.next_file]))[0])
         owners = np.asarray(numbers[first:])
         starts = np.flatnonzero(np.diff(owners, prepend=-1))
         ranges = np.stack([starts, np.append(starts, len(owners))[1:]], axis=1) + first
         covered = np.stack(
-            [first_rows(numbers, graph.manifest.long_files + after) for after in (0, 1)], axis=1
+            [first_rows(numbers, index.manifest.long_files + after) for after in (0, 1)], axis=1
         )
         both = np.concatenate([covered, ranges])
         tail = _Tail(first, both[both[:, 1] - both[:, 0] >= LONG_FILE])
@@ -210,18 +212,18 @@ class Approximation:
 
     # --- What is there ------------------------------------------------------------------------------------------------
 
-    def graph(self) -> Graph | None:
+    def index(self) -> OpenIndex | None:
         """The index that counts now, open; None where there is none, or it is damaged.
 
         A search that finds a newer one than it knows goes on with the one that is open, until a thread has opened it.
         """
         stamp = self._stamp_now()
         if stamp != self._stamp and self._opening.acquire(blocking=False):
-            if stamp is not None and self._graph is not None:
+            if stamp is not None and self._index is not None:
                 threading.Thread(target=self._open, args=(stamp,), daemon=True).start()
             else:
                 self._open(stamp)
-        return self._graph
+        return self._index
 
     def _stamp_now(self) -> tuple[int, int, int] | None:
         try:
@@ -233,14 +235,15 @@ class Approximation:
     def _open(self, stamp: tuple[int, int, int] | None) -> None:
         """Open what the manifest names, with the lock held, and give the lock back."""
         try:
-            self._graph, self._problem = (
-                None if stamp is None else open_graph(self.directory, self.fingerprint),
+            known = self._index.graphs if self._index is not None else ()
+            self._index, self._problem = (
+                None if stamp is None else open_index(self.directory, self.fingerprint, known),
                 None,
             )
         except FileNotFoundError:
-            self._graph = None  # another one has just taken its place
+            self._index = None  # another one has just taken its place
         except (DamagedIndexError, OSError) as error:
-            self._graph, self._problem = None, str(error)
+            self._index, self._problem = None, str(error)
         finally:
             self._stamp = stamp
             self._opening.release()
@@ -249,14 +252,16 @@ class Approximation:
         """How far the index is; its bytes are not read."""
         try:
             manifest = Manifest.read(self.directory / MANIFEST)
-            num_bytes = (self.directory / manifest.graph).stat().st_size
+            sizes = [(self.directory / part.graph).stat().st_size for part in manifest.parts]
         except FileNotFoundError:
             is_there = (self.directory / MANIFEST).exists()
-            return ApproximateState(problem="its graph is missing" if is_there else None)
+            return ApproximateState(problem="a graph of it is missing" if is_there else None)
         except DamagedIndexError as error:
             return ApproximateState(problem=str(error))
-        if num_bytes != manifest.num_bytes:
-            return ApproximateState(0, num_bytes, f"{manifest.graph} is not as it was written")
+        num_bytes = sum(sizes)
+        for part, size in zip(manifest.parts, sizes, strict=True):
+            if size != part.num_bytes:
+                return ApproximateState(0, num_bytes, f"{part.graph} is not as it was written")
         if manifest.fingerprint != self.fingerprint:
             return ApproximateState(0, num_bytes, "it is of another model")
         is_known = self._stamp == self._stamp_now()
@@ -283,21 +288,21 @@ class Approximation:
         """What is wrong with the index; all of it is read, and some segments must find themselves."""
         path = self.directory / MANIFEST
         try:
-            graph = open_graph(self.directory, self.fingerprint)
+            index = open_index(self.directory, self.fingerprint)
         except FileNotFoundError:
             return
         except (DamagedIndexError, OSError) as error:
             yield Damage(str(path), f"{error}; every segment is compared", is_sound=False)
             return
-        if not finds_itself(graph, snapshot):
+        if not index_finds_itself(index, snapshot):
             yield Damage(
                 str(path), "it does not fit the vectors of the library; its hits may be poor", is_sound=False
             )
 
     def close(self) -> None:
-        """Let go of the graph; a search opens it again."""
+        """Let go of the graphs; a search opens it again."""
         with self._opening:
-            self._graph = self._stamp = self._tail = None
+            self._index = self._stamp = self._tail = None
 
     def remove(self) -> None:
         """Let the library be without an index: its files go, the manifest first."""
@@ -319,7 +324,8 @@ class Approximation:
         if state.problem is not None or not state.covered:
             return True
         manifest = Manifest.read(self.directory / MANIFEST)
-        return tail_rows(manifest, snapshot) > TAIL_SHARE * num_rows or is_stale(manifest, snapshot)
+        is_behind = tail_rows(manifest, snapshot) > min(TAIL_SHARE * num_rows, TAIL_ROWS)
+        return is_behind or any(stale_parts(manifest.parts, snapshot))
 
     def build(
         self, snapshot: Snapshot, *, next_file: int, progress: Callable[[int, int], None] | None = None
@@ -349,7 +355,7 @@ class _Search:
     """One query, asked for ever more candidates.
 
     Attributes:
-        graph: The index.
+        index: The index.
         tail: What it does not cover.
         snapshot: The rows of the library.
         query: `(dim,)` float32.
@@ -358,7 +364,7 @@ class _Search:
         asked: How many candidates were asked for last.
     """
 
-    graph: Graph
+    index: OpenIndex
     tail: _Tail
     snapshot: Snapshot
     query: AnyFloatArray
@@ -377,7 +383,7 @@ class _Search:
             return None
         self.asked = count
         maps = self.snapshot.maps
-        rows = rows_of_keys(maps.segments["file_id"], self.graph.nearest(self.query, count))
+        rows = rows_of_keys(maps.segments["file_id"], self.index.nearest(self.query, count))
         rows = rows[rows < self.tail.first_row]
         if self.tail.first_row < len(maps.vectors):
             behind = maps.vectors[self.tail.first_row :]

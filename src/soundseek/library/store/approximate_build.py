@@ -1,8 +1,9 @@
 """An approximate index is made of a library's vectors, or brought up to date.
 
-A new graph is written beside the old one, synced, and counts once the manifest has been replaced. One of many segments
-is kept on the way: a build that was killed goes on from there, and what it covers is of use before. Nothing here takes
-the right to write to the library: an index is built while others search and index.
+A large library has a graph for each part of it, made one after the other: what is new goes into the last one, and one
+of which much is gone is made anew, alone. A new graph is written beside the old one, synced, and counts once the
+manifest has been replaced, so a build that was killed goes on from there, and what it covers is of use before. Nothing
+here takes the right to write to the library: an index is built while others search and index.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +28,9 @@ from soundseek.library.store.approximate_files import (
     MANIFEST,
     DamagedIndexError,
     Graph,
+    IndexPart,
     Manifest,
+    OpenIndex,
     checksum_of,
     empty_graph,
     open_graph,
@@ -43,11 +48,13 @@ BUILD_ERROR = "approximate.error.txt"
 SHORT_DIM = 128
 SAMPLE_ROWS = 20_000
 PIECE_ROWS = 8192
-# A graph is kept each time that it has doubled, from so many rows on; all that is written on the way is less than twice
-# what is written in the end.
-KEPT_ROWS = 1 << 20
+# A graph is of so many segments at most. In a larger one more segments have no way that leads to them, and each takes
+# longer to add; see docs/scale.md.
+PART_ROWS = 2_500_000
+# One is kept whenever so many rows have come to it, so half of a full one is written twice.
+KEPT_ROWS = 1_250_000
 
-# Parts of what is in the index: with so many dead segments, or so much growth, it is made from nothing.
+# Parts of what is in a graph: with so many dead segments, or so much growth, it is made from nothing.
 DEAD_SHARE = 0.3
 GROWTH = 4
 
@@ -69,7 +76,7 @@ def build_approximation(
         fingerprint: The model that filled it.
         snapshot: The rows; they may be removed and renumbered meanwhile.
         next_file: Their files have lower numbers.
-        progress: Is told of the rows that are done, and their number.
+        progress: Is told of the rows that are done, and how many are to be added.
 
     Raises:
         LibraryError: Another process is building, or the library is not of the kind that can be indexed.
@@ -77,69 +84,176 @@ def build_approximation(
     """
     with _building(directory), _keeping_the_error(directory):
         _remove_leftovers(directory)
-        covered = _covered_rows(directory, fingerprint)
-        former = former_graph(directory, fingerprint, snapshot)
-        graph = former if former is not None else _new_graph(snapshot)
-        numbers = snapshot.maps.segments["file_id"]
-        first, end = int(first_rows(numbers, [graph.manifest.next_file])[0]), len(numbers)
-        at = first
-        while at < end and (stop := _next_stop(numbers, at, len(graph.index))) < end:
-            _add_rows(graph, snapshot, range(at, stop), first, progress)
-            at = stop
-            # One that is made from nothing beside an index that is there covers less than that, at first.
-            if len(graph.index) > covered:
-                _keep(directory, fingerprint, graph, snapshot, int(numbers[stop]))
-        _add_rows(graph, snapshot, range(at, end), first, progress)
-        _keep(directory, fingerprint, graph, snapshot, next_file)
+        former, steps, covered = _plan(directory, fingerprint, snapshot, next_file)
+        build = _Build(directory, snapshot, progress, _rows_to_add(steps, snapshot))
+        done: list[IndexPart] = []
+        for step in steps:
+            if isinstance(step, IndexPart):
+                done.append(step)
+                continue
+            behind = [part for part in former if part.next_file > step]
+            for parts in build.with_files_before(step, done):
+                done = parts
+                # One that is made from nothing beside an index that is there covers less than that, at first.
+                if done[-1].next_file == step or (not behind and done[-1].next_file > covered):
+                    _keep(directory, fingerprint, [*done, *behind], snapshot)
+        _keep(directory, fingerprint, done, snapshot)
 
 
-def _next_stop(numbers: AnyIntArray, at: int, in_graph: int) -> int:
-    """The row before which a graph is kept, the first one of a file; behind the last row where it is not.
+@dataclass(eq=False)
+class _Build:
+    """Graphs that are made of the rows of a library.
 
-    Args:
-        numbers: `(rows,)` the file of each row, ascending.
-        at: The next row that is added.
-        in_graph: Rows that are in the graph.
+    Attributes:
+        directory: The library's folder.
+        snapshot: The rows.
+        progress: Is told of the rows that are done, and `num_rows`.
+        num_rows: To be added by all of it.
+        added: Those that are done.
     """
-    stop = at + max(KEPT_ROWS, in_graph)
-    if stop >= len(numbers):
-        return len(numbers)
-    # The next file's first row: the whole of this one, however long, comes before.
-    return int(first_rows(numbers, [int(numbers[stop]) + 1])[0])
+
+    directory: Path
+    snapshot: Snapshot
+    progress: Callable[[int, int], None] | None
+    num_rows: int
+    added: int = 0
+
+    def with_files_before(self, end_file: int, parts: Sequence[IndexPart]) -> Iterator[list[IndexPart]]:
+        """Parts, and behind them those of the files that come then, each time that one more is on the disk.
+
+        Args:
+            end_file: The files have lower numbers.
+            parts: The last one is added to, where it has room.
+        """
+        numbers = self.snapshot.maps.segments["file_id"]
+        done = list(parts)
+        at, end = first_rows(numbers, [done[-1].next_file if done else 0, end_file]).tolist()
+        graph = None
+        if at < end and done and done[-1].num_rows < PART_ROWS:
+            graph = open_graph(self.directory, done.pop(), in_memory=True)
+        while at < end:
+            if graph is None:
+                graph = _new_graph(self.snapshot, range(at, min(at + PART_ROWS, end)))
+            stop = _next_stop(numbers, at, end, len(graph.index))
+            self._add_rows(graph, range(at, stop))
+            part = _written(self.directory, graph, end_file if stop == end else int(numbers[stop]))
+            yield [*done, part]
+            at = stop
+            if len(graph.index) >= PART_ROWS:
+                done.append(part)
+                graph = None
+
+    def _add_rows(self, graph: Graph, rows: range) -> None:
+        maps, live = self.snapshot.maps, self.snapshot.live
+        threads = max(1, (os.cpu_count() or 1) // 2)
+        for at in range(rows.start, rows.stop, PIECE_ROWS):
+            last = min(at + PIECE_ROWS, rows.stop)
+            keys = keys_of_rows(maps.segments["file_id"], at, last)
+            short = maps.vectors[at:last].astype(np.float32) @ graph.part.projection
+            if live is not None:
+                keys, short = keys[live[at:last]], short[live[at:last]]
+            if len(keys):
+                graph.index.add(keys.astype(np.uint64), short, threads=threads)
+            self.added += last - at
+            if self.progress is not None:
+                self.progress(self.added, self.num_rows)
 
 
-def _keep(directory: Path, fingerprint: str, graph: Graph, snapshot: Snapshot, next_file: int) -> None:
-    """Let a graph count from now on.
+def _plan(
+    directory: Path, fingerprint: str, snapshot: Snapshot, next_file: int
+) -> tuple[tuple[IndexPart, ...], list[IndexPart | int], int]:
+    """What an index is to be made of.
 
     Args:
         directory: The library's folder.
         fingerprint: The model that filled it.
+        snapshot: The rows of the library.
+        next_file: Their files have lower numbers.
+
+    Returns:
+        The parts of the index that is there. Those of the new one in the order of their files: a part that stays, or a
+        number below which files are added. And the number below which searches use the one that is there.
+    """
+    former = _former_parts(directory, fingerprint)
+    graphs = [_opened(directory, part) for part in former]
+    covered = former[-1].next_file if former and None not in graphs else 0
+    steps: list[IndexPart | int] = []
+    stale = stale_parts(former, snapshot)
+    for part, graph, is_stale, rows in zip(former, graphs, stale, _rows_of(former, snapshot), strict=True):
+        if graph is not None and not is_stale and finds_itself(graph, snapshot, rows):
+            steps.append(part)
+        elif steps and isinstance(steps[-1], int):
+            steps[-1] = part.next_file
+        else:
+            steps.append(part.next_file)
+    if steps and isinstance(steps[-1], int):
+        steps[-1] = next_file
+    else:
+        steps.append(next_file)
+    return former, steps, covered
+
+
+def _rows_to_add(steps: Sequence[IndexPart | int], snapshot: Snapshot) -> int:
+    ends = [step.next_file if isinstance(step, IndexPart) else step for step in steps]
+    borders = first_rows(snapshot.maps.segments["file_id"], [0, *ends])
+    return sum(int(rows) for step, rows in zip(steps, np.diff(borders), strict=True) if isinstance(step, int))
+
+
+def _next_stop(numbers: AnyIntArray, at: int, end: int, in_graph: int) -> int:
+    """The row before which a graph is kept, the first one of a file, or the end.
+
+    Args:
+        numbers: `(rows,)` the file of each row, ascending.
+        at: The next row that is added.
+        end: The row behind the last one to be added.
+        in_graph: Rows that are in the graph.
+    """
+    stop = at + min(KEPT_ROWS, PART_ROWS - in_graph)
+    if stop >= end:
+        return end
+    # The next file's first row: the whole of this one, however long, comes before.
+    return min(end, int(first_rows(numbers, [int(numbers[stop]) + 1])[0]))
+
+
+def _written(directory: Path, graph: Graph, next_file: int) -> IndexPart:
+    """A graph, written and synced; it does not count yet.
+
+    Args:
+        directory: The library's folder.
         graph: The graph, in memory.
-        snapshot: The rows that it is made of.
-        next_file: Files with lower numbers are in it.
+        next_file: Files with lower numbers are in it, or in parts before.
     """
     name = f"approximate.{secrets.token_hex(4)}.graph"
     with replacing(directory / name) as partial:
         graph.index.save(partial)
-    Manifest(
+    return replace(
+        graph.part,
         graph=name,
         num_bytes=(directory / name).stat().st_size,
         checksum=checksum_of(directory / name),
-        fingerprint=fingerprint,
         num_rows=len(graph.index),
         next_file=next_file,
-        built_rows=graph.manifest.built_rows,
-        projection=graph.manifest.projection,
-        long_files=_long_files(snapshot),
-    ).write(directory / MANIFEST)
+    )
+
+
+def _keep(directory: Path, fingerprint: str, parts: Sequence[IndexPart], snapshot: Snapshot) -> None:
+    """Let parts count from now on."""
+    Manifest(fingerprint, tuple(parts), _long_files(snapshot)).write(directory / MANIFEST)
     _remove_leftovers(directory)
 
 
-def _covered_rows(directory: Path, fingerprint: str) -> int:
-    """Segments in the index that counts now; 0 where there is none that a search can use."""
+def _former_parts(directory: Path, fingerprint: str) -> tuple[IndexPart, ...]:
+    """The parts of the index that is there; none where it cannot be read, or is of another model."""
     with suppress(FileNotFoundError, DamagedIndexError):
-        return open_graph(directory, fingerprint).manifest.num_rows
-    return 0
+        manifest = Manifest.read(directory / MANIFEST)
+        return manifest.parts if manifest.fingerprint == fingerprint else ()
+    return ()
+
+
+def _opened(directory: Path, part: IndexPart) -> Graph | None:
+    with suppress(DamagedIndexError):
+        return open_graph(directory, part)
+    return None
 
 
 def build_approximation_in_background(directory: Path) -> None:
@@ -158,81 +272,73 @@ def build_approximation_in_background(directory: Path) -> None:
 
 def tail_rows(manifest: Manifest, snapshot: Snapshot) -> int:
     """Rows that an index does not cover."""
-    first = int(first_rows(snapshot.maps.segments["file_id"], [manifest.next_file])[0])
-    return len(snapshot.maps.vectors) - first
+    covered = int(first_rows(snapshot.maps.segments["file_id"], [manifest.next_file])[0])
+    return len(snapshot.maps.vectors) - covered
 
 
-def is_stale(manifest: Manifest, snapshot: Snapshot) -> bool:
-    """Whether many of an index's segments are gone, or the library has outgrown its principal directions."""
-    first = int(first_rows(snapshot.maps.segments["file_id"], [manifest.next_file])[0])
-    live = first if snapshot.live is None else int(np.count_nonzero(snapshot.live[:first]))
-    num_live = _num_live(snapshot)
-    return live < (1 - DEAD_SHARE) * manifest.num_rows or num_live > GROWTH * manifest.built_rows
+def stale_parts(parts: Sequence[IndexPart], snapshot: Snapshot) -> list[bool]:
+    """Of each part whether much of it is gone, or, of the last one, whether it outgrows its principal directions."""
+    stale = []
+    for part, rows in zip(parts, _rows_of(parts, snapshot), strict=True):
+        num_live = _num_live(snapshot, rows)
+        is_grown = False
+        if part is parts[-1] and part.num_rows < PART_ROWS:
+            num_rows = num_live + len(snapshot.maps.vectors) - rows.stop
+            is_grown = min(num_rows, PART_ROWS) > GROWTH * part.built_rows
+        stale.append(is_grown or num_live < (1 - DEAD_SHARE) * part.num_rows)
+    return stale
 
 
-def finds_itself(graph: Graph, snapshot: Snapshot) -> bool:
-    """Whether some segments are found by their own vectors, as they are unless the library was exchanged beneath."""
+def _rows_of(parts: Sequence[IndexPart], snapshot: Snapshot) -> list[range]:
+    """The rows of each part's files."""
     numbers = snapshot.maps.segments["file_id"]
-    covered = int(first_rows(numbers, [graph.manifest.next_file])[0])
-    live = np.arange(covered) if snapshot.live is None else np.flatnonzero(snapshot.live[:covered])
+    borders = first_rows(numbers, [0, *(part.next_file for part in parts)]).tolist()
+    return [range(first, last) for first, last in pairwise(borders)]
+
+
+def index_finds_itself(index: OpenIndex, snapshot: Snapshot) -> bool:
+    """Whether all graphs find some of their segments; see `finds_itself`."""
+    rows = _rows_of(index.manifest.parts, snapshot)
+    return all(finds_itself(graph, snapshot, each) for graph, each in zip(index.graphs, rows, strict=True))
+
+
+def finds_itself(graph: Graph, snapshot: Snapshot, rows: range) -> bool:
+    """Whether some segments are found by their own vectors, as they are unless the library was exchanged beneath.
+
+    Args:
+        graph: The graph.
+        snapshot: The rows of the library.
+        rows: Those of the files in the graph.
+    """
+    numbers = snapshot.maps.segments["file_id"]
+    live = _live_rows(snapshot, rows)
     if not len(live):
         return True
     found = 0
     probes = live[spread_evenly(len(live), _PROBES)]
     for row in probes.tolist():
-        rows = rows_of_keys(numbers, graph.nearest(snapshot.maps.vectors[row], 64))
+        wanted = snapshot.maps.vectors[row].astype(np.float32)
+        near = rows_of_keys(numbers, graph.nearest(wanted, 64)[0])
         # Copies of one sound have equal vectors: any of them will do.
-        near = snapshot.maps.vectors[rows].astype(np.float32) @ snapshot.maps.vectors[row].astype(np.float32)
-        found += bool(len(near)) and bool(near.max() > 0.995)
+        scores = snapshot.maps.vectors[near].astype(np.float32) @ wanted
+        found += bool(len(scores)) and bool(scores.max() > 0.995)
     return 2 * found > len(probes)
 
 
-def former_graph(directory: Path, fingerprint: str, snapshot: Snapshot) -> Graph | None:
-    """The index that is there, in memory, to be added to; None where it is better made from nothing."""
-    try:
-        graph = open_graph(directory, fingerprint)
-    except (FileNotFoundError, DamagedIndexError):
-        return None
-    if is_stale(graph.manifest, snapshot) or not finds_itself(graph, snapshot):
-        return None
-    index = empty_graph(graph.manifest.projection.shape[1])
-    index.load(directory / graph.manifest.graph)
-    return Graph(graph.manifest, index)
+def _new_graph(snapshot: Snapshot, rows: range) -> Graph:
+    """A graph without a segment, for those of some rows."""
+    projection = principal_directions(snapshot, rows)
+    part = IndexPart("", 0, "", 0, 0, _num_live(snapshot, rows), projection)
+    return Graph(part, empty_graph(projection.shape[1]))
 
 
-def _new_graph(snapshot: Snapshot) -> Graph:
-    projection = principal_directions(snapshot)
-    num_live = _num_live(snapshot)
-    manifest = Manifest("", 0, "", "", 0, 0, num_live, projection, np.empty(0, np.int64))
-    return Graph(manifest, empty_graph(projection.shape[1]))
-
-
-def principal_directions(snapshot: Snapshot) -> FloatArray:
-    """`(dim, short dim)` the directions in which most of the library's vectors lie, out of a sample spread over it."""
-    vectors = snapshot.maps.vectors
-    live = np.arange(len(vectors)) if snapshot.live is None else np.flatnonzero(snapshot.live)
-    sample = vectors[live[spread_evenly(len(live), SAMPLE_ROWS)]].astype(np.float32)
+def principal_directions(snapshot: Snapshot, rows: range) -> FloatArray:
+    """`(dim, short dim)` the directions in which most of some rows' vectors lie, out of a sample spread over them."""
+    live = _live_rows(snapshot, rows)
+    sample = snapshot.maps.vectors[live[spread_evenly(len(live), SAMPLE_ROWS)]].astype(np.float32)
     # Ascending by how much lies in each; about the origin, as inner products are.
     _, directions = np.linalg.eigh(sample.T @ sample)
     return np.ascontiguousarray(directions[:, ::-1][:, :SHORT_DIM].astype(np.float32))
-
-
-def _add_rows(
-    graph: Graph, snapshot: Snapshot, rows: range, first: int, progress: Callable[[int, int], None] | None
-) -> None:
-    """Put rows into a graph; `progress` counts from the row `first` of the library on."""
-    maps = snapshot.maps
-    threads = max(1, (os.cpu_count() or 1) // 2)
-    for at in range(rows.start, rows.stop, PIECE_ROWS):
-        last = min(at + PIECE_ROWS, rows.stop)
-        keys = keys_of_rows(maps.segments["file_id"], at, last)
-        short = maps.vectors[at:last].astype(np.float32) @ graph.manifest.projection
-        if snapshot.live is not None:
-            keys, short = keys[snapshot.live[at:last]], short[snapshot.live[at:last]]
-        if len(keys):
-            graph.index.add(keys.astype(np.uint64), short, threads=threads)
-        if progress is not None:
-            progress(last - first, len(maps.vectors) - first)
 
 
 def _long_files(snapshot: Snapshot) -> IntArray:
@@ -246,9 +352,16 @@ def _long_files(snapshot: Snapshot) -> IntArray:
     return np.unique(np.array(long, np.int64))
 
 
-def _num_live(snapshot: Snapshot) -> int:
-    num_rows = len(snapshot.maps.vectors)
-    return num_rows if snapshot.live is None else int(np.count_nonzero(snapshot.live))
+def _live_rows(snapshot: Snapshot, rows: range) -> IntArray:
+    if snapshot.live is None:
+        return np.arange(rows.start, rows.stop)
+    return rows.start + np.flatnonzero(snapshot.live[rows.start : rows.stop])
+
+
+def _num_live(snapshot: Snapshot, rows: range) -> int:
+    if snapshot.live is None:
+        return len(rows)
+    return int(np.count_nonzero(snapshot.live[rows.start : rows.stop]))
 
 
 @contextmanager
@@ -290,7 +403,7 @@ def last_build_error(directory: Path) -> str | None:
 
 def _remove_leftovers(directory: Path) -> None:
     """Remove graphs of a build that was killed, or before the last one."""
-    kept = ""
+    kept: list[str] = []
     with suppress(FileNotFoundError, DamagedIndexError):
-        kept = Manifest.read(directory / MANIFEST).graph
+        kept = [part.graph for part in Manifest.read(directory / MANIFEST).parts]
     remove_graphs(directory, kept=kept)
