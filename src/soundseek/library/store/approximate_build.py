@@ -48,8 +48,8 @@ BUILD_ERROR = "approximate.error.txt"
 SHORT_DIM = 128
 SAMPLE_ROWS = 20_000
 PIECE_ROWS = 8192
-# A graph is of so many segments at most. In a larger one more segments have no way that leads to them, and each takes
-# longer to add; see docs/scale.md.
+# A graph is of so many segments at most: one of more takes longer for each segment to make, and all of it is read into
+# memory and written again to be added to.
 PART_ROWS = 2_500_000
 # One is kept whenever so many rows have come to it, so half of a full one is written twice.
 KEPT_ROWS = 1_250_000

@@ -91,9 +91,9 @@ class Manifest:
             {name: value for name, value in vars(part).items() if name != "projection"} for part in self.parts
         ]
         text = json.dumps({"revision": REVISION, "fingerprint": self.fingerprint, "parts": facts}).encode()
-        projections = {f"projection_{at}": part.projection for at, part in enumerate(self.parts)}
+        arrays: dict[str, Any] = {f"projection_{at}": part.projection for at, part in enumerate(self.parts)}
         with replacing(path) as partial, partial.open("wb") as handle:
-            np.savez(handle, facts=np.frombuffer(text, np.uint8), long_files=self.long_files, **projections)
+            np.savez(handle, facts=np.frombuffer(text, np.uint8), long_files=self.long_files, **arrays)
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
