@@ -10,9 +10,9 @@ Everything runs on one thread. A search is what `soundseek search` asks of the s
 files. The exact comparison answers everything first, then the index: in turns, the vectors of a large library would
 push the index out of the system's cache at each query. Each size takes some 1.7 kB a segment on the disk.
 
-Of one size after the other, a library is filled, asked exactly, its index built, and so on. With `--keep FOLDER` library, index and
-exact answers stay there, and a further run takes what it finds; only the index is asked again. `--until STEP` stops
-before.
+Of one size after the other, a library is filled, asked exactly, its index built and asked. With `--keep FOLDER` the
+library, exact answers and index stay there, and a further run takes what it finds; only the index is asked again.
+`--until STEP` stops before.
 """
 
 from __future__ import annotations
