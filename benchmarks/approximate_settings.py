@@ -4,7 +4,7 @@
     python benchmarks/approximate_settings.py KEPT --segments 1000000 --graphs 16,128,1 16,256,1 16,128,4
 
 KEPT is a library that `approximate.py --keep FOLDER` filled (FOLDER/SIZE/library); its first segments are taken. Each
-of `--graphs` is connectivity, expansion while building, and how many parts the segments are cut into. Each is asked with
+of `--graphs` is connectivity, expansion while building, and in how many parts the segments are. Each is asked with
 several expansions for 128 and for 512 candidates, of which the exact scores are taken; the queries are those of
 benchmarks/queries, in words. "Every short vector" compares all of them as they lie in the graph: what is missing there
 is lost by their shortness and not by the graph. Recall is of the ten and of the sixty best segments. One thread,
