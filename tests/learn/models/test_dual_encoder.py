@@ -71,6 +71,26 @@ def test_other_poolings_and_heads_give_every_frame_the_clips_embedding(options: 
     assert torch.allclose(alone[0], embedding[1], atol=1e-6)
 
 
+@pytest.mark.parametrize("head", ["mlp", "residual-mlp", "norm-linear"])
+def test_a_head_on_frames_leaves_moments_whatever_it_is(head: str) -> None:
+    model, (frames, frame_mask) = make(audio_head=head, audio_head_on="frames"), clips()
+    assert model.has_moments and not make(audio_head=head).has_moments
+    heard = frames.masked_fill(~frame_mask[..., None], 1e3)  # padding is no sound
+    mean = masked_mean(model.project_frames(heard, frame_mask), frame_mask)
+    embedding = model.encode_audio(heard, frame_mask)
+    assert torch.allclose(torch.nn.functional.normalize(mean, dim=1), embedding, atol=1e-6)
+    whole = model.project_frames(frames[:1], frame_mask[:1])  # of no other frame than its own
+    assert torch.allclose(
+        model.project_frames(frames[:1, 2:4], frame_mask[:1, 2:4]), whole[:, 2:4], atol=1e-6
+    )
+
+
+def test_a_linear_head_is_the_same_on_frames_and_on_the_clip() -> None:
+    assert torch.allclose(
+        make(audio_head_on="frames").encode_audio(*clips()), make().encode_audio(*clips()), atol=1e-6
+    )
+
+
 def test_heads_stand_where_the_projectors_stood() -> None:
     model = make(audio_head="norm-linear", text_head="mlp", text_head_width=9)
     features = torch.randn(2, 5)

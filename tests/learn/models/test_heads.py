@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from soundseek.errors import RecipeError
-from soundseek.learn.models.dual_encoder import build_head
+from soundseek.learn.models.dual_encoder import ResidualMLP, build_head
 
 
 def test_a_linear_head_commutes_with_the_mean_and_an_mlp_does_not() -> None:
@@ -27,6 +27,17 @@ def test_an_mlp_is_linear_relu_linear() -> None:
     assert head(torch.tensor([3.0, 5.0])).item() == 3.0  # relu(3) + relu(-5)
 
 
+def test_a_residual_mlp_is_a_linear_head_and_an_mlp_added_up() -> None:
+    torch.manual_seed(0)
+    head, features = build_head("residual-mlp", 6, 4, hidden_width=9), torch.randn(3, 6)
+    assert isinstance(head, ResidualMLP)
+    linear, inner, outer = head.linear, head.inner, head.outer
+    assert inner.out_features == 9 and outer.bias is None
+    with torch.no_grad():
+        expected = linear(features) + inner(features).clamp(min=0) @ outer.weight.T
+    assert torch.allclose(head(features), expected, atol=1e-6)
+
+
 def test_a_norm_linear_head_forgets_the_scale() -> None:
     head = build_head("norm-linear", 6, 4)
     features = torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
@@ -41,7 +52,9 @@ def test_identity_needs_features_as_wide_as_the_space() -> None:
 
 
 def test_an_unknown_head_is_named() -> None:
-    with pytest.raises(RecipeError, match="no head 'deep'; choose one of linear, mlp, norm-linear, identity"):
+    with pytest.raises(
+        RecipeError, match="no head 'deep'; choose one of linear, mlp, residual-mlp, norm-linear, identity"
+    ):
         build_head("deep", 4, 4)  # type: ignore[arg-type]
 
 

@@ -232,7 +232,7 @@ def test_exported_it_searches_with_the_same_vectors(
 @pytest.mark.parametrize("overlay", ["frozen", "two-cores"])
 def test_its_stand_in_keeps_attention_loss_pooling_and_heads(name: str, overlay: str) -> None:
     plain, stand_in = load_recipe(name), load_recipe(f"{name}+{overlay}")
-    kept = ("attention", "pooling", "head", "head_width", "tag_share")
+    kept = ("attention", "pooling", "head", "head_width", "head_on", "tag_share")
     assert [getattr(stand_in.audio, key) for key in kept] == [getattr(plain.audio, key) for key in kept]
     assert stand_in.loss == plain.loss and stand_in.text.head == plain.text.head
     assert stand_in.stages == {}

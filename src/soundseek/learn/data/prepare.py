@@ -311,8 +311,8 @@ def _cached(
         found = tags_heard(corpus, keys, store, trunk, recipe.data.tag_captions.min_probability)
         drawn = replace(drawn, corpus=replace(corpus, tagged=found))
     _, tail = split_trunk(trunk, recipe.audio.trained_blocks)
-    # Trained layers see every frame's neighbours, and a maximum every frame; else the mean is enough.
-    only_means = tail is None and recipe.audio.attention == "none" and recipe.audio.pooling == "mean"
+    # Trained layers see every frame's neighbours, a maximum or a hidden layer every frame; else the mean is enough.
+    only_means = tail is None and not recipe.audio.needs_frames
     frames: Frames = MeanFrames(store) if only_means else store
     return partial(EpochBatches, drawn, text, keys=keys, store=frames), frames
 

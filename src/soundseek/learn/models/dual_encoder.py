@@ -1,7 +1,7 @@
 """The dual encoder: audio tower and text tower, each ending in a head into one space (Fig. 1).
 
-A head is the paper's linear projector, or that of another system. Only a linear head keeps a clip's score the mean of
-its frames' scores: Head(mean(x)) = mean(Head(x)).
+A head is the paper's linear projector, or that of another system. A clip's score is the mean of its frames' scores
+where the head is linear, Head(mean(x)) = mean(Head(x)), or stands on the frames, before the mean.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ if TYPE_CHECKING:
     from soundseek.learn.models.text.tower import TextTower
 
 
-HeadKind = Literal["linear", "mlp", "norm-linear", "identity"]
+HeadKind = Literal["linear", "mlp", "residual-mlp", "norm-linear", "identity"]
+HeadPlace = Literal["clip", "frames"]
 
 
 def build_head(kind: HeadKind, width: int, dim: int, *, hidden_width: int | None = None) -> nn.Module:
     """The head of a recipe: `(..., width) -> (..., dim)`, not normalised.
 
     Args:
-        kind: "linear" (the paper), "mlp" (linear, ReLU, linear: Mei et al., 2022), "norm-linear" (layer norm, linear:
-            PaSST-MPnet) or "identity" (the features as they are).
+        kind: "linear" (the paper), "mlp" (linear, ReLU, linear: Mei et al., 2022), "residual-mlp" (the two added up),
+            "norm-linear" (layer norm, linear: PaSST-MPnet) or "identity" (the features as they are).
         width: Of the features.
         dim: Of the shared space.
-        hidden_width: Of the layer inside "mlp"; None takes `dim`.
+        hidden_width: Of the layer inside "mlp" and "residual-mlp"; None takes `dim`.
 
     Raises:
         RecipeError: No such kind, or features that are not as wide as the space for "identity".
@@ -49,6 +50,8 @@ def build_head(kind: HeadKind, width: int, dim: int, *, hidden_width: int | None
     if kind == "mlp":
         hidden_width = hidden_width or dim
         return nn.Sequential(nn.Linear(width, hidden_width), nn.ReLU(), nn.Linear(hidden_width, dim))
+    if kind == "residual-mlp":
+        return ResidualMLP(width, hidden_width or dim, dim)
     if kind == "norm-linear":
         return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dim))
     if kind != "identity":
@@ -59,6 +62,28 @@ def build_head(kind: HeadKind, width: int, dim: int, *, hidden_width: int | None
             f"set dim = {width}, or another head"
         )
     return nn.Identity()
+
+
+class ResidualMLP(nn.Module):
+    """A hidden layer beside a linear head: W x + V relu(U x), `(..., width) -> (..., dim)`.
+
+    Args:
+        width: Of the features.
+        hidden_width: Of the hidden layer.
+        dim: Of what comes out.
+    """
+
+    def __init__(self, width: int, hidden_width: int, dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, dim)
+        self.inner = nn.Linear(width, hidden_width)
+        self.outer = nn.Linear(hidden_width, dim, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(..., dim)`."""
+        hidden: Tensor = self.outer(functional.relu(self.inner(features)))
+        linear: Tensor = self.linear(features)
+        return linear + hidden
 
 
 class DualEncoder(nn.Module):
@@ -76,6 +101,7 @@ class DualEncoder(nn.Module):
         pooling: See `build_pooling`.
         audio_head: See `build_head`; the paper's is linear.
         audio_head_width: The `hidden_width` of `build_head`.
+        audio_head_on: Where the head stands: on the pooled "clip", or on its "frames", which are pooled behind it.
         text_head: As `audio_head`.
         text_head_width: As `audio_head_width`.
         audio_dropout: Share of the pooled frames' features that training sets to zero.
@@ -101,6 +127,7 @@ class DualEncoder(nn.Module):
         pooling: PoolingKind = "mean",
         audio_head: HeadKind = "linear",
         audio_head_width: int | None = None,
+        audio_head_on: HeadPlace = "clip",
         text_head: HeadKind = "linear",
         text_head_width: int | None = None,
         audio_dropout: float = 0.0,
@@ -121,7 +148,9 @@ class DualEncoder(nn.Module):
         self.text_dropout = nn.Dropout(text_dropout)
         self.text_projector = build_head(text_head, text_width, dim, hidden_width=text_head_width)
         self.tags = tags
-        self.has_moments = pooling == "mean" and audio_head == "linear" and tags is None
+        self.is_head_on_frames = audio_head_on == "frames"
+        is_local = audio_head == "linear" or self.is_head_on_frames
+        self.has_moments = pooling == "mean" and is_local and tags is None
         # An affine map of each feature, the identity unless `standardise` sets it.
         self.register_buffer("audio_mean", torch.zeros(audio_width))
         self.register_buffer("audio_scale", torch.ones(audio_width))
@@ -141,8 +170,13 @@ class DualEncoder(nn.Module):
         probabilities = None
         if self.tags is not None:
             frames, probabilities = self.tags.split(frames, frame_mask)
-        pooled = self.pooling(self.attend(frames, frame_mask), frame_mask)
-        scene = functional.normalize(self.audio_projector(self.audio_dropout(pooled)), dim=-1)
+        attended = self.attend(frames, frame_mask)
+        if self.is_head_on_frames:
+            projected = self.audio_projector(self.audio_dropout(attended))
+            scene = functional.normalize(self.pooling(projected, frame_mask), dim=-1)
+        else:
+            pooled = self.pooling(attended, frame_mask)
+            scene = functional.normalize(self.audio_projector(self.audio_dropout(pooled)), dim=-1)
         if self.tags is None:
             return scene
         mixed: Tensor = self.tags(scene, probabilities, self.encode_text_features(self.tags.features))
@@ -163,9 +197,10 @@ class DualEncoder(nn.Module):
         """Each frame in the shared space, `(batch, time, dim)`; the mean of a clip's real ones points where
         `encode_audio` points.
 
-        A linear head behind the mean makes that so for frames on their own, not normalised: the clip's score is the
-        mean of its frames' scores, up to the clip's norm. Any other pooling or head has no frames in the shared space
-        (`has_moments` is False), and each is given the embedding of its clip.
+        A linear head behind the mean, or any head before it, makes that so for frames on their own, not normalised: the
+        clip's score is the mean of its frames' scores, up to the clip's norm. With another pooling, or another head
+        behind it, there are no frames in the shared space (`has_moments` is False), and each is given the embedding of
+        its clip.
         """
         if not self.has_moments:
             return self.encode_audio(frames, frame_mask).unsqueeze(1).expand(-1, frames.shape[1], -1)

@@ -100,10 +100,12 @@ class AudioConfig(Section):
         learning_rate: Of the trained blocks.
         attention: What joins the frames: eqs. 1-2 ("graph"), eqs. 3-4 ("self") or nothing.
         attention_options: Further arguments of `build_attention`.
-        dropout: Share of the pooled features that training sets to zero.
+        dropout: Share of the features that training sets to zero where they enter the head.
         pooling: See `soundseek.learn.models.attention.build_pooling`.
         head: See `soundseek.learn.models.dual_encoder.build_head`.
-        head_width: Width of the hidden layer of an "mlp" head; None takes that of the shared space.
+        head_width: Width of the hidden layer of an "mlp" or "residual-mlp" head; None takes that of the shared space.
+        head_on: What the head is put on: the pooled "clip", or each of its "frames", before the mean, so that a head
+            with a hidden layer leaves moments as exact as a linear one.
         tag_share: Share of the clip's embedding that is made of the names of its tags, for trunks that tag.
         spec_augment: Mask stretches of time and frequency of the log-mel (behind `bn0` in the PANNs trunks). As
             everything below, it acts in training only, and on a trunk that is trained as a whole.
@@ -123,8 +125,9 @@ class AudioConfig(Section):
     attention_options: Annotated[dict[str, Any], _NULL_IS_EMPTY] = Field(default_factory=dict)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     pooling: Literal["mean", "max-mean", "length-aware-max-mean"] = "mean"
-    head: Literal["linear", "mlp", "norm-linear"] = "linear"
+    head: Literal["linear", "mlp", "residual-mlp", "norm-linear"] = "linear"
     head_width: int | None = Field(default=None, gt=0)
+    head_on: Literal["clip", "frames"] = "clip"
     tag_share: float = Field(default=0.0, ge=0, lt=1)
     spec_augment: bool = False
     crop_s: float | None = Field(default=None, gt=0)
@@ -137,9 +140,10 @@ class AudioConfig(Section):
         return self.trained_blocks == "all"
 
     @property
-    def has_moments(self) -> bool:
-        """True where a clip's score is the mean of its frames' scores: every part behind them is linear."""
-        return self.pooling == "mean" and self.head == "linear" and not self.tag_share
+    def needs_frames(self) -> bool:
+        """True where a clip's mean frame does not say what its embedding is."""
+        is_local = self.head != "linear" and self.head_on == "frames"
+        return is_local or self.attention != "none" or self.pooling != "mean"
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -198,7 +202,7 @@ class TextConfig(Section):
         learning_rate: Of the trained layers.
         dropout: Share of the pooled features that training sets to zero.
         head: See `soundseek.learn.models.dual_encoder.build_head`; "identity" takes the features as they are.
-        head_width: Width of the hidden layer of an "mlp" head; None takes that of the shared space.
+        head_width: Width of the hidden layer of an "mlp" or "residual-mlp" head; None takes that of the shared space.
         augment: Other words for the captions in training.
     """
 
@@ -209,7 +213,7 @@ class TextConfig(Section):
     trained_layers: _CountOrAll = 0
     learning_rate: float = Field(default=2e-5, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    head: Literal["linear", "mlp", "identity"] = "linear"
+    head: Literal["linear", "mlp", "residual-mlp", "identity"] = "linear"
     head_width: int | None = Field(default=None, gt=0)
     augment: Annotated[TextAugmentConfig, _NULL_IS_EMPTY] = TextAugmentConfig()
 
@@ -232,8 +236,10 @@ class TextConfig(Section):
 
 
 def _head_width_fits(head: str, head_width: int | None) -> None:
-    if head_width is not None and head != "mlp":
-        raise ValueError(f"head_width is the hidden layer of head = mlp; head = {head} has none")
+    if head_width is not None and not head.endswith("mlp"):
+        raise ValueError(
+            f"head_width is the hidden layer of head = mlp or residual-mlp; head = {head} has none"
+        )
 
 
 class SoftTargets(Section):

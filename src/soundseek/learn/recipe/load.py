@@ -29,7 +29,7 @@ AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 _NETWORK = {
     "audio": (
         "trunk", "weights", "trunk_options", "attention", "attention_options", "pooling", "head", "head_width",
-        "tag_share",
+        "head_on", "tag_share",
     ),
     "text": ("tower", "weights", "pooling", "head", "head_width"),
 }  # fmt: skip

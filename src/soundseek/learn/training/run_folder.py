@@ -146,6 +146,7 @@ def build_dual_encoder(
         pooling=recipe.audio.pooling,
         audio_head=recipe.audio.head,
         audio_head_width=recipe.audio.head_width,
+        audio_head_on=recipe.audio.head_on,
         text_head=recipe.text.head,
         text_head_width=recipe.text.head_width,
         audio_dropout=recipe.audio.dropout,
