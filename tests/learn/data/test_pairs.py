@@ -56,13 +56,24 @@ class Ramp:
         return np.full((1 + int(key) % 3, 2), int(key), np.float16)
 
 
-def batches(config: DataConfig, *, epoch: int = 0, batch_size: int = 4, **options: Any) -> EpochBatches:
+class Numbered:
+    """Six frames of each sound, numbered; a single one of every fifth."""
+
+    width = 1
+
+    def __getitem__(self, key: str) -> Any:
+        return np.arange(1 if int(key) % 5 == 0 else 6, dtype=np.float16)[:, None]
+
+
+def batches(
+    config: DataConfig, *, epoch: int = 0, batch_size: int = 4, store: Any = None, **options: Any
+) -> EpochBatches:
     whole = corpus(config)
     keys = {sound: str(number) for number, sound in enumerate(whole.sounds())}
     features = torch.arange(len(whole.texts), dtype=torch.float32)[:, None].repeat(1, 3)
     text = TextInputs(features, options.pop("tokenize", None))
     drawn = BatchConfig(whole, config, batch_size, **{"seed": 0, **options})
-    return EpochBatches(drawn, text, epoch, keys=keys, store=Ramp())
+    return EpochBatches(drawn, text, epoch, keys=keys, store=store or Ramp())
 
 
 def test_every_clip_comes_as_it_is_and_in_its_degraded_versions() -> None:
@@ -148,6 +159,22 @@ def test_batches_hold_frames_masks_words_and_ids_that_belong_together() -> None:
             int(batch.sentences[row, 0]) == int(batch.caption_ids[row])
             and int(batch.caption_ids[row]) // 3 == number
         )
+
+
+def test_some_of_a_sounds_frames_are_drawn_anew_each_time_in_their_order() -> None:
+    config = DataConfig(captions_per_epoch=3, frames_per_sound=2)
+
+    def heard(epoch: int, seed: int = 0) -> list[tuple[float, ...]]:
+        (batch,) = batches(config, epoch=epoch, batch_size=15, store=Numbered(), seed=seed)
+        return [
+            tuple(row[mask, 0].tolist()) for row, mask in zip(batch.frames, batch.frame_mask, strict=True)
+        ]
+
+    first = heard(0)
+    assert first == heard(0) and first != heard(1) and first != heard(0, seed=1)
+    long = [each for each in first if len(each) > 1]
+    assert first.count((0.0,)) == 3 and len(long) == 12  # of a sound that is shorter, all
+    assert all(len(each) == 2 and each[0] < each[1] for each in long) and len(set(long)) > 4
 
 
 def test_a_trained_tower_gets_tokens_instead_of_features() -> None:

@@ -202,6 +202,7 @@ def test_a_recipe_cannot_be_changed_by_accident() -> None:
             "names by probab",
         ),
         (["text.head_width=4"], "head_width is the hidden layer of head = mlp"),
+        (["data.frames_per_sound=4", "audio.trained_blocks=all"], "among the frames of a frozen trunk"),
         (["text.weights=vectors.bin"], "word2vec"),
         (["loss.caption_similarity=0.5"], "plays no part in name = nt-xent"),
         (["loss.name=relaxed"], "needs caption_similarity"),

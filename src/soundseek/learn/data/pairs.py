@@ -448,7 +448,7 @@ class EpochBatches:
             self._examples[example].sounds[version]
             for example, version in zip(examples, self._pairs.versions[rows], strict=True)
         )
-        frames, frame_mask = pad([self._store[self._keys[sound]] for sound in sounds])
+        frames, frame_mask = pad(self._drawn([self._store[self._keys[sound]] for sound in sounds], rows))
         meanings = self._text.features[torch.from_numpy(texts)]
         sentences, token_mask = self._text.of((self._sentence(row) for row in rows), meanings)
         clip_ids, caption_ids = (torch.from_numpy(numbers) for numbers in (examples, texts))
@@ -457,6 +457,20 @@ class EpochBatches:
             return batch
         says_how = torch.from_numpy(self._pairs.says_how[rows])
         return batch._replace(origin_ids=self._origins[clip_ids], says_how=says_how)
+
+    def _drawn(self, sounds: list[npt.NDArray[Any]], rows: IntArray) -> list[npt.NDArray[Any]]:
+        """Of each sound's frames `(time, width)` the `frames_per_sound` that training takes now, in their order."""
+        count = self._config.data.frames_per_sound
+        if count is None:
+            return sounds
+        # The 2: seed and epoch start other draws, too, and zeros behind them change nothing.
+        generator = np.random.default_rng([self._config.seed, self._epoch, int(rows[0]), 2])
+        return [
+            frames
+            if len(frames) <= count
+            else frames[np.sort(generator.choice(len(frames), count, replace=False))]
+            for frames in sounds
+        ]
 
     def _sentence(self, row: int) -> str:
         sentence: str = self._texts[int(self._pairs.texts[row])]

@@ -314,7 +314,8 @@ def _cached(
     # Trained layers see every frame's neighbours, a maximum or a hidden layer every frame; else the mean is enough.
     only_means = tail is None and not recipe.audio.needs_frames
     frames: Frames = MeanFrames(store) if only_means else store
-    return partial(EpochBatches, drawn, text, keys=keys, store=frames), frames
+    drawn_from = store if recipe.data.frames_per_sound else frames
+    return partial(EpochBatches, drawn, text, keys=keys, store=drawn_from), frames
 
 
 def _training_clips(data: Path, data_sets: Sequence[Path], splits: Sequence[str]) -> list[Clip]:

@@ -419,6 +419,8 @@ class DataConfig(Section):
         joined_captions: Wordings of each mixture.
         mixture_share: Mixtures in an epoch, as a share of its clips with their captions.
         part_s: Longest piece of a clip in a mixture, in seconds.
+        frames_per_sound: How many of a sound's cached frames are drawn, at random and anew each time that it is met; of
+            a shorter sound all. None takes all of all. So no sound is met twice alike.
         seed: Of degraded versions and mixtures; None takes the recipe's. Runs that are to be averaged share it, so that
             their sounds are made and embedded once.
         listener_captions: Sentences of real listeners in place of some captions.
@@ -443,6 +445,7 @@ class DataConfig(Section):
     joined_captions: int = Field(default=4, gt=0)
     mixture_share: float = Field(default=0.5, ge=0)
     part_s: float = Field(default=10.0, gt=0)
+    frames_per_sound: int | None = Field(default=None, gt=0)
     seed: int | None = None
     listener_captions: ListenerCaptions | None = None
     tag_captions: TagCaptions | None = None
@@ -636,6 +639,11 @@ class Recipe(Section):
             raise ValueError(
                 "data.altered sets each clip beside a copy in cached frames, and audio.trained_blocks = all has none; "
                 "set altered = null, or trained_blocks to a number"
+            )
+        if self.data.frames_per_sound and self.audio.trained_blocks != 0:
+            raise ValueError(
+                "data.frames_per_sound draws among the frames of a frozen trunk, and audio.trained_blocks = "
+                f"{self.audio.trained_blocks}; set one of them back: frames_per_sound = null, or trained_blocks = 0"
             )
         if self.loss.copy_order and self.data.altered is None:
             raise ValueError(
