@@ -66,14 +66,20 @@ class Numbered:
 
 
 def batches(
-    config: DataConfig, *, epoch: int = 0, batch_size: int = 4, store: Any = None, **options: Any
+    config: DataConfig,
+    *,
+    epoch: int = 0,
+    batch_size: int = 4,
+    store: Any = None,
+    only_means: bool = False,
+    **options: Any,
 ) -> EpochBatches:
     whole = corpus(config)
     keys = {sound: str(number) for number, sound in enumerate(whole.sounds())}
     features = torch.arange(len(whole.texts), dtype=torch.float32)[:, None].repeat(1, 3)
     text = TextInputs(features, options.pop("tokenize", None))
     drawn = BatchConfig(whole, config, batch_size, **{"seed": 0, **options})
-    return EpochBatches(drawn, text, epoch, keys=keys, store=store or Ramp())
+    return EpochBatches(drawn, text, epoch, keys=keys, store=store or Ramp(), only_means=only_means)
 
 
 def test_every_clip_comes_as_it_is_and_in_its_degraded_versions() -> None:
@@ -175,6 +181,8 @@ def test_some_of_a_sounds_frames_are_drawn_anew_each_time_in_their_order() -> No
     long = [each for each in first if len(each) > 1]
     assert first.count((0.0,)) == 3 and len(long) == 12  # of a sound that is shorter, all
     assert all(len(each) == 2 and each[0] < each[1] for each in long) and len(set(long)) > 4
+    (means,) = batches(config, batch_size=15, store=Numbered(), only_means=True)
+    assert means.frames[:, 0, 0].tolist() == [float(np.mean(each)) for each in first]
 
 
 def test_a_trained_tower_gets_tokens_instead_of_features() -> None:

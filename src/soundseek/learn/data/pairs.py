@@ -413,6 +413,7 @@ class EpochBatches:
         epoch: See `Corpus.draw`.
         keys: Each sound's key in `store`.
         store: The trunk's frames.
+        only_means: Give the mean `(1, width)` of the frames that are drawn, which is enough for a linear head.
     """
 
     def __init__(
@@ -423,6 +424,7 @@ class EpochBatches:
         *,
         keys: Mapping[SoundSpec, str],
         store: Frames,
+        only_means: bool = False,
     ) -> None:
         corpus = config.corpus
         self._config = config
@@ -434,6 +436,7 @@ class EpochBatches:
         self._pairs = config.draw(epoch)
         self._keys = keys
         self._store = store
+        self._only_means = only_means
 
     def __len__(self) -> int:
         return self._config.num_batches(len(self._pairs.texts))
@@ -465,12 +468,15 @@ class EpochBatches:
             return sounds
         # The 2: seed and epoch start other draws, too, and zeros behind them change nothing.
         generator = np.random.default_rng([self._config.seed, self._epoch, int(rows[0]), 2])
-        return [
+        drawn = [
             frames
             if len(frames) <= count
             else frames[np.sort(generator.choice(len(frames), count, replace=False))]
             for frames in sounds
         ]
+        if self._only_means:
+            return [frames.mean(axis=0, dtype=np.float32, keepdims=True) for frames in drawn]
+        return drawn
 
     def _sentence(self, row: int) -> str:
         sentence: str = self._texts[int(self._pairs.texts[row])]

@@ -315,7 +315,7 @@ def _cached(
     only_means = tail is None and not recipe.audio.needs_frames
     frames: Frames = MeanFrames(store) if only_means else store
     drawn_from = store if recipe.data.frames_per_sound else frames
-    return partial(EpochBatches, drawn, text, keys=keys, store=drawn_from), frames
+    return partial(EpochBatches, drawn, text, keys=keys, store=drawn_from, only_means=only_means), frames
 
 
 def _training_clips(data: Path, data_sets: Sequence[Path], splits: Sequence[str]) -> list[Clip]:
