@@ -1,13 +1,15 @@
 """Turn a trained run into the heads that soundseek carries for `soundseek models get soundseek-plus`.
 
-    python scripts/offer_plus.py RUN --data DATA
+    python scripts/offer_plus.py RUN --data DATA --unmet MODEL --unmet-files FILE
 
 RUN is a folder of `soundseek train` on the published trunk mn04_as, frozen. Its heads, its recipe, the words of the
 captions that it learned from and what it was trained on replace those in src/soundseek/model/offered/soundseek-plus;
 licence, summary, credits, limits and the trunk's address stay as `offer.json` there has them: edit them by hand. With
---data the joined model is evaluated on DATA's evaluation split (or --split) and the scores go along, and how sure its
-hits are is fitted on DATA's validation split; --score adds further ones, --model keeps the joined model. The trunk
-itself is never carried: heads that hold a tensor of it are refused.
+--data the joined model is evaluated on DATA's evaluation split (or --split) and the scores go along; the kinds of sound
+of its development split are what words are looked up among, and how sure hits are is fitted on its validation split,
+and with --unmet on sounds that were not met, too: MODEL is a model directory of heads that were trained alike without
+the sounds of FILE (data.leave_out). --score adds further scores, --model keeps the joined model. The trunk itself is
+never carried: heads that hold a tensor of it are refused.
 """
 
 from __future__ import annotations
@@ -26,11 +28,19 @@ from torch import Tensor, equal
 
 from soundseek.errors import DataError, UsageError
 from soundseek.learn.datasets.layout import read_split
+from soundseek.learn.datasets.tables import read_lines
 from soundseek.learn.evaluation.evaluate import evaluate
 from soundseek.learn.evaluation.manners import fit_manners
-from soundseek.learn.evaluation.match import fit_match, varied_sounds
+from soundseek.learn.evaluation.match import Unmet, fit_match, varied_sounds
 from soundseek.learn.evaluation.memory import Remembering, remember
-from soundseek.learn.export.assemble import check_golden, join, published_tensors, tensors_digest, with_trunk
+from soundseek.learn.export.assemble import (
+    check_golden,
+    join,
+    published_tensors,
+    take_further_files,
+    tensors_digest,
+    with_trunk,
+)
 from soundseek.learn.export.golden_vectors import golden_vectors_of, save_probes
 from soundseek.learn.export.model_card import record_scores, write_readme
 from soundseek.learn.export.replace import QUERY_FILES
@@ -63,10 +73,21 @@ def carry(
     precision: str,
     data: Path | None = None,
     split: str = "evaluation",
+    unmet: tuple[Path, Path] | None = None,
     scores: dict[str, float] | None = None,
     keep: Path | None = None,
 ) -> AvailableModel:
     """Replace the carried files in `offered` by those of a run; returns the new offer.
+
+    Args:
+        run: A finished run folder.
+        offered: The directory of the offer, with its `offer.json`.
+        precision: Of the joined model.
+        data: What is evaluated, remembered and fitted on; None carries heads alone.
+        split: Of the data, evaluated.
+        unmet: A model directory of heads trained alike without some sounds, and the list of these.
+        scores: Further ones.
+        keep: Where the joined model stays.
 
     Raises:
         UsageError: The run holds more than heads, or its trunk is not the published one.
@@ -106,11 +127,18 @@ def carry(
                 model = Model(joined)  # with its fingerprint, which these files name
                 memory = remember(model, data, split="development")
                 memory.write(fresh)
-                match = fit_match(Remembering(model, memory), data, reference_split="development")
+                others = None if unmet is None else not_met(*unmet, data)
+                remembering = Remembering(model, memory)
+                match = fit_match(remembering, data, reference_split="development", unmet=others)
                 match.write(fresh)
                 varied = varied_sounds(model, read_split(data, "development"))
                 manners = fit_manners(model, data, split="development", reference=varied)
                 write_manners(fresh, manners, heard_by=model.hears_like)
+            take_further_files(fresh, joined)
+            more = sum(file.stat().st_size for file in joined.iterdir()) - offer.size_bytes
+            sizes = {"size_bytes": offer.size_bytes + more, "working_bytes": offer.working_bytes + more}
+            offer = offer.model_copy(update=sizes)
+            offer.write(fresh)
         offered.mkdir(parents=True, exist_ok=True)
         for name in (HEADS_FILE, HEADS_RECIPE_FILE, GOLDEN_FILE, AVAILABLE_FILE):
             shutil.copyfile(fresh / name, offered / name)
@@ -120,6 +148,12 @@ def carry(
             else:  # those of other captions, of other heads
                 (offered / name).unlink(missing_ok=True)
     return offer
+
+
+def not_met(model: Path, files: Path, data: Path) -> Unmet:
+    """What `fit_match` takes of heads that were trained without the sounds that a list names."""
+    without, names = Model(model), frozenset(read_lines(files))
+    return Unmet(Remembering(without, remember(without, data, split="development", leave_out=names)), names)
 
 
 def heads_of(run: Path, trunk: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -194,9 +228,14 @@ def main() -> None:
     parser.add_argument("--precision", choices=("int8", "fp32"), default="int8")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--split", default="evaluation")
+    parser.add_argument("--unmet", type=Path, metavar="MODEL")
+    parser.add_argument("--unmet-files", type=Path, metavar="FILE")
     parser.add_argument("--score", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--model", type=Path, metavar="DIR")
     given = parser.parse_args()
+    if (given.unmet is None) != (given.unmet_files is None):
+        parser.error("--unmet MODEL and --unmet-files FILE belong together; give both or neither")
+    unmet = None if given.unmet is None else (given.unmet, given.unmet_files)
     scores = {name: float(value) for name, value in (score.rsplit("=", 1) for score in given.score)}
     offer = carry(
         given.run,
@@ -204,6 +243,7 @@ def main() -> None:
         precision=given.precision,
         data=given.data,
         split=given.split,
+        unmet=unmet,
         scores=scores,
         keep=given.model,
     )

@@ -16,12 +16,14 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from tones import write_tone
 from toy_learning import make_toy_trunk
 from toy_offer import TRUNK, load_script, make_toy_run, published_at, write_facts
 from web_server import Site, serving
 
 from soundseek.errors import DataError, ModelError, SoundseekError, UsageError
 from soundseek.learn.datasets.download import CannotFetchError, Patience
+from soundseek.learn.evaluation.match import fit_match
 from soundseek.learn.export import assemble as joining
 from soundseek.learn.export.assemble import get_model
 from soundseek.learn.export.golden_vectors import agreement, save_probes
@@ -30,7 +32,8 @@ from soundseek.learn.recipe.load import load_recipe
 from soundseek.learn.training.run_folder import MODEL_FILE, build_dual_encoder
 from soundseek.model.config import ModelConfig
 from soundseek.model.manners import MannerDirection, write_manners
-from soundseek.model.match import MatchCalibration
+from soundseek.model.match import MATCH_FILE, MatchCalibration
+from soundseek.model.memory import MEMORY_FILE
 from soundseek.model.model import Model
 from soundseek.model.registry import AVAILABLE, GOLDEN_FILE, HEADS_FILE, HEADS_RECIPE_FILE, AvailableModel
 from soundseek.model.spelling import WORDS_FILE, Spelling, write_words
@@ -53,6 +56,22 @@ def carried(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     script.portable = lambda recipe: joining.with_trunk(recipe, None)
     script.carry(run, offered, precision="fp32", scores={"mAP10": 0.5}, keep=offered.parent / "kept")
     return offered
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tones in three splits: 44 to remember, 40 to fit on and one to score."""
+    folder = tmp_path_factory.mktemp("sounds")
+    for split, number in (("development", 44), ("validation", 40), ("evaluation", 1)):
+        (folder / split).mkdir()
+        rows = ["file_name,caption_1"]
+        for each in range(number):
+            write_tone(folder / split / f"{split}{each}.wav", frequency_hz=200 + 90 * each, duration_s=0.3)
+            rows.append(f"{split}{each}.wav,tone number {each}")
+        (folder / f"captions_{split}.csv").write_text("\n".join(rows))
+    labels = [f"development{each}.wav,{'low' if each < 42 else 'high'}" for each in range(44)]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,label", *labels]))
+    return folder
 
 
 @pytest.fixture
@@ -364,6 +383,32 @@ def test_the_script_refuses_what_is_not_ours_to_carry(run: Path, tmp_path: Path)
             script.heads_of(tmp_path, trunk)
     save_file(heads, tmp_path / MODEL_FILE)
     assert script.heads_of(tmp_path, trunk).keys() == heads.keys()
+
+
+def test_what_is_remembered_and_how_sure_hits_are_is_carried_and_fitted_on_what_was_not_met_too(
+    run: Path, carried: Path, sounds: Path, tmp_path: Path, quick_join: None
+) -> None:
+    script = load_script()
+    script.refuse_what_users_lack = lambda recipe: None
+    script.portable = lambda recipe: joining.with_trunk(recipe, None)
+    script.fit_manners = lambda *given, **named: {}  # seconds, and tested where it is
+    offered, joined, files = tmp_path / "offered", tmp_path / "joined", tmp_path / "files.txt"
+    write_facts(offered, run / TRUNK)
+    files.write_text("".join(f"development{each}.wav\n" for each in range(40)))
+    unmet = (carried.parent / "kept", files)
+    script.carry(run, offered, precision="fp32", data=sounds, unmet=unmet, keep=joined)
+    for file in (MEMORY_FILE, MATCH_FILE):  # what users get is what was measured
+        assert (offered / file).read_bytes() == (joined / file).read_bytes()
+    size = sum(each.stat().st_size for each in joined.iterdir())
+    assert AvailableModel.read(offered).size_bytes == pytest.approx(size, rel=0.001)
+    model = Model(joined)
+    assert model.memory is not None and len(model.memory.sounds) == 2
+    assert model.match is not None and model.match.is_of_memory
+    on_validation_alone = fit_match(model, sounds, reference_split="development")
+    assert not np.allclose(model.match.weights, on_validation_alone.weights)
+    without = script.not_met(*unmet, sounds)
+    assert without.files == set(files.read_text().split())
+    assert not np.allclose(without.model.memory.sounds, model.memory.sounds)
 
 
 def test_the_script_refuses_another_trunk_and_a_text_tower_that_nobody_has(

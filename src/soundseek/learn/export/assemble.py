@@ -84,7 +84,7 @@ def get_model(
     offer = AvailableModel.read(offered)
     before = _fingerprint_there(out, offer)
     if before == offer.fingerprint and (found := _agreement_if_whole(out, offered)) is not None:
-        return Got(out, "mended" if _take_further_files(offered, out) else "here", found)
+        return Got(out, "mended" if take_further_files(offered, out) else "here", found)
     out.parent.mkdir(parents=True, exist_ok=True)
     need_space(out.parent, offer.working_bytes, offer.name)
     if trunk is None:
@@ -125,7 +125,7 @@ def join(offered: Path, trunk: Path, out: Path) -> None:
     card = card.model_copy(update={name: getattr(offer, name) for name in facts})
     card.write(out)
     write_readme(out, card)
-    _take_further_files(offered, out)
+    take_further_files(offered, out)
 
 
 def check_golden(directory: Path, offered: Path) -> float:
@@ -225,7 +225,7 @@ def _agreement_if_whole(directory: Path, offered: Path) -> float | None:
         return None
 
 
-def _take_further_files(offered: Path, out: Path) -> bool:
+def take_further_files(offered: Path, out: Path) -> bool:
     """Copy an offer's list of words and how sure its hits are, where it has them; False if they were there."""
     taken = False
     for name in QUERY_FILES:
