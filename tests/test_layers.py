@@ -67,7 +67,7 @@ LEARNING_COMMANDS = {
 # Each third party has one home; the learning half has its own door to those that it shares.
 HOMES = {
     "soundfile": {"audio/decode.py", "audio/excerpt.py", "learn/evaluation/corruptions.py"},
-    "soxr": {"audio/decode.py", "audio/excerpt.py", "audio/combined_sources.py"},
+    "soxr": {"audio/resampling.py", "audio/excerpt.py", "audio/combined_sources.py"},
     "av": {"audio/ffmpeg.py"},
     "onnxruntime": {
         "model/model.py", "learn/export/export.py", "learn/export/quantize.py", "library/store/approximate_files.py",

@@ -24,7 +24,6 @@ from typing import BinaryIO
 
 import numpy as np
 import soundfile
-import soxr
 
 from soundseek._install import install_command
 from soundseek._typing import FloatArray
@@ -36,6 +35,7 @@ from soundseek.audio.files import AUDIO_EXTENSIONS, FORMATS_EXTENSIONS
 from soundseek.audio.joined import joined_parts
 from soundseek.audio.mp3 import behind_id3, without_decoder_chatter
 from soundseek.audio.parts import Part, PartFile, find_parts
+from soundseek.audio.resampling import Resampler, resampler
 from soundseek.audio.seams import ByteSpan, find_spans, spans_behind_junk, window, without_filler
 from soundseek.errors import DecodeError, UsageError
 
@@ -192,26 +192,22 @@ class AudioStream:
 
     def _decode(self) -> Generator[FloatArray, None, None]:
         rate_hz = self.info.sample_rate_hz
-        resampler = None
-        if rate_hz != self._sample_rate_hz:
-            resampler = soxr.ResampleStream(rate_hz, self._sample_rate_hz, 1, dtype="float32", quality="HQ")
+        stream = None if rate_hz == self._sample_rate_hz else resampler(rate_hz, self._sample_rate_hz)
         try:
             done = -1
             while done < self._num_frames:
                 done = self._num_frames
-                mono = self._mono_block(resampler)
+                mono = self._mono_block(stream)
                 self._need_bytes_for_it()
                 if len(mono):
                     yield mono
             self._judge()
-            if resampler is not None:
-                tail = resampler.resample_chunk(np.empty(0, np.float32), last=True)
-                if len(tail):
-                    yield tail
+            if stream is not None and len(tail := stream.flush()):
+                yield tail
         finally:
             self._source.close()
 
-    def _mono_block(self, resampler: soxr.ResampleStream | None) -> FloatArray:
+    def _mono_block(self, stream: Resampler | None) -> FloatArray:
         """Ten seconds `(samples,)` at the model's rate; less at the end of file or cap, none behind it."""
         parts: list[FloatArray] = []
         end = self._num_frames + BLOCK_S * self.info.sample_rate_hz
@@ -221,7 +217,7 @@ class AudioStream:
             if left:
                 mono = self._mono(raw[:left])
                 # A piece that was just mixed is still in the cache: a sixth less time than for ten seconds at once.
-                parts.append(mono if resampler is None else resampler.resample_chunk(mono))
+                parts.append(mono if stream is None else stream.push(mono))
         return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
     def _need_bytes_for_it(self) -> None:

@@ -13,12 +13,11 @@ from soundseek.audio.level import PeakNormaliser
 from soundseek.errors import UsageError
 
 _ONE_THREAD = 1 << 18  # multiplications in a matrix product that OpenBLAS does not share among threads
-_TILE_ROWS = 64
+_TILE_ROWS = 64  # 64 x 1024 float64 = 0.5 MB: a tile, its spectrum and its power stay in the L2 cache
 _GROUPED_ROWS = 256  # for which the groups of mel bands are cut; other groups would be sums in another order
 # A transform of 32 bits is wrong by some 1e-9 of power in frames at full scale. A floor so far above it is added to all
 # power, so that no band can tell; decibels above a floor of 1e-10 magnify it to .04 dB in bands far below a tone.
 _HIDES_ROUNDING = 1e-6
-_BLOCK_FRAMES = 64  # 64 x 1024 float64 = 0.5 MB: a block, its spectrum and its power stay in the L2 cache
 
 
 class FrontEndConfig(BaseModel):
@@ -226,19 +225,19 @@ class LogMel:
         """Frames `(time, mel)` of a signal that already has its pre-emphasis and its margins."""
         config = self.config
         num_frames = max(0, 1 + (len(signal) - config.n_fft) // config.hop_length)
-        out = np.empty((num_frames, config.num_mels), config.dtype)
+        # Whole tiles of rows: a product sums up the rows of the last, partial tile in another order.
+        out = np.empty((-(-num_frames // _TILE_ROWS) * _TILE_ROWS, config.num_mels), config.dtype)
         if not num_frames:
             return out.astype(np.float32)
         framed = np.lib.stride_tricks.sliding_window_view(signal, config.n_fft)[:: config.hop_length]
-        # Made once: fresh memory for every block costs as much as the transforms.
-        windowed = np.zeros((min(_BLOCK_FRAMES, num_frames), config.n_fft), config.dtype)
+        # Made once: fresh memory for every tile costs as much as the transforms.
+        windowed = np.zeros((min(_TILE_ROWS, num_frames), config.n_fft), config.dtype)
         inside = slice(
             (config.n_fft - config.win_length) // 2, (config.n_fft + config.win_length) // 2
         )  # the window
-        # Whole tiles of rows: a product sums up the rows of the last, partial tile in another order.
-        power = np.zeros((-(-len(windowed) // _TILE_ROWS) * _TILE_ROWS, config.n_fft // 2 + 1), config.dtype)
-        for start in range(0, num_frames, _BLOCK_FRAMES):
-            block = framed[start : start + _BLOCK_FRAMES]
+        power = np.zeros((_TILE_ROWS, config.n_fft // 2 + 1), config.dtype)
+        for start in range(0, num_frames, _TILE_ROWS):
+            block = framed[start : start + _TILE_ROWS]
             rows = len(block)
             np.multiply(block[:, inside], self._window[inside], out=windowed[:rows, inside])
             spectrum = np.fft.rfft(windowed[:rows], axis=1, norm=self._norm)
@@ -246,7 +245,8 @@ class LogMel:
             np.square(squares, out=squares)
             np.add(squares[:, 0::2], squares[:, 1::2], out=power[:rows])
             for bands, bins, weights in self._mel:
-                out[start : start + rows, bands] = (power[:, bins] @ weights)[:rows]
+                np.matmul(power[:, bins], weights, out=out[start : start + _TILE_ROWS, bands])
+        out = out[:num_frames]
         config.compress(out)
         return out.astype(np.float32, copy=False)
 
@@ -285,11 +285,10 @@ class LogMelStream:
         self._level = (
             None if config.peak_dbfs is None else PeakNormaliser(config.peak_dbfs, config.sample_rate_hz)
         )
-        self._half = log_mel.config.n_fft // 2
-        self._pending: FloatArray = np.empty(
-            0, np.float32
-        )  # raw waveform, until the left margin can be reflected
-        self._signal: FloatArray | None = None  # emphasised signal from the next frame's first sample on
+        self._half = config.n_fft // 2
+        # Emphasised, from the next frame's first sample on; first what lies before the waveform, still to be mirrored.
+        self._signal: FloatArray = np.zeros(self._half, np.float32)
+        self._is_mirrored = False  # before the first frame a whole one has to be there
         self._last: FloatArray = np.empty(0, np.float32)  # one raw sample that the pre-emphasis still needs
         self._end: FloatArray = np.empty(0, np.float32)  # the last `half` + 1 samples, to be mirrored
 
@@ -297,51 +296,64 @@ class LogMelStream:
         """Frames `(time, mel)` completed by `block` `(samples,)`; may be none."""
         if self._level is not None:
             block = self._level.push(block)
-        return self._advance(self._emphasise(block))
+        self._emphasise(block)
+        return self._frames()
 
     def flush(self) -> FloatArray:
         """The frames that only the end of the waveform completes."""
-        if self._level is None:
-            return self._last_frames()
-        rest = [self._advance(self._emphasise(block)) for block in self._level.flush()]
-        return np.concatenate([*rest, self._last_frames()])
-
-    def _last_frames(self) -> FloatArray:
-        if self._signal is None:
-            missing = self._log_mel.config.n_fft - len(self._pending)
-            self._begin(np.pad(self._pending, (0, max(0, missing))))
-        assert self._signal is not None
+        frames = []
+        for block in () if self._level is None else self._level.flush():
+            self._emphasise(block)
+            frames.append(self._frames())
+        if not self._is_mirrored:
+            missing = self._half + self._log_mel.config.n_fft - len(self._signal)
+            self._append(np.zeros(max(0, missing), np.float32))
+            frames.append(self._frames())
         # The last `half` samples before the end are mirrored without repeating the end sample itself.
-        return self._advance(self._end[:-1][::-1])
+        self._append(self._end[:-1][::-1])
+        return np.concatenate([*frames, self._frames()])
 
-    def _emphasise(self, block: FloatArray) -> FloatArray:
-        block = np.ascontiguousarray(block, np.float32)
+    def _emphasise(self, block: FloatArray) -> None:
+        """Append what a block becomes by the pre-emphasis."""
+        block = np.asarray(block, np.float32)
         coefficient = self._log_mel.config.pre_emphasis
-        if not coefficient:
-            return block
-        joined = np.concatenate([self._last, block]) if len(self._last) else block
-        self._last = joined[-1:].copy()
-        emphasised: FloatArray = joined[:-1] * np.float32(-coefficient)
-        emphasised += joined[1:]
-        return emphasised
+        if not coefficient or not len(block):
+            self._append(block)
+            return
+        before, behind = self._last, block  # samples that follow each other, but for one
+        if not len(before):
+            before, behind = block[:1], block[1:]
+        self._last = block[-1:].copy()
+        new = self._room(len(behind))
+        if len(new):
+            np.multiply(before, np.float32(-coefficient), out=new[:1])
+            np.multiply(behind[:-1], np.float32(-coefficient), out=new[1:])
+            new += behind
+        self._remember_end(new)
 
-    def _begin(self, signal: FloatArray) -> None:
-        self._signal = np.concatenate([signal[1 : self._half + 1][::-1], signal])
-        self._end = signal[-self._half - 1 :]
-        self._pending = np.empty(0, np.float32)
+    def _append(self, samples: FloatArray) -> None:
+        self._room(len(samples))[:] = samples
+        self._remember_end(samples)
 
-    def _advance(self, block: FloatArray) -> FloatArray:
-        if self._signal is None:
-            self._pending = np.concatenate([self._pending, block]) if len(self._pending) else block
-            if len(self._pending) < self._log_mel.config.n_fft:
-                return np.empty((0, self._log_mel.config.num_mels), np.float32)
-            self._begin(self._pending)
-        else:
-            self._signal = np.concatenate([self._signal, block])
-            self._end = np.concatenate([self._end, block[-self._half - 1 :]])[-self._half - 1 :]
-        assert self._signal is not None
+    def _room(self, num_samples: int) -> FloatArray:
+        """Room for so many samples at the end of the signal."""
+        signal = np.empty(len(self._signal) + num_samples, np.float32)
+        signal[: len(self._signal)] = self._signal
+        self._signal = signal
+        return signal[len(signal) - num_samples :]
+
+    def _remember_end(self, samples: FloatArray) -> None:
+        self._end = np.concatenate([self._end, samples[-self._half - 1 :]])[-self._half - 1 :]
+
+    def _frames(self) -> FloatArray:
+        config = self._log_mel.config
+        if not self._is_mirrored:
+            if len(self._signal) < self._half + config.n_fft:
+                return np.empty((0, config.num_mels), np.float32)
+            self._signal[: self._half] = self._signal[self._half + 1 : 2 * self._half + 1][::-1]
+            self._is_mirrored = True
         frames = self._log_mel.of_padded(self._signal)
-        self._signal = self._signal[len(frames) * self._log_mel.config.hop_length :]
+        self._signal = self._signal[len(frames) * config.hop_length :]
         return frames
 
 
