@@ -159,8 +159,8 @@ def alternatives(model: Model, folder: Path) -> dict[str, Callable[[], float]]:
     in_64_bits = LogMel(front_end.model_copy(update={"floor": front_end.floor / 1000}))
     ways = {
         "codec mp3: 16-bit samples": lambda: _read_pcm(folder / "mp3.mp3", "int16"),
-        "resampling: a second at a time": lambda: _resampled(own_rate, front_end.sample_rate_hz, RATE),
-        "resampling: ten seconds at once": lambda: _resampled(
+        "resampling: soxr, a second at a time": lambda: _resampled(own_rate, front_end.sample_rate_hz, RATE),
+        "resampling: soxr, ten seconds at once": lambda: _resampled(
             own_rate, front_end.sample_rate_hz, len(own_rate)
         ),
         "resampling: soxr's MQ": lambda: _resampled(own_rate, front_end.sample_rate_hz, RATE, "MQ"),

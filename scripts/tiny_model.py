@@ -24,6 +24,7 @@ from soundseek.audio.logmel import LogMel
 from soundseek.learn.distill import find_sounds
 from soundseek.learn.distill.networks import load_teacher
 from soundseek.learn.export.export import least_cosine, run_onnx, write_onnx
+from soundseek.learn.export.lighter import lighten
 from soundseek.learn.export.model_card import write_readme
 from soundseek.learn.export.replace import QUERY_FILES
 from soundseek.learn.models.audio.compact import CompactTrunk
@@ -96,6 +97,7 @@ def write_tiny_model(trunk_file: Path, teacher: Path, out: Path, sounds: list[Pa
     )
     frames = torch.export.Dim("time", min=trunk.min_frames, max=1_000_000)
     write_onnx(network, (example,), out / AUDIO_FILE, ["log_mel"], "frames", {"log_mel": {1: frames}})
+    lighten(out / AUDIO_FILE)
     for file in (TEXT_FILE, TOKENIZER_FILE, *QUERY_FILES):
         if (teacher / file).is_file():
             shutil.copyfile(teacher / file, out / file)

@@ -139,18 +139,40 @@ def test_there_are_examples_in_docstrings() -> None:
     assert all(any(test.examples for test in finder.find(import_module(name))) for name in names)
 
 
-@pytest.fixture
-def numbers() -> ModuleType:
-    """`scripts/readme_numbers.py` as a module."""
-    spec = spec_from_file_location("readme_numbers", ROOT / "scripts" / "readme_numbers.py")
+def script(name: str) -> ModuleType:
+    """A script as a module."""
+    spec = spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
+@pytest.fixture
+def numbers() -> ModuleType:
+    """`scripts/readme_numbers.py` as a module."""
+    return script("readme_numbers")
+
+
 def test_the_numbers_of_the_readme_are_the_measured_ones(numbers: ModuleType) -> None:
     assert numbers.with_numbers(README, numbers.section(ROOT / "docs" / "results")) == README
+
+
+def test_the_page_about_scale_has_the_measured_rates_and_what_follows_from_them() -> None:
+    page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
+    report = json.loads((ROOT / "docs" / "results" / "speed.json").read_text(encoding="utf-8"))
+    scale = script("scale_numbers")
+    assert scale.with_rates(page, report) == page
+    report["rows"] |= {
+        "index, one worker: x real time per CPU second": 1000.0,
+        "index, two workers over one (wall)": 2.0,
+        "warm query, 100,000 x 512 segments: CPU ms": 8.0,
+    }
+    other = scale.with_rates(page, report)
+    assert "`2.8 / 2.00 = 1.4` hours; a query takes 0.08 s" in other and "`hours / 1000`" in other
+    assert scale.with_rates(other, report) == other
+    with pytest.raises(ValueError, match="0 places like this one"):
+        scale.with_rates(page.replace("dollars of embedding", "dollars"), report)
 
 
 def test_numbers_are_written_once_and_go_with_their_results(numbers: ModuleType, tmp_path: Path) -> None:

@@ -57,9 +57,10 @@ def quadrature_sum(piece: FloatArray, before: FloatArray | None) -> FloatArray:
     blocks, num_frames, width = _blocks(), len(piece), 2 * _BLOCK_FRAMES
     num_blocks = -(-num_frames // (_BLOCK_FRAMES * _ROWS)) * _ROWS
     num_states = blocks.to_state.shape[1]
-    rows = np.zeros((num_blocks, width + num_states), np.float32)
+    rows = np.empty((num_blocks, width + num_states), np.float32)
     whole = num_frames // _BLOCK_FRAMES
     rows[:whole, :width] = piece[: whole * _BLOCK_FRAMES].reshape(whole, width)
+    rows[whole:, :width] = 0
     rest = piece[whole * _BLOCK_FRAMES :].reshape(-1)
     rows[whole : whole + 1, : len(rest)] = rest
     groups = rows.reshape(-1, _ROWS, rows.shape[1])  # a product for each

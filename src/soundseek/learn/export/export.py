@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from soundseek.audio.logmel import LogMel
 from soundseek.errors import DataError, ModelError
 from soundseek.learn.evaluation.match import fit_match
+from soundseek.learn.export.lighter import lighten
 from soundseek.learn.export.model_card import write_readme
 from soundseek.learn.export.quantize import (
     calibration_log_mels,
@@ -235,6 +236,7 @@ def export_audio(
     example = torch.randn(1, 16 * trunk.frame_hop, num_mels, generator=generator)
     frames = torch.export.Dim("time", min=trunk.min_frames, max=1_000_000)
     write_onnx(network, (example,), path, ["log_mel"], "frames", {"log_mel": {1: frames}})
+    lighten(path)
     worst = 1.0
     for length in (trunk.min_frames, 1000, 1777):
         log_mel = torch.randn(1, length, num_mels, generator=generator)
