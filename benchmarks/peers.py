@@ -175,21 +175,29 @@ def measure_workers(folder: Path, workers: int, kinds: list[str]) -> dict[str, A
     for contender in contenders:
         contender.embed(files[0])
 
-    def rate(some: list[Contender]) -> float:
+    def run(some: list[Contender]) -> tuple[float, float]:
+        """Files a second, and processor seconds of a file."""
+        cpu_s: list[float] = []
         began = time.perf_counter()
         threads = [
-            threading.Thread(target=lambda each=each: [each.embed(file) for file in files]) for each in some
+            threading.Thread(target=lambda each=each: cpu_s.extend(each.embed(file)[0] for file in files))
+            for each in some
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        return len(some) * len(files) / (time.perf_counter() - began)
+        return len(some) * len(files) / (time.perf_counter() - began), statistics.mean(cpu_s)
 
-    each = [rate(contenders) / rate(contenders[:1]) for _ in range(_WORKER_TURNS)]
+    turns = [(run(contenders), run(contenders[:1])) for _ in range(_WORKER_TURNS)]
     for contender in contenders:
         contender.close()
-    return {"processes": workers, "times_as_fast": spread(each)}
+    return {
+        "processes": workers,
+        "times_as_fast": spread([together[0] / alone[0] for together, alone in turns]),
+        # Above 1 they are in each other's way (memory, caches, clock); at 1 they wait, for other work on the machine.
+        "cpu_s_over_alone": spread([together[1] / alone[1] for together, alone in turns]),
+    }
 
 
 def spread(values: list[float]) -> dict[str, float]:

@@ -746,6 +746,12 @@ def at_once(measured: list[Report]) -> str:
             f"in a second as one ({ratio['low']:.2f} to {ratio['high']:.2f}; commit {each['commit']}, load "
             f"{each['load_average'][0]:.1f})."
         )
+        if "cpu_s_over_alone" in each:
+            cpu = each["cpu_s_over_alone"]
+            lines.append(
+                f"A file takes each of them {cpu['median']:.2f} times the processor time that it takes one alone "
+                f"({cpu['low']:.2f} to {cpu['high']:.2f})."
+            )
     return " ".join(lines)
 
 

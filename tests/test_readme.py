@@ -172,7 +172,7 @@ def test_the_page_about_scale_has_the_measured_rates_and_what_follows_from_them(
     assert "`2.8 / 2.00 = 1.4` hours; a query takes 0.08 s" in other and "`hours / 1000`" in other
     assert scale.with_rates(other, report) == other
     with pytest.raises(ValueError, match="0 places like this one"):
-        scale.with_rates(page.replace("dollars of embedding", "dollars"), report)
+        scale.with_rates(page.replace("vectors: `", "vectors `"), report)
 
 
 def test_numbers_are_written_once_and_go_with_their_results(numbers: ModuleType, tmp_path: Path) -> None:
