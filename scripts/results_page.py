@@ -52,6 +52,9 @@ def page(results: Path) -> str:
             "Which moment", results, ["moments-before.json", "moments.json"], which_moment, MOMENTS_AGAIN
         ),
         section("How sure a hit is", results, ["match.json"], how_sure, MATCH_AGAIN),
+        section(
+            "Said to be missing", results, ["said-to-be-missing.json"], said_to_be_missing, MISSING_AGAIN
+        ),
         section("Labels", results, ["labels.json"], labelled, LABELS_AGAIN),
         section("Duplicates", results, ["duplicates.json"], duplicates, DUPLICATES_AGAIN),
         section("Marks", results, ["marks.json"], marks, MARKS_AGAIN),
@@ -128,6 +131,9 @@ MARKS_AGAIN = (
 )
 QUERY_KINDS_AGAIN = (
     "`python benchmarks/query_kinds.py SOUNDS --library DIR --json docs/results/query-kinds.json`"
+)
+MISSING_AGAIN = (
+    "`python benchmarks/said_to_be_missing.py SOUNDS --library DIR --json docs/results/said-to-be-missing.json`"
 )
 NAMES_AGAIN = "`python benchmarks/names.py SOUNDS --library DIR --json docs/results/names.json`"
 HOW_IT_SOUNDS_AGAIN = (
@@ -443,6 +449,33 @@ def query_kinds(reports: list[Report]) -> str:
 def _alone(row: Mapping[str, Any]) -> str:
     """What the validation split alone gives, where a query has an answer there."""
     return f"{row['validation']:.2f} ({row['validation_queries']})" if row["validation"] is not None else ""
+
+
+def said_to_be_missing(reports: list[Report]) -> str:
+    """How often it is said that nothing sounds like the query, falsely and truly, by kind of query."""
+    (report,) = reports
+    rows = [
+        [
+            row["kind"],
+            str(row["there"]),
+            percent(row["false_nothing"]),
+            percent(row["false_perhaps"]),
+            str(row["missing"]),
+            percent(row["true_nothing"]),
+            percent(row["true_perhaps"]),
+        ]
+        for row in report["rows"]
+    ]
+    return joined(
+        f"A search says that *nothing* here sounds like that where its best hit has a `match` below "
+        f"{report['nothing_below']}, and that *perhaps* nothing does where it is below {report['perhaps_below']} (before "
+        f"commit 99b3889 it said *nothing* in both cases). Shares of the queries, among the {report['files']} clips of "
+        f"`{report['split']}` by their sounds alone: falsely, where sounds that answer are there, and truly, where all of "
+        "them were taken out and near neighbours stay (what answers is told by labels; words of names and tags keep a "
+        f"search from saying it). Again: {MISSING_AGAIN}. {report['model']} ({report['fingerprint']}), commit "
+        f"{report['commit']}, {report['machine']}.",
+        table(["kind", "there", "nothing", "perhaps", "missing", "nothing", "perhaps"], rows),
+    )
 
 
 def names(reports: list[Report]) -> str:

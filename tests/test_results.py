@@ -74,7 +74,7 @@ def test_the_pictures_of_the_page_are_small() -> None:
 
 def test_a_page_of_nothing_says_what_was_not_measured(results_page: ModuleType, tmp_path: Path) -> None:
     page = results_page.page(tmp_path)
-    assert page.count("Not measured:") == page.count("\n## ") == 25
+    assert page.count("Not measured:") == page.count("\n## ") == 26
     assert "|" not in page
 
 
@@ -115,6 +115,14 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
         "left-out": {
             **{"collections": ["a", "b"], "num_clips": 7, "git": "abcdef0123"},
             "models": [{"model": "toy", "mAP10": 0.25, "R10": 0.5, "labels_in_first_ten": 0.125}],
+        },
+        "said-to-be-missing": {
+            **{"model": "toy", "fingerprint": "f00", "files": 303, "split": "validation", "commit": "abcdef0"},
+            **{"nothing_below": 0.05, "perhaps_below": 0.2, "machine": "a machine"},
+            "rows": [
+                {"kind": "moods", "there": 19, "missing": 30, "false_nothing": 0.125, "false_perhaps": 0.25}
+                | {"true_nothing": 0.5, "true_perhaps": 0.375}
+            ],
         },
         "match": {
             **{"model": "toy", "fingerprint": "f00", "fitted_on": "validation", "seed": 0},
@@ -233,6 +241,7 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
         and "takes 0.5 ms on average and 7 ms at most" in page
     )
     assert "| labels | 9 | 0.25 | 0.50 | 0.12 |" in page and "| names | 40 | 3 | 40 | 38 |" in page
+    assert "| moods | 19 | 12.5 | 25.0 | 30 | 50.0 | 37.5 |" in page
     assert "| toy | 25.0 | 50.0 | 12.5 |" in page and "Captions of 7 sounds of a, b" in page
     assert "| evaluation | 0.030 | 90.0 | 75.0 |" in page and "| 0.25 | 0.20 |" in page
     assert "| far | now | 12 | 75.0 | 100.0 | 50.0 | 0.2 | 1.2 / 0.8 |" in page

@@ -160,8 +160,12 @@ def test_a_table_says_how_sure_each_hit_is(
 
 
 def test_a_query_that_nothing_answers_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    say_if_nothing([replace(FAR, match=0.19), replace(FAR, match=0.1)], None, None)  # type: ignore[arg-type]
-    assert "nothing here sounds like that" in capsys.readouterr().err
+    say_if_nothing([replace(FAR, match=0.04), replace(FAR, match=0.01)], None, None)  # type: ignore[arg-type]
+    assert capsys.readouterr().err.startswith("nothing here sounds like that")
+    # What is a little likelier is there as often as not: it is not denied.
+    for best in (0.06, 0.19):
+        say_if_nothing([replace(FAR, match=best), replace(FAR, match=0.01)], None, None)  # type: ignore[arg-type]
+        assert capsys.readouterr().err.startswith("perhaps nothing here sounds like that")
     say_if_nothing([replace(FAR, match=0.21), replace(FAR, match=0.1)], None, None)  # type: ignore[arg-type]
     say_if_nothing([FAR], None, None)  # type: ignore[arg-type]
     assert capsys.readouterr().err == ""

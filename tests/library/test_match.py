@@ -37,6 +37,11 @@ def test_only_the_files_that_a_condition_lets_through_count(library: Library) ->
     assert [hit.match for hit in library.search("tone", where="duration < 1")] == pytest.approx([1 / 2])
 
 
+def test_only_the_files_that_may_answer_count(library: Library, tmp_path: Path) -> None:
+    chosen = [str(tmp_path / "sounds" / f"{number}.wav") for number in (0, 2)]
+    assert [hit.match for hit in library.search("tone", only=chosen)] == pytest.approx([1 / 3] * 2)
+
+
 def test_hits_that_are_less_probable_are_left_out(library: Library) -> None:
     assert len(library.search("tone", min_match=0.19)) == 4
     assert library.search("tone", min_match=0.21) == []

@@ -156,9 +156,9 @@ def _say_readings(labeller: Labeller) -> None:
 def _write_copy(sound: str, root: str, directory: Path, labelled: LabelledSound) -> None:
     """Copy a file into a folder, with its labels; what was found below a named folder keeps its place below it."""
     from soundseek.audio.tag_copies import TagsToWrite, write_tagged_copy
-    from soundseek.model.match import NOTHING_BELOW
+    from soundseek.model.match import DOUBTFUL_BELOW
 
-    fitting = [each for each in labelled.labels if each.match is None or each.match >= NOTHING_BELOW]
+    fitting = [each for each in labelled.labels if each.match is None or each.match >= DOUBTFUL_BELOW]
     if not fitting:
         print(f"{printable(sound)}: no label fits well enough to be written", file=sys.stderr)
         return

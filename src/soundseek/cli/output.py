@@ -403,12 +403,13 @@ def say_if_nothing(
 ) -> None:
     """Why there is no hit, or that none answers the query, on stderr, so that a pipe gets none of it."""
     if hits:
-        from soundseek.model.match import NOTHING_BELOW
+        from soundseek.model.match import DOUBTFUL_BELOW, NOTHING_BELOW
 
         best = max((hit.match for hit in hits if hit.match is not None), default=None)
-        if best is not None and best < NOTHING_BELOW and not any(hit.keywords for hit in hits):
+        if best is not None and best < DOUBTFUL_BELOW and not any(hit.keywords for hit in hits):
+            says = "nothing here" if best < NOTHING_BELOW else "perhaps nothing here"
             print(
-                f"nothing here sounds like that (the best hit fits with a probability of {best:.0%}); the nearest:",
+                f"{says} sounds like that (the best hit fits with a probability of {best:.0%}); the nearest:",
                 file=sys.stderr,
             )
         return

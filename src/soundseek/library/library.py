@@ -436,7 +436,7 @@ class Library:
             only=only,
             duplicates=duplicates,
             is_there=None if missing == "show" else lru_cache(maxsize=None)(is_there),
-            certainty=self.certainty(self.store.count(asked)[0])
+            certainty=self.certainty(self.store.count(asked, only=only)[0])
             if reading and reading.alternatives and not (examples or taught)
             else None,
             names=name_query(reading, keywords),

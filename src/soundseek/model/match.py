@@ -26,8 +26,11 @@ from soundseek.model.stretches import scores_of_sentences
 MATCH_FILE = "match.npz"
 WORDS = ((0.8, "sure"), (0.5, "likely"), (0.2, "maybe"), (0.0, "unlikely"))
 """Least probability of each word."""
-NOTHING_BELOW = 0.2
-"""Where even the best hit is less probable than this, nothing in the library answers the query."""
+DOUBTFUL_BELOW = 0.2
+"""Where even the best hit is less probable than this, perhaps nothing in the library answers the query."""
+NOTHING_BELOW = 0.05
+"""And where it is less probable than this, nothing does; of queries that something answers, few have such a best hit
+(benchmarks/said_to_be_missing.py)."""
 
 NUM_FEATURES = 6
 FORMER_FEATURES = 4  # the first four; a calibration that was fitted on these goes on working

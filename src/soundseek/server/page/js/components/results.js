@@ -78,8 +78,9 @@ export function SelectionBar() {
   </div>`;
 }
 
-/** Where even the best hit is less probable than this, nothing in the library answers the query (model/match.py). */
-const NOTHING_BELOW = 0.2;
+/** Where even the best hit is less probable than these, nothing in the library answers the query, or perhaps nothing does (model/match.py). */
+const NOTHING_BELOW = 0.05;
+const DOUBTFUL_BELOW = 0.2;
 
 /** What was searched for in place of mistyped words, and what else to know of the hits. */
 export function Notices() {
@@ -92,7 +93,7 @@ export function Notices() {
   const sure = hits.map((hit) => hit.match).filter((match) => typeof match === "number");
   const best = isRanked && sure.length ? Math.max(...sure) : 1;
   return html`<div class="notices" role="status">
-    ${best < NOTHING_BELOW && html`<p class="verdict"><${Icon} name="info" size=${16} /><span>${hits[0]?.keywords?.length ? "The first ones are found by words of their names or tags; by sound" : "Nothing here sounds like that:"}${" the best hit fits with a probability of "}${Math.round(100 * best)} %.${hits[0]?.keywords?.length ? "" : " The nearest:"}</span></p>`}
+    ${best < DOUBTFUL_BELOW && html`<p class="verdict"><${Icon} name="info" size=${16} /><span>${hits[0]?.keywords?.length ? "The first ones are found by words of their names or tags; by sound" : `${best < NOTHING_BELOW ? "Nothing" : "Perhaps nothing"} here sounds like that:`}${" the best hit fits with a probability of "}${Math.round(100 * best)} %.${hits[0]?.keywords?.length ? "" : " The nearest:"}</span></p>`}
     ${changed?.map((pair) => html`<p class="notice"><${Icon} name="info" size=${16} /><span>Searched for <strong>${pair?.[0]}</strong>${pair?.[2] && `, ${pair[2]} first`}; you typed “${pair?.[1]}”.</span>
       <button type="button" class="link-button" onClick=${() => change({ asTyped: true })}>Search as typed</button></p>`)}
     ${warnings.map((warning) => html`<p class="notice"><${Icon} name="triangle-alert" size=${16} /><span>${warning}</span></p>`)}
