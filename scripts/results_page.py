@@ -114,7 +114,10 @@ def section(
 FINDING_AGAIN = "`soundseek evaluate MODEL --data DIR --json > docs/results/MODEL.json`"
 ROBUSTNESS_AGAIN = "`soundseek robustness MODEL --data DIR --json > docs/results/robustness-MODEL.json`"
 LEFT_OUT_SCORES = ("mAP10", "R10", "labels_in_first_ten")
-LEFT_OUT_AGAIN = "`python scripts/left_out.py MODEL ... --data DIR --collections A,B --leave-out FILES > docs/results/left-out.json`"
+LEFT_OUT_AGAIN = (
+    "`python scripts/left_out.py MODEL ... --data DIR --collections A,B --leave-out FILES "
+    "> docs/results/left-out.json`"
+)
 MATCH_AGAIN = (
     "`soundseek calibrate MODEL --data DIR --unmet MODEL --unmet-files FILES --check evaluation --json`"
 )
@@ -132,9 +135,7 @@ MARKS_AGAIN = (
 QUERY_KINDS_AGAIN = (
     "`python benchmarks/query_kinds.py SOUNDS --library DIR --json docs/results/query-kinds.json`"
 )
-MISSING_AGAIN = (
-    "`python benchmarks/said_to_be_missing.py SOUNDS --library DIR --json docs/results/said-to-be-missing.json`"
-)
+MISSING_AGAIN = "`python benchmarks/said_to_be_missing.py SOUNDS --library DIR --json docs/results/said-to-be-missing.json`"
 NAMES_AGAIN = "`python benchmarks/names.py SOUNDS --library DIR --json docs/results/names.json`"
 HOW_IT_SOUNDS_AGAIN = (
     "`python scripts/how_it_sounds.py MODEL ... --data DIR > docs/results/how-it-sounds.json`"
@@ -467,13 +468,13 @@ def said_to_be_missing(reports: list[Report]) -> str:
         for row in report["rows"]
     ]
     return joined(
-        f"A search says that *nothing* here sounds like that where its best hit has a `match` below "
-        f"{report['nothing_below']}, and that *perhaps* nothing does where it is below {report['perhaps_below']} (before "
-        f"commit 99b3889 it said *nothing* in both cases). Shares of the queries, among the {report['files']} clips of "
-        f"`{report['split']}` by their sounds alone: falsely, where sounds that answer are there, and truly, where all of "
-        "them were taken out and near neighbours stay (what answers is told by labels; words of names and tags keep a "
-        f"search from saying it). Again: {MISSING_AGAIN}. {report['model']} ({report['fingerprint']}), commit "
-        f"{report['commit']}, {report['machine']}.",
+        "A search says that *nothing* here sounds like that where its best hit has a `match` below "
+        f"{report['nothing_below']}, and that *perhaps* nothing does where it is below {report['perhaps_below']} "
+        "(before commit 99b3889 it said *nothing* in both cases). Shares of the queries, among the "
+        f"{report['files']} clips of `{report['split']}` by their sounds alone: falsely, where sounds that answer are "
+        "there, and truly, where all of them were taken out and near neighbours stay (what answers is told by labels; "
+        f"words of names and tags keep a search from saying it). Again: {MISSING_AGAIN}. {report['model']} "
+        f"({report['fingerprint']}), commit {report['commit']}, {report['machine']}.",
         table(["kind", "there", "nothing", "perhaps", "missing", "nothing", "perhaps"], rows),
     )
 

@@ -117,7 +117,13 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
             "models": [{"model": "toy", "mAP10": 0.25, "R10": 0.5, "labels_in_first_ten": 0.125}],
         },
         "said-to-be-missing": {
-            **{"model": "toy", "fingerprint": "f00", "files": 303, "split": "validation", "commit": "abcdef0"},
+            **{
+                "model": "toy",
+                "fingerprint": "f00",
+                "files": 303,
+                "split": "validation",
+                "commit": "abcdef0",
+            },
             **{"nothing_below": 0.05, "perhaps_below": 0.2, "machine": "a machine"},
             "rows": [
                 {"kind": "moods", "there": 19, "missing": 30, "false_nothing": 0.125, "false_perhaps": 0.25}
