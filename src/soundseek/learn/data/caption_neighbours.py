@@ -39,7 +39,7 @@ def add_listeners(
         DataError: No such file of sentences.
     """
     sentences = read_sentences(config.path)
-    judge = _judge()
+    judge = caption_judge()
     store = text_store(judge)
     found = cached_nearest(
         extract_texts(list(texts), store, judge, report=report),
@@ -69,7 +69,7 @@ def add_terms(
     for term, reading in meanings:
         terms.setdefault(reading, []).append(term)
     readings = list(terms)
-    judge = _judge()
+    judge = caption_judge()
     store = text_store(judge)
     found = cached_nearest(
         extract_texts(captions, store, judge, report=report),
@@ -169,7 +169,7 @@ def build_pseudo_audio(
         RecipeError: The trunk gives no tags, or no sentence names one.
     """
     sentences = read_sentences(config.path)
-    judge = _judge()
+    judge = caption_judge()
     ways = zip(*(tag_sentences(name) for name in read_class_names()), strict=True)
     trunk.tag_probabilities(mean)  # a compact trunk without tags refuses now, not in the first step
     return make_pseudo_audio(
@@ -193,7 +193,7 @@ def needs_tags(trunk: Any, key: str) -> None:
     trunk.tag_probabilities(torch.zeros(trunk.width))  # some have the method and no tags
 
 
-def _judge() -> TextTower:
+def caption_judge() -> TextTower:
     """Says how near two sentences are: MiniLM, whose means were trained for it; a [CLS] of plain BERT was not."""
     return build_text(MINILM, pooling="mean", max_tokens=_LISTENER_TOKENS)
 
