@@ -136,7 +136,8 @@ QUERY_KINDS_AGAIN = (
     "`python benchmarks/query_kinds.py SOUNDS --library DIR --json docs/results/query-kinds.json`"
 )
 MISSING_AGAIN = (
-    "`python benchmarks/said_to_be_missing.py SOUNDS --library DIR --json docs/results/said-to-be-missing.json`"
+    "`python benchmarks/said_to_be_missing.py SOUNDS --library DIR "
+    "--json docs/results/said-to-be-missing.json`"
 )
 NAMES_AGAIN = "`python benchmarks/names.py SOUNDS --library DIR --json docs/results/names.json`"
 HOW_IT_SOUNDS_AGAIN = (
