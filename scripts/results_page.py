@@ -337,9 +337,10 @@ def duplicates(reports: list[Report]) -> str:
     ]
     rate = report["compared_pairs"] / report["compare_cpu_s"]
     return joined(
-        "`soundseek duplicates`: a hundred validation clips and ten copies of each. Proposed: the vectors name the "
-        f"pair; recognised: the waveforms correlate by {report['min_score']:.2f} or more; found: both. `inside` is the "
-        "clip between three others. Takes are pairs of clips with one label in one set: of "
+        f"`soundseek duplicates`: a hundred validation clips and {len(report['copies'])} copies of each. Proposed: the "
+        f"vectors name the pair; recognised: the waveforms correlate by {report['min_score']:.2f} or more; found: "
+        "both. `inside` is the clip between three others, `low_cut` without what lies below 1 kHz, `hum` at half the level "
+        "with 100 Hz at a tenth of full scale. Takes are pairs of clips with one label in one set: of "
         f"{takes['pairs']} pairs {percent(takes['kept'])} % reach the threshold, the highest {takes['highest']:.2f}.",
         table(["copy", "pairs", "proposed", "lowest tenth", "recognised", "found"], rows),
         "Thresholds, over all copies and takes, whichever the vectors propose:",
