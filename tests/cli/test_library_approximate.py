@@ -30,15 +30,15 @@ def test_it_is_made_and_searches_use_it(soundseek: Run, filled: Path, tmp_path: 
         == record["approximate_index"]
     )
     assert soundseek(*asked).stdout == exact
-    graph = next(library.glob("approximate.*.graph"))
+    lists = next(library.glob("approximate.*.lists"))
     shown = soundseek("library", "approximate", "--if-due", "--table", *at)
-    assert shown.stdout.startswith(b"approximate index: of 9 segments") and graph.is_file()
-    graph.write_bytes(b"x")
+    assert shown.stdout.startswith(b"approximate index: of 9 segments") and lists.is_file()
+    lists.write_bytes(b"x")
     assert soundseek(*asked).stdout == exact
     checked = soundseek("library", "check", "--table", *at)
     assert checked.returncode == 1 and b"not as it was written; every segment is compared" in checked.stdout
     assert soundseek("library", "check", "--repair", *at).returncode == 0
-    assert not graph.exists()
+    assert not lists.exists()
 
 
 def test_what_is_no_number_and_an_engine_are_refused(

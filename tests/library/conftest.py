@@ -13,7 +13,7 @@ from library.engines import ENGINES, empty_store, place_in
 from library.shelves import Shelf
 from library.stores import IDENTITY
 
-from soundseek.library.store import approximate, approximate_build, approximate_files
+from soundseek.library.store import approximate, approximate_build, approximate_files, approximate_lists
 from soundseek.library.store.base import Changes, Store
 from soundseek.library.store.sqlite import SqliteStore
 
@@ -41,6 +41,10 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]
         yield store
 
 
+SHORT_LISTS = 40
+"""Segments in a list of a library of some thousands."""
+
+
 @pytest.fixture
 def for_small_libraries(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """An index from 200 segments on, with few candidates; what would be started in the background is noted."""
@@ -53,8 +57,9 @@ def for_small_libraries(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
     monkeypatch.setenv(approximate.FROM_VARIABLE, str(FROM))
     monkeypatch.setattr(approximate, "CANDIDATES", 128)
-    monkeypatch.setattr(approximate_files, "EXPANSION", 256)
-    monkeypatch.setattr(approximate_files, "EXPANSION_OF_SEVERAL", 128)
+    monkeypatch.setattr(approximate_lists, "LIST_ROWS", SHORT_LISTS)
+    monkeypatch.setattr(approximate_files, "COMPARED_SHARE", 0.6)
+    monkeypatch.setattr(approximate_files, "COMPARED_A_CANDIDATE", 4)
     # Of this module alone: numpy starts processes, too.
     monkeypatch.setattr(
         approximate_build, "subprocess", SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL)
@@ -69,7 +74,9 @@ def filled_and_indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = SqliteStore.open(folder, identity=WIDE)
     with store.writing():
         store.commit(Changes(sounds=numbered_sounds(0, FILES)))
-    store.approximate()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(approximate_lists, "LIST_ROWS", SHORT_LISTS)
+        store.approximate()
     store.close()
     return folder
 

@@ -18,7 +18,7 @@ from soundseek.library.filters import parse_where
 from soundseek.library.search import SHORTLIST, SearchOptions, find_matches
 from soundseek.library.store import approximate
 from soundseek.library.store.approximate import FROM_SETTING, FROM_VARIABLE
-from soundseek.library.store.approximate_files import MANIFEST, Graph, Manifest, OpenIndex
+from soundseek.library.store.approximate_files import MANIFEST, Manifest, OpenIndex, OpenPart
 from soundseek.library.store.base import Changes, Match, Question
 from soundseek.library.store.estimates import Estimates
 from soundseek.library.store.rows import Snapshot
@@ -224,7 +224,7 @@ def test_a_search_goes_on_with_the_old_index_while_a_new_one_is_opened(
     release, opened = threading.Event(), threading.Event()
     real = approximate.open_index
 
-    def slow(directory: Path, fingerprint: str, known: Iterable[Graph]) -> OpenIndex:
+    def slow(directory: Path, fingerprint: str, known: Iterable[OpenPart]) -> OpenIndex:
         release.wait(30)
         try:
             return real(directory, fingerprint, known)
@@ -242,22 +242,22 @@ def test_a_search_goes_on_with_the_old_index_while_a_new_one_is_opened(
 
 
 @pytest.mark.parametrize(
-    "what", ["a bit of the graph", "half the graph", "no graph", "the manifest", "another model"]
+    "what", ["a bit of the lists", "half the lists", "no lists", "the manifest", "another model"]
 )
 def test_damage_costs_nothing_and_is_said(
     indexed: SqliteStore, what: str, scanned_rows: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = indexed.directory
     manifest = Manifest.read(folder / MANIFEST)
-    graph = folder / manifest.parts[0].graph
-    held = bytearray(graph.read_bytes())
-    if what == "a bit of the graph":
+    lists = folder / manifest.parts[0].name
+    held = bytearray(lists.read_bytes())
+    if what == "a bit of the lists":
         held[len(held) // 3] ^= 16
-        graph.write_bytes(held)
-    elif what == "half the graph":
-        graph.write_bytes(held[: len(held) // 2])
-    elif what == "no graph":
-        graph.unlink()
+        lists.write_bytes(held)
+    elif what == "half the lists":
+        lists.write_bytes(held[: len(held) // 2])
+    elif what == "no lists":
+        lists.unlink()
     elif what == "the manifest":
         (folder / MANIFEST).write_bytes((folder / MANIFEST).read_bytes()[:-40])
     else:

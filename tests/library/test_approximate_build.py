@@ -9,26 +9,29 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime  # noqa: F401  # before usearch: see approximate_files.py
 import pytest
 from library.approximations import DIM, FILES, FROM, WIDE, numbered_sounds, queries
 from library.best_matches import best_matches
 from library.stores import unit_rows
+from usearch.index import Index
 
 from soundseek._files import take_lock
 from soundseek.errors import LibraryError, StorageError
 from soundseek.library.store import approximate_build
 from soundseek.library.store.approximate import FROM_VARIABLE
 from soundseek.library.store.approximate_build import BUILD_LOCK, principal_directions
-from soundseek.library.store.approximate_files import MANIFEST, Manifest, open_index
+from soundseek.library.store.approximate_files import MANIFEST, Manifest, checksum_of, open_index
+from soundseek.library.store.approximate_keys import keys_of_rows
 from soundseek.library.store.base import Changes
 from soundseek.library.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.usefixtures("for_small_libraries")
 
 
-def graphs_of(store: SqliteStore) -> list[str]:
-    """Names of the graphs that count."""
-    return [part.graph for part in Manifest.read(store.directory / MANIFEST).parts]
+def parts_of(store: SqliteStore) -> list[str]:
+    """Names of the parts that count."""
+    return [part.name for part in Manifest.read(store.directory / MANIFEST).parts]
 
 
 def test_the_index_is_brought_up_to_date_or_made_anew(indexed: SqliteStore) -> None:
@@ -43,13 +46,13 @@ def test_the_index_is_brought_up_to_date_or_made_anew(indexed: SqliteStore) -> N
     after = Manifest.read(folder / MANIFEST)
     assert steps[-1] == (400, 400) and after.num_rows == 2 * FILES + 400
     np.testing.assert_array_equal(after.parts[0].projection, before.parts[0].projection)
-    assert not (folder / before.parts[0].graph).exists() and not indexed.approximation_is_due()
+    assert not (folder / before.parts[0].name).exists() and not indexed.approximation_is_due()
     with indexed.writing():
         indexed.commit(Changes(removed=[f"/{number:05}.wav" for number in range(400)]))
     assert indexed.approximation_is_due()  # a third of it is gone
     indexed.approximate()
     assert Manifest.read(folder / MANIFEST).num_rows == 1600
-    assert graphs_of(indexed) == [path.name for path in folder.glob("approximate.*.graph*")]
+    assert parts_of(indexed) == [path.name for path in folder.glob("approximate.*.lists*")]
 
 
 def test_why_a_build_failed_is_said_until_one_is_good(
@@ -110,8 +113,8 @@ def test_an_index_of_other_vectors_is_found_by_check_and_made_from_nothing(index
 
 
 def test_leftovers_of_a_killed_build_are_no_index_and_go_with_the_next(indexed: SqliteStore) -> None:
-    leftover = indexed.directory / "approximate.00000000.graph.partial"
-    whole = indexed.directory / "approximate.11111111.graph"
+    leftover = indexed.directory / "approximate.00000000.lists.partial"
+    whole = indexed.directory / "approximate.11111111.lists"
     leftover.write_bytes(b"x")
     whole.write_bytes(b"y")
     assert indexed.check() == [] and len(best_matches(indexed, queries(1)[0], k=3)) == 3
@@ -145,25 +148,25 @@ def recall(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> float:
     return float(np.mean([len(truth & ours) / 10 for truth, ours in zip(exact, found, strict=True)]))
 
 
-def test_a_build_that_was_killed_goes_on_from_what_was_kept_last(
+def test_a_build_that_was_killed_goes_on_behind_the_last_whole_part(
     indexed: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(approximate_build, "KEPT_ROWS", 200)
+    monkeypatch.setattr(approximate_build, "PART_ROWS", 600)
     monkeypatch.setattr(approximate_build, "PIECE_ROWS", 100)
     indexed.approximation.remove()
     with pytest.raises(Killed):
         indexed.approximate(progress=killed_at(1500))
     kept = Manifest.read(indexed.directory / MANIFEST)
-    # Seven times 200 rows and the file that comes then.
-    assert kept.num_rows == 1414 and kept.next_file == 708 and len(kept.parts) == 1
+    # Twice 600 rows and the file that comes then.
+    assert rows_of_parts(indexed) == [602, 602] and kept.next_file == 603
     assert indexed.approximation_is_due() and indexed.check() == []
-    assert indexed.stats().approximate.endswith("586 newer ones compared exactly")
+    assert indexed.stats().approximate.endswith("796 newer ones compared exactly")
     assert recall(indexed, monkeypatch) > 0.95
     told: list[tuple[int, int]] = []
     indexed.approximate(progress=lambda done, of: told.append((done, of)))
-    whole = Manifest.read(indexed.directory / MANIFEST)
-    assert told[-1] == (586, 586) and whole.num_rows == 2 * FILES and not indexed.approximation_is_due()
-    assert len(list(indexed.directory.glob("approximate.*.graph*"))) == 1
+    assert told[-1] == (796, 796) and rows_of_parts(indexed) == [602, 602, 602, 194]
+    assert not indexed.approximation_is_due()
+    assert len(list(indexed.directory.glob("approximate.*.lists*"))) == 4
 
 
 @pytest.fixture
@@ -180,20 +183,20 @@ def rows_of_parts(store: SqliteStore) -> list[int]:
     return [part.num_rows for part in Manifest.read(store.directory / MANIFEST).parts]
 
 
-def test_a_large_library_has_a_graph_for_each_part_and_what_is_new_goes_into_the_last(
+def test_a_large_library_has_several_parts_and_what_is_new_goes_into_the_last(
     in_parts: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert rows_of_parts(in_parts) == [602, 602, 602, 194] and recall(in_parts, monkeypatch) >= 0.95
     assert in_parts.check() == [] and not in_parts.approximation_is_due()
-    before = graphs_of(in_parts)
+    before = parts_of(in_parts)
     with in_parts.writing():
         in_parts.commit(Changes(sounds=numbered_sounds(FILES, FILES + 250)))
     told: list[tuple[int, int]] = []
     in_parts.approximate(progress=lambda done, of: told.append((done, of)))
     assert told[-1] == (500, 500) and rows_of_parts(in_parts) == [602, 602, 602, 602, 92]
-    assert graphs_of(in_parts)[:3] == before[:3] and before[3] not in graphs_of(in_parts)
-    assert sorted(graphs_of(in_parts)) == sorted(
-        path.name for path in in_parts.directory.glob("approximate.*.graph*")
+    assert parts_of(in_parts)[:3] == before[:3] and before[3] not in parts_of(in_parts)
+    assert sorted(parts_of(in_parts)) == sorted(
+        path.name for path in in_parts.directory.glob("approximate.*.lists*")
     )
     assert recall(in_parts, monkeypatch) >= 0.95 and in_parts.check() == []
 
@@ -201,21 +204,19 @@ def test_a_large_library_has_a_graph_for_each_part_and_what_is_new_goes_into_the
 def test_parts_of_which_much_is_gone_are_made_anew_and_the_others_stay(
     in_parts: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = graphs_of(in_parts)
+    before = parts_of(in_parts)
     with in_parts.writing():  # files 0 to 300 are the first part, up to 601 the second
         gone = [*range(0, 300, 2), *range(301, 600, 2)]
         in_parts.commit(Changes(removed=[f"/{number:05}.wav" for number in gone]))
     assert in_parts.approximation_is_due()
-    with monkeypatch.context() as patch:
-        patch.setattr(approximate_build, "KEPT_ROWS", 100)
-        with pytest.raises(Killed):
-            in_parts.approximate(progress=killed_at(900))
-    assert graphs_of(in_parts) == before and recall(in_parts, monkeypatch) >= 0.95
+    with pytest.raises(Killed):
+        in_parts.approximate(progress=killed_at(900))
+    assert parts_of(in_parts) == before and recall(in_parts, monkeypatch) >= 0.95
     told: list[tuple[int, int]] = []
     in_parts.approximate(progress=lambda done, of: told.append((done, of)))
     # The two are one range of files; what is gone has rows there until the library is compacted.
     assert told[-1] == (1204, 1204) and sum(rows_of_parts(in_parts)) == 2 * (FILES - 300)
-    assert graphs_of(in_parts)[-2:] == before[-2:] and not set(before[:2]) & set(graphs_of(in_parts))
+    assert parts_of(in_parts)[-2:] == before[-2:] and not set(before[:2]) & set(parts_of(in_parts))
     assert recall(in_parts, monkeypatch) >= 0.95 and in_parts.check() == []
     assert not in_parts.approximation_is_due()
 
@@ -223,49 +224,57 @@ def test_parts_of_which_much_is_gone_are_made_anew_and_the_others_stay(
 def test_of_a_damaged_part_alone_another_is_made(
     in_parts: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = graphs_of(in_parts)
+    before = parts_of(in_parts)
     held = bytearray((in_parts.directory / before[1]).read_bytes())
     held[len(held) // 2] ^= 4
     (in_parts.directory / before[1]).write_bytes(held)
     assert len(in_parts.check()) == 1
     in_parts.approximate()
-    after = graphs_of(in_parts)
+    after = parts_of(in_parts)
     assert [one == other for one, other in zip(before, after, strict=True)] == [True, False, True, True]
     assert in_parts.check() == [] and recall(in_parts, monkeypatch) >= 0.95
 
 
-def test_a_new_index_is_opened_with_the_graphs_that_are_open(in_parts: SqliteStore) -> None:
+def test_a_new_index_is_opened_with_the_parts_that_are_open(in_parts: SqliteStore) -> None:
     first = open_index(in_parts.directory, WIDE.fingerprint)
     with in_parts.writing():
         in_parts.commit(Changes(sounds=numbered_sounds(FILES, FILES + 10)))
     in_parts.approximate()
-    second = open_index(in_parts.directory, WIDE.fingerprint, first.graphs)
-    is_same = [one is other for one, other in zip(first.graphs, second.graphs, strict=True)]
-    assert is_same == [True, True, True, False] and second.graphs[-1].part.num_rows == 214
+    second = open_index(in_parts.directory, WIDE.fingerprint, first.parts)
+    is_same = [one is other for one, other in zip(first.parts, second.parts, strict=True)]
+    assert is_same == [True, True, True, False] and second.parts[-1].part.num_rows == 214
 
 
-def test_an_index_of_a_single_graph_that_an_earlier_soundseek_made_is_used_and_added_to(
+def test_a_graph_that_an_earlier_soundseek_made_is_used_until_the_index_is_brought_up_to_date(
     indexed: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = Manifest.read(indexed.directory / MANIFEST)
-    (only,) = now.parts
-    facts = {name: value for name, value in vars(only).items() if name != "projection"}
-    text = json.dumps({"revision": 1, "fingerprint": now.fingerprint, **facts}).encode()
+    indexed.approximation.remove()
+    with indexed._reading() as (_, snapshot):
+        numbers, vectors = snapshot.maps.segments["file_id"], snapshot.maps.vectors.astype(np.float32)
+        index = Index(ndim=DIM, metric="cos", dtype="i8", connectivity=16, expansion_add=128)
+        index.add(keys_of_rows(numbers, 0, len(numbers)).astype(np.uint64), vectors)
+        path = indexed.directory / "approximate.0123abcd.graph"
+        index.save(path)
+        facts = {
+            "revision": 1, "graph": path.name, "num_bytes": path.stat().st_size, "checksum": checksum_of(path),
+            "fingerprint": WIDE.fingerprint, "num_rows": len(numbers), "next_file": int(numbers[-1]) + 1,
+            "built_rows": len(numbers),
+        }  # fmt: skip
     with (indexed.directory / MANIFEST).open("wb") as handle:
         np.savez(
             handle,
-            facts=np.frombuffer(text, np.uint8),
-            projection=only.projection,
-            long_files=now.long_files,
+            facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
+            projection=np.eye(DIM, dtype=np.float32),
+            long_files=np.empty(0, np.int64),
         )
     assert not indexed.approximation_is_due() and indexed.check() == []
     assert indexed.stats().approximate.startswith("of 2,000 segments")
     assert recall(indexed, monkeypatch) >= 0.95
-    monkeypatch.setattr(approximate_build, "PART_ROWS", 1000)  # it has more than a part has now
     with indexed.writing():
         indexed.commit(Changes(sounds=numbered_sounds(FILES, FILES + 150)))
+    assert recall(indexed, monkeypatch) >= 0.95 and indexed.approximation_is_due()
     indexed.approximate()
-    assert graphs_of(indexed)[0] == only.graph and rows_of_parts(indexed) == [2000, 300]
+    assert rows_of_parts(indexed) == [2300] and not path.exists()
     assert recall(indexed, monkeypatch) >= 0.95
 
 
@@ -288,44 +297,43 @@ def test_a_last_part_that_outgrows_its_principal_directions_gets_others(in_parts
 def test_an_index_is_not_given_up_for_a_part_of_the_next(
     indexed: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(approximate_build, "KEPT_ROWS", 200)
+    monkeypatch.setattr(approximate_build, "PART_ROWS", 600)
     monkeypatch.setattr(approximate_build, "PIECE_ROWS", 100)
     before = Manifest.read(indexed.directory / MANIFEST)
     with indexed.writing():
         indexed.commit(Changes(removed=[f"/{number:05}.wav" for number in range(400)]))
     with pytest.raises(Killed):  # so many are gone that it is made from nothing
         indexed.approximate(progress=killed_at(1900))
-    assert graphs_of(indexed) == [before.parts[0].graph]
+    assert parts_of(indexed) == [before.parts[0].name]
 
 
-@pytest.mark.parametrize("why", ["another model", "no graph"])
+@pytest.mark.parametrize("why", ["another model", "no lists"])
 def test_an_index_that_no_search_can_use_holds_back_no_part_of_the_next(
     indexed: SqliteStore, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
-    monkeypatch.setattr(approximate_build, "KEPT_ROWS", 200)
+    monkeypatch.setattr(approximate_build, "PART_ROWS", 600)
     monkeypatch.setattr(approximate_build, "PIECE_ROWS", 100)
     before = Manifest.read(indexed.directory / MANIFEST)
-    if why == "no graph":
-        (indexed.directory / before.parts[0].graph).unlink()
+    if why == "no lists":
+        (indexed.directory / before.parts[0].name).unlink()
     else:
         replace(before, fingerprint="f" * 12).write(indexed.directory / MANIFEST)
     with pytest.raises(Killed):
         indexed.approximate(progress=killed_at(1500))
     kept = Manifest.read(indexed.directory / MANIFEST)
     assert (
-        kept.parts[0].graph != before.parts[0].graph
-        and kept.num_rows == 1414
+        kept.parts[0].name != before.parts[0].name
+        and kept.num_rows == 1204
         and kept.fingerprint == WIDE.fingerprint
     )
 
 
-def test_a_long_file_is_not_cut_where_a_graph_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(approximate_build, "KEPT_ROWS", 3)
+def test_a_long_file_is_not_cut_where_a_part_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(approximate_build, "PART_ROWS", 3)
     numbers = np.array([1, 1, 2, 5, 5, 5, 5, 9, 9])
     assert [approximate_build._next_stop(numbers, at, 9, 0) for at in (0, 2, 7)] == [7, 7, 9]
-    monkeypatch.setattr(approximate_build, "PART_ROWS", 4)
-    assert approximate_build._next_stop(numbers, 0, 9, 3) == 2  # a part is full
-    assert approximate_build._next_stop(numbers, 0, 9, 2) == 3
+    assert [approximate_build._next_stop(numbers, 0, 9, held) for held in (1, 2)] == [3, 2]
+    assert approximate_build._next_stop(numbers, 0, 5, 0) == 5
 
 
 def test_one_process_builds_at_a_time(indexed: SqliteStore) -> None:
@@ -340,8 +348,8 @@ def test_the_projection_keeps_what_most_vectors_have(
 ) -> None:
     monkeypatch.setattr(approximate_build, "SHORT_DIM", 12)
     with indexed._reading() as (_, snapshot):
-        projection = principal_directions(snapshot, range(2 * FILES))
         vectors = snapshot.maps.vectors.astype(np.float32)
+    projection = principal_directions(vectors)
     np.testing.assert_allclose(projection.T @ projection, np.eye(12), atol=1e-5)
     kept = np.square(vectors @ projection).sum()
     chosen_blindly = np.square(vectors[:, :12]).sum()

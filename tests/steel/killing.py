@@ -172,7 +172,7 @@ def copy_to_postgres(folder: Path, pipe: Connection, seed: int) -> None:
 
 def approximate(folder: Path, pipe: Connection, seed: int) -> None:
     """Replace sounds by themselves, compact now and then, and build the approximate index again and again."""
-    approximate_build.PIECE_ROWS, approximate_build.KEPT_ROWS, approximate_build.PART_ROWS = 16, 40, 80
+    approximate_build.PIECE_ROWS, approximate_build.PART_ROWS = 16, 80
     chance = random.Random(seed)
     store = telling(folder / "library", pipe)
     while True:

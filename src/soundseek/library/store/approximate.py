@@ -1,4 +1,4 @@
-"""A derived index for libraries of millions of segments: HNSW over short vectors, and exact scores for what it finds.
+"""A derived index for libraries of millions of segments: lists of short vectors, and exact scores for what is nearest.
 
 It is derived: whatever happens to it, `vectors.N.f16` is the truth, and without it every segment is compared. A segment
 is known in it by its file and its place in the file (`approximate_keys.py`), which a compaction does not change; so an
@@ -34,7 +34,7 @@ from soundseek.library.store.approximate_files import (
     Manifest,
     OpenIndex,
     open_index,
-    remove_graphs,
+    remove_parts,
 )
 from soundseek.library.store.approximate_keys import first_rows, rows_of_keys
 from soundseek.library.store.base import Damage, ModelIdentity
@@ -56,7 +56,7 @@ FROM_VARIABLE = "SOUNDSEEK_APPROXIMATE_FROM"
 FROM_SETTING = "approximate_from"
 NEVER = "never"
 
-# So many of those that a search of the graph passes by are scored exactly.
+# So many of those that are nearest by their short vectors are scored exactly.
 CANDIDATES = 512
 # A filter that leaves a smaller part of `from_segments` than this is answered exactly; so is one for which more
 # candidates would be needed than this.
@@ -235,7 +235,7 @@ class Approximation:
     def _open(self, stamp: tuple[int, int, int] | None) -> None:
         """Open what the manifest names, with the lock held, and give the lock back."""
         try:
-            known = self._index.graphs if self._index is not None else ()
+            known = self._index.parts if self._index is not None else ()
             self._index, self._problem = (
                 None if stamp is None else open_index(self.directory, self.fingerprint, known),
                 None,
@@ -252,16 +252,16 @@ class Approximation:
         """How far the index is; its bytes are not read."""
         try:
             manifest = Manifest.read(self.directory / MANIFEST)
-            sizes = [(self.directory / part.graph).stat().st_size for part in manifest.parts]
+            sizes = [(self.directory / part.name).stat().st_size for part in manifest.parts]
         except FileNotFoundError:
             is_there = (self.directory / MANIFEST).exists()
-            return ApproximateState(problem="a graph of it is missing" if is_there else None)
+            return ApproximateState(problem="a part of it is missing" if is_there else None)
         except DamagedIndexError as error:
             return ApproximateState(problem=str(error))
         num_bytes = sum(sizes)
         for part, size in zip(manifest.parts, sizes, strict=True):
             if size != part.num_bytes:
-                return ApproximateState(0, num_bytes, f"{part.graph} is not as it was written")
+                return ApproximateState(0, num_bytes, f"{part.name} is not as it was written")
         if manifest.fingerprint != self.fingerprint:
             return ApproximateState(0, num_bytes, "it is of another model")
         is_known = self._stamp == self._stamp_now()
@@ -300,7 +300,7 @@ class Approximation:
             )
 
     def close(self) -> None:
-        """Let go of the graphs; a search opens it again."""
+        """Let go of the parts; a search opens them again."""
         with self._opening:
             self._index = self._stamp = self._tail = None
 
@@ -308,7 +308,7 @@ class Approximation:
         """Let the library be without an index: its files go, the manifest first."""
         with suppress(OSError):
             (self.directory / MANIFEST).unlink(missing_ok=True)
-        remove_graphs(self.directory)
+        remove_parts(self.directory)
 
     # --- Building -----------------------------------------------------------------------------------------------------
 

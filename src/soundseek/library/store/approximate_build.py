@@ -1,14 +1,13 @@
 """An approximate index is made of a library's vectors, or brought up to date.
 
-A large library has a graph for each part of it, made one after the other: what is new goes into the last one, and one
-of which much is gone is made anew, alone. A new graph is written beside the old one, synced, and counts once the
-manifest has been replaced, so a build that was killed goes on from there, and what it covers is of use before. Nothing
+A large library has several parts, made one after the other: what is new goes into the last one, and one of which much
+is gone is made anew, alone. A new one is written beside the old one, synced, and counts once the manifest has been
+replaced, so a build that was killed goes on behind the last whole part, and what these cover is of use before. Nothing
 here takes the right to write to the library: an index is built while others search and index.
 """
 
 from __future__ import annotations
 
-import os
 import secrets
 import subprocess
 import sys
@@ -27,16 +26,17 @@ from soundseek.errors import LibraryError
 from soundseek.library.store.approximate_files import (
     MANIFEST,
     DamagedIndexError,
-    Graph,
     IndexPart,
     Manifest,
     OpenIndex,
+    OpenPart,
     checksum_of,
-    empty_graph,
-    open_graph,
-    remove_graphs,
+    nearest_in_parts,
+    open_part,
+    remove_parts,
 )
 from soundseek.library.store.approximate_keys import first_rows, keys_of_rows, rows_of_keys
+from soundseek.library.store.approximate_lists import ListsInMemory
 from soundseek.library.store.exact import LONG_FILE, LONG_FILE_ROWS
 from soundseek.library.store.rows import Snapshot, spread_evenly
 
@@ -46,15 +46,12 @@ BUILD_ERROR = "approximate.error.txt"
 
 # 64 numbers keep four fifths of soundseek-small's vectors and 128 nineteen twentieths; 512 take twice the room.
 SHORT_DIM = 128
-SAMPLE_ROWS = 20_000
+SAMPLE_ROWS = 100_000
 PIECE_ROWS = 8192
-# A graph is of so many segments at most: one of more takes longer for each segment to make, and all of it is read into
-# memory and written again to be added to.
+# A part has so many segments at most: all of it is in memory while it is made, and is written again to be added to.
 PART_ROWS = 2_500_000
-# One is kept whenever so many rows have come to it, so half of a full one is written twice.
-KEPT_ROWS = 1_250_000
 
-# Parts of what is in a graph: with so many dead segments, or so much growth, it is made from nothing.
+# Shares of what is in a part: with so many dead segments, or so much growth, it is made from nothing.
 DEAD_SHARE = 0.3
 GROWTH = 4
 
@@ -102,7 +99,7 @@ def build_approximation(
 
 @dataclass(eq=False)
 class _Build:
-    """Graphs that are made of the rows of a library.
+    """Parts that are made of the rows of a library.
 
     Attributes:
         directory: The library's folder.
@@ -128,32 +125,28 @@ class _Build:
         numbers = self.snapshot.maps.segments["file_id"]
         done = list(parts)
         at, end = first_rows(numbers, [done[-1].next_file if done else 0, end_file]).tolist()
-        graph = None
-        if at < end and done and done[-1].num_rows < PART_ROWS:
-            graph = open_graph(self.directory, done.pop(), in_memory=True)
         while at < end:
-            if graph is None:
-                graph = _new_graph(self.snapshot, range(at, min(at + PART_ROWS, end)))
-            stop = _next_stop(numbers, at, end, len(graph.index))
-            self._add_rows(graph, range(at, stop))
-            part = _written(self.directory, graph, end_file if stop == end else int(numbers[stop]))
-            yield [*done, part]
+            if done and done[-1].num_rows < PART_ROWS:
+                part = done.pop()
+                lists = ListsInMemory.of(open_part(self.directory, part).lists)
+            else:
+                part, lists = _new_part(self.snapshot, range(at, min(at + PART_ROWS, end)))
+            stop = _next_stop(numbers, at, end, len(lists))
+            self._add_rows(part.projection, lists, range(at, stop))
+            next_file = end_file if stop == end else int(numbers[stop])
+            done.append(_written(self.directory, part, lists, next_file))
+            yield done
             at = stop
-            if len(graph.index) >= PART_ROWS:
-                done.append(part)
-                graph = None
 
-    def _add_rows(self, graph: Graph, rows: range) -> None:
+    def _add_rows(self, projection: FloatArray, lists: ListsInMemory, rows: range) -> None:
         maps, live = self.snapshot.maps, self.snapshot.live
-        threads = max(1, (os.cpu_count() or 1) // 2)
         for at in range(rows.start, rows.stop, PIECE_ROWS):
             last = min(at + PIECE_ROWS, rows.stop)
             keys = keys_of_rows(maps.segments["file_id"], at, last)
-            short = maps.vectors[at:last].astype(np.float32) @ graph.part.projection
+            short = maps.vectors[at:last].astype(np.float32) @ projection
             if live is not None:
                 keys, short = keys[live[at:last]], short[live[at:last]]
-            if len(keys):
-                graph.index.add(keys.astype(np.uint64), short, threads=threads)
+            lists.add(keys, short)
             self.added += last - at
             if self.progress is not None:
                 self.progress(self.added, self.num_rows)
@@ -175,12 +168,13 @@ def _plan(
         number below which files are added. And the number below which searches use the one that is there.
     """
     former = _former_parts(directory, fingerprint)
-    graphs = [_opened(directory, part) for part in former]
-    covered = former[-1].next_file if former and None not in graphs else 0
+    opened = [_opened(directory, part) for part in former]
+    covered = former[-1].next_file if former and None not in opened else 0
     steps: list[IndexPart | int] = []
     stale = stale_parts(former, snapshot)
-    for part, graph, is_stale, rows in zip(former, graphs, stale, _rows_of(former, snapshot), strict=True):
-        if graph is not None and not is_stale and finds_itself(graph, snapshot, rows):
+    for part, each, is_stale, rows in zip(former, opened, stale, _rows_of(former, snapshot), strict=True):
+        is_made_anew = each is None or is_stale or part.is_graph
+        if each is not None and not is_made_anew and finds_itself(each, snapshot, rows):
             steps.append(part)
         elif steps and isinstance(steps[-1], int):
             steps[-1] = part.next_file
@@ -199,39 +193,40 @@ def _rows_to_add(steps: Sequence[IndexPart | int], snapshot: Snapshot) -> int:
     return sum(int(rows) for step, rows in zip(steps, np.diff(borders), strict=True) if isinstance(step, int))
 
 
-def _next_stop(numbers: AnyIntArray, at: int, end: int, in_graph: int) -> int:
-    """The row before which a graph is kept, the first one of a file, or the end.
+def _next_stop(numbers: AnyIntArray, at: int, end: int, in_part: int) -> int:
+    """The row before which a part is full, the first one of a file, or the end.
 
     Args:
         numbers: `(rows,)` the file of each row, ascending.
         at: The next row that is added.
         end: The row behind the last one to be added.
-        in_graph: Rows that are in the graph.
+        in_part: Rows that are in the part.
     """
-    stop = at + min(KEPT_ROWS, PART_ROWS - in_graph)
+    stop = at + PART_ROWS - in_part
     if stop >= end:
         return end
     # The next file's first row: the whole of this one, however long, comes before.
     return min(end, int(first_rows(numbers, [int(numbers[stop]) + 1])[0]))
 
 
-def _written(directory: Path, graph: Graph, next_file: int) -> IndexPart:
-    """A graph, written and synced; it does not count yet.
+def _written(directory: Path, part: IndexPart, lists: ListsInMemory, next_file: int) -> IndexPart:
+    """A part, written and synced; it does not count yet.
 
     Args:
         directory: The library's folder.
-        graph: The graph, in memory.
+        part: What it was before, or of nothing.
+        lists: Its segments.
         next_file: Files with lower numbers are in it, or in parts before.
     """
-    name = f"approximate.{secrets.token_hex(4)}.graph"
+    name = f"approximate.{secrets.token_hex(4)}.lists"
     with replacing(directory / name) as partial:
-        graph.index.save(partial)
+        lists.write(partial)
     return replace(
-        graph.part,
-        graph=name,
+        part,
+        name=name,
         num_bytes=(directory / name).stat().st_size,
         checksum=checksum_of(directory / name),
-        num_rows=len(graph.index),
+        num_rows=len(lists),
         next_file=next_file,
     )
 
@@ -250,9 +245,9 @@ def _former_parts(directory: Path, fingerprint: str) -> tuple[IndexPart, ...]:
     return ()
 
 
-def _opened(directory: Path, part: IndexPart) -> Graph | None:
+def _opened(directory: Path, part: IndexPart) -> OpenPart | None:
     with suppress(DamagedIndexError):
-        return open_graph(directory, part)
+        return open_part(directory, part)
     return None
 
 
@@ -297,18 +292,18 @@ def _rows_of(parts: Sequence[IndexPart], snapshot: Snapshot) -> list[range]:
 
 
 def index_finds_itself(index: OpenIndex, snapshot: Snapshot) -> bool:
-    """Whether all graphs find some of their segments; see `finds_itself`."""
+    """Whether all parts find some of their segments; see `finds_itself`."""
     rows = _rows_of(index.manifest.parts, snapshot)
-    return all(finds_itself(graph, snapshot, each) for graph, each in zip(index.graphs, rows, strict=True))
+    return all(finds_itself(part, snapshot, each) for part, each in zip(index.parts, rows, strict=True))
 
 
-def finds_itself(graph: Graph, snapshot: Snapshot, rows: range) -> bool:
+def finds_itself(part: OpenPart, snapshot: Snapshot, rows: range) -> bool:
     """Whether some segments are found by their own vectors, as they are unless the library was exchanged beneath.
 
     Args:
-        graph: The graph.
+        part: The part.
         snapshot: The rows of the library.
-        rows: Those of the files in the graph.
+        rows: Those of the files in the part.
     """
     numbers = snapshot.maps.segments["file_id"]
     live = _live_rows(snapshot, rows)
@@ -318,24 +313,24 @@ def finds_itself(graph: Graph, snapshot: Snapshot, rows: range) -> bool:
     probes = live[spread_evenly(len(live), _PROBES)]
     for row in probes.tolist():
         wanted = snapshot.maps.vectors[row].astype(np.float32)
-        near = rows_of_keys(numbers, graph.nearest(wanted, 64)[0])
+        near = rows_of_keys(numbers, nearest_in_parts([part], wanted, 64))
         # Copies of one sound have equal vectors: any of them will do.
         scores = snapshot.maps.vectors[near].astype(np.float32) @ wanted
         found += bool(len(scores)) and bool(scores.max() > 0.995)
     return 2 * found > len(probes)
 
 
-def _new_graph(snapshot: Snapshot, rows: range) -> Graph:
-    """A graph without a segment, for those of some rows."""
-    projection = principal_directions(snapshot, rows)
-    part = IndexPart("", 0, "", 0, 0, _num_live(snapshot, rows), projection)
-    return Graph(part, empty_graph(projection.shape[1]))
-
-
-def principal_directions(snapshot: Snapshot, rows: range) -> FloatArray:
-    """`(dim, short dim)` the directions in which most of some rows' vectors lie, out of a sample spread over them."""
+def _new_part(snapshot: Snapshot, rows: range) -> tuple[IndexPart, ListsInMemory]:
+    """A part without a segment, for those of some rows."""
     live = _live_rows(snapshot, rows)
     sample = snapshot.maps.vectors[live[spread_evenly(len(live), SAMPLE_ROWS)]].astype(np.float32)
+    projection = principal_directions(sample)
+    lists = ListsInMemory.for_sample(sample @ projection, len(live))
+    return IndexPart("", 0, "", 0, 0, len(live), projection), lists
+
+
+def principal_directions(sample: FloatArray) -> FloatArray:
+    """`(dim, short dim)` the directions in which most of a sample `(n, dim)` of vectors lies."""
     # Ascending by how much lies in each; about the origin, as inner products are.
     _, directions = np.linalg.eigh(sample.T @ sample)
     return np.ascontiguousarray(directions[:, ::-1][:, :SHORT_DIM].astype(np.float32))
@@ -386,7 +381,7 @@ def _keeping_the_error(directory: Path) -> Iterator[None]:
     except Exception as error:
         with suppress(
             OSError
-        ):  # what was written of the graph is removed by now, so that there is room for a line
+        ):  # what was written of a part is removed by now, so that there is room for a line
             path.write_text(f"{error or type(error).__name__}\n", encoding="utf-8")
         raise
     with suppress(OSError):
@@ -402,8 +397,8 @@ def last_build_error(directory: Path) -> str | None:
 
 
 def _remove_leftovers(directory: Path) -> None:
-    """Remove graphs of a build that was killed, or before the last one."""
+    """Remove parts of a build that was killed, or before the last one."""
     kept: list[str] = []
     with suppress(FileNotFoundError, DamagedIndexError):
-        kept = [part.graph for part in Manifest.read(directory / MANIFEST).parts]
-    remove_graphs(directory, kept=kept)
+        kept = [part.name for part in Manifest.read(directory / MANIFEST).parts]
+    remove_parts(directory, kept=kept)

@@ -1,8 +1,9 @@
 """The files of an approximate index: how they are written, checked and opened.
 
-approximate.npz               which graphs count, what they cover, how vectors are shortened
-approximate.XXXXXXXX.graph    a graph of usearch's for each part of the library: of each segment 128 numbers of 8 bits,
-                              by principal components
+approximate.npz               which parts count, what they cover, how vectors are shortened
+approximate.XXXXXXXX.lists    of each part of the library its segments in lists of those that are alike: of each segment
+                              128 numbers of 8 bits, by principal components (`approximate_lists.py`)
+approximate.XXXXXXXX.graph    of an earlier soundseek: the graph of all segments in place of lists, made by usearch
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +21,22 @@ import numpy as np
 
 from soundseek._files import replacing
 from soundseek._typing import AnyFloatArray, FloatArray, IntArray
+from soundseek.library.store.approximate_lists import SegmentLists, open_lists
 
 MANIFEST = "approximate.npz"
 REVISION = 2
 _REVISION_OF_ONE_GRAPH = 1
 
-CONNECTIVITY = 16
-EXPANSION_WHILE_BUILDING = 128
-# How many segments a search of a graph keeps in sight, where the graph is the only one, and where there are several.
-EXPANSION = 2048
-EXPANSION_OF_SEVERAL = 1024
+# Lists of so many of the segments are compared, the nearest first; and so many segments for each that is wanted.
+COMPARED_SHARE = 0.03
+COMPARED_A_CANDIDATE = 64
 
+_GRAPH_ENDING = ".graph"
+_GRAPH_EXPANSION = 2048
 _CHECKED_BYTES = 1 << 20
+
+_Found = tuple[IntArray, FloatArray]
+"""Keys, and about what the inner products are."""
 
 
 class DamagedIndexError(Exception):
@@ -40,25 +45,30 @@ class DamagedIndexError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class IndexPart:
-    """A graph of the segments of some files, one after the other.
+    """The segments of some files, one after the other.
 
     Attributes:
-        graph: Name of the graph's file.
+        name: Of its file.
         num_bytes: Its size.
         checksum: Of its bytes, see `checksum_of`.
-        num_rows: Segments in the graph.
+        num_rows: Segments in it.
         next_file: Files with a lower number are in it, or in a part before.
         built_rows: Segments for which the projection was made.
         projection: `(dim, short dim)` float32, orthonormal columns.
     """
 
-    graph: str
+    name: str
     num_bytes: int
     checksum: str
     num_rows: int
     next_file: int
     built_rows: int
     projection: FloatArray
+
+    @property
+    def is_graph(self) -> bool:
+        """Whether an earlier soundseek made it."""
+        return self.name.endswith(_GRAPH_ENDING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +87,7 @@ class Manifest:
 
     @property
     def num_rows(self) -> int:
-        """Segments in all graphs."""
+        """Segments in all parts."""
         return sum(part.num_rows for part in self.parts)
 
     @property
@@ -108,7 +118,7 @@ class Manifest:
                 facts = json.loads(held["facts"].tobytes())
                 revision, fingerprint = facts.pop("revision"), facts.pop("fingerprint")
                 if revision == _REVISION_OF_ONE_GRAPH:
-                    parts = [IndexPart(**facts, projection=held["projection"])]
+                    parts = [IndexPart(facts.pop("graph"), **facts, projection=held["projection"])]
                 elif revision == REVISION:
                     parts = [
                         IndexPart(**part, projection=held[f"projection_{at}"])
@@ -124,23 +134,22 @@ class Manifest:
 
 
 @dataclass(frozen=True, eq=False)
-class Graph:
-    """A part of an index that is open: its graph is read from the disk when touched, or lies in memory to be added to.
+class OpenPart:
+    """A part of an index that is open: it lies on the disk, and is read when touched.
 
     Attributes:
         part: What it is.
-        index: usearch's.
+        lists: Its `SegmentLists`; usearch's graph where an earlier soundseek made it.
     """
 
     part: IndexPart
-    index: Any
+    lists: Any
 
-    def nearest(self, query: AnyFloatArray, count: int) -> tuple[IntArray, FloatArray]:
-        """`(n,)` keys of the nearest segments, the best first, n <= count, and about what their inner products are."""
-        if not len(self.index):  # usearch refuses to look for nothing
+    def nearest_in_graph(self, short: FloatArray, count: int) -> _Found:
+        """What usearch finds, for a short query."""
+        if not len(self.lists):  # usearch refuses to look for nothing
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        short = query.astype(np.float32) @ self.part.projection
-        found = self.index.search(short, min(count, len(self.index)), threads=1)
+        found = self.lists.search(short, min(count, len(self.lists)), threads=1)
         # usearch gives 1 - cosine between the short ones; what the projection leaves of the query differs by part.
         about = (1 - np.asarray(found.distances).reshape(-1)) * np.linalg.norm(short)
         return np.asarray(found.keys).reshape(-1).astype(np.int64), about
@@ -152,30 +161,83 @@ class OpenIndex:
 
     Attributes:
         manifest: What it is.
-        graphs: Those of its parts, in their order.
+        parts: Its parts, in their order.
     """
 
     manifest: Manifest
-    graphs: tuple[Graph, ...]
+    parts: tuple[OpenPart, ...]
 
     def nearest(self, query: AnyFloatArray, count: int) -> IntArray:
         """`(n,)` keys of the nearest segments of all parts, the best first, n <= count."""
-        found = [graph.nearest(query, count) for graph in self.graphs]
-        keys = np.concatenate([np.empty(0, np.int64), *(each for each, _ in found)])
-        about = np.concatenate([np.empty(0, np.float32), *(each for _, each in found)])
-        return keys[np.argsort(-about, kind="stable")[:count]]
+        return nearest_in_parts(self.parts, query, count)
 
 
-def open_index(directory: Path, fingerprint: str, known: Iterable[Graph] = ()) -> OpenIndex:
+def nearest_in_parts(parts: Sequence[OpenPart], query: AnyFloatArray, count: int) -> IntArray:
+    """`(n,)` keys of the nearest segments, the best first, n <= count.
+
+    Of the lists of all parts the nearest are compared.
+
+    Args:
+        parts: The parts.
+        query: `(dim,)`.
+        count: Segments.
+    """
+    shorts = [query.astype(np.float32) @ each.part.projection for each in parts]
+    both = list(zip(parts, shorts, strict=True))
+    found = [each.nearest_in_graph(short, count) for each, short in both if each.part.is_graph]
+    found.append(
+        _nearest_in_lists([(each.lists, short) for each, short in both if not each.part.is_graph], count)
+    )
+    keys = np.concatenate([keys for keys, _ in found])
+    about = np.concatenate([about for _, about in found])
+    return keys[np.argsort(-about, kind="stable")[:count]]
+
+
+def _nearest_in_lists(asked: Sequence[tuple[SegmentLists, FloatArray]], count: int) -> _Found:
+    """Keys and about what the inner products are, of the best `count` of the nearest lists, in no order."""
+    keys, about = np.empty(0, np.int64), np.empty(0, np.float32)
+    if not asked:
+        return keys, about
+    closeness = np.concatenate([lists.centres @ short for lists, short in asked])
+    owners = np.repeat(np.arange(len(asked)), [len(lists.centres) for lists, _ in asked])
+    numbers = np.concatenate([np.arange(len(lists.centres)) for lists, _ in asked])
+    queries = [lists.coded(short) for lists, short in asked]
+    left = max(COMPARED_SHARE * sum(len(lists) for lists, _ in asked), COMPARED_A_CANDIDATE * count)
+    new_keys, new_about, least, num_new = [], [], -np.inf, 0
+    for at in np.argsort(-closeness, kind="stable").tolist():
+        if left <= 0:
+            break
+        (lists, _), number = asked[owners[at]], int(numbers[at])
+        products = lists.about(number, queries[owners[at]])
+        left -= len(products)
+        better = np.flatnonzero(products > least)
+        new_keys.append(lists.keys[lists.offsets[number] + better])
+        new_about.append(products[better])
+        num_new += len(better)
+        if num_new >= 4 * count:
+            keys, about = _best_of([keys, *new_keys], [about, *new_about], count)
+            new_keys, new_about, num_new = [], [], 0
+            least = float(about.min())
+    return _best_of([keys, *new_keys], [about, *new_about], count)
+
+
+def _best_of(keys: Sequence[IntArray], about: Sequence[FloatArray], count: int) -> _Found:
+    all_keys, all_about = np.concatenate(keys), np.concatenate(about)
+    count = min(count, len(all_about))
+    best = np.argpartition(all_about, len(all_about) - count)[len(all_about) - count :]
+    return all_keys[best], all_about[best]
+
+
+def open_index(directory: Path, fingerprint: str, known: Iterable[OpenPart] = ()) -> OpenIndex:
     """The index in a library's folder, once its bytes are known to be those that were written.
 
-    usearch follows what stands in the file, so a damaged one could end the process. Reading it once takes a third
+    What is read follows what stands in the file, so a damaged one could end the process. Reading it once takes a third
     of the time of one exact comparison.
 
     Args:
         directory: The library's folder.
         fingerprint: The model that filled it.
-        known: Graphs that are open: those that still count are taken as they are.
+        known: Parts that are open: those that still count are taken as they are.
 
     Raises:
         FileNotFoundError: There is none.
@@ -184,41 +246,51 @@ def open_index(directory: Path, fingerprint: str, known: Iterable[Graph] = ()) -
     manifest = Manifest.read(directory / MANIFEST)
     if manifest.fingerprint != fingerprint:
         raise DamagedIndexError("it is of another model")
-    opened = {graph.part.graph: graph for graph in known}
-    graphs = tuple(opened.get(part.graph) or open_graph(directory, part) for part in manifest.parts)
-    for graph in graphs:
-        graph.index.expansion_search = EXPANSION if len(graphs) == 1 else EXPANSION_OF_SEVERAL
-    return OpenIndex(manifest, graphs)
+    opened = {each.part.name: each for each in known}
+    parts = tuple(opened.get(part.name) or open_part(directory, part) for part in manifest.parts)
+    return OpenIndex(manifest, parts)
 
 
-def open_graph(directory: Path, part: IndexPart, *, in_memory: bool = False) -> Graph:
-    """The graph of a part, once its bytes are known to be those that were written.
+def open_part(directory: Path, part: IndexPart) -> OpenPart:
+    """A part, once its bytes are known to be those that were written.
 
     Args:
         directory: The library's folder.
         part: What it is.
-        in_memory: Read all of it, so that it can be added to.
 
     Raises:
         DamagedIndexError: It is missing, or damaged.
     """
-    path = directory / part.graph
+    path = directory / part.name
     if not path.exists():
-        raise DamagedIndexError(f"{part.graph} is missing")
+        raise DamagedIndexError(f"{part.name} is missing")
     if path.stat().st_size != part.num_bytes or checksum_of(path) != part.checksum:
-        raise DamagedIndexError(f"{part.graph} is not as it was written")
-    index = empty_graph(part.projection.shape[1])
+        raise DamagedIndexError(f"{part.name} is not as it was written")
+    short_dim = part.projection.shape[1]
     try:
-        index.load(path) if in_memory else index.view(path)
+        return OpenPart(part, _open_graph(path, short_dim) if part.is_graph else open_lists(path, short_dim))
     except Exception as error:  # usearch's errors have no class of their own
-        raise DamagedIndexError(f"{part.graph} cannot be read ({error})") from error
-    index.expansion_add, index.expansion_search = EXPANSION_WHILE_BUILDING, EXPANSION
-    return Graph(part, index)
+        raise DamagedIndexError(f"{part.name} cannot be read ({error})") from error
 
 
-def remove_graphs(directory: Path, *, kept: Collection[str] = ()) -> None:
-    """Remove graphs that do not count, whole or half written: all but those of some names."""
-    for path in directory.glob("approximate.*.graph*"):
+def _open_graph(path: Path, short_dim: int) -> Any:
+    """A graph of usearch's."""
+    # Once usearch's compiled module is loaded, loading ONNX Runtime crashes the process (2.26 with 1.32 on Linux); the
+    # other order is fine. So ONNX Runtime comes first, even for a question that needs no network.
+    import onnxruntime  # noqa: F401
+    from usearch.compiled import MetricKind
+    from usearch.index import Index
+
+    # A table from keys to places would be made at every opening.
+    index: Any = Index(ndim=short_dim, metric=MetricKind.Cos, dtype="i8", enable_key_lookups=False)
+    index.view(path)
+    index.expansion_search = _GRAPH_EXPANSION
+    return index
+
+
+def remove_parts(directory: Path, *, kept: Collection[str] = ()) -> None:
+    """Remove files of parts that do not count, whole or half written: all but those of some names."""
+    for path in [*directory.glob("approximate.*.lists*"), *directory.glob(f"approximate.*{_GRAPH_ENDING}*")]:
         if path.name not in kept:
             with suppress(OSError):  # Windows keeps a mapped file; the next build tries again
                 path.unlink()
@@ -237,23 +309,3 @@ def checksum_of(path: Path) -> str:
         handle.seek(whole * _CHECKED_BYTES)
         digest.update(handle.read())
     return digest.hexdigest()
-
-
-def empty_graph(short_dim: int) -> Any:
-    """A graph of usearch's without a segment, for vectors of so many numbers."""
-    # Once usearch's compiled module is loaded, loading ONNX Runtime crashes the process (2.26 with 1.32 on Linux); the
-    # other order is fine. So ONNX Runtime comes first, even for a question that needs no network.
-    import onnxruntime  # noqa: F401
-    from usearch.compiled import MetricKind
-    from usearch.index import Index
-
-    return Index(
-        ndim=short_dim,
-        metric=MetricKind.Cos,
-        dtype="i8",
-        connectivity=CONNECTIVITY,
-        expansion_add=EXPANSION_WHILE_BUILDING,
-        expansion_search=EXPANSION,
-        # A table from keys to places would be made at every opening.
-        enable_key_lookups=False,
-    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,41 @@ def half_estimates(vectors: AnyFloatArray, query: AnyFloatArray) -> Estimates:
     products = np.asarray(numkong.cdist(vectors, half[None], "dot")).reshape(-1)
     left = float(np.linalg.norm(query - half.astype(np.float32)))
     return Estimates(products.astype(np.float32), left * _LONGEST + _SLACK)
+
+
+@dataclass(frozen=True, eq=False)
+class CodedQuery:
+    """A query in two steps of 8 bits, which cost no more than one: what is left is near nothing.
+
+    Attributes:
+        packed: numkong's, of `(2, dim)`.
+        steps: `(2,)` what one step of each stands for.
+        known: `(dim,)` what both mean.
+    """
+
+    packed: Any
+    steps: FloatArray
+    known: FloatArray
+
+    @classmethod
+    def of(cls, query: FloatArray) -> CodedQuery:
+        """A query `(dim,)` float32."""
+        import numkong
+
+        coarse, coarse_step = _coded(query)
+        fine, fine_step = _coded(query - coarse * coarse_step)
+        known = np.asarray(coarse * coarse_step + fine * fine_step, np.float32)
+        steps = np.array([coarse_step, fine_step], np.float32)
+        return cls(numkong.dots_pack(np.stack([coarse, fine])), steps, known)
+
+    def products(self, codes: npt.NDArray[np.int8]) -> FloatArray:
+        """`(rows,)` inner products with codes `(rows, dim)`."""
+        import numkong
+
+        # (rows, 2) whole numbers, which float32 holds exactly up to a width of 1040.
+        whole = np.asarray(numkong.dots_packed(codes, self.packed))
+        products: FloatArray = whole.astype(np.float32) @ self.steps
+        return products
 
 
 class VectorCodes:
@@ -106,23 +142,14 @@ class VectorCodes:
             query: `(dim,)`.
             num_rows: At most as many as have codes.
         """
-        import numkong
-
-        # The query in two steps of 8 bits, which cost no more than one: what is left is near nothing.
         wide = query.astype(np.float32)
-        coarse, coarse_step = _coded(wide)
-        fine, fine_step = _coded(wide - coarse * coarse_step)
-        steps = np.array([coarse_step, fine_step], np.float32)
-        both = numkong.dots_pack(np.stack([coarse, fine]))
-        known = coarse * coarse_step + fine * fine_step
-        length, left = float(np.linalg.norm(known)), float(np.linalg.norm(wide - known))
+        coded = CodedQuery.of(wide)
+        length, left = float(np.linalg.norm(coded.known)), float(np.linalg.norm(wide - coded.known))
         products, margins = np.empty(num_rows, np.float32), np.empty(num_rows, np.float32)
         for chunk, at in zip(self._chunks, range(0, num_rows, _ROWS_A_CHUNK), strict=False):
             here = slice(at, min(at + _ROWS_A_CHUNK, num_rows))
             some = slice(0, here.stop - at)
-            # (rows, 2) whole numbers, which float32 holds exactly up to a width of 1040.
-            whole = np.asarray(numkong.dots_packed(chunk.codes[some], both))
-            np.multiply(whole.astype(np.float32) @ steps, chunk.steps[some], out=products[here])
+            np.multiply(coded.products(chunk.codes[some]), chunk.steps[some], out=products[here])
             # |q·x - k·y| <= |k| |x - y| + |q - k| |x|, k and y being what the codes of query and row mean.
             np.multiply(chunk.errors[some], length, out=margins[here])
         margins += left * _LONGEST + _SLACK
