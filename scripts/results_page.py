@@ -339,8 +339,8 @@ def duplicates(reports: list[Report]) -> str:
     return joined(
         f"`soundseek duplicates`: a hundred validation clips and {len(report['copies'])} copies of each. Proposed: the "
         f"vectors name the pair; recognised: the waveforms correlate by {report['min_score']:.2f} or more; found: "
-        "both. `inside` is the clip between three others, `low_cut` without what lies below 1 kHz, `hum` at half the level "
-        "with 100 Hz at a tenth of full scale. Takes are pairs of clips with one label in one set: of "
+        "both. `inside` is the clip between three others, `low_cut` without what lies below 1 kHz, `hum` at half the "
+        "level with 100 Hz at a tenth of full scale. Takes are pairs of clips with one label in one set: of "
         f"{takes['pairs']} pairs {percent(takes['kept'])} % reach the threshold, the highest {takes['highest']:.2f}.",
         table(["copy", "pairs", "proposed", "lowest tenth", "recognised", "found"], rows),
         "Thresholds, over all copies and takes, whichever the vectors propose:",
