@@ -59,7 +59,7 @@ def main() -> None:
     queries = load_model().embed_text(texts(args.queries)).astype(np.float32)
     identity = ModelIdentity("recall", "0" * 12, queries.shape[1])
     store = SqliteStore.open(args.library, identity=identity, create=False)
-    approximate_files.COMPARED_A_CANDIDATE = 1
+    approximate_files.COMPARED_A_CANDIDATE = approximate_files.LEAST_COMPARED = 1
     report: Report = {"segments": args.segments, "queries": len(queries), "lists": [], "graphs": []}
     with store._reading() as (_, snapshot):
         measured = Measured(snapshot, args.segments, queries)

@@ -60,6 +60,7 @@ def for_small_libraries(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     monkeypatch.setattr(approximate_lists, "LIST_ROWS", SHORT_LISTS)
     monkeypatch.setattr(approximate_files, "COMPARED_SHARE", 0.6)
     monkeypatch.setattr(approximate_files, "COMPARED_A_CANDIDATE", 4)
+    monkeypatch.setattr(approximate_files, "LEAST_COMPARED", 0)
     # Of this module alone: numpy starts processes, too.
     monkeypatch.setattr(
         approximate_build, "subprocess", SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL)

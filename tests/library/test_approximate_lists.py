@@ -11,6 +11,7 @@ from library.stores import unit_rows
 from soundseek.library.store import approximate_files, approximate_lists
 from soundseek.library.store.approximate_files import IndexPart, OpenPart, nearest_in_parts
 from soundseek.library.store.approximate_lists import ListsInMemory, SegmentLists, open_lists
+from soundseek.library.store.estimates import CodedQuery
 
 DIM, ROWS = 16, 900
 
@@ -20,6 +21,7 @@ def short_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(approximate_lists, "LIST_ROWS", 30)
     monkeypatch.setattr(approximate_files, "COMPARED_SHARE", 0.1)
     monkeypatch.setattr(approximate_files, "COMPARED_A_CANDIDATE", 1)
+    monkeypatch.setattr(approximate_files, "LEAST_COMPARED", 0)
 
 
 def vectors(seed: int) -> np.ndarray:
@@ -89,7 +91,7 @@ def test_a_tenth_is_compared_and_what_is_nearest_is_found_in_all_parts(
     compared: list[int] = []
     about = SegmentLists.about
 
-    def counted(lists: SegmentLists, number: int, query: approximate_lists.CodedQuery) -> np.ndarray:
+    def counted(lists: SegmentLists, number: int, query: CodedQuery) -> np.ndarray:
         compared.append(int(lists.offsets[number + 1] - lists.offsets[number]))
         return about(lists, number, query)
 
@@ -103,6 +105,9 @@ def test_a_tenth_is_compared_and_what_is_nearest_is_found_in_all_parts(
         assert 0.1 * len(short) <= sum(compared) < 0.1 * len(short) + 100
     compared.clear()
     assert len(nearest_in_parts(parts, short[0], 400)) == 400 and 400 <= sum(compared) < 500
+    compared.clear()
+    monkeypatch.setattr(approximate_files, "LEAST_COMPARED", 700)
+    assert len(nearest_in_parts(parts, short[0], 10)) == 10 and 700 <= sum(compared) < 800
 
 
 def test_where_few_are_wanted_of_many_the_best_stay_while_others_are_compared(

@@ -27,8 +27,10 @@ MANIFEST = "approximate.npz"
 REVISION = 2
 _REVISION_OF_ONE_GRAPH = 1
 
-# Lists of so many of the segments are compared, the nearest first; and so many segments for each that is wanted.
+# Lists of so many of the segments are compared, the nearest first: a share of all, since in a larger library as much lies
+# in a list; no fewer than take 3 ms, since in a smaller one what is wanted lies in as many; and some for each candidate.
 COMPARED_SHARE = 0.03
+LEAST_COMPARED = 150_000
 COMPARED_A_CANDIDATE = 64
 
 _GRAPH_ENDING = ".graph"
@@ -202,7 +204,8 @@ def _nearest_in_lists(asked: Sequence[tuple[SegmentLists, FloatArray]], count: i
     owners = np.repeat(np.arange(len(asked)), [len(lists.centres) for lists, _ in asked])
     numbers = np.concatenate([np.arange(len(lists.centres)) for lists, _ in asked])
     queries = [lists.coded(short) for lists, short in asked]
-    left = max(COMPARED_SHARE * sum(len(lists) for lists, _ in asked), COMPARED_A_CANDIDATE * count)
+    share = COMPARED_SHARE * sum(len(lists) for lists, _ in asked)
+    left = max(share, LEAST_COMPARED, COMPARED_A_CANDIDATE * count)
     new_keys, new_about, least, num_new = [], [], -np.inf, 0
     for at in np.argsort(-closeness, kind="stable").tolist():
         if left <= 0:
