@@ -27,8 +27,8 @@ MANIFEST = "approximate.npz"
 REVISION = 2
 _REVISION_OF_ONE_GRAPH = 1
 
-# Lists of so many of the segments are compared, the nearest first: a share of all, since in a larger library as much lies
-# in a list; no fewer than take 3 ms, since in a smaller one what is wanted lies in as many; and some for each candidate.
+# Lists of so many segments are compared, the nearest first: a share of all; no fewer than take 3 ms, since what is
+# wanted of a small library lies in as many lists; and some for each candidate.
 COMPARED_SHARE = 0.03
 LEAST_COMPARED = 150_000
 COMPARED_A_CANDIDATE = 64
