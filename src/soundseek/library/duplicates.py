@@ -54,7 +54,7 @@ _LEAST_OUTLINE_S = 0.5  # shorter sounds have too few samples in a band, and are
 _OUTLINE_SHARE = 0.45
 
 _MOST_KEPT_BYTES = 64 << 20
-_MOST_OUTLINE_BYTES = 256 << 20  # of some 160 sounds of 25 s
+_MOST_OUTLINE_BYTES = 128 << 20  # of some 80 sounds of 25 s; a sound is compared with 24 others at most
 
 Kind = Literal["identical", "copy", "part"]
 
