@@ -245,7 +245,8 @@ def table(result: dict[str, Any]) -> str:
             lines.append(f"{ours} over {own}: {ratio:.2f} x of processor time for a window{bar}")
     for workers in result.get("workers", ()):
         lines.append(
-            f"{workers['processes']} processes: {workers['times_as_fast']['median']:.2f} x as fast as one"
+            f"{workers['processes']} processes: {workers['times_as_fast']['median']:.2f} x as fast as one, a file for "
+            f"{workers['cpu_s_over_alone']['median']:.2f} x the processor time"
         )
     cosines = ", ".join(f"{name} {cosine:.5f}" for name, cosine in result["cosine"].items())
     lines.append(f"least cosine with PyTorch: {cosines}")
