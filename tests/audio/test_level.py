@@ -86,3 +86,13 @@ def test_log_mels_are_those_of_the_loud_recording() -> None:
     stream = log_mel.stream()
     pieces = [stream.push(loud[:100]), stream.push(loud[100:50_000]), stream.push(loud[50_000:])]
     np.testing.assert_allclose(np.concatenate([*pieces, stream.flush()]), expected, atol=1e-4)
+
+
+def test_a_block_that_its_owner_fills_anew_changes_nothing_of_before() -> None:
+    waveform = np.random.default_rng(0).normal(0, 0.1, 2_000).astype(np.float32)
+    level, block, pushed = PeakNormaliser(-20.0, RATE), np.empty(500, np.float32), []
+    for start in range(0, len(waveform), len(block)):
+        block[:] = waveform[start : start + len(block)]
+        pushed.append(level.push(block))
+    block[:] = 1.0
+    assert np.array_equal(np.concatenate([*pushed, *level.flush()]), levelled(waveform))

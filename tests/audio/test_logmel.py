@@ -326,3 +326,13 @@ def test_windows_are_those_of_numpy(window: Any, reference: Any) -> None:
     np.testing.assert_allclose(padded_window(config), reference(16), atol=1e-7)
     periodic = config.model_copy(update={"window_periodic": True})
     np.testing.assert_allclose(padded_window(periodic), reference(17)[:16], atol=1e-7)
+
+
+@pytest.mark.parametrize("pre_emphasis", [0.0, 0.97])
+def test_a_block_that_its_owner_fills_anew_changes_no_feature(pre_emphasis: float) -> None:
+    log_mel = LogMel(TOY.model_copy(update={"pre_emphasis": pre_emphasis}))
+    wave, block, stream, frames = noise(40), np.empty(1, np.float32), log_mel.stream(), []
+    for sample in wave:
+        block[:] = sample
+        frames.append(stream.push(block))
+    assert np.array_equal(np.concatenate([*frames, stream.flush()]), in_pieces(log_mel, wave, [*range(40)]))

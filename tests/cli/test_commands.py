@@ -188,3 +188,58 @@ def test_a_library_is_checked_and_copied(soundseek: Run, filled: Path, tmp_path:
     repaired = soundseek("library", "check", "--library", tmp_path / "copy", "--repair", "--table")
     assert (repaired.returncode, b"7 damages repaired" in repaired.stdout) == (0, True)
     assert soundseek("library", "copy", filled, filled).returncode == 2
+
+
+def test_info_on_a_terminal_is_for_people_and_says_what_comes_next(soundseek: Run, filled: Path) -> None:
+    shown = soundseek("info", "--table", "--library", filled).stdout.decode()
+    assert "7, 0:34 long together, in 9 segments" in shown and "toy" in shown and "MB" in shown
+    assert "next" in shown and "soundseek search" in shown
+    for internal in ("fingerprint", "bytes_on_disk", "dim ", "none", "window_bytes"):
+        assert internal not in shown
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("search rain --limit 3", "No such option: --limit; did you mean -k, --count?"),
+        ("search rain --top 3", "did you mean -k, --count?"),
+        ("similar x.wav --num 3", "did you mean -k, --count?"),
+        ("search rain --format json", "did you mean --json, --csv, --m3u or --table?"),
+        ("label x.wav --format csv", "did you mean --json, --csv or --table?"),
+        ("search rain --output x", "write them to a file with > FILE"),
+        ("search rain --filter x", "did you mean --where?"),
+        ("search rain --exclude x", "did you mean --not?"),
+        ("index x --threads 3", "did you mean --workers?"),
+        ("index x --recursive", "folders are always read with all that lies below them"),
+        ("search rain --threshold 0.5", "did you mean --min-match?"),
+        ("export x --output y", "did you mean --out?"),
+        ("library copy one", "write: soundseek library copy SOURCE TARGET"),
+        ("relocate one", "write: soundseek relocate OLD NEW"),
+    ],
+)
+def test_what_other_programs_call_an_option_is_told_by_its_name_here(
+    line: str, told: str, soundseek: Run
+) -> None:
+    run = soundseek(*line.split())
+    assert run.returncode == 2 and told in run.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("channels = 6", "channels in it: 1"),
+        ("rate = 96kHz", "rate in it: "),
+        ("format = flac", "format in it: WAV"),
+        ("duration > 1h", "duration in it: 2 s to 22 s"),
+        (
+            "format = wav and channels = 6",
+            "it is the condition on channels that none fulfils; channels in it: 1",
+        ),
+        ("duration > 10 and name ~ tone1", "each part has some, but none has all of them"),
+    ],
+)
+def test_a_filter_that_no_sound_fulfils_says_which_part_it_is_and_what_there_is(
+    where: str, told: str, soundseek: Run, filled: Path
+) -> None:
+    run = soundseek("search", "rain", "--where", where, "--library", filled)
+    assert run.returncode == 0 and run.stdout == b"" and told in run.stderr.decode()

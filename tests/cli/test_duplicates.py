@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -34,3 +35,13 @@ def test_groups_are_shown_and_every_file_stays(soundseek: Run, tmp_path: Path) -
     assert "a.wav" in table and "b.flac" in table and "other.wav" not in table and "copy" in table
     assert soundseek("duplicates", "--library", library, "--csv").stdout.count(b"\n") == 3
     assert {path.name: path.read_bytes() for path in sounds.iterdir()} == before
+
+
+def test_a_table_of_duplicates_keeps_to_the_terminal(soundseek: Run, sounds: Path, tmp_path: Path) -> None:
+    folder, library = tmp_path / "a folder with a rather long name for a terminal", tmp_path / "library"
+    folder.mkdir()
+    for name in ("one", "two"):
+        shutil.copy(sounds / "tone1.wav", folder / f"{name}.wav")
+    soundseek("index", folder, "--library", library)
+    shown = soundseek("duplicates", "--library", library, "--table", COLUMNS="72").stdout.decode()
+    assert "identical" in shown and "one.wav" in shown and max(map(len, shown.splitlines())) <= 72

@@ -214,3 +214,19 @@ def test_a_file_system_without_locks_is_named_with_the_next_step(
         and "has no locks" in told
         and "put the library on a local disk with --library DIR" in told
     )
+
+
+def test_forgetting_a_folder_of_an_indexed_one_says_that_it_comes_back_and_how_to_leave_it_out(
+    soundseek: Run, sounds: Path, tmp_path: Path
+) -> None:
+    folder, library = tmp_path / "mine", tmp_path / "library"
+    shutil.copytree(sounds, folder / "inner")
+    shutil.copy(sounds / "tone1.wav", folder)
+    soundseek("index", folder, "--library", library)
+    told = soundseek("forget", folder / "inner", "--library", library).stderr.decode()
+    assert f"comes back at the next soundseek index, for it lies in {folder}" in told
+    assert f"a line /inner/ in {folder / '.soundseekignore'} leaves it out for good" in told
+    (folder / ".soundseekignore").write_text("/inner/\n")
+    (report,) = records(soundseek("index", "--library", library).stdout)
+    assert report["added"] == 0
+    assert soundseek("forget", folder, "--library", library).stderr == b""

@@ -179,3 +179,16 @@ def test_ctrl_c_keeps_what_was_heard_and_says_how_to_go_on(tmp_path: Path, model
     (report,) = records(output)
     assert report["interrupted"] and 0 < report["added"] < 400
     assert embedded_in(library) == report["added"]
+
+
+def test_a_file_that_was_named_itself_and_fails_again_is_a_failure_with_its_reason(
+    soundseek: Run, sounds: Path, tmp_path: Path
+) -> None:
+    folder, library = tmp_path / "mine", tmp_path / "library"
+    shutil.copytree(sounds, folder)
+    bad = folder / "bad.wav"
+    bad.write_text("no sound")
+    assert soundseek("index", folder, "--library", library).returncode == 1
+    assert soundseek("index", folder, "--library", library).returncode == 0
+    run = soundseek("index", bad, "--library", library)
+    assert run.returncode == 1 and f"{bad}: text, not sound" in run.stderr.decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,15 @@ COMMANDS = {
     "index {}": "is its drive there",
     "search rain --library {}": "soundseek index FOLDER",
     "search rain --model {}": "soundseek-small",
-    "search --like {}": "",
-    "similar {}": "",
-    "explain {} rain": "",
+    "search --like {}": "has no file of such a name",
+    "similar {}": "has no file of such a name",
+    "similar {file} --library {}": "soundseek index FOLDER",
+    "explain {} rain": "has no file of such a name",
+    "explain {file} rain --library {}": "soundseek index FOLDER",
+    "label {}": "has no file of such a name",
+    "label {folder} {}": "",
+    "label {file} --library {}": "soundseek index FOLDER",
+    "label {file} --model {}": "soundseek-small",
     "explain {file} rain --model {}": "soundseek-small",
     "info --library {}": "soundseek index FOLDER",
     "failures --library {}": "soundseek index FOLDER",
@@ -27,14 +34,22 @@ COMMANDS = {
     "relocate {folder} {}": "give the folder in which the sounds of",
     "watch {}": "is its drive there?",
     "duplicates --library {}": "soundseek index",
-    "label sound.wav --labels {}": "a label on each line",
+    "label {tone} --labels {}": "a label on each line",
     "mark knocks --library {}": "soundseek index FOLDER",
+    "mark knocks --right {}": "there is no such file either",
+    "forget {folder} --library {}": "soundseek index FOLDER",
+    "relocate {folder} {folder} --library {}": "soundseek index FOLDER",
     "library check --library {}": "soundseek index",
+    "library compact --library {}": "soundseek index",
+    "library approximate --library {}": "soundseek index",
     "library copy {} new": "soundseek index",
     "adapt --data {} --out new": "file_name,caption_1",
+    "adapt --data {folder} --start {} --out new": "soundseek-small",
     "serve --root {}": "",
     "mcp --root {}": "",
     "models get soundseek-plus --trunk {} --out new": "downloaded",
+    "models get soundseek-plus --from {} --out new": "the trunk's file",
+    "models get laion-clap --from {} --out new": "on the model hub",
     "data audiocaps new --audio {}": "the sounds that you have",
     "data audiocaps new --without {}": "soundseek data clotho",
     "data macs new --audio {}": "the sounds that you have",
@@ -58,6 +73,8 @@ COMMANDS = {
     f"robustness {{}} {CLOTHO}": "soundseek-small",
     "calibrate soundseek-small --data {}": "soundseek data clotho",
     f"calibrate {{}} {CLOTHO} --reference evaluation": "soundseek-small",
+    f"calibrate soundseek-small {CLOTHO} --unmet {{}} --unmet-files {{file}}": "soundseek-small",
+    f"calibrate soundseek-small {CLOTHO} --unmet soundseek-small --unmet-files {{}}": "",
     "export {} --out new": "soundseek train",
     "average {run} {} --out new": "soundseek train",
     "export {run} --audio-precision int8 --calibrate {} --out new": "a folder of sounds",
@@ -82,7 +99,7 @@ FILE_INSTEAD = (
 
 @pytest.fixture
 def asked(
-    soundseek: Run, filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    soundseek: Run, filled: Path, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., str]:
     """The one line that a command says to a wrong path; where it works is left empty."""
     monkeypatch.chdir(tmp_path)
@@ -99,7 +116,7 @@ def asked(
 
     def ask(command: str, path: Path) -> str:
         words = [
-            word.format(path, clotho=clotho, folder=folder, file=file, run=trained)
+            word.format(path, clotho=clotho, folder=folder, file=file, run=trained, tone=sounds / "tone1.wav")
             for word in command.split()
         ]
         run = soundseek(*words)
@@ -161,3 +178,36 @@ def test_every_command_with_a_path_is_asked() -> None:
     assert {command.split()[0] for command in COMMANDS} == {
         name for names in PANELS.values() for name in names
     }
+
+
+def test_a_mistyped_sound_is_told_with_those_of_nearly_that_name(soundseek: Run, sounds: Path) -> None:
+    told = soundseek("similar", sounds / "tone1.wv", "--library", sounds).stderr.decode()
+    assert "holds no library" in told
+    for command in ("explain", "label"):
+        words = ["rain"] * (command == "explain")
+        run = soundseek(command, sounds / "longg.wav", *words)
+        assert run.returncode == 2 and b"longg.wav: no such file; did you mean long.wav?" in run.stderr
+
+
+def test_a_sound_in_a_folder_that_is_not_there_is_told_with_the_nearest_one(
+    soundseek: Run, sounds: Path
+) -> None:
+    told = soundseek("explain", sounds / "gone" / "deep" / "rain.wav", "rain").stderr.decode()
+    assert (
+        f"there is no folder {sounds / 'gone' / 'deep'} either; the nearest that is there: {sounds}" in told
+    )
+
+
+def test_a_pattern_that_no_name_fits_is_told_as_one(soundseek: Run, sounds: Path) -> None:
+    assert b"fits that pattern" in soundseek("label", sounds / "*.flac").stderr
+
+
+def test_what_is_labelled_may_be_away_if_the_library_knows_it(
+    soundseek: Run, sounds: Path, tmp_path: Path
+) -> None:
+    folder, library = tmp_path / "drive", tmp_path / "library"
+    shutil.copytree(sounds, folder)
+    soundseek("index", folder, "--library", library)
+    shutil.rmtree(folder)
+    run = soundseek("label", folder / "tone1.wav", "--library", library)
+    assert run.returncode == 0 and b"tone1.wav" in run.stdout

@@ -8,11 +8,14 @@ import os
 from dataclasses import replace
 
 import pytest
+from rich.cells import cell_len
 
 from soundseek.cli.output import (
     bar_strip,
     choose_format,
     clock,
+    cut_to,
+    hits_table,
     printable,
     say_if_nothing,
     short_path,
@@ -169,3 +172,26 @@ def test_a_query_that_nothing_answers_says_so(capsys: pytest.CaptureFixture[str]
     say_if_nothing([replace(FAR, match=0.21), replace(FAR, match=0.1)], None, None)  # type: ignore[arg-type]
     say_if_nothing([FAR], None, None)  # type: ignore[arg-type]
     assert capsys.readouterr().err == ""
+
+
+def test_what_is_cut_ends_in_an_ellipsis_in_columns_of_the_terminal() -> None:
+    assert cut_to("thunderstorm", 12) == "thunderstorm" and cut_to("thunderstorm", 9) == "thunders…"
+    assert cut_to("犬の声が", 5) == "犬の…" and cut_to("犬の声が", 4) == "犬…" and cut_to("a, b", 3) == "a,…"
+
+
+@pytest.mark.parametrize("width", [36, 44, 52, 60, 80, 100])
+def test_no_line_of_a_table_is_wider_than_the_terminal_nor_cut_without_a_mark(width: int) -> None:
+    twin = replace(
+        HIT, path="/sounds/a folder/犬の声が聞こえる.ogg", also_at=("/sounds/b folder/犬の声が聞こえる.ogg",)
+    )
+    why = ["barking, thunderstorms", "犬の声が聞こえる, thunderstorms"]
+    lines = [
+        line.plain for line in hits_table([replace(HIT, match=0.9), replace(twin, match=0.1)], why, width)
+    ]
+    assert max(map(cell_len, lines)) <= width
+    for line, reason in zip((lines[2], lines[3]), why, strict=True):
+        shown = line.rstrip().split("  ")[-1].strip()
+        assert (
+            "why" not in lines[0] or shown == reason or (shown[-1] == "…" and reason.startswith(shown[:-1]))
+        )
+    assert "also at" in lines[4] and lines[4].rstrip().endswith(("ogg", "…"))

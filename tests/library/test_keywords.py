@@ -12,7 +12,14 @@ from library.stores import DIM, sound_file, sound_from_frames, sound_of_vectors
 
 from soundseek.library.filters import parse_where
 from soundseek.library.folders import relocate_folder
-from soundseek.library.keywords import folder_words, name_words, phrase, plain_name, query_words
+from soundseek.library.keywords import (
+    folder_words,
+    name_words,
+    phrase,
+    plain_name,
+    query_words,
+    telling_words,
+)
 from soundseek.library.library import name_query
 from soundseek.library.store.base import Changes, Description, EmbeddedSound, Match, NameQuery
 from soundseek.library.store.fused import NAME_WEIGHT
@@ -142,3 +149,8 @@ def test_names_are_taken_apart() -> None:
     assert phrase('a "quoted" wo*') == '"a quoted wo"*'
     assert query_words("The door of the Café-12") == ["door", "café", "12"]
     assert plain_name("take 1.5") == "take 1 5"
+
+
+def test_words_that_name_any_recording_lift_none(tmp_path: Path) -> None:
+    assert telling_words("an untitled recording of rain") == ["rain"]
+    assert telling_words("untitled") == ["untitled"]

@@ -127,6 +127,18 @@ def test_events_ask_no_bucket_and_do_not_put_the_rescan_off(world: World) -> Non
     assert (world.runs, world.rescans) == (7, 2)
 
 
+def test_looking_for_a_writer_or_folder_again_asks_no_bucket(world: World) -> None:
+    world.after(0)
+    world.seconds += 10
+    with write_lock(world.library.store.directory / "write.lock"):
+        world.after(4, world.write("a.wav", "dog"))
+        (line,) = world.after(4)
+        assert line.startswith("waiting: ")
+        world.after(4)
+    assert world.after(4) == ["added    a.wav"]
+    assert world.runs > 3 and world.rescans == 1
+
+
 def test_events_of_other_files_cost_nothing(world: World) -> None:
     world.after(0)
     for name in ("notes.txt", ".hidden.wav", "photo.jpg"):

@@ -337,3 +337,18 @@ def test_window_scores_come_to_one_file_after_the_other(open_page: Any, rows: An
     page.get_by_role("button", name="Window scores").click()
     until(page, "!location.search.includes('windows')")
     assert rows(page) == names
+
+
+def test_a_line_says_from_where_on_every_hit_is_unlikely(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=helicopter")
+    rows(page)
+    show = """async (levels) => {
+      const { results } = await import('/page/js/state.js');
+      const hits = results.value.hits.slice(0, levels.length).map((hit, at) => ({ ...hit, match: levels[at] }));
+      results.value = { ...results.value, hits, nextOffset: null };
+      await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+      return [...document.querySelectorAll('#results .hit, #results .unlikely-row')].map((row) => row.classList[0]);
+    }"""
+    assert page.evaluate(show, [0.9, 0.1, 0.3, 0.1]) == ["hit", "hit", "hit", "unlikely-row", "hit"]
+    assert page.locator(".unlikely-row").inner_text() == "unlikely from here on"
+    assert page.evaluate(show, [0.9, 0.3]) == ["hit"] * 2 and page.evaluate(show, [0.1, 0.1]) == ["hit"] * 2

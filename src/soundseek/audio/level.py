@@ -41,7 +41,7 @@ class PeakNormaliser:
     def push(self, block: FloatArray) -> FloatArray:
         """The blocks behind which so much is known that their gains are; may be none."""
         block = np.asarray(block, np.float32)
-        self._rest = np.concatenate([self._rest, block]) if len(self._rest) else block
+        self._rest = np.concatenate([self._rest, block])  # a copy: the caller may fill its block anew
         ready = [np.empty(0, np.float32)]
         while len(self._rest) >= self._length:
             self._take(self._rest[: self._length])

@@ -13,6 +13,7 @@ from soundseek.cli.options import (
     TableOption,
     argument,
     need_captions,
+    need_file,
     need_model,
     option,
 )
@@ -57,6 +58,8 @@ def calibrate_command(
         raise UsageError(f"--check {check}: a split that it was fitted on shows nothing; take another")
     if (unmet is None) != (unmet_files is None):
         raise UsageError("--unmet MODEL and --unmet-files FILE belong together; give both or neither")
+    need_model(unmet)
+    need_file(unmet_files, "--unmet-files", "it takes a text file with a file name on each line")
     from soundseek.learn.datasets.layout import read_split
     from soundseek.learn.datasets.tables import read_lines
     from soundseek.learn.evaluation.manners import fit_manners
@@ -67,12 +70,12 @@ def calibrate_command(
     from soundseek.model.registry import load_model
 
     loaded = load_model(model)
+    met_not = None if unmet is None else load_model(unmet)
     memory = remember(loaded, data, split=reference)
     remembering = Remembering(loaded, memory)
     others = None
-    if unmet is not None and unmet_files is not None:
-        need_model(unmet)
-        met_not, files = load_model(unmet), frozenset(read_lines(unmet_files))
+    if met_not is not None and unmet_files is not None:
+        files = frozenset(read_lines(unmet_files))
         known = remember(met_not, data, split=reference, leave_out=files)
         others = Unmet(Remembering(met_not, known), files)
     calibration = fit_match(remembering, data, reference_split=reference, split=split, unmet=others)

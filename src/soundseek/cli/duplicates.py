@@ -15,6 +15,7 @@ from soundseek.cli.output import (
     clock,
     console,
     dense_table,
+    printable,
     short_path,
     write,
     write_json_lines,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from soundseek.library.duplicates import DuplicateGroup
 
-_FILE_WIDTH = 48
+_FILE_WIDTH, _LEAST_FILE_WIDTH, _OF_WIDTH = 48, 16, 24
 
 
 def duplicates_command(
@@ -57,7 +58,8 @@ def duplicates_command(
     elif output == "csv":
         write(duplicates_csv(groups))
     elif groups:
-        console().print(_table(groups))
+        terminal = console()
+        terminal.print(_table(groups, terminal.width))
     more = sum(len(group.files) - 1 for group in groups)
     print(_verdict(more, len(groups)), file=sys.stderr)
 
@@ -74,26 +76,38 @@ def _show(done: int, total: int) -> None:
     )
 
 
-def _table(groups: Sequence[DuplicateGroup]) -> Table:
+def _table(groups: Sequence[DuplicateGroup], width: int) -> Table:
+    """A row for each file; paths and what the copies are of are cut to what room the others leave of `width`."""
+    from rich.cells import cell_len
     from rich.text import Text
 
-    shown = dense_table()
-    shown.add_column("group", justify="right", style="bold")
-    shown.add_column("file", no_wrap=True)
-    shown.add_column("length", justify="right")
-    shown.add_column("format", no_wrap=True)
-    shown.add_column("Hz", justify="right")
-    shown.add_column("what", overflow="fold")
-    shown.add_column("score", justify="right", style="cyan")
-    for number, group in enumerate(groups, 1):
+    paths: list[tuple[str, str]] = []  # of the file, and of what it is a copy where that is not the first
+    rows: list[list[str]] = []
+    for count, group in enumerate(groups, 1):
         first = group.files[0]
         for file in group.files:
-            what: str = "" if file is first else file.kind
-            if file.kind == "part":
-                what = f"part from {clock(round(file.start_s, 1))}"
-            if file is not first and file.of != first.path:
-                what += f" of {short_path(file.of, _FILE_WIDTH)}"
-            cells = ["" if file is not first else str(number), short_path(file.path, _FILE_WIDTH)]
-            cells += [clock(round(file.duration_s, 1)), file.format, str(file.sample_rate_hz), what]
-            shown.add_row(*map(Text, [*cells, "" if file is first else f"{file.score:.2f}"]))
+            is_first = file is first
+            what = f"part from {clock(round(file.start_s, 1))}" if file.kind == "part" else file.kind
+            paths.append((file.path, "" if is_first or file.of == first.path else file.of))
+            rows.append([
+                str(count) if is_first else "", clock(round(file.duration_s, 1)), printable(file.format),
+                str(file.sample_rate_hz), "" if is_first else what, "" if is_first else f"{file.score:.2f}",
+            ])  # fmt: skip
+    titles = ("group", "length", "format", "Hz", "what", "score")
+    others = sum(
+        max(map(cell_len, [title, *column])) + 2 for title, *column in zip(titles, *rows, strict=True)
+    )
+    of_width = _OF_WIDTH if any(of for _, of in paths) else 0
+    file_width = max(_LEAST_FILE_WIDTH, min(_FILE_WIDTH, width - others - 2 - of_width))
+    shown = dense_table()
+    shown.add_column("group", justify="right", style="bold", no_wrap=True)
+    shown.add_column("file", no_wrap=True)
+    shown.add_column("length", justify="right", no_wrap=True)
+    shown.add_column("format", no_wrap=True)
+    shown.add_column("Hz", justify="right", no_wrap=True)
+    shown.add_column("what", overflow="fold")
+    shown.add_column("score", justify="right", style="cyan", no_wrap=True)
+    for (path, of), (number, *facts, what, score) in zip(paths, rows, strict=True):
+        what += f" of {short_path(of, of_width)}" if of else ""
+        shown.add_row(*map(Text, [number, short_path(path, file_width), *facts, what, score]))
     return shown

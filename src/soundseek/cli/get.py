@@ -133,11 +133,12 @@ def _trunk_in(source: Path, directory: Path) -> Path:
     """
     from soundseek.model.registry import AvailableModel
 
+    need_folder(source, "--from", "it takes a folder with the trunk's file, as it is published")
     published = source / AvailableModel.read(directory).trunk.name
     for path in (published, published.with_suffix(".safetensors")):
         if path.is_file():
             return path
-    raise UsageError(f"--from {source} has no {published.name}")
+    raise UsageError(f"--from {source} has no {published.name}; leave the option away, and it is downloaded")
 
 
 def _get_offered(

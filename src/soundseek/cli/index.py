@@ -113,7 +113,8 @@ def index_command(
     """Embed every sound below some folders into the library; run it again, without folders, after changes.
 
     Only new and changed files are embedded. Stopping it loses nothing: the next run goes on from there. A file
-    that cannot be embedded is skipped (see: soundseek failures); where there is a new one, the exit code is 1.
+    that cannot be embedded is skipped (see: soundseek failures); where one is new, or was named itself, the exit code
+    is 1.
     """
     output = choose_format(json=json, table=table)
     compute_on_one_thread()
@@ -137,6 +138,7 @@ def index_command(
         )
         info = opened.info()
         remembered = info.folders
+        failures = {failure.path: failure.reason for failure in opened.failures()} if report.failed else {}
     _say_what_is_out_of_reach(report, library)
     if report.empty_folders:
         _say_what_is_empty(report, remembered)
@@ -148,12 +150,15 @@ def index_command(
             write(f"{counted(info.windows, 'window')} kept for moments, {info.window_bytes / 1e6:,.1f} MB\n")
     _say_what_was_cut(report)
     _say_what_failed(report, library)
+    named = [on_disk(absolute(folder)) for folder in folders or ()]
+    named_failures = [path for path in named if path in failures]
+    for path in named_failures:
+        print(printable(f"{path}: {failures[path]}"), file=sys.stderr)
     if report.interrupted:
         print("stopped; run the same command again to go on", file=sys.stderr)
         raise typer.Exit(130)
-    named = [on_disk(absolute(folder)) for folder in folders or ()]
     is_missing = any(not is_there(folder) or folder in report.unreachable for folder in named)
-    if report.newly_failed or is_missing or (strict and report.failed):
+    if report.newly_failed or named_failures or is_missing or (strict and report.failed):
         raise typer.Exit(1)
 
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library
-from soundseek.cli.output import choose_format, console, printable, write_json_lines
+from soundseek.cli.index import counted
+from soundseek.cli.options import JsonOption, LibraryOption, TableOption, open_library, see
+from soundseek.cli.output import choose_format, clock, console, printable, write_json_lines
+
+if TYPE_CHECKING:
+    from soundseek.library import LibraryInfo
 
 MOST_LINES = 20
 
 
 def info_command(library: LibraryOption = None, json: JsonOption = False, table: TableOption = False) -> None:
-    """Show where the library is, what is in it, and which model made it."""
+    """Show where the library is, what is in it, which model made it, and what to do next; --json has everything."""
     output = choose_format(json=json, table=table)
     with open_library(library, None, create=False) as opened:
-        record = asdict(opened.info())
+        about = opened.info()
         from soundseek.library.further_models import models_beside
 
-        record["further_models"] = tuple(models_beside(record["path"]))
+        further = tuple(models_beside(about.path))
     if output == "json":
+        record = {**asdict(about), "further_models": further}
         write_json_lines(
             [{name: value if _is_plain(value) else str(value) for name, value in record.items()}]
         )
@@ -30,8 +36,8 @@ def info_command(library: LibraryOption = None, json: JsonOption = False, table:
     rows = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     rows.add_column(style="bold", no_wrap=True)
     rows.add_column(overflow="fold")
-    for name, value in record.items():
-        rows.add_row(Text(name), Text(_shown(name, value)))
+    for name, value in _summary(about, further, library).items():
+        rows.add_row(Text(name), Text(value))
     console().print(rows)
 
 
@@ -39,16 +45,41 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (str, int, float, list, tuple, dict))
 
 
-def _shown(name: str, value: Any) -> str:
-    if name == "max_duration_s" and value is None:
-        return "none: whole files"
-    if name == "unmeasured" and value:
-        return f"{value:,} without loudness: soundseek forget, then index, their folders to have it measured"
-    if isinstance(value, float):
-        return f"{value:,.1f}" if value >= 10 else f"{value:.2g}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, tuple):
-        more = [f"and {len(value) - MOST_LINES} more (--json has all)"] if len(value) > MOST_LINES else []
-        return "\n".join([*map(printable, value[:MOST_LINES]), *more]) or "none"
-    return "never" if value is None else printable(str(value))
+def _summary(about: LibraryInfo, further: Sequence[str], library: str | None) -> dict[str, str]:
+    """What a person wants to know of a library, by what it is about; what is not so in this one is left out."""
+    length = clock(round(about.audio_hours * 3600))
+    away = set(about.missing_folders)
+    folders = [f"{folder}  (not there now)" if folder in away else folder for folder in about.folders]
+    rows = {
+        "library": printable(about.path),
+        "sounds": f"{about.files:,}, {length} long together, in {counted(about.segments, 'segment')}",
+        "formats": ", ".join(about.formats),
+        "folders": _lines(folders) or "none so far",
+        "model": ", ".join([about.model, *further]),
+        "on disk": f"{about.bytes_on_disk / 1e6:,.1f} MB",
+        "last indexed": (about.last_indexed or "never").replace("T", " ").replace("Z", " UTC"),
+        "left out": _lines(about.exclude),
+        "not embedded": f"{counted(about.failures, 'file')}; which and why: {see('failures', library)}"
+        if about.failures
+        else "",
+        "only beginnings": _lines(about.cut_files),
+        "limit": f"{about.max_duration_s:g} s of each file (--max-duration)" if about.max_duration_s else "",
+        "no loudness": f"{about.unmeasured:,} files; to have it measured, forget and index their folders"
+        if about.unmeasured
+        else "",
+        "windows": f"{about.windows:,} kept for moments, {about.window_bytes / 1e6:,.1f} MB"
+        if about.windows
+        else "",
+        "approximate index": ""
+        if (index := about.approximate_index).startswith("none")
+        else printable(index),
+        "next": see('search "a dog barks while it rains"', library)
+        if about.files
+        else see("index FOLDER", library),
+    }
+    return {name: value for name, value in rows.items() if value}
+
+
+def _lines(texts: Sequence[str]) -> str:
+    more = [f"and {len(texts) - MOST_LINES} more (--json has all)"] if len(texts) > MOST_LINES else []
+    return "\n".join([*map(printable, texts[:MOST_LINES]), *more])

@@ -34,11 +34,12 @@ from soundseek.cli.output import (
     write_json_lines,
 )
 from soundseek.cli.reading import AsTypedOption, say_reading
-from soundseek.errors import DecodeError, StorageError, UsageError
+from soundseek.errors import DecodeError, MissingFileError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from soundseek.library import Library
     from soundseek.library.labelling import LabelledSound, Labeller
 
 _NONE = "none that is probable enough"
@@ -104,6 +105,7 @@ def label_command(
     uncopied: list[str] = []
     rows: list[LabelledSound] = []
     with library_if_there(library, model) as opened:
+        _need_named_files(roots, opened)
         chosen = opened.model if opened is not None else load_model(model)
         embedding_of = opened.embedding_of if opened is not None else chosen.embed_file
         labeller = Labeller(chosen, labels, as_typed=as_typed)
@@ -140,12 +142,38 @@ def label_command(
     if rows:
         terminal = console()
         terminal.print(_table(rows, terminal.width))
+        if any(_order_differs([each.match for each in sound.labels]) for sound in rows):
+            print(
+                "in the order of score; match weighs what each label scores on other sounds as well, so it may rank "
+                "them otherwise",
+                file=sys.stderr,
+            )
     if failed:
         print(f"{len(failed)} of {len(sounds)} sounds could not be labelled", file=sys.stderr)
     if uncopied:
         print(f"{len(uncopied)} of {len(sounds)} sounds have no copy with their labels", file=sys.stderr)
     if failed or uncopied:
         raise typer.Exit(1)
+
+
+def _order_differs(matches: Sequence[float | None]) -> bool:
+    known = [f"{match:.2f}" for match in matches if match is not None]
+    return known != sorted(known, reverse=True)
+
+
+def _need_named_files(paths: Sequence[str], library: Library | None) -> None:
+    """Check what was named before any work begins; a file that the library knows may be away.
+
+    Raises:
+        MissingFileError: There is nothing at one of the paths.
+    """
+    from soundseek.audio.files import broken_link
+    from soundseek.library.paths import is_there
+    from soundseek.library.query_vectors import find_example
+
+    for path in paths:
+        if not is_there(path) and (library is None or find_example(library.store, path).file is None):
+            raise MissingFileError(path, broken_link(path) or "no such file")
 
 
 def _say_readings(labeller: Labeller) -> None:

@@ -194,7 +194,8 @@ def library_copy(
         str,
         argument(
             metavar="SOURCE",
-            help="The library to copy: a folder, postgresql://host/database or milvus://host.",
+            help="The library to copy: a folder, postgresql://host/database or milvus://host (where yours is: "
+            "soundseek info).",
         ),
     ],
     target: Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -20,7 +21,7 @@ import typer.main
 
 import soundseek
 from soundseek._files import is_full_disk
-from soundseek.errors import SoundseekError, Terminated, UsageError
+from soundseek.errors import MissingFileError, SoundseekError, Terminated, UsageError
 
 PANELS = {
     "Search": (
@@ -191,12 +192,67 @@ def _tell_usage_in_a_line(built: Any) -> None:
                     raise
                 told = error.format_message().rstrip(".")
                 path = error.ctx.command_path if error.ctx is not None else "soundseek"
+                if meant := _meant_by(error):
+                    _fail(
+                        f"{told.partition(' (Possible')[0].partition(' Did you')[0].rstrip('.')}; {meant}",
+                        code=2,
+                    )
+                if type(error).__name__ == "MissingParameter" and error.ctx is not None:
+                    told += f"; write: {path} {_arguments_of(error.ctx.command)}".rstrip()
                 _fail(f"{told}{'' if told.endswith('?') else ';'} see: {path} --help", code=2)
 
         return guarded
 
     built.make_context = plain(built.make_context)
     built.invoke = plain(built.invoke)
+
+
+_MEANT = {
+    "--count": "top topk top-k limit num number n k max max-results results hits size",
+    "--json, --csv, --m3u or --table": "format output-format fmt type",
+    "--out": "output output-dir outdir o dest target",
+    "--library": "lib db database index path index-path",
+    "--where": "filter condition only",
+    "--not": "exclude without negative minus",
+    "--exclude": "ignore skip not",
+    "--min-match": "threshold min-score cutoff min-probability confidence",
+    "--min-score": "threshold min-match cutoff",
+    "--workers": "jobs threads processes j num-workers parallel",
+    "--like": "example similar sound audio file",
+    "--segments": "moments per-segment",
+    "--data": "dataset datasets dir",
+    "--quiet": "silent no-progress",
+    "--version": "v V",
+    "--as-typed": "raw verbatim literal exact",
+}
+"""An option of soundseek -> what other programs call it."""
+
+
+def _meant_by(error: Any) -> str:
+    """The option that somebody meant who gave one that the command does not have; empty where nothing is known."""
+    if type(error).__name__ != "NoSuchOption" or error.ctx is None:
+        return ""
+    asked = error.option_name.lstrip("-")
+    own = {name for each in error.ctx.command.params for name in each.opts}
+    for option, names in _MEANT.items():
+        parts = re.findall(r"--[a-z0-9-]+", option)
+        if asked in names.split() and (there := [name for name in parts if name in own]):
+            shown = ", ".join(there[:-1]) + (" or " if len(there) > 1 else "") + there[-1]
+            return f"did you mean {'-k, ' if shown == '--count' else ''}{shown}?"
+    if asked in ("output", "out", "o", "file"):
+        return f"results go to stdout; write them to a file with > FILE; see: {error.ctx.command_path} --help"
+    if asked in ("recursive", "r", "R") and error.ctx.command.name in ("index", "watch", "label"):
+        return "folders are always read with all that lies below them; leave it out"
+    return ""
+
+
+def _arguments_of(command: Any) -> str:
+    """The arguments of a command in their order, as its help names them."""
+    return " ".join(
+        str(each.metavar or each.name.upper())
+        for each in command.params
+        if each.param_type_name == "argument"
+    )
 
 
 def _exclude_words_behind_minus(command: Any) -> None:
@@ -225,6 +281,10 @@ def plain_errors(run: Callable[..., None]) -> Callable[..., None]:
             with _ended_by_exceptions():
                 run(*args, **kwargs)
                 sys.stdout.flush()
+        except MissingFileError as error:
+            from soundseek.cli.options import what_to_name_instead
+
+            _fail(f"{error}; {what_to_name_instead(error.path)}", code=2)
         except UsageError as error:
             _fail(str(error), code=2)
         except SoundseekError as error:

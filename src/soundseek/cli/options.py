@@ -6,7 +6,9 @@ before any work begins. What is wrong inside a file is found later and has anoth
 
 from __future__ import annotations
 
+import difflib
 import math
+import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ import typer
 from soundseek.audio.files import broken_link
 from soundseek.errors import LibraryError, UsageError
 from soundseek.library.location import engine_of, shown_location
+from soundseek.library.paths import nearest_folder
 
 if TYPE_CHECKING:
     from soundseek.library import Library, LibrarySet
@@ -103,6 +106,36 @@ def _instead(path: Path, wanted: str) -> str:
         return f"a folder, not a {wanted}"
     return f"a file, not a {wanted}" if path.exists() else broken_link(str(path)) or f"no such {wanted}"
 
+
+def what_to_name_instead(path: str) -> str:
+    """The next step after a sound was named that is not there, or is no file: a clause.
+
+    Args:
+        path: The path that was named.
+
+    Example:
+        >>> what_to_name_instead("/")
+        'give one of the sounds in it'
+    """
+    place = Path(path)
+    if place.is_dir():
+        return "give one of the sounds in it"
+    if place.is_symlink() or place.exists():
+        return "give the path of a sound"
+    if not place.parent.is_dir():
+        return f"there is no folder {place.parent} either; the nearest that is there: {nearest_folder(path)}"
+    if any(letter in place.name for letter in "*?["):
+        return f"no name in {place.parent} fits that pattern"
+    try:
+        with os.scandir(place.parent) as entries:
+            names = [entry.name for _, entry in zip(range(_MOST_COMPARED), entries, strict=False)]
+    except OSError:
+        names = []
+    near = difflib.get_close_matches(place.name, names, n=3, cutoff=0.7)
+    return f"did you mean {' or '.join(near)}?" if near else f"{place.parent} has no file of such a name"
+
+
+_MOST_COMPARED = 5_000  # names of a folder, so that a mistyped path in a huge one is told at once
 
 Number = TypeVar("Number", int, float)
 
@@ -408,10 +441,12 @@ def library_if_there(directory: str | Path | None, model: str | None) -> Iterato
     if directory is None and not holds_library(str(default_library_path())):
         yield None
         return
+    if directory is not None:
+        need_library_folder(directory, is_new=False)
     try:
         opened = open_library(directory, model, create=False)
     except LibraryError:
-        if directory is not None and model is None:
+        if directory is not None and (model is None or not holds_library(str(directory))):
             raise
         yield None
         return

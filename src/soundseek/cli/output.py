@@ -175,13 +175,28 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, soft_wrap=False)
 
 
-def hits_table(hits: Sequence[Hit], why: Sequence[str], width: int) -> Table:
+def cut_to(text: str, width: int) -> str:
+    """A text of at most so many columns of the terminal: what is longer ends in an ellipsis.
+
+    Example:
+        >>> cut_to("barking, dog", 12), cut_to("barking, distance", 12), cut_to("犬の声", 4)
+        ('barking, dog', 'barking, di…', '犬…')
+    """
+    from rich.cells import cell_len, set_cell_size
+
+    return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)).rstrip() + "…"
+
+
+def hits_table(hits: Sequence[Hit], why: Sequence[str], width: int) -> list[Text]:
     """A ranked table of score, file, best moment (where to start listening), the segment's bar strip, and why.
 
     Args:
         hits: The hits, best first; at least one.
         why: One explanation a hit; all empty leaves the column out.
-        width: Columns of the terminal.
+        width: Columns of the terminal; where they are too few for all, the reasons are left out, then the bars.
+
+    Returns:
+        Its lines: the titles, a line below them, and a row for each hit, with what else there is to say of it below.
     """
     from rich.text import Text
 
@@ -189,29 +204,41 @@ def hits_table(hits: Sequence[Hit], why: Sequence[str], width: int) -> Table:
 
     places = [_place(hit) for hit in hits]
     reasons = [printable(reason) for reason in why]
-    num_columns = 5 if any(reasons) else 4
-    place_width = max(map(len, ["moment", *places]))
     sure = ["" if hit.match is None else match_word(hit.match) for hit in hits]
-    room = width - SCORE_WIDTH - place_width - 2 * (num_columns - 1) - (MATCH_WIDTH + 2) * any(sure)
+    place_width = max(map(len, ["moment", *places]))
+    room = width - SCORE_WIDTH - (MATCH_WIDTH + 2) * any(sure) - place_width - 4
     file_width, strip_width, why_width = _share(room, hits, reasons)
     scores = [score for hit in hits for score in hit.moments] or [0.0]
     low, high = min(scores), max(scores)
-    table = dense_table()
-    table.add_column("score", justify="right", style="cyan", no_wrap=True, min_width=SCORE_WIDTH)
-    if any(sure):
-        table.add_column("match", no_wrap=True, min_width=MATCH_WIDTH)
-    table.add_column("file", no_wrap=True)
-    table.add_column("moment", style="green", no_wrap=True, min_width=place_width)
-    table.add_column("", style="magenta", no_wrap=True)
-    if any(reasons):
-        table.add_column("why", style="dim", no_wrap=True, max_width=why_width)
-    for hit, word, place, reason in zip(hits, sure, places, reasons, strict=True):
-        strip = bar_strip(hit.moments, low, high, strip_width)
-        row = [f"{hit.score:.3f}", short_path(hit.path, file_width), place, strip, reason][:num_columns]
-        table.add_row(*map(Text, [row[0], word, *row[1:]] if any(sure) else row))
-        for note in _notes(hit, file_width + 2 + place_width):
-            table.add_row(*[""] * (2 if any(sure) else 1), Text(note, style="dim"))
-    return table
+    columns = [("score", SCORE_WIDTH, "cyan", [f"{hit.score:.3f}".rjust(SCORE_WIDTH) for hit in hits])]
+    columns += [("match", MATCH_WIDTH, "", sure)] * any(sure)
+    before_file = sum(width + 2 for _, width, _, _ in columns)
+    columns.append(("file", file_width, "", [short_path(hit.path, file_width) for hit in hits]))
+    columns.append(("moment", place_width, "green", places))
+    strips = [bar_strip(hit.moments, low, high, strip_width) for hit in hits] if strip_width else []
+    columns += [("", strip_width, "magenta", strips)] * (strip_width > 0)
+    columns += [("why", why_width, "dim", reasons)] * (why_width > 0)
+    titles = ["score".rjust(SCORE_WIDTH), *(title for title, *_ in columns[1:])]
+    lines = [_row([(title, width, "bold") for title, (_, width, _, _) in zip(titles, columns, strict=True)])]
+    lines.append(Text("─" * lines[0].cell_len))
+    for number, hit in enumerate(hits):
+        lines.append(_row([(cells[number], width, style) for _, width, style, cells in columns]))
+        lines += [
+            Text(" " * before_file + cut_to(note, width - before_file), style="dim")
+            for note in _notes(hit, width - before_file)
+        ]
+    return lines
+
+
+def _row(cells: Sequence[tuple[str, int, str]]) -> Text:
+    """Cells of a text, its columns and its style, two blanks between them."""
+    from rich.cells import set_cell_size
+    from rich.text import Text
+
+    line = Text(no_wrap=True)
+    for number, (text, width, style) in enumerate(cells):
+        line.append("  " if number else "").append(set_cell_size(cut_to(text, width), width), style=style)
+    return line
 
 
 def _place(hit: Hit) -> str:
@@ -231,7 +258,8 @@ def files_table(hits: Sequence[Hit], width: int) -> Table:
     from rich.text import Text
 
     rows = plain_table("file", "length", "rate", "format", right=("length", "rate"))
-    room = max(SHORTEST_FILE, width - 36)
+    format_width = max(len("format"), *(len(printable(hit.format)) for hit in hits))
+    room = max(SHORTEST_FILE, width - 26 - format_width)
     for hit in hits:
         rate = f"{hit.sample_rate_hz / 1000:g} kHz"
         rows.add_row(
@@ -258,19 +286,24 @@ def _notes(hit: Hit, width: int) -> list[str]:
 
 
 def _share(room: int, hits: Sequence[Hit], reasons: Sequence[str]) -> tuple[int, int, int]:
-    """Columns for file, strip and why.
+    """Columns for file, strip and why, 0 where one is left out; `room` has the two blanks before strip and why as well.
 
     Where there are too few for all, the file's name has priority: first the bars become fewer, then the
-    reasons are cut, then paths lose their first folders.
+    reasons are cut, then paths lose their first folders; at last the reasons are left out, and the bars.
     """
     from rich.cells import cell_len
 
-    file = max(cell_len(short_path(hit.path, room)) for hit in hits)
+    file = max(SHORTEST_FILE, len("file"), *(cell_len(short_path(hit.path, max(room, 1))) for hit in hits))
     why = min(WHY_WIDTH[1], max(map(cell_len, ["why", *reasons]))) if any(reasons) else 0
     most_bars = min(STRIP_WIDTH[1], max(len(hit.moments) for hit in hits))
+    if room < SHORTEST_FILE + min(STRIP_WIDTH[0], most_bars) + 2 + (min(WHY_WIDTH[0], why) + 2) * (why > 0):
+        why = 0
+    if room < SHORTEST_FILE + min(STRIP_WIDTH[0], most_bars) + 2:
+        most_bars = 0
+    room -= 2 * (most_bars > 0) + 2 * (why > 0)
     strip = min(max(STRIP_WIDTH[0], room - file - why), most_bars)
     why = min(max(WHY_WIDTH[0], room - file - strip), why)
-    return max(SHORTEST_FILE, room - strip - why), strip, why
+    return min(file, max(SHORTEST_FILE, room - strip - why)), strip, why
 
 
 def chart(values: Sequence[float], start_s: float, end_s: float, *, width: int, height: int = 6) -> list[str]:
@@ -349,7 +382,8 @@ def show_hits(
         if not any(hit.moments for hit in hits):
             terminal.print(files_table(hits, terminal.width))
             return
-        terminal.print(hits_table(hits, lines, terminal.width))
+        for line in hits_table(hits, lines, terminal.width):
+            terminal.print(line, soft_wrap=True)
 
 
 def _with_name(why: str, hit: Hit) -> str:
@@ -429,9 +463,11 @@ def say_if_nothing(
     if not about.files:
         why = f"{about.path} holds no sounds; fill it with: soundseek index FOLDER --library {about.path}"
     elif where is not None:
+        from soundseek.library.excluded import why_none_fulfils
+
         why = f"none of the library's {about.files} sounds fulfils --where {where!r}"
-        if "format" in where:
-            why += f"; the formats in it: {', '.join(about.formats)}"
+        if told := why_none_fulfils(library, where):
+            why += f"; {told}"
     elif about.missing_folders:
         why = f"{', '.join(about.missing_folders)} is not there now; --missing show lists its sounds all the same"
     elif about.files > 1:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,11 @@ from soundseek.library.paths import absolute
 from soundseek.library.search import moments_of, strongest_s
 from soundseek.library.windows import windows_within, with_moments
 from soundseek.model.stretches import scores_of_sentences, segment_scores
+from soundseek.query.lexicon import languages
 from soundseek.query.looked_up import embed_query
 from soundseek.query.parts import sentence_parts
+from soundseek.query.reading import Reading
+from soundseek.query.text import loosen
 
 if TYPE_CHECKING:
     from soundseek.library.workers import EmbeddingModel
@@ -101,6 +104,19 @@ def content_words(query: str) -> list[str]:
     return [word for word in every_word(query) if word not in _EMPTY_WORDS]
 
 
+def foreign_stop_words(reading: Reading) -> frozenset[str]:
+    """Articles and the like of other languages, in a query that was not read in one: they name no sound.
+
+    Example:
+        >>> sorted(foreign_stop_words(Reading("der Donner", (("der Donner",),), unknown=("der", "Donner"))))
+        ['der']
+    """
+    stops = [language.stop for language in languages().by_name.values()] if reading.unknown else []
+    return frozenset(
+        word.lower() for word in reading.unknown if any(loosen(word) in words for words in stops)
+    )
+
+
 def every_word(query: str) -> list[str]:
     """All words of a query, each once, lower case, in their order.
 
@@ -123,7 +139,7 @@ def without_word(query: str, word: str) -> str:
 
 
 def word_contributions(
-    model: EmbeddingModel, query: str, vectors: FloatArray
+    model: EmbeddingModel, query: str, vectors: FloatArray, *, leave_out: Collection[str] = ()
 ) -> list[tuple[WordContribution, ...]]:
     """What each content word of a query contributes to the scores of some segments.
 
@@ -133,12 +149,13 @@ def word_contributions(
         model: The model that embedded the segments.
         query: The query's text.
         vectors: `(segment, dim)`, the segments' unit vectors.
+        leave_out: Words of it that name no sound, besides those that never do.
 
     Returns:
         For each segment its words, the one whose loss costs most first. A query of one content word has that
         word with the segment's whole score; one without any (or no segment at all) has none.
     """
-    words = content_words(query)[:MAX_WORDS]
+    words = [word for word in content_words(query) if word not in leave_out][:MAX_WORDS]
     if not words or not len(vectors):
         return [() for _ in vectors]
     left = [without_word(query, word) for word in words]

@@ -27,6 +27,12 @@ _STOP_WORDS = word_set(
     it its his her their there sound sounds noise recording of someone something somebody some any while through"""
 )
 
+# Words that recorders, editors and people who have no name for a sound give to any: they tell no file from another.
+_NAMES_OF_ANY = word_set(
+    """audio edit export file files final mono new rec recorded recording recordings render sample samples sfx fx stereo
+    take takes tmp unnamed untitled version wav mp3 flac aiff ogg"""
+)
+
 
 def name_words(name: str) -> str:
     """A file's name without its ending, its parts, and in words what its UCS code means.
@@ -77,6 +83,18 @@ def query_words(text: str) -> list[str]:
     """
     words = [word.casefold() for word in _TOKEN.findall(_readable(text))]
     return list(dict.fromkeys(word for word in words if word not in _STOP_WORDS))
+
+
+def telling_words(text: str) -> list[str]:
+    """Of these words those by which names are told apart; all of them where there is none.
+
+    >>> telling_words("an untitled recording of a dog, take 3"), telling_words("untitled 3")
+    (['dog', '3'], ['3'])
+    >>> telling_words("the new take")
+    ['new', 'take']
+    """
+    words = query_words(text)
+    return [word for word in words if word not in _NAMES_OF_ANY] or words
 
 
 def plain_name(text: str) -> str:

@@ -18,7 +18,13 @@ import numpy as np
 from soundseek._typing import AnyFloatArray
 from soundseek.audio.segments import plan_windows
 from soundseek.errors import LibraryError, ModelError, QueryError, UsageError
-from soundseek.library.explain import explain_file, explain_sound, strongest_words, word_contributions
+from soundseek.library.explain import (
+    explain_file,
+    explain_sound,
+    foreign_stop_words,
+    strongest_words,
+    word_contributions,
+)
 from soundseek.library.filters import And, Comparison, Condition, Not, Or, parse_where
 from soundseek.library.hits import Hit, Hits
 from soundseek.library.library_model import given_model, identity_of, load_named_model, loader_of
@@ -514,7 +520,7 @@ class Library:
         Raises:
             QueryError: `where` cannot be understood.
         """
-        return self.store.files(self._as_indexed(parse_where(where) if where is not None else None))
+        return self.store.files(self.as_indexed(parse_where(where) if where is not None else None))
 
     def vectors(self, path: str | os.PathLike[str]) -> FileVectors:
         """The vectors of a file of the library, one for each segment.
@@ -622,7 +628,8 @@ class Library:
         vectors = np.array([self._vector_of(hit) for hit in hits], np.float32)
         vectors = vectors.reshape(len(hits), self.store.identity.dim)
         query = text.typed if text.manners else text.text
-        return [strongest_words(words) for words in word_contributions(self.model, query, vectors)]
+        found = word_contributions(self.model, query, vectors, leave_out=foreign_stop_words(text))
+        return [strongest_words(words) for words in found]
 
     def explain_file(
         self, path: str | os.PathLike[str], text: str | Reading, *, as_typed: bool = False
@@ -798,7 +805,12 @@ class Library:
             file = self.store.file(each)
             if file is not None:
                 return file
-        raise UsageError(f"{name} is not in the library {self.store.location}; index it first")
+        step = (
+            "index it first"
+            if is_there(name)
+            else "there is no such file either; soundseek search lists what is"
+        )
+        raise UsageError(f"{name} is not in the library {self.store.location}; {step}")
 
     def _vector_of(self, hit: Hit) -> AnyFloatArray:
         """`(dim,)` of a hit's segment; zeros where there is none any more."""
@@ -815,10 +827,10 @@ class Library:
 
     def asked_of_files(self, condition: Condition | None, *, missing: Shown = "hide") -> Condition | None:
         """A condition as a search asks it: of folders by every name they have, and of what is there now."""
-        indexed = self._as_indexed(condition)
+        indexed = self.as_indexed(condition)
         return indexed if missing == "show" else self._without_missing(indexed)
 
-    def _as_indexed(self, condition: Condition | None) -> Condition | None:
+    def as_indexed(self, condition: Condition | None) -> Condition | None:
         """A condition in which a folder is also known by the name under which it was indexed."""
         if condition is None or isinstance(condition, Comparison):
             if condition is None or condition.field != "folder":
@@ -829,8 +841,8 @@ class Library:
             either = Or((replace(condition, operator="="), Comparison("folder", "=", other)))
             return either if condition.operator == "=" else Not(either)
         if isinstance(condition, Not):
-            return Not(cast("Condition", self._as_indexed(condition.part)))
-        return type(condition)(tuple(cast("Condition", self._as_indexed(part)) for part in condition.parts))
+            return Not(cast("Condition", self.as_indexed(condition.part)))
+        return type(condition)(tuple(cast("Condition", self.as_indexed(part)) for part in condition.parts))
 
     def _there(self, files: list[SoundFile], missing: Shown) -> list[SoundFile]:
         return files if missing == "show" else [file for file in files if is_there(file.path)]

@@ -62,6 +62,7 @@ class FolderWatch:
     now: Callable[[], float] = time.time
     _touched: dict[str, float] = field(default_factory=dict)
     _scan_at: float = -float("inf")
+    _retry_at: float = float("inf")
     _last_trouble: str = ""
     _absent: frozenset[str] = frozenset()
 
@@ -87,7 +88,7 @@ class FolderWatch:
                 self._touched[path] = at
         # Of a file that grows all the time the last event counts: nothing is scanned on its account before it stops.
         settles_at = min(self._touched.values(), default=float("inf")) + self.settled_s
-        return at >= min(self._scan_at, settles_at) and self._index()
+        return at >= min(self._scan_at, self._retry_at, settles_at) and self._index()
 
     def counts(self, path: str) -> bool:
         """Whether an event can matter to a library: of a sound, of a folder or what was one, of a list of patterns."""
@@ -113,6 +114,7 @@ class FolderWatch:
     def _index(self) -> bool:
         began = self.clock()
         is_rescan = began >= self._scan_at
+        self._retry_at = float("inf")
         if is_rescan:  # events do not put it off: they tell nothing of buckets
             self._scan_at = began + self.rescan_s
         before = _Known.of(self.library)
@@ -122,8 +124,11 @@ class FolderWatch:
             if str(error) != self._last_trouble:
                 self.say(f"waiting: {error}")
             self._last_trouble = str(error)
-            waits_s = self.settled_s if self.folders else max(self.settled_s, _BUCKET_WAITS_S)
-            self._scan_at = self.clock() + min(self.rescan_s, waits_s)
+            if self.folders:  # these are looked for soon, and no bucket is asked for that
+                self._retry_at = self.clock() + min(self.rescan_s, self.settled_s)
+            if is_rescan:
+                waits_s = max(self.settled_s, _BUCKET_WAITS_S)
+                self._scan_at = self.clock() + min(self.rescan_s, waits_s)
             self._touched.clear()
             return False
         self._last_trouble = ""

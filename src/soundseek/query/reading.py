@@ -120,7 +120,9 @@ class Reading:
         >>> Reading("muffled dog barking", (("dog barking",),), manners=("muffled",)).described()
         "'dog barking', 'muffled' first"
         """
-        wanted = " or ".join(" with ".join(quote(text) for text in texts) for texts in self.alternatives)
+        wanted = " or ".join(
+            ", in other words ".join(quote(text) for text in texts) for texts in self.alternatives
+        )
         if wanted and self.manners:
             wanted += f", {' and '.join(quote(name) for name in self.manners)} first"
         unwanted = " and ".join(quote(text) for text in self.negatives)

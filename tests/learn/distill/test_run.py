@@ -545,3 +545,10 @@ def test_a_model_teaches_a_shrunken_copy_of_itself_and_the_run_goes_on(
     torch.testing.assert_close(second["student"]["to_frames.weight"], translation)
     row = json.loads((tmp_path / METRICS).read_text(encoding="utf-8").splitlines()[-1])
     assert -1 <= row["left_out"]["retrieval_cosine"] <= 1
+
+
+def test_a_damaged_model_or_run_is_told_with_its_file_and_the_next_step(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"x" * 100)
+    for read in (read_compact_trunk, lambda folder: load_heads(folder, 384)):
+        with pytest.raises(ModelError, match=r"model\.safetensors is damaged, or no safetensors file.*again"):
+            read(tmp_path)

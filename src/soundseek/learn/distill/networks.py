@@ -29,6 +29,7 @@ from soundseek.learn.models.audio.compact import CompactConfig, CompactTrunk, wi
 from soundseek.learn.models.audio.compact_layers import with_tags
 from soundseek.learn.models.audio.efficientat import EfficientATTrunk
 from soundseek.learn.models.audio.tags import AMPLITUDE_GAIN, NUM_CLASSES
+from soundseek.learn.models.audio.weights_file import reading_weights
 from soundseek.learn.models.build import build_recipe_text
 from soundseek.learn.recipe.load import load_recipe
 
@@ -159,11 +160,13 @@ def read_compact_trunk(model: Path) -> CompactTrunk:
         raise ModelError(
             f"{model} has no {MODEL_FILE}, which holds the trunk; name a model that soundseek has made"
         )
-    with safe_open(path, "pt") as file:
-        shape = json.loads((file.metadata() or {}).get("trunk", "null"))
+    with reading_weights(path):
+        with safe_open(path, "pt") as file:
+            shape = json.loads((file.metadata() or {}).get("trunk", "null"))
+        tensors = load_file(path)
     state = {
         name.removeprefix("trunk."): tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in load_file(path).items()
+        for name, tensor in tensors.items()
         if name.startswith("trunk.")
     }
     if not shape or "stem_width" not in shape:
@@ -279,9 +282,9 @@ def load_heads(run: Path, width: int, sentences: Path | None = None) -> Heads:
     Raises:
         ModelError: Its heads are not linear, or on other frames.
     """
-    state = {
-        name: tensor.float() for name, tensor in load_file(run / MODEL_FILE).items() if "trunk." not in name
-    }
+    with reading_weights(run / MODEL_FILE):
+        tensors = load_file(run / MODEL_FILE)
+    state = {name: tensor.float() for name, tensor in tensors.items() if "trunk." not in name}
     for side in ("audio", "text") if sentences else ("audio",):
         if f"{side}_projector.weight" not in state:
             raise ModelError(

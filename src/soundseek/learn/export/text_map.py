@@ -23,6 +23,7 @@ from soundseek._typing import FloatArray
 from soundseek.errors import ModelError
 from soundseek.learn.export.model_card import MAP_FILE, write_readme
 from soundseek.learn.export.replace import QUERY_FILES, WEIGHTS_FILE
+from soundseek.learn.models.audio.weights_file import reading_weights
 from soundseek.model.config import (
     AUDIO_FILE,
     CONFIG_FILE,
@@ -120,9 +121,10 @@ def _map_weights(source: Path, target: Path, difference: FloatArray) -> None:
     """Copy `model.safetensors` with the map in its text head; without a linear head there is none to copy."""
     if not source.is_file():
         return
-    tensors = load_file(source)
-    with safe_open(source, "pt") as file:
-        metadata = file.metadata()
+    with reading_weights(source):
+        tensors = load_file(source)
+        with safe_open(source, "pt") as file:
+            metadata = file.metadata()
     names = [name for name in tensors if name.startswith("text_projector.")]
     if sorted(names) != ["text_projector.bias", "text_projector.weight"]:
         return

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from pydantic import BaseModel, ValidationError
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from soundseek.audio.logmel import FrontEndConfig
 from soundseek.errors import ModelError, RecipeError
 from soundseek.learn.models.audio.trunk import Trunk, check_same_network, trunk_config
+from soundseek.learn.models.audio.weights_file import reading_weights
 from soundseek.learn.models.text.tower import TextTower
 from soundseek.learn.recipe.keys import Recipe
 from soundseek.learn.recipe.load import nearest
@@ -253,17 +252,6 @@ def trunk_from_tensors(
     if peak_dbfs is not None:
         trunk.front_end = _levelled(trunk.front_end, peak_dbfs)
     return cast("nn.Module", trunk.requires_grad_(False).eval())
-
-
-@contextmanager
-def reading_weights(path: Path) -> Iterator[None]:
-    """Inside, a damaged safetensors file is a ModelError that names it."""
-    try:
-        yield
-    except SafetensorError as error:
-        raise ModelError(
-            f"{path} is damaged, or no safetensors file: {error}; fetch or make it again"
-        ) from error
 
 
 def _levelled(front_end: FrontEndConfig, peak_dbfs: Any) -> FrontEndConfig:

@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from soundseek._files import append_line, replace_copy, replace_text, replacing
 from soundseek.errors import ModelError, RecipeError
 from soundseek.learn.models.audio.tags import TagNames
+from soundseek.learn.models.audio.weights_file import reading_weights
 from soundseek.learn.models.build import (
     build_recipe_text,
     build_recipe_trunk,
     feature_width,
-    reading_weights,
     split_trunk,
 )
 from soundseek.learn.models.dual_encoder import DualEncoder
@@ -125,7 +125,7 @@ def has_learned_from(model: Path, split: str) -> bool:
         return split in learned_splits(read_recipe(model))
     if not (model / MODEL_FILE).is_file():
         return False
-    with safe_open(model / MODEL_FILE, "pt") as file:
+    with reading_weights(model / MODEL_FILE), safe_open(model / MODEL_FILE, "pt") as file:
         said = json.loads((file.metadata() or {}).get("recipe", "{}"))
     # Single values, for another version's recipe may have keys that this one does not know.
     data, training = said.get("data", {}), said.get("training", {})

@@ -23,11 +23,11 @@ from torch import Tensor
 
 from soundseek._files import naming_the_disk
 from soundseek.errors import ModelError, UsageError
+from soundseek.learn.models.audio.weights_file import reading_weights
 from soundseek.learn.models.build import (
     WORD2VEC,
     build_recipe_text,
     feature_width,
-    reading_weights,
     split_trunk,
     trunk_from_tensors,
     weights_digest,

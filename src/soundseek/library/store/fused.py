@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from soundseek._typing import AnyFloatArray, AnyIntArray, BoolArray, FloatArray, IntArray
-from soundseek.library.keywords import name_token, query_words
+from soundseek.library.keywords import name_token, query_words, telling_words
 from soundseek.library.store.rows import Snapshot, expand_ranges
 from soundseek.library.store.tables import has_descriptions, numbers_in
 
@@ -53,7 +53,7 @@ def name_bonuses(connection: Connection, query: NameQuery, *, num_files: int, la
     bonuses = np.zeros(last + 1, np.float32)
     for text in dict.fromkeys(query.texts):
         share, ideal = np.zeros(last + 1, np.float32), 0.0
-        for word in name_query_words(text):
+        for word in weighed_words(text):
             if num_files > MANY_FILES and _count_with(connection, word) > num_files // 4:
                 continue  # it tells a file from few others, and costs the most
             files = _files_with(connection, f'"{word}"')
@@ -75,6 +75,11 @@ def name_query_words(text: str) -> list[str]:
     return query_words(text)[:_MOST_WORDS]
 
 
+def weighed_words(text: str) -> list[str]:
+    """Those of them that a file's bonus counts."""
+    return telling_words(text)[:_MOST_WORDS]
+
+
 def _count_with(connection: Connection, word: str) -> int:
     (count,) = connection.execute(
         "SELECT count(*) FROM keywords WHERE keywords MATCH ?", (f'"{word}"',)
@@ -91,7 +96,7 @@ def _files_with(connection: Connection, expression: str) -> IntArray:
 def found_words(connection: Connection, query: NameQuery, file_ids: list[int]) -> dict[int, tuple[str, ...]]:
     """File number -> the words of the query that its name, folder or tags hold, in the order of the query."""
     found: dict[int, list[str]] = {file_id: [] for file_id in file_ids}
-    for word in dict.fromkeys(word for text in query.texts for word in name_query_words(text)):
+    for word in dict.fromkeys(word for text in query.texts for word in weighed_words(text)):
         for file_id in np.intersect1d(
             file_ids, _files_with(connection, f'"{word}"'), assume_unique=True
         ).tolist():

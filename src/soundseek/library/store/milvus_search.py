@@ -21,6 +21,7 @@ from soundseek.library.store.fused import (
     MOST_ADDED,
     NAME_WEIGHT,
     name_query_words,
+    weighed_words,
     word_weight,
 )
 from soundseek.library.store.milvus_collections import ROWS_A_CALL, MilvusCollections
@@ -164,7 +165,7 @@ def _bonuses(collections: MilvusCollections, names: NameQuery, asked: str) -> di
     for text in dict.fromkeys(names.texts):
         shares: dict[int, float] = {}
         ideal = 0.0
-        for word in name_query_words(text):
+        for word in weighed_words(text):
             if word not in with_word:
                 with_word[word] = files_with([word])
             found = with_word[word]

@@ -37,6 +37,7 @@ from soundseek.library.store.fused import (
     EXACT_BONUS,
     NAME_WEIGHT,
     name_query_words,
+    weighed_words,
     word_weight,
 )
 from soundseek.library.store.tables import row_of
@@ -260,7 +261,7 @@ def bonus_sql(
     """
     shares, values, asked = [], list[object](), dict[str, None]()
     for text in dict.fromkeys(names.texts):
-        words = [word for word in name_query_words(text) if not is_large or num_with[word] <= num_files // 4]
+        words = [word for word in weighed_words(text) if not is_large or num_with[word] <= num_files // 4]
         weights = [word_weight(num_files, num_with[word]) for word in words]
         if not words:
             continue

@@ -11,7 +11,7 @@ from soundseek._typing import AnyFloatArray, AnyIntArray
 from soundseek.library.store.base import EmbeddedSound, Match, NameQuery, SoundFile
 from soundseek.library.store.check import wrong_with
 from soundseek.library.store.exact import inner_products
-from soundseek.library.store.fused import name_query_words, order_with_bonuses
+from soundseek.library.store.fused import order_with_bonuses, weighed_words
 from soundseek.library.store.rows import SEGMENT_DTYPE
 from soundseek.library.store.terms import terms_of_word
 
@@ -141,5 +141,5 @@ def wrong_with_rows(sound: EmbeddedSound, num_rows: int, num_frames: int) -> str
 
 def _words_among(names: NameQuery, terms: Collection[str]) -> tuple[str, ...]:
     """The words of a query that are among the terms of a file, in the order of the query."""
-    words = dict.fromkeys(word for text in names.texts for word in name_query_words(text))
+    words = dict.fromkeys(word for text in names.texts for word in weighed_words(text))
     return tuple(word for word in words if set(terms).issuperset(terms_of_word(word)))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from pydantic import BaseModel, ValidationError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -36,7 +37,7 @@ def saved_config(path: Path, key: str, config_type: type[AnyConfig], advice: str
     Raises:
         ModelError: There is none, or one of another version.
     """
-    with safe_open(path, "pt") as file:
+    with reading_weights(path), safe_open(path, "pt") as file:
         metadata = file.metadata() or {}
     if key not in metadata:
         raise ModelError(f"{path} holds no {key} (its metadata lacks that key){advice}")
@@ -44,6 +45,17 @@ def saved_config(path: Path, key: str, config_type: type[AnyConfig], advice: str
         return config_type.model_validate_json(metadata[key])
     except ValidationError as error:
         raise ModelError(f"{path} was written by another version of soundseek: {error}") from error
+
+
+@contextmanager
+def reading_weights(path: Path) -> Iterator[None]:
+    """Inside, a damaged safetensors file is a ModelError that names it."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise ModelError(
+            f"{path} is damaged, or no safetensors file: {error}; fetch or make it again"
+        ) from error
 
 
 def read_weights(path: Path, under: str | None = None) -> dict[str, Tensor]:

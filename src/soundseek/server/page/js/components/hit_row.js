@@ -43,7 +43,7 @@ export function HitRow({ hit, row, isRanked }) {
     </div>
     <div role="gridcell" class="cell-name">
       <span class="hit-name" title=${shown(hit.path)}>${shown(hit.name)}</span>
-      <span class="hit-folder"><span class="hit-place">${hit.library ? html`<span class="hit-library">${libraryName(hit.library)}</span> · ` : ""}${shown(shortFolder(hit.folder))}</span>${noteOn(hit) && html` <span class="hit-named" title=${hit.note ?? "Words of the query that its name, folder or tags hold"}>${noteOn(hit)}</span>`}</span>
+      <span class="hit-folder" title=${shown(hit.folder)}><span class="hit-place">${hit.library ? html`<span class="hit-library">${libraryName(hit.library)}</span> · ` : ""}${shown(shortFolder(hit.folder))}</span>${noteOn(hit) && html` <span class="hit-named" title=${hit.note ?? "Words of the query that its name, folder or tags hold"}>${noteOn(hit)}</span>`}</span>
     </div>
     <div role="gridcell" class="cell-wave"><${RowWave} hit=${hit} onPlay=${playFrom} /></div>
     <div role="gridcell" class="cell-moment number" title=${hit.clock ? `recorded at ${timeOfDay(hit.clock)}` : undefined}>${isRanked ? clock(hit.moment_s) : hit.start_s > 0 ? clock(hit.start_s) : ""}</div>

@@ -105,6 +105,7 @@ export function Results() {
   const list = shownHits.value;
   const scroller = useRef(/** @type {HTMLElement | null} */ (null));
   const first = hits[0] && keyOf(hits[0]);
+  const unlikelyFrom = isRanked && !lassoed.value ? firstUnlikely(list) : -1;
   useEffect(() => scroller.current?.scrollTo(0, 0), [first, lassoed.value]);
   if (state === "failed") return html`<${Failed} error=${error} />`;
   if (state !== "ready" && !list.length) return html`<${Skeleton} />`;
@@ -121,9 +122,20 @@ export function Results() {
       <div role="columnheader" class="cell-score">${isRanked ? "Score" : html`<span class="visually-hidden">Score</span>`}</div>
       <div role="columnheader" class="cell-actions"><span class="visually-hidden">Actions</span></div>
     </div>
-    ${list.map((hit, row) => html`<${HitRow} key=${keyOf(hit)} hit=${hit} row=${row} isRanked=${Number.isFinite(hit.score)} />`)}
+    ${list.map((hit, row) => html`${row === unlikelyFrom && html`<div role="row" class="unlikely-row" key="unlikely"><div role="gridcell">unlikely from here on</div></div>`}
+      <${HitRow} key=${keyOf(hit)} hit=${hit} row=${row} isRanked=${Number.isFinite(hit.score)} />`)}
     ${nextOffset !== null && !lassoed.value && html`<${More} />`}
   </div>`;
+}
+
+/**
+ * The row from which on every hit is unlikely; -1 where none is, where all are (which a notice says), or where the model does not say.
+ * @param {import("../types.js").Hit[]} list
+ */
+function firstUnlikely(list) {
+  let row = list.length;
+  while (row > 0 && (list[row - 1].match ?? 1) < NOTHING_BELOW) row -= 1;
+  return row > 0 && row < list.length ? row : -1;
 }
 
 /** Asks for the next page when it comes into sight. */
