@@ -134,7 +134,7 @@ export function Results() {
  */
 function firstUnlikely(list) {
   let row = list.length;
-  while (row > 0 && (list[row - 1].match ?? 1) < NOTHING_BELOW) row -= 1;
+  while (row > 0 && (list[row - 1].match ?? 1) < DOUBTFUL_BELOW) row -= 1;
   return row > 0 && row < list.length ? row : -1;
 }
 
