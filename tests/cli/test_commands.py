@@ -228,12 +228,12 @@ def test_what_other_programs_call_an_option_is_told_by_its_name_here(
     ("where", "told"),
     [
         ("channels = 6", "channels in it: 1"),
-        ("rate = 96kHz", "rate in it: "),
-        ("format = flac", "format in it: WAV"),
-        ("duration > 1h", "duration in it: 2 s to 22 s"),
+        ("rate = 96kHz", "the rates in it: "),
+        ("format = flac", "the formats in it: WAV"),
+        ("duration > 1h", "the lengths in it: 2 s to 22 s"),
         (
             "format = wav and channels = 6",
-            "it is the condition on channels that none fulfils; channels in it: 1",
+            "it is the condition on channels that none fulfils; the channels in it: 1",
         ),
         ("duration > 10 and name ~ tone1", "each part has some, but none has all of them"),
     ],

@@ -18,6 +18,10 @@ MOST_FILES = 100_000
 """Of a larger library values are not looked up: reading all of its facts takes seconds."""
 
 _MOST_VALUES = 8
+_PLURALS = {
+    "format": "formats", "rate": "rates", "bits": "bit depths", "duration": "lengths", "size": "sizes",
+    "loudness": "levels", "modified": "times",
+}  # fmt: skip
 
 
 def why_none_fulfils(library: Library | LibrarySet, where: str) -> str:
@@ -60,7 +64,7 @@ def _fields(parts: Sequence[Condition]) -> list[FieldName]:
 
 
 def _told(field: FieldName, values: str) -> str:
-    return f"{field} in it: {values}"
+    return f"the {_PLURALS.get(field, field)} in it: {values}"
 
 
 def _values(field: FieldName, files: Sequence[SoundFile]) -> str:
