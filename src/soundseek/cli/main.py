@@ -198,7 +198,8 @@ def _tell_usage_in_a_line(built: Any) -> None:
                         code=2,
                     )
                 if type(error).__name__ == "MissingParameter" and error.ctx is not None:
-                    told += f"; write: {path} {_arguments_of(error.ctx.command)}".rstrip()
+                    arguments = _arguments_of(error.ctx.command)
+                    told += f"; write: {path} {' '.join(arguments)}" if len(arguments) > 1 else ""
                 _fail(f"{told}{'' if told.endswith('?') else ';'} see: {path} --help", code=2)
 
         return guarded
@@ -246,13 +247,10 @@ def _meant_by(error: Any) -> str:
     return ""
 
 
-def _arguments_of(command: Any) -> str:
+def _arguments_of(command: Any) -> list[str]:
     """The arguments of a command in their order, as its help names them."""
-    return " ".join(
-        str(each.metavar or each.name.upper())
-        for each in command.params
-        if each.param_type_name == "argument"
-    )
+    own = [each for each in command.params if each.param_type_name == "argument"]
+    return [str(each.metavar or each.name.upper()) for each in own]
 
 
 def _exclude_words_behind_minus(command: Any) -> None:
