@@ -376,11 +376,14 @@ def how_sure(reports: list[Report]) -> str:
         f"{report['seed']}. *Error*: expected calibration error. *Hits*: how often a right hit has a higher "
         "`match` than a wrong one. *Present*: how often the best hit of a query whose sound is in the library "
         "has a higher one than where all sounds of its label were taken out and its near neighbours stay: "
-        f"where such neighbours are, it is often wrong. Again: {MATCH_AGAIN}. Measured: "
+        "where such neighbours are, it is often wrong. What names several sounds are captions that do, and sentences "
+        "made of two captions, for scenes of ten seconds to four minutes in which one sound happens while the other "
+        f"lasts: right is what holds both. Again: {MATCH_AGAIN}. Measured: "
         f"{report['machine']}, commit {report['git']}.",
         table(["checked on", "error", "hits", "present"], rows),
         f"On {len(crossed['collections'])} collections that trunk and heads have not met, by heads of one seed: "
-        "fitted without these, and with half of them for the other half (means of both ways). Again: "
+        "fitted without these, and with half of them for the other half (means of both ways; asked captions of clips "
+        "alone, commit 9f1ad1d). Again: "
         f"{MATCH_LEFT_OUT_AGAIN}.",
         table(["fitted on", "error", "hits", "present"], left_out),
         f"On `{next(iter(checked))}`, fifteenths of all hits: what was said, and the share that was right.",

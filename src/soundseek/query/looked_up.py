@@ -39,3 +39,13 @@ def embed_query(model: WordEmbedder, texts: Sequence[str], *, as_one: bool | Non
     looked_for: FloatArray = embedded.copy()
     looked_for[is_one] = memory.turned(looked_for[is_one])
     return looked_for
+
+
+def sentence_queries(model: WordEmbedder, texts: Sequence[str]) -> list[FloatArray]:
+    """Of each text `(1 + parts, dim)` unit vectors: the whole, and the sounds that it names where these are several."""
+    parts = [sentence_parts(text) for text in texts]
+    distinct = list(dict.fromkeys([*texts, *(part for own in parts for part in own)]))
+    embedded = dict(zip(distinct, embed_query(model, distinct), strict=True))
+    return [
+        np.stack([embedded[each] for each in (text, *own)]) for text, own in zip(texts, parts, strict=True)
+    ]

@@ -2,13 +2,15 @@
 
 Captions of a split are asked of libraries drawn from its clips: of several sizes, half of them with what the caption
 describes and half with everything of its kind taken out. The first ten hits are right where they are of the caption's
-kind: of its clip's label in `metadata.csv` beside the data, or else of the clip itself.
+kind: of its clip's label in `metadata.csv` beside the data, or else of the clip itself. Sentences that name two sounds
+are asked as a search asks them, by their parts too; right are scenes (`scenes.py`) that hold both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -18,15 +20,17 @@ from soundseek._typing import AnyFloatArray, BoolArray, DoubleArray, FloatArray,
 from soundseek._vectors import unit_rows
 from soundseek.errors import DataError
 from soundseek.learn.datasets.layout import Clip, kinds_of_clips, read_split
+from soundseek.learn.evaluation.scenes import NUM_SCENES, embed_scenes, scenes_of_clips
 from soundseek.model.match import MatchCalibration, match_features
 from soundseek.model.memory import SoundMemory
 from soundseek.model.model import AudioEmbedding
-from soundseek.model.stretches import segment_scores
-from soundseek.query.looked_up import embed_query
+from soundseek.model.stretches import scores_of_sentences, segment_scores
+from soundseek.query.looked_up import sentence_queries
 
 NUM_REFERENCE = 512
 _SIZES = (40, 120, 300, 1000)
 _QUERIES = 400  # of each size
+_SCENES_AMONG = 8  # a scene in so many sounds of a library
 _HITS = 10
 _RIDGE = 1e-3
 _BINS = 15
@@ -52,14 +56,14 @@ class MatchQueries:
     """Hits of many queries in many libraries.
 
     Attributes:
-        queries: `(queries, dim)`.
+        queries: Each `(1 + parts, dim)`: a sentence, and the sounds that it names where these are several.
         scores: `(queries, hits)` scores as a search gives them, best first.
         right: `(queries, hits)` whether a listener would agree.
         present: `(queries,)` whether what is asked for is in the library.
         num_files: `(queries,)` size of the library.
     """
 
-    queries: FloatArray
+    queries: Sequence[FloatArray]
     scores: FloatArray
     right: BoolArray
     present: BoolArray
@@ -103,6 +107,7 @@ def fit_match(
     reference_split: str,
     split: str = "validation",
     unmet: Unmet | None = None,
+    scenes: int = NUM_SCENES,
     seed: int = 0,
 ) -> MatchCalibration:
     """A calibration of a model.
@@ -114,6 +119,7 @@ def fit_match(
         split: The split whose captions are asked.
         unmet: Sounds of collections that a model trained alike has not met, to be fitted on, too: a split that
             resembles what the model has learned from makes it too sure of others.
+        scenes: How many are made for sentences that name two sounds.
         seed: Of the draws.
 
     Raises:
@@ -122,12 +128,12 @@ def fit_match(
     clips = read_split(data, reference_split)
     memory: SoundMemory | None = getattr(model, "memory", None)
     reference = _cohort(model, clips, seed)
-    asked = ask(model, data, split, seed=seed)
+    asked = ask(model, data, split, scenes=scenes, seed=seed)
     features, right = [_features(reference, asked)], [asked.right.ravel()]
     num_files = list(asked.num_files)
     if unmet is not None:
         others = [clip for clip in clips if clip.path.name not in unmet.files]
-        asked = ask(unmet.model, data, reference_split, files=unmet.files, seed=seed)
+        asked = ask(unmet.model, data, reference_split, files=unmet.files, scenes=scenes, seed=seed)
         features.append(_features(_cohort(unmet.model, others, seed), asked))
         right.append(asked.right.ravel())
         num_files += asked.num_files
@@ -166,15 +172,24 @@ def check_match(calibration: MatchCalibration, asked: MatchQueries) -> MatchRepo
 
 
 def ask(
-    model: FrameEmbedder, data: Path, split: str, *, files: Set[str] | None = None, seed: int = 0
+    model: FrameEmbedder,
+    data: Path,
+    split: str,
+    *,
+    files: Set[str] | None = None,
+    scenes: int = NUM_SCENES,
+    seed: int = 0,
 ) -> MatchQueries:
-    """Ask captions of a split of libraries drawn from its clips.
+    """Ask for sounds in libraries drawn from the clips of a split, and from scenes that are made of them.
+
+    Asked are captions of clips, and sentences that name both sounds of a scene.
 
     Args:
         model: A model directory's `Model`.
         data: A directory in Clotho's layout.
         split: Of the data.
         files: Names of the clips that are taken; None takes all.
+        scenes: How many are made.
         seed: Of the draws.
 
     Raises:
@@ -186,37 +201,98 @@ def ask(
         raise DataError(
             f"{data}: the split {split} has {len(clips)} clips{named}; {_SIZES[0]} are needed to fit match"
         )
-    kinds = kinds_of_clips(data, clips)
-    captions = [caption for clip in clips for caption in clip.captions]
-    owners = np.repeat(np.arange(len(clips)), [len(clip.captions) for clip in clips])
-    text = embed_query(model, captions)
-    fit = search_scores([model.embed_file(clip.path) for clip in clips], text)  # (clips, captions)
-    generator = np.random.default_rng(seed)
-    queries, all_scores, right, present, sizes = [], [], [], [], []
-    for size in sorted({min(size, len(clips)) for size in _SIZES}):
-        for number in generator.choice(len(captions), min(_QUERIES, len(captions)), replace=False):
-            alike = kinds == kinds[owners[number]]
-            for is_present in (True, False):
-                library = generator.permutation(len(clips))[:size]
-                library = np.union1d(library, owners[number]) if is_present else library[~alike[library]]
-                if len(library) < _HITS:
-                    continue
-                scores = fit[library, number]
-                best = np.argsort(-scores, kind="stable")[:_HITS]
-                queries.append(text[number])
-                all_scores.append(scores[best])
-                right.append(alike[library[best]])
-                present.append(is_present)
-                sizes.append(len(library))
-    return MatchQueries(np.stack(queries), np.stack(all_scores), np.stack(right), np.array(present), sizes)
+    names, kinds = np.unique(kinds_of_clips(data, clips), return_inverse=True)
+    sounds = [model.embed_file(clip.path) for clip in clips]
+    durations_s = [sound.info.duration_s for sound in sounds]
+    planned = scenes_of_clips(clips, names[kinds].tolist(), durations_s, scenes, np.random.default_rng(seed))
+    sounds += embed_scenes(model, clips, planned)
+    holds = np.zeros((len(sounds), len(names)), np.bool_)
+    holds[np.arange(len(clips)), kinds] = True
+    for number, scene in enumerate(planned, len(clips)):
+        holds[number, kinds[[scene.background, scene.event]]] = True
+    of_clips = [
+        _Question(caption, (int(kinds[number]),), number)
+        for number, clip in enumerate(clips)
+        for caption in clip.captions
+    ]
+    of_scenes = [
+        _Question(scene.sentence, tuple(kinds[[scene.background, scene.event]].tolist()), number)
+        for number, scene in enumerate(planned, len(clips))
+    ]
+    return _answered(model, sounds, holds, len(clips), (of_clips, of_scenes), np.random.default_rng(seed))
 
 
-def search_scores(sounds: Sequence[AudioEmbedding], queries: FloatArray) -> FloatArray:
-    """`(sounds, queries)` what a search gives each sound: the score of its best segment."""
+@dataclass(frozen=True)
+class _Question:
+    """Words, what a sound must hold to answer them, and a sound that does."""
+
+    text: str
+    kinds: tuple[int, ...]
+    owner: int
+
+
+def _answered(
+    model: FrameEmbedder,
+    sounds: Sequence[AudioEmbedding],
+    holds: BoolArray,
+    num_clips: int,
+    groups: Sequence[Sequence[_Question]],
+    generator: np.random.Generator,
+) -> MatchQueries:
+    """The best hits of questions in libraries of several sizes, with and without what is asked for."""
+    chosen = [
+        (size, question)
+        for size in sorted({min(size, num_clips) for size in _SIZES})
+        for questions in groups
+        for question in _drawn(questions, generator)
+    ]
+    texts = list(dict.fromkeys(question.text for _, question in chosen))
+    queries = dict(zip(texts, sentence_queries(model, texts), strict=True))
+    fit = dict(zip(texts, search_scores(sounds, list(queries.values())).T, strict=True))
+    found, all_scores, right, present, sizes = [], [], [], [], []
+    for size, question in chosen:
+        answers = np.asarray(holds[:, list(question.kinds)].all(axis=1), np.bool_)
+        for is_present in (True, False):
+            among = min(size // _SCENES_AMONG, len(sounds) - num_clips)
+            library = np.concatenate(
+                [
+                    generator.permutation(num_clips)[: size - among],
+                    num_clips + generator.permutation(len(sounds) - num_clips)[:among],
+                ]
+            )
+            library = np.union1d(library, question.owner) if is_present else library[~answers[library]]
+            if len(library) < _HITS:
+                continue
+            scores = fit[question.text][library]
+            best = np.argsort(-scores, kind="stable")[:_HITS]
+            found.append(queries[question.text])
+            all_scores.append(scores[best])
+            right.append(answers[library[best]])
+            present.append(is_present)
+            sizes.append(len(library))
+    return MatchQueries(found, np.stack(all_scores), np.stack(right), np.array(present), sizes)
+
+
+def _drawn(questions: Sequence[_Question], generator: np.random.Generator) -> list[_Question]:
+    """As many as are asked of libraries of one size."""
+    return [questions[number] for number in generator.permutation(len(questions))[:_QUERIES].tolist()]
+
+
+def search_scores(sounds: Sequence[AudioEmbedding], queries: Sequence[AnyFloatArray]) -> FloatArray:
+    """`(sounds, queries)` what a search gives each sound: the score of its best segment.
+
+    Args:
+        sounds: Embedded.
+        queries: Of each `(dim,)`, or `(1 + parts, dim)`, a sentence that names several sounds, and its parts.
+    """
     segments = [sound.frames[first:last] for sound in sounds for first, last in sound.spans]
     frame_s = [sound.frame_s for sound in sounds for _ in sound.spans]
     borders = np.cumsum([0, *(len(sound.spans) for sound in sounds[:-1])])
-    best: FloatArray = np.maximum.reduceat(segment_scores(segments, queries, frame_s=frame_s), borders)
+    wanted = [np.atleast_2d(query) for query in queries]
+    rows = segment_scores(segments, np.concatenate(wanted), frame_s=frame_s)
+    starts = np.cumsum([0, *map(len, wanted)]).tolist()
+    scores = np.stack([scores_of_sentences(rows[:, first:last]) for first, last in pairwise(starts)], axis=1)
+    best: FloatArray = np.maximum.reduceat(scores, borders)
     return best
 
 
