@@ -2,7 +2,7 @@
 
 A question in words lies far from all sounds. The way to them through a graph of sounds that are near each other misses
 more the more segments there are; lists are compared whole, so what is in the chosen ones is found. They are made at a
-twentieth of the cost, too; see docs/scale.md.
+fifteenth of the cost, too; see docs/scale.md.
 """
 
 from __future__ import annotations
