@@ -39,6 +39,7 @@ def test_it_is_made_and_searches_use_it(soundseek: Run, filled: Path, tmp_path: 
     assert checked.returncode == 1 and b"not as it was written; every segment is compared" in checked.stdout
     assert soundseek("library", "check", "--repair", *at).returncode == 0
     assert not lists.exists()
+    assert b"none yet, every segment is compared" in soundseek("info", "--table", *at).stdout
 
 
 def test_what_is_no_number_and_an_engine_are_refused(

@@ -352,3 +352,18 @@ def test_a_line_says_from_where_on_every_hit_is_unlikely(open_page: Any, rows: A
     assert page.evaluate(show, [0.9, 0.1, 0.3, 0.1]) == ["hit", "hit", "hit", "unlikely-row", "hit"]
     assert page.locator(".unlikely-row").inner_text() == "unlikely from here on"
     assert page.evaluate(show, [0.9, 0.3]) == ["hit"] * 2 and page.evaluate(show, [0.1, 0.1]) == ["hit"] * 2
+
+
+def test_a_sound_that_stays_in_the_list_keeps_its_row_where_another_goes(open_page: Any, rows: Any) -> None:
+    page = open_page("?q=helicopter")
+    names = rows(page)
+    kept = page.evaluate(
+        """async () => {
+      const { results } = await import('/page/js/state.js');
+      const before = [...document.querySelectorAll('#results .hit')];
+      results.value = { ...results.value, hits: results.value.hits.slice(1) };
+      await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+      return [...document.querySelectorAll('#results .hit')].filter((row, at) => row === before[at + 1]).length;
+    }"""
+    )
+    assert kept == len(names) - 1

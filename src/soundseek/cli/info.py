@@ -71,7 +71,7 @@ def _summary(about: LibraryInfo, further: Sequence[str], library: str | None) ->
         if about.windows
         else "",
         "approximate index": ""
-        if (index := about.approximate_index).startswith("none")
+        if (index := about.approximate_index).startswith("none:")
         else printable(index),
         "next": see('search "a dog barks while it rains"', library)
         if about.files

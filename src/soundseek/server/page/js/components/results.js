@@ -122,8 +122,10 @@ export function Results() {
       <div role="columnheader" class="cell-score">${isRanked ? "Score" : html`<span class="visually-hidden">Score</span>`}</div>
       <div role="columnheader" class="cell-actions"><span class="visually-hidden">Actions</span></div>
     </div>
-    ${list.map((hit, row) => html`${row === unlikelyFrom && html`<div role="row" class="unlikely-row" key="unlikely"><div role="gridcell">unlikely from here on</div></div>`}
-      <${HitRow} key=${keyOf(hit)} hit=${hit} row=${row} isRanked=${Number.isFinite(hit.score)} />`)}
+    ${list.flatMap((hit, row) => [
+      row === unlikelyFrom && html`<div role="row" class="unlikely-row" key="unlikely"><div role="gridcell">unlikely from here on</div></div>`,
+      html`<${HitRow} key=${keyOf(hit)} hit=${hit} row=${row} isRanked=${Number.isFinite(hit.score)} />`,
+    ])}
     ${nextOffset !== null && !lassoed.value && html`<${More} />`}
   </div>`;
 }
