@@ -4,11 +4,12 @@
     python benchmarks/approximate_settings.py KEPT --segments 2500000 --lists 1000 2500 --graphs 16,128
 
 KEPT is a library that `approximate.py --keep FOLDER` filled (FOLDER/SIZE/library); its first segments are taken. Each
-of `--lists` is the segments of a list, each of `--graphs` connectivity and expansion while building. Lists are asked
-with several shares of all segments compared, graphs with several expansions; of the 512 candidates the exact scores are
-taken. "Every short vector" compares all of them as they lie in the lists: what is missing there is lost by their
-shortness. Recall is of the ten and of the sixty best segments, over the queries of benchmarks/queries as they are
-typed, in words, codes and jargon, and of the plain words among them. One thread, processor times.
+of `--lists` is the segments of a list, each of `--graphs` connectivity and expansion while building; graphs need `pip
+install usearch`, which soundseek does not. Lists are asked with several shares of all segments compared, graphs with
+several expansions; of the 512 candidates the exact scores are taken. "Every short vector" compares all of them as they
+lie in the lists: what is missing there is lost by their shortness. Recall is of the ten and of the sixty best segments,
+over the queries of benchmarks/queries as they are typed, in words, codes and jargon, and of the plain words among them.
+One thread, processor times.
 """
 
 from __future__ import annotations

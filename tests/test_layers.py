@@ -70,7 +70,7 @@ HOMES = {
     "soxr": {"audio/resampling.py", "audio/excerpt.py", "audio/combined_sources.py"},
     "av": {"audio/ffmpeg.py"},
     "onnxruntime": {
-        "model/model.py", "learn/export/export.py", "learn/export/quantize.py", "library/store/approximate_files.py",
+        "model/model.py", "learn/export/export.py", "learn/export/quantize.py",
     },
     "spellchecker": {"model/spelling.py"},
     "sqlite3": {f"library/store/{name}.py" for name in ("connection", "side_tables", "sqlite", "terms")},
@@ -79,7 +79,6 @@ HOMES = {
     "numkong": {"library/store/estimates.py"},
     "ray": {"library/ray_workers.py"},
     "fsspec": {"library/remote.py"},
-    "usearch": {"library/store/approximate_files.py"},
     "uvicorn": {"cli/serve.py"},
     "openTSNE": {"server/sound_map.py"},
     "tinytag": {"audio/tags.py"},
@@ -363,11 +362,11 @@ def test_a_public_name_is_defined_once() -> None:
         ("import soundseek", {"numpy", "onnxruntime", "pydantic", "typer", "rich", "torch", "spellchecker"}),
         (
             "import soundseek.cli.main; soundseek.cli.main.group()",
-            {"onnxruntime", "numkong", "usearch", "torch", "soundfile"},
+            {"onnxruntime", "numkong", "torch", "soundfile"},
         ),
         (
             "import soundseek.cli.search",
-            {"onnxruntime", "numkong", "usearch", "torch", "soundfile", "spellchecker"},
+            {"onnxruntime", "numkong", "torch", "soundfile", "spellchecker"},
         ),
         (
             "from soundseek import Library, load_model",

@@ -273,7 +273,7 @@ class Judge:
         self.places = ExitStack()
         # The fork server imports the heavy things once, so that the time goes into writing.
         self.context = multiprocessing.get_context("forkserver")
-        preloaded = ["steel.killing", "soundseek.library.store.sqlite", "onnxruntime", "usearch.index"]
+        preloaded = ["steel.killing", "soundseek.library.store.sqlite", "onnxruntime"]
         self.context.set_forkserver_preload(preloaded)
 
     def prepare(self, writer: str) -> None:

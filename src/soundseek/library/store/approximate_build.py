@@ -173,8 +173,7 @@ def _plan(
     steps: list[IndexPart | int] = []
     stale = stale_parts(former, snapshot)
     for part, each, is_stale, rows in zip(former, opened, stale, _rows_of(former, snapshot), strict=True):
-        is_made_anew = each is None or is_stale or part.is_graph
-        if each is not None and not is_made_anew and finds_itself(each, snapshot, rows):
+        if each is not None and not is_stale and finds_itself(each, snapshot, rows):
             steps.append(part)
         elif steps and isinstance(steps[-1], int):
             steps[-1] = part.next_file

@@ -3,7 +3,6 @@
 approximate.npz               which parts count, what they cover, how vectors are shortened
 approximate.XXXXXXXX.lists    of each part of the library its segments in lists of those that are alike: of each segment
                               128 numbers of 8 bits, by principal components (`approximate_lists.py`)
-approximate.XXXXXXXX.graph    of an earlier soundseek: the graph of all segments in place of lists, made by usearch
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from soundseek.library.store.approximate_lists import SegmentLists, open_lists
 
 MANIFEST = "approximate.npz"
 REVISION = 2
-_REVISION_OF_ONE_GRAPH = 1
 
 # Lists of so many segments are compared, the nearest first: a share of all; no fewer than take 3 ms, since what is
 # wanted of a small library lies in as many lists; and some for each candidate.
@@ -33,8 +31,7 @@ COMPARED_SHARE = 0.03
 LEAST_COMPARED = 150_000
 COMPARED_A_CANDIDATE = 64
 
-_GRAPH_ENDING = ".graph"
-_GRAPH_EXPANSION = 2048
+_ENDINGS = (".lists", ".graph")  # graphs are of an earlier soundseek
 _CHECKED_BYTES = 1 << 20
 
 _Found = tuple[IntArray, FloatArray]
@@ -66,11 +63,6 @@ class IndexPart:
     next_file: int
     built_rows: int
     projection: FloatArray
-
-    @property
-    def is_graph(self) -> bool:
-        """Whether an earlier soundseek made it."""
-        return self.name.endswith(_GRAPH_ENDING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +101,7 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
-        """The manifest in a file; one of a soundseek that made a single graph is an index of one part.
+        """The manifest in a file.
 
         Raises:
             FileNotFoundError: There is none.
@@ -118,17 +110,13 @@ class Manifest:
         try:
             with np.load(path, allow_pickle=False) as held:
                 facts = json.loads(held["facts"].tobytes())
-                revision, fingerprint = facts.pop("revision"), facts.pop("fingerprint")
-                if revision == _REVISION_OF_ONE_GRAPH:
-                    parts = [IndexPart(facts.pop("graph"), **facts, projection=held["projection"])]
-                elif revision == REVISION:
-                    parts = [
-                        IndexPart(**part, projection=held[f"projection_{at}"])
-                        for at, part in enumerate(facts["parts"])
-                    ]
-                else:
+                if facts["revision"] != REVISION:
                     raise DamagedIndexError("another version of soundseek made it")
-                return cls(fingerprint, tuple(parts), held["long_files"])
+                parts = [
+                    IndexPart(**part, projection=held[f"projection_{at}"])
+                    for at, part in enumerate(facts["parts"])
+                ]
+                return cls(facts["fingerprint"], tuple(parts), held["long_files"])
         except FileNotFoundError:
             raise
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -141,20 +129,11 @@ class OpenPart:
 
     Attributes:
         part: What it is.
-        lists: Its `SegmentLists`; usearch's graph where an earlier soundseek made it.
+        lists: Its segments.
     """
 
     part: IndexPart
-    lists: Any
-
-    def nearest_in_graph(self, short: FloatArray, count: int) -> _Found:
-        """What usearch finds, for a short query."""
-        if not len(self.lists):  # usearch refuses to look for nothing
-            return np.empty(0, np.int64), np.empty(0, np.float32)
-        found = self.lists.search(short, min(count, len(self.lists)), threads=1)
-        # usearch gives 1 - cosine between the short ones; what the projection leaves of the query differs by part.
-        about = (1 - np.asarray(found.distances).reshape(-1)) * np.linalg.norm(short)
-        return np.asarray(found.keys).reshape(-1).astype(np.int64), about
+    lists: SegmentLists
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,15 +163,9 @@ def nearest_in_parts(parts: Sequence[OpenPart], query: AnyFloatArray, count: int
         query: `(dim,)`.
         count: Segments.
     """
-    shorts = [query.astype(np.float32) @ each.part.projection for each in parts]
-    both = list(zip(parts, shorts, strict=True))
-    found = [each.nearest_in_graph(short, count) for each, short in both if each.part.is_graph]
-    found.append(
-        _nearest_in_lists([(each.lists, short) for each, short in both if not each.part.is_graph], count)
-    )
-    keys = np.concatenate([keys for keys, _ in found])
-    about = np.concatenate([about for _, about in found])
-    return keys[np.argsort(-about, kind="stable")[:count]]
+    wide = query.astype(np.float32)
+    keys, about = _nearest_in_lists([(each.lists, wide @ each.part.projection) for each in parts], count)
+    return keys[np.argsort(-about, kind="stable")]
 
 
 def _nearest_in_lists(asked: Sequence[tuple[SegmentLists, FloatArray]], count: int) -> _Found:
@@ -269,31 +242,15 @@ def open_part(directory: Path, part: IndexPart) -> OpenPart:
         raise DamagedIndexError(f"{part.name} is missing")
     if path.stat().st_size != part.num_bytes or checksum_of(path) != part.checksum:
         raise DamagedIndexError(f"{part.name} is not as it was written")
-    short_dim = part.projection.shape[1]
     try:
-        return OpenPart(part, _open_graph(path, short_dim) if part.is_graph else open_lists(path, short_dim))
-    except Exception as error:  # usearch's errors have no class of their own
+        return OpenPart(part, open_lists(path, part.projection.shape[1]))
+    except (OSError, ValueError) as error:
         raise DamagedIndexError(f"{part.name} cannot be read ({error})") from error
-
-
-def _open_graph(path: Path, short_dim: int) -> Any:
-    """A graph of usearch's."""
-    # Once usearch's compiled module is loaded, loading ONNX Runtime crashes the process (2.26 with 1.32 on Linux); the
-    # other order is fine. So ONNX Runtime comes first, even for a question that needs no network.
-    import onnxruntime  # noqa: F401
-    from usearch.compiled import MetricKind
-    from usearch.index import Index
-
-    # A table from keys to places would be made at every opening.
-    index: Any = Index(ndim=short_dim, metric=MetricKind.Cos, dtype="i8", enable_key_lookups=False)
-    index.view(path)
-    index.expansion_search = _GRAPH_EXPANSION
-    return index
 
 
 def remove_parts(directory: Path, *, kept: Collection[str] = ()) -> None:
     """Remove files of parts that do not count, whole or half written: all but those of some names."""
-    for path in [*directory.glob("approximate.*.lists*"), *directory.glob(f"approximate.*{_GRAPH_ENDING}*")]:
+    for path in (path for ending in _ENDINGS for path in directory.glob(f"approximate.*{ending}*")):
         if path.name not in kept:
             with suppress(OSError):  # Windows keeps a mapped file; the next build tries again
                 path.unlink()
