@@ -229,4 +229,12 @@ def test_forgetting_a_folder_of_an_indexed_one_says_that_it_comes_back_and_how_t
     (folder / ".soundseekignore").write_text("/inner/\n")
     (report,) = records(soundseek("index", "--library", library).stdout)
     assert report["added"] == 0
+    odd = folder / "tone [1] take?.wav"
+    shutil.copy(sounds / "tone1.wav", odd)
+    soundseek("index", "--library", library)
+    told = soundseek("forget", odd, "--library", library).stderr.decode()
+    line = told.partition("; a line ")[2].partition(" in /")[0]
+    (folder / ".soundseekignore").write_text(f"/inner/\n{line}\n")
+    (report,) = records(soundseek("index", "--library", library).stdout)
+    assert report["added"] == 0
     assert soundseek("forget", folder, "--library", library).stderr == b""

@@ -11,6 +11,7 @@ from typing import Annotated
 from soundseek.cli.index import counted
 from soundseek.cli.options import JsonOption, LibraryOption, TableOption, argument, open_library, option
 from soundseek.cli.output import choose_format, printable, write, write_json_lines
+from soundseek.library.ignore import IGNORE_FILE, pattern_of_path
 from soundseek.library.paths import absolute, is_at_or_below, on_disk
 
 
@@ -50,8 +51,8 @@ def _say_what_comes_back(forgotten: Sequence[str], indexed: Sequence[str]) -> No
         roots = [root for root in indexed if is_at_or_below(path, root)]
         if not roots or not Path(path).exists():
             continue
-        inside = os.path.relpath(path, roots[0]) + ("/" if Path(path).is_dir() else "")
         told = f"{path} comes back at the next soundseek index, for it lies in {roots[0]}"
         if path != roots[0]:
-            told += f"; a line /{inside} in {Path(roots[0]) / '.soundseekignore'} leaves it out for good"
+            line = pattern_of_path(os.path.relpath(path, roots[0]), is_folder=Path(path).is_dir())
+            told += f"; a line {line} in {Path(roots[0]) / IGNORE_FILE} leaves it out for good"
         print(printable(told), file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -44,6 +45,23 @@ class Ignored:
             UsageError: A line is no pattern, or the file no text.
         """
         return Ignored((*self._specs, (folder, spec_of(_lines(content)))))
+
+
+def pattern_of_path(inside: str, *, is_folder: bool) -> str:
+    """The line of an ignore file that leaves out one file or folder alone.
+
+    Args:
+        inside: Its path below the folder of the ignore file.
+        is_folder: Whether all that lies below it is meant.
+
+    Example:
+        >>> pattern_of_path("takes/rain [1].wav", is_folder=False)
+        '/takes/rain \\\\[1].wav'
+    """
+    pattern = "/" + re.sub(r"([\\*?\[])", r"\\\1", inside.replace(os.sep, "/"))
+    if is_folder:
+        return f"{pattern}/"
+    return f"{pattern[:-1]}\\ " if pattern.endswith(" ") else pattern
 
 
 def _lines(content: bytes) -> list[str]:
