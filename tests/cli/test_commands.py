@@ -243,3 +243,18 @@ def test_a_filter_that_no_sound_fulfils_says_which_part_it_is_and_what_there_is(
 ) -> None:
     run = soundseek("search", "rain", "--where", where, "--library", filled)
     assert run.returncode == 0 and run.stdout == b"" and told in run.stderr.decode()
+
+
+def test_sounds_that_fulfil_a_filter_and_are_not_there_now_are_not_said_not_to_fulfil_it(
+    soundseek: Run, sounds: Path, tmp_path: Path
+) -> None:
+    folder, library = tmp_path / "mine", tmp_path / "library"
+    folder.mkdir()
+    shutil.copy(sounds / "tone1.wav", folder)
+    soundseek("index", folder, "--library", library)
+    folder.rename(tmp_path / "elsewhere")
+    run = soundseek("search", "rain", "--where", "format = wav", "--library", library)
+    assert run.returncode == 0 and run.stdout == b""
+    assert (
+        "1 of the library's 1 sounds fulfil --where 'format = wav', but are not there" in run.stderr.decode()
+    )

@@ -463,11 +463,17 @@ def say_if_nothing(
     if not about.files:
         why = f"{about.path} holds no sounds; fill it with: soundseek index FOLDER --library {about.path}"
     elif where is not None:
-        from soundseek.library.excluded import why_none_fulfils
+        from soundseek.library.excluded import num_that_fulfil, why_none_fulfils
 
-        why = f"none of the library's {about.files} sounds fulfils --where {where!r}"
-        if told := why_none_fulfils(library, where):
-            why += f"; {told}"
+        if number := num_that_fulfil(library, where):
+            why = (
+                f"{number} of the library's {about.files} sounds fulfil --where {where!r}, but are not there now, or "
+                "are the example itself; --missing show lists those that are not there"
+            )
+        else:
+            why = f"none of the library's {about.files} sounds fulfils --where {where!r}"
+            if told := why_none_fulfils(library, where):
+                why += f"; {told}"
     elif about.missing_folders:
         why = f"{', '.join(about.missing_folders)} is not there now; --missing show lists its sounds all the same"
     elif about.files > 1:

@@ -24,6 +24,17 @@ _PLURALS = {
 }  # fmt: skip
 
 
+def num_that_fulfil(library: Library | LibrarySet, where: str) -> int:
+    """How many sounds fulfil a condition, whether their files are there now or not.
+
+    Args:
+        library: Where to look.
+        where: The condition as it was typed.
+    """
+    condition = parse_where(where)
+    return sum(each.store.count(each.as_indexed(condition))[0] for each in _libraries_in(library))
+
+
 def why_none_fulfils(library: Library | LibrarySet, where: str) -> str:
     """Which condition excludes all sounds, and which values occur; empty where that is not known.
 
@@ -31,9 +42,7 @@ def why_none_fulfils(library: Library | LibrarySet, where: str) -> str:
         library: It holds sounds, and none fulfils `where`.
         where: The condition as it was typed.
     """
-    from soundseek.library.library_set import LibrarySet
-
-    libraries = [*library.libraries.values()] if isinstance(library, LibrarySet) else [library]
+    libraries = _libraries_in(library)
     if sum(each.info().files for each in libraries) > MOST_FILES:
         return ""
     condition = parse_where(where)
@@ -49,6 +58,12 @@ def why_none_fulfils(library: Library | LibrarySet, where: str) -> str:
         fields = ", ".join(_fields(alone))
         told.insert(0, f"it is the condition on {fields} that none fulfils")
     return "; ".join(told)
+
+
+def _libraries_in(library: Library | LibrarySet) -> list[Library]:
+    from soundseek.library.library_set import LibrarySet
+
+    return [*library.libraries.values()] if isinstance(library, LibrarySet) else [library]
 
 
 def _fields(parts: Sequence[Condition]) -> list[FieldName]:
