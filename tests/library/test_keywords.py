@@ -151,6 +151,13 @@ def test_names_are_taken_apart() -> None:
     assert plain_name("take 1.5") == "take 1 5"
 
 
-def test_words_that_name_any_recording_lift_none(tmp_path: Path) -> None:
+def test_words_that_name_any_recording_lift_none(shelf: Shelf) -> None:
+    with shelf.store.writing():
+        sounds = [at_angle(f"/s/{name}.wav", 0.5) for name in ("untitled recording", "gong", "rain")]
+        shelf.store.commit(Changes(sounds=sounds))
+    assert stems(found(shelf, names("untitled recording")))[0] == "untitled recording"
+    first, *others = found(shelf, names("an untitled recording of a gong"))
+    assert Path(first.file.path).stem == "gong" and first.keywords == ("gong",)
+    assert not any(match.bonus or match.keywords for match in others)
     assert telling_words("an untitled recording of rain") == ["rain"]
     assert telling_words("untitled") == ["untitled"]
