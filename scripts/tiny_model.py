@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,6 @@ from soundseek.learn.distill.networks import load_teacher
 from soundseek.learn.export.export import least_cosine, run_onnx, write_onnx
 from soundseek.learn.export.lighter import lighten
 from soundseek.learn.export.model_card import write_readme
-from soundseek.learn.export.replace import QUERY_FILES
 from soundseek.learn.models.audio.compact import CompactTrunk
 from soundseek.learn.models.audio.shrink import moved_to_fit
 from soundseek.model.config import (
@@ -37,7 +37,10 @@ from soundseek.model.config import (
     ModelConfig,
     fingerprint,
 )
+from soundseek.model.manners import write_manners
+from soundseek.model.model import Model
 from soundseek.model.registry import load_model
+from soundseek.model.spelling import WORDS_FILE
 
 FIT_S = 10.0  # of each sound that the projector is fitted to
 FIT_SOUNDS = 1500
@@ -98,7 +101,7 @@ def write_tiny_model(trunk_file: Path, teacher: Path, out: Path, sounds: list[Pa
     frames = torch.export.Dim("time", min=trunk.min_frames, max=1_000_000)
     write_onnx(network, (example,), out / AUDIO_FILE, ["log_mel"], "frames", {"log_mel": {1: frames}})
     lighten(out / AUDIO_FILE)
-    for file in (TEXT_FILE, TOKENIZER_FILE, *QUERY_FILES):
+    for file in (TEXT_FILE, TOKENIZER_FILE, WORDS_FILE):
         if (teacher / file).is_file():
             shutil.copyfile(teacher / file, out / file)
     tiny = card.model_copy(
@@ -119,8 +122,19 @@ def write_tiny_model(trunk_file: Path, teacher: Path, out: Path, sounds: list[Pa
     )
     tiny.write(out)
     write_readme(out, tiny)
+    _take_what_queries_need(Model(teacher), out, tiny.hears_like)
     found = run_onnx(out / AUDIO_FILE, {"log_mel": example.numpy()})[0]
     return least_cosine(network(example)[0].numpy(), found)
+
+
+def _take_what_queries_need(teacher: Model, out: Path, heard_by: str) -> None:
+    """The teacher's memory, match and manners, as those of the model that imitates its vectors."""
+    if teacher.memory is not None:
+        replace(teacher.memory, heard_by=heard_by).write(out)
+    if teacher.match is not None:
+        replace(teacher.match, heard_by=heard_by).write(out)
+    if teacher.manners:
+        write_manners(out, teacher.manners, heard_by=heard_by)
 
 
 def _fit_projector(projector: nn.Linear, trunk: CompactTrunk, teacher: Path, sounds: list[Path]) -> None:

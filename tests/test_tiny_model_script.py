@@ -47,7 +47,8 @@ def test_a_tiny_model_has_the_words_of_its_teacher_and_is_fitted_to_what_it_hear
     assert tiny.config.name == "soundseek-tiny" and tiny.front_end.hop_length == 640
     assert tiny.front_end.peak_dbfs == small.front_end.peak_dbfs
     assert tiny.fingerprint != small.fingerprint
-    assert tiny.match is not None and tiny.memory is not None
+    assert tiny.match is not None and tiny.memory is not None and tiny.manners.keys() == small.manners.keys()
+    assert tiny.match.heard_by == tiny.memory.heard_by == tiny.fingerprint
     np.testing.assert_array_equal(tiny.embed_text(["a dog barks"]), small.embed_text(["a dog barks"]))
     wanted = small.embed_audio(sounds)
     as_it_stands, moved = (float((each.embed_audio(sounds) * wanted).sum()) for each in (tiny, fitted))

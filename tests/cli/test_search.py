@@ -138,7 +138,10 @@ def test_no_hit_says_why_on_stderr(
 ) -> None:
     run = soundseek("search", "tone", "--where", "duration > 1h", "--library", filled)
     assert (run.returncode, run.stdout) == (0, b"")
-    assert run.stderr == b"nothing found: none of the library's 7 sounds fulfils --where 'duration > 1h'\n"
+    assert run.stderr == (
+        b"nothing found: none of the library's 7 sounds fulfils --where 'duration > 1h'; "
+        b"the lengths in it: 2 s to 22 s\n"
+    )
     Library.create(tmp_path / "library", model=load_model(model_directory)).close()
     told = soundseek("search", "tone", "--table", "--library", tmp_path / "library")
     assert told.stdout == b""

@@ -108,7 +108,7 @@ def test_a_term_means_the_same_as_captions_near_its_reading(
 ) -> None:
     monkeypatch.setenv("SOUNDSEEK_CACHE", str(tmp_path))
     directions = {"murmuring": 0, "rain": 90, "crowd of people murmuring": 10}
-    monkeypatch.setattr("soundseek.learn.data.caption_neighbours._judge", lambda: None)
+    monkeypatch.setattr("soundseek.learn.data.caption_neighbours.caption_judge", lambda: None)
     monkeypatch.setattr("soundseek.learn.data.caption_neighbours.text_store", lambda _: None)
     monkeypatch.setattr(
         "soundseek.learn.data.caption_neighbours.extract_texts",
