@@ -218,6 +218,18 @@ def test_parts_of_which_much_is_gone_are_made_anew_and_the_others_stay(
     assert not in_parts.approximation_is_due()
 
 
+def test_a_part_that_begins_with_rows_that_are_gone_has_lists_for_those_that_come_behind(
+    in_parts: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_parts.approximation.remove()
+    with in_parts.writing():
+        in_parts.commit(Changes(removed=[f"/{number:05}.wav" for number in range(301)]))
+    in_parts.approximate()
+    first, *_ = Manifest.read(in_parts.directory / MANIFEST).parts
+    assert first.built_rows == 600 and first.num_rows == 602
+    assert recall(in_parts, monkeypatch) >= 0.95 and in_parts.check() == []
+
+
 def test_of_a_damaged_part_alone_another_is_made(
     in_parts: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,7 +130,7 @@ class _Build:
                 part = done.pop()
                 lists = ListsInMemory.of(open_part(self.directory, part).lists)
             else:
-                part, lists = _new_part(self.snapshot, range(at, min(at + PART_ROWS, end)))
+                part, lists = _new_part(self.snapshot, range(at, end))
             stop = _next_stop(numbers, at, end, len(lists))
             self._add_rows(part.projection, lists, range(at, stop))
             next_file = end_file if stop == end else int(numbers[stop])
@@ -320,8 +320,9 @@ def finds_itself(part: OpenPart, snapshot: Snapshot, rows: range) -> bool:
 
 
 def _new_part(snapshot: Snapshot, rows: range) -> tuple[IndexPart, ListsInMemory]:
-    """A part without a segment, for those of some rows."""
-    live = _live_rows(snapshot, rows)
+    """A part without a segment, for the first ones of some rows, as many as it has room for."""
+    # Rows that are gone take no room: a part of few others would have few lists for all that come behind these.
+    live = _live_rows(snapshot, rows)[:PART_ROWS]
     sample = snapshot.maps.vectors[live[spread_evenly(len(live), SAMPLE_ROWS)]].astype(np.float32)
     projection = principal_directions(sample)
     lists = ListsInMemory.for_sample(sample @ projection, len(live))
