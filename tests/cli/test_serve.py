@@ -14,8 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from soundseek.cli.serve import NEEDS, read_token, server_config, typable_addresses
+from soundseek.cli.serve import NEEDS, is_still_empty, read_token, server_config, typable_addresses
 from soundseek.errors import UsageError
+from soundseek.library.store.tables import DATABASE_FILE
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -86,6 +87,24 @@ def test_what_makes_no_sense_is_refused_before_it_starts(
 ) -> None:
     run = soundseek("serve", *options)
     assert run.returncode == 2 and told in " ".join(run.stderr.decode().split())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGTERM")
+def test_a_library_that_is_not_there_yet_is_told_and_the_page_comes(tmp_path: Path) -> None:
+    library = tmp_path / "my library"
+    command = [sys.executable, "-m", "soundseek", "serve", "--library", str(library), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        address = next(word for word in process.stderr.readline().split() if word.startswith("http://"))
+        told = process.stderr.readline()
+        assert "no library is there yet" in told and f"soundseek index FOLDER --library '{library}'" in told
+        assert httpx.get(f"{address}/api/v1/health", timeout=30).json()["status"] == "no library"
+        process.terminate()
+    assert not library.exists()
+    library.mkdir()
+    assert is_still_empty(library) and not is_still_empty("postgresql://user@host/database")
+    (library / DATABASE_FILE).touch()
+    assert not is_still_empty(library)
 
 
 def test_a_port_in_use_is_told(soundseek: Run) -> None:

@@ -137,6 +137,16 @@ def test_what_cannot_be_marked_is_said(library: Library, folder: Path, tmp_path:
     assert library.taught() == []
 
 
+def test_a_name_with_a_broken_byte_is_refused_by_name(library: Library, folder: Path) -> None:
+    tone = str(folder / "tone0.wav")
+    with pytest.raises(UsageError, match=r"'n\\udce9' has a byte that is no UTF-8"):
+        library.mark("n\udce9", right=[tone])
+    taught = library.mark("n", right=[tone])
+    with pytest.raises(UsageError, match="no UTF-8"):
+        TaughtSounds(library.store).rename(taught.id, "n\udce9")
+    assert [each.name for each in library.taught()] == ["n"]
+
+
 def test_what_is_kept_of_marks_goes_with_the_library(tmp_path: Path, folder: Path, toy: Path) -> None:
     library = Library.create(tmp_path / "library", model=load_model(toy))
     library.index(folder)

@@ -46,6 +46,17 @@ def test_one_right_mark_is_heard_among_nine_wrong_ones() -> None:
     assert right @ among > 0.7 * (right @ alone) > 0
 
 
+def test_marks_that_are_all_wrong_turn_it_away_from_them_and_hardly_from_the_query() -> None:
+    likes_both = (QUERY + around(2, 1)[0]) / np.linalg.norm(QUERY + around(2, 1)[0])
+    unmarked = around(2, 50, seed=1).mean(axis=0)
+    before, fewer, more = (
+        float(unmarked @ taught_direction(likes_both, NONE, around(2, 3), BACKGROUND, weight=weight))
+        for weight in (0.0, 1.0, 4.0)
+    )
+    assert before - 0.03 > fewer > more + 0.1
+    assert likes_both @ taught_direction(likes_both, NONE, around(2, 3), BACKGROUND) > 0.99
+
+
 def test_the_order_of_marks_does_not_matter_and_it_is_the_optimum() -> None:
     from soundseek.library import teaching
 

@@ -177,6 +177,11 @@ def test_a_broken_byte_is_left_out_and_noted(reader: QueryReader) -> None:
     assert reader.read("un caf\udce9").text.encode("utf-8") == reader.read("un café").text.encode("utf-8")
 
 
+def test_wide_letters_of_an_east_asian_keyboard_are_plain_ones(reader: QueryReader) -> None:
+    assert reader.read("ｄｏｇ　ｂａｒｋｉｎｇ").text == "dog barking"
+    assert reader.read("ＤＯＧ　ＢＡＲＫＳ　２").text == "DOG BARKS 2"
+
+
 def test_a_picture_is_read_by_its_name(reader: QueryReader) -> None:
     assert reader.read("🐶").text == "dog"
     assert reader.read("🐱 and 🐶").text == "cat and dog"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -234,9 +235,22 @@ def _say(config: ServerConfig, addresses: list[str], token: Path | None) -> None
         f"soundseek answers on {here}{others} ({kind} {named}); Ctrl-C ends it",
         file=sys.stderr,
     )
+    if is_still_empty(config.library):
+        print(
+            "no library is there yet; to make it, add a folder on the page, or: "
+            f"soundseek index FOLDER --library {printable(shlex.quote(str(config.library)))}",
+            file=sys.stderr,
+        )
     if config.access.token is not None:
         where = f"is in {printable(str(token))}" if token is not None else f"is {config.access.token}"
         print(f"the token that clients must bring {where}", file=sys.stderr)
+
+
+def is_still_empty(location: str | Path) -> bool:
+    """Whether a folder holds no library so far; what an engine holds is not asked for."""
+    from soundseek.library.store.tables import DATABASE_FILE
+
+    return engine_of(location) is None and not (Path(location) / DATABASE_FILE).exists()
 
 
 def _open_soon(address: str) -> None:

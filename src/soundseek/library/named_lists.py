@@ -129,6 +129,7 @@ class NamedLists(ABC, Generic[L]):
         """A new, empty list.
 
         Raises:
+            UsageError: The name is empty, or holds a lone surrogate.
             NameTakenError: There is one of that name.
         """
         with self._writing() as connection:
@@ -241,6 +242,10 @@ class NamedLists(ABC, Generic[L]):
     def _check_name(self, connection: Connection, name: str, own: int | None = None) -> None:
         if not name.strip():
             raise UsageError(self.tables.no_name)
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise UsageError(
+                f"the name {name!r} has a byte that is no UTF-8; type it anew, or choose another"
+            )
         sql = f"SELECT id FROM {self.tables.lists} WHERE name = ?"
         row = connection.execute(sql, (name.strip(),)).fetchone()
         if row is not None and row[0] != own:

@@ -3,6 +3,7 @@
 Logistic regression on the marked sounds' unit vectors, whose weights are drawn to the query instead of to zero: without
 a mark it is the query, and marks turn it as far as the words fail to tell right from wrong.
 Some sounds of the library count a little as wrong, so that marks which are all right do not merely find what is common.
+Where all marks are wrong there is nothing to tell them from, and the query turns away from them a little.
 Only a direction is learned: a score stays the mean of its frames' scores, and moments stay exact. The numbers below
 are measured (benchmarks/marks.py).
 """
@@ -21,6 +22,8 @@ PULL = 0.01
 # What all sounds of the background weigh together, in marks.
 BACKGROUND_WEIGHT = 2.0
 NUM_BACKGROUND = 128
+# How far a query turns away from marks that are all wrong: farther, and it loses what is right beside them.
+AWAY = 0.1
 _MOST_STEPS = 30
 _ENOUGH = 1e-6
 
@@ -37,7 +40,7 @@ def taught_direction(
 
     Of n marks it minimises `n PULL / 2 |w - SCALE q|^2 + sum_i c_i log(1 + exp(-y_i (w·x_i + b)))` over `w` and `b`,
     where `y_i` is 1 of a right mark and -1 of a wrong one. All right marks together weigh as much as all wrong ones, so
-    that one right hit among nine wrong ones is heard.
+    that one right hit among nine wrong ones is heard. Where none is right it is `query - AWAY unit(sum(wrong))`.
 
     Args:
         query: `(dim,)` unit norm; None where there is none, so that the marks alone decide.
@@ -58,6 +61,8 @@ def taught_direction(
         raise QueryError(
             "nothing to look for: only wrong marks, and no words; mark a sound that is right, or say it in words"
         )
+    if query is not None and len(wrong) and not len(right):
+        return _unit_direction(query - weight * AWAY * _unit_direction(wrong.sum(axis=0)))
     dim = (right if query is None else np.atleast_2d(query)).shape[1]
     start = np.zeros(dim) if query is None else SCALE * np.asarray(query, np.float64)
     sounds = np.concatenate(

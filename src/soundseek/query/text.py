@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 
 # Letters, digits and the marks that belong to them: \w alone takes no vowel sign of Devanagari and no Arabic mark.
@@ -23,17 +24,21 @@ _LATIN_LETTERS = "àâäáãåæçèéêëìíîïñòóôõöøùúûüßÀÂÄ
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
 
 
+# Letters and digits as wide as an ideograph, as East Asian keyboards type them, and the plain ones.
+_WIDE = {ord(plain) + 0xFEE0: plain for plain in string.ascii_letters + string.digits}
+
+
 def clean(text: str) -> str:
-    """A query as it can be read: composed letters (NFC), no broken byte, no control character.
+    """A query as it can be read: composed letters (NFC) of plain width, no broken byte, no control character.
 
     A lone byte that stood for an accented letter in Latin-1, as an old terminal sends it, is that letter; another is
     left out.
 
-    >>> clean("caf\\udce9  rain\\udcff\\n")
+    >>> clean("caf\\udce9  ｒａｉｎ\\udcff\\n")
     'café rain'
     """
     latin = re.sub("[\udc80-\udcff]", lambda found: _latin_letter(found[0]), text)
-    composed = unicodedata.normalize("NFC", latin)
+    composed = unicodedata.normalize("NFC", latin).translate(_WIDE)
     kept = "".join(
         " " if unicodedata.category(letter) in ("Cc", "Zl", "Zp") else letter
         for letter in composed
