@@ -62,6 +62,27 @@ def in_library(folder: Path) -> set[str]:
         return {file.path for file in opened.files()}
 
 
+def test_a_model_that_lacks_what_another_has_just_met_is_named(
+    soundseek: Run, two_models: Path, sounds: Path
+) -> None:
+    again = ("index", "--library", two_models, "--workers", "0", "--json")
+    assert b"does not know" not in soundseek(*again).stderr
+    hits(soundseek("forget", min(in_library(two_models)), "--library", two_models, "--json"))
+    run = soundseek(*again)
+    assert hits(run)[0]["added"] == 1
+    assert (
+        f"other does not know these changes yet: soundseek index --model other --library {two_models}"
+        in run.stderr.decode()
+    )
+    told = soundseek("info", "--library", two_models, "--table").stdout.decode()
+    assert f"{name_of_first(two_models)}, other (6 sounds)" in " ".join(told.split())
+
+
+def name_of_first(library: Path) -> str:
+    with Library.open(library) as opened:
+        return opened.info().model
+
+
 def test_what_is_forgotten_and_relocated_is_so_for_every_model(
     soundseek: Run, two_models: Path, sounds: Path, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -32,7 +33,7 @@ from soundseek.errors import UsageError
 from soundseek.library.paths import absolute, is_there, on_disk
 
 if TYPE_CHECKING:
-    from soundseek.library import IndexReport
+    from soundseek.library import IndexReport, LibraryInfo
 
 # A worker takes some 150 MB; beyond this many the process that commits has to keep up.
 MAX_DEFAULT_WORKERS = 8
@@ -150,6 +151,8 @@ def index_command(
             write(f"{counted(info.windows, 'window')} kept for moments, {info.window_bytes / 1e6:,.1f} MB\n")
     _say_what_was_cut(report)
     _say_what_failed(report, library)
+    if report.added or report.changed or report.moved or report.removed:
+        _say_who_lacks_the_changes(info, library)
     named = [on_disk(absolute(folder)) for folder in folders or ()]
     named_failures = [path for path in named if path in failures]
     for path in named_failures:
@@ -264,6 +267,15 @@ def _say_what_failed(report: IndexReport, library: str | None) -> None:
     elif known:
         told += f", {report.newly_failed} of them new"
     print(f"{told}; see: {printable(see('failures', library))}", file=sys.stderr)
+
+
+def _say_who_lacks_the_changes(info: LibraryInfo, library: str | None) -> None:
+    """Name the further models of the library: each looks for changes when it is named itself."""
+    from soundseek.library.further_models import models_beside
+
+    for name in models_beside(info.path):
+        command = see(f"index --model {shlex.quote(name)}", library)
+        print(printable(f"{name} does not know these changes yet: {command}"), file=sys.stderr)
 
 
 def _say_what_is_empty(report: IndexReport, remembered: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,11 @@ def info_command(library: LibraryOption = None, json: JsonOption = False, table:
     output = choose_format(json=json, table=table)
     with open_library(library, None, create=False) as opened:
         about = opened.info()
-        from soundseek.library.further_models import models_beside
+        from soundseek.library.further_models import every_model_of, models_beside
 
         further = tuple(models_beside(about.path))
+        with every_model_of(opened) as everyone:
+            sounds_of_further = [each.info().files for each in everyone[1:]]
     if output == "json":
         record = {**asdict(about), "further_models": further}
         write_json_lines(
@@ -36,7 +38,7 @@ def info_command(library: LibraryOption = None, json: JsonOption = False, table:
     rows = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     rows.add_column(style="bold", no_wrap=True)
     rows.add_column(overflow="fold")
-    for name, value in _summary(about, further, library).items():
+    for name, value in _summary(about, dict(zip(further, sounds_of_further, strict=True)), library).items():
         rows.add_row(Text(name), Text(value))
     console().print(rows)
 
@@ -45,7 +47,7 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (str, int, float, list, tuple, dict))
 
 
-def _summary(about: LibraryInfo, further: Sequence[str], library: str | None) -> dict[str, str]:
+def _summary(about: LibraryInfo, further: Mapping[str, int], library: str | None) -> dict[str, str]:
     """What a person wants to know of a library, by what it is about; what is not so in this one is left out."""
     length = clock(round(about.audio_hours * 3600))
     away = set(about.missing_folders)
@@ -55,7 +57,9 @@ def _summary(about: LibraryInfo, further: Sequence[str], library: str | None) ->
         "sounds": f"{about.files:,}, {length} long together, in {counted(about.segments, 'segment')}",
         "formats": ", ".join(about.formats),
         "folders": _lines(folders) or "none so far",
-        "model": ", ".join([about.model, *further]),
+        "model": ", ".join(
+            [about.model, *(f"{name} ({counted(files, 'sound')})" for name, files in further.items())]
+        ),
         "on disk": f"{about.bytes_on_disk / 1e6:,.1f} MB",
         "last indexed": (about.last_indexed or "never").replace("T", " ").replace("Z", " UTC"),
         "left out": _lines(about.exclude),
