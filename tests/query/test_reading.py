@@ -205,4 +205,4 @@ def test_letters_composed_of_parts_are_read_as_whole_ones(reader: QueryReader) -
 def test_a_reading_describes_itself() -> None:
     reading = Reading("no wind", (), ("wind blowing",))
     assert reading.described() == "anything but 'wind blowing'" and reading.text == ""
-    assert Reading("x", (("a", "b"),), ("c", "d")).described() == "'a', in other words 'b', not 'c' and 'd'"
+    assert Reading("x", (("a", "b"),), ("c", "d")).described() == "'a' and 'b' together, not 'c' and 'd'"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -70,6 +70,11 @@ class Note:
     read: str
 
 
+def _together(texts: Sequence[str]) -> str:
+    """Texts of which the mean is searched for, in one phrase."""
+    return f"{', '.join(texts[:-1])} and {texts[-1]} together" if len(texts) > 1 else texts[0]
+
+
 @dataclass(frozen=True)
 class Reading:
     """A query as it is searched for.
@@ -119,10 +124,10 @@ class Reading:
         "'a tone' or 'a drone', not 'wind'"
         >>> Reading("muffled dog barking", (("dog barking",),), manners=("muffled",)).described()
         "'dog barking', 'muffled' first"
+        >>> Reading("scary", (("scary music", "eerie atmosphere", "dark drone"),)).described()
+        "'scary music', 'eerie atmosphere' and 'dark drone' together"
         """
-        wanted = " or ".join(
-            ", in other words ".join(quote(text) for text in texts) for texts in self.alternatives
-        )
+        wanted = " or ".join(_together([quote(text) for text in texts]) for texts in self.alternatives)
         if wanted and self.manners:
             wanted += f", {' and '.join(quote(name) for name in self.manners)} first"
         unwanted = " and ".join(quote(text) for text in self.negatives)
