@@ -85,3 +85,10 @@ def test_a_constant_stays_what_it_is() -> None:
 def test_an_uncommon_ratio_is_resampled_too() -> None:
     found = resampled(tone(1_000, 44_101, 44_101), 44_101, MODEL_HZ, 10_000)
     assert np.abs(found - tone(1_000, MODEL_HZ, len(found)))[EDGE:-EDGE].max() < 1e-4
+
+
+def test_both_ends_are_treated_alike() -> None:
+    samples = noise(441 * 20 + 1)  # its last sample falls on one of those that come out
+    forward, backward = (resampled(each, CD_HZ, MODEL_HZ, len(each)) for each in (samples, samples[::-1]))
+    assert len(forward) == 320 * 20 + 1
+    np.testing.assert_allclose(backward[::-1], forward, atol=1e-6)
