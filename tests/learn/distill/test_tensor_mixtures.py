@@ -12,6 +12,8 @@ import torch
 from soundseek.audio.logmel import PANNS_FRONT_END, FrontEndConfig, LogMel
 from soundseek.learn.data.decoded_cache import WaveformCache
 from soundseek.learn.distill.tensor_mixtures import (
+    OCTAVES,
+    REVERSED,
     ClipPool,
     Crops,
     TensorLogMel,
@@ -84,6 +86,22 @@ def test_crops_lie_where_they_are_put_and_faster_ones_are_shorter(pool: ClipPool
     expected = np.interp(np.arange(12_700) * 1.25, np.arange(16_000), clip)
     np.testing.assert_allclose(found[2, :12_700], expected, atol=1e-5)
     assert not found[2, 12_800:].any()
+
+
+def test_some_crops_are_backwards_and_some_are_an_octave_off(tmp_path: Path) -> None:
+    fading = np.linspace(0.9, 0.1, 4000)
+    soundfile.write(tmp_path / "fading.wav", fading, RATE)
+    pool = ClipPool(
+        WaveformCache.build([tmp_path / "fading.wav"], tmp_path / "cache", sample_rate_hz=RATE), CPU
+    )
+    mixer = TensorMixer(pool, FrontEndConfig(), seed=0, batch_s=6.0)
+    crops = mixer._crops(1000, 10_000, np.random.default_rng(0)).numpy()
+    heard = [row[row > 0] for row in crops]
+    assert np.mean([row[0] < row[-1] for row in heard]) == pytest.approx(REVERSED, abs=0.03)
+    octaves = np.abs(np.log2([len(fading) / len(row) for row in heard]))
+    assert octaves.max() == pytest.approx(1.0, abs=0.05)
+    assert np.mean(octaves < 0.001) == pytest.approx(OCTAVES["as it is"], abs=0.04)
+    assert np.mean(octaves > 0.41) == pytest.approx(0.6 * OCTAVES["far"], abs=0.03)
 
 
 def test_mixtures_peak_at_one(mixer: TensorMixer) -> None:

@@ -29,6 +29,12 @@ LENGTHS_FRAMES = {1024: 0.45, 512: 0.35, 256: 0.12, 128: 0.08}
 KINDS = {"one": 0.34, "two": 0.24, "three": 0.14, "sequence": 0.14, "scene": 0.14}
 """How often a mixture is one crop, two or three overlaid, two in sequence, or an event or two over a background."""
 
+REVERSED = 0.1
+"""Share of crops that are heard backwards: sounds that no collection has, of which the teacher has its opinion, too."""
+
+OCTAVES = {"as it is": 0.5, "near": 0.38, "far": 0.12}
+"""How often a crop is as fast as it was recorded, up to 0.4 octaves slower or faster, or up to one octave."""
+
 PEAK_DBFS = -6.0
 """To which recordings are brought before soundseek-small hears them (`audio.trunk_options.peak_dbfs`)."""
 
@@ -211,16 +217,19 @@ class TensorMixer:
         return self.log_mel.compress(power)
 
     def _crops(self, rows: int, num_samples: int, generator: np.random.Generator) -> Tensor:
-        """Random crops `(rows, num_samples)`, half at another speed; a shorter clip lies in silence."""
+        """Random crops `(rows, num_samples)`, half at another speed, some backwards; a shorter clip lies in silence."""
         starts, lengths = self.pool.choose(generator, rows)
-        speeds = np.where(generator.random(rows) < 0.5, 2 ** generator.uniform(-0.4, 0.4, rows), 1.0)
+        octaves = np.array([0.0, 0.4, 1.0])[generator.choice(len(OCTAVES), rows, p=list(OCTAVES.values()))]
+        speeds = 2 ** (octaves * generator.uniform(-1, 1, rows))
         needed = (num_samples * speeds).astype(np.int64) + 2
         spare = np.maximum(lengths - needed, 0)
         offsets = (generator.random(rows) * (spare + 1)).astype(np.int64)
         silence = np.maximum(num_samples - (lengths / speeds).astype(np.int64), 0)
         places = (generator.random(rows) * silence).astype(np.int64)
         places[generator.random(rows) < 0.35] = 0  # files begin with their sound
-        return to_peak(self.read(Crops(starts, lengths, offsets, places, speeds), num_samples))
+        heard = self.read(Crops(starts, lengths, offsets, places, speeds), num_samples)
+        self._change(heard, np.flatnonzero(generator.random(rows) < REVERSED), lambda some: some.flip(1))
+        return to_peak(heard)
 
     def _joined(self, first: Tensor, kinds: np.ndarray, generator: np.random.Generator) -> Tensor:
         """Waveforms with a second crop: overlaid, behind a crossfade, or as an event over the first as a background."""
