@@ -78,6 +78,43 @@ def test_a_model_that_lacks_what_another_has_just_met_is_named(
     assert f"{name_of_first(two_models)}, other (6 sounds)" in " ".join(told.split())
 
 
+def test_further_models_that_cannot_be_read_are_named_and_nothing_is_changed_without_them(
+    soundseek: Run, two_models: Path, sounds: Path, tmp_path: Path
+) -> None:
+    damaged = two_models / "models" / "other"
+    (damaged / "library.sqlite").write_bytes(b"no database, " * 1_000)
+    where = ("--library", two_models)
+    (about,) = hits(soundseek("info", *where, "--json"))
+    assert about["further_models"] == [] and list(about["damaged_models"]) == [str(damaged)]
+    told = f"the library {damaged} cannot be used"
+    assert told in " ".join(soundseek("info", *where, "--table").stdout.decode().split())
+    assert f"not looked through: {told}" in soundseek("failures", *where).stderr.decode()
+    run = soundseek("library", "check", *where, "--json")
+    assert run.returncode == 1 and [each["path"] for each in map(json.loads, run.stdout.splitlines())] == [
+        str(damaged)
+    ]
+    known = in_library(two_models)
+    run = soundseek("forget", min(known), *where)
+    assert run.returncode == 1 and told in run.stderr.decode() and in_library(two_models) == known
+    shutil.copy(next(sounds.rglob("*.wav")), tmp_path / "new.wav")
+    run = soundseek("index", tmp_path / "new.wav", *where, "--workers", "0")
+    assert run.returncode == 0 and f"not told of these changes: {told}" in run.stderr.decode()
+    assert (
+        f"not copied: {told}" in soundseek("library", "copy", two_models, tmp_path / "copy").stderr.decode()
+    )
+
+
+def test_info_says_of_every_model_when_it_last_looked_for_changes(
+    soundseek: Run, two_models: Path
+) -> None:
+    first, further = hits(soundseek("info", "--library", two_models, "--json"))[0]["models"]
+    assert (first["model"], further["model"]) == (name_of_first(two_models), "other")
+    assert first["files"] == further["files"] == 7
+    shown = {each["last_indexed"].replace("T", " ").replace("Z", " UTC") for each in (first, further)}
+    told = soundseek("info", "--library", two_models, "--table").stdout.decode()
+    assert all(when in told for when in shown) and "UTC, by other" in told
+
+
 def name_of_first(library: Path) -> str:
     with Library.open(library) as opened:
         return opened.info().model

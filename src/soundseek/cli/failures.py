@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,12 @@ def failures_command(
     them it failed.
     """
     output = choose_format(json=json, table=table)
-    from soundseek.library.further_models import every_model_of
+    from soundseek.library.further_models import damaged_beside, every_model_of
 
     found: dict[tuple[str, str], tuple[Failure, list[str]]] = {}
-    with open_library(library, None, create=False) as opened, every_model_of(opened) as models:
+    with open_library(library, None, create=False) as opened, every_model_of(opened, skip_damaged=True) as models:
+        for why in damaged_beside(opened.store.location).values():
+            print(printable(f"not looked through: {why}"), file=sys.stderr)
         for each in models:
             for failure in _not_embedded(each):
                 _, names = found.setdefault((failure.path, failure.reason), (failure, []))

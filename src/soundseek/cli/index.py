@@ -271,8 +271,10 @@ def _say_what_failed(report: IndexReport, library: str | None) -> None:
 
 def _say_who_lacks_the_changes(info: LibraryInfo, library: str | None) -> None:
     """Name the further models of the library: each looks for changes when it is named itself."""
-    from soundseek.library.further_models import models_beside
+    from soundseek.library.further_models import damaged_beside, models_beside
 
+    for why in damaged_beside(info.path).values():
+        print(printable(f"not told of these changes: {why}"), file=sys.stderr)
     for name in models_beside(info.path):
         command = see(f"index --model {shlex.quote(name)}", library)
         print(printable(f"{name} does not know these changes yet: {command}"), file=sys.stderr)
@@ -329,4 +331,4 @@ def summary(report: IndexReport) -> str:
 
 def counted(number: int, noun: str) -> str:
     """A number with its noun in the right form."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"

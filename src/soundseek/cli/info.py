@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +21,21 @@ def info_command(library: LibraryOption = None, json: JsonOption = False, table:
     output = choose_format(json=json, table=table)
     with open_library(library, None, create=False) as opened:
         about = opened.info()
-        from soundseek.library.further_models import every_model_of, models_beside
+        from soundseek.library.further_models import damaged_beside, every_model_of
 
-        further = tuple(models_beside(about.path))
-        with every_model_of(opened) as everyone:
-            sounds_of_further = [each.info().files for each in everyone[1:]]
+        damaged = damaged_beside(about.path)
+        with every_model_of(opened, skip_damaged=True) as everyone:
+            further = [each.info() for each in everyone[1:]]
     if output == "json":
-        record = {**asdict(about), "further_models": further}
+        record = {
+            **asdict(about),
+            "further_models": [each.model for each in further],
+            "models": [
+                {"model": each.model, "files": each.files, "last_indexed": each.last_indexed}
+                for each in (about, *further)
+            ],
+            "damaged_models": {str(folder): why for folder, why in damaged.items()},
+        }
         write_json_lines(
             [{name: value if _is_plain(value) else str(value) for name, value in record.items()}]
         )
@@ -38,7 +46,7 @@ def info_command(library: LibraryOption = None, json: JsonOption = False, table:
     rows = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     rows.add_column(style="bold", no_wrap=True)
     rows.add_column(overflow="fold")
-    for name, value in _summary(about, dict(zip(further, sounds_of_further, strict=True)), library).items():
+    for name, value in _summary(about, further, list(damaged.values()), library).items():
         rows.add_row(Text(name), Text(value))
     console().print(rows)
 
@@ -47,8 +55,17 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (str, int, float, list, tuple, dict))
 
 
-def _summary(about: LibraryInfo, further: Mapping[str, int], library: str | None) -> dict[str, str]:
-    """What a person wants to know of a library, by what it is about; what is not so in this one is left out."""
+def _summary(
+    about: LibraryInfo, further: Sequence[LibraryInfo], damaged: Sequence[str], library: str | None
+) -> dict[str, str]:
+    """What a person wants to know of a library, by what it is about; what is not so in this one is left out.
+
+    Args:
+        about: Of the vectors of the model that filled it first.
+        further: Of those of its further models.
+        damaged: What is wrong with the vectors of a further model that cannot be read.
+        library: As it was typed.
+    """
     length = clock(round(about.audio_hours * 3600))
     away = set(about.missing_folders)
     folders = [f"{folder}  (not there now)" if folder in away else folder for folder in about.folders]
@@ -58,17 +75,20 @@ def _summary(about: LibraryInfo, further: Mapping[str, int], library: str | None
         "formats": ", ".join(about.formats),
         "folders": _lines(folders) or "none so far",
         "model": ", ".join(
-            [about.model, *(f"{name} ({counted(files, 'sound')})" for name, files in further.items())]
+            [about.model, *(f"{each.model} ({counted(each.files, 'sound')})" for each in further)]
         ),
+        "cannot be read": _lines(damaged),
         "on disk": f"{about.bytes_on_disk / 1e6:,.1f} MB",
-        "last indexed": (about.last_indexed or "never").replace("T", " ").replace("Z", " UTC"),
+        "last indexed": "\n".join(
+            [_when(about), *(f"{_when(each)}, by {printable(each.model)}" for each in further)]
+        ),
         "left out": _lines(about.exclude),
         "not embedded": f"{counted(about.failures, 'file')}; which and why: {see('failures', library)}"
         if about.failures
         else "",
         "only beginnings": _lines(about.cut_files),
         "limit": f"{about.max_duration_s:g} s of each file (--max-duration)" if about.max_duration_s else "",
-        "no loudness": f"{about.unmeasured:,} files; to have it measured, forget and index their folders"
+        "no loudness": f"{counted(about.unmeasured, 'file')}; to have it measured, forget and index the folders"
         if about.unmeasured
         else "",
         "windows": f"{about.windows:,} kept for moments, {about.window_bytes / 1e6:,.1f} MB"
@@ -82,6 +102,10 @@ def _summary(about: LibraryInfo, further: Mapping[str, int], library: str | None
         else see("index FOLDER", library),
     }
     return {name: value for name, value in rows.items() if value}
+
+
+def _when(about: LibraryInfo) -> str:
+    return (about.last_indexed or "never").replace("T", " ").replace("Z", " UTC")
 
 
 def _lines(texts: Sequence[str]) -> str:

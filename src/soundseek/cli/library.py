@@ -46,14 +46,20 @@ def library_check(
     JSON has a line for each damage; stderr sums up. Exits with 1 if anything is damaged and not repaired.
     """
     output = choose_format(json=json, table=table)
-    from soundseek.library.further_models import every_model_of
+    from soundseek.library.further_models import damaged_beside, every_model_of
     from soundseek.library.store.approximate_build import last_build_error
+    from soundseek.library.store.base import Damage
     from soundseek.library.store.sqlite import SqliteStore
 
     damages: list[Damage] = []
     left: list[Damage] = []
     segments = 0
-    with open_library(library, None, create=False) as opened, every_model_of(opened) as models:
+    with open_library(library, None, create=False) as opened, every_model_of(opened, skip_damaged=True) as models:
+        damages += [
+            Damage(str(folder), why, is_sound=False)
+            for folder, why in damaged_beside(opened.store.location).items()
+        ]
+        left += damages
         for model in models:
             found = model.store.check()
             damages += found
@@ -212,7 +218,7 @@ def library_copy(
     """
     from soundseek.library.collections import Collections
     from soundseek.library.copy import copy_library
-    from soundseek.library.further_models import models_beside
+    from soundseek.library.further_models import damaged_beside, models_beside
     from soundseek.library.library import Library
     from soundseek.library.store import open_store
     from soundseek.library.taught import TaughtSounds
@@ -231,6 +237,8 @@ def library_copy(
         finally:
             into.close()
         further = models_beside(opened.store.location)
+        for why in damaged_beside(opened.store.location).values():
+            print(printable(f"not copied: {why}"), file=sys.stderr)
     for name, folder in further.items():
         print(
             f"the vectors of {name} were not copied; they are a library of their own: "

@@ -46,27 +46,55 @@ def folder_of_model(location: str | Path | None, model: EmbeddingModel) -> str |
 
 
 def models_beside(location: str | Path) -> dict[str, Path]:
-    """Names and folders of the further models whose vectors a library has."""
+    """Names and folders of the further models whose vectors a library has; see `damaged_beside` for the others."""
+    return _look_beside(location)[0]
+
+
+def damaged_beside(location: str | Path) -> dict[Path, str]:
+    """The folders of further models that cannot be read, each with what is wrong with it and the next step."""
+    return _look_beside(location)[1]
+
+
+def _look_beside(location: str | Path) -> tuple[dict[str, Path], dict[Path, str]]:
     found: dict[str, Path] = {}
+    damaged: dict[Path, str] = {}
     if engine_of(location) is not None:
-        return found
-    for folder in sorted((Path(location) / MODELS_FOLDER).glob("*")):
-        identity = _identity_at(folder)
-        if identity is not None:
-            found[identity.name] = folder
-    return found
+        return found, damaged
+    place = Path(location) / MODELS_FOLDER
+    try:
+        folders = sorted(place.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return found, damaged
+    except OSError as error:
+        damaged[place] = f"{place}, with the vectors of further models, cannot be listed ({error.strerror})"
+        return found, damaged
+    for folder in folders:
+        try:
+            identity = _read_identity(folder)
+        except LibraryError as error:
+            damaged[folder] = str(error)
+        else:
+            if identity is not None:
+                found[identity.name] = folder
+    return found, damaged
 
 
 @contextmanager
-def every_model_of(library: Library) -> Iterator[list[Library]]:
+def every_model_of(library: Library, *, skip_damaged: bool = False) -> Iterator[list[Library]]:
     """The library itself, and those inside it that hold the vectors of further models.
+
+    Args:
+        library: The library.
+        skip_damaged: Pass by what cannot be read, for the caller to name it (`damaged_beside`).
 
     Raises:
         LibraryError: One of them cannot be read.
     """
+    beside, damaged = _look_beside(library.store.location)
+    if damaged and not skip_damaged:
+        raise LibraryError("; ".join(damaged.values()))
     with ExitStack() as opened:
-        beside = models_beside(library.store.location).values()
-        yield [library, *(opened.enter_context(Library.open(folder)) for folder in beside)]
+        yield [library, *(opened.enter_context(Library.open(folder)) for folder in beside.values())]
 
 
 def in_every_model(library: Library, change: Callable[[Library], int]) -> int:
@@ -137,12 +165,28 @@ def _is_beside(folder: str | Path) -> TypeGuard[Path]:
 
 
 def _identity_at(folder: Path) -> ModelIdentity | None:
-    if not holds_library(str(folder)):
-        return None
     try:
-        store = open_store(str(folder), identity=None, create=False)
+        return _read_identity(folder)
     except LibraryError:  # what is wrong with it is said when it is opened
         return None
+
+
+def _read_identity(folder: Path) -> ModelIdentity | None:
+    """Which model filled a folder; None where there is no library, or only the beginning of one.
+
+    Raises:
+        LibraryError: It cannot be read.
+    """
+    try:
+        if not holds_library(str(folder)):
+            return None
+        store = open_store(str(folder), identity=None, create=False)
+    except NoLibraryError:
+        return None
+    except OSError as error:
+        raise LibraryError(
+            f"the library {folder} cannot be read ({error.strerror}); check who may read it"
+        ) from error
     try:
         return store.identity
     finally:
