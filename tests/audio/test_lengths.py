@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import tracemalloc
 from pathlib import Path
@@ -57,12 +58,6 @@ def test_the_cap_is_no_truncation_by_damage(tmp_path: Path) -> None:
     data = encoded(tmp_path, ".wav", duration_s=10)
     (tmp_path / "x.wav").write_bytes(data[: len(data) // 2])
     assert len(read_audio(tmp_path / "x.wav", sample_rate_hz=8000, max_duration_s=2)) == 16_000
-
-
-def test_a_cut_off_ogg_states_no_length_and_is_a_shorter_sound(tmp_path: Path) -> None:
-    data = encoded(tmp_path, ".ogg")
-    (tmp_path / "x.ogg").write_bytes(data[: len(data) // 2])
-    assert 1 < len(read_audio(tmp_path / "x.ogg", sample_rate_hz=1000)) / 1000 < 3
 
 
 @pytest.mark.parametrize("claim", [0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFFFFF - 36])
@@ -143,3 +138,29 @@ def test_a_cut_off_file_of_a_rare_kind_is_named_and_a_whole_one_read(
     (tmp_path / f"cut{suffix}").write_bytes(data[: len(data) // 2])
     assert len(read_audio(tmp_path / f"whole{suffix}", sample_rate_hz=RATE_HZ)) == 4 * RATE_HZ
     assert reason_of(tmp_path / f"cut{suffix}") == "truncated: its header says 4.0 s, 2.0 s could be decoded"
+
+
+def test_a_decoder_that_meets_an_error_says_how_far_it_came(tmp_path: Path) -> None:
+    data = encoded(tmp_path, ".flac", duration_s=4)
+    (tmp_path / "cut.flac").write_bytes(data[: len(data) // 2])
+    reason = reason_of(tmp_path / "cut.flac")
+    assert (
+        reason == "damaged or cut off: flac decoder lost sync, beyond 1.0 s of 4.0 s"
+    )  # it gives a second at once
+
+
+@pytest.mark.parametrize("name", ["x.ogg", "without Xing.mp3"])
+def test_what_states_no_length_is_a_shorter_sound_when_it_is_cut_off(name: str, tmp_path: Path) -> None:
+    data = encoded(tmp_path, ".ogg") if name == "x.ogg" else without_xing_header(encoded(tmp_path, ".mp3"))
+    (tmp_path / name).write_bytes(data[: len(data) // 2])
+    assert 1 < len(read_audio(tmp_path / name, sample_rate_hz=1000)) / 1000 < 3
+
+
+@pytest.mark.parametrize("ending", [".wav", ".aiff", ".au", ".caf", ".w64", ".mp3"])
+def test_what_states_its_length_is_a_failure_when_half_of_it_is_cut_off(ending: str, tmp_path: Path) -> None:
+    data = encoded(tmp_path, ending)
+    (tmp_path / f"cut{ending}").write_bytes(data[: len(data) // 2])
+    assert re.fullmatch(
+        r"truncated: its header says 4\.\d s, (1\.9|2\.0) s could be decoded",
+        reason_of(tmp_path / f"cut{ending}"),
+    )

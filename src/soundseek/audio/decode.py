@@ -5,7 +5,7 @@ A file is opened in three steps: what kind it is (`files`), which recordings it 
 
 A file counts as damaged when less than nine tenths of the length that it states can be decoded, when the decoder meets
 an error on the way, or when its samples cannot be sound: half a recording under its full name would be found and then
-disappoint. Ogg states no length, so a cut-off one is simply a shorter sound.
+disappoint. Ogg, bare MPEG frames, ADTS and AC-3 state no length, so a cut-off one is simply a shorter sound.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ class AudioStream:
         """Ten seconds `(samples,)` at the model's rate; less at the end of file or cap, none behind it."""
         parts: list[FloatArray] = []
         end = self._num_frames + BLOCK_S * self.info.sample_rate_hz
-        while not self._cut and self._num_frames < end and len(raw := self._source.read()):
+        while not self._cut and self._num_frames < end and len(raw := self._next_piece()):
             left = self._max_frames - self._num_frames
             self._cut = len(raw) > left
             if left:
@@ -219,6 +219,15 @@ class AudioStream:
                 # A piece that was just mixed is still in the cache: a sixth less time than for ten seconds at once.
                 parts.append(mono if stream is None else stream.push(mono))
         return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+    def _next_piece(self) -> FloatArray:
+        """What the decoder gives next, `(frames, channels)`; where it meets an error, that says how far it came in whole pieces."""
+        try:
+            return self._source.read()
+        except DecodeError as error:
+            done_s, declared_s = self._num_frames / self.info.sample_rate_hz, self._source.declared_s
+            of = f" of {_seconds(declared_s)}" if declared_s else ""
+            raise self._error(f"{error.reason}, beyond {_seconds(done_s)}{of}") from error
 
     def _need_bytes_for_it(self) -> None:
         """Raise where so much sound has come out of so few bytes that only a file made for it can have no end."""

@@ -26,7 +26,10 @@ def failures_command(
     from soundseek.library.further_models import damaged_beside, every_model_of
 
     found: dict[tuple[str, str], tuple[Failure, list[str]]] = {}
-    with open_library(library, None, create=False) as opened, every_model_of(opened, skip_damaged=True) as models:
+    with (
+        open_library(library, None, create=False) as opened,
+        every_model_of(opened, skip_damaged=True) as models,
+    ):
         for why in damaged_beside(opened.store.location).values():
             print(printable(f"not looked through: {why}"), file=sys.stderr)
         for each in models:

@@ -54,7 +54,10 @@ def library_check(
     damages: list[Damage] = []
     left: list[Damage] = []
     segments = 0
-    with open_library(library, None, create=False) as opened, every_model_of(opened, skip_damaged=True) as models:
+    with (
+        open_library(library, None, create=False) as opened,
+        every_model_of(opened, skip_damaged=True) as models,
+    ):
         damages += [
             Damage(str(folder), why, is_sound=False)
             for folder, why in damaged_beside(opened.store.location).items()
