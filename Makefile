@@ -19,7 +19,7 @@ demo: $(VENV)/.searching ## install the searching half, index samples/ and ask i
 	@$(BIN)/python scripts/demo.py
 
 page: $(VENV)/.serving ## open the search page on samples/; another port: make page PORT=9000
-	@$(BIN)/soundseek index samples --library .demo/library
+	@$(BIN)/soundseek index samples --library .demo/library --table
 	@$(BIN)/soundseek serve --library .demo/library --root samples --port $(PORT) --open
 
 test: $(VENV)/.development ## install the development set, check style and types, run all tests

@@ -104,6 +104,12 @@ def test_make_knows_what_the_readme_tells_to_make() -> None:
     assert {"demo", "test"} <= named <= targets
 
 
+def test_make_page_says_what_it_does_in_words_also_where_no_terminal_is() -> None:
+    """In a pipe `soundseek index` prints JSON, which is for programs."""
+    lines = [line for line in (ROOT / "Makefile").read_text().splitlines() if "soundseek index" in line]
+    assert lines and all(line.startswith("\t@$(BIN)/") and "--table" in line.split() for line in lines)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_command_and_option_in_a_document_exists(document: Path) -> None:
     commands = group().commands

@@ -207,6 +207,7 @@ def test_info_on_a_terminal_is_for_people_and_says_what_comes_next(soundseek: Ru
         ("search rain --format json", "did you mean --json, --csv, --m3u or --table?"),
         ("label x.wav --format csv", "did you mean --json, --csv or --table?"),
         ("search rain --output x", "write them to a file with > FILE"),
+        ("index x --output y", "the vectors go into the library: did you mean --library?"),
         ("search rain --filter x", "did you mean --where?"),
         ("search rain --exclude x", "did you mean --not?"),
         ("index x --threads 3", "did you mean --workers?"),

@@ -104,9 +104,7 @@ def test_further_models_that_cannot_be_read_are_named_and_nothing_is_changed_wit
     )
 
 
-def test_info_says_of_every_model_when_it_last_looked_for_changes(
-    soundseek: Run, two_models: Path
-) -> None:
+def test_info_says_of_every_model_when_it_last_looked_for_changes(soundseek: Run, two_models: Path) -> None:
     first, further = hits(soundseek("info", "--library", two_models, "--json"))[0]["models"]
     assert (first["model"], further["model"]) == (name_of_first(two_models), "other")
     assert first["files"] == further["files"] == 7

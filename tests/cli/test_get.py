@@ -104,7 +104,25 @@ def test_another_trunk_is_refused_with_its_keys(soundseek: Run, tmp_path: Path) 
     torch.save(state, tmp_path / "other.pt")
     run = soundseek("models", "get", NAME, "--trunk", tmp_path / "other.pt")
     assert run.returncode == 1
-    assert "missing: features.0.0.weight; surplus: blocks.0.weight" in run.stderr.decode()
+    told = run.stderr.decode()
+    assert "missing: features.0.0.weight; surplus: blocks.0.weight" in told and "about a minute" not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("x.pt", b"no weights at all"), ("x.safetensors", b"<html>not found</html>"), ("x.pt", b"")],
+)
+def test_a_file_that_holds_no_weights_is_refused_before_pytorch_is_asked_for(
+    name: str, content: bytes, soundseek: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else found(name))
+    (tmp_path / name).write_bytes(content)
+    run = soundseek("models", "get", NAME, "--trunk", tmp_path / name)
+    assert run.returncode == 2
+    told = run.stderr.decode()
+    assert f"--trunk {tmp_path / name}: its first bytes are not those of a " in told
+    assert "leave the option away" in told and "torch is not installed" not in told
 
 
 def test_what_can_be_had_is_listed_with_size_licence_scores_and_the_command(soundseek: Run) -> None:

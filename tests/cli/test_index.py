@@ -18,6 +18,8 @@ from tones import write_tone
 
 from soundseek.audio.decode import AUDIO_EXTENSIONS
 from soundseek.cli.index import COMMON_ENDINGS, MAX_DEFAULT_WORKERS, default_workers
+from soundseek.library import Library
+from soundseek.library.store.base import Changes, Failure
 from soundseek.model.model import Model
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -133,6 +135,23 @@ class CrashingModel(Model):
         return super().embed_file(path, **options)
 
 
+def test_what_to_install_for_files_that_failed_stands_once_and_whole_below_them(
+    soundseek: Run, filled: Path, tmp_path: Path
+) -> None:
+    library = Path(shutil.copytree(filled, tmp_path / "library"))
+    command = f'pip install -c "/{"very long folder/" * 8}constraints.txt" "soundseek[formats]"'
+    reason = f"MP4 needs one more package: {command}"
+    with Library.open(library) as opened, opened.store.writing():
+        failures = [Failure(f"/sounds/{name}.m4a", reason, "", 100, 1) for name in ("one", "two")]
+        opened.store.commit(Changes(failures=failures))
+    table = soundseek("failures", "--table", "--library", library).stdout.decode()
+    assert table.count("MP4 needs one more package") == 2
+    assert table.endswith(f"\ninstall what is missing with:\n{command}\n") and table.count("pip install") == 1
+    assert {each["reason"] for each in records(soundseek("failures", "--library", library).stdout)} == {
+        reason
+    }
+
+
 def test_bad_files_are_named_and_the_rest_goes_in(soundseek: Run, tmp_path: Path) -> None:
     folder, library = tmp_path / "mine", tmp_path / "library"
     folder.mkdir()
@@ -149,7 +168,7 @@ def test_bad_files_are_named_and_the_rest_goes_in(soundseek: Run, tmp_path: Path
     assert sorted(Path(each["path"]).name for each in failed) == ["empty.wav", "text.mp3"]
     assert all(each["reason"] for each in failed)
     table = soundseek("failures", "--table", "--library", library).stdout.decode()
-    assert "empty.wav" in table and "text.mp3" in table
+    assert "empty.wav" in table and "text.mp3" in table and "install" not in table
     assert records(soundseek("search", "tone", "--library", library).stdout)
 
 

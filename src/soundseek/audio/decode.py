@@ -221,7 +221,7 @@ class AudioStream:
         return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
     def _next_piece(self) -> FloatArray:
-        """What the decoder gives next, `(frames, channels)`; where it meets an error, that says how far it came in whole pieces."""
+        """What the decoder gives next, `(frames, channels)`; an error that it meets says how far it came."""
         try:
             return self._source.read()
         except DecodeError as error:

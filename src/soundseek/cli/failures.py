@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from soundseek.library import Failure, Library
 
 
+_INSTALL = ": pip install "
+
+
 def failures_command(
     library: LibraryOption = None, json: JsonOption = False, table: TableOption = False
 ) -> None:
@@ -52,10 +55,16 @@ def failures_command(
         rows.add_column("reason", style="red", overflow="fold")
         if is_of_several:
             rows.add_column("models", overflow="fold")
+        commands: dict[str, None] = {}
         for failure, names in found.values():
-            cells = [short_path(failure.path, terminal.width // 2), printable(failure.reason)]
+            reason, _, command = failure.reason.partition(_INSTALL)
+            if command:
+                commands[command] = None
+            cells = [short_path(failure.path, terminal.width // 2), printable(reason)]
             rows.add_row(*map(Text, [*cells, ", ".join(names)] if is_of_several else cells))
         terminal.print(rows)
+        for command in commands:  # whole on a line of its own, to be copied
+            write(f"install what is missing with:\n{_INSTALL.lstrip(': ')}{printable(command)}\n")
 
 
 def _not_embedded(library: Library) -> list[Failure]:

@@ -141,14 +141,34 @@ def _trunk_in(source: Path, directory: Path) -> Path:
     raise UsageError(f"--from {source} has no {published.name}; leave the option away, and it is downloaded")
 
 
+def _need_weights(trunk: Path, name: str) -> None:
+    """Look at the first bytes of a trunk's file, before PyTorch is loaded to read the rest.
+
+    Raises:
+        UsageError: It is not there, or is neither a safetensors file nor an archive of PyTorch.
+    """
+    advice = f"leave the option away, and the file that {name} needs is downloaded"
+    need_file(trunk, "--trunk", advice)
+    with trunk.open("rb") as file:
+        first = file.read(9)
+    is_safetensors = (
+        len(first) == 9 and int.from_bytes(first[:8], "little") < trunk.stat().st_size and first[8:] == b"{"
+    )
+    is_pytorch = first.startswith((b"PK\x03\x04", b"\x80"))  # a zip, or a pickle as before PyTorch 1.6
+    if not (is_safetensors if trunk.suffix == ".safetensors" else is_pytorch):
+        kind = "safetensors" if trunk.suffix == ".safetensors" else "PyTorch"
+        raise UsageError(f"--trunk {trunk}: its first bytes are not those of a {kind} file; {advice}")
+
+
 def _get_offered(
     name: str, directory: Path, *, trunk: Path | None, out: Path | None, mirror: str | None, json: bool
 ) -> None:
     """An offered model: its heads, which come with soundseek, joined with its trunk."""
     from soundseek.model.registry import models_folder
 
+    if trunk is not None:
+        _need_weights(trunk, name)
     need(_NEEDED, extra="learn", why=f"{name} is put together with PyTorch's tools, needed only once")
-    need_file(trunk, "--trunk", f"leave the option away, and the file that {name} needs is downloaded")
     from soundseek.learn.export.assemble import get_model as make
 
     target = models_folder() / name if out is None else out.expanduser()

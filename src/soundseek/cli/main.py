@@ -240,7 +240,9 @@ def _meant_by(error: Any) -> str:
         if asked in names.split() and (there := [name for name in parts if name in own]):
             shown = ", ".join(there[:-1]) + (" or " if len(there) > 1 else "") + there[-1]
             return f"did you mean {'-k, ' if shown == '--count' else ''}{shown}?"
-    if asked in ("output", "out", "o", "file"):
+    if asked in ("output", "out", "o") and error.ctx.command.name in ("index", "watch"):
+        return "the vectors go into the library: did you mean --library?"
+    if asked in ("output", "out", "o", "file") and "--json" in own:
         return f"results go to stdout; write them to a file with > FILE; see: {error.ctx.command_path} --help"
     if asked in ("recursive", "r", "R") and error.ctx.command.name in ("index", "watch", "label"):
         return "folders are always read with all that lies below them; leave it out"

@@ -129,7 +129,10 @@ def test_more_tokens_than_positions_is_an_error_that_says_how_many(directory: Pa
 
 @pytest.mark.parametrize(
     ("file", "told"),
-    [("mn04_as_mAP_432.pt", r"release v0\.0\.1 publishes mn04_as_mAP_432\.pt"), ("mine.pt", r"mine\.pt$")],
+    [
+        ("mn04_as_mAP_432.pt", r"release v0\.0\.1 publishes mn04_as_mAP_432\.pt"),
+        ("mine.pt", r"mine\.pt; give the file of the trunk.s weights, docs"),
+    ],
 )
 def test_weights_that_are_not_there_say_where_they_are_published(
     file: str, told: str, tmp_path: Path

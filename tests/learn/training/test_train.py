@@ -339,7 +339,7 @@ def test_what_is_wrong_is_said_before_anything_is_computed_and_the_folder_is_not
     (data / "captions_validation.csv").rename(data / "away.csv")
     out, told = tmp_path / "run", []
     wrong: list[tuple[tuple[str, ...], type[SoundseekError], str]] = [
-        ((), DataError, "no captions_validation.csv"),
+        ((), DataError, r"no captions_validation.csv; train without one: --set data.validation_split=null"),
         (("data.leave_out=none.txt", "data.validation_split=null"), RecipeFileError, "no file none.txt"),
         (
             ("data.listener_captions={path: none.csv}", "data.validation_split=null"),

@@ -233,6 +233,13 @@ def check_splits(
     if config.validation_split in config.train_splits:
         raise RecipeError(f"data.validation_split {config.validation_split!r} is one of data.train_splits")
     clips = _training_clips(data, data_sets, config.train_splits)
+    if config.validation_split and not (data / f"captions_{config.validation_split}.csv").is_file():
+        others = [each for each in splits_of(data) if each not in config.train_splits]
+        other = f"name another split as data.validation_split ({', '.join(others)}), or " if others else ""
+        raise DataError(
+            f"{data} has no captions_{config.validation_split}.csv; {other}train without one: "
+            "--set data.validation_split=null"
+        )
     validation = read_split(data, config.validation_split) if config.validation_split else []
     if config.overlays + config.sequences and len(clips) < 2:
         raise RecipeError(

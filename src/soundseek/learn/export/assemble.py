@@ -85,6 +85,8 @@ def get_model(
     before = _fingerprint_there(out, offer)
     if before == offer.fingerprint and (found := _agreement_if_whole(out, offered)) is not None:
         return Got(out, "mended" if take_further_files(offered, out) else "here", found)
+    if trunk is not None:
+        _check_trunk(trunk, load_recipe(offered / HEADS_RECIPE_FILE), offer)
     out.parent.mkdir(parents=True, exist_ok=True)
     need_space(out.parent, offer.working_bytes, offer.name)
     if trunk is None:

@@ -264,9 +264,9 @@ def _levelled(front_end: FrontEndConfig, peak_dbfs: Any) -> FrontEndConfig:
 
 
 def _where_to_get(name: str) -> str:
-    """The next step where the weights of the trunk that the overlays take are not there."""
+    """The next step where the weights of a trunk are not there."""
     if not name.startswith("mn04_as_mAP_432."):
-        return ""
+        return "; give the file of the trunk's weights, docs/distillation.md says where such are published"
     return "; EfficientAT's release v0.0.1 publishes mn04_as_mAP_432.pt, see docs/distillation.md"
 
 
