@@ -124,7 +124,10 @@ class PyAVSound:
             self.duration_s = length_us / av.time_base or float(
                 (stream.duration or 0) * (stream.time_base or 0)
             )
-            self._rate_hz = stream.rate
+            # Where FFmpeg finds no codec for a track, PyAV's stream lacks what sounds have.
+            self._rate_hz = getattr(stream, "rate", 0) or 0
+            if not self._rate_hz:
+                raise ValueError("no sound in it that can be decoded")
 
     def read(self, start_s: float, length_s: float) -> tuple[Float, int]:
         first, last = round(start_s * self._rate_hz), round((start_s + length_s) * self._rate_hz)
