@@ -3,11 +3,13 @@
     python scripts/compile_lexicon.py FOLDER [FOLDER ...]
 
 Each folder holds some of these tables, UTF-8 CSV with a header; a later folder adds to an earlier one, whose terms
-win, and scripts/lexicon is read first: `jargon.csv` (term, plain, kind, note), `languages.csv` (language, term, plain),
+win, and scripts/lexicon is read first: `moods.csv` (plain, terms),
+`jargon.csv` (term, plain, kind, note), `languages.csv` (language, term, plain),
 `english_collisions.csv` (language, term), `stop_words.csv` (language, words), `endings.csv` (language, endings),
 `heads.csv` (plain, head), `ucs.csv` (cat_id, category, subcategory, plain, synonyms), `ucs_parts.csv` (position, part,
-meaning) and `labels.csv` (plain, label; `nearest_labels.py` writes it). Rows of `jargon.csv` whose `plain` only
-explains a group of terms are left out.
+meaning) and `labels.csv` (plain, label; `nearest_labels.py` writes it). In `plain`, `|` stands between wordings of one
+thing, which are searched for together, and `||` between things that differ, of which a hit is one. Rows of `jargon.csv`
+whose `plain` only explains a group of terms are left out.
 """
 
 from __future__ import annotations
@@ -45,12 +47,17 @@ def compile_english(folders: Sequence[Path]) -> dict[str, Any]:
     readings = Readings()
     labels = {row["plain"]: row["label"] for row in rows(folders, LABELS_FILE)}
     terms: dict[str, list[int | str]] = {}
+    for row in rows(folders, "moods.csv"):
+        for term in row["terms"].split("|"):
+            terms.setdefault(fold(term), [readings.number(row["plain"]), "mood", ""])
     for row in rows(folders, "jargon.csv"):
         plain = row["plain"]
         if is_gloss(plain):
             continue
-        if takes_a_label(row["kind"], row["note"]):
+        if takes_a_label(row["note"]):
             plain = with_label(plain, labels)
+        if "e" in steering(row["note"]):
+            plain = plain.replace("|", "||")
         terms.setdefault(fold(row["term"]), [readings.number(plain), row["kind"], steering(row["note"])])
     parts: dict[str, dict[str, str]] = {"prefix": {}, "suffix": {}}
     for row in rows(folders, "ucs_parts.csv"):
@@ -74,9 +81,9 @@ def is_gloss(plain: str) -> bool:
     return ":" in plain
 
 
-def takes_a_label(kind: str, note: str) -> bool:
-    """False for a mood, which no label is about, for readings that differ in meaning, and for what has no sound."""
-    return kind != "mood" and not set(steering(note)) & set("en")
+def takes_a_label(note: str) -> bool:
+    """False for readings that differ in meaning, and for what has no sound."""
+    return not set(steering(note)) & set("en")
 
 
 def with_label(plain: str, labels: Mapping[str, str]) -> str:

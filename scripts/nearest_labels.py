@@ -70,7 +70,7 @@ def readings_of(folders: Sequence[Path]) -> list[str]:
     found = {
         row["plain"]
         for row in rows(folders, "jargon.csv")
-        if not is_gloss(row["plain"]) and takes_a_label(row["kind"], row["note"])
+        if not is_gloss(row["plain"]) and takes_a_label(row["note"])
     }
     return sorted(found | {row["plain"] for row in rows(folders, "ucs.csv")})
 

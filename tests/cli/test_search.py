@@ -36,6 +36,22 @@ def test_words_need_no_quotes(soundseek: Run, filled: Path) -> None:
     assert loose and loose == soundseek("search", "a high tone", "--library", filled).stdout
 
 
+def test_descriptions_in_quotes_of_their_own_are_sounds_of_one_recording(
+    soundseek: Run, filled: Path
+) -> None:
+    both = soundseek("search", "a high tone", "a low hum", "--library", filled)
+    assert both.returncode == 0
+    assert both.stderr == b'sounds with all of "a high tone", "a low hum"; for each of them search once\n'
+    assert both.stdout == soundseek("search", "a high tone and a low hum", "--library", filled).stdout
+
+
+def test_a_query_that_only_excludes_says_that_it_asks_for_nothing(soundseek: Run, filled: Path) -> None:
+    run = soundseek("search", "-tone", "--library", filled)
+    assert run.returncode == 0 and records(run.stdout)
+    assert b'only "tone" is kept out and nothing asked for: what is least like it comes first' in run.stderr
+    assert b"nothing asked for" not in soundseek("search", "hum -tone", "--library", filled).stderr
+
+
 def test_a_library_remembers_its_model(soundseek: Run, filled: Path) -> None:
     run = soundseek("search", "tone", "--library", filled, SOUNDSEEK_MODEL="")
     assert run.returncode == 0, run.stderr.decode()

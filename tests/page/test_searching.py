@@ -166,6 +166,14 @@ def test_a_mistyped_word_says_what_was_searched_for(open_page: Any) -> None:
     notice.wait_for(state="detached")
 
 
+def test_a_mood_says_the_sounds_that_have_it(open_page: Any) -> None:
+    page = open_page("?q=creepy")
+    notice = page.locator(".notice")
+    notice.wait_for()
+    said = "Searched for eerie music or monster growling or ghost wailing or woman screaming; you typed “creepy”."
+    assert said in notice.inner_text()
+
+
 def test_a_manner_says_what_stands_first(open_page: Any) -> None:
     page = open_page("?q=distant+dog+barking")
     notice = page.locator(".notice")

@@ -43,6 +43,10 @@ def rows(name: str, folder: Path = TABLES) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def moods() -> list[dict[str, str]]:
+    return rows("moods.csv", SCRIPTS / "lexicon")
+
+
 @pytest.fixture(scope="module")
 def labels() -> dict[str, str]:
     """The label of recordings that is nearest to a reading."""
@@ -56,12 +60,13 @@ def test_every_term_of_the_tables_is_carried_with_its_readings_and_its_steering(
     listed = [row for row in rows("jargon.csv") if not script.is_gloss(row["plain"])]
     assert len(listed) > 8_000 and len(rows("jargon.csv")) - len(listed) == 14
     own = {row["term"] for row in rows("jargon.csv", SCRIPTS / "lexicon")}
+    own |= {term for row in moods() for term in row["terms"].split("|")}
     for row in listed:
         term = english().term(row["term"])
         assert term is not None, row["term"]
         if term.term in own:
             continue
-        takes = script.takes_a_label(row["kind"], row["note"]) and row["plain"] in labels
+        takes = script.takes_a_label(row["note"]) and row["plain"] in labels
         expected = [row["plain"], labels[row["plain"]]] if takes else [row["plain"]]
         assert "|".join(term.readings) == "|".join(expected), row["term"]
         assert (term.kind, term.steering) == (row["kind"], steering(row["note"])), row["term"]
@@ -150,10 +155,28 @@ def test_the_own_additions_are_carried() -> None:
 def test_a_reading_and_the_nearest_label_are_searched_for_together(labels: dict[str, str]) -> None:
     label = labels["crowd of people murmuring|many people talking at once"]
     assert english().term("walla").readings[-1] == label  # type: ignore[union-attr]
-    moods = [row["plain"] for row in rows("jargon.csv", SCRIPTS / "lexicon") if row["kind"] == "mood"]
-    assert len(moods) > 700 and not set(moods) & set(labels)
     for row in rows("heads.csv", SCRIPTS / "lexicon"):
         assert languages().heads[row["plain"]] == row["head"]
+
+
+def test_a_mood_is_heard_in_sounds_that_differ() -> None:
+    terms = [(term, row["plain"]) for row in moods() for term in row["terms"].split("|")]
+    assert len(terms) > 900 and len(dict(terms)) == len(terms)
+    for name, plain in terms:
+        term = english().term(name)
+        assert term is not None and term.kind == "mood", name
+        assert "||".join("|".join(wordings) for wordings in term.alternatives) == plain, name
+        assert len(term.alternatives) <= 4, f"{name}: each alternative is a search, of 6 ms"
+    creepy = english().term("creepy")
+    assert creepy is not None and len(creepy.alternatives) == 4
+    assert creepy.readings == tuple(text for wordings in creepy.alternatives for text in wordings)
+
+
+@pytest.mark.parametrize("name", ["drone", "crash"])
+def test_readings_that_differ_are_alternatives(name: str) -> None:
+    term = english().term(name)
+    assert term is not None and "e" in term.steering
+    assert len(term.alternatives) > 1 and all(len(wordings) == 1 for wordings in term.alternatives)
 
 
 def test_brown_noise_is_no_gas() -> None:

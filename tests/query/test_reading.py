@@ -11,6 +11,7 @@ from soundseek.errors import QueryError
 from soundseek.model.registry import BUNDLED, DEFAULT_MODEL
 from soundseek.model.spelling import WORDS_FILE, Spelling, read_words
 from soundseek.query import QueryReader, Reading, as_typed, read_query
+from soundseek.query.lexicon import english
 
 COUNTS = read_words(BUNDLED / DEFAULT_MODEL / WORDS_FILE)
 SOUNDS = Path(__file__).parents[3] / "shared" / "sounds"
@@ -72,7 +73,7 @@ def test_a_broad_reading_is_added_and_does_not_replace_the_term(reader: QueryRea
         ("romantic walla", ("romantic walla", "crowd of people murmuring")),
         ("sad song", ("sad song", "sad music")),
         ("happy music", ("happy music", "happy festive music")),
-        ("relaxing music", None),
+        ("relaxing music", ("relaxing music", "calm ambient music")),
         ("heavy rain", None),
         ("science fiction effect", None),
         ("creepy effects", None),
@@ -85,11 +86,63 @@ def test_what_has_a_mood_counts_beside_the_mood(
 
 
 @pytest.mark.parametrize(
-    "query", ["creepy", "creepy atmosphere", "creepy sound", "creepy sound effect", "creepy vibes"]
+    "query", ["creepy", "creepy mood", "creepy sound", "creepy sound effect", "creepy vibes"]
 )
 def test_a_mood_alone_is_the_sounds_that_have_it(reader: QueryReader, query: str) -> None:
-    ((*texts,),) = reader.read(query).alternatives
-    assert texts == ["scary music", "eerie atmosphere", "dark drone"]
+    reading = reader.read(query)
+    assert reading.alternatives == english().term("creepy").alternatives  # type: ignore[union-attr]
+    told = reading.described()
+    for text in ("scary music", "monster growling", "woman screaming"):
+        assert f"{text!r}" in told
+    assert " or 'monster growling' and 'zombie groaning' together or 'ghost wailing' or " in told
+
+
+@pytest.mark.parametrize(
+    ("query", "mood"),
+    [
+        ("very scary", "scary"), ("something terrifying", "terrifying"), ("a peaceful place", "peaceful"),
+        ("Really creepy noises", "creepy"), ("tense moment", "tense"), ("calm and relaxing", "calm"),
+        ("tranquility", "peaceful"),
+    ],
+)  # fmt: skip
+def test_a_mood_in_words_that_add_nothing_is_that_mood(reader: QueryReader, query: str, mood: str) -> None:
+    assert reader.read(query).alternatives == reader.read(mood).alternatives
+    assert reader.read(query).notes[0].source == query
+
+
+def test_two_moods_are_the_sounds_of_both(reader: QueryReader) -> None:
+    one, other = reader.read("sad").alternatives, reader.read("scary").alternatives
+    assert reader.read("sad and scary").alternatives == (*one, *other)
+
+
+@pytest.mark.parametrize("query", ["the adventure", "a party", "very loud", "sad and blue", "a quiet tone"])
+def test_a_mood_beside_what_is_none_is_not_taken_for_one(reader: QueryReader, query: str) -> None:
+    assert reader.read(query).alternatives == ((query,),)
+
+
+@pytest.mark.parametrize(
+    ("query", "texts"),
+    [
+        ("Miele washing machine", ("washing machine",)),
+        ("Whirlpool fridge", ("fridge",)),
+        ("Makita drill", ("drilling", "drill")),
+        ("Casio watch", ("clock ticking watch",)),
+        ("Ferrari accelerating", ("race car engine accelerating",)),
+        ("ferrari accelerating", ("race car engine accelerating",)),
+        ("Samsung phone", ("Samsung phone", "phone")),
+        ("old washing machine", ("old washing machine",)),
+    ],
+)
+def test_a_brand_beside_its_product_is_one_thing(
+    reader: QueryReader, query: str, texts: tuple[str, ...] | None
+) -> None:
+    assert reader.read(query).alternatives == (texts or (query,),)
+
+
+def test_an_atmosphere_is_no_single_scream(reader: QueryReader) -> None:
+    assert "woman screaming" in reader.read("creepy").texts
+    assert reader.read("creepy atmosphere").alternatives == reader.read("eerie").alternatives
+    assert "woman screaming" not in reader.read("eerie").texts
 
 
 @pytest.mark.parametrize(
@@ -147,6 +200,47 @@ def test_words_that_neither_the_model_nor_the_lexicon_knows_are_said(reader: Que
     assert "'blorptastic', 'zindlefrop'" in told and "guess" in told
     assert reader.read("a dog barks near a car").unknown == ()
     assert reader.read("walla").unknown == ()
+
+
+@pytest.mark.parametrize("query", ["zxqv blorp", "blom veeng", "clug blimas", "snoogind wof", "fus weeg"])
+def test_a_word_beside_a_made_up_one_is_neither_corrected_nor_read_by_its_sound(
+    reader: QueryReader, query: str
+) -> None:
+    reading = reader.read(query)
+    assert reading.is_as_typed and reading.unknown, reading
+    (told,) = reading.warnings()
+    assert all(repr(word) in told for word in reading.unknown)
+
+
+def test_all_words_that_nothing_is_known_of_are_said(reader: QueryReader) -> None:
+    assert reader.read("zxqv blorp").unknown == ("zxqv", "blorp")
+
+
+@pytest.mark.parametrize(
+    ("query", "read"),
+    [
+        ("thnuder zxqv", "thunder zxqv"),
+        ("walla zxqv", "crowd of people murmuring zxqv"),
+        ("a blorp", "water bubbling"),
+        ("blorp", "water bubbling"),
+        ("big blorp", "big water bubbling"),
+    ],
+)
+def test_what_is_sure_is_read_beside_a_made_up_word(reader: QueryReader, query: str, read: str) -> None:
+    assert reader.read(query).text.removeprefix("a ") == read
+
+
+def test_a_term_behind_a_minus_is_excluded(reader: QueryReader) -> None:
+    assert read_query("-hum").negatives and not read_query("-hum").alternatives
+    assert reader.read("-walla").negatives == ("crowd of people murmuring",)
+    assert reader.read("-20 db tone").text == "steady test tone"
+
+
+def test_a_query_that_only_excludes_asks_for_nothing_and_says_so(reader: QueryReader) -> None:
+    for query in ("-thunder", "no thunder"):
+        (told,) = reader.read(query).warnings()
+        assert "only 'thunder' is kept out and nothing asked for" in told
+    assert reader.read("rain -thunder").warnings() == ()
 
 
 def test_without_a_list_of_words_no_word_is_called_unknown() -> None:

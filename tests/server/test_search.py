@@ -72,6 +72,16 @@ def test_a_sound_in_a_manner_is_found_as_the_library_finds_it(
     assert typed["searched_for"] is None
 
 
+def test_a_mood_is_said_with_its_alternatives(client: Any, library: Library) -> None:
+    reading = library.read("creepy")
+    said = client.post("search", json={"text": "creepy"}).json()["searched_for"]
+    assert len(reading.alternatives) > 2
+    assert said["alternatives"] == [list(texts) for texts in reading.alternatives]
+    assert said["queries"] == [text for texts in said["alternatives"] for text in texts]
+    walla = client.post("search", json={"text": "walla"}).json()["searched_for"]
+    assert len(walla["alternatives"]) <= 1 < len(walla["queries"])
+
+
 def test_how_sure_hits_are_is_what_the_library_says(serve: Any, sounds: Path, tmp_path: Path) -> None:
     directory = make_toy_model(tmp_path / "sure")
     # The higher a hit scores, the surer it is, by itself and beside what varied sounds score.

@@ -74,7 +74,7 @@ def search_command(
     soundseek search "a dog barks while it rains" --not music --where "duration < 30"
     """
     output = choose_format(json=json, csv=csv, m3u=m3u, table=table, labels=labels)
-    text = " ".join(words or []).strip()
+    text = _one_description(words or [])
     if not text and not like and taught is None and (without or not where):
         raise UsageError(
             'nothing to look for; say it in words, soundseek search "rain on a tent", by --like FILE or by --taught '
@@ -123,6 +123,16 @@ def search_command(
         show_labels(hits, labels, ", ".join(each for each in sought if each) or where or "")
         return
     show_hits(hits, reasons, output, {} if as_typed else searched_for(reading, negatives))
+
+
+def _one_description(words: Sequence[str]) -> str:
+    """The words of a query: arguments of one word each belong together, and of several in quotes each names a sound."""
+    given = [word.strip() for word in words if word.strip()]
+    if len(given) < 2 or not any(" " in each for each in given):
+        return " ".join(given)
+    told = f"sounds with all of {', '.join(quoted(each) for each in given)}; for each of them search once"
+    print(told, file=sys.stderr)
+    return " and ".join(given)
 
 
 def _say_contradiction(reading: Reading, negatives: Sequence[Reading]) -> None:

@@ -49,6 +49,8 @@ def searched_for(reading: Reading | None, negatives: Sequence[Reading] = ()) -> 
         about = {"query": reading.text, "typed": reading.typed}
         if len(reading.texts) > 1:
             about["queries"] = list(reading.texts)
+        if len(reading.alternatives) > 1:
+            about["alternatives"] = [list(texts) for texts in reading.alternatives]
         if reading.manners:
             about["manners"] = list(reading.manners)
         if reading.language != "English":

@@ -68,7 +68,9 @@ def find_any(store: Store, queries: Sequence[AnyFloatArray], options: SearchOpti
 
     There is at least one query; each is one of `find`.
     """
-    hits = [hit for query in queries for hit in find(store, query, options)]
+    # Together they read as many frames as one query does.
+    shortlist = SHORTLIST[options.per] // len(queries)
+    hits = [hit for query in queries for hit in find(store, query, options, shortlist=shortlist)]
     if len(queries) > 1:
         hits.sort(key=lambda hit: -hit.rank_score)
         best: dict[str, list[Hit]] = defaultdict(list)
@@ -86,15 +88,18 @@ def _share_a_moment(one: Hit, other: Hit) -> bool:
     return one.start_s < other.end_s and other.start_s < one.end_s
 
 
-def find(store: Store, query: AnyFloatArray, options: SearchOptions) -> list[Hit]:
+def find(
+    store: Store, query: AnyFloatArray, options: SearchOptions, *, shortlist: int | None = None
+) -> list[Hit]:
     """The best hits of a query, best first.
 
     Args:
         store: What is searched.
         query: `(dim,)` unit norm; or `(1 + parts, dim)`, a sentence that names several sounds, and its parts.
         options: How, and which files may answer.
+        shortlist: How many segments, and best ones of files, get a score at least; None: `SHORTLIST`.
     """
-    matches = find_matches(store, query, options)
+    matches = find_matches(store, query, options, shortlist=shortlist)
     whole = np.atleast_2d(query)[0]
     sure: Sequence[float | None] = [None] * len(matches)
     if options.certainty is not None and matches:
@@ -105,7 +110,9 @@ def find(store: Store, query: AnyFloatArray, options: SearchOptions) -> list[Hit
     ]
 
 
-def find_matches(store: Store, query: AnyFloatArray, options: SearchOptions) -> list[Match]:
+def find_matches(
+    store: Store, query: AnyFloatArray, options: SearchOptions, *, shortlist: int | None = None
+) -> list[Match]:
     """What `find` gives, before any moment is worked out.
 
     The store's shortlist goes by means; its order is that of the scores, for which its frames are read.
@@ -114,7 +121,7 @@ def find_matches(store: Store, query: AnyFloatArray, options: SearchOptions) -> 
     queries = np.atleast_2d(query)
     wanted = queries[0] if options.manners is None else options.manners.proposing(queries[0])
     question = Question(wanted, options.where, options.leave_out, options.only, options.names)
-    looked_at = max(SHORTLIST[per], 2 * k)
+    looked_at = max(SHORTLIST[per] if shortlist is None else shortlist, 2 * k)
     while True:
         matches = store.shortlist(question, segments=looked_at, files=looked_at)
         scored = _with_scores(matches, queries, options.by)

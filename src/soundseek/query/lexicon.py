@@ -23,8 +23,8 @@ LANGUAGES_FILE = "languages.json.gz"
 def steering(note: str) -> str:
     """The letters that say how a term is used, from the note of its row.
 
-    a: add the reading to the query, do not replace the term; w: only when it is the whole query; e: search for each
-    reading and keep the better score; m: a misspelling; n: names equipment, which has no sound of its own.
+    a: add the reading to the query, do not replace the term; w: only when it is the whole query; e: its readings are
+    alternatives; m: a misspelling; n: names equipment, which has no sound of its own.
 
     >>> steering("broad: add to the query; common caption word (9x): only when it is the whole query")
     'aw'
@@ -37,6 +37,15 @@ def steering(note: str) -> str:
         "n": "carries no sound",
     }
     return "".join(letter for letter, text in marks.items() if text in note)
+
+
+def alternatives_of(plain: str) -> tuple[tuple[str, ...], ...]:
+    """The readings of a row's `plain`: `|` stands between wordings of one thing, `||` between things that differ.
+
+    >>> alternatives_of("scary music|dark drone||monster growling")
+    (('scary music', 'dark drone'), ('monster growling',))
+    """
+    return tuple(tuple(each.split("|")) for each in plain.split("||"))
 
 
 _PLAIN_KINDS = frozenset(
@@ -62,15 +71,21 @@ class Term:
 
     Attributes:
         term: In lower case.
-        readings: What it means in the words of captions; the first is the nearest.
+        alternatives: What it means in the words of captions, the nearest first; each of the things that it may be is
+            an alternative, with its wordings.
         kind: "onomatopoeia", "brand", "animal" ...
         steering: See `steering`.
     """
 
     term: str
-    readings: tuple[str, ...]
+    alternatives: tuple[tuple[str, ...], ...]
     kind: str = "jargon"
     steering: str = ""
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """All of its readings."""
+        return tuple(reading for wordings in self.alternatives for reading in wordings)
 
     @property
     def is_plain(self) -> bool:
@@ -113,7 +128,7 @@ class EnglishLexicon:
             found = self._terms.get(form) or self._terms.get(self._joined.get(form.replace(" ", ""), ""))
             if found:
                 number, kind, steer = found
-                return Term(form, tuple(self._readings[number].split("|")), kind, steer)
+                return Term(form, alternatives_of(self._readings[number]), kind, steer)
         return None
 
     @cached_property
@@ -140,7 +155,8 @@ class EnglishLexicon:
         """Every term with each of its readings, and UCS' names and synonyms with theirs; no misspellings."""
         for term, (number, _, steer) in self._terms.items():
             if "m" not in steer and "n" not in steer:
-                yield from ((term, reading) for reading in self._readings[number].split("|"))
+                for wordings in alternatives_of(self._readings[number]):
+                    yield from ((term, reading) for reading in wordings)
         for each in self.categories.values():
             yield f"{each.category} {each.subcategory}".lower(), each.plain
             yield from ((word.strip(), each.plain) for word in each.synonyms.split(",") if word.strip())

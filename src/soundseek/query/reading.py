@@ -25,6 +25,9 @@ NoteKind = Literal["term", "code", "language", "negation", "spelling", "emoji", 
 COMMON = 50
 COMMON_NAME = 1
 _FEW_WORDS = 4  # of a query that short each word carries much
+_FAMILIAR = 10  # captions with the name of a thing, for that to be searched for without its maker's
+_FEW_LETTERS = 5  # a word that short is one slip from many
+_IMITATING = ("onomatopoeia", "cartoon")  # kinds of terms that anybody makes up
 
 # Abbreviations of file names, in the words that fit into a sentence.
 _SHORT = {
@@ -47,11 +50,27 @@ _FUNCTION_WORDS = word_set(
 # "Creepy atmosphere": no word for what sounds.
 _OF_A_MOOD = word_set(
     """mood moods vibe vibes feeling feelings feel atmosphere atmospheres ambience ambiance ambient sound sounds
-    soundscape soundscapes scene scenes background tone texture sfx stuff"""
+    soundscape soundscapes scene scenes background texture sfx stuff noise noises moment moments place places
+    thing things presence energy aura"""
+)
+# "Very scary", "something really sad": how much of a mood, of nothing in particular.
+_DEGREE = word_set(
+    """something anything very really so quite rather too extremely super incredibly pretty totally
+    truly slightly somewhat"""
 )
 _EFFECTS = word_set("effect effects")  # "science fiction effect": a made sound, not what has the mood
 _MUSIC = word_set("music song songs tune tunes melody melodies soundtrack score track loop bgm underscore")
+# Things that makers put their names on.
+_PRODUCTS = word_set(
+    """car cars motorcycle motorbike bike scooter truck van bus tractor train locomotive boat plane airplane jet
+    helicopter phone telephone smartphone camera fridge refrigerator freezer oven stove microwave dishwasher washer
+    dryer machine vacuum cleaner blender mixer processor grinder juicer kettle toaster shaver toothbrush drill saw
+    chainsaw sander mower hammer jackhammer guitar bass piano keyboard organ synth synthesizer accordion harmonica
+    violin drum drums cymbal saxophone trumpet flute typewriter printer laptop computer tablet console watch clock
+    radio television tv speaker pistol rifle shotgun revolver gun fan heater conditioner"""
+)
 _DOUBLED = re.compile(r"\b([^\W\d_]+)(?: \1\b)+", re.IGNORECASE)
+_EXCLUDED = re.compile(r"[-−!][^\W\d]")  # "-hum" excludes the term, "-20 db tone" is one
 _ROMAN_SOUND = re.compile(r"\b(?:sounds?|noises?|sfx|fx|sound\s+effects?|effects?)\b", re.IGNORECASE)
 
 
@@ -138,6 +157,12 @@ class Reading:
     def warnings(self, quote: Callable[[str], str] = repr) -> tuple[str, ...]:
         """What the searcher should know: words that were left out, and words that the model has not learned."""
         told = []
+        if self.negatives and not self.alternatives:
+            unwanted = " and ".join(quote(text) for text in self.negatives)
+            told.append(
+                f"only {unwanted} is kept out and nothing asked for: what is least like it comes first; "
+                "say what to look for"
+            )
         if self.unread:
             names = ", ".join(quote(word) for word in self.unread)
             if self.notes:
@@ -229,7 +254,7 @@ class QueryReader:
         return replace(reading, typed=text, notes=(*notes, *reading.notes))
 
     def _read(self, text: str) -> Reading:
-        whole = self._whole(text)
+        whole = self._whole(text) if not _EXCLUDED.match(text) else None
         if whole is not None:
             return whole
         spaced = _file_name_in_words(text)
@@ -286,7 +311,7 @@ class QueryReader:
         term = self._term(text)
         if term is not None:
             is_common = self._is_common_term(text, term)
-            if not is_common or "e" in term.steering:
+            if not is_common or len(term.alternatives) > 1:
                 return self._of_term(text, term)
         name = read_name(text)
         if name is not None and (
@@ -305,12 +330,14 @@ class QueryReader:
         return replace(sound, typed=text, manners=found.manners, notes=(*notes, *sound.notes))
 
     def _in_mood(self, text: str) -> Reading | None:
-        """A mood and what has it, "angry dog": the dog counts once more, or other angry sounds would come first.
-
-        The mood alone is meant where nothing sounds, as in "creepy atmosphere".
-        """
+        """A mood and what has it, "angry dog": the dog counts once more, or other angry sounds would come first."""
         typed = words(text)
-        if not 2 <= len(typed) <= _FEW_WORDS or " ".join(typed) != " ".join(text.split()):
+        if len(typed) < 2 or " ".join(typed) != " ".join(text.split()):
+            return None
+        alone = self._moods_alone(typed)
+        if alone is not None:
+            return alone
+        if len(typed) > _FEW_WORDS:
             return None
         for end in range(len(typed) - 1, 0, -1):
             term = english().term(" ".join(typed[:end]))
@@ -319,8 +346,6 @@ class QueryReader:
             sound = typed[end:]
             if {word.lower() for word in sound} <= _EFFECTS:
                 return None
-            if {word.lower() for word in sound} <= _OF_A_MOOD:
-                return self._of_term(text, term)
             if len(sound) == 1 and sound[0].lower() in _MUSIC:
                 music = [each for each in term.readings if "music" in words(each)]
                 if not music or any(_same_words(text, each) for each in music):
@@ -336,6 +361,25 @@ class QueryReader:
                         unknown=plain.unknown,
                     )
         return None
+
+    def _moods_alone(self, typed: list[str]) -> Reading | None:
+        """Of moods and nothing that sounds, "sad and lonely" or "something creepy", the sounds that have them."""
+        found: list[Term] = []
+        rest = typed[1:] if typed[0].lower() in ("a", "an", "the", "some") and len(typed) > 2 else typed
+        while rest and rest[0].lower() in _DEGREE:
+            rest = rest[1:]
+        for part in " ".join(rest).split(" and "):
+            named = part.split()
+            while len(named) > 1 and named[-1].lower() in _OF_A_MOOD:
+                named.pop()
+            term = english().term(" ".join(named))
+            if term is None or term.kind != "mood":
+                return None
+            found.append(term)
+        text = " ".join(typed)
+        read = dict.fromkeys(wordings for term in found for wordings in term.alternatives)
+        note = Note("term", text, " | ".join(dict.fromkeys(each for wordings in read for each in wordings)))
+        return Reading(text, tuple(read), notes=(note,))
 
     def _manner_apart(self, reading: Reading) -> Reading:
         """A reading in one English text, with what that says of how the sound should sound apart from it."""
@@ -362,15 +406,19 @@ class QueryReader:
                 return Reading(text, ((text, both),), notes=(note,))
             # A model that never met the term is led astray by it alone.
             return Reading(text, ((both, *term.readings),), notes=(note,))
-        if "e" in term.steering:
-            return Reading(text, tuple((reading,) for reading in term.readings), notes=(note,))
-        return Reading(text, (term.readings,), notes=(note,))
+        return Reading(text, term.alternatives, notes=(note,))
 
     def _english(self, text: str) -> Reading:
         """A query of several words: codes and terms in it that a model cannot know become plain words."""
         notes: list[Note] = []
         read = self._codes_and_terms(text, notes)
+        product = self._product_of(text, notes)
+        if product:
+            note = Note("term", text, " | ".join(product))
+            return Reading(text, (product,), notes=(note,), unknown=self._unknown(text))
         corrected = self._corrected(read)
+        if corrected != text and self._is_made_up(text, corrected):
+            return Reading(text, ((text,),), unknown=tuple(dict.fromkeys(words(text))))
         if read != text and not _DOUBLED.search(self._corrected(text)):
             corrected = _DOUBLED.sub(r"\1", corrected)  # "dogg", and "barcking", which is a term: dog barking
         if corrected != read:
@@ -379,6 +427,42 @@ class QueryReader:
             if whole is not None:
                 return replace(whole, typed=text, notes=(*notes, *whole.notes))
         return Reading(text, ((corrected,),), notes=tuple(notes), unknown=self._unknown(corrected))
+
+    def _product_of(self, text: str, notes: list[Note]) -> tuple[str, ...]:
+        """The thing beside the name of its maker, "Bosch washing machine" or "Samsung phone", in one or two wordings.
+
+        None where no thing is named, but what it does or which part of it sounds, as in "Ferrari accelerating".
+        """
+        typed = words(text)
+        if not 2 <= len(typed) <= _FEW_WORDS or typed[-1].lower() not in _PRODUCTS:
+            return ()
+        if self._counts.get(typed[-1].lower(), 0) < _FAMILIAR:
+            return ()
+        if not notes:  # a name that neither a caption nor a table has
+            begins = next(at for at, word in enumerate(typed) if word.lower() in self._counts)
+            return (text, " ".join(typed[begins:])) if begins else ()
+        term = self._term(notes[0].source)
+        if len(notes) > 1 or term is None or term.kind != "brand" or not text.startswith(notes[0].source):
+            return ()
+        rest = words(text.removeprefix(notes[0].source))
+        meant = {form for word in words(notes[0].read) for form in _inflections(word.lower())}
+        is_the_same = all(meant & set(_inflections(word.lower())) for word in rest)
+        named = " ".join(rest)
+        return tuple(dict.fromkeys((notes[0].read, named))) if is_the_same else (named,)
+
+    def _is_made_up(self, text: str, read: str) -> bool:
+        """True for words none of which is sure, "zxqv blorp": what one is read as by its sound, or as a slip of a few
+        letters, is not trusted beside a word that nothing is known of.
+        """
+        if not self._unknown(read):
+            return False
+        for word in words(text):
+            term = self._term(word)
+            is_listed = term is not None and term.kind not in _IMITATING
+            is_plain_slip = len(word) > _FEW_LETTERS and self._corrected(word) != word
+            if is_listed or is_plain_slip or self._is_word(word.lower()):
+                return False
+        return True
 
     def _codes_and_terms(self, text: str, notes: list[Note]) -> str:
         found = list(WORD.finditer(text))
@@ -407,10 +491,8 @@ class QueryReader:
             if phrase.lower() in _SHORT and end == at + 1 and len(found) > 1:
                 return end, _SHORT[phrase.lower()]
             # "Ferrari accelerating": a brand is no English word, whatever dictionary has it.
-            is_name = (
-                len(found) <= _FEW_WORDS
-                and phrase[:1].isupper()
-                and not any(word.lower() in self._counts for word in words(phrase))
+            is_name = len(found) <= _FEW_WORDS and not any(
+                word.lower() in self._counts for word in words(phrase)
             )
             if not is_name and not self._needs_reading(phrase):
                 continue
@@ -512,6 +594,12 @@ class QueryReader:
             gain = self._gain(translator(name), text, typed, english_weights)
             if gain > most:
                 best, most = name, gain
+        if (
+            0 < most < 1.0 and len(typed) > 1
+        ):  # "fus weeg": no word of the table, and another that nothing is known of
+            weights = [translator(best).reads(word) for word in typed]
+            if any(not max(pair) for pair in zip(weights, english_weights, strict=True)):
+                return "English"
         return best
 
     def _gain(

@@ -391,6 +391,10 @@ class SearchedFor(_Answer):
     query: str | None = Field(description="The words as they were read.")
     typed: str | None = Field(description="The words as they came.")
     queries: list[str] = Field(default=[], description="All texts that are searched for, `query` first.")
+    alternatives: list[list[str]] = Field(
+        default=[],
+        description="`queries` in groups: each hit counts by the one that it fits best; each is searched for together.",
+    )
     language: str = Field(default="English", description="The language that the words were read in.")
     manners: list[str] = Field(
         default=[],

@@ -532,6 +532,7 @@ def _searched_for(request: SearchRequest, texts: dict[str, _Text]) -> SearchedFo
             "query": reading.text if reading is not None else None,
             "typed": request.text if reading is not None else None,
             "queries": list(reading.texts) if reading is not None else [],
+            "alternatives": [list(texts) for texts in reading.alternatives] if reading is not None else [],
             "manners": list(reading.manners) if reading is not None else [],
             "language": reading.language if reading is not None else "English",
             "not": excluded,

@@ -84,7 +84,7 @@
  * @typedef {Object} SearchAnswer
  * @property {Hit[]} hits
  * @property {string} query           Names this query for `moments`.
- * @property {{query: string | null, typed: string | null, not: string[], not_typed: string[], manners: string[]} | null} searched_for
+ * @property {{query: string | null, typed: string | null, alternatives: string[][], not: string[], not_typed: string[], manners: string[]} | null} searched_for
  * @property {string[]} warnings
  * @property {number} total
  * @property {number | null} next_offset

@@ -87,7 +87,7 @@ export function Notices() {
   const { searchedFor, warnings, state, hits, isRanked } = results.value;
   if (state === "idle") return null;
   const changed = searchedFor && [
-    searchedFor.query !== null && searchedFor.query !== searchedFor.typed ? [searchedFor.query, searchedFor.typed, searchedFor.manners.join(" and ")] : null,
+    searchedFor.query !== null && searchedFor.query !== searchedFor.typed ? [searchedFor.alternatives.length ? searchedFor.alternatives.map(([text]) => text).join(" or ") : searchedFor.query, searchedFor.typed, searchedFor.manners.join(" and ")] : null,
     ...searchedFor.not.map((word, index) => (word === searchedFor.not_typed[index] ? null : [word, searchedFor.not_typed[index], ""])),
   ].filter((pair) => pair !== null);
   const sure = hits.map((hit) => hit.match).filter((match) => typeof match === "number");
