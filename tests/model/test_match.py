@@ -57,6 +57,34 @@ def test_a_probability_by_hand() -> None:
     np.testing.assert_allclose(found, [0.5, 1 / (1 + np.e)], atol=1e-6)
 
 
+def test_what_names_several_sounds_is_turned_by_a_line_of_its_own(tmp_path: Path) -> None:
+    plain = calibration([-1.0, 2.0, 0, 0, 0])
+    replace(plain, sentence=(0.5, 3.0)).write(tmp_path)
+    turned = MatchCalibration.read(tmp_path, dim=4)
+    assert turned is not None
+    sentence = unit_rows(np.float32([[1, 1, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0]]))
+    scores = np.float32([0.5, 1.0])  # log-odds 0 and 1 for what names one sound
+    found = turned.probabilities(sentence, scores, num_files=9)
+    np.testing.assert_allclose(found, [1 / (1 + np.exp(-0.5)), 1 / (1 + np.exp(-3.5))], atol=1e-6)
+    # To the last bit, one sound is what it was, and so is a sentence where none was fitted.
+    for query, one, other in ((QUERY, turned, plain), (QUERY[None], turned, plain)):
+        np.testing.assert_array_equal(
+            *(each.probabilities(query, scores, num_files=9) for each in (one, other))
+        )
+    stored = dict(np.load(tmp_path / MATCH_FILE))
+    del stored["sentence"]
+    np.savez(tmp_path / MATCH_FILE, **stored)
+    former = MatchCalibration.read(tmp_path, dim=4)
+    assert former is not None
+    np.testing.assert_array_equal(
+        *(each.probabilities(sentence, scores, num_files=9) for each in (former, plain))
+    )
+    for broken in (np.zeros(3), np.array([0.0, np.nan])):
+        np.savez(tmp_path / MATCH_FILE, **stored, sentence=broken)
+        with pytest.raises(ModelError, match=r"is damaged.*soundseek calibrate"):
+            MatchCalibration.read(tmp_path, dim=4)
+
+
 def test_a_calibration_of_fewer_features_says_what_it_said(tmp_path: Path) -> None:
     calibration([-1.0, 2.0, 0, 0, 0]).write(tmp_path)  # as it was fitted before there were more
     former = MatchCalibration.read(tmp_path, dim=4)

@@ -20,6 +20,9 @@ from soundseek.query.parts import MOST_PARTS, sentence_parts
         ("an engine idles and a siren wails in the distance", ("an engine idles", "a siren wails")),
         ("glass breaking + alarm", ("glass breaking", "alarm")),
         ("rain, thunder and wind", ("rain", "thunder", "wind")),
+        ("a dog barks while it rains", ("a dog barks", "it rains")),
+        ("A car passes as it's raining heavily", ("A car passes", "it's raining heavily")),
+        ("people talk and it is thundering", ("people talk", "it is thundering")),
     ],
 )
 def test_each_sound_of_a_sentence_is_a_part(text: str, parts: tuple[str, ...]) -> None:
@@ -43,6 +46,7 @@ def test_each_sound_of_a_sentence_is_a_part(text: str, parts: tuple[str, ...]) -
         "laughing and talking",
         "noise in the background",
         "a horse and cart",
+        "a bell rings and it fades away",
     ],
 )
 def test_one_sound_stays_whole(text: str) -> None:

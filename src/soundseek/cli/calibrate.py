@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -94,14 +94,13 @@ def calibrate_command(
     if others is not None:
         record |= {"unmet": str(unmet), "unmet_files": len(others.files)}
     if check:
-        report = check_match(calibration, ask(remembering, data, check))
-        record |= {
-            "check": check,
-            "calibration_error": report.calibration_error,
-            "auc_hits": report.auc_hits,
-            "auc_present": report.auc_present,
-            "bins": report.bins,
-        }
+        asked = ask(remembering, data, check)
+        report = check_match(calibration, asked)
+        record |= {"check": check, **report.figures(), "bins": report.bins}
+        numbers: tuple[Literal["one", "several"], ...] = ("one", "several")
+        for number in numbers:
+            if (some := asked.naming(number)).queries:
+                record[f"naming_{number}"] = check_match(calibration, some).figures()
     if output == "json":
         write_json_lines([record])
         return
@@ -112,3 +111,6 @@ def calibrate_command(
             f"{record['auc_hits']:.1%}, best hits of what is there above those of what is not in "
             f"{record['auc_present']:.1%}"
         )
+        if "naming_several" in record:
+            of_several = record["naming_several"]["calibration_error"]
+            console().print(f"of what names several sounds: calibration error {of_several:.3f}")

@@ -5,6 +5,9 @@ scores on varied sounds, the reference: those that the model remembers (`memory.
 hundred of its own. `match.npz` in a model directory holds a logistic regression over that, fitted by `soundseek
 calibrate` on captioned sounds (`learn/evaluation/match.py`). A reference is what the verification of speakers calls a
 cohort, and this the T-norm of Auckenthaler, Carey and Lloyd-Thomas, Digital Signal Processing 10, 2000.
+
+A sentence that names several sounds has a score of another make (`scores_of_sentences`), from which a high one means
+more than it does for one sound. So its log-odds are turned once more, by a line that is fitted on sentences alone.
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ class MatchCalibration:
             hundred files teach says nothing of a hundred thousand.
         is_of_memory: The reference is what the model remembers, and is not stored once more.
         heard_by: Fingerprint of the model that it was fitted for; empty: not known.
+        sentence: Of a sentence that names several sounds the log-odds are this constant more, times this slope.
     """
 
     reference: AnyFloatArray
@@ -58,6 +62,7 @@ class MatchCalibration:
     most_files: int
     is_of_memory: bool = False
     heard_by: str = ""
+    sentence: tuple[float, float] = (0.0, 1.0)
 
     def probabilities(self, query: AnyFloatArray, scores: AnyFloatArray, *, num_files: int) -> FloatArray:
         """`(hits,)` probabilities that a listener would agree.
@@ -67,12 +72,19 @@ class MatchCalibration:
             scores: `(hits,)` of the query and each hit, as a search gives them.
             num_files: Files that were searched: the more there are, the higher chance scores (up to `most_files`).
         """
+        log_odds = self.log_odds(query, scores, num_files=num_files)
+        if len(np.atleast_2d(query)) > 1:
+            constant, slope = self.sentence
+            log_odds = constant + slope * log_odds
+        found: FloatArray = (1 / (1 + np.exp(-log_odds))).astype(np.float32)
+        return found
+
+    def log_odds(self, query: AnyFloatArray, scores: AnyFloatArray, *, num_files: int) -> DoubleArray:
+        """`(hits,)` log-odds, of a sentence as if it named one sound; see `probabilities`."""
         features = match_features(self.reference, query, scores, min(num_files, self.most_files))
         features = features[:, : len(self.mean)]
         standard = (features - self.mean) / self.scale
-        found: FloatArray = (1 / (1 + np.exp(-(self.weights[0] + standard @ self.weights[1:])))).astype(
-            np.float32
-        )
+        found: DoubleArray = self.weights[0] + standard @ self.weights[1:]
         return found
 
     def write(self, directory: Path) -> None:
@@ -86,6 +98,7 @@ class MatchCalibration:
             "scale": self.scale,
             "weights": self.weights,
             "most_files": np.int64(self.most_files),
+            "sentence": np.array(self.sentence),
             **heard_by_array(self.heard_by),
         }
         if not self.is_of_memory:
@@ -118,6 +131,7 @@ class MatchCalibration:
                 )
                 parts = [stored[name] for name in names]
                 most_files = int(stored["most_files"])
+                sentence = _line(stored["sentence"]) if "sentence" in stored else cls.sentence
                 heard_by = read_heard_by(path, stored, hears_like)
         except (OSError, ValueError, TypeError, KeyError, BadZipFile, EOFError) as error:
             raise ModelError(f"{path} is damaged: {error}; make it anew: soundseek calibrate") from error
@@ -135,7 +149,23 @@ class MatchCalibration:
                 f"{path} is of another model (shapes {shapes}); make it anew: soundseek calibrate"
             )
         reference, mean, scale, weights = parts
-        return cls(reference, mean, scale, weights, most_files, is_of_memory, heard_by)
+        return cls(
+            reference,
+            mean,
+            scale,
+            weights,
+            most_files,
+            is_of_memory,
+            heard_by,
+            sentence,
+        )
+
+
+def _line(stored: AnyFloatArray) -> tuple[float, float]:
+    constant, slope = map(float, stored)
+    if not np.isfinite([constant, slope]).all():
+        raise ValueError(f"no line of sentences: {constant}, {slope}")
+    return constant, slope
 
 
 def match_features(

@@ -58,6 +58,14 @@ _NO_BEGINNING = word_set(
     """it they he she its their which that heard recorded seen played made being getting in on at from to by during
     near under inside outside for off away back until without being nothing nobody not and or"""
 )
+# But these are sounds: "a dog barks while it rains", "footsteps in the rain".
+_WEATHER = re.compile(
+    r"it(?:'s|’s|\s+is)?\s+(?:rain|snow|hail|thunder|storm|drizzl)(?:s|es|ing|e?d)?\b", re.IGNORECASE
+)
+_IN_WEATHER = re.compile(
+    r"\s*,?\s+(?:in|during)\s+(?:(?:the|a)\s+)?(?=(?:\w+\s+)?(?:rain|rainstorm|thunderstorm|hailstorm|downpour)\s*$)",
+    re.IGNORECASE,
+)
 # Verbs of sounds: "birds chirp and tweet" are one sound.
 _VERBS = word_set(
     """bark chirp tweet twitter buzz hum rumble roll slosh clatter rattle clink pop crackle hiss growl snarl howl roar
@@ -83,7 +91,7 @@ def sentence_parts(text: str) -> tuple[str, ...]:
     ((), ())
     """
     parts = [_LEADING.sub("", text.strip().rstrip(".!?"))]
-    for split in (_at_words, _at_background, _at_with, _at_commas, _at_and):
+    for split in (_at_words, _at_background, _at_weather, _at_with, _at_commas, _at_and):
         parts = [piece for part in parts for piece in split(part)]
     cleaned = [_LEADING.sub("", _BACKGROUND.sub("", part)).strip(" ,;") for part in parts]
     distinct = tuple(dict.fromkeys(part for part in cleaned if _names_a_sound(part)))
@@ -118,6 +126,11 @@ def _at_background(text: str) -> list[str]:
     return [text[: at.start()], text[at.end() : background.start()]]
 
 
+def _at_weather(text: str) -> list[str]:
+    """X in the rain."""
+    return _joined(text, _IN_WEATHER, lambda before, after: _names_a_sound(before))
+
+
 def _at_with(text: str) -> list[str]:
     """X with Y, where Y does something: "a man speaks with birds singing", not "hit with a hammer"."""
     return _joined(text, _WITH, lambda before, after: bool(words(before)) and _stands_alone(after))
@@ -148,6 +161,8 @@ def _stands_alone(text: str) -> bool:
     own = [word.lower() for word in words(text)]
     if not own or not _names_a_sound(text):
         return False
+    if _WEATHER.match(text.strip()):
+        return True
     first = own[0]
     if first in _NO_BEGINNING or first.endswith(("ing", "ed", "ly")):
         return False

@@ -151,17 +151,20 @@ def test_a_sentence_that_names_two_sounds_is_asked_by_its_parts_and_answered_by_
     assert asked.right[there].any(axis=1).mean() > 0.9 and not asked.right[names_two & ~there].any()
     # One of its two sounds alone is no answer, though a dozen clips of the library hold it.
     assert asked.right[there].sum(axis=1).max() <= 3
+    several = asked.naming("several")
+    assert len(several.queries) == names_two.sum() and set(map(len, several.queries)) == {3}
     # Fitted on such sentences, too, it is right about them; fitted without, it is too sure.
     errors = []
     for scenes in (0, 30):
         fitted = fit_match(toy, data, reference_split="development", scenes=scenes)
-        numbers = np.flatnonzero(names_two).tolist()
-        several = MatchQueries(
-            [asked.queries[n] for n in numbers], asked.scores[numbers], asked.right[numbers],
-            asked.present[numbers], [asked.num_files[n] for n in numbers],
-        )  # fmt: skip
         errors.append(check_match(fitted, several).calibration_error)
     assert errors[1] < errors[0]
+    # Above all by a line of their own, which leaves alone what names one sound.
+    without = replace(fitted, sentence=(0.0, 1.0))
+    assert check_match(without, several).calibration_error > errors[1] + 0.005
+    one = asked.naming("one")
+    assert {len(query) for query in one.queries} == {1}
+    assert check_match(without, one) == check_match(fitted, one)
 
 
 def test_a_report_by_hand() -> None:

@@ -3,16 +3,17 @@
 Captions of a split are asked of libraries drawn from its clips: of several sizes, half of them with what the caption
 describes and half with everything of its kind taken out. The first ten hits are right where they are of the caption's
 kind: of its clip's label in `metadata.csv` beside the data, or else of the clip itself. Sentences that name two sounds
-are asked as a search asks them, by their parts too; right are scenes (`scenes.py`) that hold both.
+are asked as a search asks them, by their parts too; right are scenes (`scenes.py`) that hold both. What names several
+sounds is fitted once more, by a line of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -33,6 +34,7 @@ _QUERIES = 400  # of each size
 _SCENES_AMONG = 8  # a scene in so many sounds of a library
 _HITS = 10
 _RIDGE = 1e-3
+_LEAST_RIGHT = 30  # hits of sentences that a line is fitted on
 _BINS = 15
 
 
@@ -69,6 +71,17 @@ class MatchQueries:
     present: BoolArray
     num_files: Sequence[int]
 
+    def naming(self, number: Literal["one", "several"]) -> MatchQueries:
+        """Those that name one sound, or several."""
+        kept = [at for at, query in enumerate(self.queries) if (len(query) > 1) == (number == "several")]
+        return MatchQueries(
+            [self.queries[at] for at in kept],
+            self.scores[kept],
+            self.right[kept],
+            self.present[kept],
+            [self.num_files[at] for at in kept],
+        )
+
 
 @dataclass(frozen=True)
 class Unmet:
@@ -99,6 +112,14 @@ class MatchReport:
     auc_present: float
     bins: tuple[tuple[float, float], ...]
 
+    def figures(self) -> dict[str, float]:
+        """All but the bins, by name."""
+        return {
+            "calibration_error": self.calibration_error,
+            "auc_hits": self.auc_hits,
+            "auc_present": self.auc_present,
+        }
+
 
 def fit_match(
     model: FrameEmbedder,
@@ -128,27 +149,41 @@ def fit_match(
     clips = read_split(data, reference_split)
     memory: SoundMemory | None = getattr(model, "memory", None)
     reference = _cohort(model, clips, seed)
-    asked = ask(model, data, split, scenes=scenes, seed=seed)
-    features, right = [_features(reference, asked)], [asked.right.ravel()]
-    num_files = list(asked.num_files)
+    asked = [ask(model, data, split, scenes=scenes, seed=seed)]
+    references = [reference]
     if unmet is not None:
         others = [clip for clip in clips if clip.path.name not in unmet.files]
-        asked = ask(unmet.model, data, reference_split, files=unmet.files, scenes=scenes, seed=seed)
-        features.append(_features(_cohort(unmet.model, others, seed), asked))
-        right.append(asked.right.ravel())
-        num_files += asked.num_files
-    rows = np.concatenate(features)
+        asked.append(ask(unmet.model, data, reference_split, files=unmet.files, scenes=scenes, seed=seed))
+        references.append(_cohort(unmet.model, others, seed))
+    rows = np.concatenate([_features(of, each) for of, each in zip(references, asked, strict=True)])
     mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-9
-    weights = _logistic_regression((rows - mean) / scale, np.concatenate(right))
-    return MatchCalibration(
+    right = np.concatenate([each.right.ravel() for each in asked])
+    fitted = MatchCalibration(
         reference,
         mean,
         scale,
-        weights,
-        max(num_files),
+        _logistic_regression((rows - mean) / scale, right),
+        max(size for each in asked for size in each.num_files),
         is_of_memory=memory is not None,
         heard_by=getattr(model, "hears_like", "") if memory is None else memory.heard_by,
     )
+    return replace(fitted, sentence=_line_of_sentences(fitted, references, asked))
+
+
+def _line_of_sentences(
+    fitted: MatchCalibration, references: Sequence[AnyFloatArray], asked: Sequence[MatchQueries]
+) -> tuple[float, float]:
+    """Constant and slope that turn the log-odds of what names several sounds; no change where too little is right."""
+    log_odds, right = [], []
+    for reference, each in zip(references, asked, strict=True):
+        own, several = replace(fitted, reference=reference), each.naming("several")
+        rows = zip(several.queries, several.scores, several.num_files, strict=True)
+        log_odds += [own.log_odds(query, scores, num_files=size) for query, scores, size in rows]
+        right += list(several.right)
+    if np.sum(right) < _LEAST_RIGHT:
+        return MatchCalibration.sentence
+    constant, slope = _logistic_regression(np.concatenate(log_odds)[:, None], np.concatenate(right)).tolist()
+    return constant, slope
 
 
 def check_match(calibration: MatchCalibration, asked: MatchQueries) -> MatchReport:
