@@ -359,6 +359,19 @@ def test_a_line_says_from_where_on_every_hit_is_unlikely(open_page: Any, rows: A
     }"""
     assert page.evaluate(show, [0.9, 0.1, 0.3, 0.1]) == ["hit", "hit", "hit", "unlikely-row", "hit"]
     assert page.locator(".unlikely-row").inner_text() == "unlikely from here on"
+    counted = """() => {
+      const grid = document.getElementById('results');
+      const indices = [...grid.querySelectorAll('[role=row]')].map((row) => Number(row.ariaRowIndex));
+      return [indices, Number(grid.ariaRowCount)];
+    }"""
+    assert page.evaluate(counted) == [[1, 2, 3, 4, 5, 6], 6]
+    page.route("**/api/v1/search*", lambda route: None)  # more hits are asked for and do not come
+    page.evaluate("""async () => {
+      const { results } = await import('/page/js/state.js');
+      results.value = { ...results.value, nextOffset: 4 };
+    }""")
+    page.wait_for_selector(".more-row")
+    assert page.evaluate(counted) == [[1, 2, 3, 4, 5, 6, 7], -1]  # how many there are is not known yet
     assert page.evaluate(show, [0.9, 0.3]) == ["hit"] * 2 and page.evaluate(show, [0.1, 0.1]) == ["hit"] * 2
 
 

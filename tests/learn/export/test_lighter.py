@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from test_tables import script
 from torch import Tensor, nn
 from toy_model import make_toy_model
 
@@ -19,7 +23,7 @@ from soundseek.learn.export.lighter import lighten
 from soundseek.learn.export.quantize import shrink_weights
 from soundseek.learn.models.audio.compact import BlocksConfig, CompactConfig, CompactTrunk, TemporalConfig
 from soundseek.learn.models.audio.compact_layers import TagsConfig
-from soundseek.model.config import AUDIO_FILE
+from soundseek.model.config import AUDIO_FILE, ModelConfig
 
 torch.set_num_threads(1)
 
@@ -59,6 +63,20 @@ def exported(config: CompactConfig, path: Path) -> None:
     write_onnx(network, (example,), path, ["log_mel"], "frames", {"log_mel": {1: frames}})
 
 
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A file with the network of a shape, exported once."""
+    folder = tmp_path_factory.mktemp("networks")
+
+    @functools.cache
+    def of(shape: str) -> Path:
+        path = folder / f"{len(list(folder.iterdir()))}.onnx"
+        exported(SHAPES[shape], path)
+        return path
+
+    return of
+
+
 def frames_of(path: Path, num_frames: int) -> FloatArray:
     log_mel = np.random.default_rng(0).standard_normal((1, num_frames, 16)).astype(np.float32)
     return run_onnx(path, {"log_mel": log_mel})
@@ -75,9 +93,11 @@ def operators(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_same_frames_come_out_of_fewer_nodes(shape: str, tmp_path: Path) -> None:
+def test_the_same_frames_come_out_of_fewer_nodes(
+    shape: str, network: Callable[[str], Path], tmp_path: Path
+) -> None:
     before, after = tmp_path / "before.onnx", tmp_path / "after.onnx"
-    exported(SHAPES[shape], before)
+    shutil.copy(network(shape), before)
     for is_shrunk in (False, True):
         if is_shrunk:
             shrink_weights(before, least_size=20)
@@ -97,3 +117,59 @@ def test_a_network_of_another_kind_stays_as_it_is(tmp_path: Path) -> None:
     path = make_toy_model(tmp_path / "toy") / AUDIO_FILE
     written = path.read_bytes()
     assert not lighten(path) and path.read_bytes() == written
+
+
+@pytest.fixture
+def directory(network: Callable[[str], Path], tmp_path: Path) -> Path:
+    """A model directory with a compact trunk's network as PyTorch writes it."""
+    made = make_toy_model(tmp_path / "toy")
+    config = ModelConfig.read(made)
+    config.model_copy(update={"front_end": SMALL.front_end}).write(made)
+    shutil.copy(network("margins beyond the tagger's window"), made / AUDIO_FILE)
+    return made
+
+
+def test_the_script_writes_a_model_directory_again_once_with_the_same_frames(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = Path(shutil.copy(directory / AUDIO_FILE, tmp_path / "before.onnx"))
+    others = {path.name: path.read_bytes() for path in directory.iterdir() if path.name != AUDIO_FILE}
+    monkeypatch.setattr("sys.argv", ["lighten_audio.py", str(directory)])
+    script("lighten_audio").main()
+    told = capsys.readouterr().out
+    cosine = re.fullmatch(rf"{directory}: written again, least cosine of a frame (\S+)\n", told)
+    assert cosine is not None and float(cosine[1]) > 0.999999
+    assert len(operators(directory / AUDIO_FILE)) < len(operators(before)) - 10
+    log_mel = np.random.default_rng(1).standard_normal(
+        (1, 70, ModelConfig.read(directory).front_end.num_mels)
+    )
+    old, new = (
+        run_onnx(path, {"log_mel": log_mel.astype(np.float32)}) for path in (before, directory / AUDIO_FILE)
+    )
+    np.testing.assert_allclose(new, old, atol=2e-5)
+    assert {name: (directory / name).read_bytes() for name in others} == others
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["before.onnx", "toy"]  # no scratch is left
+    written = (directory / AUDIO_FILE).read_bytes()
+    script("lighten_audio").main()
+    assert "stays as it is" in capsys.readouterr().out and (directory / AUDIO_FILE).read_bytes() == written
+
+
+def test_the_script_leaves_a_network_whose_frames_would_change(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = script("lighten_audio")
+
+    def lighten_wrongly(path: Path) -> bool:
+        changed = lighten(path)
+        model = onnx.load(path)
+        (bias,) = [tensor for tensor in model.graph.initializer if tensor.name == "projector.bias"]
+        wrong = onnx.numpy_helper.to_array(bias) + np.float32(0.1)
+        bias.CopyFrom(onnx.numpy_helper.from_array(wrong, bias.name))
+        onnx.save(model, path)
+        return changed
+
+    monkeypatch.setattr(module, "lighten", lighten_wrongly)
+    written = (directory / AUDIO_FILE).read_bytes()
+    told = module.lightened(directory)
+    assert told.startswith("stays as it is: a frame written so would have a cosine of 0.")
+    assert (directory / AUDIO_FILE).read_bytes() == written

@@ -13,8 +13,8 @@ import { RowWave } from "./row_wave.js";
 
 /** @typedef {import("../types.js").Hit} Hit */
 
-/** @param {{hit: Hit, row: number, isRanked: boolean}} props */
-export function HitRow({ hit, row, isRanked }) {
+/** @param {{hit: Hit, row: number, rowIndex: number, isRanked: boolean}} props */
+export function HitRow({ hit, row, rowIndex, isRanked }) {
   const isCurrent = cursor.value === row;
   const isSelected = selection.value.has(keyOf(hit));
   const isPlaying = player.isPlaying.value && player.isIn(hit);
@@ -31,7 +31,7 @@ export function HitRow({ hit, row, isRanked }) {
   const onDragStart = (/** @type {DragEvent} */ event) => dragOut(event, isSelected ? selectedHits() : [hit]);
   return html`<div role="row" class=${classes({ hit: true, current: isCurrent, selected: isSelected, playing: isPlaying })}
     data-row=${row} tabindex=${isCurrent || (cursor.value < 0 && row === 0) ? 0 : -1}
-    aria-rowindex=${row + 2} aria-selected=${String(isSelected)} aria-label=${spoken(hit, row, isRanked)}
+    aria-rowindex=${rowIndex} aria-selected=${String(isSelected)} aria-label=${spoken(hit, row, isRanked)}
     onClick=${onClick} onDblClick=${() => (detailsOpen.value = true)} draggable="true" onDragStart=${onDragStart}>
     <div role="gridcell" class="cell-play">
       <button type="button" class="play-button" tabindex=${tab} aria-label=${isPlaying ? `Stop ${hit.name}` : `Play ${hit.name}`}

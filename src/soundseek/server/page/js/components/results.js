@@ -106,12 +106,15 @@ export function Results() {
   const scroller = useRef(/** @type {HTMLElement | null} */ (null));
   const first = hits[0] && keyOf(hits[0]);
   const unlikelyFrom = isRanked && !lassoed.value ? firstUnlikely(list) : -1;
+  const goesOn = nextOffset !== null && !lassoed.value;
+  // Rows are counted as they are read out: the head, the hits, and the line before the unlikely ones.
+  const rowIndex = (/** @type {number} */ row) => row + 2 + (unlikelyFrom >= 0 && row >= unlikelyFrom ? 1 : 0);
   useEffect(() => scroller.current?.scrollTo(0, 0), [first, lassoed.value]);
   if (state === "failed") return html`<${Failed} error=${error} />`;
   if (state !== "ready" && !list.length) return html`<${Skeleton} />`;
   if (!list.length) return html`<${Nothing} />`;
   return html`<div id="results" class=${classes({ results: true, stale: state === "loading" })} role="grid" aria-label="Sounds" aria-multiselectable="true"
-    aria-rowcount=${list.length + 1} aria-busy=${String(state === "loading")} ref=${scroller}>
+    aria-rowcount=${goesOn ? -1 : rowIndex(list.length) - 1} aria-colcount="8" aria-busy=${String(state === "loading")} ref=${scroller}>
     <div role="row" class="hit-head" aria-rowindex="1">
       <div role="columnheader" class="cell-play"><span class="visually-hidden">Play</span></div>
       <div role="columnheader" class="cell-name">Sound</div>
@@ -123,10 +126,10 @@ export function Results() {
       <div role="columnheader" class="cell-actions"><span class="visually-hidden">Actions</span></div>
     </div>
     ${list.flatMap((hit, row) => [
-      row === unlikelyFrom && html`<div role="row" class="unlikely-row" key="unlikely"><div role="gridcell">unlikely from here on</div></div>`,
-      html`<${HitRow} key=${keyOf(hit)} hit=${hit} row=${row} isRanked=${Number.isFinite(hit.score)} />`,
+      row === unlikelyFrom && html`<div role="row" class="unlikely-row" key="unlikely" aria-rowindex=${row + 2}><div role="gridcell" aria-colspan="8">unlikely from here on</div></div>`,
+      html`<${HitRow} key=${keyOf(hit)} hit=${hit} row=${row} rowIndex=${rowIndex(row)} isRanked=${Number.isFinite(hit.score)} />`,
     ])}
-    ${nextOffset !== null && !lassoed.value && html`<${More} />`}
+    ${goesOn && html`<${More} rowIndex=${rowIndex(list.length)} />`}
   </div>`;
 }
 
@@ -141,14 +144,15 @@ function firstUnlikely(list) {
 }
 
 /** Asks for the next page when it comes into sight. */
-function More() {
+/** @param {{rowIndex: number}} props */
+function More({ rowIndex }) {
   const element = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
     const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && more(), { rootMargin: "600px" });
     observer.observe(/** @type {HTMLElement} */ (element.current));
     return () => observer.disconnect();
   });
-  return html`<div role="row" class="more-row" ref=${element}><div role="gridcell"><button type="button" class="button quiet" onClick=${more}>More</button></div></div>`;
+  return html`<div role="row" class="more-row" aria-rowindex=${rowIndex} ref=${element}><div role="gridcell" aria-colspan="8"><button type="button" class="button quiet" onClick=${more}>More</button></div></div>`;
 }
 
 /** Rows as they will be, so that nothing moves when they come. */
