@@ -238,3 +238,26 @@ def test_forgetting_a_folder_of_an_indexed_one_says_that_it_comes_back_and_how_t
     (report,) = records(soundseek("index", "--library", library).stdout)
     assert report["added"] == 0
     assert soundseek("forget", folder, "--library", library).stderr == b""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
+def test_a_folder_that_may_no_longer_be_read_is_not_told_as_a_missing_drive(
+    soundseek: Run, mine: Path, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert soundseek("index", mine, "--workers", "0", "--library", library).returncode == 0
+    (known,) = {
+        Path(each["path"]).parent
+        for each in records(soundseek("search", "tone", "--library", library).stdout)
+    }
+    listing = os.scandir
+
+    def refused(path: object) -> object:
+        if os.fspath(path) == str(known):  # type: ignore[arg-type]
+            raise PermissionError(13, "Permission denied", str(path))
+        return listing(path)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(os, "scandir", refused)
+    run = soundseek("index", mine, "--workers", "0", "--library", library)
+    told = run.stderr.decode()
+    assert run.returncode == 1 and "drive" not in told
+    assert f"not readable now: {known}; the library keeps what it has of it. Allow reading it" in told

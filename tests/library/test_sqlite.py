@@ -30,6 +30,7 @@ from library.stores import (
 )
 
 from soundseek.errors import LibraryError, UsageError
+from soundseek.library.library import holds_library
 from soundseek.library.store import open_store
 from soundseek.library.store.base import Changes, NoLibraryError, Question
 from soundseek.library.store.sqlite import SqliteStore
@@ -335,6 +336,41 @@ def test_a_file_in_the_place_of_a_library_is_named(tmp_path: Path) -> None:
     assert (tmp_path / "notes.txt").read_text() == "no library"
 
 
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs POSIX permissions")
+@pytest.mark.parametrize("closed", ["", "library.sqlite"], ids=["folder", "database"])
+def test_a_library_that_nobody_may_read_is_named_with_what_to_do(closed: str, public_folder: Path) -> None:
+    with open_closing(public_folder) as store:
+        commit(store, 1)
+    for create in (False, True):
+        with closed_to_all(public_folder / closed), pytest.raises(LibraryError) as caught:
+            SqliteStore.open(public_folder, identity=IDENTITY, create=create)
+        assert (
+            f"the library {public_folder} cannot be read (Permission denied); ask its owner for the right"
+            in str(caught.value)
+        )
+    if not closed:
+        with (
+            closed_to_all(public_folder),
+            pytest.raises(LibraryError, match=r"cannot be read .*; ask its owner"),
+        ):
+            holds_library(str(public_folder))
+
+
+@contextmanager
+def closed_to_all(path: Path) -> Iterator[None]:
+    """Nobody may read it, not even root, who is somebody else meanwhile."""
+    is_root, before = os.geteuid() == 0, path.stat().st_mode
+    path.chmod(0)
+    try:
+        if is_root:
+            os.seteuid(65534)
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+        path.chmod(before)
+
+
 @contextmanager
 def only_readable(folder: Path) -> Iterator[None]:
     """Nobody may write into `folder`, not even root, who is somebody else meanwhile."""
@@ -373,7 +409,9 @@ def test_a_library_that_nobody_may_write_to_can_be_searched(public_folder: Path)
         writers = (lambda: commit(store, 21), lambda: TaughtSounds(store).create("knocks"))
         for write in writers:
             with pytest.raises(
-                LibraryError, match=r"cannot be written to \(Permission denied\)\. Searching still works$"
+                LibraryError,
+                match=r"cannot be written to \(Permission denied\); ask its owner .* another with --library DIR\. "
+                "Searching still works$",
             ):
                 write()
 

@@ -232,8 +232,15 @@ def _say_what_is_out_of_reach(report: IndexReport, library: str | None) -> None:
         print(printable(f"{asked} is the same as {name}, and scanned under that name"), file=sys.stderr)
     for place, why in report.unreachable.items():
         print(printable(f"{place} cannot be scanned ({why})"), file=sys.stderr)
-    if report.missing_folders:
-        folders = printable(", ".join(report.missing_folders))
+    closed = [folder for folder in report.missing_folders if _is_closed(folder)]
+    if closed:
+        print(
+            f"not readable now: {printable(', '.join(closed))}; the library keeps what it has of it. Allow reading it, "
+            "and run the same command again",
+            file=sys.stderr,
+        )
+    if gone := [folder for folder in report.missing_folders if folder not in closed]:
+        folders = printable(", ".join(gone))
         forget = "forget FOLDER" if report.unreachable else "forget --missing FOLDER"
         print(
             f"not there now: {folders}; the library keeps {counted(report.missing, 'sound')} of it. Is a drive "
@@ -245,6 +252,17 @@ def _say_what_is_out_of_reach(report: IndexReport, library: str | None) -> None:
             f"{counted(report.vanished, 'file')} vanished meanwhile (renamed?); run the same command again",
             file=sys.stderr,
         )
+
+
+def _is_closed(folder: str) -> bool:
+    """Whether a folder is there, and nobody lets this process look into it."""
+    try:
+        os.scandir(folder).close()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _say_what_was_cut(report: IndexReport) -> None:

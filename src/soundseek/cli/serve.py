@@ -231,11 +231,12 @@ def _say(config: ServerConfig, addresses: list[str], token: Path | None) -> None
     folders = [each.path for each in config.served] or [config.library]
     named = ", ".join(printable(shown_location(folder)) for folder in folders)
     kind = "library" if len(folders) == 1 else "libraries"
+    is_empty = is_still_empty(config.library)
     print(
         f"soundseek answers on {here}{others} ({kind} {named}); Ctrl-C ends it",
         file=sys.stderr,
     )
-    if is_still_empty(config.library):
+    if is_empty:
         print(
             "no library is there yet; to make it, add a folder on the page, or: "
             f"soundseek index FOLDER --library {printable(shlex.quote(str(config.library)))}",
@@ -247,10 +248,14 @@ def _say(config: ServerConfig, addresses: list[str], token: Path | None) -> None
 
 
 def is_still_empty(location: str | Path) -> bool:
-    """Whether a folder holds no library so far; what an engine holds is not asked for."""
-    from soundseek.library.store.tables import DATABASE_FILE
+    """Whether a folder holds no library so far; what an engine holds is not asked for.
 
-    return engine_of(location) is None and not (Path(location) / DATABASE_FILE).exists()
+    Raises:
+        LibraryError: Nobody may look into the folder.
+    """
+    from soundseek.library.library import holds_library
+
+    return engine_of(location) is None and not holds_library(str(location))
 
 
 def _open_soon(address: str) -> None:

@@ -41,6 +41,7 @@ from soundseek.library.store.base import (
     Store,
     check_identity,
 )
+from soundseek.library.store.connection import ASK_FOR_THE_RIGHT
 from soundseek.library.store.fused import Keywords
 from soundseek.library.store.tables import DATABASE_FILE
 from soundseek.library.windows import (
@@ -891,7 +892,7 @@ def holds_library(location: str) -> bool:
     """Whether a folder holds a library, or what is left of the making of one; or an engine's URI names one.
 
     Raises:
-        LibraryError: The engine's server does not answer.
+        LibraryError: The engine's server does not answer, or nobody may look into the folder.
     """
     if engine_of(location) is not None:
         try:
@@ -899,7 +900,12 @@ def holds_library(location: str) -> bool:
         except NoLibraryError:
             return False
         return True
-    return (Path(location).expanduser() / DATABASE_FILE).is_file()
+    try:
+        return (Path(location).expanduser() / DATABASE_FILE).is_file()
+    except PermissionError as error:
+        raise LibraryError(
+            f"the library {location} cannot be read ({error.strerror}); {ASK_FOR_THE_RIGHT}"
+        ) from error
 
 
 def _need_text(text: object) -> None:

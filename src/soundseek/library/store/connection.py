@@ -21,6 +21,9 @@ HANDLES = 4
 FREE_THE_DISK = (
     "its disk is full: free some space there and give the same command again. Searching still works"
 )
+ASK_FOR_THE_RIGHT = (
+    "ask its owner for the right to read it, or name another with --library DIR (or SOUNDSEEK_LIBRARY)"
+)
 NO_LOCKS = "put the library on a local disk with --library DIR (or SOUNDSEEK_LIBRARY)"
 
 
@@ -122,6 +125,8 @@ def _what_happened(directory: Path, error: sqlite3.Error | OSError, *, is_new: b
             f"nothing again: soundseek index --library {directory}"
         )
     elif isinstance(error, sqlite3.Error) and _needs_right(error):
+        if unreadable := _why_not_readable(directory):
+            return f"cannot be read ({unreadable}); {ASK_FOR_THE_RIGHT}"
         why = _why_not_writable(directory)
         if why or not has_full_disk(directory / DATABASE_FILE):
             return _not_written(why or text)
@@ -138,6 +143,17 @@ def _needs_right(error: sqlite3.Error) -> bool:
     return any(sign in str(error) for sign in ("readonly database", "unable to open"))
 
 
+def _why_not_readable(directory: Path) -> str | None:
+    """What the system says to who would read a library, which SQLite does not pass on; None where one may."""
+    try:
+        (directory / DATABASE_FILE).open("rb").close()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return error.strerror
+    return None
+
+
 def _why_not_writable(directory: Path) -> str | None:
     """What the system says to who would write to a library, which SQLite does not pass on; None where one may."""
     database = directory / DATABASE_FILE
@@ -150,7 +166,10 @@ def _why_not_writable(directory: Path) -> str | None:
 
 
 def _not_written(why: str | None) -> str:
-    return f"cannot be written to ({why}). Searching still works"
+    return (
+        f"cannot be written to ({why}); ask its owner for the right to write there, or index into another with --library DIR. "
+        "Searching still works"
+    )
 
 
 @contextmanager

@@ -54,7 +54,7 @@ from soundseek.library.store.base import (
     known_identity,
 )
 from soundseek.library.store.check import find_damage, lengthen
-from soundseek.library.store.connection import connect, explained, write_lock
+from soundseek.library.store.connection import ASK_FOR_THE_RIGHT, connect, explained, write_lock
 from soundseek.library.store.estimates import VectorCodes
 from soundseek.library.store.exact import inner_products, shortlisted_rows
 from soundseek.library.store.fused import Ranking, found_words, rank_with_names
@@ -125,7 +125,12 @@ class SqliteStore(SqlFacts):
             raise LibraryError(
                 f"{directory} is a file, and a library is a folder; name one with --library DIR"
             )
-        is_new = not (directory / tables.DATABASE_FILE).is_file()
+        try:
+            is_new = not (directory / tables.DATABASE_FILE).is_file()
+        except PermissionError as error:
+            raise LibraryError(
+                f"the library {directory} cannot be read ({error.strerror}); {ASK_FOR_THE_RIGHT}"
+            ) from error
         if not is_new or (identity is not None and create):
             with explained(directory, is_new=is_new):
                 about = _read_or_create(directory, identity if create else None)
