@@ -167,8 +167,8 @@ def _why_not_writable(directory: Path) -> str | None:
 
 def _not_written(why: str | None) -> str:
     return (
-        f"cannot be written to ({why}); ask its owner for the right to write there, or index into another with --library DIR. "
-        "Searching still works"
+        f"cannot be written to ({why}); ask its owner for the right to write there, or index into another with "
+        "--library DIR. Searching still works"
     )
 
 
