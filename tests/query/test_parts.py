@@ -22,6 +22,9 @@ from soundseek.query.parts import MOST_PARTS, sentence_parts
         ("rain, thunder and wind", ("rain", "thunder", "wind")),
         ("a dog barks while it rains", ("a dog barks", "it rains")),
         ("A car passes as it's raining heavily", ("A car passes", "it's raining heavily")),
+        ("voices with background music", ("voices", "background music")),
+        ("a man talking over light traffic", ("a man talking", "light traffic")),
+        ("a chainsaw and screaming", ("a chainsaw", "screaming")),
         ("people talk and it is thundering", ("people talk", "it is thundering")),
     ],
 )
@@ -47,6 +50,11 @@ def test_each_sound_of_a_sentence_is_a_part(text: str, parts: tuple[str, ...]) -
         "noise in the background",
         "a horse and cart",
         "a bell rings and it fades away",
+        "a dog barking and growling",
+        "a door opens and closing",
+        "a hiss with background noise",
+        "a car driving over gravel",
+        "a guitar with reverb",
     ],
 )
 def test_one_sound_stays_whole(text: str) -> None:

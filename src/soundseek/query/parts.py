@@ -30,7 +30,13 @@ _DOING = (
     r"(?:[\w'-]+\s+){1,3}?(?!(?:building|ceiling|morning|evening|spring|string|ring|wing|ding|thing|\w+thing|ping|being)\b)"
     r"[\w'-]+ing\b(?=\s*$|\s+(?:in|on|at|by|up|down|a|the|away|past|nearby|outside|for|into|over|under|and|\w+ly)\b)"
 )
-_WITH = re.compile(rf"\s*,?\s+(?:with|over)\s+(?={_DOING})", re.IGNORECASE)
+# What is nothing but sound: "voices with music", "talking over traffic noise"; "with a hammer" is no other sound.
+_MERE_SOUND = (
+    r"(?:(?:a|an|the|some|loud|soft|quiet|faint|distant|heavy|light|constant|background)\s+)*"
+    r"(?:(?:wind|traffic|crowd|road|street|city|engine)\s+noise|music|traffic|applause|laughter|chatter|birdsong"
+    r"|thunder|rain|wind|static|sirens?|footsteps|gunshots?|gunfire)\s*$"
+)
+_WITH = re.compile(rf"\s*,?\s+(?:with|over)\s+(?={_DOING}|{_MERE_SOUND})", re.IGNORECASE)
 _FIXED = re.compile(
     r"""\b(?:rock\s+and\s+roll|drum\s+and\s+bass|rhythm\s+and\s+blues|salt\s+and\s+pepper|back\s+and\s+forth|up\s+and\s+down
     |on\s+and\s+o(?:n|ff)|in\s+and\s+out|over\s+and\s+over|again\s+and\s+again|more\s+and\s+more|to\s+and\s+fro|now\s+and\s+then
@@ -146,7 +152,11 @@ def _at_commas(text: str) -> list[str]:
 
 def _at_and(text: str) -> list[str]:
     def alone(before: str, after: str) -> bool:
-        return _stands_alone(_AND.split(after)[0]) and not _is_participle(before)
+        piece = _AND.split(after)[0]
+        if _stands_alone(piece):
+            return not _is_participle(before)
+        # "a chainsaw and screaming"; but "a dog barking and growling", "a door opens and closing"
+        return _is_doing(piece) and len(words(before)) <= 3 and not _does(before)
 
     return _joined(text, _AND, alone)
 
@@ -154,6 +164,19 @@ def _at_and(text: str) -> list[str]:
 def _is_participle(text: str) -> bool:
     own = words(text)
     return len(own) == 1 and own[0].lower().endswith(("ing", "ed", "ly"))
+
+
+def _is_doing(text: str) -> bool:
+    own = words(text)
+    return len(own) == 1 and own[0].lower().endswith("ing") and _names_a_sound(text)
+
+
+def _does(text: str) -> bool:
+    """Whether a piece says what its subject does: "dog barking", "a door opens"."""
+    own = [word.lower() for word in words(text)]
+    return any(word.endswith(("ing", "ed")) for word in own) or any(
+        {word, word.removesuffix("s"), word.removesuffix("es")} & _VERBS for word in own[1:]
+    )
 
 
 def _stands_alone(text: str) -> bool:
