@@ -55,6 +55,13 @@ def page(results: Path) -> str:
         section(
             "Said to be missing", results, ["said-to-be-missing.json"], said_to_be_missing, MISSING_AGAIN
         ),
+        section(
+            "One of two sounds",
+            results,
+            ["one-of-two-before.json", "one-of-two.json"],
+            one_of_two,
+            ONE_OF_TWO_AGAIN,
+        ),
         section("Labels", results, ["labels.json"], labelled, LABELS_AGAIN),
         section("Duplicates", results, ["duplicates.json"], duplicates, DUPLICATES_AGAIN),
         section("Marks", results, ["marks.json"], marks, MARKS_AGAIN),
@@ -138,6 +145,10 @@ QUERY_KINDS_AGAIN = (
 MISSING_AGAIN = (
     "`python benchmarks/said_to_be_missing.py SOUNDS --library DIR "
     "--json docs/results/said-to-be-missing.json`"
+)
+ONE_OF_TWO_AGAIN = (
+    "`python benchmarks/one_of_two.py SOUNDS --split evaluation --library DIR "
+    "--json docs/results/one-of-two.json`"
 )
 NAMES_AGAIN = "`python benchmarks/names.py SOUNDS --library DIR --json docs/results/names.json`"
 HOW_IT_SOUNDS_AGAIN = (
@@ -483,6 +494,41 @@ def said_to_be_missing(reports: list[Report]) -> str:
         f"words of names and tags keep a search from saying it). Again: {MISSING_AGAIN}. {report['model']} "
         f"({report['fingerprint']}), commit {report['commit']}, {report['machine']}.",
         table(["kind", "there", "nothing", "perhaps", "missing", "nothing", "perhaps"], rows),
+    )
+
+
+def one_of_two(reports: list[Report]) -> str:
+    """How sure a search is of what holds one of two sounds that a sentence names, before and now."""
+    told = dict(zip(("before", "now"), reports, strict=True))
+    report = told["now"]
+    rows = [
+        [
+            row["kind"],
+            row["holds"],
+            when,
+            str(row["hits"]),
+            percent(row["sure"]),
+            percent(row["likely"]),
+            f"{row['match']:.3f}",
+        ]
+        for row_of in zip(*(each["rows"] for each in reports), strict=True)
+        for when, row in zip(told, row_of, strict=True)
+    ]
+    absent = [
+        [row["kind"], when, str(row["queries"]), percent(row["sure"]), percent(row["likely"])]
+        for row_of in zip(*(each["absent"] for each in reports), strict=True)
+        for when, row in zip(told, row_of, strict=True)
+    ]
+    return joined(
+        f"Sentences that name two sounds, asked of the {report['clips']} clips of `{report['split']}` and "
+        f"{report['mixes']} mixes of two of them, by their sounds alone: captions of both parts of a mix, and pairs of "
+        "plain words. Of the first ten hits, by what they hold, the shares that are called sure and likely, and the "
+        "mean `match`; what a file holds is told by labels, so that some have more than is known. "
+        f"Again: {ONE_OF_TWO_AGAIN}. {report['model']} ({report['fingerprint']}), commits {reports[0]['commit']} and "
+        f"{report['commit']}, {report['machine']}.",
+        table(["asked", "a hit holds", "", "hits", "sure", "likely", "match"], rows),
+        "The best hit where all files that hold both were taken out:",
+        table(["asked", "", "queries", "sure", "likely"], absent),
     )
 
 

@@ -74,7 +74,7 @@ def test_the_pictures_of_the_page_are_small() -> None:
 
 def test_a_page_of_nothing_says_what_was_not_measured(results_page: ModuleType, tmp_path: Path) -> None:
     page = results_page.page(tmp_path)
-    assert page.count("Not measured:") == page.count("\n## ") == 26
+    assert page.count("Not measured:") == page.count("\n## ") == 27
     assert "|" not in page
 
 
@@ -129,6 +129,18 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
                 {"kind": "moods", "there": 19, "missing": 30, "false_nothing": 0.125, "false_perhaps": 0.25}
                 | {"true_nothing": 0.5, "true_perhaps": 0.375}
             ],
+        },
+        **{
+            name: {
+                **{"model": "toy", "fingerprint": "f00", "clips": 463, "mixes": 100, "split": "evaluation"},
+                **{"machine": "a machine", "commit": commit},
+                "rows": [{"kind": "pairs", "holds": "one", "hits": 482, "match": 0.0625} | said],
+                "absent": [{"kind": "pairs", "queries": 100} | said],
+            }
+            for name, commit, said in (
+                ("one-of-two-before", "bef04e0", {"sure": 0.0, "likely": 0.125}),
+                ("one-of-two", "abcdef0", {"sure": 0.0, "likely": 0.015625}),
+            )
         },
         "match": {
             **{"model": "toy", "fingerprint": "f00", "fitted_on": "validation", "seed": 0},
@@ -248,6 +260,8 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
     )
     assert "| labels | 9 | 0.25 | 0.50 | 0.12 |" in page and "| names | 40 | 3 | 40 | 38 |" in page
     assert "| moods | 19 | 12.5 | 25.0 | 30 | 50.0 | 37.5 |" in page
+    assert "| pairs | one | before | 482 | 0.0 | 12.5 | 0.062 |" in page
+    assert "| pairs | now | 100 | 0.0 | 1.6 |" in page and "commits bef04e0 and abcdef0, a machine." in page
     assert "| toy | 25.0 | 50.0 | 12.5 |" in page and "Captions of 7 sounds of a, b" in page
     assert "| evaluation | 0.030 | 90.0 | 75.0 |" in page and "| 0.25 | 0.20 |" in page
     assert "| far | now | 12 | 75.0 | 100.0 | 50.0 | 0.2 | 1.2 / 0.8 |" in page

@@ -24,7 +24,7 @@ from soundseek.cli.output import (
     write_json_lines,
 )
 from soundseek.errors import UsageError
-from soundseek.library import Hit
+from soundseek.library.hits import Hit, Hits
 
 HIT = Hit(
     path="/sounds/dog.ogg", start_s=5.0, end_s=15.0, score=0.25, moments=(0.0, 0.25, 0.5), moment_s=13.5
@@ -163,15 +163,39 @@ def test_a_table_says_how_sure_each_hit_is(
 
 
 def test_a_query_that_nothing_answers_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    say_if_nothing([replace(FAR, match=0.04), replace(FAR, match=0.01)], None, None)  # type: ignore[arg-type]
+    say_if_nothing(Hits([replace(FAR, match=0.04), replace(FAR, match=0.01)]), None, None)  # type: ignore[arg-type]
     assert capsys.readouterr().err.startswith("nothing here sounds like that")
     # What is a little likelier is there as often as not: it is not denied.
     for best in (0.06, 0.19):
-        say_if_nothing([replace(FAR, match=best), replace(FAR, match=0.01)], None, None)  # type: ignore[arg-type]
+        say_if_nothing(Hits([replace(FAR, match=best), replace(FAR, match=0.01)]), None, None)  # type: ignore[arg-type]
         assert capsys.readouterr().err.startswith("perhaps nothing here sounds like that")
-    say_if_nothing([replace(FAR, match=0.21), replace(FAR, match=0.1)], None, None)  # type: ignore[arg-type]
-    say_if_nothing([FAR], None, None)  # type: ignore[arg-type]
+    say_if_nothing(Hits([replace(FAR, match=0.21), replace(FAR, match=0.1)]), None, None)  # type: ignore[arg-type]
+    say_if_nothing(Hits([FAR]), None, None)  # type: ignore[arg-type]
     assert capsys.readouterr().err == ""
+
+
+def test_an_example_that_nothing_is_like_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    say_if_nothing(Hits([FAR, HIT], nothing_alike=True), None, None)  # type: ignore[arg-type]
+    best = f"{max(FAR.score, HIT.score):.2f}"
+    assert capsys.readouterr().err.startswith(
+        f"perhaps nothing here is like it (the best hit's cosine is {best}"
+    )
+
+
+def test_that_names_lift_hits_is_said_where_one_sounds_unlikely_and_stands_above_a_likelier(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    named, heard = replace(FAR, match=0.1, keywords=("dog",)), replace(FAR, match=0.7)
+    for hits, is_said in (
+        ([named, heard], True),
+        ([heard, named], False),
+        ([replace(named, keywords=()), heard], False),
+        ([replace(named, match=0.3), heard], False),
+        ([named, replace(heard, match=0.1)], False),
+    ):
+        say_if_nothing(Hits(hits), None, None)  # type: ignore[arg-type]
+        told = "ranked by score and by words in names and tags (--keywords off: by the sound alone)\n"
+        assert capsys.readouterr().err == told * is_said
 
 
 def test_what_is_cut_ends_in_an_ellipsis_in_columns_of_the_terminal() -> None:

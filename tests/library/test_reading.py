@@ -13,7 +13,7 @@ from tones import write_tone
 from toy_model import make_toy_model
 
 from soundseek.errors import QueryError
-from soundseek.library import Library
+from soundseek.library import Library, LibrarySet
 from soundseek.library.hit_formats import searched_for
 from soundseek.model import manners
 from soundseek.model.manners import MannerDirection, write_manners
@@ -178,3 +178,30 @@ def test_words_are_looked_for_as_the_sounds_that_they_name(tmp_path: Path, libra
         assert explained.hit.score == pytest.approx(found[0].score, abs=2e-3)
     before = {hit.path: hit.score for hit in library.search(text, keywords="off")}
     assert next(hit.score for hit in found if hit.path == last.path) > before[last.path] + 0.01
+
+
+def test_similar_says_where_what_the_model_remembers_is_nearer_than_all_hits(
+    tmp_path: Path, library: Library
+) -> None:
+    example, *others = sorted(file.path for file in library.files())
+    far = library.similar(example)
+    assert {hit.path for hit in far} == set(others) and not far.nothing_alike  # it remembers nothing
+    sound = library.vectors(example).vectors.mean(axis=0)
+    for remembered, is_nearer in ((sound, True), (-sound, False)):
+        folder = tmp_path / str(is_nearer)
+        shutil.copytree(Path(library.info().path), folder / "library")
+        shutil.copytree(library.model.directory, folder / "toy")
+        SoundMemory(np.float32([remembered / np.linalg.norm(remembered)])).write(folder / "toy")
+        with Library.open(folder / "library", model=Model(folder / "toy")) as opened:
+            hits = opened.similar(example)
+            assert max(hit.score for hit in hits) < 0.89 and hits.nothing_alike == is_nearer
+            assert not opened.search("a high tone", like=[example]).nothing_alike
+            assert not opened.search(like=[example, others[0]]).nothing_alike
+            shutil.copy(example, folder / "copy.wav")  # not of the library: its own file is the nearest
+            assert not opened.similar(folder / "copy.wav").nothing_alike
+        with LibrarySet.open([folder / "library", folder / "library"], model=Model(folder / "toy")) as both:
+            assert both.similar(example).nothing_alike == is_nearer
+    # Without its model a library still says what is like its own sounds.
+    shutil.rmtree(folder / "toy")
+    with Library.open(folder / "library") as without:
+        assert not without.similar(example).nothing_alike

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from soundseek.library import Hit, Library, LibrarySet
+    from soundseek.library.hits import Hits
     from soundseek.library.label_tracks import LabelFormat
     from soundseek.library.store.fused import Keywords
 
@@ -428,7 +429,7 @@ def say_if_cut(paths: Sequence[str | os.PathLike[str]], library: Library | Libra
 
 
 def say_if_nothing(
-    hits: Sequence[Hit],
+    hits: Hits,
     library: Library | LibrarySet,
     where: str | None,
     min_match: float = 0.0,
@@ -444,6 +445,18 @@ def say_if_nothing(
             says = "nothing here" if best < NOTHING_BELOW else "perhaps nothing here"
             print(
                 f"{says} sounds like that (the best hit fits with a probability of {best:.0%}); the nearest:",
+                file=sys.stderr,
+            )
+        elif hits.nothing_alike:
+            print(
+                "perhaps nothing here is like it (the best hit's cosine is "
+                f"{max(hit.score for hit in hits):.2f}, and kinds of sound that the model remembers are nearer); the "
+                "nearest:",
+                file=sys.stderr,
+            )
+        elif _is_lifted_by_name(hits):
+            print(
+                "ranked by score and by words in names and tags (--keywords off: by the sound alone)",
                 file=sys.stderr,
             )
         return
@@ -481,6 +494,17 @@ def say_if_nothing(
     else:
         why = "the example is the only sound in the library"
     print(f"nothing found: {printable(why)}", file=sys.stderr)
+
+
+def _is_lifted_by_name(hits: Sequence[Hit]) -> bool:
+    """Whether a hit that sounds unlikely stands above one that does not, for the words of its name."""
+    from soundseek.model.match import DOUBTFUL_BELOW
+
+    sure = [hit.match for hit in hits if hit.match is not None]
+    return len(sure) == len(hits) and any(
+        bool(hit.keywords) and match < DOUBTFUL_BELOW <= max(below, default=0.0)
+        for hit, match, below in ((hit, sure[at], sure[at + 1 :]) for at, hit in enumerate(hits))
+    )
 
 
 def dense_table() -> Table:

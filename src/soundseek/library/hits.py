@@ -83,14 +83,22 @@ class Hits(list[Hit]):
     Attributes:
         reading: The query's words as they were read; None where no words were asked for.
         negatives: The readings of the negatives that were given beside it.
+        nothing_alike: Of one example sound: perhaps no hit is like it, for kinds of sound that the model remembers
+            (`model/memory.py`) are nearer to it.
     """
 
     def __init__(
-        self, hits: Iterable[Hit] = (), *, reading: Reading | None = None, negatives: Sequence[Reading] = ()
+        self,
+        hits: Iterable[Hit] = (),
+        *,
+        reading: Reading | None = None,
+        negatives: Sequence[Reading] = (),
+        nothing_alike: bool = False,
     ) -> None:
         super().__init__(hits)
         self.reading = reading
         self.negatives = tuple(negatives)
+        self.nothing_alike = nothing_alike
 
     def to_pandas(self) -> Any:
         """A `pandas.DataFrame` with a row for each hit; its index is the rank.

@@ -85,11 +85,10 @@ class LibrarySet:
             if isinstance(text, str) and text.strip() and not options.get("as_typed")
             else text
         )
-        found = [
-            of_library(hit, location)
-            for location, library in self.libraries.items()
-            for hit in library.search(reading, k=k, **options)
-        ]
+        each = {
+            location: library.search(reading, k=k, **options) for location, library in self.libraries.items()
+        }
+        found = [of_library(hit, location) for location, hits in each.items() for hit in hits]
         ranked = any(hit.moments for hit in found)
         found.sort(key=(lambda hit: (-hit.rank_score, hit.path)) if ranked else (lambda hit: (0.0, hit.path)))
         best: dict[tuple[str, float], Hit] = {}
@@ -97,7 +96,11 @@ class LibrarySet:
             best.setdefault((hit.path, hit.start_s), hit)
         hits = list(best.values())
         limit = k if k is not None or not ranked else 10
-        return Hits(hits[:limit], reading=None if isinstance(reading, str) else reading)
+        return Hits(
+            hits[:limit],
+            reading=None if isinstance(reading, str) else reading,
+            nothing_alike=bool(hits) and all(own.nothing_alike for own in each.values() if own),
+        )
 
     def similar(self, path: str | os.PathLike[str], **options: Any) -> Hits:
         """The sounds of all libraries most like a file; the arguments are those of `Library.similar`."""

@@ -25,6 +25,7 @@ MEMORY_FILE = "memory.npz"
 # How fast a remembered sound counts less that is further from the words, and how much all of them count beside the
 # words. Chosen on validation: short clips, moments of field recordings, and sounds of collections that were not met.
 TEMPERATURE, WEIGHT = 0.03, 0.6
+_NEAREST = 5
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,15 @@ class SoundMemory:
         shares = np.exp((close - close.max()) / TEMPERATURE)
         turned: FloatArray = unit_rows(wanted + np.float32(WEIGHT) * unit_rows(shares @ self.sounds))
         return turned
+
+    def nearness(self, sound: AnyFloatArray) -> float:
+        """The mean cosine of a sound `(dim,)`, unit norm, and the five remembered ones that are most like it.
+
+        Example:
+            >>> round(SoundMemory(np.eye(8, dtype=np.float32)).nearness(np.float32([0.6, 0.8, 0, 0, 0, 0, 0, 0])), 2)
+            0.28
+        """
+        return float(np.sort(self.sounds @ np.asarray(sound, np.float32))[-_NEAREST:].mean())
 
     def write(self, directory: Path) -> None:
         """Write `memory.npz` into a model directory, whole or not at all: a byte for each component.
