@@ -4,7 +4,8 @@
 
 Each folder holds some of these tables, UTF-8 CSV with a header; a later folder adds to an earlier one, whose terms
 win, and scripts/lexicon is read first: `moods.csv` (plain, terms),
-`jargon.csv` (term, plain, kind, note), `languages.csv` (language, term, plain),
+`jargon.csv` (term, plain, kind, note), `readings.csv` (plain, caption: readings that no model finds, in the words of
+captions), `languages.csv` (language, term, plain),
 `english_collisions.csv` (language, term), `stop_words.csv` (language, words), `endings.csv` (language, endings),
 `heads.csv` (plain, head), `ucs.csv` (cat_id, category, subcategory, plain, synonyms), `ucs_parts.csv` (position, part,
 meaning) and `labels.csv` (plain, label; `nearest_labels.py` writes it). In `plain`, `|` stands between wordings of one
@@ -50,10 +51,8 @@ def compile_english(folders: Sequence[Path]) -> dict[str, Any]:
     for row in rows(folders, "moods.csv"):
         for term in row["terms"].split("|"):
             terms.setdefault(fold(term), [readings.number(row["plain"]), "mood", ""])
-    for row in rows(folders, "jargon.csv"):
+    for row in terms_of(folders):
         plain = row["plain"]
-        if is_gloss(plain):
-            continue
         if takes_a_label(row["note"]):
             plain = with_label(plain, labels)
         if "e" in steering(row["note"]):
@@ -72,6 +71,14 @@ def compile_english(folders: Sequence[Path]) -> dict[str, Any]:
         for row in rows(folders, "ucs.csv")
     }
     return {"readings": list(readings.numbers), "terms": terms, "ucs": ucs, "ucs_parts": parts}
+
+
+def terms_of(folders: Sequence[Path]) -> Iterator[Row]:
+    """The rows of `jargon.csv` that can be searched for, their readings in the words of captions."""
+    captions = {row["plain"]: row["caption"] for row in rows(folders, "readings.csv")}
+    for row in rows(folders, "jargon.csv"):
+        if not is_gloss(row["plain"]):
+            yield row | {"plain": captions.get(row["plain"], row["plain"])}
 
 
 def is_gloss(plain: str) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from compile_lexicon import LABELS_FILE, OWN, is_gloss, rows, takes_a_label
+from compile_lexicon import LABELS_FILE, OWN, rows, takes_a_label, terms_of
 
 from soundseek import load_model
 from soundseek._vectors import unit_rows
@@ -68,9 +68,7 @@ def labels_of(sounds: Path, left_out: set[str]) -> list[str]:
 def readings_of(folders: Sequence[Path]) -> list[str]:
     """The readings that take a label, sorted; texts that say the same thing are one reading, with `|` between them."""
     found = {
-        row["plain"]
-        for row in rows(folders, "jargon.csv")
-        if not is_gloss(row["plain"]) and takes_a_label(row["note"])
+        row["plain"] for row in terms_of(folders) if takes_a_label(row["note"]) and "||" not in row["plain"]
     }
     return sorted(found | {row["plain"] for row in rows(folders, "ucs.csv")})
 

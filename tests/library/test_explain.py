@@ -11,6 +11,7 @@ from soundseek.library.explain import (
     MAX_WORDS,
     WordContribution,
     content_words,
+    contributions_of_nearest,
     strongest_words,
     without_word,
     word_contributions,
@@ -49,6 +50,16 @@ def test_every_segment_is_explained_from_one_batch_of_texts() -> None:
     explained = word_contributions(model, "A dog in the rain", np.concatenate([DOG, RAIN]))
     assert model.calls == [["A dog in the rain", "A in the rain", "A dog in the"]]
     assert [segment[0].word for segment in explained] == ["dog", "rain"]
+
+
+def test_a_segment_is_explained_by_the_query_that_it_fits_best() -> None:
+    rows = np.concatenate([RAIN, DOG, RAIN])
+    of_rain, of_dog, again = contributions_of_nearest(ToyEmbedder(), ["dog", "rain"], rows)
+    assert [words[0].word for words in (of_rain, of_dog, again)] == ["rain", "dog", "rain"]
+    assert contributions_of_nearest(ToyEmbedder(), ["dog"], DOG) == word_contributions(
+        ToyEmbedder(), "dog", DOG
+    )
+    assert contributions_of_nearest(ToyEmbedder(), ["dog", "rain"], DOG[:0]) == []
 
 
 def test_a_single_word_has_the_whole_score() -> None:

@@ -170,7 +170,9 @@ def test_a_mood_says_the_sounds_that_have_it(open_page: Any) -> None:
     page = open_page("?q=creepy")
     notice = page.locator(".notice")
     notice.wait_for()
-    said = "Searched for eerie music or monster growling or ghost wailing or woman screaming; you typed “creepy”."
+    said = (
+        "Searched for eerie music or monster growling or ghost wailing or wolf howling; you typed “creepy”."
+    )
     assert said in notice.inner_text()
 
 

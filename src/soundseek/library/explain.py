@@ -138,6 +138,26 @@ def without_word(query: str, word: str) -> str:
     return " ".join(kept.split())
 
 
+def contributions_of_nearest(
+    model: EmbeddingModel,
+    queries: Sequence[str],
+    vectors: FloatArray,
+    *,
+    leave_out: Collection[str] = (),
+) -> list[tuple[WordContribution, ...]]:
+    """As `word_contributions`, each segment by that of the queries which it fits best."""
+    if len(queries) < 2 or not len(vectors):
+        return word_contributions(model, queries[0] if queries else "", vectors, leave_out=leave_out)
+    nearest = (vectors @ embed_query(model, queries).T).argmax(axis=1)
+    found: list[tuple[WordContribution, ...]] = [() for _ in vectors]
+    for number in np.unique(nearest).tolist():
+        rows = np.flatnonzero(nearest == number)
+        explained = word_contributions(model, queries[number], vectors[rows], leave_out=leave_out)
+        for row, words in zip(rows.tolist(), explained, strict=True):
+            found[row] = words
+    return found
+
+
 def word_contributions(
     model: EmbeddingModel, query: str, vectors: FloatArray, *, leave_out: Collection[str] = ()
 ) -> list[tuple[WordContribution, ...]]:

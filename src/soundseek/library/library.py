@@ -19,11 +19,11 @@ from soundseek._typing import AnyFloatArray
 from soundseek.audio.segments import plan_windows
 from soundseek.errors import LibraryError, ModelError, QueryError, UsageError
 from soundseek.library.explain import (
+    contributions_of_nearest,
     explain_file,
     explain_sound,
     foreign_stop_words,
     strongest_words,
-    word_contributions,
 )
 from soundseek.library.filters import And, Comparison, Condition, Not, Or, parse_where
 from soundseek.library.hits import Hit, Hits
@@ -656,8 +656,8 @@ class Library:
             text = read_as_typed(text) if as_typed else self.read(text)
         vectors = np.array([self._vector_of(hit) for hit in hits], np.float32)
         vectors = vectors.reshape(len(hits), self.store.identity.dim)
-        query = text.typed if text.manners else text.text
-        found = word_contributions(self.model, query, vectors, leave_out=foreign_stop_words(text))
+        queries = [text.typed] if text.manners else text.texts if len(text.alternatives) > 1 else [text.text]
+        found = contributions_of_nearest(self.model, queries, vectors, leave_out=foreign_stop_words(text))
         return [strongest_words(words) for words in found]
 
     def explain_file(

@@ -24,6 +24,7 @@ NoteKind = Literal["term", "code", "language", "negation", "spelling", "emoji", 
 # people's own ("whoosh", "bang") less readily than the usual name of a thing ("door creak").
 COMMON = 50
 COMMON_NAME = 1
+_SELDOM = 5  # below, the usual name of a thing is searched for as what it means, too
 _FEW_WORDS = 4  # of a query that short each word carries much
 _FAMILIAR = 10  # captions with the name of a thing, for that to be searched for without its maker's
 _FEW_LETTERS = 5  # a word that short is one slip from many
@@ -33,7 +34,7 @@ _IMITATING = ("onomatopoeia", "cartoon")  # kinds of terms that anybody makes up
 _SHORT = {
     "amb": "ambience", "amb.": "ambience", "bg": "background", "bgs": "background", "ext": "outdoors", "vox": "voice",
     "atmos": "ambience", "atmo": "ambience", "perc": "percussion", "expl": "explosion", "xplo": "explosion",
-    "explo": "explosion", "sfx": "", "mx": "music", "mus": "music", "veh": "vehicle",
+    "explo": "explosion", "sfx": "", "foley": "", "ui": "interface", "mx": "music", "mus": "music", "veh": "vehicle",
 }  # fmt: skip
 
 # Words that say nothing of a sound: nobody is told that a model has not learned them.
@@ -69,6 +70,8 @@ _PRODUCTS = word_set(
     violin drum drums cymbal saxophone trumpet flute typewriter printer laptop computer tablet console watch clock
     radio television tv speaker pistol rifle shotgun revolver gun fan heater conditioner"""
 )
+# Words of sound libraries that stand before or behind what they are about.
+_TRADE = word_set("foley vox vocals walla efforts amb bg ext int ui")
 _DOUBLED = re.compile(r"\b([^\W\d_]+)(?: \1\b)+", re.IGNORECASE)
 _EXCLUDED = re.compile(r"[-−!][^\W\d]")  # "-hum" excludes the term, "-20 db tone" is one
 _ROMAN_SOUND = re.compile(r"\b(?:sounds?|noises?|sfx|fx|sound\s+effects?|effects?)\b", re.IGNORECASE)
@@ -318,6 +321,9 @@ class QueryReader:
             text.isupper() or re.search(r"\w\s*[-/>:|–]\s*\w", text) or not self._is_common(text)
         ):
             return Reading(text, (name.readings,), notes=(Note("code", text, name.readings[0]),))
+        if term is not None and self._is_better_explained(text, term):
+            told = " | ".join(dict.fromkeys((text, *term.readings)))
+            return Reading(text, ((text,), term.readings), notes=(Note("term", text, told),))
         return None
 
     def _in_manner(self, text: str) -> Reading | None:
@@ -482,7 +488,7 @@ class QueryReader:
                 parts += [text[last:begin], plain]
                 last = stop
             at = end
-        return "".join([*parts, text[last:]])
+        return " ".join("".join([*parts, text[last:]]).split()) if parts else text
 
     def _inner(self, text: str, found: list[re.Match[str]], at: int) -> tuple[int, str | None]:
         """The longest term or code that begins at a word of a longer query: where it ends, and how it is said."""
@@ -521,6 +527,13 @@ class QueryReader:
         lexicon = english()
         for form in _inflections(text):
             term = lexicon.term(form)
+            if term is not None:
+                return term
+        typed = text.split()
+        if len(typed) == 2 and not _TRADE.isdisjoint(
+            word.lower() for word in typed
+        ):  # "cloth foley" is foley cloth
+            term = lexicon.term(f"{typed[1]} {typed[0]}")
             if term is not None:
                 return term
         shorter = " ".join(_ROMAN_SOUND.sub(" ", text).split())
@@ -684,13 +697,21 @@ class QueryReader:
         typed = words(text.lower())
         if term.kind == "mood" or (len(typed) > 1 and len(set(typed)) == 1):  # "bang bang" is no caption
             return False
-        # "gun firing" is a caption, whatever list it stands in.
-        is_plain = term.is_plain or (len(typed) > 1 and typed[-1].endswith("ing"))
+        is_plain = _is_plain(text, term)
         if (
             is_plain and not self._counts
         ):  # nothing is known of the model: it is asked for things by their usual names
             return True
         return self._is_common(text, COMMON_NAME if is_plain else COMMON)
+
+    def _is_better_explained(self, text: str, term: Term) -> bool:
+        """True for a term whose words captions have, but hardly as it is meant: "sizzling", "cloth movement".
+
+        It is searched for as it is, and as what it means.
+        """
+        if term.kind == "slang" or set(term.steering) & set("mna") or _same_words(text, term.readings[0]):
+            return False
+        return bool(self._counts) and not (_is_plain(text, term) and self._is_common(text, _SELDOM))
 
     def _is_word(self, word: str) -> bool:
         """True for a word in lower case that the model has learned or an English dictionary has."""
@@ -705,6 +726,12 @@ class QueryReader:
 
     def _is_lexicon_word(self, word: str) -> bool:
         return any(form in self._lexicon_vocabulary for form in _inflections(word))
+
+
+def _is_plain(text: str, term: Term) -> bool:
+    """True for the usual name of a thing, and for "gun firing", which is a caption, whatever list it stands in."""
+    typed = words(text.lower())
+    return term.is_plain or (len(typed) > 1 and typed[-1].endswith("ing"))
 
 
 def _same_words(text: str, other: str) -> bool:
