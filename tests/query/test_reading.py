@@ -171,6 +171,13 @@ def test_a_brand_beside_its_product_is_one_thing(
     assert reader.read(query).alternatives == (texts or (query,),)
 
 
+@pytest.mark.parametrize("query", ["tense music", "Joyous music", "suspense music"])
+def test_music_of_a_mood_is_music(reader: QueryReader, query: str) -> None:
+    reading = reader.read(query)
+    assert all("music" in text for text in reading.texts)
+    assert "music" not in reader.read("tense").texts[-1]
+
+
 def test_an_atmosphere_is_no_single_scream(reader: QueryReader) -> None:
     assert "woman screaming" in reader.read("scary").texts
     assert reader.read("creepy atmosphere").alternatives == reader.read("eerie").alternatives

@@ -412,7 +412,12 @@ class QueryReader:
                 return Reading(text, ((text, both),), notes=(note,))
             # A model that never met the term is led astray by it alone.
             return Reading(text, ((both, *term.readings),), notes=(note,))
-        return Reading(text, term.alternatives, notes=(note,))
+        alternatives = term.alternatives
+        if term.kind == "mood" and words(text)[-1].lower() in _MUSIC:  # "tense music" is no heartbeat
+            music = [tuple(each for each in wordings if "music" in words(each)) for wordings in alternatives]
+            alternatives = tuple(wordings for wordings in music if wordings) or alternatives
+            note = Note("term", text, " | ".join(each for wordings in alternatives for each in wordings))
+        return Reading(text, alternatives, notes=(note,))
 
     def _english(self, text: str) -> Reading:
         """A query of several words: codes and terms in it that a model cannot know become plain words."""
