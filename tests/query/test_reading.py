@@ -171,6 +171,15 @@ def test_a_brand_beside_its_product_is_one_thing(
     assert reader.read(query).alternatives == (texts or (query,),)
 
 
+@pytest.mark.parametrize(
+    ("query", "mood"), [("triste", "sad"), ("gruselig", "creepy"), ("怖い", "creepy"), ("страшно", "scary")]
+)
+def test_a_mood_of_another_language_is_that_mood(reader: QueryReader, query: str, mood: str) -> None:
+    reading = reader.read(query)
+    assert reading.alternatives == reader.read(mood).alternatives and reading.language != "English"
+    assert [note.kind for note in reading.notes] == ["language", "term"]
+
+
 @pytest.mark.parametrize("query", ["tense music", "Joyous music", "suspense music"])
 def test_music_of_a_mood_is_music(reader: QueryReader, query: str) -> None:
     reading = reader.read(query)
@@ -267,6 +276,12 @@ def test_all_words_that_nothing_is_known_of_are_said(reader: QueryReader) -> Non
 )
 def test_what_is_sure_is_read_beside_a_made_up_word(reader: QueryReader, query: str, read: str) -> None:
     assert reader.read(query).text.removeprefix("a ") == read
+
+
+def test_a_mood_that_is_kept_out_keeps_all_its_sounds_out(reader: QueryReader) -> None:
+    reading = reader.read("forest -spooky")
+    assert reading.text == "forest"
+    assert reading.negatives == tuple(texts[0] for texts in reader.read("spooky").alternatives)
 
 
 def test_a_term_behind_a_minus_is_excluded(reader: QueryReader) -> None:

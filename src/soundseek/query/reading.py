@@ -584,10 +584,13 @@ class QueryReader:
         )
         if not texts:
             return Reading(text, ((text,),), language=name, unread=foreign)
+        notes = [Note("language", text, texts[0])]
         alternatives = tuple((each,) for each in texts) if len(texts) > 1 else (texts,)
-        return Reading(
-            text, alternatives, language=name, notes=(Note("language", text, texts[0]),), unread=foreign
-        )
+        term = english().term(texts[0]) if len(texts) == 1 else None
+        if term is not None and term.kind == "mood":  # "triste" is sad, and sad is a mood
+            alternatives = term.alternatives
+            notes.append(Note("term", texts[0], " | ".join(term.readings)))
+        return Reading(text, alternatives, language=name, notes=tuple(notes), unread=foreign)
 
     def _language(self, text: str) -> str | None:
         """The language that reads most of a query; English wins ties, and None is one that no table has."""
@@ -659,14 +662,16 @@ class QueryReader:
         if not positive.alternatives and not negatives:  # nothing but signs around "without"
             return Reading(text, ((text,),), language=language)
         notes = [*positive.notes]
+        unwanted: list[str] = []
         for part, each in zip(parts.negatives, negatives, strict=False):
+            unwanted += _unwanted(part, each)
             notes.append(Note("negation", part, each.text))
         if not negatives:
             notes = [Note("negation", text, positive.text), *notes]
         return Reading(
             text,
             positive.alternatives,
-            negatives=tuple(dict.fromkeys(each.text for each in negatives)),
+            negatives=tuple(dict.fromkeys(unwanted)),
             language=language,
             notes=tuple(notes),
             unread=(*positive.unread, *(word for each in negatives for word in each.unread)),
@@ -731,6 +736,13 @@ class QueryReader:
 
     def _is_lexicon_word(self, word: str) -> bool:
         return any(form in self._lexicon_vocabulary for form in _inflections(word))
+
+
+def _unwanted(part: str, reading: Reading) -> tuple[str, ...]:
+    """What a part that is kept out should not be like: the first wording, of a mood that of each of its sounds."""
+    term = english().term(part)
+    is_mood = term is not None and term.kind == "mood"
+    return tuple(texts[0] for texts in reading.alternatives) if is_mood else (reading.text,)
 
 
 def _is_plain(text: str, term: Term) -> bool:
