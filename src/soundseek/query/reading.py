@@ -24,7 +24,9 @@ NoteKind = Literal["term", "code", "language", "negation", "spelling", "emoji", 
 # people's own ("whoosh", "bang") less readily than the usual name of a thing ("door creak").
 COMMON = 50
 COMMON_NAME = 1
-_SELDOM = 5  # below, the usual name of a thing is searched for as what it means, too
+# The usual name of a thing is searched for as what it means, too, if captions have a word of it that seldom beside their
+# most frequent one: below 5 for 25,000.
+_SELDOM = 1 / 5_000
 _FEW_WORDS = 4  # of a query that short each word carries much
 _FAMILIAR = 10  # captions with the name of a thing, for that to be searched for without its maker's
 _FEW_LETTERS = 5  # a word that short is one slip from many
@@ -585,7 +587,9 @@ class QueryReader:
         if not texts:
             return Reading(text, ((text,),), language=name, unread=foreign)
         notes = [Note("language", text, texts[0])]
-        alternatives = tuple((each,) for each in texts) if len(texts) > 1 else (texts,)
+        alternatives: tuple[tuple[str, ...], ...] = (texts,)
+        if len(texts) > 1:
+            alternatives = tuple((each,) for each in texts)
         term = english().term(texts[0]) if len(texts) == 1 else None
         if term is not None and term.kind == "mood":  # "triste" is sad, and sad is a mood
             alternatives = term.alternatives
@@ -721,7 +725,11 @@ class QueryReader:
         """
         if term.kind == "slang" or set(term.steering) & set("mna") or _same_words(text, term.readings[0]):
             return False
-        return bool(self._counts) and not (_is_plain(text, term) and self._is_common(text, _SELDOM))
+        return bool(self._counts) and not (_is_plain(text, term) and self._is_common(text, self._seldom))
+
+    @cached_property
+    def _seldom(self) -> int:
+        return round(_SELDOM * max(self._counts.values(), default=0))
 
     def _is_word(self, word: str) -> bool:
         """True for a word in lower case that the model has learned or an English dictionary has."""
