@@ -25,6 +25,9 @@ from soundseek.query.parts import MOST_PARTS, sentence_parts
         ("voices with background music", ("voices", "background music")),
         ("a man talking over light traffic", ("a man talking", "light traffic")),
         ("a chainsaw and screaming", ("a chainsaw", "screaming")),
+        ("crickets chirping and screaming", ("crickets chirping", "screaming")),
+        ("laughing and snare drum", ("laughing", "snare drum")),
+        ("truck engine, then female laughter and talking", ("truck engine", "female laughter", "talking")),
         ("people talk and it is thundering", ("people talk", "it is thundering")),
     ],
 )
@@ -51,6 +54,8 @@ def test_each_sound_of_a_sentence_is_a_part(text: str, parts: tuple[str, ...]) -
         "a horse and cart",
         "a bell rings and it fades away",
         "a dog barking and growling",
+        "woman crying and screaming",
+        "rumbling and deep thunder",
         "a door opens and closing",
         "a hiss with background noise",
         "a car driving over gravel",

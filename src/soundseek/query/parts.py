@@ -59,6 +59,13 @@ _LITTLE = word_set(
     """a an the of for in on at to from by into onto some few it its is are was very quite and or with below above
     through around along across"""
 )
+# What people do, and who they are: "crickets chirping and screaming" are two sounds, "woman crying and screaming" one.
+_OF_PEOPLE = word_set("laughing screaming coughing sneezing talking shouting clapping applauding cheering")
+_PEOPLE = word_set(
+    """man men woman women person people child children kid kids boy boys girl girls baby babies crowd crowds audience
+    someone somebody he she they male males female females voice voices group human humans guy lady adult adults
+    toddler infant teenager teenagers students speaker singer fans monster zombie"""
+)
 # With these begins no sound: what follows says more of the one before.
 _NO_BEGINNING = word_set(
     """it they he she its their which that heard recorded seen played made being getting in on at from to by during
@@ -154,7 +161,9 @@ def _at_and(text: str) -> list[str]:
     def alone(before: str, after: str) -> bool:
         piece = _AND.split(after)[0]
         if _stands_alone(piece):
-            return not _is_participle(before)
+            return not _is_participle(before) or before.strip().lower() in _OF_PEOPLE
+        if piece.strip().lower() in _OF_PEOPLE and len(words(before)) == 2 and _does(before):
+            return not {word.lower() for word in words(before)} & _PEOPLE
         # "a chainsaw and screaming"; but "a dog barking and growling", "a door opens and closing"
         return _is_doing(piece) and len(words(before)) <= 3 and not _does(before)
 
