@@ -24,8 +24,8 @@ NoteKind = Literal["term", "code", "language", "negation", "spelling", "emoji", 
 # people's own ("whoosh", "bang") less readily than the usual name of a thing ("door creak").
 COMMON = 50
 COMMON_NAME = 1
-# The usual name of a thing is searched for as what it means, too, if captions have a word of it that seldom beside their
-# most frequent one: below 5 for 25,000.
+# The usual name of a thing is searched for as what it means, too, if captions have a word of it that seldom beside
+# their most frequent one: below 5 for 25,000.
 _SELDOM = 1 / 5_000
 _FEW_WORDS = 4  # of a query that short each word carries much
 _FAMILIAR = 10  # captions with the name of a thing, for that to be searched for without its maker's
