@@ -1,6 +1,6 @@
 """Words for how a sound sounds, measured by pairs that differ in just that: docs/results/how-it-sounds.json.
 
-    python scripts/how_it_sounds.py MODEL ... --data DIR --split evaluation
+    python scripts/how_it_sounds.py MODEL ... --data DIR --split evaluation --among LIBRARY ...
 
 For every property, clips of the split are changed, and a query says so of the clip's label: "muffled dog barking", "dog
 barking in the distance". Counted is how often the changed copy stands above the clip as it was, by the query's words as
@@ -8,6 +8,9 @@ typed ("right") and as a search reads them ("read"). Beside it stands how often 
 prefers neither: what is above that is what the word does; and how often one direction in the space of vectors does, the
 mean of the other pairs: what a word could do at most. What is done to the clips is written apart from what models learn
 from (soundseek.learn.data.how_it_sounds), with other filters, rooms and rates.
+
+"read" looks at two sounds alone. With a library for each model, the pairs are put into a copy of it and searched for
+there ("among"): the changed copy has to be among the first 150 hits, and above the clip as it was.
 """
 
 from __future__ import annotations
@@ -15,13 +18,17 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import logging
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
 
 from soundseek import load_model
 from soundseek._typing import FloatArray
@@ -29,12 +36,14 @@ from soundseek.audio.decode import read_audio
 from soundseek.learn.datasets.layout import Clip, read_split
 from soundseek.learn.experiments.cost import machine
 from soundseek.learn.training.run_folder import environment
+from soundseek.library import Library
 from soundseek.model.manners import in_manners
 from soundseek.query import QueryReader
 from soundseek.query.looked_up import embed_query
 
 RATE_HZ = 32000
 SHORT_S = 4.0  # clips up to here are taken for one event
+AMONG = 150  # hits that are looked through for a pair
 
 Pair = tuple[FloatArray, FloatArray]  # what the words fit, what they do not fit
 
@@ -205,8 +214,15 @@ def main() -> None:
     parser.add_argument("models", nargs="+", metavar="MODEL")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", default="evaluation")
+    parser.add_argument(
+        "--among", type=Path, nargs="*", default=[], metavar="LIBRARY", help="one for each model"
+    )
     parser.add_argument("--pairs", type=int, default=46, help="of each property (46)")
     arguments = parser.parse_args()
+    if arguments.among and len(arguments.among) != len(arguments.models):
+        parser.error(f"{len(arguments.models)} models need as many libraries, not {len(arguments.among)}")
+    logging.getLogger("soundseek").setLevel(logging.ERROR)  # how each query is read
+    libraries = arguments.among or [None] * len(arguments.models)
     clips = read_split(arguments.data, arguments.split)
     with (arguments.data / "metadata.csv").open(encoding="utf-8", newline="") as file:
         labels = {row["file_name"]: row["label"] for row in csv.DictReader(file)}
@@ -214,8 +230,8 @@ def main() -> None:
         "split": arguments.split,
         "properties": [{"name": each.name, "says": each.says, "words": each.words} for each in PROPERTIES],
         "models": [
-            measure(load_model(name), Path(name).name, clips, labels, arguments.pairs)
-            for name in arguments.models
+            measure(load_model(name), Path(name).name, clips, labels, arguments.pairs, library)
+            for name, library in zip(arguments.models, libraries, strict=True)
         ],
         "machine": machine(),
     }
@@ -223,9 +239,11 @@ def main() -> None:
 
 
 def measure(
-    model: Any, name: str, clips: list[Clip], labels: dict[str, str], num_pairs: int
+    model: Any, name: str, clips: list[Clip], labels: dict[str, str], num_pairs: int, library: Path | None
 ) -> dict[str, Any]:
-    """For each property the share of right orders: by its words, by the label alone, by one direction."""
+    """For each property the share of right orders: by its words, by the label alone, by one direction; and among the
+    sounds of a library.
+    """
     rows = []
     for each in PROPERTIES:
         chosen = choose(clips, num_pairs, each)
@@ -240,12 +258,17 @@ def measure(
             ahead_as_searched(model, [words.format(label) for label in named], fits, other)
             for words in each.words
         ]
+        among = None
+        if library is not None:
+            queries = [[words.format(label) for label in named] for words in each.words]
+            among = ahead_among(model, library, pairs, queries)
         rows.append(
             {
                 "property": each.name,
                 "pairs": len(pairs),
                 "right": float(np.mean(by_words)),
                 "read": float(np.mean(as_read)),
+                "among": among,
                 "label_alone": ahead(model.embed_text(named), fits, other),
                 "visible": visible(fits - other),
                 "by_words": dict(zip(each.words, by_words, strict=True)),
@@ -255,7 +278,7 @@ def measure(
         print(
             name,
             each.name,
-            *(round(rows[-1][key], 3) for key in ("right", "read", "label_alone")),
+            *(round(rows[-1][key] or 0, 3) for key in ("right", "read", "among", "label_alone")),
             file=sys.stderr,
         )
     return {"model": name, "fingerprint": model.fingerprint, "rows": rows}
@@ -271,9 +294,28 @@ def ahead_as_searched(model: Any, queries: list[str], fits: FloatArray, other: F
         vectors = np.array(pair)
         scores = vectors @ (words / np.linalg.norm(words))
         wanted = in_manners(reading.manners, model.manners)
-        if wanted is not None:
-            scores = scores + wanted.bonuses(vectors)
+        if wanted is not None:  # two hits change places
+            scores = scores + wanted.strengths(vectors)
         right.append(scores[0] > scores[1])
+    return float(np.mean(right))
+
+
+def ahead_among(model: Any, library: Path, pairs: list[Pair], queries: list[list[str]]) -> float:
+    """The share of queries, of each pair one in each list, that find the first of the pair above the second."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(library, Path(folder) / "library")
+        sounds = Path(folder).resolve() / "sounds"
+        sounds.mkdir()
+        for number, pair in enumerate(pairs):
+            for side, waveform in zip(("fits", "other"), pair, strict=True):
+                soundfile.write(sounds / f"{number}-{side}.wav", waveform, RATE_HZ, subtype="FLOAT")
+        right = []
+        with Library.open(Path(folder) / "library", model=model) as opened:
+            opened.index(sounds)
+            for number, each in ((number, each) for asked in queries for number, each in enumerate(asked)):
+                found = [hit.path for hit in opened.search(each, k=AMONG, keywords="off")]
+                fits, other = (str(sounds / f"{number}-{side}.wav") for side in ("fits", "other"))
+                right.append(fits in (found[: found.index(other)] if other in found else found))
     return float(np.mean(right))
 
 

@@ -132,7 +132,7 @@ def carry(
                 match = fit_match(remembering, data, reference_split="development", unmet=others)
                 match.write(fresh)
                 varied = varied_sounds(model, read_split(data, "development"))
-                manners = fit_manners(model, data, split="development", reference=varied)
+                manners = fit_manners(model, data, split="development", reference=varied, memory=memory)
                 write_manners(fresh, manners, heard_by=model.hears_like)
             take_further_files(fresh, joined)
             more = sum(file.stat().st_size for file in joined.iterdir()) - offer.size_bytes

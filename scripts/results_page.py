@@ -152,7 +152,7 @@ ONE_OF_TWO_AGAIN = (
 )
 NAMES_AGAIN = "`python benchmarks/names.py SOUNDS --library DIR --json docs/results/names.json`"
 HOW_IT_SOUNDS_AGAIN = (
-    "`python scripts/how_it_sounds.py MODEL ... --data DIR > docs/results/how-it-sounds.json`"
+    "`python scripts/how_it_sounds.py MODEL ... --data DIR --among LIBRARY ... > docs/results/how-it-sounds.json`"
 )
 ADAPT_AGAIN = (
     "`python scripts/adapt_collections.py MODEL --data DIR --vectors FILE --out docs/results/adapt.json`"
@@ -412,7 +412,8 @@ def how_it_sounds(reports: list[Report]) -> str:
             ", ".join(words.format("X") for words in each["words"]),
             *(
                 " / ".join(
-                    percent(model["rows"][number][key]) for key in ("right", "read", "label_alone", "visible")
+                    percent(model["rows"][number][key]) if model["rows"][number].get(key) is not None else "—"
+                    for key in ("right", "read", "among", "label_alone", "visible")
                 )
                 for model in report["models"]
             ),
@@ -424,7 +425,8 @@ def how_it_sounds(reports: list[Report]) -> str:
     return joined(
         f"Up to {pairs} clips of `{report['split']}` and a copy of each that differs in one property: how often a "
         "query with the word, about the clip's label X, puts the one first that it fits, searched for as typed / as it "
-        "is read, the sound and its manner apart / how often the label alone does / how often one direction in the "
+        "is read, the sound and its manner apart / so among the sounds of a library, where the pairs are indexed, too / "
+        "how often the label alone does / how often one direction in the "
         "space of vectors does, the mean of the other pairs, which is what a "
         "word can do at most. Every recording is brought to one peak level before it is heard, so quiet and loud "
         f"cannot be told apart but by what lies around. Again: {HOW_IT_SOUNDS_AGAIN}. Commit {report['git'][:7]}.",

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from test_tables import script
+from tones import write_tone
+from toy_model import make_toy_model
+
+from soundseek.library import Library
+from soundseek.model.model import Model
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +55,22 @@ def test_what_all_pairs_share_is_visible_and_what_none_shares_is_not(how: Module
     shared = np.array([[1.0, 0.2], [0.8, -0.3], [1.2, 0.1]], np.float32)
     assert how.visible(shared) == 1.0
     assert how.visible(np.array([[1.0, 0], [-1.0, 0]], np.float32)) == 0.0
+
+
+def test_a_pair_is_searched_for_among_the_sounds_of_a_library(how: ModuleType, tmp_path: Path) -> None:
+    write_tone(tmp_path / "other.wav", frequency_hz=300.0)
+    model = Model(make_toy_model(tmp_path / "toy"))
+    with Library.create(tmp_path / "library", model=model) as library:
+        library.index(tmp_path / "other.wav")
+    time_s = np.arange(2 * how.RATE_HZ, dtype=np.float32) / how.RATE_HZ
+    low, high = (np.sin(2 * np.pi * frequency * time_s) for frequency in (200, 1600))
+    shares = [
+        how.ahead_among(model, tmp_path / "library", [pair], [["a tone"], ["rain"]])
+        for pair in ((low, high), (high, low))
+    ]
+    assert sum(shares) == 1  # whichever it is
+    with Library.open(tmp_path / "library", model=model) as library:
+        assert library.info().files == 1  # the library itself has none of them
 
 
 def test_only_short_clips_are_repeated(how: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

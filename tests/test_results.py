@@ -189,7 +189,9 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
             "models": [
                 {
                     **{"model": "toy", "fingerprint": "f00"},
-                    "rows": [{"pairs": 9, "right": 0.5, "read": 0.7, "label_alone": 0.25, "visible": 1.0}],
+                    "rows": [
+                        {**{"pairs": 9, "right": 0.5, "read": 0.7, "among": 0.6}, "label_alone": 0.25, "visible": 1.0}
+                    ],
                 }
             ],
             **{"split": "validation", "git": "abcdef0123"},
@@ -249,7 +251,7 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
         and "1,234 development clips, 1 labels" in page
     )
     assert "| soundseek-plus | text to sound | 50.0 (25.0 to 75.0) |" in page
-    assert "| muffled | no treble | muffled X, X far away | 50.0 / 70.0 / 25.0 / 100.0 |" in page
+    assert "| muffled | no treble | muffled X, X far away | 50.0 / 70.0 / 60.0 / 25.0 / 100.0 |" in page
     assert "| **c** |  |" in page and "| a\\|b | 0.25 |" in page
     assert "| noise | 50.0 | -3.4 (-5.6 to -1.1) | 50.0 | 98 |" in page
     assert "seed 7, commit abcdef0, abacus, 2 cores" in page

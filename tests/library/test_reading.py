@@ -107,8 +107,8 @@ def test_a_manner_orders_what_the_sound_finds(
     first, last = (np.asarray(hit.vector, np.float32) for hit in (hits[0], hits[-1]))
     between = (last - first) / np.linalg.norm(last - first)
     middle = float((first + last) @ between / 2)
-    monkeypatch.setitem(manners._COUNTS, "muffled", (-3.0, 100.0))
-    write_manners(tmp_path / "toy", {"muffled": MannerDirection(between, middle, 1.0)})
+    monkeypatch.setattr(manners, "_MOST_TO_CHANGE_PLACES", 100.0)
+    write_manners(tmp_path / "toy", {"muffled": MannerDirection(between, middle, 1.0, worth=100.0)})
     with Library.open(tmp_path / "library", model=Model(tmp_path / "toy")) as with_manners:
         found = with_manners.search("muffled a high tone", keywords="off")
         assert [hit.path for hit in found] != [hit.path for hit in hits] and found[0].path == hits[-1].path

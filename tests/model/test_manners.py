@@ -10,9 +10,12 @@ import pytest
 from soundseek.errors import ModelError
 from soundseek.model.manners import (
     MANNERS_FILE,
+    InManners,
     MannerDirection,
+    changed_places,
     in_manners,
     manner_among,
+    places_up_to,
     read_manners,
     write_manners,
 )
@@ -34,8 +37,38 @@ def test_two_manners_add_up() -> None:
     each = [in_manners([name], known) for name in known]
     both = in_manners(list(known), known)
     assert both is not None
-    expected = sum(one.bonuses(DULL[None]) for one in each if one is not None)
-    np.testing.assert_allclose(both.bonuses(DULL[None]), expected)
+    for add in (InManners.bonuses, InManners.strengths):
+        expected = sum(add(one, DULL[None]) for one in each if one is not None)
+        np.testing.assert_allclose(add(both, DULL[None]), expected)
+
+
+def test_where_hits_change_places_a_manner_counts_in_full_up_to_its_reach() -> None:
+    manner = MannerDirection(NORTH, 0.0, 0.1, worth=0.05, reach=7.0)
+    assert manner.standings(np.stack([PLAIN, DULL, -DULL])) == pytest.approx([0, 6, -6])
+    wanted = in_manners(["muffled"], {"muffled": manner})
+    assert wanted is not None
+    # none; six deviations; seven of eight; three of six below the mean
+    assert wanted.strengths(np.stack([PLAIN, DULL, DULLER, -DULL])) == pytest.approx([0, 0.3, 0.35, -0.15])
+
+
+def test_what_a_manner_is_worth_is_limited_so_that_the_sound_decides() -> None:
+    costly, cheap = (
+        in_manners(["muffled"], {"muffled": MUFFLED._replace(worth=worth)}) for worth in (9.0, 0.01)
+    )
+    assert costly is not None and cheap is not None
+    assert 0 < cheap.bonuses(DULL[None])[0] < costly.bonuses(DULL[None])[0] < 0.5
+    assert cheap.strengths(DULL[None])[0] < costly.strengths(DULL[None])[0] < 2
+
+
+def test_hits_change_places_among_the_first_ten_the_next_twenty_and_the_next_forty() -> None:
+    order = changed_places(np.arange(75.0))  # the last has most
+    expected = [*range(9, -1, -1), *range(29, 9, -1), *range(69, 29, -1), *range(74, 69, -1)]
+    assert order == expected
+    assert changed_places(np.zeros(40)) == list(range(40)) and changed_places(np.zeros(0)) == []
+
+
+def test_as_many_hits_are_looked_at_as_change_places_with_the_last() -> None:
+    assert [places_up_to(count) for count in (1, 10, 11, 30, 31, 71)] == [10, 10, 30, 30, 70, 150]
 
 
 def test_what_a_store_proposes_leans_towards_the_manner() -> None:
@@ -60,11 +93,11 @@ def test_a_manner_is_measured_by_varied_sounds() -> None:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert read_manners(tmp_path, dim=2) == {}
-    write_manners(tmp_path, {"muffled": MUFFLED, "distant": MannerDirection(-EAST, 0.25, 0.5)})
+    write_manners(tmp_path, {"muffled": MUFFLED, "distant": MannerDirection(-EAST, 0.25, 0.5, 0.125, 4.0)})
     found = read_manners(tmp_path, dim=2)
     assert sorted(found) == ["distant", "muffled"]
     np.testing.assert_array_equal(found["distant"].direction, -EAST)
-    assert found["distant"][1:] == (0.25, 0.5)
+    assert found["distant"][1:] == (0.25, 0.5, 0.125, 4.0)
 
 
 def test_a_model_that_tells_no_manner_apart_is_read(tmp_path: Path) -> None:
@@ -93,4 +126,4 @@ def test_a_file_of_directions_alone_is_read(tmp_path: Path) -> None:
     np.savez(tmp_path / MANNERS_FILE, names=np.array(["muffled"]), directions=0.8 * NORTH[None])
     manner = read_manners(tmp_path, dim=2)["muffled"]
     np.testing.assert_allclose(manner.direction, NORTH)
-    assert manner[1:] == (0.0, pytest.approx(2**-0.5))
+    assert manner[1:3] == (0.0, pytest.approx(2**-0.5)) and manner.worth > 0 and manner.reach > 0

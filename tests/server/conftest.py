@@ -93,7 +93,8 @@ def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = make_toy_model(tmp_path_factory.mktemp("models") / "toy")
     dim = ModelConfig.read(directory).dim
     direction = np.random.default_rng(5).standard_normal(dim).astype(np.float32)
-    write_manners(directory, {"distant": MannerDirection(direction / np.linalg.norm(direction), 0.0, 0.02)})
+    distant = MannerDirection(direction / np.linalg.norm(direction), 0.0, 0.02, worth=100.0, reach=1000.0)
+    write_manners(directory, {"distant": distant})
     remembered = np.random.default_rng(6).standard_normal((9, dim)).astype(np.float32)
     SoundMemory(unit_rows(remembered)).write(directory)
     return directory

@@ -49,8 +49,8 @@ def test_a_search_finds_what_the_library_finds(client: Any, library: Library) ->
 def test_a_sound_in_a_manner_is_found_as_the_library_finds_it(
     client: Any, library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(manners._COUNTS, "distant", (-100.0, 5.0))  # so much that the manner alone orders
-    monkeypatch.setattr(manners, "_MOST", 1000.0)
+    monkeypatch.setattr(manners, "_MOST_TO_CHANGE_PLACES", 100.0)  # so much that the manner alone orders
+    monkeypatch.setattr(manners, "_LEAST_STANDING", -1000.0)
     request = {"text": "tone in the distance", "k": 7, "keywords": "off"}
     answer = client.post("search", json=request).json()
     hits = library.search("tone in the distance", k=7, keywords="off")

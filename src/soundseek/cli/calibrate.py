@@ -82,7 +82,7 @@ def calibrate_command(
     memory.write(loaded.directory)
     calibration.write(loaded.directory)
     varied = varied_sounds(loaded, read_split(data, reference))
-    manners = fit_manners(loaded, data, split=reference, reference=varied)
+    manners = fit_manners(loaded, data, split=reference, reference=varied, memory=memory)
     write_manners(loaded.directory, manners, heard_by=loaded.hears_like)
     record: dict[str, Any] = {
         "model": loaded.config.name,

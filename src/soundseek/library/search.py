@@ -18,7 +18,7 @@ from soundseek.library.events import events_of
 from soundseek.library.filters import Condition
 from soundseek.library.hits import Hit
 from soundseek.library.store.base import Match, NameQuery, Per, Question, ScoredBy, SoundFile, Store
-from soundseek.model.manners import InManners
+from soundseek.model.manners import InManners, changed_places, places_up_to
 from soundseek.model.stretches import scores_of_sentences, segment_scores
 
 # Segments (and files' best ones) whose frames are read to give them their scores, for files and for moments: with twice
@@ -47,7 +47,7 @@ class SearchOptions:
         is_there: Whether a path answers at all; None lets all.
         certainty: Gives each hit its `match`.
         names: What names and tags add; None lets the sound alone decide.
-        manners: How the hits should sound, which is added to what they are ranked by; None where that is all one.
+        manners: How the hits should sound, which moves them up and lets them change places; None where that is all one.
     """
 
     k: int
@@ -121,26 +121,32 @@ def find_matches(
     queries = np.atleast_2d(query)
     wanted = queries[0] if options.manners is None else options.manners.proposing(queries[0])
     question = Question(wanted, options.where, options.leave_out, options.only, options.names)
-    looked_at = max(SHORTLIST[per] if shortlist is None else shortlist, 2 * k)
+    known = k if options.manners is None else places_up_to(k)
+    looked_at = max(SHORTLIST[per] if shortlist is None else shortlist, 2 * known)
     while True:
         matches = store.shortlist(question, segments=looked_at, files=looked_at)
         scored = _with_scores(matches, queries, options.by)
         if per == "segment":
             scored = events_of(scored, queries, enough=2 * k, by=options.by)
         scored = _with_bonuses(scored, matches, per)
+        strengths: Sequence[float] = [0.0] * len(scored)
         if options.manners is not None and scored:
-            scored = _with_manners(scored, queries[0], options.manners, by=options.by)
+            scored, strengths = _with_manners(scored, queries[0], options.manners, by=options.by)
         first: dict[bytes, str] = {}
         kept: list[Match] = []
+        kept_strengths: list[float] = []
         found: set[str] = set()
-        for match in scored:
+        for match, strength in zip(scored, strengths, strict=True):
             file = match.file
             if (per == "file" and file.path in found) or not _answers(file.path, options):
                 continue
             found.add(file.path)
             if options.duplicates == "show" or first.setdefault(file.content_hash, file.path) == file.path:
                 kept.append(match)
+                kept_strengths.append(strength)
         if len(kept) >= k or len(matches) < looked_at:
+            if options.manners is not None:
+                kept = _changing_places(kept, kept_strengths)
             return kept[:k]
         looked_at *= 4
 
@@ -175,16 +181,31 @@ def _with_bonuses(scored: Sequence[Match], shortlist: Sequence[Match], per: Per)
 
 def _with_manners(
     scored: Sequence[Match], query: AnyFloatArray, manners: InManners, *, by: ScoredBy
-) -> list[Match]:
-    """Matches, best first by score and bonus, to which is added how they sound."""
+) -> tuple[list[Match], list[float]]:
+    """Matches, best first by score and bonus, to which is added how they sound; and what lets them change places."""
     vectors = unit_rows(np.array([np.asarray(match.frames, np.float32).mean(axis=0) for match in scored]))
     # By means alone, matches still have the score that they were proposed by.
-    scores = (vectors @ query).tolist() if by == "mean" else [match.score for match in scored]
-    with_bonus = [
-        replace(match, score=score, bonus=match.bonus + bonus)
-        for match, score, bonus in zip(scored, scores, manners.bonuses(vectors).tolist(), strict=True)
+    scores = vectors @ query if by == "mean" else np.array([match.score for match in scored])
+    named = np.array([match.bonus for match in scored])
+    bonuses = named + manners.bonuses(vectors)
+    strengths = scores + named + manners.strengths(vectors)
+    order = np.argsort(-(scores + bonuses), kind="stable").tolist()
+    ranked = [
+        replace(scored[number], score=float(scores[number]), bonus=float(bonuses[number])) for number in order
     ]
-    return sorted(with_bonus, key=lambda match: -(match.score + match.bonus))
+    return ranked, strengths[order].tolist()
+
+
+def _changing_places(ranked: Sequence[Match], strengths: Sequence[float]) -> list[Match]:
+    """Matches, best first, after they have changed places; each is ranked by what ranked the one that stood there, so
+    that hits of several queries and libraries can be merged.
+    """
+    scores = [match.score + match.bonus for match in ranked]
+    order = changed_places(np.array(strengths))
+    return [
+        replace(ranked[number], bonus=score - ranked[number].score)
+        for score, number in zip(scores, order, strict=True)
+    ]
 
 
 def copies_of(store: Store, matches: Sequence[Match], options: SearchOptions) -> list[list[str]]:

@@ -4,7 +4,10 @@ The words of a model tell what sounds far better than how. Its vectors of sounds
 many sounds, moves their vectors the same way. So a model directory may hold `manners.npz`: for each manner the
 direction, and how far varied sounds reach along it. `soundseek calibrate` fits it (`learn/evaluation/manners.py`).
 
-A search for "muffled dog barking" looks for dog barking, and adds to a hit what it is muffled beyond other sounds.
+A search for "muffled dog barking" looks for dog barking, and a hit that stands out by what it is muffled comes a little
+further up. Then the first ten change places among themselves, and so do the next twenty, forty and so on: there a hit
+counts in full for how it sounds. A muffled bark is less of a bark, which that makes up for, and what is no bark at all
+but muffled does not come among the first ten by it.
 """
 
 from __future__ import annotations
@@ -23,23 +26,17 @@ from soundseek.errors import ModelError
 from soundseek.model.heard_by import heard_by_array, read_heard_by
 
 MANNERS_FILE = "manners.npz"
-# From how many standard deviations above the mean of varied sounds on a sound is in a manner, and what each further one
-# adds to its score. Chosen on pairs of `validation` that differ in just that (scripts/how_it_sounds.py) and on labelled
-# clips (benchmarks/words_of_manner.py), so that the first ten hits stay what should sound. Few sounds repeat one event,
-# so that those who do are told by the far end; treble is a matter of degree.
-_COUNTS: dict[str, tuple[float, float]] = {
-    "bright": (-3.0, 0.04),
-    "dark": (-3.0, 0.04),
-    "distant": (1.0, 0.06),
-    "fast": (3.0, 0.08),
-    "muffled": (3.0, 0.1),
-    "reverberant": (0.5, 0.05),
-    "single": (2.0, 0.05),
-    "slow": (3.0, 0.08),
-    "three times": (2.0, 0.06),
-}
-_OTHERS_COUNT = (2.0, 0.06)
-_MOST = 6.0  # standard deviations that count
+# Standard deviations above varied sounds from which on a sound comes further up for a manner, and how many count.
+_STANDS_OUT_FROM, _STANDS_OUT_BY = 1.0, 6.0
+# What each of them adds to the score at most: more lets too many other sounds among the first ten; and at most where
+# hits change places. Chosen on pairs of `validation` that differ in just that (scripts/how_it_sounds.py) and on every
+# second label of a library (benchmarks/words_of_manner.py).
+_MOST_TO_COME_UP, _MOST_TO_CHANGE_PLACES = 0.06, 0.15
+_LEAST_STANDING = -3.0
+# Hits that change places among each other: so many, then twice as many ...
+_FIRST_PLACES = 10
+# Of manners that were fitted before this was: what a deviation is worth, and how many a copy reaches.
+_USUAL_WORTH, _USUAL_REACH = 0.1, 5.0
 # How long the directions are beside the unit vector of words where a store proposes the hits that are looked at.
 _PROPOSING_LENGTH = 0.8
 
@@ -51,11 +48,21 @@ class MannerDirection(NamedTuple):
         direction: `(dim,)`, of unit norm.
         mean: Of the products of varied sounds' unit vectors with the direction.
         spread: Their standard deviation.
+        worth: What a standard deviation has to add to the score for nearly every copy that is made in the manner to
+            stand above the sound that it is made of.
+        reach: Standard deviations above the mean that hardly any copy exceeds.
     """
 
     direction: FloatArray
     mean: float
     spread: float
+    worth: float = _USUAL_WORTH
+    reach: float = _USUAL_REACH
+
+    def standings(self, vectors: AnyFloatArray) -> FloatArray:
+        """`(sounds,)` of unit vectors `(sounds, dim)`: standard deviations above the mean of varied sounds."""
+        standings: FloatArray = (vectors @ self.direction - self.mean) / max(self.spread, 1e-6)
+        return standings
 
 
 @dataclass(frozen=True)
@@ -95,11 +102,47 @@ class InManners:
             True
         """
         added = np.zeros(len(vectors), np.float32)
-        for name, (direction, mean, spread) in self.manners.items():
-            least, weight = _COUNTS.get(name, _OTHERS_COUNT)
-            standing = (vectors @ direction - mean) / max(spread, 1e-6) - least
-            added += weight * np.clip(standing, 0, _MOST)
+        for each in self.manners.values():
+            out = np.clip(each.standings(vectors) - _STANDS_OUT_FROM, 0, _STANDS_OUT_BY)
+            added += min(each.worth, _MOST_TO_COME_UP) * out
         return added
+
+    def strengths(self, vectors: AnyFloatArray) -> FloatArray:
+        """`(sounds,)` what each sound has beside its score where hits change places; negative of what sounds otherwise.
+
+        Args:
+            vectors: `(sounds, dim)` of unit norm.
+        """
+        strengths = np.zeros(len(vectors), np.float32)
+        for each in self.manners.values():
+            counted = np.clip(each.standings(vectors), _LEAST_STANDING, max(each.reach, 0))
+            strengths += min(each.worth, _MOST_TO_CHANGE_PLACES) * counted
+        return strengths
+
+
+def changed_places(strengths: AnyFloatArray) -> list[int]:
+    """The order in which hits stand that were best first, and change places by their strengths `(hits,)`.
+
+    Example:
+        >>> changed_places([0.1, 0.3, 0.2, *[0.0] * 7, 0.9, 1.0])
+        [1, 2, 0, 3, 4, 5, 6, 7, 8, 9, 11, 10]
+    """
+    places = np.arange(len(strengths))
+    groups = np.floor(np.log2(places / _FIRST_PLACES + 1))
+    order: list[int] = np.lexsort((-np.asarray(strengths), groups)).tolist()
+    return order
+
+
+def places_up_to(count: int) -> int:
+    """How many hits have to be known for the first `count` to stand in their places.
+
+    >>> [places_up_to(count) for count in (1, 10, 11, 31)]
+    [10, 10, 30, 70]
+    """
+    end = _FIRST_PLACES
+    while end < count:
+        end = 2 * end + _FIRST_PLACES
+    return end
 
 
 def in_manners(names: Sequence[str], known: Mapping[str, MannerDirection]) -> InManners | None:
@@ -134,6 +177,8 @@ def write_manners(directory: Path, manners: Mapping[str, MannerDirection], *, he
             directions=np.array([manners[name].direction for name in names], np.float16),
             means=np.array([manners[name].mean for name in names], np.float32),
             spreads=np.array([manners[name].spread for name in names], np.float32),
+            worths=np.array([manners[name].worth for name in names], np.float32),
+            reaches=np.array([manners[name].reach for name in names], np.float32),
             **heard_by_array(heard_by),
         )
 
@@ -156,33 +201,29 @@ def read_manners(directory: Path, *, dim: int, hears_like: str = "") -> dict[str
         with np.load(path, allow_pickle=False) as stored:
             read_heard_by(path, stored, hears_like)
             names, directions = stored["names"].tolist(), stored["directions"].astype(np.float32)
-            # A file of before has none: unit vectors that lie in no direction more than in others reach that far.
-            means = (
-                stored["means"].astype(np.float32) if "means" in stored else np.zeros(len(names), np.float32)
-            )
-            spreads = (
-                stored["spreads"].astype(np.float32)
-                if "spreads" in stored
-                else np.full(len(names), dim**-0.5, np.float32)
-            )
+            # What a file of before has not; unit vectors that lie in no direction more than in others reach that far.
+            usual = {"means": 0.0, "spreads": dim**-0.5, "worths": _USUAL_WORTH, "reaches": _USUAL_REACH}
+            columns = [
+                stored[name].astype(np.float32) if name in stored else np.full(len(names), value, np.float32)
+                for name, value in usual.items()
+            ]
     except (OSError, ValueError, TypeError, KeyError, BadZipFile, EOFError) as error:
         raise ModelError(f"{path} is damaged: {error}; make it anew: soundseek calibrate") from error
     if names == []:  # none of them is told apart by its vectors
         return {}
     if (
         directions.shape != (len(names), dim)
-        or means.shape != spreads.shape
-        or means.shape != (len(names),)
+        or any(column.shape != (len(names),) for column in columns)
         or not all(isinstance(name, str) for name in names)
-        or not all(np.isfinite(each).all() for each in (directions, means, spreads))
+        or not all(np.isfinite(each).all() for each in (directions, *columns))
     ):
         raise ModelError(
             f"{path} is of another model (shape {directions.shape}); make it anew: soundseek calibrate"
         )
     directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-12)
     return {
-        name: MannerDirection(direction, mean, spread)
-        for name, direction, mean, spread in zip(
-            names, directions, means.tolist(), spreads.tolist(), strict=True
+        name: MannerDirection(direction, *values)
+        for name, direction, *values in zip(
+            names, directions, *(column.tolist() for column in columns), strict=True
         )
     }

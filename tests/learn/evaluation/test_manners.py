@@ -12,6 +12,7 @@ import soundfile
 
 from soundseek.learn.evaluation.manners import LEAST_CLIPS, fit_manners
 from soundseek.model.manners import MannerDirection
+from soundseek.model.memory import SoundMemory
 
 RATE_HZ = 32_000
 
@@ -30,6 +31,10 @@ class Toy:
             vectors.append([treble, late, *octaves])
         rows = np.float32(vectors)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def embed_text(self, texts: Sequence[str]) -> np.ndarray:
+        """Words that mean treble: what is muffled is less of it."""
+        return np.repeat(np.eye(5, dtype=np.float32)[:1], len(texts), axis=0)
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +62,22 @@ def manners(data: Path) -> dict[str, MannerDirection]:
 def test_a_manner_is_where_changed_copies_lie(manners: dict[str, MannerDirection]) -> None:
     assert manners["muffled"].direction[0] < 0 < manners["bright"].direction[0]
     assert {"distant", "reverberant", "slow", "three times"} <= set(manners)
-    for direction, _, spread in manners.values():
+    for direction, _, spread, *_ in manners.values():
         assert np.linalg.norm(direction) == pytest.approx(1, rel=1e-5) and spread > 0
+
+
+def test_a_manner_is_worth_what_copies_lose_and_reaches_as_far_as_they_do(
+    data: Path, manners: dict[str, MannerDirection]
+) -> None:
+    assert manners["bright"].worth == 0 < manners["muffled"].worth  # words for treble
+    clips = [soundfile.read(path, dtype="float32") for path in sorted((data / "development").iterdir())]
+    muffled = manners["muffled"]
+    assert muffled.reach > 0 and np.mean(muffled.standings(Toy().embed_audio(clips)) < muffled.reach) > 0.9
+    turned = fit_manners(
+        Toy(), data, split="development", reference=Toy().embed_audio(clips),
+        memory=SoundMemory(np.eye(5, dtype=np.float32)[1:2]),
+    )  # fmt: skip
+    assert turned["muffled"].worth != pytest.approx(manners["muffled"].worth)  # less treble is asked for
 
 
 def test_a_manner_is_heard_in_sounds_that_it_was_not_fitted_on(manners: dict[str, MannerDirection]) -> None:
