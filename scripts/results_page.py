@@ -152,7 +152,8 @@ ONE_OF_TWO_AGAIN = (
 )
 NAMES_AGAIN = "`python benchmarks/names.py SOUNDS --library DIR --json docs/results/names.json`"
 HOW_IT_SOUNDS_AGAIN = (
-    "`python scripts/how_it_sounds.py MODEL ... --data DIR --among LIBRARY ... > docs/results/how-it-sounds.json`"
+    "`python scripts/how_it_sounds.py MODEL ... --data DIR --among LIBRARY ... "
+    "> docs/results/how-it-sounds.json`"
 )
 ADAPT_AGAIN = (
     "`python scripts/adapt_collections.py MODEL --data DIR --vectors FILE --out docs/results/adapt.json`"
@@ -412,8 +413,9 @@ def how_it_sounds(reports: list[Report]) -> str:
             ", ".join(words.format("X") for words in each["words"]),
             *(
                 " / ".join(
-                    percent(model["rows"][number][key]) if model["rows"][number].get(key) is not None else "—"
+                    percent(model["rows"][number][key])
                     for key in ("right", "read", "among", "label_alone", "visible")
+                    if model["rows"][number].get(key) is not None
                 )
                 for model in report["models"]
             ),
@@ -421,13 +423,15 @@ def how_it_sounds(reports: list[Report]) -> str:
         for number, each in enumerate(report["properties"])
     ]
     names = [f"{model['model']} ({model['fingerprint']})" for model in report["models"]]
-    pairs = max(row["pairs"] for model in report["models"] for row in model["rows"])
+    measured = [row for model in report["models"] for row in model["rows"]]
+    pairs = max(row["pairs"] for row in measured)
+    is_among = any(row.get("among") is not None for row in measured)
+    among = " / so in a library of other sounds, the pairs among them" if is_among else ""
     return joined(
         f"Up to {pairs} clips of `{report['split']}` and a copy of each that differs in one property: how often a "
         "query with the word, about the clip's label X, puts the one first that it fits, searched for as typed / as it "
-        "is read, the sound and its manner apart / so among the sounds of a library, where the pairs are indexed, too / "
-        "how often the label alone does / how often one direction in the "
-        "space of vectors does, the mean of the other pairs, which is what a "
+        f"is read, the sound and its manner apart{among} / how often the label alone does / how often one direction in "
+        "the space of vectors does, the mean of the other pairs, which is what a "
         "word can do at most. Every recording is brought to one peak level before it is heard, so quiet and loud "
         f"cannot be told apart but by what lies around. Again: {HOW_IT_SOUNDS_AGAIN}. Commit {report['git'][:7]}.",
         table(["asked for", "made by", "queries", *names], rows),
