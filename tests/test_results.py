@@ -190,7 +190,11 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
                 {
                     **{"model": "toy", "fingerprint": "f00"},
                     "rows": [
-                        {**{"pairs": 9, "right": 0.5, "read": 0.7, "among": 0.6}, "label_alone": 0.25, "visible": 1.0}
+                        {
+                            **{"pairs": 9, "right": 0.5, "read": 0.7, "among": 0.6},
+                            "label_alone": 0.25,
+                            "visible": 1.0,
+                        }
                     ],
                 }
             ],

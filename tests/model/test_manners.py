@@ -53,11 +53,11 @@ def test_where_hits_change_places_a_manner_counts_in_full_up_to_its_reach() -> N
 
 def test_what_a_manner_is_worth_is_limited_so_that_the_sound_decides() -> None:
     costly, cheap = (
-        in_manners(["muffled"], {"muffled": MUFFLED._replace(worth=worth)}) for worth in (9.0, 0.01)
+        in_manners(["muffled"], {"muffled": MUFFLED._replace(worth=worth)}) for worth in (9.0, 0.0)
     )
     assert costly is not None and cheap is not None
     assert 0 < cheap.bonuses(DULL[None])[0] < costly.bonuses(DULL[None])[0] < 0.5
-    assert cheap.strengths(DULL[None])[0] < costly.strengths(DULL[None])[0] < 2
+    assert 0 < cheap.strengths(DULL[None])[0] < costly.strengths(DULL[None])[0] < 2
 
 
 def test_hits_change_places_among_the_first_ten_the_next_twenty_and_the_next_forty() -> None:

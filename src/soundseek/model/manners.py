@@ -28,10 +28,10 @@ from soundseek.model.heard_by import heard_by_array, read_heard_by
 MANNERS_FILE = "manners.npz"
 # Standard deviations above varied sounds from which on a sound comes further up for a manner, and how many count.
 _STANDS_OUT_FROM, _STANDS_OUT_BY = 1.0, 6.0
-# What each of them adds to the score at most: more lets too many other sounds among the first ten; and at most where
-# hits change places. Chosen on pairs of `validation` that differ in just that (scripts/how_it_sounds.py) and on every
-# second label of a library (benchmarks/words_of_manner.py).
-_MOST_TO_COME_UP, _MOST_TO_CHANGE_PLACES = 0.06, 0.15
+# What each of them adds to the score at least; at most, for more lets too many other sounds among the first ten; and at
+# most where hits change places. Chosen on pairs of `validation` that differ in just that (scripts/how_it_sounds.py) and
+# on half the labels of a library (benchmarks/words_of_manner.py).
+_LEAST_WORTH, _MOST_TO_COME_UP, _MOST_TO_CHANGE_PLACES = 0.05, 0.06, 0.15
 _LEAST_STANDING = -3.0
 # Hits that change places among each other: so many, then twice as many ...
 _FIRST_PLACES = 10
@@ -61,7 +61,9 @@ class MannerDirection(NamedTuple):
 
     def standings(self, vectors: AnyFloatArray) -> FloatArray:
         """`(sounds,)` of unit vectors `(sounds, dim)`: standard deviations above the mean of varied sounds."""
-        standings: FloatArray = (vectors @ self.direction - self.mean) / max(self.spread, 1e-6)
+        standings: FloatArray = ((vectors @ self.direction - self.mean) / max(self.spread, 1e-6)).astype(
+            np.float32
+        )
         return standings
 
 
@@ -104,7 +106,7 @@ class InManners:
         added = np.zeros(len(vectors), np.float32)
         for each in self.manners.values():
             out = np.clip(each.standings(vectors) - _STANDS_OUT_FROM, 0, _STANDS_OUT_BY)
-            added += min(each.worth, _MOST_TO_COME_UP) * out
+            added += _within(each.worth, _MOST_TO_COME_UP) * out
         return added
 
     def strengths(self, vectors: AnyFloatArray) -> FloatArray:
@@ -116,8 +118,12 @@ class InManners:
         strengths = np.zeros(len(vectors), np.float32)
         for each in self.manners.values():
             counted = np.clip(each.standings(vectors), _LEAST_STANDING, max(each.reach, 0))
-            strengths += min(each.worth, _MOST_TO_CHANGE_PLACES) * counted
+            strengths += _within(each.worth, _MOST_TO_CHANGE_PLACES) * counted
         return strengths
+
+
+def _within(worth: float, most: float) -> float:
+    return min(max(worth, _LEAST_WORTH), most)
 
 
 def changed_places(strengths: AnyFloatArray) -> list[int]:
