@@ -382,3 +382,18 @@ def test_a_report_of_an_earlier_model_says_so(results_page: ModuleType) -> None:
     assert results_page.former({"model": "soundseek-small", "fingerprint": now}) == ""
     assert results_page.former({"model": "soundseek-small"}) == ""
     assert results_page.former({"model": "a model of somebody's", "fingerprint": "0123456789ab"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("card", "table", "run"),
+    [
+        ("bundled/soundseek-small/config.json", "trunks-yardstick.json", "the trunk after 450 s"),
+        ("offered/soundseek-plus/offer.json", "heads-yardstick.json", "f-lo"),
+    ],
+)
+def test_what_models_say_of_sounds_that_they_never_met_was_measured(card: str, table: str, run: str) -> None:
+    scores = json.loads((ROOT / "src" / "soundseek" / "model" / card).read_text(encoding="utf-8"))["scores"]
+    rows = json.loads((ROOT / "docs" / "results" / table).read_text(encoding="utf-8"))["rows"]
+    (measured,) = (row["looked up"]["left out"] for row in rows if row["run"] == run)
+    for metric in ("R10", "mAP10"):
+        assert scores[f"never met {metric}"] == pytest.approx(measured[metric], abs=1e-6)
