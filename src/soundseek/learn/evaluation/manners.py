@@ -34,7 +34,7 @@ _RATE_HZ = 32_000
 # (scripts/how_it_sounds.py).
 _RIDGE, _OF_COPIES = 0.5, 0.4
 # So many copies stand above what they are compared with by what a manner is worth, and so many are within its reach.
-_ABOVE_OTHERS, _WITHIN_REACH = 0.95, 0.9
+_ABOVE_OTHERS, _WITHIN_REACH = 0.97, 0.9
 _LEAST_DIFFERENCE = 0.3  # standard deviations between a copy and that
 
 
