@@ -25,7 +25,7 @@ import soundfile
 from soundseek.learn.experiments.cost import machine
 from soundseek.learn.training.run_folder import environment
 from soundseek.library import Library
-from soundseek.library.duplicates import MIN_SCORE, KeptWaveforms, compare_waveforms, propose
+from soundseek.library.duplicates import MIN_SCORE, KeptWaveforms, compare_waveforms, propose, surety
 
 ENCODED = {
     "mp3_128": (".mp3", "-b:a", "128k"),
@@ -152,6 +152,10 @@ def measure(library: Library, rows: list[dict[str, str]]) -> dict[str, Any]:
             }
             for kind in sorted(scores)
         },
+        "surety": {
+            word: {"copies": _counted(copies, word), "takes": _counted(np.array(takes), word)}
+            for word in ("sure", "likely", "maybe")
+        },
         "thresholds": [
             {
                 "min_score": least,
@@ -163,6 +167,11 @@ def measure(library: Library, rows: list[dict[str, str]]) -> dict[str, Any]:
             for least in THRESHOLDS
         ],
     }
+
+
+def _counted(scores: np.ndarray, word: str) -> int:
+    """How many scores that reach the threshold are told by a word."""
+    return sum(surety(score) == word for score in scores if score >= MIN_SCORE)
 
 
 if __name__ == "__main__":

@@ -27,12 +27,21 @@ def test_groups_are_shown_and_every_file_stays(soundseek: Run, tmp_path: Path) -
     run = soundseek("duplicates", "--library", library)
     assert run.returncode == 0, run.stderr
     (group,) = map(json.loads, run.stdout.splitlines())
-    assert {Path(file["path"]).name for file in group["files"]} == {"a.wav", "b.flac"}
+    assert {Path(file["path"]).name: file["surety"] for file in group["files"]} == {
+        "a.wav": "sure",
+        "b.flac": "sure",
+    }
     assert b"1 recording more than once: 1 file beside the first of each group" in run.stderr
     none = soundseek("duplicates", "--library", library, "--min-score", "1")
     assert none.stdout == b"" and none.stderr == b"no recording is there more than once\n"
     table = soundseek("duplicates", "--library", library, "--table").stdout.decode()
-    assert "a.wav" in table and "b.flac" in table and "other.wav" not in table and "copy" in table
+    assert (
+        "a.wav" in table
+        and "b.flac" in table
+        and "other.wav" not in table
+        and "copy" in table
+        and "sure" in table
+    )
     assert soundseek("duplicates", "--library", library, "--csv").stdout.count(b"\n") == 3
     assert {path.name: path.read_bytes() for path in sounds.iterdir()} == before
 

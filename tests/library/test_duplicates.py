@@ -6,6 +6,7 @@ import csv
 import io
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from soundseek.library import Library
 from soundseek.library.duplicates import (
     Candidates,
     KeptWaveforms,
+    _group,
     _neighbours_together,
     compare_waveforms,
     correlate,
@@ -27,6 +29,7 @@ from soundseek.library.duplicates import (
     find_duplicates,
     outline_of,
     propose,
+    surety,
 )
 from soundseek.library.store.base import SoundFile
 from soundseek.model.model import Model
@@ -175,6 +178,49 @@ def test_files_of_a_twentieth_of_a_second_are_compared(tmp_path: Path) -> None:
     assert compare_waveforms(other, one)[0] > 0.95
     shorter = written(tmp_path / "shorter.wav", click[:-1])
     assert compare_waveforms(shorter, one) == (0.0, 0.0)
+
+
+def thump(hz: float, decay: float, noise: float = 0.0) -> np.ndarray:
+    """Half a second of a drum: a tone that dies away, and as much noise."""
+    times_s = np.arange(RATE_HZ // 2) / RATE_HZ
+    hiss = np.random.default_rng(int(hz)).standard_normal(len(times_s))
+    return (np.sin(2 * np.pi * hz * times_s) + noise * hiss) * np.exp(-decay * times_s)
+
+
+def test_thumps_are_copies_only_where_they_are_nearly_the_same(tmp_path: Path) -> None:
+    drum = written(tmp_path / "drum.wav", 0.5 * thump(60, 12))
+    another = written(tmp_path / "another.wav", 0.5 * thump(65, 26))
+    copy = written(tmp_path / "copy.wav", 0.1 * thump(60, 12, noise=0.005))
+    pattern, text = (np.diff(thump(*each)) for each in ((60, 12), (65, 26)))
+    alike = abs(pattern @ text) / np.linalg.norm(pattern) / np.linalg.norm(text)
+    assert 0.45 < alike < 0.62  # by their waveforms they would be copies
+    assert compare_waveforms(another, drum) == (0.0, 0.0)
+    assert compare_waveforms(copy, drum)[0] > 0.9
+
+
+def test_scores_are_told_in_words_too(library: Library) -> None:
+    files = [file for group in find_duplicates(library.store, min_score=0.3) for file in group.files]
+    assert all(file.surety == surety(file.score) for file in files)
+    assert [surety(score) for score in (1.0, 0.6, 0.59, 0.5, 0.49)] == ["sure"] * 2 + ["likely"] * 2 + [
+        "maybe"
+    ]
+
+
+def test_a_file_that_shares_but_a_part_with_its_group_is_a_copy_of_that_part(tmp_path: Path) -> None:
+    longest, part, other = (
+        replace(written(tmp_path / name, take(seed, seconds)), content_hash=name.encode())
+        for name, seed, seconds in (("longest.wav", 1, 3.0), ("part.wav", 2, 1.0), ("other.wav", 3, 2.0))
+    )
+    files = [longest, part, other]
+    matched = [(0.9, 1, 0, 1.0), (0.8, 1, 2, 0.5)]  # the part lies in both
+    by_content = {file.content_hash: [file] for file in files}
+    shown = _group([0, 1, 2], files, matched, by_content).files
+    told = [(Path(each.path).name, each.kind, Path(each.of).name, each.score, each.start_s) for each in shown]
+    assert told == [
+        ("longest.wav", "copy", "longest.wav", 1.0, 0.0),
+        ("other.wav", "copy", "part.wav", 0.8, -0.5),
+        ("part.wav", "part", "longest.wav", 0.9, 1.0),
+    ]
 
 
 def written(path: Path, samples: np.ndarray) -> SoundFile:

@@ -92,8 +92,9 @@ def _table(groups: Sequence[DuplicateGroup], width: int) -> Table:
             rows.append([
                 str(count) if is_first else "", clock(round(file.duration_s, 1)), printable(file.format),
                 str(file.sample_rate_hz), "" if is_first else what, "" if is_first else f"{file.score:.2f}",
+                "" if is_first else file.surety,
             ])  # fmt: skip
-    titles = ("group", "length", "format", "Hz", "what", "score")
+    titles = ("group", "length", "format", "Hz", "what", "score", "copy?")
     others = sum(
         max(map(cell_len, [title, *column])) + 2 for title, *column in zip(titles, *rows, strict=True)
     )
@@ -107,7 +108,8 @@ def _table(groups: Sequence[DuplicateGroup], width: int) -> Table:
     shown.add_column("Hz", justify="right", no_wrap=True)
     shown.add_column("what", overflow="fold")
     shown.add_column("score", justify="right", style="cyan", no_wrap=True)
-    for (path, of), (number, *facts, what, score) in zip(paths, rows, strict=True):
+    shown.add_column("copy?", no_wrap=True)
+    for (path, of), (number, *facts, what, score, sure) in zip(paths, rows, strict=True):
         what += f" of {short_path(of, of_width)}" if of else ""
-        shown.add_row(*map(Text, [number, short_path(path, file_width), *facts, what, score]))
+        shown.add_row(*map(Text, [number, short_path(path, file_width), *facts, what, score, sure]))
     return shown

@@ -56,7 +56,22 @@ _OUTLINE_SHARE = 0.45
 _MOST_KEPT_BYTES = 64 << 20
 _MOST_OUTLINE_BYTES = 128 << 20  # of some 80 sounds of 25 s; a sound is compared with 24 others at most
 
+# Two tones, or two thumps, correlate by much whoever made them: there is little in them that could differ. Where the
+# spectra that two sounds share have fewer components than these, a correlation must reach at least so much.
+_LEAST_OF_FEW = ((5, 0.85), (70, 0.62))
+
 Kind = Literal["identical", "copy", "part"]
+Surety = Literal["sure", "likely", "maybe"]
+_LEAST_OF_SURETY: tuple[tuple[float, Surety], ...] = ((0.6, "sure"), (0.5, "likely"), (0.0, "maybe"))
+
+
+def surety(score: float) -> Surety:
+    """How sure it is that two files of such a score are one recording (scripts/duplicates_accuracy.py measures it).
+
+    >>> [surety(score) for score in (0.98, 0.55, 0.46)]
+    ['sure', 'likely', 'maybe']
+    """
+    return next(word for least, word in _LEAST_OF_SURETY if score >= least)
 
 
 @dataclass(frozen=True)
@@ -68,6 +83,7 @@ class Duplicate:
         kind: "identical": the same bytes; "copy": the same recording; "part": it lies inside a longer file.
         of: The file that it is a copy or a part of; of the first of a group, itself.
         score: Correlation of the two waveforms, 0 to 1.
+        surety: The same in a word: "sure" from 0.6 on, "likely" from 0.5 on, "maybe" below.
         start_s: Where it begins in `of`.
         end_s: Where it ends there.
         duration_s: Its length.
@@ -80,6 +96,7 @@ class Duplicate:
     kind: Kind
     of: str
     score: float
+    surety: Surety
     start_s: float
     end_s: float
     duration_s: float
@@ -327,7 +344,8 @@ def compare_waveforms(
     """The highest correlation of two files over all offsets, and where the shorter one then begins in the longer.
 
     Of a sound of more than nine seconds the loudest six are looked for. Where the outlines are nowhere alike, what is
-    told is the highest correlation of these, and no place.
+    told is the highest correlation of these, and no place. Of sounds as poor as a tone or a thump, which any other like
+    them resembles, what is less than a copy's correlation is told as 0.
 
     Args:
         shorter: A file.
@@ -354,7 +372,19 @@ def compare_waveforms(
     if min(len(pattern), len(text)) < _LEAST_S * rate_hz - 1:  # of first differences there is one less
         return 0.0, 0.0
     score, offset = _overlay(pattern, text)
+    if score >= min_score and _is_of_chance(score, pattern[max(0, -offset) :], text[max(0, offset) :]):
+        return 0.0, 0.0
     return score, max(0.0, start_s + offset / rate_hz - begins_s)
+
+
+def _is_of_chance(score: float, one: FloatArray, other: FloatArray) -> bool:
+    """Whether two sounds `(n,)` and `(m,)` that begin together are too poor for such a correlation to mean a copy."""
+    length = min(len(one), len(other))
+    powers = [np.abs(np.fft.rfft(each[:length].astype(np.float64))) ** 2 for each in (one, other)]
+    shared = float(powers[0] @ powers[1])
+    # The variance of a correlation of two sounds that have nothing but their spectra in common is one by this.
+    components = float(powers[0].sum() * powers[1].sum()) / shared if shared > 0 else math.inf
+    return any(components < most and score < least for most, least in _LEAST_OF_FEW)
 
 
 def _searched(longer: SoundFile, around_s: float | None, begins_s: float) -> tuple[float, float]:
@@ -588,6 +618,12 @@ def _group(
         key=lambda match: (-round(match[0], 3), places[match[2]]),
     ):
         best.setdefault(shorter, (score, longer, start_s))
+    first = ordered[0]
+    for score, shorter, longer, start_s in sorted(matched, key=lambda match: -match[0]):
+        if (
+            longer in inside and longer != first and longer not in best
+        ):  # it is here for what it has in common with one
+            best[longer] = (score, shorter, -start_s)
     shown: list[Duplicate] = []
     for number in ordered:
         file = files[number]
@@ -612,6 +648,7 @@ def _duplicate(file: SoundFile, kind: Kind, of: str, score: float, start_s: floa
         kind=kind,
         of=of,
         score=round(score, 4),
+        surety=surety(score),
         start_s=round(start_s, 3),
         end_s=round(start_s + file.duration_s, 3),
         duration_s=file.duration_s,

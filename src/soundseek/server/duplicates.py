@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from soundseek.library.store.base import SoundFile
 
 DUPLICATES_FILE = "duplicates.json"
-FORMAT = 1
+FORMAT = 2
 PATIENCE_S = 10.0
 _TELL_EACH_S = 0.25
 
@@ -181,7 +181,7 @@ def duplicates_answer(library: Library, search: DuplicateSearch, *, k: int, offs
 
 
 def _described(kept: dict[str, Any], file: SoundFile | None, favourites: set[str]) -> DuplicateFile:
-    names = ("path", "kind", "of", "score", "start_s", "end_s")
+    names = ("path", "kind", "of", "score", "surety", "start_s", "end_s")
     item = FileFacts(**file_facts(file, favourites)) if file is not None else None
     return DuplicateFile(**{name: kept[name] for name in names}, item=item)
 

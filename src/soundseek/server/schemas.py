@@ -653,6 +653,9 @@ class DuplicateFile(_Answer):
     )
     of: FileName = Field(description="The file that it is a copy or a part of; of the first one, itself.")
     score: float = Field(description="Correlation of the two waveforms, 0 to 1.")
+    surety: Literal["sure", "likely", "maybe"] = Field(
+        description="The same in a word: `sure` from 0.6 on, `likely` from 0.5 on, `maybe` below."
+    )
     start_s: float = Field(description="Where it begins in `of`.")
     end_s: float = Field(description="Where it ends there.")
     item: FileFacts | None = Field(description="The file; null where it is not in the library any more.")

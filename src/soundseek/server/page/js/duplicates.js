@@ -106,6 +106,7 @@ function noteOf(file, isFirst) {
   if (isFirst) return "the longest";
   const of = shown(baseName(file.of));
   if (file.kind === "identical") return `the same bytes as ${of}`;
-  if (file.kind === "part") return `inside ${of}, ${clock(file.start_s)} to ${clock(file.end_s)}`;
-  return `the same recording as ${of} (${file.score.toFixed(2)})`;
+  const word = file.surety === "sure" ? "" : `${file.surety} `;
+  if (file.kind === "part") return `${word}inside ${of}, ${clock(file.start_s)} to ${clock(file.end_s)}${word && ` (${file.score.toFixed(2)})`}`;
+  return `${word}the same recording as ${of} (${file.score.toFixed(2)})`;
 }

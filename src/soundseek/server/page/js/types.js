@@ -140,6 +140,7 @@
  * @property {"identical" | "copy" | "part"} kind
  * @property {string} of
  * @property {number} score           Correlation of the waveforms, 0 to 1.
+ * @property {"sure" | "likely" | "maybe"} surety    The same in a word.
  * @property {number} start_s
  * @property {number} end_s
  * @property {FileFacts | null} item

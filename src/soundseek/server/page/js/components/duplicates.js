@@ -67,20 +67,25 @@ function Comparing({ now }) {
 function Groups({ hits }) {
   const sizes = new Map();
   hits.forEach((hit) => sizes.set(hit.group, (sizes.get(hit.group) ?? 0) + 1));
-  return html`<div id="results" class="results groups" role="grid" aria-label="Duplicates" aria-multiselectable="true" tabindex="-1">
+  const groups = [...sizes.keys()];
+  // Rows are counted as they are read out: the head of each group, and its files.
+  const rowIndex = (/** @type {number} */ row) => row + 2 + groups.indexOf(hits[row].group);
+  const lastIndex = rowIndex(hits.length - 1);
+  return html`<div id="results" class="results groups" role="grid" aria-label="Duplicates" aria-multiselectable="true" tabindex="-1"
+    aria-rowcount=${hasMoreDuplicates() ? -1 : lastIndex}>
     ${hits.flatMap((hit, row) => [
-      (row === 0 || hits[row - 1].group !== hit.group) && html`<${GroupHead} key=${`group${hit.group}`} hits=${hits} group=${hit.group} size=${sizes.get(hit.group)} />`,
-      html`<${HitRow} key=${keyOf(hit)} hit=${hit} row=${row} isRanked=${false} />`,
+      (row === 0 || hits[row - 1].group !== hit.group) && html`<${GroupHead} key=${`group${hit.group}`} hits=${hits} group=${hit.group} size=${sizes.get(hit.group)} rowIndex=${rowIndex(row) - 1} />`,
+      html`<${HitRow} key=${keyOf(hit)} hit=${hit} row=${row} rowIndex=${rowIndex(row)} isRanked=${false} />`,
     ])}
-    ${hasMoreDuplicates() && html`<${More} />`}
+    ${hasMoreDuplicates() && html`<${More} rowIndex=${lastIndex + 1} />`}
   </div>`;
 }
 
-/** @param {{hits: import("../types.js").Hit[], group: number, size: number}} props */
-function GroupHead({ hits, group, size }) {
+/** @param {{hits: import("../types.js").Hit[], group: number, size: number, rowIndex: number}} props */
+function GroupHead({ hits, group, size, rowIndex }) {
   const own = hits.filter((hit) => hit.group === group);
   const gone = goneFiles.value.get(group);
-  return html`<div role="row" class="group-head">
+  return html`<div role="row" class="group-head" aria-rowindex=${rowIndex}>
     <div role="rowheader" class="group-name">${counted(size, "file")}${gone ? html`<span class="faint">, ${counted(gone, "file")} no longer in the library</span>` : ""}</div>
     <div role="gridcell" class="group-actions">
       <button type="button" class="button quiet small" aria-label=${`Collect group ${group}`} onClick=${() => collectHits(own)}><${Icon} name="list-plus" size=${14} /><span>Collect</span></button>
@@ -90,15 +95,15 @@ function GroupHead({ hits, group, size }) {
   </div>`;
 }
 
-/** Asks for the next groups when it comes into sight. */
-function More() {
+/** Asks for the next groups when it comes into sight. @param {{rowIndex: number}} props */
+function More({ rowIndex }) {
   const element = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
     const observer = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && moreDuplicates(), { rootMargin: "600px" });
     observer.observe(/** @type {HTMLElement} */ (element.current));
     return () => observer.disconnect();
   });
-  return html`<div role="row" class="more-row" ref=${element}><div role="gridcell"><button type="button" class="button quiet" onClick=${moreDuplicates}>More</button></div></div>`;
+  return html`<div role="row" class="more-row" aria-rowindex=${rowIndex} ref=${element}><div role="gridcell"><button type="button" class="button quiet" onClick=${moreDuplicates}>More</button></div></div>`;
 }
 
 /** @param {{now: import("../types.js").DuplicatesState | null}} props */
