@@ -6,8 +6,9 @@ SOUNDS has `metadata.csv` (file_name, split, set, label) and a folder for each s
 files: the validation split, the collections of --left-out, and every n-th clip of the rest; an existing one is used as
 it is. benchmarks/queries/queries.csv has the queries; what answers them stands in concepts.csv as a pattern over the
 labels that the clips came with, written by hand and not by the lexicon. A query with fewer than ten answers is measured
-over those. A model remembers clips of `development` (`memory.npz`), so what is read is asked of the validation split
-alone as well.
+over those. The kinds that are called "further" ask for neighbours of what the tables listed when they were written:
+plurals, compounds, moods with words around them. A model remembers clips of `development` (`memory.npz`), so what is
+read is asked of the validation split alone as well.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ def main() -> None:
         result = measure(library, chosen)
     print(table(result["rows"]))
     if given.json:
+        if given.json.is_file():  # what was written by hand of other runs stays
+            result["note"] = json.loads(given.json.read_text(encoding="utf-8")).get("note", "")
         given.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -35,7 +35,7 @@ def test_every_query_names_concepts_that_exist_and_every_language_has_its_querie
     for query in queries:
         assert {*query.concepts, *query.excluded} <= set(concepts), query
     kinds = Counter(query.kind if query.language == "English" else query.language for query in queries)
-    assert len(kinds) == 10 + 14 and min(kinds.values()) >= 20, kinds
+    assert len(kinds) == 10 + 4 + 14 and min(kinds.values()) >= 20, kinds
 
 
 def test_what_answers_is_told_by_labels_and_the_excluded_do_not(benchmark: ModuleType) -> None:
