@@ -530,8 +530,8 @@ def one_of_two(reports: list[Report]) -> str:
         f"{report['mixes']} mixes of two of them, by their sounds alone: captions of both parts of a mix, and pairs of "
         "plain words. Of the first ten hits, by what they hold, the shares that are called sure and likely, and the "
         "mean `match`; what a file holds is told by labels, so that some have more than is known. "
-        f"Again: {ONE_OF_TWO_AGAIN}. {report['model']} ({report['fingerprint']}), commits {reports[0]['commit']} and "
-        f"{report['commit']}, {report['machine']}.",
+        f"Again: {ONE_OF_TWO_AGAIN}. {report['model']}, before {reports[0]['fingerprint']} at commit "
+        f"{reports[0]['commit']}, now {report['fingerprint']} at commit {report['commit']}, {report['machine']}.",
         table(["asked", "a hit holds", "", "hits", "sure", "likely", "match"], rows),
         "The best hit where all files that hold both were taken out:",
         table(["asked", "", "queries", "sure", "likely"], absent),

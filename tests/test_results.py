@@ -267,7 +267,10 @@ def test_every_part_appears_with_its_file(results_page: ModuleType, tmp_path: Pa
     assert "| labels | 9 | 0.25 | 0.50 | 0.12 |" in page and "| names | 40 | 3 | 40 | 38 |" in page
     assert "| moods | 19 | 12.5 | 25.0 | 30 | 50.0 | 37.5 |" in page
     assert "| pairs | one | before | 482 | 0.0 | 12.5 | 0.062 |" in page
-    assert "| pairs | now | 100 | 0.0 | 1.6 |" in page and "commits bef04e0 and abcdef0, a machine." in page
+    assert (
+        "| pairs | now | 100 | 0.0 | 1.6 |" in page
+        and "before f00 at commit bef04e0, now f00 at commit abcdef0, a machine." in page
+    )
     assert "| toy | 25.0 | 50.0 | 12.5 |" in page and "Captions of 7 sounds of a, b" in page
     assert "| evaluation | 0.030 | 90.0 | 75.0 |" in page and "| 0.25 | 0.20 |" in page
     assert "| far | now | 12 | 75.0 | 100.0 | 50.0 | 0.2 | 1.2 / 0.8 |" in page
