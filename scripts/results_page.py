@@ -347,6 +347,17 @@ def duplicates(reports: list[Report]) -> str:
         [f"{each['min_score']:.2f}", percent(each["recall"]), percent(each["precision"])]
         for each in report["thresholds"]
     ]
+    words = (
+        [
+            "What the score is told as (`surety`), of those that reach the threshold:",
+            table(
+                ["surety", "copies", "takes"],
+                [[word, str(each["copies"]), str(each["takes"])] for word, each in report["surety"].items()],
+            ),
+        ]
+        if "surety" in report
+        else []
+    )
     rate = report["compared_pairs"] / report["compare_cpu_s"]
     return joined(
         f"`soundseek duplicates`: a hundred validation clips and {len(report['copies'])} copies of each. Proposed: the "
@@ -357,6 +368,7 @@ def duplicates(reports: list[Report]) -> str:
         table(["copy", "pairs", "proposed", "lowest tenth", "recognised", "found"], rows),
         "Thresholds, over all copies and takes, whichever the vectors propose:",
         table(["least correlation", "recall", "precision"], thresholds),
+        *words,
         f"One core proposes in {report['propose_cpu_s']:.1f} s for {report['files']} files, and compares {rate:.0f} "
         f"pairs a second, reading included. Again: {DUPLICATES_AGAIN}. Commit {report['git'][:7]}.",
     )
