@@ -232,6 +232,14 @@ def test_threads_share_a_store(store: SqliteStore) -> None:
     assert not wrong
 
 
+def test_waste_of_just_the_share_stays(store: SqliteStore) -> None:
+    commit(store, 0, 8, 16, 24)  # a row each
+    commit(store, removed=["/sounds/000008.wav"])
+    assert store.count() == (3, 3)
+    with store.writing():
+        assert not store.compact(dead_share=0.25) and store.compact(dead_share=0.24)
+
+
 def test_only_much_waste_is_compacted_and_the_old_files_go(folder: Path, store: SqliteStore) -> None:
     for number in range(10):
         commit(store, number)
