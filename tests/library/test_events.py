@@ -12,9 +12,10 @@ from library.stores import DIM, IDENTITY, sound_file, sound_from_frames
 from soundseek.audio.segments import plan_segments
 from soundseek.library.hits import Hit
 from soundseek.library.search import SearchOptions, find, find_any
-from soundseek.library.store.base import Changes, Question
+from soundseek.library.store.base import Changes, Per, Question
 from soundseek.library.store.exact import LONG_FILE, OF_A_LONG_FILE
 from soundseek.library.store.sqlite import SqliteStore
+from soundseek.model.memory import SoundMemory
 
 FRAME_S = 0.5
 EAST, NORTH, UP = np.eye(DIM, dtype=np.float32)[:3]
@@ -143,3 +144,21 @@ def test_the_shortlist_keeps_to_the_files_that_may_answer(store: SqliteStore) ->
     left = store.shortlist(Question(UP, leave_out=["/3.wav"]), segments=99, files=99)
     assert {match.file.path for match in left} == {f"/{number}.wav" for number in (0, 1, 2, 4, 5)}
     assert store.shortlist(Question(UP, only=[]), segments=9, files=9) == []
+
+
+@pytest.mark.parametrize("per", ["file", "segment"])
+def test_what_is_heard_as_another_sound_comes_behind_whatever_its_score(store: SqliteStore, per: Per) -> None:
+    # Close to what is asked for, but as close to another; or further away, and close to nothing else.
+    close, asked = 0.72 * EAST + 0.694 * NORTH, EAST
+    faint = 0.7 * EAST + 0.714 * UP
+    for path, vector in (("/close.wav", close), ("/faint.wav", faint)):
+        sound = sound_from_frames(sound_file(path), np.tile(vector, (20, 1)), [(0, 20)])
+        with store.writing():
+            store.commit(Changes([sound]))
+    memory = SoundMemory(np.stack([EAST, NORTH]))
+    by_score = find(store, asked, SearchOptions(k=2, per=per))
+    as_heard = find(store, asked, SearchOptions(k=2, per=per, memory=memory))
+    assert [hit.path for hit in by_score] == ["/close.wav", "/faint.wav"]
+    assert [hit.path for hit in as_heard] == ["/faint.wav", "/close.wav"]
+    assert {hit.path: hit.score for hit in by_score} == {hit.path: hit.score for hit in as_heard}
+    assert as_heard[0].rank_score > as_heard[1].rank_score

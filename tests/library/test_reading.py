@@ -146,6 +146,22 @@ def test_a_hit_is_as_sure_of_a_sound_in_a_manner_as_of_the_sound(tmp_path: Path,
     assert muffled[hit.path] == pytest.approx(plain[hit.path], abs=1e-5)
 
 
+def test_hits_of_words_are_ranked_by_what_they_are_heard_as_too(tmp_path: Path, library: Library) -> None:
+    shutil.copytree(Path(library.info().path), tmp_path / "library")
+    shutil.copytree(library.model.directory, tmp_path / "toy")
+    text = "a high tone"
+    plain = library.search(text, keywords="off")
+    assert [hit.rank_score for hit in plain] == [hit.score for hit in plain]
+    SoundMemory(np.array([hit.vector for hit in plain], np.float32)).write(tmp_path / "toy")
+    with Library.open(tmp_path / "library", model=Model(tmp_path / "toy")) as remembering:
+        found = remembering.search(text, keywords="off")
+        assert all(hit.rank_score < hit.score for hit in found)
+        assert [hit.rank_score for hit in found] == sorted((hit.rank_score for hit in found), reverse=True)
+        # An example is a sound as it is.
+        by_example = remembering.search(text, like=[plain[-1].path], keywords="off")
+        assert by_example and [hit.rank_score for hit in by_example] == [hit.score for hit in by_example]
+
+
 def test_words_are_looked_for_as_the_sounds_that_they_name(tmp_path: Path, library: Library) -> None:
     shutil.copytree(Path(library.info().path), tmp_path / "library")
     shutil.copytree(library.model.directory, tmp_path / "toy")

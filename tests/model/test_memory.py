@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from soundseek._vectors import unit_rows
 from soundseek.errors import ModelError
 from soundseek.model.memory import MEMORY_FILE, TEMPERATURE, WEIGHT, SoundMemory
 
@@ -40,6 +41,25 @@ def test_each_of_several_words_turns_as_it_does_alone() -> None:
     for word, turned in zip(words, together, strict=True):
         np.testing.assert_array_equal(memory.turned(word[None])[0], turned)
         assert (memory.sounds @ turned).max() > (memory.sounds @ word).max()
+
+
+def test_what_is_heard_as_another_kind_comes_behind_what_is_heard_as_the_one_asked_for() -> None:
+    saxophone, clarinet, rain = np.eye(4, dtype=np.float32)[:3]
+    memory = SoundMemory(np.stack([saxophone, clarinet, rain]))
+    asked = unit_rows((0.9 * saxophone + clarinet)[None])
+    loud_saxophone, far_clarinet = unit_rows(np.stack([saxophone, clarinet + rain]))
+    # By their scores it would be the other way round.
+    assert loud_saxophone @ asked[0] > far_clarinet @ asked[0] > 0
+    added = memory.heard_as_asked(np.stack([loud_saxophone, far_clarinet, asked[0]]), asked)
+    assert added[0] < added[1] < added[2] < 0
+
+
+def test_of_a_sentence_each_sound_that_it_names_must_be_heard() -> None:
+    dog, rain, other = np.eye(4, dtype=np.float32)[:3]
+    memory = SoundMemory(np.stack([dog, rain, other]))
+    sentence = np.stack([*unit_rows((dog + rain)[None]), dog, rain])
+    of_both, of_one = memory.heard_as_asked(unit_rows(np.stack([dog + rain, dog])), sentence)
+    assert of_both > of_one + 0.5
 
 
 def test_what_is_written_is_read_to_a_byte_and_a_directory_without_it_has_none(tmp_path: Path) -> None:

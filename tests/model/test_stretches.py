@@ -9,6 +9,7 @@ from soundseek.model.stretches import (
     PARTS_SOFTNESS,
     STRETCH_COST,
     STRETCH_WEIGHT,
+    best_stretches,
     num_stretches,
     scores_of_sentences,
     segment_scores,
@@ -66,3 +67,9 @@ def test_no_score_is_above_1_through_float_error() -> None:
         list(frames), own / np.linalg.norm(own, axis=1, keepdims=True), frame_s=[1.0] * len(frames)
     )
     assert scores.max() <= 1.0 and np.diag(scores).min() > 0.9999
+
+
+def test_the_best_stretch_is_where_the_event_is_and_all_of_what_is_shorter() -> None:
+    (event,), (up,) = EAST, np.eye(3, dtype=np.float32)[2:]
+    best = best_stretches([segment(60, at=31, width=4), segment(3)], event, frame_s=[0.5, 0.5])
+    assert np.allclose(best, np.stack([event, up]))

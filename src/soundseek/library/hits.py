@@ -67,7 +67,11 @@ class Hit:
 
     @property
     def rank_score(self) -> float:
-        """What hits are ranked by: the score, what the file's name adds, and how it sounds where that was asked for."""
+        """What hits are ranked by: the score, and what name, kinds of sound and manners add.
+
+        A file's name that has the words adds something, and how it sounds where that was asked for; it is less where
+        the sound is heard as something else than the words name.
+        """
         return self.score + float(self.__dict__.get("_bonus", 0.0))
 
     @property

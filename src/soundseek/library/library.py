@@ -52,6 +52,7 @@ from soundseek.library.windows import (
     with_window_scores,
 )
 from soundseek.model.manners import InManners, in_manners
+from soundseek.model.memory import SoundMemory
 from soundseek.query import QueryReader, Reading
 from soundseek.query import as_typed as read_as_typed
 
@@ -454,6 +455,7 @@ class Library:
             else None,
             names=name_query(reading, keywords),
             manners=self.in_manners(reading),
+            memory=self.memory_for(reading) if not (examples or taught) else None,
         )
         hits = find_any(self.store, queries, options)
         if min_match:
@@ -593,6 +595,14 @@ class Library:
         if reading is None or not reading.manners:
             return None
         return in_manners(reading.manners, getattr(self.model, "manners", {}))
+
+    def memory_for(self, reading: Reading | None) -> SoundMemory | None:
+        """The sounds among which hits of words are looked up; None where the words say only what not, or the model
+        remembers none."""
+        if reading is None or not reading.alternatives:
+            return None
+        memory: SoundMemory | None = getattr(self.model, "memory", None)
+        return memory
 
     def certainty(self, num_files: int) -> Certainty | None:
         """How the scores of a query become probabilities among so many files; None where the model does not say."""

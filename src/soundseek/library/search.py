@@ -19,7 +19,8 @@ from soundseek.library.filters import Condition
 from soundseek.library.hits import Hit
 from soundseek.library.store.base import Match, NameQuery, Per, Question, ScoredBy, SoundFile, Store
 from soundseek.model.manners import InManners, changed_places, places_up_to
-from soundseek.model.stretches import scores_of_sentences, segment_scores
+from soundseek.model.memory import SoundMemory
+from soundseek.model.stretches import best_stretches, scores_of_sentences, segment_scores
 
 # Segments (and files' best ones) whose frames are read to give them their scores, for files and for moments: with twice
 # as many, precision on validation is the same.
@@ -48,6 +49,8 @@ class SearchOptions:
         certainty: Gives each hit its `match`.
         names: What names and tags add; None lets the sound alone decide.
         manners: How the hits should sound, which moves them up and lets them change places; None where that is all one.
+        memory: Sounds among which hits are looked up: whether they are heard as what was asked for is added to what
+            they are ranked by; None where that is all one.
     """
 
     k: int
@@ -61,6 +64,7 @@ class SearchOptions:
     certainty: Certainty | None = None
     names: NameQuery | None = None
     manners: InManners | None = None
+    memory: SoundMemory | None = None
 
 
 def find_any(store: Store, queries: Sequence[AnyFloatArray], options: SearchOptions) -> list[Hit]:
@@ -129,6 +133,8 @@ def find_matches(
         if per == "segment":
             scored = events_of(scored, queries, enough=2 * k, by=options.by)
         scored = _with_bonuses(scored, matches, per)
+        if options.memory is not None and scored:
+            scored = _as_heard(scored, queries, options.memory, per)
         strengths: Sequence[float] = [0.0] * len(scored)
         if options.manners is not None and scored:
             scored, strengths = _with_manners(scored, queries[0], options.manners, by=options.by)
@@ -176,6 +182,20 @@ def _with_bonuses(scored: Sequence[Match], shortlist: Sequence[Match], per: Per)
             if per == "segment":
                 del named[match.file.path]
         with_bonus.append(match)
+    return sorted(with_bonus, key=lambda match: -(match.score + match.bonus))
+
+
+def _as_heard(scored: Sequence[Match], queries: AnyFloatArray, memory: SoundMemory, per: Per) -> list[Match]:
+    """Matches, best first by score and bonus, to which is added as what they are heard."""
+    frames = [match.frames for match in scored]
+    if per == "segment":  # an event reaches into what is around it
+        vectors = best_stretches(frames, queries[0], frame_s=[match.file.frame_s for match in scored])
+    else:
+        vectors = unit_rows(np.array([np.asarray(each, np.float32).mean(axis=0) for each in frames]))
+    added = memory.heard_as_asked(vectors, queries).tolist()
+    with_bonus = [
+        replace(match, bonus=match.bonus + bonus) for match, bonus in zip(scored, added, strict=True)
+    ]
     return sorted(with_bonus, key=lambda match: -(match.score + match.bonus))
 
 

@@ -4,6 +4,9 @@ Vectors of words and of sounds share a space, but lie apart in it. Words are bet
 those remembered sounds that they name best, each counting the more the closer it is. So a model directory may hold
 `memory.npz`, vectors of varied sounds; `soundseek calibrate` makes it (`learn/evaluation/memory.py`). This is the
 support memory of Li et al., "DeCap", ICLR 2023, from words to sounds in place of from pictures to words.
+
+What a search finds is looked up among them, too: as what is it heard, and is that what was asked for? A loud saxophone
+scores better for "clarinet" than a clarinet far away does; it is heard as a saxophone, though, so it comes behind.
 """
 
 from __future__ import annotations
@@ -26,6 +29,10 @@ MEMORY_FILE = "memory.npz"
 # words. Chosen on validation: short clips, moments of field recordings, and sounds of collections that were not met.
 TEMPERATURE, WEIGHT = 0.03, 0.6
 _NEAREST = 5
+# How fast a remembered sound counts less that is further from a sound that was found, and from what was asked for; the
+# least share of it that is told from none; how much the logarithm of that share counts beside a score. Chosen on
+# validation, too, with sentences that name two sounds, and for soundseek-plus as well (docs/models.md).
+_HEARD_TEMPERATURE, _ASKED_TEMPERATURE, _LEAST_SHARE, _HEARD_WEIGHT = 0.06, 0.06, 1e-4, 0.08
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,34 @@ class SoundMemory:
             0.28
         """
         return float(np.sort(self.sounds @ np.asarray(sound, np.float32))[-_NEAREST:].mean())
+
+    def heard_as_asked(self, sounds: AnyFloatArray, queries: AnyFloatArray) -> FloatArray:
+        """`(n,)` what is added to the scores of sounds that were found: 0 where they are heard as what was asked for.
+
+        Each sound is shared out among the remembered ones, the more to each the closer it is; what counts is the share
+        of those that the query names. Of a sentence that names several sounds it is the smallest share of its parts.
+
+        Args:
+            sounds: `(n, dim)`, unit norm.
+            queries: `(1 + parts, dim)`, unit norm; the first one is the whole.
+
+        Example:
+            >>> memory = SoundMemory(np.float32([[1, 0, 0], [0, 1, 0]]))
+            >>> sounds = np.float32([[1, 0, 0], [0.7, 0.7, 0], [0, 1, 0]])
+            >>> [f"{added:.2f}" for added in memory.heard_as_asked(sounds, memory.sounds[:1])]
+            ['0.00', '-0.06', '-0.74']
+        """
+        asked = np.atleast_2d(np.asarray(queries, np.float32))
+        close = (asked if len(asked) == 1 else asked[1:]) @ self.sounds.T
+        named = np.exp((close - close.max(axis=1, keepdims=True)) / _ASKED_TEMPERATURE)
+        heard = np.asarray(sounds, np.float32) @ self.sounds.T
+        heard -= heard.max(axis=1, keepdims=True)
+        heard /= _HEARD_TEMPERATURE
+        shares = np.exp(heard, out=heard)
+        least = (shares @ named.T / shares.sum(axis=1, keepdims=True)).min(axis=1)
+        # Rounded: copies of a sound stay alike, though a product of matrices rounds a row by what stands beside it.
+        added: FloatArray = np.round(_HEARD_WEIGHT * np.log(least + _LEAST_SHARE), 5).astype(np.float32)
+        return added
 
     def write(self, directory: Path) -> None:
         """Write `memory.npz` into a model directory, whole or not at all: a byte for each component.

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from soundseek._typing import AnyFloatArray, FloatArray
+from soundseek._vectors import unit_rows
 
 STRETCH_S, STRETCH_HOP_S = 2.0, 1.0
 CONTEXT_S = 10.0  # as long as a segment
@@ -60,6 +61,32 @@ def segment_scores(
             cosines = _cosines(pooling @ rows, wanted)  # (some, 1 + stretches, queries)
             scores[some] = blended(cosines[:, 0], cosines[:, 1:].max(axis=1), len(pooling) - 1)
     return scores
+
+
+def best_stretches(
+    segments: Sequence[AnyFloatArray], query: AnyFloatArray, *, frame_s: Sequence[float]
+) -> FloatArray:
+    """`(segments, dim)` the unit vector of each segment's best stretch for a query `(dim,)`.
+
+    Args:
+        segments: `(frames, dim)` of each segment, projected and not normalised.
+        query: Unit norm.
+        frame_s: Seconds from one frame to the next, of each segment.
+
+    Example:
+        >>> bark = np.repeat([[0.0, 1.0], [3.0, 0.0], [0.0, 1.0]], (4, 2, 4), axis=0)
+        >>> best_stretches([bark, bark[:1]], np.eye(2)[0], frame_s=[1.0, 1.0]).tolist()
+        [[1.0, 0.0], [0.0, 1.0]]
+    """
+    best = np.empty((len(segments), len(query)), np.float32)
+    for row, frames, step_s in zip(best, segments, frame_s, strict=True):
+        # Sums up to each frame: an event may last for hours, and have thousands of stretches.
+        sums = np.zeros((len(frames) + 1, len(query)))
+        np.cumsum(frames, axis=0, dtype=np.float64, out=sums[1:])
+        width = min(stretch_frames(step_s), len(frames))
+        stretches = unit_rows((sums[width:] - sums[:-width]).astype(np.float32))
+        row[...] = stretches[(stretches @ np.asarray(query, np.float32)).argmax()]
+    return best
 
 
 def scores_of_sentences(scores: FloatArray) -> FloatArray:

@@ -119,8 +119,9 @@ class Searching:
             return self._list(library, request, condition, is_there, began)
         queries, leave_out, texts = self._query(library, request)
         names = None
-        if request.text in texts:
-            names = name_query(texts[request.text].reading, request.keywords)
+        reading = texts[request.text].reading if request.text in texts else None
+        if reading is not None:
+            names = name_query(reading, request.keywords)
         only = None
         if request.within is not None:
             only = [file.path for file in find_files(store, request.within)]
@@ -134,7 +135,8 @@ class Searching:
             duplicates=request.duplicates,
             is_there=is_there,
             names=names,
-            manners=library.in_manners(texts[request.text].reading) if request.text in texts else None,
+            manners=library.in_manners(reading),
+            memory=library.memory_for(reading) if not request.like and request.taught is None else None,
         )
         found = [(match, query) for query in queries for match in find_matches(store, query, options)]
         if len(queries) > 1:
@@ -143,7 +145,6 @@ class Searching:
         has_more = len(found) > request.offset + request.k
         page = [match for match, _ in pairs]
         counted = self._count(library, condition, only)
-        reading = texts[request.text].reading if request.text in texts else None
         is_fitted = (
             reading is not None and reading.alternatives and not request.like and request.taught is None
         )
