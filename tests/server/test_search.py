@@ -273,7 +273,9 @@ def test_moments_are_those_of_the_hits(client: Any) -> None:
     id = hit["id"]
     moments = client.get(f"moments/{id}", params={"query": answer["query"]}).json()
     by_start = {segment["start_s"]: segment["score"] for segment in moments["segments"]}
-    assert by_start[hit["start_s"]] == pytest.approx(hit["score"], abs=1e-5) == max(by_start.values())
+    assert by_start[hit["start_s"]] == pytest.approx(hit["score"], abs=1e-5)
+    # Of segments that score alike, the one that is heard as what was asked for is the hit.
+    assert hit["score"] == pytest.approx(max(by_start.values()), abs=1e-3)
     assert len(moments["scores"]) == pytest.approx(22.0 / moments["frame_s"], abs=1)
     if hit["start_s"] == 0:
         same, own = moments["scores"][:10], hit["moments"][:10]  # before the next one overlaps
