@@ -77,8 +77,14 @@ def test_several_libraries_are_one_list(serve: Any, copy_of: Path, birds: Path, 
         **client.post("/libraries/birds/api/v1/search", json=asked).json(),
         "elapsed_ms": answer["elapsed_ms"],
     }
-    expected = sorted((hit["score"] for each in alone.values() for hit in each["hits"]), reverse=True)
-    assert [hit["score"] for hit in answer["hits"]] == expected and answer["total"] == 8
+    ranked = []
+    for path in (copy_of, birds):
+        with Library.open(path, create=False) as library:
+            ranked += library.search("a tone", k=20, keywords="off")
+    expected = [hit.path for hit in sorted(ranked, key=lambda hit: -hit.rank_score)]
+    assert [hit["path"] for hit in answer["hits"]] == expected and answer["total"] == 8
+    scores = {hit["path"]: hit["score"] for each in alone.values() for hit in each["hits"]}
+    assert {hit["path"]: hit["score"] for hit in answer["hits"]} == scores
     homes = {hit["name"]: hit["library"] for hit in answer["hits"]}
     assert homes["blackbird.wav"] == "/libraries/birds/" and homes["long.wav"] == "/"
     for hit in answer["hits"]:
