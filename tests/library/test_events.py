@@ -11,11 +11,13 @@ from library.stores import DIM, IDENTITY, sound_file, sound_from_frames
 
 from soundseek.audio.segments import plan_segments
 from soundseek.library.hits import Hit
+from soundseek.library.library import name_query
 from soundseek.library.search import SearchOptions, find, find_any
 from soundseek.library.store.base import Changes, Per, Question
 from soundseek.library.store.exact import LONG_FILE, OF_A_LONG_FILE
 from soundseek.library.store.sqlite import SqliteStore
 from soundseek.model.memory import SoundMemory
+from soundseek.query import as_typed
 
 FRAME_S = 0.5
 EAST, NORTH, UP = np.eye(DIM, dtype=np.float32)[:3]
@@ -162,3 +164,17 @@ def test_what_is_heard_as_another_sound_comes_behind_whatever_its_score(store: S
     assert [hit.path for hit in as_heard] == ["/faint.wav", "/close.wav"]
     assert {hit.path: hit.score for hit in by_score} == {hit.path: hit.score for hit in as_heard}
     assert as_heard[0].rank_score > as_heard[1].rank_score
+
+
+def test_a_file_whose_name_has_the_words_is_not_lowered_by_what_it_is_heard_as(store: SqliteStore) -> None:
+    for path in ("/east wind.wav", "/other.wav"):
+        sound = sound_from_frames(sound_file(path), np.tile(0.72 * EAST + 0.694 * NORTH, (20, 1)), [(0, 20)])
+        with store.writing():
+            store.commit(Changes([sound]))
+    names = name_query(as_typed("east wind"), "auto")
+    memory = SoundMemory(np.stack([EAST, NORTH]))
+    plain = find(store, EAST, SearchOptions(k=2, names=names))
+    as_heard = find(store, EAST, SearchOptions(k=2, names=names, memory=memory))
+    lowered = [before.rank_score - now.rank_score for before, now in zip(plain, as_heard, strict=True)]
+    assert [hit.path for hit in as_heard] == ["/east wind.wav", "/other.wav"]
+    assert lowered[0] == 0 < lowered[1]

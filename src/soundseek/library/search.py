@@ -194,7 +194,8 @@ def _as_heard(scored: Sequence[Match], queries: AnyFloatArray, memory: SoundMemo
         vectors = unit_rows(np.array([np.asarray(each, np.float32).mean(axis=0) for each in frames]))
     added = memory.heard_as_asked(vectors, queries).tolist()
     with_bonus = [
-        replace(match, bonus=match.bonus + bonus) for match, bonus in zip(scored, added, strict=True)
+        match if match.bonus else replace(match, bonus=bonus)  # what people called it says more
+        for match, bonus in zip(scored, added, strict=True)
     ]
     return sorted(with_bonus, key=lambda match: -(match.score + match.bonus))
 
