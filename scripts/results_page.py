@@ -406,8 +406,7 @@ def how_sure(reports: list[Report]) -> str:
         f"{report['machine']}, commit {report['git']}.",
         table(["checked on", "error", "hits", "present"], rows),
         f"On {len(crossed['collections'])} collections that trunk and heads have not met, by heads of one seed: "
-        "fitted without these, and with half of them for the other half (means of both ways; asked captions of clips "
-        "alone, commit 9f1ad1d). Again: "
+        "fitted without these, and with half of them for the other half (means of both ways). Again: "
         f"{MATCH_LEFT_OUT_AGAIN}.",
         table(["fitted on", "error", "hits", "present"], left_out),
         f"On `{next(iter(checked))}`, fifteenths of all hits: what was said, and the share that was right.",

@@ -455,7 +455,7 @@ class Library:
             else None,
             names=name_query(reading, keywords),
             manners=self.in_manners(reading),
-            memory=self.memory_for(reading) if not (examples or taught) else None,
+            memory=None if examples else self.memory_for(reading),
         )
         hits = find_any(self.store, queries, options)
         if min_match:

@@ -120,7 +120,6 @@ class Searching:
         queries, leave_out, texts = self._query(library, request)
         names = None
         reading = texts[request.text].reading if request.text in texts else None
-        is_taught = request.taught is not None and request.taught_weight > 0
         if reading is not None:
             names = name_query(reading, request.keywords)
         only = None
@@ -137,7 +136,7 @@ class Searching:
             is_there=is_there,
             names=names,
             manners=library.in_manners(reading),
-            memory=None if request.like or is_taught else library.memory_for(reading),
+            memory=None if request.like else library.memory_for(reading),
         )
         found = [(match, query) for query in queries for match in find_matches(store, query, options)]
         if len(queries) > 1:
