@@ -102,6 +102,24 @@ def test_the_sound_of_a_manner_is_read_as_any_other() -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "same"),
+    [
+        ("something scary in the distance", "something scary"),
+        ("muffled scary", "scary"),
+        ("angry dog in the distance", "angry dog"),
+        ("something scary in the distance without music", "something scary"),
+        ("etwas gruseliges in der ferne", "scary"),
+    ],
+)
+def test_a_mood_beside_a_manner_keeps_its_sounds(query: str, same: str) -> None:
+    counts = dict.fromkeys(("something", "scary", "angry", "dog", "music", "in", "the", "distance"), 99)
+    reader = QueryReader(counts, manners=ALL)
+    reading, alone = reader.read(query), reader.read(same)
+    assert reading.alternatives == alone.alternatives and reading.manners
+    assert len(reading.texts) > 1
+
+
+@pytest.mark.parametrize(
     ("query", "sound", "excluded"),
     [
         ("Donner in der Ferne", "thunder", ()),

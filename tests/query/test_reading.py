@@ -53,6 +53,17 @@ def test_words_of_sound_people_are_said_plainly(reader: QueryReader, query: str,
     assert reader.read(query).text == read
 
 
+@pytest.mark.parametrize(("query", "term"), [("foley foley", "foley"), ("sfx sfx", "sfx")])
+def test_a_word_of_the_trade_twice_is_that_word(reader: QueryReader, query: str, term: str) -> None:
+    assert reader.read(query).alternatives == reader.read(term).alternatives
+    assert reader.read(query).text and reader.read(query).typed == query
+
+
+@pytest.mark.parametrize("query", ["sfx and foley", "the foley sounds"])
+def test_words_of_the_trade_alone_are_never_searched_for_as_nothing(reader: QueryReader, query: str) -> None:
+    assert reader.read(query).text == query
+
+
 def test_words_of_the_trade_stand_before_or_behind_what_they_are_about(reader: QueryReader) -> None:
     assert reader.read("cloth foley").alternatives == reader.read("foley cloth").alternatives
     assert reader.read("male walla").texts == reader.read("walla male").texts
@@ -162,6 +173,10 @@ def test_a_mood_beside_what_is_none_is_not_taken_for_one(reader: QueryReader, qu
         ("Ferrari accelerating", ("race car engine accelerating",)),
         ("ferrari accelerating", ("race car engine accelerating",)),
         ("Samsung phone", ("Samsung phone", "phone")),
+        ("Miele washing machine and dryer", ("washing machine and dryer",)),
+        ("Miele washing machines spinning", ("washing machines spinning",)),
+        ("toyota prius car", ("car",)),
+        ("Toyota Prius", ("car engine running electric motor whirring in a car",)),
         ("old washing machine", ("old washing machine",)),
     ],
 )

@@ -72,6 +72,7 @@ _PRODUCTS = word_set(
     violin drum drums cymbal saxophone trumpet flute typewriter printer laptop computer tablet console watch clock
     radio television tv speaker pistol rifle shotgun revolver gun fan heater conditioner"""
 )
+_OF_MANY_KINDS = word_set("machine cleaner")  # "machine" names no washing machine
 # Words of sound libraries that stand before or behind what they are about.
 _TRADE = word_set("foley vox vocals walla efforts amb bg ext int ui")
 _DOUBLED = re.compile(r"\b([^\W\d_]+)(?: \1\b)+", re.IGNORECASE)
@@ -285,11 +286,11 @@ class QueryReader:
 
     # -- English ------------------------------------------------------------------------------------------------------
 
-    def _part(self, text: str) -> Reading:
+    def _part(self, text: str, *, has_mood: bool = False) -> Reading:
         """A part of an English query: the usual name of a thing stays, a word of sound people's own is read."""
         term = self._term(text)
         whole = None if term is not None and term.is_plain else self._whole(text)
-        return whole or self._english(text)
+        return whole or (self._in_mood(text) if has_mood else None) or self._english(text)
 
     def _whole(self, text: str) -> Reading | None:
         """The whole query as a code, a category's name or a term."""
@@ -333,7 +334,7 @@ class QueryReader:
         found = manner_of(text, self._manners)
         if found is None:
             return None
-        sound = self._part(found.sound)
+        sound = self._part(found.sound, has_mood=True)
         notes = [Note("manner", *each) for each in zip(found.sources, found.manners, strict=False)]
         return replace(sound, typed=text, manners=found.manners, notes=(*notes, *sound.notes))
 
@@ -395,8 +396,12 @@ class QueryReader:
         if found is None:
             return reading
         notes = [Note("manner", *each) for each in zip(found.sources, found.manners, strict=False)]
+        in_mood = self._moods_alone(words(found.sound))
         return replace(
-            reading, alternatives=((found.sound,),), manners=found.manners, notes=(*reading.notes, *notes)
+            reading,
+            alternatives=in_mood.alternatives if in_mood else ((found.sound,),),
+            manners=found.manners,
+            notes=(*reading.notes, *notes, *(in_mood.notes if in_mood else ())),
         )
 
     def _of_term(self, text: str, term: Term) -> Reading:
@@ -425,6 +430,9 @@ class QueryReader:
         """A query of several words: codes and terms in it that a model cannot know become plain words."""
         notes: list[Note] = []
         read = self._codes_and_terms(text, notes)
+        if notes and {word.lower() for word in words(read)} <= _FUNCTION_WORDS:  # "sfx sfx": nothing is left
+            once = _DOUBLED.sub(r"\1", text)
+            return (self._whole(once) if once != text else None) or Reading(text, ((text,),))
         product = self._product_of(text, notes)
         if product:
             note = Note("term", text, " | ".join(product))
@@ -492,10 +500,27 @@ class QueryReader:
                         plain,
                     )
                 )
-                parts += [text[last:begin], plain]
+                parts += [
+                    text[last:begin],
+                    "" if self._is_named(plain, text[begin:stop], text[stop:]) else plain,
+                ]
                 last = stop
             at = end
         return " ".join("".join([*parts, text[last:]]).split()) if parts else text
+
+    def _is_named(self, plain: str, brand: str, rest: str) -> bool:
+        """True where the thing that a brand is read as stands behind it: "Miele washing machine and dryer"."""
+        term = self._term(brand)
+        if term is None or term.kind != "brand":
+            return False
+        own = words(plain.lower())
+        behind = f" {' '.join(words(rest.lower()))} "
+        things = [
+            f"{own[at - 1]} {word}" if word in _OF_MANY_KINDS and at else word
+            for at, word in enumerate(own)
+            if word in _PRODUCTS
+        ]
+        return any(f" {form} " in behind for thing in things for form in _inflections(thing))
 
     def _inner(self, text: str, found: list[re.Match[str]], at: int) -> tuple[int, str | None]:
         """The longest term or code that begins at a word of a longer query: where it ends, and how it is said."""
