@@ -8,8 +8,12 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import soundfile
 from tones import write_tone
+
+from soundseek.cli.duplicates import _table
+from soundseek.library.duplicates import Duplicate, DuplicateGroup
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
@@ -54,3 +58,14 @@ def test_a_table_of_duplicates_keeps_to_the_terminal(soundseek: Run, sounds: Pat
     soundseek("index", folder, "--library", library)
     shown = soundseek("duplicates", "--library", library, "--table", COLUMNS="72").stdout.decode()
     assert "identical" in shown and "one.wav" in shown and max(map(len, shown.splitlines())) <= 72
+
+
+@pytest.mark.parametrize(("kind", "says"), [("contains", "all and more"), ("overlap", "some and more")])
+def test_a_table_says_which_files_have_more_than_their_copy(kind: str, says: str) -> None:
+    facts = {"format": "WAV", "sample_rate_hz": 16_000, "size_bytes": 1, "score": 0.9, "surety": "sure"}
+    first, more = (
+        Duplicate(path, of_kind, of, start_s=start_s, end_s=start_s + 60, duration_s=60.0, **facts)  # type: ignore[arg-type]
+        for path, of_kind, of, start_s in (("a.wav", "copy", "a.wav", 0.0), ("b.wav", kind, "x.wav", -5.0))
+    )
+    shown = list(_table([DuplicateGroup((first, more))], 100).columns[5].cells)
+    assert [str(cell) for cell in shown] == ["", f"{says} of x.wav"]

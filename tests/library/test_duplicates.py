@@ -27,6 +27,7 @@ from soundseek.library.duplicates import (
     duplicates_csv,
     duplicates_record,
     find_duplicates,
+    kind_of_duplicate,
     outline_of,
     propose,
     surety,
@@ -206,7 +207,7 @@ def test_scores_are_told_in_words_too(library: Library) -> None:
     ]
 
 
-def test_a_file_that_shares_but_a_part_with_its_group_is_a_copy_of_that_part(tmp_path: Path) -> None:
+def test_a_longer_file_is_told_to_hold_all_and_more_not_to_be_the_same_recording(tmp_path: Path) -> None:
     longest, part, other = (
         replace(written(tmp_path / name, take(seed, seconds)), content_hash=name.encode())
         for name, seed, seconds in (("longest.wav", 1, 3.0), ("part.wav", 2, 1.0), ("other.wav", 3, 2.0))
@@ -218,7 +219,7 @@ def test_a_file_that_shares_but_a_part_with_its_group_is_a_copy_of_that_part(tmp
     told = [(Path(each.path).name, each.kind, Path(each.of).name, each.score, each.start_s) for each in shown]
     assert told == [
         ("longest.wav", "copy", "longest.wav", 1.0, 0.0),
-        ("other.wav", "copy", "part.wav", 0.8, -0.5),
+        ("other.wav", "contains", "part.wav", 0.8, -0.5),
         ("part.wav", "part", "longest.wav", 0.9, 1.0),
     ]
 
@@ -275,3 +276,20 @@ def test_progress_ends_with_all_files(library: Library) -> None:
     told: list[tuple[int, int]] = []
     find_duplicates(library.store, progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (8, 8)
+
+
+def test_where_a_stretch_alone_is_shared_both_files_have_more(tmp_path: Path) -> None:
+    shared = take(11, 7.0)
+    end = np.concatenate([0.1 * take(12, 13.0), shared])  # the stretch ends the one and begins the other
+    start = np.concatenate([shared, 0.1 * take(13, 10.0)])
+    longer = written(tmp_path / "longer.wav", end)
+    shorter = written(tmp_path / "shorter.wav", start)
+    score, start_s = compare_waveforms(shorter, longer)
+    assert score > 0.9 and start_s == pytest.approx(13.0, abs=0.05)
+    assert kind_of_duplicate(shorter.duration_s, longer.duration_s, start_s) == "overlap"
+    # What comes before the longer one's beginning is no trimmed silence.
+    early = written(tmp_path / "early.wav", np.concatenate([0.1 * take(14, 10.0), shared]))
+    late = written(tmp_path / "late.wav", np.concatenate([shared, 0.1 * take(15, 13.0)]))
+    score, start_s = compare_waveforms(early, late)
+    assert score > 0.9 and start_s == pytest.approx(-10.0, abs=0.05)
+    assert kind_of_duplicate(early.duration_s, late.duration_s, start_s) == "overlap"

@@ -57,6 +57,11 @@ def test_duplicates_are_found_heard_chosen_and_never_deleted(open_page: Any, sou
     assert len(others) == 2 and others[0] == "owl.wav"
     assert told[others[1]].startswith("the same recording as wolf")
     assert told["owl.wav"].startswith("inside owl-hooting-1.ogg, 0:00.4 to 0:01.1")
+    longer = "{of: '/sounds/owl.wav', score: 0.9, surety: 'sure', start_s: -3, end_s: 9}"
+    assert page.evaluate(
+        "import('/page/js/duplicates.js').then(({ noteOf }) => ['contains', 'overlap'].map((kind) => "
+        f"noteOf({{ ...{longer}, kind }}, false)))"
+    ) == ["holds all of owl.wav and more (0.90)", "has a stretch of owl.wav, not all of it, and more (0.90)"]
     assert findings(page, "dark") == []
     page.get_by_role("button", name="Select the others", exact=True).click()
     assert page.locator(".results-count").inner_text() == "2 selected"

@@ -24,7 +24,7 @@ from soundseek.cli.output import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from soundseek.library.duplicates import DuplicateGroup
+    from soundseek.library.duplicates import Duplicate, DuplicateGroup
 
 _FILE_WIDTH, _LEAST_FILE_WIDTH, _OF_WIDTH = 48, 16, 24
 
@@ -76,6 +76,13 @@ def _show(done: int, total: int) -> None:
     )
 
 
+def _what(file: Duplicate) -> str:
+    """How a file belongs to the one that it is a copy of, as the table says it."""
+    if file.kind == "part":
+        return f"part from {clock(round(file.start_s, 1))}"
+    return {"contains": "all and more", "overlap": "some and more"}.get(file.kind, file.kind)
+
+
 def _table(groups: Sequence[DuplicateGroup], width: int) -> Table:
     """A row for each file; paths and what the copies are of are cut to what room the others leave of `width`."""
     from rich.cells import cell_len
@@ -87,11 +94,10 @@ def _table(groups: Sequence[DuplicateGroup], width: int) -> Table:
         first = group.files[0]
         for file in group.files:
             is_first = file is first
-            what = f"part from {clock(round(file.start_s, 1))}" if file.kind == "part" else file.kind
             paths.append((file.path, "" if is_first or file.of == first.path else file.of))
             rows.append([
                 str(count) if is_first else "", clock(round(file.duration_s, 1)), printable(file.format),
-                str(file.sample_rate_hz), "" if is_first else what, "" if is_first else f"{file.score:.2f}",
+                str(file.sample_rate_hz), "" if is_first else _what(file), "" if is_first else f"{file.score:.2f}",
                 "" if is_first else file.surety,
             ])  # fmt: skip
     titles = ("group", "length", "format", "Hz", "what", "score", "copy?")

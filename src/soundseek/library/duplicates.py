@@ -45,6 +45,7 @@ _AROUND_S = 60.0
 _WHOLE_S = 240.0
 _LEAST_S = 0.05
 _SAME_LENGTH = 0.9
+_PADDING_S = 0.15  # what encoders put before a sound, at the most: 1,105 samples at 8 kHz
 
 _BAND_HZ = 500
 _RANGES_HZ = ((0, 1_000), (1_000, 4_000), (4_000, 8_000))
@@ -60,7 +61,7 @@ _MOST_OUTLINE_BYTES = 128 << 20  # of some 80 sounds of 25 s; a sound is compare
 # spectra that two sounds share have fewer components than these, a correlation must reach at least so much.
 _LEAST_OF_FEW = ((5, 0.85), (70, 0.62))
 
-Kind = Literal["identical", "copy", "part"]
+Kind = Literal["identical", "copy", "part", "contains", "overlap"]
 Surety = Literal["sure", "likely", "maybe"]
 _LEAST_OF_SURETY: tuple[tuple[float, Surety], ...] = ((0.6, "sure"), (0.5, "likely"), (0.0, "maybe"))
 
@@ -80,12 +81,14 @@ class Duplicate:
 
     Attributes:
         path: The file.
-        kind: "identical": the same bytes; "copy": the same recording; "part": it lies inside a longer file.
-        of: The file that it is a copy or a part of; of the first of a group, itself.
+        kind: "identical": the same bytes; "copy": the same recording; "part": it lies inside a longer file;
+            "contains": it is the longer one, which holds all of `of` and more; "overlap": a stretch is in both files,
+            and each has more than that.
+        of: The file that it is a copy or a part of, or shares a stretch with; of the first of a group, itself.
         score: Correlation of the two waveforms, 0 to 1.
         surety: The same in a word: "sure" from 0.6 on, "likely" from 0.5 on, "maybe" below.
-        start_s: Where it begins in `of`.
-        end_s: Where it ends there.
+        start_s: Where it begins in `of`; below 0 where `of` begins so much later.
+        end_s: Where it ends there; above the length of `of` where that ends earlier.
         duration_s: Its length.
         format: "WAV", "OGG/VORBIS" ...
         sample_rate_hz: Its rate.
@@ -343,6 +346,7 @@ def compare_waveforms(
 ) -> tuple[float, float]:
     """The highest correlation of two files over all offsets, and where the shorter one then begins in the longer.
 
+    Below 0 is where it begins before the longer one does, by more than an encoder puts before a sound.
     Of a sound of more than nine seconds the loudest six are looked for. Where the outlines are nowhere alike, what is
     told is the highest correlation of these, and no place. Of sounds as poor as a tone or a thump, which any other like
     them resembles, what is less than a copy's correlation is told as 0.
@@ -374,7 +378,8 @@ def compare_waveforms(
     score, offset = _overlay(pattern, text)
     if score >= min_score and _is_of_chance(score, pattern[max(0, -offset) :], text[max(0, offset) :]):
         return 0.0, 0.0
-    return score, max(0.0, start_s + offset / rate_hz - begins_s)
+    place_s = start_s + offset / rate_hz - begins_s
+    return score, 0.0 if -_PADDING_S <= place_s < 0 else place_s
 
 
 def _is_of_chance(score: float, one: FloatArray, other: FloatArray) -> bool:
@@ -628,13 +633,27 @@ def _group(
     for number in ordered:
         file = files[number]
         score, of, start_s = best.get(number, (1.0, number, 0.0))
-        is_part = file.duration_s < _SAME_LENGTH * files[of].duration_s
-        kind: Kind = "part" if is_part else "copy"
+        kind = kind_of_duplicate(file.duration_s, files[of].duration_s, start_s)
         shown.append(_duplicate(file, kind, files[of].path, score, start_s))
         for same in by_content[file.content_hash]:
             if same.path != file.path:
                 shown.append(_duplicate(same, "identical", file.path, 1.0, 0.0))
     return DuplicateGroup(tuple(shown))
+
+
+def kind_of_duplicate(duration_s: float, of_duration_s: float, start_s: float) -> Kind:
+    """How a file belongs to another one in which it begins at `start_s`, by what of both lies over the other.
+
+    >>> [kind_of_duplicate(*each) for each in ((10, 10, 0), (2, 60, 5), (60, 2, -5), (60, 50, -40), (10, 9.5, -0.5))]
+    ['copy', 'part', 'contains', 'overlap', 'contains']
+    """
+    shared_s = min(start_s + duration_s, of_duration_s) - max(start_s, 0.0)
+    is_inside, holds_all = (shared_s >= _SAME_LENGTH * length_s for length_s in (duration_s, of_duration_s))
+    if holds_all and (not is_inside or (start_s < -_PADDING_S and duration_s > of_duration_s)):
+        return "contains"
+    if is_inside:
+        return "copy" if holds_all else "part"
+    return "overlap"
 
 
 def _place_in_group(file: SoundFile) -> tuple[float, int, str]:

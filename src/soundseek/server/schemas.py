@@ -648,16 +648,20 @@ class DuplicateFile(_Answer):
     """A file of a group."""
 
     path: FileName
-    kind: Literal["identical", "copy", "part"] = Field(
-        description="`identical`: the same bytes; `copy`: the same recording; `part`: it lies inside a longer file."
+    kind: Literal["identical", "copy", "part", "contains", "overlap"] = Field(
+        description="`identical`: the same bytes; `copy`: the same recording; `part`: it lies inside a longer file; "
+        "`contains`: it is the longer one, which holds all of `of` and more; `overlap`: a stretch is in both, and "
+        "each has more than that."
     )
-    of: FileName = Field(description="The file that it is a copy or a part of; of the first one, itself.")
+    of: FileName = Field(
+        description="The file that it is a copy or a part of, or shares a stretch with; of the first one, itself."
+    )
     score: float = Field(description="Correlation of the two waveforms, 0 to 1.")
     surety: Literal["sure", "likely", "maybe"] = Field(
         description="The same in a word: `sure` from 0.6 on, `likely` from 0.5 on, `maybe` below."
     )
-    start_s: float = Field(description="Where it begins in `of`.")
-    end_s: float = Field(description="Where it ends there.")
+    start_s: float = Field(description="Where it begins in `of`; below 0 where `of` begins so much later.")
+    end_s: float = Field(description="Where it ends there; above the length of `of` where that ends earlier.")
     item: FileFacts | None = Field(description="The file; null where it is not in the library any more.")
 
 

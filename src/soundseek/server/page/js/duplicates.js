@@ -102,11 +102,13 @@ function hitsOf(answer, gone) {
 }
 
 /** How a file belongs to its group. @param {import("./types.js").DuplicateFile} file @param {boolean} isFirst */
-function noteOf(file, isFirst) {
+export function noteOf(file, isFirst) {
   if (isFirst) return "the longest";
   const of = shown(baseName(file.of));
   if (file.kind === "identical") return `the same bytes as ${of}`;
   const word = file.surety === "sure" ? "" : `${file.surety} `;
   if (file.kind === "part") return `${word}inside ${of}, ${clock(file.start_s)} to ${clock(file.end_s)}${word && ` (${file.score.toFixed(2)})`}`;
+  if (file.kind === "contains") return `${word}holds all of ${of} and more (${file.score.toFixed(2)})`;
+  if (file.kind === "overlap") return `${word}has a stretch of ${of}, not all of it, and more (${file.score.toFixed(2)})`;
   return `${word}the same recording as ${of} (${file.score.toFixed(2)})`;
 }

@@ -137,7 +137,7 @@
  *
  * @typedef {Object} DuplicateFile
  * @property {string} path
- * @property {"identical" | "copy" | "part"} kind
+ * @property {"identical" | "copy" | "part" | "contains" | "overlap"} kind
  * @property {string} of
  * @property {number} score           Correlation of the waveforms, 0 to 1.
  * @property {"sure" | "likely" | "maybe"} surety    The same in a word.
