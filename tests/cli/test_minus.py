@@ -38,6 +38,9 @@ COMMAND = SimpleNamespace(
         (["-thunder", "rain", "-k", "2"], ["-thunder", "rain"], ["-k", "2"]),
         (["drums", "-kick", "--json"], ["drums", "-kick"], ["--json"]),
         (["street", "-car horn"], ["street", '-"car horn"'], []),
+        (["-thunder rain"], ["-thunder rain"], []),
+        (["-thunder -rain", "-k", "3"], ["-thunder -rain"], ["-k", "3"]),
+        (["street", "-thunder -rain"], ["street", "-thunder -rain"], []),
         (["rain", "-雷", "-дождь"], ["rain", "-雷", "-дождь"], []),
         (["rain", "-hi-hat", "--library", "-odd", "-k5"], ["rain", "-hi-hat"], ["--library", "-odd", "-k5"]),
         (["--json", "rain", "-wind", "--", "-k"], ["rain", "-wind", "-k"], ["--json"]),
@@ -76,3 +79,12 @@ def test_a_search_leaves_out_what_stands_behind_a_minus(soundseek: Run, filled: 
     assert records(bare.stdout) == records(quoted.stdout) and len(records(bare.stdout)) == 3
     wrong = soundseek("search", "rain", "-json", "--library", filled)
     assert wrong.returncode == 2 and b"did you mean --json" in wrong.stderr
+
+
+def test_one_argument_that_begins_with_a_minus_is_the_whole_query(soundseek: Run, filled: Path) -> None:
+    alone = soundseek("search", "-thunder rain", "-k", "3", "--library", filled)
+    apart = soundseek("search", "-k", "3", "--library", filled, "--", "-thunder rain")
+    assert b'searched for "rain", not "thunder" (typed "-thunder rain")' in alone.stderr
+    assert alone.stderr == apart.stderr and records(alone.stdout) == records(apart.stdout)
+    both = soundseek("search", "-thunder -rain", "--library", filled)
+    assert b'anything but "thunder" and "rain"' in both.stderr

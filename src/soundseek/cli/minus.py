@@ -37,13 +37,22 @@ def with_words_apart(command: Any, args: Sequence[str]) -> list[str]:
                     f"no option {arg}; did you mean -{arg}? To leave out a sound: --not {arg[1:]}"
                 )
             has_minus = True
-            # The shell has taken the quotes away in which several words stood.
-            words.append(f'-"{arg[1:]}"' if len(arg.split()) > 1 else arg)
+            words.append(arg)
         else:
             options.append(arg)
             if takes_value.get(arg):
                 options += [each for each in [next(rest, None)] if each is not None]
-    return [*options, "--", *words] if has_minus else list(args)
+    if not has_minus:
+        return list(args)
+    # Alone, an argument is all of the query: "-thunder rain".
+    return [*options, "--", *(words if len(words) == 1 else map(_quoted_again, words))]
+
+
+def _quoted_again(word: str) -> str:
+    """`-car horn` beside other words, from whose quotes the shell has taken it, is one exclusion."""
+    parts = word.split()
+    is_one = len(parts) > 1 and _is_word(word) and not any(part[0] == "-" and _is_word(part) for part in parts[1:])
+    return f'-"{word[1:]}"' if is_one else word
 
 
 def _is_word(arg: str) -> bool:
