@@ -309,6 +309,8 @@ def test_a_query_that_only_excludes_asks_for_nothing_and_says_so(reader: QueryRe
     for query in ("-thunder", "no thunder"):
         (told,) = reader.read(query).warnings()
         assert "only 'thunder' is kept out and nothing asked for" in told
+    (told,) = Reading("", (), negatives=("thunder", "rain")).warnings()
+    assert told.startswith("only 'thunder' and 'rain' are kept out and nothing asked for")
     assert reader.read("rain -thunder").warnings() == ()
 
 

@@ -165,8 +165,9 @@ class Reading:
         told = []
         if self.negatives and not self.alternatives:
             unwanted = " and ".join(quote(text) for text in self.negatives)
+            is_or_are = "are" if len(self.negatives) > 1 else "is"
             told.append(
-                f"only {unwanted} is kept out and nothing asked for: what is least like it comes first; "
+                f"only {unwanted} {is_or_are} kept out and nothing asked for: what is least like it comes first; "
                 "say what to look for"
             )
         if self.unread:
