@@ -191,11 +191,42 @@ def test_that_names_lift_hits_is_said_where_one_sounds_unlikely_and_stands_above
         ([heard, named], False),
         ([replace(named, keywords=()), heard], False),
         ([replace(named, match=0.3), heard], False),
-        ([named, replace(heard, match=0.1)], False),
+        (
+            [replace(named, score=FAR.score + 0.1), heard],
+            False,
+        ),  # it would be the first without its name, too
+        ([replace(heard, match=0.5), named, heard], False),  # what is above the named one is what was heard
     ):
         say_if_nothing(Hits(hits), None, None)  # type: ignore[arg-type]
         told = "ranked by score and by words in names and tags (--keywords off: by the sound alone)\n"
         assert capsys.readouterr().err == told * is_said
+
+
+def test_hits_that_only_their_names_have_found_are_told_so(capsys: pytest.CaptureFixture[str]) -> None:
+    named, other = replace(FAR, match=0.007, keywords=("dog",)), replace(FAR, match=0.1)
+    say_if_nothing(Hits([named, other]), None, None)  # type: ignore[arg-type]
+    assert capsys.readouterr().err == (
+        "the first ones are found by words of their names or tags; by sound the best hit fits with a probability of "
+        "10%\n"
+    )
+    say_if_nothing(Hits([other, named]), None, None)  # type: ignore[arg-type]
+    assert capsys.readouterr().err.startswith("perhaps nothing here sounds like that")
+
+
+def test_what_is_said_of_many_hits_compares_each_a_few_times() -> None:
+    compared: list[float] = []
+
+    class Match(float):
+        def __gt__(self, other: float) -> bool:
+            compared.append(other)
+            return super().__gt__(other)
+
+    hits = [
+        replace(FAR, match=Match(0.7)),
+        *(replace(FAR, match=Match(0.1), keywords=("dog",)) for _ in range(200)),
+    ]
+    say_if_nothing(Hits(hits), None, None)  # type: ignore[arg-type]
+    assert 0 < len(compared) < 4 * len(hits)
 
 
 def test_what_is_cut_ends_in_an_ellipsis_in_columns_of_the_terminal() -> None:

@@ -441,7 +441,15 @@ def say_if_nothing(
         from soundseek.model.match import DOUBTFUL_BELOW, NOTHING_BELOW
 
         best = max((hit.match for hit in hits if hit.match is not None), default=None)
-        if best is not None and best < DOUBTFUL_BELOW and not any(hit.keywords for hit in hits):
+        if (
+            best is not None and best < DOUBTFUL_BELOW and hits[0].keywords
+        ):  # the page says it in the same words
+            print(
+                "the first ones are found by words of their names or tags; by sound the best hit fits with a "
+                f"probability of {best:.0%}",
+                file=sys.stderr,
+            )
+        elif best is not None and best < DOUBTFUL_BELOW:
             says = "nothing here" if best < NOTHING_BELOW else "perhaps nothing here"
             print(
                 f"{says} sounds like that (the best hit fits with a probability of {best:.0%}); the nearest:",
@@ -497,13 +505,18 @@ def say_if_nothing(
 
 
 def _is_lifted_by_name(hits: Sequence[Hit]) -> bool:
-    """Whether a hit that sounds unlikely stands above one that does not, for the words of its name."""
+    """Whether the first hit sounds unlikely and stands above one that does not, for the words of its name.
+
+    One that has the higher score anyway is not lifted; and hits are also ranked by what they are heard as, which no
+    name does.
+    """
     from soundseek.model.match import DOUBTFUL_BELOW
 
-    sure = [hit.match for hit in hits if hit.match is not None]
-    return len(sure) == len(hits) and any(
-        bool(hit.keywords) and match < DOUBTFUL_BELOW <= max(below, default=0.0)
-        for hit, match, below in ((hit, sure[at], sure[at + 1 :]) for at, hit in enumerate(hits))
+    first = hits[0]
+    if not first.keywords or first.match is None or first.match >= DOUBTFUL_BELOW:
+        return False
+    return any(
+        hit.match is not None and hit.match >= DOUBTFUL_BELOW and hit.score >= first.score for hit in hits
     )
 
 

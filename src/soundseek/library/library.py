@@ -65,7 +65,6 @@ if TYPE_CHECKING:
     from soundseek.library.windows import WindowModel
     from soundseek.library.workers import EmbeddingModel
     from soundseek.model.match import MatchCalibration
-    from soundseek.model.memory import SoundMemory
     from soundseek.model.model import AudioEmbedding
 
 

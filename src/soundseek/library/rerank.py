@@ -67,6 +67,7 @@ def rerank(proposed: Sequence[Hit], second: Library, search: dict[str, object], 
         sorted([*stored, *new], key=lambda hit: -hit.rank_score)[:k],
         reading=stored.reading,
         negatives=stored.negatives,
+        nothing_alike=all(own.nothing_alike for own in (stored, new) if own),
     )
 
 
