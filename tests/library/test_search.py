@@ -12,9 +12,11 @@ from library.stores import DIM, IDENTITY, sound_file, sound_from_frames, unit_ro
 
 from soundseek.errors import QueryError
 from soundseek.library.query_vectors import NEGATIVE_WEIGHT, combine
-from soundseek.library.search import SearchOptions, find, moments_of, strongest_s
-from soundseek.library.store.base import Changes
+from soundseek.library.search import SearchOptions, find, find_any, moments_of, strongest_s
+from soundseek.library.store.base import Changes, Per
 from soundseek.library.store.sqlite import SqliteStore
+from soundseek.model.manners import InManners, MannerDirection
+from soundseek.model.memory import SoundMemory
 
 EAST, NORTH, UP = np.eye(3, dtype=np.float32)
 NOTHING = np.empty((0, 3), np.float32)
@@ -137,3 +139,65 @@ def test_how_probable_a_hit_of_a_sentence_is_goes_by_its_parts_too() -> None:
 
     (hit,) = find(store, sentence, SearchOptions(k=1, certainty=certainty))
     assert hit.match == hit.score
+
+
+@pytest.fixture(scope="module")
+def varied() -> SqliteStore:
+    """400 recordings of noise, half of them with a copy."""
+    generator = np.random.default_rng(0)
+    store, sounds = SqliteStore.temporary(IDENTITY), []
+    for number in range(400):
+        frames = unit_rows(generator, 20) + 0.5 * unit_rows(generator, 1)
+        for name in ("a", "b")[: 1 + number % 2]:
+            file = sound_file(f"/{number}{name}.wav", content_hash=number.to_bytes(16, "big"))
+            sounds.append(sound_from_frames(file, frames, [(0, 20)]))
+    with store.writing():
+        store.commit(Changes(sounds))
+    return store
+
+
+@pytest.mark.parametrize("num_queries", [1, 3])
+@pytest.mark.parametrize("is_in_a_manner", [False, True])
+@pytest.mark.parametrize("per", ["file", "segment"])
+def test_the_first_hits_are_the_same_however_many_are_asked_for(
+    varied: SqliteStore, per: Per, is_in_a_manner: bool, num_queries: int
+) -> None:
+    axes = np.eye(DIM, dtype=np.float32)
+    muffled = InManners({"muffled": MannerDirection(axes[4], 0.0, 0.2, 0.1, 3.0)})
+    most, *fewer = (
+        find_any(
+            varied,
+            list(axes[:num_queries]),
+            SearchOptions(
+                k=k,
+                per=per,
+                duplicates="hide",
+                manners=muffled if is_in_a_manner else None,
+                memory=SoundMemory(axes[:4]),
+            ),
+        )
+        for k in (150, 1, 9, 10, 11, 30, 31, 61, 121)
+    )
+    assert len({hit.path[:-5] for hit in most}) == len(most) if per == "file" else len(most) == 150
+    for hits in fewer:
+        assert hits == most[: len(hits)]
+    ranks = [hit.rank_score for hit in most]
+    assert ranks == sorted(ranks, reverse=True)
+
+
+@pytest.mark.parametrize("per", ["file", "segment"])
+def test_what_is_not_shown_takes_no_hit_its_place(per: Per) -> None:
+    axes = np.eye(DIM, dtype=np.float32)
+    store, sounds = SqliteStore.temporary(IDENTITY), []
+    for number in range(120):
+        is_other = number % 10 == 0
+        file = sound_file(f"/{number}.wav", content_hash=(number if is_other else 1).to_bytes(16, "big"))
+        frames = np.tile(axes[0] + 0.8 * axes[1] if is_other else axes[0], (20, 1))
+        sounds.append(sound_from_frames(file, frames, [(0, 20)]))
+    with store.writing():
+        store.commit(Changes(sounds))
+    copies = SearchOptions(k=10, per=per, duplicates="hide")
+    assert len({hit.path for hit in find(store, axes[0], copies)}) == 10
+    others = {f"/{number}.wav" for number in range(0, 120, 10)}
+    missing = SearchOptions(k=10, per=per, is_there=others.__contains__)
+    assert len({hit.path for hit in find(store, axes[0], missing)} & others) == 10

@@ -72,89 +72,193 @@ def find_any(store: Store, queries: Sequence[AnyFloatArray], options: SearchOpti
 
     There is at least one query; each is one of `find`.
     """
-    # Together they read as many frames as one query does.
-    shortlist = SHORTLIST[options.per] // len(queries)
-    hits = [hit for query in queries for hit in find(store, query, options, shortlist=shortlist)]
-    if len(queries) > 1:
-        hits.sort(key=lambda hit: -hit.rank_score)
-        best: dict[str, list[Hit]] = defaultdict(list)
-        for hit in hits:
-            kept = best[hit.path]
-            if not kept or (
-                options.per == "segment" and not any(_share_a_moment(hit, each) for each in kept)
-            ):
-                kept.append(hit)
-        hits = sorted((hit for kept in best.values() for hit in kept), key=lambda hit: -hit.rank_score)
-    return hits[: options.k]
+    found = find_any_matches(store, queries, options)
+    matches = [match for match, _ in found]
+    return [
+        hit_of(match, np.atleast_2d(query)[0], also_at=also_at, probability=probability)
+        for (match, query), also_at, probability in zip(
+            found, copies_of(store, matches, options), probabilities_of(found, options.certainty), strict=True
+        )
+    ]
 
 
-def _share_a_moment(one: Hit, other: Hit) -> bool:
-    return one.start_s < other.end_s and other.start_s < one.end_s
-
-
-def find(
-    store: Store, query: AnyFloatArray, options: SearchOptions, *, shortlist: int | None = None
-) -> list[Hit]:
+def find(store: Store, query: AnyFloatArray, options: SearchOptions) -> list[Hit]:
     """The best hits of a query, best first.
 
     Args:
         store: What is searched.
         query: `(dim,)` unit norm; or `(1 + parts, dim)`, a sentence that names several sounds, and its parts.
         options: How, and which files may answer.
-        shortlist: How many segments, and best ones of files, get a score at least; None: `SHORTLIST`.
     """
-    matches = find_matches(store, query, options, shortlist=shortlist)
-    whole = np.atleast_2d(query)[0]
-    sure: Sequence[float | None] = [None] * len(matches)
-    if options.certainty is not None and matches:
-        sure = options.certainty(query, np.array([match.score for match in matches], np.float32)).tolist()
-    return [
-        hit_of(match, whole, also_at=also_at, probability=probability)
-        for match, also_at, probability in zip(matches, copies_of(store, matches, options), sure, strict=True)
+    return find_any(store, [query], options)
+
+
+def probabilities_of(
+    found: Sequence[tuple[Match, AnyFloatArray]], certainty: Certainty | None
+) -> list[float | None]:
+    """How probable each match is for the query that found it; None where that is not known."""
+    probabilities: list[float | None] = [None] * len(found)
+    if certainty is None:
+        return probabilities
+    of_query: dict[int, list[int]] = defaultdict(list)
+    for number, (_, query) in enumerate(found):
+        of_query[id(query)].append(number)
+    for numbers in of_query.values():
+        scores = np.array([found[number][0].score for number in numbers], np.float32)
+        for number, probability in zip(
+            numbers, certainty(found[numbers[0]][1], scores).tolist(), strict=True
+        ):
+            probabilities[number] = probability
+    return probabilities
+
+
+def find_any_matches(
+    store: Store, queries: Sequence[AnyFloatArray], options: SearchOptions
+) -> list[tuple[Match, AnyFloatArray]]:
+    """What `find_any` gives, before any moment is worked out, each with the query that found it."""
+    # Together they read as many frames as one query does.
+    shortlist = SHORTLIST[options.per] // len(queries)
+    found = [
+        (match, query)
+        for query in queries
+        for match in find_matches(store, query, options, shortlist=shortlist)
     ]
+    if len(queries) > 1:
+        found.sort(key=lambda pair: -_rank(pair[0]))
+        best: dict[str, list[Match]] = defaultdict(list)
+        kept: list[tuple[Match, AnyFloatArray]] = []
+        shown: dict[bytes, str] = {}
+        for match, query in found:
+            path = match.file.path
+            if options.duplicates == "hide" and shown.setdefault(match.file.content_hash, path) != path:
+                continue
+            if not best[path] or (
+                options.per == "segment" and not any(_share_a_moment(match, each) for each in best[path])
+            ):
+                best[path].append(match)
+                kept.append((match, query))
+        found = kept
+    return found[: options.k]
+
+
+def _rank(match: Match) -> float:
+    return match.score + match.bonus
+
+
+def _share_a_moment(one: Match, other: Match) -> bool:
+    return one.start_s < other.end_s and other.start_s < one.end_s
 
 
 def find_matches(
     store: Store, query: AnyFloatArray, options: SearchOptions, *, shortlist: int | None = None
 ) -> list[Match]:
-    """What `find` gives, before any moment is worked out.
+    """The matches of one query, best first.
 
-    The store's shortlist goes by means; its order is that of the scores, for which its frames are read.
+    The store's shortlist goes by means; its order is that of the scores, for which its frames are read. Places are
+    given group by group: the first ten, the next twenty, forty and so on, each from a shortlist that is large enough
+    for it. So the first hits are the same however many are asked for, and pages follow each other.
+
+    Args:
+        store: What is searched.
+        query: As `find` takes it.
+        options: How, and which files may answer.
+        shortlist: How many segments, and best ones of files, get a score at least; None: `SHORTLIST`.
     """
-    k, per = options.k, options.per
+    per = options.per
     queries = np.atleast_2d(query)
     wanted = queries[0] if options.manners is None else options.manners.proposing(queries[0])
     question = Question(wanted, options.where, options.leave_out, options.only, options.names)
-    known = k if options.manners is None else places_up_to(k)
-    looked_at = max(SHORTLIST[per] if shortlist is None else shortlist, 2 * known)
+    least = SHORTLIST[per] if shortlist is None else shortlist
+    placed = _Placed(options)
+    end, times, looked_at = places_up_to(1), 1, 0
+    matches: Sequence[Match] = ()
+    ranked: Sequence[tuple[Match, float]] = ()
+    knows_all = has_all_events = False
     while True:
-        matches = store.shortlist(question, segments=looked_at, files=looked_at)
-        scored = _with_scores(matches, queries, options.by)
-        if per == "segment":
-            scored = events_of(scored, queries, enough=2 * k, by=options.by)
-        scored = _with_bonuses(scored, matches, per)
-        if options.memory is not None and scored:
-            scored = _as_heard(scored, queries, options.memory, per)
-        strengths: Sequence[float] = [0.0] * len(scored)
-        if options.manners is not None and scored:
-            scored, strengths = _with_manners(scored, queries[0], options.manners, by=options.by)
-        first: dict[bytes, str] = {}
-        kept: list[Match] = []
-        kept_strengths: list[float] = []
-        found: set[str] = set()
-        for match, strength in zip(scored, strengths, strict=True):
-            file = match.file
-            if (per == "file" and file.path in found) or not _answers(file.path, options):
+        wider = max(least, 2 * end) * times
+        is_new = wider > looked_at and not knows_all
+        if is_new:
+            looked_at = wider
+            matches = store.shortlist(question, segments=looked_at, files=looked_at)
+            knows_all = len(matches) < looked_at
+        if is_new or not has_all_events:
+            enough = 2 * end * times
+            ranked = _ranked(matches, queries, options, enough=enough)
+            has_all_events = per == "file" or len(ranked) < enough
+        free = placed.free(ranked)
+        if len(placed.matches) + len(free) < end and not (knows_all and has_all_events):
+            times *= 4  # copies, and files that are not there, take places that others could have
+            continue
+        placed.put(free[: end - len(placed.matches)])
+        if len(placed.matches) >= options.k or len(placed.matches) < end:
+            return placed.matches[: options.k]
+        end = places_up_to(end + 1)
+
+
+def _ranked(
+    matches: Sequence[Match], queries: AnyFloatArray, options: SearchOptions, *, enough: int
+) -> list[tuple[Match, float]]:
+    """What a shortlist has, best first, each with what lets it change places; of segments `enough` events or more."""
+    scored = _with_scores(matches, queries, options.by)
+    if options.per == "segment":
+        scored = events_of(scored, queries, enough=enough, by=options.by)
+    scored = _with_bonuses(scored, matches, options.per)
+    if options.memory is not None and scored:
+        scored = _as_heard(scored, queries, options.memory, options.per)
+    strengths: Sequence[float] = [0.0] * len(scored)
+    if options.manners is not None and scored:
+        scored, strengths = _with_manners(scored, queries[0], options.manners, by=options.by)
+    return list(zip(scored, strengths, strict=True))
+
+
+class _Placed:
+    """Matches that have their places.
+
+    Attributes:
+        matches: Best first.
+    """
+
+    def __init__(self, options: SearchOptions) -> None:
+        self._options = options
+        self.matches: list[Match] = []
+        self._of_path: dict[str, list[Match]] = defaultdict(list)
+        self._shown: dict[bytes, str] = {}  # a content -> the one path that shows it
+
+    def free(self, ranked: Sequence[tuple[Match, float]]) -> list[tuple[Match, float]]:
+        """Those of `ranked` that may be shown and have no place yet."""
+        options = self._options
+        shown, found = dict(self._shown), set(self._of_path) if options.per == "file" else set()
+        free = []
+        for match, strength in ranked:
+            path = match.file.path
+            if path in found or not _answers(path, options):
                 continue
-            found.add(file.path)
-            if options.duplicates == "show" or first.setdefault(file.content_hash, file.path) == file.path:
-                kept.append(match)
-                kept_strengths.append(strength)
-        if len(kept) >= k or len(matches) < looked_at:
-            if options.manners is not None:
-                kept = _changing_places(kept, kept_strengths)
-            return kept[:k]
-        looked_at *= 4
+            if options.per == "file":
+                found.add(path)
+            elif any(_share_a_moment(match, each) for each in self._of_path.get(path, ())):
+                continue
+            if options.duplicates == "show" or shown.setdefault(match.file.content_hash, path) == path:
+                free.append((match, strength))
+        return free
+
+    def put(self, group: Sequence[tuple[Match, float]]) -> None:
+        """Give a group, best first, the next places, among which it changes places by what lets it.
+
+        Each is ranked by what ranked the one that stood there, and none above the one before it, so that merging
+        with hits of other queries and libraries keeps their order.
+        """
+        order = list(range(len(group)))
+        if self._options.manners is not None:
+            order = changed_places([strength for _, strength in group])
+        for (stood, _), number in zip(group, order, strict=True):
+            match, rank = group[number][0], _rank(stood)
+            if self.matches:
+                rank = min(rank, _rank(self.matches[-1]))
+            if rank != _rank(match):
+                match = replace(match, bonus=rank - match.score)
+            self.matches.append(match)
+            self._of_path[match.file.path].append(match)
+            self._shown.setdefault(match.file.content_hash, match.file.path)
 
 
 def _with_scores(matches: Sequence[Match], queries: AnyFloatArray, by: ScoredBy) -> list[Match]:
@@ -215,18 +319,6 @@ def _with_manners(
         replace(scored[number], score=float(scores[number]), bonus=float(bonuses[number])) for number in order
     ]
     return ranked, strengths[order].tolist()
-
-
-def _changing_places(ranked: Sequence[Match], strengths: Sequence[float]) -> list[Match]:
-    """Matches, best first, after they have changed places; each is ranked by what ranked the one that stood there, so
-    that hits of several queries and libraries can be merged.
-    """
-    scores = [match.score + match.bonus for match in ranked]
-    order = changed_places(np.array(strengths))
-    return [
-        replace(ranked[number], bonus=score - ranked[number].score)
-        for score, number in zip(scores, order, strict=True)
-    ]
 
 
 def copies_of(store: Store, matches: Sequence[Match], options: SearchOptions) -> list[list[str]]:

@@ -126,21 +126,19 @@ def _within(worth: float, most: float) -> float:
     return min(max(worth, _LEAST_WORTH), most)
 
 
-def changed_places(strengths: AnyFloatArray) -> list[int]:
-    """The order in which hits stand that were best first, and change places by their strengths `(hits,)`.
+def changed_places(strengths: Sequence[float]) -> list[int]:
+    """The order of hits of one group, best first, after they have changed places by their strengths `(hits,)`.
 
     Example:
-        >>> changed_places([0.1, 0.3, 0.2, *[0.0] * 7, 0.9, 1.0])
-        [1, 2, 0, 3, 4, 5, 6, 7, 8, 9, 11, 10]
+        >>> changed_places([0.1, 0.3, 0.2, 0.1])
+        [1, 2, 0, 3]
     """
-    places = np.arange(len(strengths))
-    groups = np.floor(np.log2(places / _FIRST_PLACES + 1))
-    order: list[int] = np.lexsort((-np.asarray(strengths), groups)).tolist()
+    order: list[int] = np.argsort(-np.asarray(strengths, np.float64), kind="stable").tolist()
     return order
 
 
 def places_up_to(count: int) -> int:
-    """How many hits have to be known for the first `count` to stand in their places.
+    """The last place of the group of hits that place `count` is in, whose hits change places among each other.
 
     >>> [places_up_to(count) for count in (1, 10, 11, 31)]
     [10, 10, 30, 70]

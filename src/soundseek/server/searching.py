@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
@@ -26,13 +25,13 @@ from soundseek.library.library import name_query
 from soundseek.library.query_vectors import NEGATIVE_WEIGHT, away_from, combine
 from soundseek.library.regions import Embedded
 from soundseek.library.search import (
-    Certainty,
     SearchOptions,
     copies_of,
-    find_matches,
+    find_any_matches,
     hit_of,
     listed,
     moments_of,
+    probabilities_of,
 )
 from soundseek.library.taught import taught_query
 from soundseek.library.windows import WINDOWS, with_kept_windows
@@ -62,7 +61,7 @@ from soundseek.server.uploads import Uploads
 
 if TYPE_CHECKING:
     from soundseek.library import Library
-    from soundseek.library.store.base import Match, SoundFile
+    from soundseek.library.store.base import SoundFile
     from soundseek.server.open_library import OpenLibrary
 
 REMEMBERED_QUERIES = 2_000
@@ -138,9 +137,7 @@ class Searching:
             manners=library.in_manners(reading),
             memory=None if request.like else library.memory_for(reading),
         )
-        found = [(match, query) for query in queries for match in find_matches(store, query, options)]
-        if len(queries) > 1:
-            found = _best_of_each(found, per_segment=request.per == "segment")
+        found = find_any_matches(store, queries, options)
         pairs = found[request.offset : request.offset + request.k]
         has_more = len(found) > request.offset + request.k
         page = [match for match, _ in pairs]
@@ -152,7 +149,7 @@ class Searching:
         hits = [
             hit_of(match, query[0], also_at=also_at, probability=probability)
             for (match, query), also_at, probability in zip(
-                pairs, copies_of(store, page, options), _probabilities(pairs, certainty), strict=True
+                pairs, copies_of(store, page, options), probabilities_of(pairs, certainty), strict=True
             )
         ]
         wholes = [query[0] for query in queries]
@@ -540,35 +537,6 @@ def _searched_for(request: SearchRequest, texts: dict[str, _Text]) -> SearchedFo
             "not_typed": [text for text in typed if text is not None],
         }
     )
-
-
-def _probabilities(
-    pairs: Sequence[tuple[Match, FloatArray]], certainty: Certainty | None
-) -> list[float | None]:
-    """How probable each match is for its query, whose matches are weighed together."""
-    found: list[float | None] = [None] * len(pairs)
-    if certainty is None:
-        return found
-    of_query: dict[int, list[int]] = defaultdict(list)
-    for number, (_, query) in enumerate(pairs):
-        of_query[id(query)].append(number)
-    for numbers in of_query.values():
-        scores = np.array([pairs[number][0].score for number in numbers], np.float32)
-        for number, probability in zip(
-            numbers, certainty(pairs[numbers[0]][1], scores).tolist(), strict=True
-        ):
-            found[number] = probability
-    return found
-
-
-def _best_of_each(
-    found: list[tuple[Match, FloatArray]], *, per_segment: bool
-) -> list[tuple[Match, FloatArray]]:
-    """The matches of several queries, best first, each place once."""
-    best: dict[tuple[str, float], tuple[Match, FloatArray]] = {}
-    for match, query in sorted(found, key=lambda pair: -(pair[0].score + pair[0].bonus)):
-        best.setdefault((match.file.path, match.start_s if per_segment else 0.0), (match, query))
-    return list(best.values())
 
 
 def _over_time(sound: Embedded, query: FloatArray) -> FloatArray:

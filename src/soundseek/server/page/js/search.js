@@ -4,7 +4,7 @@ import { computed, effect } from "../vendor/signals.js";
 import * as api from "./api.js";
 import { asks, fromAddress, ranks, toAddress, toRequest, toWhere, withoutUnfinished } from "./query.js";
 import { rememberSearch } from "./settings.js";
-import { isOffline, library, NO_RESULTS, query, results } from "./state.js";
+import { isOffline, keyOf, library, NO_RESULTS, query, results } from "./state.js";
 import { complain } from "./toast.js";
 
 /** @typedef {import("./types.js").Hit} Hit */
@@ -87,7 +87,10 @@ export async function more() {
     const answer = await page(fromAddress(asked.peek()), nextOffset, controller.signal);
     if (controller.signal.aborted) return;
     const before = results.peek();
-    results.value = { ...before, hits: [...before.hits, ...answer.hits], nextOffset: answer.nextOffset };
+    // Where the library has changed in between, pages overlap.
+    const shown = new Set(before.hits.map(keyOf));
+    const hits = answer.hits.filter((hit) => !shown.has(keyOf(hit)));
+    results.value = { ...before, hits: [...before.hits, ...hits], nextOffset: answer.nextOffset };
   } catch (error) {
     complain(error);
   } finally {
