@@ -42,7 +42,41 @@ def test_descriptions_in_quotes_of_their_own_are_sounds_of_one_recording(
     both = soundseek("search", "a high tone", "a low hum", "--library", filled)
     assert both.returncode == 0
     assert both.stderr == b'sounds with all of "a high tone", "a low hum"; for each of them search once\n'
-    assert both.stdout == soundseek("search", "a high tone and a low hum", "--library", filled).stdout
+    found = records(both.stdout)
+    assert {(hit.pop("query"), hit.pop("typed")) for hit in found} == {
+        ("a high tone and a low hum", "a high tone, a low hum")
+    }
+    assert found == records(soundseek("search", "a high tone and a low hum", "--library", filled).stdout)
+
+
+def test_each_description_in_quotes_is_read_by_itself(soundseek: Run, filled: Path) -> None:
+    run = soundseek("search", "wind without thunder", "perro ladrando", "--library", filled)
+    assert run.returncode == 0, run.stderr.decode()
+    told = run.stderr.decode()
+    assert told.startswith('sounds with all of "wind without thunder", "perro ladrando"; for each of them')
+    assert 'searched for "wind", not "thunder" (typed "wind without thunder")' in told
+    assert 'searched for "dog barking" (typed "perro ladrando")' in told
+    first = records(run.stdout)[0]
+    assert first["query"] == "wind and dog barking" and first["not"] == ["thunder"]
+    assert first["typed"] == "wind without thunder, perro ladrando"
+
+
+def test_a_description_that_only_excludes_is_no_query_that_asks_for_nothing(
+    soundseek: Run, filled: Path
+) -> None:
+    run = soundseek("search", "a high tone", "no music", "--library", filled)
+    assert b"nothing asked for" not in run.stderr and b"sounds with all of" not in run.stderr
+    assert b'searched for anything but "music" (typed "no music")' in run.stderr
+    assert {(hit["query"], *hit["not"]) for hit in records(run.stdout)} == {("a high tone", "music")}
+    nothing = soundseek("search", "no music", "no talking", "--library", filled)
+    assert nothing.stderr.count(b"nothing asked for") == 1
+    assert b'only "music" and "talking" is kept out' in nothing.stderr
+
+
+def test_one_description_in_quotes_belongs_to_the_words_beside_it(soundseek: Run, filled: Path) -> None:
+    quoted = soundseek("search", "a high tone", "nearby", "--library", filled)
+    assert quoted.stdout == soundseek("search", "a high tone nearby", "--library", filled).stdout
+    assert b"sounds with all of" not in quoted.stderr
 
 
 def test_a_query_that_only_excludes_says_that_it_asks_for_nothing(soundseek: Run, filled: Path) -> None:

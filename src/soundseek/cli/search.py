@@ -34,7 +34,7 @@ from soundseek.cli.options import (
     open_libraries,
 )
 from soundseek.cli.output import choose_format, say_if_cut, say_if_nothing, show_hits, show_labels
-from soundseek.cli.reading import AsTypedOption, quoted, say_reading
+from soundseek.cli.reading import AsTypedOption, quoted, say_reading, say_warnings
 from soundseek.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def search_command(
     soundseek search "a dog barks while it rains" --not music --where "duration < 30"
     """
     output = choose_format(json=json, csv=csv, m3u=m3u, table=table, labels=labels)
-    text = _one_description(words or [])
-    if not text and not like and taught is None and (without or not where):
+    is_said = any(word.strip() for word in words or ())
+    if not is_said and not like and taught is None and (without or not where):
         raise UsageError(
             'nothing to look for; say it in words, soundseek search "rain on a tent", by --like FILE or by --taught '
             "NAME; --where alone lists files"
@@ -86,16 +86,22 @@ def search_command(
         raise UsageError("--taught goes without --rerank: marks teach the library's own model")
     with open_libraries(library, model) as opened:
         from soundseek.library.hit_formats import searched_for
+        from soundseek.query import all_of, descriptions
         from soundseek.query import as_typed as read_as_typed
 
         read = read_as_typed if as_typed else opened.read
-        reading = read(text) if text else None
+        described = [read(each) for each in descriptions(words or ())]
+        reading = all_of(described) if described else None
+        _say_all(described)
         negatives = [read(each) for each in without or () if each.strip()]
-        for each in (reading, *negatives):
-            if each is not None and not as_typed:
+        if not as_typed:
+            for each in described:
+                say_reading(each, is_part=len(described) > 1)
+            if reading is not None and len(described) > 1:
+                say_warnings(reading)
+            for each in negatives:
                 say_reading(each)
-        if reading is not None:
-            _say_contradiction(reading, negatives)
+        _say_contradiction(described, negatives)
         asked: dict[str, Any] = {
             "text": reading, "like": like or (), "without": negatives, "where": where, "segments": segments,
             "duplicates": duplicates, "missing": missing, "keywords": keywords, "taught": taught,
@@ -119,25 +125,26 @@ def search_command(
         example = [f"like {', '.join(Path(each).stem for each in like)}"]
         reasons = [words or example for words in reasons or [[] for _ in hits]]
     if labels is not None:
-        sought = [text, taught or "", *(f"like {Path(each).stem}" for each in like or ())]
+        sought = [
+            reading.typed if reading else "",
+            taught or "",
+            *(f"like {Path(each).stem}" for each in like or ()),
+        ]
         show_labels(hits, labels, ", ".join(each for each in sought if each) or where or "")
         return
     show_hits(hits, reasons, output, {} if as_typed else searched_for(reading, negatives))
 
 
-def _one_description(words: Sequence[str]) -> str:
-    """The words of a query: arguments of one word each belong together, and of several in quotes each names a sound."""
-    given = [word.strip() for word in words if word.strip()]
-    if len(given) < 2 or not any(" " in each for each in given):
-        return " ".join(given)
-    told = f"sounds with all of {', '.join(quoted(each) for each in given)}; for each of them search once"
-    print(told, file=sys.stderr)
-    return " and ".join(given)
+def _say_all(readings: Sequence[Reading]) -> None:
+    """That several descriptions are looked for in one recording."""
+    asked = [quoted(each.typed) for each in readings if each.alternatives]
+    if len(asked) > 1:
+        print(f"sounds with all of {', '.join(asked)}; for each of them search once", file=sys.stderr)
 
 
-def _say_contradiction(reading: Reading, negatives: Sequence[Reading]) -> None:
+def _say_contradiction(readings: Sequence[Reading], negatives: Sequence[Reading]) -> None:
     """Name the words that are asked for and kept out at once."""
-    asked = {_plain(each) for each in (reading.typed, *reading.texts)}
+    asked = {_plain(each) for reading in readings for each in (reading.typed, *reading.texts)}
     for negative in negatives:
         if asked & {_plain(negative.typed), _plain(negative.text)}:
             told = f"{quoted(negative.typed)} is asked for and kept out at once; leave one of the two out"

@@ -118,10 +118,11 @@ def _untaught(
     nothing = np.empty((0, store.identity.dim), np.float32)
     if not alternatives and not examples and not (reading and unwanted):
         return [combine(nothing, nothing)]
-    parts = {text: sentence_parts(text) for each in alternatives for text in each}
+    parts = {text: reading.named(text) for each in alternatives for text in each} if reading else {}
     texts = [text for each in alternatives for text in each]
     texts = list(dict.fromkeys([*texts, *(part for own in parts.values() for part in own)]))
-    embedded = dict(zip(texts, embed_query(model(), texts) if texts else nothing, strict=True))
+    is_one = [not (parts[text] if text in parts else sentence_parts(text)) for text in texts]
+    embedded = dict(zip(texts, embed_query(model(), texts, as_one=is_one) if texts else nothing, strict=True))
     excluded = model().embed_text(unwanted) if unwanted else nothing
     sounds = np.array([_whole_vector(store, model, example) for example in examples], np.float32)
     sounds = sounds.reshape(len(examples), store.identity.dim)

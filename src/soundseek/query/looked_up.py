@@ -23,17 +23,21 @@ class WordEmbedder(Protocol):
         ...
 
 
-def embed_query(model: WordEmbedder, texts: Sequence[str], *, as_one: bool | None = None) -> FloatArray:
+def embed_query(
+    model: WordEmbedder, texts: Sequence[str], *, as_one: bool | Sequence[bool] | None = None
+) -> FloatArray:
     """`(len(texts), dim)` unit vectors of what to look for, as they are where the model remembers no sounds.
 
     Args:
         model: Embeds them.
         texts: In words.
-        as_one: Whether they are looked for as one sound each; if None, each by what it names.
+        as_one: Whether they are looked for as one sound each, all or each of them; if None, each by what it names.
     """
     embedded: FloatArray = np.asarray(model.embed_text(texts), np.float32)
     memory: SoundMemory | None = getattr(model, "memory", None)
-    is_one = np.array([not sentence_parts(text) if as_one is None else as_one for text in texts], np.bool_)
+    if as_one is None:
+        as_one = [not sentence_parts(text) for text in texts]
+    is_one = np.broadcast_to(np.asarray(as_one, np.bool_), (len(texts),))
     if memory is None or not is_one.any():
         return embedded
     looked_for: FloatArray = embedded.copy()

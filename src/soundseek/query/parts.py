@@ -107,7 +107,7 @@ def sentence_parts(text: str) -> tuple[str, ...]:
     for split in (_at_words, _at_background, _at_weather, _at_with, _at_commas, _at_and):
         parts = [piece for part in parts for piece in split(part)]
     cleaned = [_LEADING.sub("", _BACKGROUND.sub("", part)).strip(" ,;") for part in parts]
-    distinct = tuple(dict.fromkeys(part for part in cleaned if _names_a_sound(part)))
+    distinct = tuple(dict.fromkeys(part for part in cleaned if names_a_sound(part)))
     return distinct if 2 <= len(distinct) <= MOST_PARTS else ()
 
 
@@ -141,7 +141,7 @@ def _at_background(text: str) -> list[str]:
 
 def _at_weather(text: str) -> list[str]:
     """X in the rain."""
-    return _joined(text, _IN_WEATHER, lambda before, after: _names_a_sound(before))
+    return _joined(text, _IN_WEATHER, lambda before, after: names_a_sound(before))
 
 
 def _at_with(text: str) -> list[str]:
@@ -177,7 +177,7 @@ def _is_participle(text: str) -> bool:
 
 def _is_doing(text: str) -> bool:
     own = words(text)
-    return len(own) == 1 and own[0].lower().endswith("ing") and _names_a_sound(text)
+    return len(own) == 1 and own[0].lower().endswith("ing") and names_a_sound(text)
 
 
 def _does(text: str) -> bool:
@@ -191,7 +191,7 @@ def _does(text: str) -> bool:
 def _stands_alone(text: str) -> bool:
     """Whether a piece has a subject of its own: "closes", "shutting with a clang" and "loud" have none."""
     own = [word.lower() for word in words(text)]
-    if not own or not _names_a_sound(text):
+    if not own or not names_a_sound(text):
         return False
     if _WEATHER.match(text.strip()):
         return True
@@ -203,5 +203,6 @@ def _stands_alone(text: str) -> bool:
     return not stems & _VERBS or (len(own) > 1 and (own[1].endswith("ing") or own[1] == "of"))
 
 
-def _names_a_sound(text: str) -> bool:
+def names_a_sound(text: str) -> bool:
+    """Whether a text has a word that may be a sound: "on the" and "loudly" have none."""
     return any(word.lower() not in _LITTLE | _NO_SOUND and len(word) > 1 for word in words(text))

@@ -15,6 +15,7 @@ from soundseek.query.languages import OF_LATIN_SCRIPT, Translation, Translator, 
 from soundseek.query.lexicon import Term, english
 from soundseek.query.manner import manner_of
 from soundseek.query.negation import Parts, negation_in, negation_in_english
+from soundseek.query.parts import sentence_parts
 from soundseek.query.text import WORD, clean, fold, loosen, word_set, words
 from soundseek.query.ucs import read_code, read_name, split_name
 
@@ -115,6 +116,7 @@ class Reading:
         unknown: Words that neither the model has learned nor the lexicon knows; they are searched for all the same.
         manners: How it should sound, by names of the model's manners ("muffled"): of what `alternatives` find, such
             sounds stand first.
+        sounds: Of each alternative the sounds that it names, where they were given one by one.
     """
 
     typed: str
@@ -125,6 +127,7 @@ class Reading:
     unread: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     manners: tuple[str, ...] = ()
+    sounds: tuple[tuple[str, ...], ...] = ()
 
     @property
     def text(self) -> str:
@@ -135,6 +138,13 @@ class Reading:
     def texts(self) -> tuple[str, ...]:
         """All texts that are searched for, the first one first."""
         return tuple(text for texts in self.alternatives for text in texts)
+
+    def named(self, text: str) -> tuple[str, ...]:
+        """The sounds that one of the texts names; empty where it names one."""
+        for texts, sounds in zip(self.alternatives, self.sounds, strict=False):
+            if text in texts:
+                return sounds if len(sounds) > 1 else ()
+        return sentence_parts(text)
 
     @property
     def is_as_typed(self) -> bool:
