@@ -152,6 +152,26 @@ def test_a_damaged_file_of_a_kind_that_is_read_lacks_no_package(
     assert caught.value.reason.startswith("damaged") and "needs one more package" not in caught.value.reason
 
 
+@pytest.mark.parametrize(
+    ("name", "format_name", "subtype"),
+    [("a.wav", "WAV", "PCM_16"), ("a.rf64", "RF64", "PCM_16"), ("a.w64", "W64", "PCM_16"),
+     ("a.flac", "FLAC", "PCM_16"), ("a.ogg", "OGG", "VORBIS"), ("a.opus", "OGG", "OPUS"),
+     ("a.aiff", "AIFF", "PCM_16"), ("a.mp3", "MP3", "MPEG_LAYER_III"),
+     ("a.au", "AU", "PCM_16"), ("a.caf", "CAF", "PCM_16")],
+)  # fmt: skip
+def test_a_file_that_is_cut_inside_its_header_lacks_no_package(
+    name: str, format_name: str, subtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / name, tone(1), 48_000, format=format_name, subtype=subtype)
+    whole = (tmp_path / name).read_bytes()
+    monkeypatch.setitem(sys.modules, "av", None)
+    for num_bytes in (4, 8, 12, 16, 20, 28, 30, 36, 44, 52, 60, 72, 90, 120):
+        (tmp_path / name).write_bytes(whole[:num_bytes])
+        with pytest.raises(DecodeError) as caught:
+            read_audio(tmp_path / name, sample_rate_hz=8000)
+        assert "package" not in caught.value.reason and "pip" not in caught.value.reason, num_bytes
+
+
 @pytest.mark.parametrize("milliseconds", [20, 50, 200])
 def test_short_opus_files_are_decoded(milliseconds: int, tmp_path: Path) -> None:
     write(tmp_path / "x.opus", tone(milliseconds / 1000), "libopus")

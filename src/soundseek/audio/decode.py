@@ -474,7 +474,9 @@ def _open(path: str, shown: str, head: bytes, extension: str, span: ByteSpan | N
             return _checked(_open_with_ffmpeg(path, shown, known, behind, start, span), shown)
         except DecodeError as second:
             is_missing = "needs one more package" in second.reason
-            if is_missing and files.name_with_codec(known, behind) in _READ_BY_LIBSNDFILE:
+            if is_missing and files.ends_in_header(known, behind):
+                reason = "damaged or cut off: it ends before its sound begins"
+            elif is_missing and files.name_with_codec(known, behind) in _READ_BY_LIBSNDFILE:
                 reason = f"{reason}; FFmpeg may read more of it: {install_command('formats')}"
             elif is_missing:
                 reason = second.reason

@@ -20,6 +20,7 @@ TAGS_REVISION = 2
 """Whoever lets more tags be read gives this the next number: a library then reads those of its files again."""
 
 HEAD_BYTES = 4096
+_LEAST_HEADER_BYTES = 128  # a W64 file has as many before its first sample; most others have 40 to 80
 
 _OS_REASONS = {
     errno.EACCES: "no permission to read it",
@@ -228,6 +229,19 @@ def name_with_codec(known: Format, head: bytes) -> str:
         is_named = known.name == "CAF" or head[8:12] == b"AIFC"
         codec = four.decode("latin-1").strip() if is_named and four.isascii() and len(four) == 4 else ""
     return f"{codec} in {known.name}" if codec else known.name
+
+
+def ends_in_header(known: Format, head: bytes) -> bool:
+    """Whether a file of a kind that libsndfile reads ends before its sound begins, so that no package could read it.
+
+    Example:
+        >>> ends_in_header(_WAV, b"RIFF" + bytes(4) + b"WAVEfmt "), ends_in_header(_MP4, bytes(4) + b"ftypM4A ")
+        (True, False)
+    """
+    if known.only_ffmpeg or len(head) >= HEAD_BYTES:
+        return False
+    says_how = {"WAV": b"fmt ", "AIFF": b"COMM", "CAF": b"desc"}.get(known.name, b"")
+    return len(head) < _LEAST_HEADER_BYTES or says_how not in head
 
 
 def read_head(path: str) -> bytes:

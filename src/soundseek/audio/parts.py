@@ -347,7 +347,9 @@ def _read_form(data: FileBytes, position: int, magic: bytes) -> tuple[ChunkForm 
         if chunk is None or (chunk.name in _FORMS and form.extents):
             break
         if chunk.name == b"ds64" and chunk.size >= 16 and magic != b"RIFF":
-            form_size = struct.unpack("<Q", data.at(chunk.start, 8))[0] + 8
+            form_size = (
+                int.from_bytes(data.at(chunk.start, 8), "little") + 8
+            )  # of a file that ends in it, what is there
         if chunk.name in _SOUND_CHUNKS:
             # A file that is as long as its outermost size says is whole, whatever the size of its sound chunk is.
             is_whole = 0 <= data.size - form_at - form_size <= 1
@@ -545,7 +547,7 @@ def _num_ogg_tracks(data: FileBytes, position: int) -> int:
     """The audio streams among the first pages of a link, each of which is the first of one stream."""
     num_tracks = 0
     while (head := data.at(position, 27 + 255 + 8))[:6] == b"OggS\0\x02":
-        num_tracks += head[27 + head[26] :].startswith(_OGG_AUDIO)
+        num_tracks += len(head) > 26 and head[27 + head[26] :].startswith(_OGG_AUDIO)
         position = _behind_page(data, position)
     return max(1, num_tracks)
 
