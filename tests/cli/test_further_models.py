@@ -93,6 +93,12 @@ def test_further_models_that_cannot_be_read_are_named_and_nothing_is_changed_wit
     assert run.returncode == 1 and [each["path"] for each in map(json.loads, run.stdout.splitlines())] == [
         str(damaged)
     ]
+    again = f"soundseek index --model other --library {two_models}"
+    assert json.loads(run.stdout)["what"].endswith(f"with its own model: {again}")
+    repaired = soundseek("library", "check", *where, "--repair", "--table")
+    said = " ".join(repaired.stdout.decode().split())
+    assert repaired.returncode == 1 and again in said and "library check --repair" not in said
+    assert "1 further model cannot be read, which --repair does not mend" in said
     known = in_library(two_models)
     run = soundseek("forget", min(known), *where)
     assert run.returncode == 1 and told in run.stderr.decode() and in_library(two_models) == known

@@ -58,11 +58,10 @@ def library_check(
         open_library(library, None, create=False) as opened,
         every_model_of(opened, skip_damaged=True) as models,
     ):
-        damages += [
+        beside = [
             Damage(str(folder), why, is_sound=False)
             for folder, why in damaged_beside(opened.store.location).items()
         ]
-        left += damages
         for model in models:
             found = model.store.check()
             damages += found
@@ -73,16 +72,17 @@ def library_check(
                 print(f"{told}; try again with: soundseek library approximate", file=sys.stderr)
         files, _ = opened.store.count()
     verdict = (
-        f"{counted(files, 'sound')}, {counted(segments, 'segment')}: {_verdict(len(damages), len(left))}"
+        f"{counted(files, 'sound')}, {counted(segments, 'segment')}: "
+        f"{_verdict(len(damages), len(left), len(beside))}"
     )
     if output == "json":
-        write_json_lines([asdict(each) for each in damages])
+        write_json_lines([asdict(each) for each in [*beside, *damages]])
         print(verdict, file=sys.stderr)
     else:
-        for each in damages:
+        for each in [*beside, *damages]:
             write(f"{printable(each.path)}: {each.what}\n")
         write(f"{verdict}\n")
-    if left:
+    if left or beside:
         raise typer.Exit(1)
 
 
@@ -93,12 +93,21 @@ def _repaired(store: Store, damages: list[Damage]) -> list[Damage]:
     return store.check()
 
 
-def _verdict(found: int, left: int) -> str:
-    if not found:
-        return "no damage"
-    if not left:
-        return f"{counted(found, 'damage')} repaired; soundseek index embeds the dropped sounds anew"
-    return f"{counted(left, 'damage')}; soundseek library check --repair drops damaged sounds, to be embedded anew"
+def _verdict(found: int, left: int, beside: int) -> str:
+    """The damages found and left, and how many further models cannot be opened, which no repair mends."""
+    told = []
+    if left:
+        told.append(
+            f"{counted(left, 'damage')}; soundseek library check --repair drops damaged sounds, to be embedded anew"
+        )
+    elif found:
+        told.append(f"{counted(found, 'damage')} repaired; soundseek index embeds the dropped sounds anew")
+    if beside:
+        told.append(
+            f"{counted(beside, 'further model')} cannot be read, which --repair does not mend: remove the folder and "
+            "make its vectors again with soundseek index --model NAME"
+        )
+    return "; ".join(told) or "no damage"
 
 
 @library_command.command("compact")

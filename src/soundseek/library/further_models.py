@@ -19,6 +19,7 @@ from soundseek.library.library_model import identity_of
 from soundseek.library.location import engine_of
 from soundseek.library.store import open_store
 from soundseek.library.store.base import ModelIdentity, NoLibraryError
+from soundseek.library.store.connection import INDEX_AGAIN
 from soundseek.library.workers import EmbeddingModel
 
 MODELS_FOLDER = "models"
@@ -72,11 +73,22 @@ def _look_beside(location: str | Path) -> tuple[dict[str, Path], dict[Path, str]
         try:
             identity = _read_identity(folder)
         except LibraryError as error:
-            damaged[folder] = str(error)
+            damaged[folder] = _with_its_model(str(error), folder)
         else:
             if identity is not None:
                 found[identity.name] = folder
     return found, damaged
+
+
+def _with_its_model(error: str, folder: Path) -> str:
+    """What is wrong with the folder of a further model, with the command that makes its vectors again.
+
+    Without `--model` it would index with the first model, whose vectors are there.
+    """
+    if not error.endswith(INDEX_AGAIN):
+        return error
+    named = f"--model {shlex.quote(folder.name)} --library {shlex.quote(str(folder.parent.parent))}"
+    return f"{error}, with its own model: soundseek index {named}"
 
 
 @contextmanager

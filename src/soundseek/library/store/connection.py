@@ -24,6 +24,7 @@ FREE_THE_DISK = (
 ASK_FOR_THE_RIGHT = (
     "ask its owner for the right to read it, or name another with --library DIR (or SOUNDSEEK_LIBRARY)"
 )
+INDEX_AGAIN = "index the sounds again"
 NO_LOCKS = "put the library on a local disk with --library DIR (or SOUNDSEEK_LIBRARY)"
 
 
@@ -111,7 +112,7 @@ def _what_happened(directory: Path, error: sqlite3.Error | OSError, *, is_new: b
     elif is_full_disk(error) if isinstance(error, OSError) else "database or disk is full" in text:
         advice = FREE_THE_DISK
     elif "not a database" in text or "malformed" in text:
-        advice = "it is damaged: remove the folder and index the sounds again"
+        advice = f"it is damaged: remove the folder and {INDEX_AGAIN}"
     elif any(sign in text for sign in ("locking protocol", "disk I/O error", "database is locked")):
         advice = f"if it lies on a network drive or a full disk, {NO_LOCKS}"
     elif is_new and (isinstance(error, OSError) or _needs_right(error)):
