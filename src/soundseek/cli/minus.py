@@ -51,7 +51,9 @@ def with_words_apart(command: Any, args: Sequence[str]) -> list[str]:
 def _quoted_again(word: str) -> str:
     """`-car horn` beside other words, from whose quotes the shell has taken it, is one exclusion."""
     parts = word.split()
-    is_one = len(parts) > 1 and _is_word(word) and not any(part[0] == "-" and _is_word(part) for part in parts[1:])
+    is_one = (
+        len(parts) > 1 and _is_word(word) and not any(part[0] == "-" and _is_word(part) for part in parts[1:])
+    )
     return f'-"{word[1:]}"' if is_one else word
 
 
