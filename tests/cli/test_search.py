@@ -70,7 +70,7 @@ def test_a_description_that_only_excludes_is_no_query_that_asks_for_nothing(
     assert {(hit["query"], *hit["not"]) for hit in records(run.stdout)} == {("a high tone", "music")}
     nothing = soundseek("search", "no music", "no talking", "--library", filled)
     assert nothing.stderr.count(b"nothing asked for") == 1
-    assert b'only "music" and "talking" is kept out' in nothing.stderr
+    assert b'only "music" and "talking" are kept out' in nothing.stderr
 
 
 def test_one_description_in_quotes_belongs_to_the_words_beside_it(soundseek: Run, filled: Path) -> None:

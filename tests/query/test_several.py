@@ -6,7 +6,7 @@ import pytest
 
 from soundseek.model.registry import BUNDLED, DEFAULT_MODEL
 from soundseek.model.spelling import WORDS_FILE, Spelling, read_words
-from soundseek.query import QueryReader, Reading, all_of, as_typed, descriptions
+from soundseek.query import QueryReader, Reading, all_of, as_typed, beside_each_other, descriptions
 from soundseek.query.several import MOST_ALTERNATIVES
 
 COUNTS = read_words(BUNDLED / DEFAULT_MODEL / WORDS_FILE)
@@ -75,6 +75,14 @@ def test_a_manner_of_one_sound_is_said_in_words_and_one_of_all_sorts_the_hits(re
     assert (one.texts, one.manners) == (("distant dog barking and heavy rain",), ())
     both = together(reader, "distant dog barking", "distant heavy rain")
     assert (both.texts, both.manners) == (("dog barking and heavy rain",), ("distant",))
+
+
+def test_a_description_is_told_as_it_is_searched_for_beside_others(reader: QueryReader) -> None:
+    far, rain = beside_each_other([reader.read("dog barking in the distance"), reader.read("heavy rain")])
+    assert (far.described(), far.typed) == ("'distant dog barking'", "dog barking in the distance")
+    assert rain.is_as_typed
+    (alone,) = beside_each_other([reader.read("dog barking in the distance")])
+    assert alone.manners == ("distant",)
 
 
 def test_descriptions_of_the_same_are_one_sound(reader: QueryReader) -> None:

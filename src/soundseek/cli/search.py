@@ -86,11 +86,11 @@ def search_command(
         raise UsageError("--taught goes without --rerank: marks teach the library's own model")
     with open_libraries(library, model) as opened:
         from soundseek.library.hit_formats import searched_for
-        from soundseek.query import all_of, descriptions
+        from soundseek.query import all_of, beside_each_other, descriptions
         from soundseek.query import as_typed as read_as_typed
 
         read = read_as_typed if as_typed else opened.read
-        described = [read(each) for each in descriptions(words or ())]
+        described = beside_each_other([read(each) for each in descriptions(words or ())])
         reading = all_of(described) if described else None
         _say_all(described)
         negatives = [read(each) for each in without or () if each.strip()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby, islice, product
 
 from soundseek.query.parts import names_a_sound, sentence_parts
@@ -34,11 +35,38 @@ def descriptions(given: Sequence[str]) -> tuple[str, ...]:
     return (" ".join(texts),) if texts else ()
 
 
+def beside_each_other(readings: Sequence[Reading]) -> list[Reading]:
+    """Readings of descriptions of one recording, in which a manner that not all of them have is said in words.
+
+    It would sort the hits by how all of it sounds.
+
+    >>> far = Reading("far dog", (("dog",),), manners=("distant",))
+    >>> [each.text for each in beside_each_other([far, Reading("rain", (("rain",),))])]
+    ['distant dog', 'rain']
+    """
+    asked = [each for each in readings if each.alternatives]
+    beside = []
+    for each in readings:
+        own = [name for name in each.manners if not all(name in other.manners for other in asked)]
+        said = " ".join(_SAID.get(name, name) for name in own)
+        beside.append(
+            replace(
+                each,
+                alternatives=tuple(
+                    tuple(f"{said} {text}".strip() for text in texts) for texts in each.alternatives
+                ),
+                manners=tuple(name for name in each.manners if name not in own),
+            )
+            if own
+            else each
+        )
+    return beside
+
+
 def all_of(readings: Sequence[Reading]) -> Reading:
     """The reading of one query for recordings that have every sound, from the readings of its descriptions.
 
-    Each counts by the first wording of each of its alternatives. A manner that not all have is said in words, since it
-    would sort the hits by how all of it sounds.
+    Each counts by the first wording of each of its alternatives.
 
     >>> both = all_of([Reading("rain, no thunder", (("rain",),), ("thunder",)), Reading("woof", (("dog barking",),))])
     >>> both.described(), both.typed, both.named(both.text)
@@ -46,16 +74,9 @@ def all_of(readings: Sequence[Reading]) -> Reading:
     """
     if len(readings) == 1:
         return readings[0]
+    readings = beside_each_other(readings)
     asked = [each for each in readings if each.alternatives]
-    shared = [
-        name
-        for name in dict.fromkeys(name for each in asked for name in each.manners)
-        if all(name in each.manners for each in asked)
-    ]
-    worded: list[list[str]] = []
-    for each in asked:
-        own = [_SAID.get(name, name) for name in each.manners if name not in shared]
-        worded.append(list(dict.fromkeys(" ".join((*own, texts[0])) for texts in each.alternatives)))
+    worded = [list(dict.fromkeys(texts[0] for texts in each.alternatives)) for each in asked]
     chosen = (
         [tuple(dict.fromkeys(each)) for each in islice(product(*worded), MOST_ALTERNATIVES)] if asked else []
     )
@@ -67,7 +88,7 @@ def all_of(readings: Sequence[Reading]) -> Reading:
         notes=tuple(note for each in readings for note in each.notes),
         unread=tuple(word for each in readings for word in each.unread),
         unknown=tuple(dict.fromkeys(word for each in readings for word in each.unknown)),
-        manners=tuple(shared),
+        manners=asked[0].manners if asked else (),
         sounds=tuple(
             tuple(dict.fromkeys(sound for text in texts for sound in sentence_parts(text) or (text,)))
             for texts in chosen
