@@ -60,7 +60,7 @@ def test_a_table_of_duplicates_keeps_to_the_terminal(soundseek: Run, sounds: Pat
     assert "identical" in shown and "one.wav" in shown and max(map(len, shown.splitlines())) <= 72
 
 
-@pytest.mark.parametrize(("kind", "says"), [("contains", "all and more"), ("overlap", "some and more")])
+@pytest.mark.parametrize(("kind", "says"), [("contains", "holds all"), ("overlap", "has some")])
 def test_a_table_says_which_files_have_more_than_their_copy(kind: str, says: str) -> None:
     facts = {"format": "WAV", "sample_rate_hz": 16_000, "size_bytes": 1, "score": 0.9, "surety": "sure"}
     first, more = (

@@ -80,7 +80,7 @@ def _what(file: Duplicate) -> str:
     """How a file belongs to the one that it is a copy of, as the table says it."""
     if file.kind == "part":
         return f"part from {clock(round(file.start_s, 1))}"
-    return {"contains": "all and more", "overlap": "some and more"}.get(file.kind, file.kind)
+    return {"contains": "holds all", "overlap": "has some"}.get(file.kind, file.kind)
 
 
 def _table(groups: Sequence[DuplicateGroup], width: int) -> Table:
