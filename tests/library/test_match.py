@@ -50,6 +50,22 @@ def test_hits_that_are_less_probable_are_left_out(library: Library) -> None:
         library.search("tone", min_match=1.5)
 
 
+def test_as_many_probable_hits_are_found_as_asked_for_though_others_stand_before_them(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hits = library.search("tone", duplicates="show")
+    *_, third, last = (hit.score for hit in hits)
+    assert third > last
+
+    def only_the_last(query: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        return np.where(scores < (third + last) / 2, 0.9, 0.1)
+
+    monkeypatch.setattr(Library, "certainty", lambda library, num_files: only_the_last)
+    assert [hit.path for hit in library.search("tone", k=1, min_match=0.5)] == [hits[-1].path]
+    assert len(library.search("tone", k=2, min_match=0.5)) == 1
+    assert len(library.search("tone", k=2, min_match=0.05)) == 2
+
+
 def test_with_an_example_sound_no_hit_says_how_sure_it_is(library: Library, tmp_path: Path) -> None:
     example = tmp_path / "sounds" / "0.wav"
     assert {hit.match for hit in library.search(like=[example])} == {None}

@@ -456,16 +456,9 @@ class Library:
             manners=self.in_manners(reading),
             memory=None if examples else self.memory_for(reading),
         )
-        hits = find_any(self.store, queries, options)
-        if min_match:
-            if not 0 <= min_match <= 1:
-                raise QueryError(f"min_match is {min_match}: it is a probability, 0 to 1")
-            if any(hit.match is None for hit in hits):
-                raise QueryError(
-                    "min_match needs a query in words that says what to find, not only what not, and a model that says "
-                    "how sure its hits are (soundseek calibrate)"
-                )
-            hits = [hit for hit in hits if hit.match is not None and hit.match >= min_match]
+        hits = (
+            self._likely(queries, options, min_match) if min_match else find_any(self.store, queries, options)
+        )
         if WINDOWS in self.store.settings():
             hits = with_kept_windows(self.store, hits, whole_queries(queries))
         is_example_alone = len(examples) == 1 and not (is_said or negatives or taught)
@@ -475,6 +468,29 @@ class Library:
             negatives=negatives,
             nothing_alike=is_example_alone and self._are_far(hits, whole_queries(queries)[0]),
         )
+
+    def _likely(
+        self, queries: Sequence[AnyFloatArray], options: SearchOptions, min_match: float
+    ) -> Sequence[Hit]:
+        """The best hits that are as probable, though others may stand before them: as long as looking on finds more.
+
+        Raises:
+            QueryError: `min_match` is no probability, or hits have no `match`.
+        """
+        if not 0 <= min_match <= 1:
+            raise QueryError(f"min_match is {min_match}: it is a probability, 0 to 1")
+        num, looked_through = -1, options.k
+        while True:
+            hits = find_any(self.store, queries, replace(options, k=looked_through))
+            if any(hit.match is None for hit in hits):
+                raise QueryError(
+                    "min_match needs a query in words that says what to find, not only what not, and a model that says "
+                    "how sure its hits are (soundseek calibrate)"
+                )
+            likely = [hit for hit in hits if hit.match is not None and hit.match >= min_match]
+            if len(likely) >= options.k or len(hits) < looked_through or len(likely) == num:
+                return likely[: options.k]
+            num, looked_through = len(likely), 4 * looked_through
 
     def mark(
         self, name: str, *, right: Sequence[MarkedPlace] = (), wrong: Sequence[MarkedPlace] = ()
