@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -37,9 +38,17 @@ _BETTER = (
     0.05  # an event in the middle of its ten seconds scores a little more than the best window that has it
 )
 
+EventsOfRuns: TypeAlias = dict[tuple[str, float, float, int], list[Match]]
+"""Path, begin, end and number of the segments of a run -> its events."""
+
 
 def events_of(
-    matches: Sequence[Match], queries: AnyFloatArray, *, enough: int, by: ScoredBy = "moments"
+    matches: Sequence[Match],
+    queries: AnyFloatArray,
+    *,
+    enough: int,
+    by: ScoredBy = "moments",
+    made: EventsOfRuns | None = None,
 ) -> list[Match]:
     """The events in the segments of a search, best first, with the frames that lie in them.
 
@@ -48,7 +57,9 @@ def events_of(
         queries: `(1 + parts, dim)`, the first one the whole.
         enough: Once so many are better than what other segments can bring, these are passed by.
         by: As the segments were scored.
+        made: Of earlier calls for these queries, which saves making them again; what is made now is added.
     """
+    made = {} if made is None else made
     by_file: dict[str, list[Match]] = defaultdict(list)
     for match in matches:
         by_file[match.file.path].append(match)
@@ -58,7 +69,10 @@ def events_of(
     for best, run in runs:
         if sum(event.score > best + _BETTER for event in events) >= enough:
             break
-        events += _of_run(run, queries, by)
+        key = (run[0].file.path, run[0].start_s, run[-1].end_s, len(run))
+        if key not in made:
+            made[key] = _of_run(run, queries, by)
+        events += made[key]
     return sorted(events, key=lambda event: -event.score)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from soundseek._typing import AnyFloatArray
 from soundseek._vectors import unit_rows
-from soundseek.library.events import events_of
+from soundseek.library.events import EventsOfRuns, events_of
 from soundseek.library.filters import Condition
 from soundseek.library.hits import Hit
 from soundseek.library.store.base import Match, NameQuery, Per, Question, ScoredBy, SoundFile, Store
@@ -172,7 +172,9 @@ def find_matches(
     placed = _Placed(options)
     end, times, looked_at = places_up_to(1), 1, 0
     matches: Sequence[Match] = ()
-    ranked: Sequence[tuple[Match, float]] = ()
+    ranked: list[tuple[Match, float]] = []
+    known: set[tuple[str, float]] = set()
+    made: EventsOfRuns = {}
     knows_all = has_all_events = False
     while True:
         wider = max(least, 2 * end) * times
@@ -183,7 +185,13 @@ def find_matches(
             knows_all = len(matches) < looked_at
         if is_new or not has_all_events:
             enough = 2 * end * times
-            ranked = _ranked(matches, queries, options, enough=enough)
+            if per == "file":  # what was looked at before is ranked already
+                fresh = [match for match in matches if (match.file.path, match.start_s) not in known]
+                known.update((match.file.path, match.start_s) for match in fresh)
+                ranked = [*ranked, *_ranked(fresh, matches, queries, options)]
+                ranked.sort(key=lambda pair: -_rank(pair[0]))
+            else:
+                ranked = _ranked(matches, matches, queries, options, enough=enough, made=made)
             has_all_events = per == "file" or len(ranked) < enough
         free = placed.free(ranked)
         if len(placed.matches) + len(free) < end and not (knows_all and has_all_events):
@@ -196,13 +204,19 @@ def find_matches(
 
 
 def _ranked(
-    matches: Sequence[Match], queries: AnyFloatArray, options: SearchOptions, *, enough: int
+    matches: Sequence[Match],
+    shortlist: Sequence[Match],
+    queries: AnyFloatArray,
+    options: SearchOptions,
+    *,
+    enough: int = 0,
+    made: EventsOfRuns | None = None,
 ) -> list[tuple[Match, float]]:
-    """What a shortlist has, best first, each with what lets it change places; of segments `enough` events or more."""
+    """Matches of a shortlist, best first, each with what lets it change places; of segments `enough` events or more."""
     scored = _with_scores(matches, queries, options.by)
     if options.per == "segment":
-        scored = events_of(scored, queries, enough=enough, by=options.by)
-    scored = _with_bonuses(scored, matches, options.per)
+        scored = events_of(scored, queries, enough=enough, by=options.by, made=made)
+    scored = _with_bonuses(scored, shortlist, options.per)
     if options.memory is not None and scored:
         scored = _as_heard(scored, queries, options.memory, options.per)
     strengths: Sequence[float] = [0.0] * len(scored)
