@@ -146,6 +146,57 @@ def test_a_word_behind_a_minus_is_kept_out(open_page: Any) -> None:
     assert [part["text"] for part in asked["not"]] == ["car horn"]
 
 
+@pytest.mark.parametrize("address", ["?q=-thunder", "?not=thunder"])
+def test_a_query_that_only_keeps_out_is_answered_and_says_so(open_page: Any, rows: Any, address: str) -> None:
+    page = open_page(address)
+    assert len(rows(page)) > 10
+    assert page.locator(".chip.not .chip-name").all_inner_texts() == ["thunder"]
+    (said,) = page.locator(".notice").all_inner_texts()
+    assert "is kept out and nothing asked for" in said and "thunder" in said
+    assert page.title() == "Sounds for: anything but thunder · soundseek"
+
+
+def test_an_exclusion_alone_is_searched_for_while_it_is_typed_and_when_it_is_done(
+    open_page: Any, rows: Any
+) -> None:
+    page = open_page()
+    field = page.locator("#search-text")
+    assert search_request(page, lambda: field.fill("-thunder"))["text"] == "-thunder"
+    assert len(rows(page)) > 10
+    asked = search_request(page, lambda: field.press("Enter"))
+    assert asked["text"] == '-"thunder"' and "not" not in asked
+    page.locator(".chip.not").wait_for()
+    page.wait_for_selector(".hit")
+    page.get_by_label("Remove: not thunder").click()
+    page.wait_for_selector(".start")
+    field.fill("-")  # nothing yet
+    page.wait_for_selector(".start")
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("rain without thunder", "Searched for “rain”, not “thunder”; you typed “rain without thunder”."),
+        (
+            "Regen ohne Donner",
+            "Searched for “rain falling”, not “thunder rumbling”; you typed “Regen ohne Donner”.",
+        ),
+        ("no dogs", "Searched for anything but “dogs”; you typed “no dogs”."),
+    ],
+)
+def test_what_a_text_keeps_out_is_said_in_one_line(open_page: Any, typed: str, said: str) -> None:
+    page = open_page(f"?q={typed.replace(' ', '+')}")
+    page.locator(".notice").first.wait_for()
+    lines = [line for line in page.locator(".notice").all_inner_texts() if "you typed" in line]
+    assert len(lines) == 1 and said in lines[0]
+
+
+def test_a_mistyped_word_to_keep_out_says_what_was_kept_out(open_page: Any) -> None:
+    page = open_page("?q=rain&not=thnuder")
+    page.locator(".notice").wait_for()
+    assert "Kept out thunder; you typed “thnuder”." in page.locator(".notice").inner_text()
+
+
 def test_weights_are_set_with_sliders(open_page: Any) -> None:
     page = open_page("?q=water&not=speech")
     page.wait_for_selector(".hit")

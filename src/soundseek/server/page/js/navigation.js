@@ -5,7 +5,7 @@
  * one, so that "back" goes to the search before and not to the letter before.
  */
 
-import { EMPTY, fromAddress, toAddress } from "./query.js";
+import { EMPTY, finishedFromAddress, toAddress } from "./query.js";
 import { cursor, lassoed, query, selection } from "./state.js";
 
 const PAUSE_MS = 1500;
@@ -61,7 +61,7 @@ function set(next) {
 
 addEventListener("popstate", () => {
   settle();
-  set(fromAddress(location.search));
+  set(finishedFromAddress(location.search));
 });
 
-query.value = fromAddress(location.search);
+query.value = finishedFromAddress(location.search);

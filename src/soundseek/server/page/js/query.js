@@ -55,9 +55,28 @@ export const EMPTY = Object.freeze({
   libraries: [], collection: "", all: false, view: "list",
 });
 
+/** Whether words are kept out and nothing is asked for. @param {Query} query */
+export function onlyExcludes({ text, like, not, taught }) {
+  return withoutUnfinished(text).trim() === "" && !like.length && !taught && not.some((part) => part.text);
+}
+
+/** What a query that asks for nothing keeps out, as it is typed: `-"thunder" -"car horn"`. @param {Query} query */
+export function exclusions({ not }) {
+  return not.flatMap(({ text }) => (text ? `-"${text.replaceAll('"', " ")}"` : [])).join(" ");
+}
+
+/**
+ * The words that are asked for: without a negative that is still being typed, unless it is all there is.
+ * @param {Query} query
+ */
+export function askedText({ text, like, not, taught, asTyped }) {
+  const isAlone = !like.length && !not.length && !taught && /^\s*-[^\s"-]\S*\s*$/.test(text);
+  return asTyped || isAlone ? text : withoutUnfinished(text);
+}
+
 /** Whether there is something to rank by. @param {Query} query */
 export function ranks(query) {
-  return query.text.trim() !== "" || query.like.length > 0 || query.taught !== "";
+  return askedText(query).trim() !== "" || query.like.length > 0 || query.taught !== "" || onlyExcludes(query);
 }
 
 /** Whether there is anything to show: a ranking, or a list. @param {Query} query */
@@ -71,7 +90,9 @@ export function hasFilters(filters) {
 }
 
 /** What is looked for, in words: it stands on exported labels. @param {Query} query */
-export function inWords({ text, taught, like }) {
+export function inWords(query) {
+  if (onlyExcludes(query)) return `anything but ${query.not.map(({ name }) => name).join(" and ")}`;
+  const { text, taught, like } = query;
   return [text.trim(), taught, ...like.map(({ name }) => `like ${name.replace(/\.\w+$/, "")}`)].filter(Boolean).join(", ");
 }
 
@@ -89,11 +110,13 @@ export function parts(query) {
 export function toRequest(query, { k, offset, within }) {
   const filters = toFilters(query.filters);
   const where = query.filters.where.trim();
-  const text = query.text.trim();
+  const isNothingAsked = onlyExcludes(query);
+  const text = isNothingAsked ? exclusions(query) : query.text.trim();
+  const not = isNothingAsked ? query.not.filter((part) => !part.text) : query.not;
   return {
     ...(text && { text, text_weight: query.textWeight }),
     ...(query.like.length && { like: query.like.map(toSound) }),
-    ...(query.not.length && { not: query.not.map(toSound) }),
+    ...(not.length && { not: not.map(toSound) }),
     ...(query.taught && { taught: query.taught, taught_weight: query.taughtWeight }),
     ...(Object.keys(filters).length && { filters }),
     ...(where && { where }),
@@ -102,7 +125,7 @@ export function toRequest(query, { k, offset, within }) {
     per: query.per,
     k,
     ...(offset && { offset }),
-    ...(query.asTyped && { as_typed: true }),
+    ...(query.asTyped && !isNothingAsked && { as_typed: true }),
   };
 }
 
@@ -185,6 +208,14 @@ export function toAddress(query) {
   if (query.all) add("all", 1);
   if (query.view !== "list") add("view", query.view);
   return address.toString();
+}
+
+/** A query from the address bar, where nobody is still typing: words behind a minus are negatives. @param {string} search @returns {Query} */
+export function finishedFromAddress(search) {
+  const query = fromAddress(search);
+  if (query.asTyped) return query;
+  const { text, negatives } = splitNegatives(query.text, true);
+  return { ...query, text, not: [...query.not, ...negatives.map((each) => ({ text: each, name: each, weight: 1 }))] };
 }
 
 /** @param {string} search With or without "?". @returns {Query} */

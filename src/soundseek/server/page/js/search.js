@@ -2,7 +2,7 @@
 
 import { computed, effect } from "../vendor/signals.js";
 import * as api from "./api.js";
-import { asks, fromAddress, ranks, toAddress, toRequest, toWhere, withoutUnfinished } from "./query.js";
+import { askedText, asks, fromAddress, ranks, toAddress, toRequest, toWhere } from "./query.js";
 import { rememberSearch } from "./settings.js";
 import { isOffline, keyOf, library, NO_RESULTS, query, results } from "./state.js";
 import { complain } from "./toast.js";
@@ -26,7 +26,7 @@ let lastText = "";
 /** The query as far as it decides the results: not the view or the window scores, and without a negative that is still being typed. */
 const asked = computed(() => {
   const { view, windows, ...rest } = query.value;
-  return toAddress({ ...rest, windows: false, view: "list", text: withoutUnfinished(rest.text) });
+  return toAddress({ ...rest, windows: false, view: "list", text: askedText(query.value) });
 });
 
 /** The version alone: other facts of the library may change without changing any result. */

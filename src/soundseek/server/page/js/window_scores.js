@@ -5,7 +5,7 @@
 
 import { computed, effect } from "../vendor/signals.js";
 import * as api from "./api.js";
-import { ranks, toRequest, withoutUnfinished } from "./query.js";
+import { askedText, ranks, toRequest } from "./query.js";
 import { changeHits, keyOf, library, query, results } from "./state.js";
 
 /** @typedef {import("./types.js").Hit} Hit */
@@ -57,7 +57,7 @@ async function ask(id) {
   /** @type {Hit[]} */
   let found = [];
   try {
-    found = (await api.search({ ...toRequest({ ...now, text: withoutUnfinished(now.text) }, page), windows: true }, controller.signal)).hits;
+    found = (await api.search({ ...toRequest({ ...now, text: askedText(now) }, page), windows: true }, controller.signal)).hits;
   } catch (error) {
     if (api.isAborted(error)) return;
     // The hit stays as it is, and the next one is asked for.

@@ -5,7 +5,7 @@ import { collectHits, copyPaths, exportHits, labelHits, moreLikeHits, searchInsi
 import { counted } from "../format.js";
 import { classes, html, Icon } from "../html.js";
 import { change, startOver } from "../navigation.js";
-import { asks, hasFilters, NO_FILTERS, ranks } from "../query.js";
+import { asks, exclusions, hasFilters, NO_FILTERS, onlyExcludes, ranks } from "../query.js";
 import { more, retry, WITHIN_BEST } from "../search.js";
 import { selectAll, selectedHits, selectNone } from "../selection.js";
 import { dialog, keyOf, lassoed, query, results, selection, shownHits } from "../state.js";
@@ -86,18 +86,47 @@ const DOUBTFUL_BELOW = 0.2;
 export function Notices() {
   const { searchedFor, warnings, state, hits, isRanked } = results.value;
   if (state === "idle") return null;
-  const changed = searchedFor && [
-    searchedFor.query !== null && searchedFor.query !== searchedFor.typed ? [searchedFor.alternatives.length ? searchedFor.alternatives.map(([text]) => text).join(" or ") : searchedFor.query, searchedFor.typed, searchedFor.manners.join(" and ")] : null,
-    ...searchedFor.not.map((word, index) => (word === searchedFor.not_typed[index] ? null : [word, searchedFor.not_typed[index], ""])),
-  ].filter((pair) => pair !== null);
+  const changed = searchedFor ? readings(searchedFor, query.value) : [];
   const sure = hits.map((hit) => hit.match).filter((match) => typeof match === "number");
   const best = isRanked && sure.length ? Math.max(...sure) : 1;
   return html`<div class="notices" role="status">
     ${best < DOUBTFUL_BELOW && html`<p class="verdict"><${Icon} name="info" size=${16} /><span>${hits[0]?.keywords?.length ? "The first ones are found by words of their names or tags; by sound" : `${best < NOTHING_BELOW ? "Nothing" : "Perhaps nothing"} here sounds like that:`}${" the best hit fits with a probability of "}${Math.round(100 * best)} %.${hits[0]?.keywords?.length ? "" : " The nearest:"}</span></p>`}
-    ${changed?.map((pair) => html`<p class="notice"><${Icon} name="info" size=${16} /><span>Searched for <strong>${pair?.[0]}</strong>${pair?.[2] && `, ${pair[2]} first`}; you typed “${pair?.[1]}”.</span>
-      <button type="button" class="link-button" onClick=${() => change({ asTyped: true })}>Search as typed</button></p>`)}
+    ${changed.map(({ how, read, manners, unwanted, typed, isFromText }) => html`<p class="notice"><${Icon} name="info" size=${16} />
+      <span>${how} ${strong(read, unwanted.length > 0)}${manners && `, ${manners} first`}${unwanted.length > 0 && html`${read ? ", not " : "anything but "}${unwanted.map((word, index) => [index > 0 && " and ", strong(word, true)])}`}; you typed “${typed}”.</span>
+      ${isFromText && html`<button type="button" class="link-button" onClick=${() => change({ asTyped: true })}>Search as typed</button>`}</p>`)}
     ${warnings.map((warning) => html`<p class="notice"><${Icon} name="triangle-alert" size=${16} /><span>${warning}</span></p>`)}
   </div>`;
+}
+
+/** A text that is searched for; in quotation marks where others stand beside it. @param {string} text @param {boolean} isQuoted */
+function strong(text, isQuoted) {
+  return text && html`<strong>${isQuoted ? `“${text}”` : text}</strong>`;
+}
+
+/**
+ * What was read otherwise than it was typed: the text with what it keeps out itself, and each word that was given to be kept out.
+ * @typedef {{how: string, read: string, manners: string, unwanted: string[], typed: string, isFromText: boolean}} Read
+ * @param {NonNullable<import("../types.js").SearchAnswer["searched_for"]>} said
+ * @param {import("../query.js").Query} now
+ * @returns {Read[]}
+ */
+function readings(said, now) {
+  const { query: read, typed, not_typed: given } = said;
+  const own = said.not.slice(0, said.not.length - given.length);
+  /** @type {Read[]} */
+  const changed = [];
+  const chips = onlyExcludes(now) && typed === exclusions(now) ? now.not.flatMap(({ text }) => text ?? []) : null;
+  if (chips ? chips.join("\n") !== own.join("\n") : read !== null && (read !== typed || own.length)) {
+    changed.push({
+      how: "Searched for", read: said.alternatives.map(([text]) => text).join(" or ") || read || "", manners: said.manners.join(" and "), unwanted: own,
+      typed: chips ? chips.map((text) => `-${text}`).join(" ") : typed ?? "", isFromText: !chips,
+    });
+  }
+  given.forEach((text, index) => {
+    const word = said.not[own.length + index];
+    if (word !== text) changed.push({ how: "Kept out", read: word, manners: "", unwanted: [], typed: text, isFromText: true });
+  });
+  return changed;
 }
 
 export function Results() {
