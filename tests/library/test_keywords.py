@@ -23,7 +23,8 @@ from soundseek.library.keywords import (
 from soundseek.library.library import name_query
 from soundseek.library.store.base import Changes, Description, EmbeddedSound, Match, NameQuery
 from soundseek.library.store.fused import NAME_WEIGHT
-from soundseek.query import Reading, as_typed
+from soundseek.query import Note, Reading, as_typed
+from soundseek.query.reading import NoteKind
 
 QUERY = np.eye(DIM, dtype=np.float32)[0]
 
@@ -161,3 +162,45 @@ def test_words_that_name_any_recording_lift_none(shelf: Shelf) -> None:
     assert not any(match.bonus or match.keywords for match in others)
     assert telling_words("an untitled recording of rain") == ["rain"]
     assert telling_words("untitled") == ["untitled"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "kind", "read", "texts"),
+    [
+        (
+            "bagpipes",
+            "term",
+            ["bagpipes", "bagpipes playing a drone and melody"],
+            ("bagpipes",),
+        ),
+        ("gtr", "term", ["guitar playing"], ("gtr", "guitar")),
+        ("Hund bellt", "language", ["dog barking"], ("Hund bellt", "dog barking")),
+        ("walla", "term", ["crowd of people murmuring"], ("walla", "crowd people murmuring")),
+        (
+            "guitar playing",
+            "spelling",
+            ["guitar playing softly"],
+            ("guitar playing", "guitar playing softly"),
+        ),
+    ],
+)
+def test_words_that_describe_a_term_to_the_model_are_no_words_of_names(
+    typed: str, kind: NoteKind, read: list[str], texts: tuple[str, ...]
+) -> None:
+    note = Note(kind, typed, " | ".join(read))
+    reading = Reading(typed, tuple((each,) for each in read), notes=(note,))
+    asked = name_query(reading, "auto")
+    assert asked is not None and tuple(dict.fromkeys(asked.texts)) == texts
+
+
+def test_what_any_sound_does_names_no_file(shelf: Shelf) -> None:
+    sounds = [at_angle("/s/pipes.wav", 0.5), at_angle("/s/drum-kit-playing-2.wav", 0.4)]
+    with shelf.store.writing():
+        shelf.store.commit(Changes(sounds=sounds))
+    read = ("bagpipes", "bagpipes playing a drone and melody")
+    note = Note("term", "bagpipes", " | ".join(read))
+    query = name_query(Reading("bagpipes", tuple((each,) for each in read), notes=(note,)), "auto")
+    assert query is not None
+    matches = found(shelf, query)
+    assert stems(matches) == ["pipes", "drum-kit-playing-2"]
+    assert not any(match.keywords for match in matches)

@@ -11,9 +11,13 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from soundseek.query.text import word_set
 from soundseek.query.ucs import read_code
+
+if TYPE_CHECKING:
+    from soundseek.query import Reading
 
 FOLDERS = 2
 """So many of the folders above a file count as words about it; those above them are said of everything."""
@@ -31,6 +35,13 @@ _STOP_WORDS = word_set(
 _NAMES_OF_ANY = word_set(
     """audio edit export file files final mono new rec recorded recording recordings render sample samples sfx fx stereo
     take takes tmp unnamed untitled version wav mp3 flac aiff ogg"""
+)
+
+
+# What any sound does: typed by nobody, such a word of a reading says of no name that it is meant.
+_SAYS_NO_SOUND = word_set(
+    """coming doing getting going happening having heard hearing made make makes making moving once performed performing
+    play played playing plays produced producing sounding used using"""
 )
 
 
@@ -95,6 +106,42 @@ def telling_words(text: str) -> list[str]:
     """
     words = query_words(text)
     return [word for word in words if word not in _NAMES_OF_ANY] or words
+
+
+def words_for_names(reading: Reading) -> list[str]:
+    """What a query was read as, in words that may count as words of names: typed ones, and those that stand for them.
+
+    What a reading adds to a term that it keeps ("bagpipes playing a drone and melody") describes it to the model.
+
+    >>> from soundseek.query import Note, Reading
+    >>> note = Note("term", "bagpipes", "bagpipes playing a drone")
+    >>> words_for_names(Reading("bagpipes", (("bagpipes playing a drone",),), notes=(note,)))
+    ['bagpipes']
+    """
+    typed = _stems(reading.typed)
+    added: set[str] = set()
+    for note in reading.notes:
+        said = _stems(note.source)
+        for text in note.read.split(" | ") if note.kind == "term" else ():
+            if said and said <= (read := _stems(text)):
+                added |= read - said
+    texts = []
+    for text in reading.texts:
+        words = [
+            word
+            for word in query_words(text)
+            if (stem := _stem(word)) in typed or (stem not in added and word not in _SAYS_NO_SOUND)
+        ]
+        texts += [" ".join(words)] if words else []
+    return list(dict.fromkeys(texts))
+
+
+def _stems(text: str) -> set[str]:
+    return {_stem(word) for word in query_words(text)}
+
+
+def _stem(word: str) -> str:
+    return word.removesuffix("s")
 
 
 def plain_name(text: str) -> str:

@@ -27,6 +27,7 @@ from soundseek.library.explain import (
 )
 from soundseek.library.filters import And, Comparison, Condition, Not, Or, parse_where
 from soundseek.library.hits import Hit, Hits
+from soundseek.library.keywords import words_for_names
 from soundseek.library.library_model import given_model, identity_of, load_named_model, loader_of
 from soundseek.library.location import engine_of, shown_location
 from soundseek.library.paths import absolute, is_there, known_as, on_disk
@@ -937,8 +938,8 @@ def name_query(reading: Reading | None, keywords: Keywords) -> NameQuery | None:
     if reading is None or keywords == "off" or not reading.alternatives:
         return None
     # What a query excludes, "rain without thunder", is no reason to rank a name higher.
-    texts = reading.texts if reading.negatives else (reading.typed, *reading.texts)
-    return NameQuery(reading.typed, texts, is_all=keywords == "only")
+    typed = () if reading.negatives else (reading.typed,)
+    return NameQuery(reading.typed, (*typed, *words_for_names(reading)), is_all=keywords == "only")
 
 
 def holds_library(location: str) -> bool:

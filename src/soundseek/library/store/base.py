@@ -399,7 +399,8 @@ class NameQuery:
 
     Attributes:
         typed: The query as it was typed: a name, perhaps.
-        texts: It, and what it was read as; each file counts by the one that its words answer best.
+        texts: It, and what it was read as, in words that may be of names; each file counts by the one that its words
+            answer best.
         is_all: Files that have none of the words are no hits.
     """
 
