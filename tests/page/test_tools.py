@@ -62,6 +62,10 @@ def test_duplicates_are_found_heard_chosen_and_never_deleted(open_page: Any, sou
         "import('/page/js/duplicates.js').then(({ noteOf }) => ['contains', 'overlap'].map((kind) => "
         f"noteOf({{ ...{longer}, kind }}, false)))"
     ) == ["holds all of owl.wav and more (0.90)", "has a stretch of owl.wav, not all of it, and more (0.90)"]
+    assert page.evaluate(
+        "import('/page/js/duplicates.js').then(({ isSpare }) => "
+        "['identical', 'copy', 'part', 'contains', 'overlap'].map((kind) => isSpare({ kind })))"
+    ) == [True, True, True, False, False]  # whoever deletes what is selected loses nothing
     assert findings(page, "dark") == []
     page.get_by_role("button", name="Select the others", exact=True).click()
     assert page.locator(".results-count").inner_text() == "2 selected"

@@ -98,7 +98,12 @@ function hitsOf(answer, gone) {
   });
   goneFiles.value = missing;
   return answer.groups.flatMap(({ group, files }) => files.flatMap((file, at) => (file.item
-    ? [{ ...whole(/** @type {any} */ (file.item)), group, note: noteOf(file, at === 0) }] : [])));
+    ? [{ ...whole(/** @type {any} */ (file.item)), group, note: noteOf(file, at === 0), isSpare: isSpare(file) }] : [])));
+}
+
+/** Whether nothing is lost with it: what holds more than another file is no copy of it. @param {import("./types.js").DuplicateFile} file */
+export function isSpare(file) {
+  return file.kind !== "contains" && file.kind !== "overlap";
 }
 
 /** How a file belongs to its group. @param {import("./types.js").DuplicateFile} file @param {boolean} isFirst */

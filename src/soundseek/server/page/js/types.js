@@ -36,6 +36,7 @@
  * @property {string | null} [library]  Address of the library that it is of, where several were searched.
  * @property {string} [note]          What the page says of it beside its folder.
  * @property {number} [group]         Number of its group of duplicates.
+ * @property {boolean} [isSpare]      Among duplicates: it holds nothing that another file of its group lacks.
  *
  * @typedef {FileFacts & Found} Hit
  *

@@ -30,11 +30,11 @@ export function Duplicates() {
 
 /** @param {{now: import("../types.js").DuplicatesState | null, hits: import("../types.js").Hit[]}} props */
 function Bar({ now, hits }) {
-  const others = hits.filter((hit, at) => at > 0 && hits[at - 1].group === hit.group);
+  const others = hits.filter((hit, at) => at > 0 && hits[at - 1].group === hit.group && hit.isSpare);
   return html`<div class="results-bar">
     <p class="results-count" role="status">${now?.total ? `${counted(now.total, "recording")} more than once, ${counted(now.more_files, "further file")}` : "Duplicates"}</p>
     <div class="results-actions">
-      ${others.length > 0 && html`<button type="button" class="button quiet" title="Select every file but the first of each group" onClick=${() => selectSome(others)}><${Icon} name="check" size=${16} /><span>Select the others</span></button>`}
+      ${others.length > 0 && html`<button type="button" class="button quiet" title="Select every file but the first of each group, and but those that hold more than a copy" onClick=${() => selectSome(others)}><${Icon} name="check" size=${16} /><span>Select the others</span></button>`}
       ${hits.length > 0 && html`<button type="button" class="button quiet" onClick=${() => exportHits(hits)}><${Icon} name="download" size=${16} /><span>Export</span></button>`}
       <${SearchForm} now=${now} />
     </div>
@@ -90,7 +90,7 @@ function GroupHead({ hits, group, size, rowIndex }) {
     <div role="gridcell" class="group-actions">
       <button type="button" class="button quiet small" aria-label=${`Collect group ${group}`} onClick=${() => collectHits(own)}><${Icon} name="list-plus" size=${14} /><span>Collect</span></button>
       <button type="button" class="button quiet small" aria-label=${`Copy paths of group ${group}`} onClick=${() => copyPaths(own)}><${Icon} name="copy" size=${14} /><span>Copy paths</span></button>
-      <button type="button" class="button quiet small" aria-label=${`Select the others of group ${group}, all but the first`} onClick=${() => { selectNone(); selectSome(own.slice(1)); }}><${Icon} name="check" size=${14} /><span>Select the others</span></button>
+      <button type="button" class="button quiet small" aria-label=${`Select the others of group ${group}, all but the first and what holds more`} onClick=${() => { selectNone(); selectSome(own.slice(1).filter((hit) => hit.isSpare)); }}><${Icon} name="check" size=${14} /><span>Select the others</span></button>
     </div>
   </div>`;
 }
