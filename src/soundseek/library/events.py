@@ -8,6 +8,7 @@ The height is counted from what the frames around score at their quieter times.
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -66,13 +67,16 @@ def events_of(
     runs = [(max(match.score for match in run), run) for own in by_file.values() for run in _runs(own)]
     runs.sort(key=lambda pair: -pair[0])
     events: list[Match] = []
+    scores: list[float] = []  # of the events, the lowest first
     for best, run in runs:
-        if sum(event.score > best + _BETTER for event in events) >= enough:
+        if len(scores) - bisect_right(scores, best + _BETTER) >= enough:
             break
         key = (run[0].file.path, run[0].start_s, run[-1].end_s, len(run))
         if key not in made:
             made[key] = _of_run(run, queries, by)
         events += made[key]
+        for event in made[key]:
+            insort(scores, event.score)
     return sorted(events, key=lambda event: -event.score)
 
 
