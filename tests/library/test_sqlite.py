@@ -365,26 +365,8 @@ def test_a_library_that_nobody_may_read_is_named_with_what_to_do(closed: str, pu
 
 
 @contextmanager
-def closed_to_all(path: Path) -> Iterator[None]:
-    """Nobody may read it, not even root, who is somebody else meanwhile."""
-    is_root, before = os.geteuid() == 0, path.stat().st_mode
-    path.chmod(0)
-    try:
-        if is_root:
-            os.seteuid(65534)
-        yield
-    finally:
-        if is_root:
-            os.seteuid(0)
-        path.chmod(before)
-
-
-@contextmanager
-def only_readable(folder: Path) -> Iterator[None]:
-    """Nobody may write into `folder`, not even root, who is somebody else meanwhile."""
-    folder.chmod(0o555)
-    for file in folder.iterdir():
-        file.chmod(0o444)
+def not_as_root() -> Iterator[None]:
+    """Root, whom no permission stops, is somebody else meanwhile."""
     is_root = os.geteuid() == 0
     try:
         if is_root:
@@ -393,6 +375,30 @@ def only_readable(folder: Path) -> Iterator[None]:
     finally:
         if is_root:
             os.seteuid(0)
+
+
+@contextmanager
+def closed_to_all(path: Path) -> Iterator[None]:
+    """Nobody may read it."""
+    before = path.stat().st_mode
+    path.chmod(0)
+    try:
+        with not_as_root():
+            yield
+    finally:
+        path.chmod(before)
+
+
+@contextmanager
+def only_readable(folder: Path) -> Iterator[None]:
+    """Nobody may write into `folder`."""
+    folder.chmod(0o555)
+    for file in folder.iterdir():
+        file.chmod(0o444)
+    try:
+        with not_as_root():
+            yield
+    finally:
         folder.chmod(0o755)
 
 
